@@ -1,0 +1,168 @@
+//! The private link between agent and master: one bidirectional stream, ours alone.
+//!
+//! Each side's messages arrive in the order they were sent, at most once; what must survive a
+//! broken stream (status updates) is repeated by the agent until it is acknowledged.
+
+use crate::{
+    AgentId, AgentInfo, ExecutorId, FrameworkId, FrameworkInfo, MasterId, Resources, StatusUuid,
+    TaskId, TaskInfo, TaskState, TaskStatus,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an agent says to the master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentCall {
+    /// The first message of an agent that has no id.
+    Register {
+        /// The agent.
+        info: AgentInfo,
+        /// Its software version.
+        version: Arc<str>,
+        /// Drawn anew at each start of the agent until it has an id: a repeated registration with
+        /// the same nonce gets the same id (the answer may have been lost).
+        nonce: u64,
+    },
+    /// The first message of an agent that has an id: after its own or the master's restart, or a
+    /// broken stream.
+    Reregister {
+        /// The agent, with its id.
+        info: AgentInfo,
+        /// Its software version.
+        version: Arc<str>,
+        /// All tasks that it knows: living, and ended but not yet acknowledged.
+        tasks: Vec<AgentTask>,
+        /// The frameworks of these tasks.
+        frameworks: Vec<FrameworkInfo>,
+    },
+    /// A status update, and the newest state of the task (for accounting; updates are sent one
+    /// at a time per task and may lag behind).
+    Update {
+        /// Whose task.
+        framework_id: FrameworkId,
+        /// The update.
+        status: Box<TaskStatus>,
+        /// The task's newest state.
+        latest_state: TaskState,
+    },
+    /// The answer to a ping.
+    Pong {
+        /// The ping's number.
+        sequence: u64,
+    },
+    /// Bytes of an executor for its framework.
+    Message {
+        /// Whose executor.
+        framework_id: FrameworkId,
+        /// The executor.
+        executor_id: ExecutorId,
+        /// The bytes.
+        data: Arc<[u8]>,
+    },
+}
+
+/// A task as its agent knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentTask {
+    /// Whose.
+    pub framework_id: FrameworkId,
+    /// The task.
+    pub task_id: TaskId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it uses (nothing any more once it ended).
+    pub resources: Resources,
+    /// The role its resources are allocated to.
+    pub role: crate::Role,
+    /// Its newest state.
+    pub state: TaskState,
+    /// The state of its oldest unacknowledged update, with the update's uuid: what the framework
+    /// has been told, or is being told.
+    pub status: Option<(TaskState, StatusUuid)>,
+    /// The executor, when it has a custom one.
+    pub executor_id: Option<ExecutorId>,
+}
+
+/// What the master says to an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AgentEvent {
+    /// The agent is admitted under this id.
+    Registered {
+        /// Its id.
+        agent_id: AgentId,
+        /// The master that answers.
+        master_id: MasterId,
+        /// Without any message from the master for so long, the agent reconnects.
+        ping_timeout: Duration,
+    },
+    /// The agent is known again.
+    Reregistered {
+        /// Its id.
+        agent_id: AgentId,
+        /// The master that answers.
+        master_id: MasterId,
+        /// As in `Registered`.
+        ping_timeout: Duration,
+        /// Tasks that the master believes in and the agent did not report: the agent answers for
+        /// each that it still does not know with DROPPED or LOST, REASON_RECONCILIATION.
+        reconcile: Vec<(FrameworkId, TaskId)>,
+    },
+    /// The agent is not admitted; it must stop or change something.
+    Refused {
+        /// Why, and what to do.
+        message: Arc<str>,
+        /// Whether its id is gone for ever: it must forget it, end its tasks and register anew.
+        gone: bool,
+    },
+    /// Are you there?
+    Ping {
+        /// Its number.
+        sequence: u64,
+    },
+    /// Run tasks of one framework.
+    Run {
+        /// The framework.
+        framework: Arc<FrameworkInfo>,
+        /// The role of the resources.
+        role: crate::Role,
+        /// The tasks.
+        tasks: Vec<TaskInfo>,
+    },
+    /// Kill a task.
+    Kill {
+        /// Whose.
+        framework_id: FrameworkId,
+        /// Which.
+        task_id: TaskId,
+        /// Between TERM and KILL.
+        grace: Option<Duration>,
+    },
+    /// The framework has this update.
+    Acknowledge {
+        /// Whose task.
+        framework_id: FrameworkId,
+        /// The task.
+        task_id: TaskId,
+        /// The update.
+        uuid: StatusUuid,
+    },
+    /// The framework is gone: kill its tasks, forget its updates.
+    ShutdownFramework {
+        /// Which.
+        framework_id: FrameworkId,
+    },
+    /// The framework changed (a resubscription): agents keep its newest description.
+    UpdateFramework {
+        /// The framework.
+        framework: Arc<FrameworkInfo>,
+    },
+    /// Bytes for an executor.
+    Message {
+        /// Whose executor.
+        framework_id: FrameworkId,
+        /// The executor.
+        executor_id: ExecutorId,
+        /// The bytes.
+        data: Arc<[u8]>,
+    },
+}

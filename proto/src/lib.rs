@@ -1,0 +1,43 @@
+//! The vocabulary of the cluster and its wire forms.
+//!
+//! Everything that crosses a process boundary is named here: ids, resources, offers, tasks, the
+//! scheduler API's `Call` and `Event`, the operator API, and the private link between master and
+//! agent. Domain types cannot be wrong: they are made by checked constructors or by decoding
+//! ("parse, don't validate"). Generated wire types stay private to this crate.
+//!
+//! It must never do I/O, read a clock or draw entropy: the cores depend on it.
+#![forbid(unsafe_code)]
+
+mod agent;
+pub mod agent_link;
+mod attributes;
+mod error;
+mod framework;
+mod id;
+mod limits;
+mod offer;
+pub mod operator;
+mod resources;
+mod role;
+pub mod scheduler;
+mod task;
+mod task_state;
+mod time;
+
+pub use agent::{AgentInfo, Domain};
+pub use attributes::{Attribute, AttributeValue};
+pub use error::{DecodeError, InvalidValue};
+pub use framework::{Capabilities, Capability, FrameworkInfo};
+pub use id::{
+    AgentId, ContainerId, ExecutorId, FrameworkId, MasterId, OfferId, StatusUuid, TaskId,
+};
+pub use limits::Limits;
+pub use offer::{Filters, Offer, Operation};
+pub use resources::{Flavor, Piece, Quantities, Ranges, ResourceName, Resources, Shortfall, Value};
+pub use role::Role;
+pub use task::{
+    CommandInfo, ExecutorInfo, Exit, FetchUri, LimitHit, Reason, Source, TaskBody, TaskInfo,
+    TaskOutcome, TaskPayload, TaskStatus, TaskUsage,
+};
+pub use task_state::{TaskState, Transition};
+pub use time::Time;

@@ -1,0 +1,323 @@
+//! Tasks: what is to run, and what is reported of it.
+
+use crate::{
+    AgentId, ContainerId, ExecutorId, FrameworkId, Resources, Role, StatusUuid, TaskId, TaskState,
+    Time,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A task as its framework describes it. What decisions read has fields; the rest (command,
+/// container, labels, data) travels as an opaque payload, shared and not cloned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskInfo {
+    /// A name for people.
+    pub name: Arc<str>,
+    /// Its id, unique in the framework.
+    pub task_id: TaskId,
+    /// Where it is to run.
+    pub agent_id: AgentId,
+    /// What it uses.
+    pub resources: Resources,
+    /// The role its resources say they are allocated to, when they say so.
+    pub allocation_role: Option<Role>,
+    /// Limits above the request, by resource name, in thousandths; `None` means unlimited.
+    pub limits: BTreeMap<Arc<str>, Option<u64>>,
+    /// The executor that is to run it; absent for a command task.
+    pub executor: Option<ExecutorInfo>,
+    /// Between TERM and KILL, when the framework says so. Mesos' default is 3 s.
+    pub kill_grace: Option<Duration>,
+    /// The longest it may run.
+    pub max_completion_time: Option<Duration>,
+    /// Everything else.
+    pub payload: TaskPayload,
+}
+
+/// The part of a task that no decision of the master reads, in its protobuf form, with flags for
+/// what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskPayload {
+    /// Encoded `TaskInfo` fields that have no field of their own.
+    pub bytes: Arc<[u8]>,
+    /// Whether it has a command.
+    pub has_command: bool,
+    /// Whether it asks for a container image or network (not built yet: refused by the master).
+    pub has_container: bool,
+    /// Whether it asks for a check or a health check (not built yet: refused by the master).
+    pub has_check: bool,
+}
+
+/// The payload, opened: what an agent needs to run a command task.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskBody {
+    /// What to run.
+    pub command: Option<CommandInfo>,
+    /// Labels: name and optional value.
+    pub labels: Vec<(Arc<str>, Option<Arc<str>>)>,
+    /// Opaque data for a custom executor.
+    pub data: Option<Arc<[u8]>>,
+}
+
+/// A command: `value` through `/bin/sh -c`, or, with `shell` false, an executable and its
+/// arguments (`arguments[0]` is its own name, as for exec).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommandInfo {
+    /// Whether a shell reads `value`. Mesos' default is true.
+    pub shell: bool,
+    /// The command line, or the executable.
+    pub value: Option<Arc<str>>,
+    /// Arguments when `shell` is false.
+    pub arguments: Vec<Arc<str>>,
+    /// Environment variables, in order.
+    pub environment: Vec<(Arc<str>, Arc<str>)>,
+    /// The user to run as; absent means the framework's.
+    pub user: Option<Arc<str>>,
+    /// Files to fetch into the sandbox first (refused until the fetcher is built).
+    pub uris: Vec<FetchUri>,
+    /// Resource limits of the process: name as in Mesos (`RLMT_NOFILE`), soft, hard; `None` means
+    /// unlimited.
+    pub rlimits: Vec<(Arc<str>, Option<u64>, Option<u64>)>,
+}
+
+/// A file to fetch into the sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchUri {
+    /// Where it is.
+    pub value: Arc<str>,
+    /// Whether to make it executable.
+    pub executable: bool,
+    /// Whether to unpack it. Mesos' default is true.
+    pub extract: bool,
+    /// Whether to keep it in the agent's cache.
+    pub cache: bool,
+    /// The file's name in the sandbox.
+    pub output_file: Option<Arc<str>>,
+}
+
+/// A custom executor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutorInfo {
+    /// Its id.
+    pub executor_id: ExecutorId,
+    /// Its framework, when it says so.
+    pub framework_id: Option<FrameworkId>,
+    /// What it uses besides its tasks.
+    pub resources: Resources,
+    /// Everything else, in its protobuf form.
+    pub payload: Arc<[u8]>,
+}
+
+/// Who made a status update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Source {
+    /// The master; such an update has no uuid and is not acknowledged.
+    Master = 0,
+    /// The agent.
+    Agent = 1,
+    /// The executor (or the agent in its place, for command tasks).
+    Executor = 2,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $wire:literal;)*) => {
+        /// Why a task is in its state (Mesos `TaskStatus.Reason`; ours from 1000 up).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u16)]
+        pub enum Reason { $($(#[$doc])* $name = $number,)* }
+
+        impl Reason {
+            /// All reasons in the order of their numbers.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Mesos' name, such as `REASON_RECONCILIATION`.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $wire,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The command executor failed.
+    CommandExecutorFailed = 0, "REASON_COMMAND_EXECUTOR_FAILED";
+    /// The executor ended.
+    ExecutorTerminated = 1, "REASON_EXECUTOR_TERMINATED";
+    /// Not used.
+    ExecutorUnregistered = 2, "REASON_EXECUTOR_UNREGISTERED";
+    /// The framework was removed.
+    FrameworkRemoved = 3, "REASON_FRAMEWORK_REMOVED";
+    /// The sandbox collector failed.
+    GcError = 4, "REASON_GC_ERROR";
+    /// Not used.
+    InvalidFrameworkId = 5, "REASON_INVALID_FRAMEWORKID";
+    /// The offers of the ACCEPT are not valid (any more).
+    InvalidOffers = 6, "REASON_INVALID_OFFERS";
+    /// Made by a driver that has no master.
+    MasterDisconnected = 7, "REASON_MASTER_DISCONNECTED";
+    /// Out of memory.
+    ContainerLimitationMemory = 8, "REASON_CONTAINER_LIMITATION_MEMORY";
+    /// An answer to RECONCILE, or a task that master and agent disagree about.
+    Reconciliation = 9, "REASON_RECONCILIATION";
+    /// The agent is disconnected.
+    AgentDisconnected = 10, "REASON_SLAVE_DISCONNECTED";
+    /// The agent was removed.
+    AgentRemoved = 11, "REASON_SLAVE_REMOVED";
+    /// The agent restarted before the launch.
+    AgentRestarted = 12, "REASON_SLAVE_RESTARTED";
+    /// The agent is unknown.
+    AgentUnknown = 13, "REASON_SLAVE_UNKNOWN";
+    /// The task's description is wrong.
+    TaskInvalid = 14, "REASON_TASK_INVALID";
+    /// The task is not allowed.
+    TaskUnauthorized = 15, "REASON_TASK_UNAUTHORIZED";
+    /// The task is unknown.
+    TaskUnknown = 16, "REASON_TASK_UNKNOWN";
+    /// Preempted by the agent.
+    ContainerPreempted = 17, "REASON_CONTAINER_PREEMPTED";
+    /// The task uses resources the agent does not know.
+    ResourcesUnknown = 18, "REASON_RESOURCES_UNKNOWN";
+    /// Some limit was hit.
+    ContainerLimitation = 19, "REASON_CONTAINER_LIMITATION";
+    /// The disk limit was hit.
+    ContainerLimitationDisk = 20, "REASON_CONTAINER_LIMITATION_DISK";
+    /// The container could not be launched.
+    ContainerLaunchFailed = 21, "REASON_CONTAINER_LAUNCH_FAILED";
+    /// The container could not be updated.
+    ContainerUpdateFailed = 22, "REASON_CONTAINER_UPDATE_FAILED";
+    /// The executor did not register in time.
+    ExecutorRegistrationTimeout = 23, "REASON_EXECUTOR_REGISTRATION_TIMEOUT";
+    /// The executor did not come back in time.
+    ExecutorReregistrationTimeout = 24, "REASON_EXECUTOR_REREGISTRATION_TIMEOUT";
+    /// A task of the group is wrong.
+    TaskGroupInvalid = 25, "REASON_TASK_GROUP_INVALID";
+    /// A task of the group is not allowed.
+    TaskGroupUnauthorized = 26, "REASON_TASK_GROUP_UNAUTHORIZED";
+    /// The container's switchboard ended.
+    IoSwitchboardExited = 27, "REASON_IO_SWITCHBOARD_EXITED";
+    /// A check's result changed.
+    TaskCheckStatusUpdated = 28, "REASON_TASK_CHECK_STATUS_UPDATED";
+    /// The health changed.
+    TaskHealthCheckStatusUpdated = 29, "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED";
+    /// Killed before it was launched.
+    TaskKilledDuringLaunch = 30, "REASON_TASK_KILLED_DURING_LAUNCH";
+    /// An operator removed the agent.
+    AgentRemovedByOperator = 31, "REASON_SLAVE_REMOVED_BY_OPERATOR";
+    /// The agent came back.
+    AgentReregistered = 32, "REASON_SLAVE_REREGISTERED";
+    /// It ran for too long.
+    MaxCompletionTimeReached = 33, "REASON_MAX_COMPLETION_TIME_REACHED";
+    /// The agent is being drained.
+    AgentDraining = 34, "REASON_SLAVE_DRAINING";
+    /// The agent's host was started anew; the task died with it.
+    AgentRebooted = 1000, "REASON_AGENT_REBOOTED";
+    /// The process that supervised the task is gone, and its exit status with it.
+    SupervisorLost = 1001, "REASON_SUPERVISOR_LOST";
+    /// The task's checkpoint could not be read.
+    CheckpointCorrupt = 1002, "REASON_CHECKPOINT_CORRUPT";
+}
+
+impl Reason {
+    /// The reason of a wire number.
+    pub fn from_number(number: i32) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| i32::from(*reason as u16) == number)
+    }
+}
+
+/// A report on a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskStatus {
+    /// Which task.
+    pub task_id: TaskId,
+    /// Its state.
+    pub state: TaskState,
+    /// Who says so.
+    pub source: Source,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// Why, for people. Machines read `reason` and `outcome`.
+    pub message: Option<Arc<str>>,
+    /// The agent it concerns.
+    pub agent_id: Option<AgentId>,
+    /// The executor it concerns.
+    pub executor_id: Option<ExecutorId>,
+    /// When it was made.
+    pub timestamp: Time,
+    /// Set when it must be acknowledged.
+    pub uuid: Option<StatusUuid>,
+    /// The last health check's verdict.
+    pub healthy: Option<bool>,
+    /// Since when the agent has been unreachable.
+    pub unreachable_time: Option<Time>,
+    /// The container it ran in.
+    pub container_id: Option<ContainerId>,
+    /// How the task ended, in fields.
+    pub outcome: Option<TaskOutcome>,
+    /// Opaque data of a custom executor.
+    pub data: Option<Arc<[u8]>>,
+}
+
+impl TaskStatus {
+    /// A status with nothing but the necessary.
+    pub fn new(task_id: TaskId, state: TaskState, source: Source, timestamp: Time) -> Self {
+        Self {
+            task_id,
+            state,
+            source,
+            reason: None,
+            message: None,
+            agent_id: None,
+            executor_id: None,
+            timestamp,
+            uuid: None,
+            healthy: None,
+            unreachable_time: None,
+            container_id: None,
+            outcome: None,
+            data: None,
+        }
+    }
+}
+
+/// How a task ended, typed, so that nobody has to read messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskOutcome {
+    /// How its process ended; absent when nobody saw it.
+    pub exit: Option<Exit>,
+    /// The limit that it hit.
+    pub limit: Option<LimitHit>,
+    /// What it used, when measured.
+    pub usage: Option<TaskUsage>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// With this exit code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+}
+
+/// A limit that a task hit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitHit {
+    /// Name of the resource: `mem`, `disk`, `pids`.
+    pub resource: Arc<str>,
+    /// How much was used, in the resource's base unit (bytes; count).
+    pub usage: u64,
+    /// How much was allowed.
+    pub limit: u64,
+}
+
+/// What a task used over its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskUsage {
+    /// Processor time, user and system.
+    pub cpu_time: Duration,
+    /// Largest resident memory in bytes.
+    pub max_memory: u64,
+    /// From start to end.
+    pub wall_time: Duration,
+}
