@@ -1,0 +1,212 @@
+//! Isolators: parts that each turn one aspect of a launch into what the supervisor enforces.
+//!
+//! An isolator reads the [`Launch`] and writes its own part of the [`TaskSpec`]; none depends on
+//! what another has written. New ones (namespaces, file systems, networks) are added to
+//! [`standard`]. They perform no I/O apart from reading the user database.
+
+use super::{Allocation, Launch, resolve_user};
+use crate::supervisor::task::{LaunchError, Limits, TaskSpec};
+
+/// Where commands are looked for when a task has no PATH of its own.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Variables by which common runtimes choose how many threads to start. Without them a task with
+/// one cpu on a machine of 64 starts 64 threads.
+const THREAD_VARIABLES: [&str; 6] = [
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+    "GOMAXPROCS",
+    "NUMEXPR_MAX_THREADS",
+];
+
+/// The period over which cpu quotas count, in microseconds.
+pub(crate) const QUOTA_PERIOD_US: u64 = 100_000;
+
+/// What an agent's operator chose for all containers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Defaults {
+    /// Enforce every cpu allocation as a ceiling, not only as a share.
+    pub cpu_ceiling: bool,
+    /// Processes and threads a container may have when it states no figure.
+    pub pids: Option<u64>,
+}
+
+/// One aspect of isolation.
+pub(super) trait Isolator: Send {
+    /// Writes this aspect into the specification, or says why the launch is impossible.
+    fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError>;
+}
+
+/// The isolators of the native containerizer, in order of application.
+pub(super) fn standard(defaults: Defaults) -> Vec<Box<dyn Isolator>> {
+    vec![
+        Box::new(Resources(defaults)),
+        Box::new(Variables),
+        Box::new(Threads),
+        Box::new(Identity),
+        Box::new(ProcessLimits),
+    ]
+}
+
+/// The limits that put an allocation in force.
+pub(super) fn limits_of(allocation: &Allocation, defaults: Defaults) -> Limits {
+    let ceiling = allocation
+        .cpu_limit_milli
+        .or(if defaults.cpu_ceiling { Some(allocation.cpus_milli) } else { None });
+    Limits {
+        cpu_shares: (allocation.cpus_milli.saturating_mul(1024) / 1000).clamp(2, 262_144),
+        // The kernel refuses quotas under 1 ms.
+        cpu_quota_us: ceiling
+            .map(|milli| (milli.saturating_mul(QUOTA_PERIOD_US) / 1000).max(1000)),
+        memory_bytes: allocation.memory_bytes,
+        pids: allocation.pids.or(defaults.pids),
+    }
+}
+
+struct Resources(Defaults);
+
+impl Isolator for Resources {
+    fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError> {
+        spec.limits = limits_of(&launch.allocation, self.0);
+        if spec.limits.pids == Some(0) {
+            return Err(LaunchError::Refused("a pids limit of 0 lets no process run".into()));
+        }
+        Ok(())
+    }
+}
+
+struct Variables;
+
+impl Isolator for Variables {
+    fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError> {
+        for (name, value) in &launch.environment {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                return Err(LaunchError::Refused(format!(
+                    "environment variable {name:?} has a name or value that cannot be passed on"
+                )));
+            }
+            spec.environment.push(format!("{name}={value}"));
+        }
+        if !named(launch, "PATH") {
+            spec.environment.push(format!("PATH={DEFAULT_PATH}"));
+        }
+        Ok(())
+    }
+}
+
+struct Threads;
+
+impl Isolator for Threads {
+    fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError> {
+        let threads = (launch.allocation.cpus_milli / 1000).max(1);
+        for name in THREAD_VARIABLES {
+            if !named(launch, name) {
+                spec.environment.push(format!("{name}={threads}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn named(launch: &Launch, name: &str) -> bool {
+    launch.environment.iter().any(|(n, _)| n == name)
+}
+
+struct Identity;
+
+impl Isolator for Identity {
+    fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError> {
+        if let Some(user) = &launch.user {
+            spec.credentials =
+                resolve_user(user).map_err(|error| LaunchError::Refused(error.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+struct ProcessLimits;
+
+impl Isolator for ProcessLimits {
+    fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError> {
+        for limit in &launch.rlimits {
+            if limit.soft > limit.hard {
+                return Err(LaunchError::Refused(format!(
+                    "rlimit {}: soft limit {} is above the hard limit {}",
+                    limit.resource, limit.soft, limit.hard
+                )));
+            }
+        }
+        spec.rlimits = launch.rlimits.clone();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::containerizer::{ContainerId, Program, SandboxChoice};
+
+    fn launch(cpus_milli: u64) -> Launch {
+        Launch {
+            id: ContainerId::new("c").unwrap(),
+            program: Program::Shell("true".into()),
+            environment: vec![("GOMAXPROCS".into(), "7".into())],
+            user: None,
+            rlimits: Vec::new(),
+            sandbox: SandboxChoice::Pooled,
+            allocation: Allocation {
+                cpus_milli,
+                memory_bytes: None,
+                cpu_limit_milli: None,
+                pids: None,
+            },
+            record: Vec::new(),
+        }
+    }
+
+    fn prepared(launch: &Launch) -> Result<TaskSpec, LaunchError> {
+        let mut spec = super::super::native::bare_spec(launch);
+        for isolator in standard(Defaults::default()) {
+            isolator.prepare(launch, &mut spec)?;
+        }
+        Ok(spec)
+    }
+
+    #[test]
+    fn threads_follow_the_cpus_unless_the_task_says_otherwise() {
+        let spec = prepared(&launch(2_900)).unwrap();
+        assert!(spec.environment.contains(&"OMP_NUM_THREADS=2".to_owned()));
+        assert!(spec.environment.contains(&"GOMAXPROCS=7".to_owned()));
+        assert!(!spec.environment.contains(&"GOMAXPROCS=2".to_owned()));
+        let spec = prepared(&launch(100)).unwrap();
+        assert!(spec.environment.contains(&"RAYON_NUM_THREADS=1".to_owned()));
+    }
+
+    #[test]
+    fn shares_and_quota_follow_the_allocation() {
+        let mut allocation = launch(1_500).allocation;
+        let limits = limits_of(&allocation, Defaults::default());
+        assert_eq!((limits.cpu_shares, limits.cpu_quota_us), (1536, None));
+        let ceiling = Defaults { cpu_ceiling: true, pids: Some(64) };
+        let limits = limits_of(&allocation, ceiling);
+        assert_eq!((limits.cpu_quota_us, limits.pids), (Some(150_000), Some(64)));
+        allocation.cpus_milli = 1;
+        allocation.cpu_limit_milli = Some(1);
+        let limits = limits_of(&allocation, ceiling);
+        assert_eq!((limits.cpu_shares, limits.cpu_quota_us), (2, Some(1000)));
+    }
+
+    #[test]
+    fn what_cannot_be_passed_on_is_refused() {
+        let mut wrong = launch(1000);
+        wrong.environment.push(("A=B".into(), "c".into()));
+        assert!(matches!(prepared(&wrong), Err(LaunchError::Refused(text)) if text.contains("A=B")));
+        let mut wrong = launch(1000);
+        wrong.rlimits.push(Rlimit { resource: 7, soft: 2, hard: 1 });
+        assert!(matches!(prepared(&wrong), Err(LaunchError::Refused(_))));
+    }
+
+    use crate::containerizer::Rlimit;
+}

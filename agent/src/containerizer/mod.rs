@@ -1,0 +1,128 @@
+//! Containerizers: how the agent runs a container, behind one trait.
+//!
+//! The trait fits a core that is driven by inputs: every method only queues an order and returns
+//! at once, and every answer arrives later as a [`ContainerEvent`] on the channel that came with
+//! the containerizer. `native` runs command tasks through the supervisor; images, namespaces and
+//! docker join as further isolators or as further implementations of the same trait.
+//!
+//! A containerizer never decides policy: when to kill, how often to retry and what a framework
+//! hears is the agent core's business.
+
+pub mod native;
+
+mod isolator;
+mod user;
+
+use std::time::Duration;
+
+pub use crate::supervisor::task::{
+    BadContainerId, ContainerId, Ended, LaunchError, Launched, Limitation, Program, Recovered,
+    Rlimit, SandboxChoice, SandboxFate, Usage, WaitStatus,
+};
+pub use native::{Native, StartError};
+pub use user::{UserError, resolve_user};
+
+/// The share of the machine a container gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allocation {
+    /// Thousandths of a cpu.
+    pub cpus_milli: u64,
+    /// Memory in bytes; `None` leaves memory unlimited.
+    pub memory_bytes: Option<u64>,
+    /// A hard ceiling on cpu time in thousandths of a cpu, enforced as a quota over periods of
+    /// 100 ms. `None` lets the container use idle cpus beyond its share.
+    pub cpu_limit_milli: Option<u64>,
+    /// Most processes and threads; `None` takes the agent's default.
+    pub pids: Option<u64>,
+}
+
+/// One container to start.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// Its name.
+    pub id: ContainerId,
+    /// What to execute.
+    pub program: Program,
+    /// Variables of the task. PATH and the thread-count variables are added unless named here.
+    pub environment: Vec<(String, String)>,
+    /// User name or number to run as; `None` keeps the agent's own user.
+    pub user: Option<String>,
+    /// Resource limits of the process.
+    pub rlimits: Vec<Rlimit>,
+    /// Working directory.
+    pub sandbox: SandboxChoice,
+    /// Its share of the machine.
+    pub allocation: Allocation,
+    /// Opaque to the containerizer; comes back in [`Recovered`] after an agent restart.
+    pub record: Vec<u8>,
+}
+
+/// What a containerizer tells the agent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ContainerEvent {
+    /// Always the first event: everything that outlived the previous agent.
+    Recovered(Vec<Recovered>),
+    /// The container's first process has been executed.
+    Launched {
+        /// Which.
+        id: ContainerId,
+        /// Process and working directory.
+        launched: Launched,
+    },
+    /// The container could not be started; nothing of it remains.
+    LaunchFailed {
+        /// Which.
+        id: ContainerId,
+        /// Why.
+        error: LaunchError,
+    },
+    /// The container ended. Repeated in `Recovered` after every reconnect until `forget`.
+    Ended {
+        /// Which.
+        id: ContainerId,
+        /// How.
+        ended: Ended,
+    },
+    /// The answer to `usage`.
+    Usage {
+        /// Which.
+        id: ContainerId,
+        /// What it uses; `None` when no such container runs.
+        usage: Option<Usage>,
+    },
+    /// New limits could not be put in force.
+    UpdateFailed {
+        /// Which.
+        id: ContainerId,
+        /// What the kernel said.
+        reason: String,
+    },
+    /// The supervisor is gone and with it every container that it ran. Start a new containerizer;
+    /// its `Recovered` will lack them.
+    Lost {
+        /// What was seen.
+        reason: String,
+    },
+}
+
+/// A way to run containers. Orders are queued in call order and leave at [`Self::flush`].
+pub trait Containerizer: Send {
+    /// Starts a container. Answered by `Launched` or `LaunchFailed`, then `Ended`.
+    fn launch(&mut self, launch: Launch);
+    /// Changes the limits of a running container. Silent when it worked.
+    fn update(&mut self, id: &ContainerId, allocation: Allocation);
+    /// Sends a signal to the container's process group. Silent for an unknown container.
+    fn signal(&mut self, id: &ContainerId, signal: i32);
+    /// TERM to the process group; after `grace`, KILL to every process of the container, whether
+    /// the agent is there or not. Repeated calls can only bring the end nearer.
+    fn kill(&mut self, id: &ContainerId, grace: Duration);
+    /// Kills every process of the container now. Answered by `Ended`.
+    fn destroy(&mut self, id: &ContainerId);
+    /// Asks what the container uses. Answered by `Usage`.
+    fn usage(&mut self, id: &ContainerId);
+    /// The wait is over: the end of this container is on record with the agent, and the
+    /// containerizer may drop it. Until then `Ended` is repeated after every reconnect.
+    fn forget(&mut self, id: &ContainerId);
+    /// Lets the queued orders go. Call once after a batch.
+    fn flush(&mut self);
+}

@@ -1,0 +1,201 @@
+//! The native containerizer: command tasks, run by the supervisor process.
+//!
+//! It translates launches through the isolators into task specifications, and reports into
+//! events. All state of a container lives in the supervisor, so that an agent which is killed and
+//! comes back has nothing to rebuild here.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::isolator::{self, Defaults, Isolator};
+use super::{Allocation, ContainerEvent, ContainerId, Containerizer, Launch};
+use crate::supervisor::client::{self, Client, Connected};
+use crate::supervisor::options::Options;
+use crate::supervisor::task::{LaunchError, Limits, Program, TaskSpec};
+use crate::supervisor::wire::{Order, Report};
+
+pub use super::isolator::Defaults as NativeDefaults;
+pub use crate::supervisor::client::StartError;
+
+/// How to reach, or start, the supervisor.
+#[derive(Debug, Clone)]
+pub struct NativeOptions {
+    /// Program and leading arguments that run a supervisor, such as `[current_exe, "supervise"]`.
+    pub command: Vec<OsString>,
+    /// What it is to serve.
+    pub supervisor: Options,
+    /// What the operator chose for all containers.
+    pub defaults: NativeDefaults,
+}
+
+/// Command tasks in cgroups (or, where these are not permitted, in process groups).
+pub struct Native {
+    client: Client,
+    isolators: Vec<Box<dyn Isolator>>,
+    defaults: Defaults,
+    events: mpsc::UnboundedSender<ContainerEvent>,
+    supervisor_pid: u32,
+    isolation: String,
+    warning: Option<String>,
+}
+
+impl Native {
+    /// Connects to the supervisor, starting it if none serves the directory. The first event is
+    /// `Recovered`, also when nothing was running.
+    pub async fn start(
+        options: NativeOptions,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<ContainerEvent>), StartError> {
+        let Connected { client, welcome, recovered, reports } =
+            client::start(&options.command, &options.supervisor).await?;
+        if let Some(warning) = &welcome.warning {
+            tracing::warn!(isolation = %welcome.isolation, "{warning}");
+        }
+        let (events, receiver) = mpsc::unbounded_channel();
+        // The receiver is in our hand, so this cannot fail.
+        let _ = events.send(ContainerEvent::Recovered(recovered));
+        tokio::spawn(translate(reports, events.clone(), welcome.pid));
+        let native = Self {
+            client,
+            isolators: isolator::standard(options.defaults),
+            defaults: options.defaults,
+            events,
+            supervisor_pid: welcome.pid,
+            isolation: welcome.isolation,
+            warning: welcome.warning,
+        };
+        Ok((native, receiver))
+    }
+
+    /// The supervisor's process id, for display.
+    pub fn supervisor_pid(&self) -> u32 {
+        self.supervisor_pid
+    }
+
+    /// How containers are kept apart here, such as `cgroup v1 (cpu cpuacct memory pids freezer)`.
+    pub fn isolation(&self) -> &str {
+        &self.isolation
+    }
+
+    /// What is missing on this machine, in a sentence for the operator.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
+    /// Asks the supervisor to exit. It does so only when nothing runs; `Lost` follows.
+    pub fn shutdown(&mut self) {
+        self.client.queue(&Order::Shutdown);
+        self.client.flush();
+    }
+}
+
+/// What a launch says before any isolator has looked at it.
+pub(super) fn bare_spec(launch: &Launch) -> TaskSpec {
+    TaskSpec {
+        id: launch.id.clone(),
+        program: launch.program.clone(),
+        environment: Vec::new(),
+        credentials: None,
+        rlimits: Vec::new(),
+        sandbox: launch.sandbox.clone(),
+        limits: Limits::default(),
+        record: launch.record.clone(),
+    }
+}
+
+fn check_program(program: &Program) -> Result<(), LaunchError> {
+    let (text, argv): (&str, &[String]) = match program {
+        Program::Shell(line) => (line, &[]),
+        Program::Exec { file, argv } => (file, argv),
+    };
+    if text.is_empty() {
+        return Err(LaunchError::Refused("the command is empty".into()));
+    }
+    if text.contains('\0') || argv.iter().any(|argument| argument.contains('\0')) {
+        return Err(LaunchError::Refused("the command contains a NUL byte".into()));
+    }
+    Ok(())
+}
+
+impl Containerizer for Native {
+    fn launch(&mut self, launch: Launch) {
+        let mut spec = bare_spec(&launch);
+        let prepared = check_program(&launch.program).and_then(|()| {
+            self.isolators.iter().try_for_each(|isolator| isolator.prepare(&launch, &mut spec))
+        });
+        match prepared {
+            Ok(()) => self.client.queue(&Order::Launch(Box::new(spec))),
+            Err(error) => {
+                // A closed channel means that the agent is going away.
+                let _ = self.events.send(ContainerEvent::LaunchFailed { id: launch.id, error });
+            }
+        }
+    }
+
+    fn update(&mut self, id: &ContainerId, allocation: Allocation) {
+        let limits = isolator::limits_of(&allocation, self.defaults);
+        self.client.queue(&Order::Update { id: id.clone(), limits });
+    }
+
+    fn signal(&mut self, id: &ContainerId, signal: i32) {
+        self.client.queue(&Order::Signal { id: id.clone(), signal });
+    }
+
+    fn kill(&mut self, id: &ContainerId, grace: Duration) {
+        self.client.queue(&Order::Kill { id: id.clone(), grace });
+    }
+
+    fn destroy(&mut self, id: &ContainerId) {
+        self.client.queue(&Order::Kill { id: id.clone(), grace: Duration::ZERO });
+    }
+
+    fn usage(&mut self, id: &ContainerId) {
+        self.client.queue(&Order::Usage { id: id.clone() });
+    }
+
+    fn forget(&mut self, id: &ContainerId) {
+        self.client.queue(&Order::Forget { id: id.clone() });
+    }
+
+    fn flush(&mut self) {
+        self.client.flush();
+    }
+}
+
+/// Turns reports into events until the supervisor is gone.
+async fn translate(
+    mut reports: mpsc::UnboundedReceiver<Report>,
+    events: mpsc::UnboundedSender<ContainerEvent>,
+    supervisor: u32,
+) {
+    let mut batch = Vec::with_capacity(64);
+    while reports.recv_many(&mut batch, 64).await > 0 {
+        for report in batch.drain(..) {
+            let event = match report {
+                Report::Launched { id, launched } => ContainerEvent::Launched { id, launched },
+                Report::LaunchFailed { id, error } => ContainerEvent::LaunchFailed { id, error },
+                Report::Ended { id, ended } => ContainerEvent::Ended { id, ended: *ended },
+                Report::Usage { id, usage } => ContainerEvent::Usage { id, usage },
+                Report::UpdateFailed { id, reason } => ContainerEvent::UpdateFailed { id, reason },
+                Report::ShutdownRefused { running } => {
+                    tracing::warn!(running, "the supervisor stays: tasks are running");
+                    continue;
+                }
+                other @ (Report::Welcome { .. }
+                | Report::Known(_)
+                | Report::Complete
+                | Report::Refused { .. }) => {
+                    tracing::error!(?other, "report out of place");
+                    continue;
+                }
+            };
+            if events.send(event).is_err() {
+                return;
+            }
+        }
+    }
+    let reason = format!("the connection to the supervisor (pid {supervisor}) has closed");
+    // A closed channel means that the agent is going away.
+    let _ = events.send(ContainerEvent::Lost { reason });
+}

@@ -1,0 +1,100 @@
+//! Resolves the user a task asks for into numbers, from /etc/passwd and /etc/group.
+//!
+//! The files are read directly: a statically linked binary cannot load NSS modules, and asking a
+//! directory service on the launch path could hang. Users of a directory service are given by
+//! number. Never falls back to another user when a name is unknown.
+
+use std::fs;
+
+use crate::supervisor::task::Credentials;
+
+/// Why a user could not be resolved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UserError {
+    /// No such name in /etc/passwd.
+    #[error("there is no user {0:?} in /etc/passwd; name an existing user, or give its number")]
+    Unknown(String),
+    /// Only root can run tasks as another user.
+    #[error("the agent runs as uid {own} and cannot run a task as uid {wanted}; run it as root")]
+    NotPermitted {
+        /// The agent's uid.
+        own: u32,
+        /// The uid asked for.
+        wanted: u32,
+    },
+    /// The user database could not be read.
+    #[error("cannot read /etc/passwd: {0}")]
+    Unreadable(String),
+}
+
+/// The credentials of `user` (a name or a number). `Ok(None)` when that is who we already are.
+pub fn resolve_user(user: &str) -> Result<Option<Credentials>, UserError> {
+    let passwd =
+        fs::read_to_string("/etc/passwd").map_err(|e| UserError::Unreadable(e.to_string()))?;
+    let group = fs::read_to_string("/etc/group").unwrap_or_default();
+    let found = find(user, &passwd, &group)?;
+    let own = rustix::process::geteuid().as_raw();
+    if found.uid == own {
+        return Ok(None);
+    }
+    if own != 0 {
+        return Err(UserError::NotPermitted { own, wanted: found.uid });
+    }
+    Ok(Some(found))
+}
+
+fn find(user: &str, passwd: &str, group: &str) -> Result<Credentials, UserError> {
+    let number = user.parse::<u32>().ok();
+    for line in passwd.lines() {
+        let mut fields = line.split(':');
+        let (Some(name), Some(_), Some(uid), Some(gid)) =
+            (fields.next(), fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        let (Ok(uid), Ok(gid)) = (uid.parse::<u32>(), gid.parse::<u32>()) else { continue };
+        if name == user || number == Some(uid) {
+            return Ok(Credentials { uid, gid, groups: groups_of(name, gid, group) });
+        }
+    }
+    match number {
+        // A number needs no entry: containers and directory users often have none.
+        Some(uid) => Ok(Credentials { uid, gid: uid, groups: Vec::new() }),
+        None => Err(UserError::Unknown(user.to_owned())),
+    }
+}
+
+fn groups_of(name: &str, primary: u32, group: &str) -> Vec<u32> {
+    let mut groups = vec![primary];
+    for line in group.lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        if let [_, _, gid, members] = fields[..]
+            && members.split(',').any(|m| m == name)
+            && let Ok(gid) = gid.parse()
+            && !groups.contains(&gid)
+        {
+            groups.push(gid);
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1001::/home/ann:/bin/sh\nbad\n";
+    const GROUP: &str = "root:x:0:\nvideo:x:44:bob,ann\nann:x:1001:\n";
+
+    #[test]
+    fn names_and_numbers_resolve_with_their_groups() {
+        let ann = Credentials { uid: 1000, gid: 1001, groups: vec![1001, 44] };
+        assert_eq!(find("ann", PASSWD, GROUP), Ok(ann.clone()));
+        assert_eq!(find("1000", PASSWD, GROUP), Ok(ann));
+        assert_eq!(
+            find("4242", PASSWD, GROUP),
+            Ok(Credentials { uid: 4242, gid: 4242, groups: vec![] })
+        );
+        assert_eq!(find("eve", PASSWD, GROUP), Err(UserError::Unknown("eve".into())));
+    }
+}

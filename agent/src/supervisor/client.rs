@@ -1,0 +1,279 @@
+//! The agent's side of the supervisor's socket.
+//!
+//! Starts a supervisor when none serves the directory, connects, takes in the state of everything
+//! that outlived the previous agent, and then carries frames both ways. It knows orders and
+//! reports, not containers: what they mean is `containerizer::native`'s business. It never
+//! reconnects on its own, because a supervisor that is gone has lost its tasks, and that must be
+//! told to the agent's core rather than papered over.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Notify, mpsc};
+
+use super::options::Options;
+use super::task::Recovered;
+use super::wire::{self, Order, Report};
+
+/// A supervisor on this machine answers within a fraction of this.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
+
+/// Why no supervisor could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The command could not be run at all.
+    #[error("cannot start the supervisor {program:?}")]
+    Run {
+        /// The program.
+        program: OsString,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The supervisor started and gave up.
+    #[error("the supervisor did not start: {0}")]
+    GaveUp(String),
+    /// Its socket cannot be reached.
+    #[error("cannot connect to the supervisor at {}", socket.display())]
+    Connect {
+        /// The socket.
+        socket: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// It answered, but not as it should.
+    #[error("the supervisor at {} refused: {reason}", socket.display())]
+    Refused {
+        /// The socket.
+        socket: PathBuf,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// What a supervisor says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Welcome {
+    pub(crate) pid: u32,
+    pub(crate) isolation: String,
+    pub(crate) warning: Option<String>,
+}
+
+/// An open connection: orders go out here, reports come in on the channel beside it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    outbox: Arc<Outbox>,
+    direct: StdStream,
+    pending: Vec<u8>,
+}
+
+/// Bytes the socket did not take at once.
+#[derive(Debug, Default)]
+struct Outbox {
+    bytes: Mutex<Vec<u8>>,
+    filled: Notify,
+}
+
+/// Everything that `connect` yields.
+pub(crate) struct Connected {
+    pub(crate) client: Client,
+    pub(crate) welcome: Welcome,
+    pub(crate) recovered: Vec<Recovered>,
+    /// Reports from now on; closes when the supervisor is gone.
+    pub(crate) reports: mpsc::UnboundedReceiver<Report>,
+}
+
+/// Connects to the supervisor of `options`, starting one with `command` if none listens.
+///
+/// `command` is the program and its leading arguments, such as `["/usr/bin/tepui", "supervise"]`.
+pub(crate) async fn start(command: &[OsString], options: &Options) -> Result<Connected, StartError> {
+    match StdStream::connect(&options.socket) {
+        Ok(stream) => handshake(stream, &options.socket).await,
+        Err(error) if absent(&error) => {
+            run(command, options).await?;
+            let stream = StdStream::connect(&options.socket).map_err(|source| {
+                StartError::Connect { socket: options.socket.clone(), source }
+            })?;
+            handshake(stream, &options.socket).await
+        }
+        Err(source) => Err(StartError::Connect { socket: options.socket.clone(), source }),
+    }
+}
+
+/// Nobody listens: there is no socket, or the one there belongs to a process that ended.
+fn absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+/// Runs the supervisor's command, which returns once the detached process listens.
+async fn run(command: &[OsString], options: &Options) -> Result<(), StartError> {
+    let (program, leading) = command
+        .split_first()
+        .ok_or_else(|| StartError::GaveUp("no command was configured for it".into()))?;
+    let output = tokio::process::Command::new(program)
+        .args(leading)
+        .args(options.to_arguments())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .await
+        .map_err(|source| StartError::Run { program: program.clone(), source })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(StartError::GaveUp(format!("{} ({})", said.trim(), output.status)))
+}
+
+async fn handshake(stream: StdStream, socket: &Path) -> Result<Connected, StartError> {
+    let failed = |source| StartError::Connect { socket: socket.to_owned(), source };
+    stream.set_nonblocking(true).map_err(failed)?;
+    let direct = stream.try_clone().map_err(failed)?;
+    let (mut read, write) = UnixStream::from_std(stream).map_err(failed)?.into_split();
+    let outbox = Arc::new(Outbox::default());
+    tokio::spawn(drain(write, Arc::clone(&outbox)));
+    let mut client = Client { outbox, direct, pending: Vec::new() };
+    client.queue(&Order::Hello);
+    client.flush();
+
+    let mut buffer = Vec::with_capacity(64 << 10);
+    let refused = |reason: String| StartError::Refused { socket: socket.to_owned(), reason };
+    let state = tokio::time::timeout(HANDSHAKE_LIMIT, first_state(&mut read, &mut buffer)).await;
+    let (welcome, recovered) =
+        state.map_err(|_| refused("no answer in time".into()))?.map_err(refused)?;
+    let (sender, reports) = mpsc::unbounded_channel();
+    tokio::spawn(receive(read, buffer, sender));
+    Ok(Connected { client, welcome, recovered, reports })
+}
+
+async fn first_state(
+    read: &mut OwnedReadHalf,
+    buffer: &mut Vec<u8>,
+) -> Result<(Welcome, Vec<Recovered>), String> {
+    let mut welcome = None;
+    let mut recovered = Vec::new();
+    loop {
+        while let Some(report) = next_report(buffer)? {
+            match (report, welcome.take()) {
+                (Report::Refused { reason }, _) => return Err(reason),
+                (Report::Welcome { pid, isolation, warning }, None) => {
+                    welcome = Some(Welcome { pid, isolation, warning });
+                }
+                (Report::Known(known), Some(w)) => {
+                    recovered.push(*known);
+                    welcome = Some(w);
+                }
+                (Report::Complete, Some(w)) => return Ok((w, recovered)),
+                (other, _) => return Err(format!("unexpected report {other:?}")),
+            }
+        }
+        if read.read_buf(buffer).await.map_err(|e| e.to_string())? == 0 {
+            return Err("it closed the connection".into());
+        }
+    }
+}
+
+/// Takes the first whole frame off the buffer.
+fn next_report(buffer: &mut Vec<u8>) -> Result<Option<Report>, String> {
+    let mut reports = Vec::with_capacity(1);
+    let consumed = decode_some(buffer, 1, |report| reports.push(report))?;
+    buffer.drain(..consumed);
+    Ok(reports.pop())
+}
+
+/// Decodes up to `most` frames; returns the bytes they took.
+fn decode_some(
+    buffer: &[u8],
+    most: usize,
+    mut each: impl FnMut(Report),
+) -> Result<usize, String> {
+    let mut at = 0;
+    for _ in 0..most {
+        let rest = &buffer[at..];
+        let Some(length) = wire::frame_length(rest).map_err(|e| e.to_string())? else { break };
+        each(Report::decode(&rest[..length]).map_err(|e| e.to_string())?);
+        at += length;
+    }
+    Ok(at)
+}
+
+/// Carries reports until the supervisor or the agent is gone.
+async fn receive(
+    mut read: OwnedReadHalf,
+    mut buffer: Vec<u8>,
+    sender: mpsc::UnboundedSender<Report>,
+) {
+    loop {
+        let consumed = decode_some(&buffer, usize::MAX, |report| {
+            // A closed receiver means the agent is going away; the next read ends this task.
+            let _ = sender.send(report);
+        });
+        match consumed {
+            Ok(consumed) => drop(buffer.drain(..consumed)),
+            Err(reason) => {
+                tracing::error!(%reason, "unreadable report from the supervisor");
+                return;
+            }
+        }
+        tokio::select! {
+            got = read.read_buf(&mut buffer) => if !matches!(got, Ok(n) if n > 0) { return },
+            () = sender.closed() => return,
+        }
+    }
+}
+
+/// Writes what did not fit into the socket at once.
+async fn drain(write: OwnedWriteHalf, outbox: Arc<Outbox>) {
+    loop {
+        outbox.filled.notified().await;
+        while !lock(&outbox.bytes).is_empty() {
+            if write.writable().await.is_err() {
+                return;
+            }
+            let mut bytes = lock(&outbox.bytes);
+            match write.try_write(&bytes) {
+                Ok(n) => drop(bytes.drain(..n)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn lock(bytes: &Mutex<Vec<u8>>) -> std::sync::MutexGuard<'_, Vec<u8>> {
+    bytes.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Client {
+    /// Adds an order to the batch.
+    pub(crate) fn queue(&mut self, order: &Order) {
+        order.encode(&mut self.pending);
+    }
+
+    /// Sends the batch: straight into the socket while it takes bytes, the rest in the
+    /// background. A broken connection shows on the reports' channel, not here.
+    pub(crate) fn flush(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let mut waiting = lock(&self.outbox.bytes);
+        let mut sent = 0;
+        while waiting.is_empty() && sent < self.pending.len() {
+            match (&self.direct).write(&self.pending[sent..]) {
+                Ok(n) if n > 0 => sent += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                _ => break,
+            }
+        }
+        if sent < self.pending.len() {
+            waiting.extend_from_slice(&self.pending[sent..]);
+            self.outbox.filled.notify_one();
+        }
+        self.pending.clear();
+    }
+}

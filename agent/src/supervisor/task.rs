@@ -1,0 +1,259 @@
+//! The values that the supervisor and its client exchange: what to run, how it ended, what it uses.
+//!
+//! They are plain data without wire form (that is `wire`) and know nothing of agents, frameworks
+//! or resources as Mesos counts them; `containerizer` translates. Nothing here may hold a file
+//! descriptor or perform I/O.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The name of one container, unique for the life of an agent's work directory.
+///
+/// It is used in paths and log lines, so it is 1 to 200 bytes of printable ASCII without `/`,
+/// and neither `.` nor `..`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContainerId(Box<str>);
+
+/// Why a string cannot be a [`ContainerId`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} cannot be a container id: use 1 to 200 printable ASCII characters without '/'")]
+pub struct BadContainerId {
+    /// What was given.
+    pub text: String,
+}
+
+impl ContainerId {
+    /// Checks the name.
+    pub fn new(text: impl AsRef<str>) -> Result<Self, BadContainerId> {
+        let text = text.as_ref();
+        let printable = text.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+        if text.is_empty() || text.len() > 200 || !printable || text == "." || text == ".." {
+            return Err(BadContainerId { text: text.chars().take(220).collect() });
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What to execute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// A line for `/bin/sh -c`.
+    Shell(String),
+    /// A file, looked up in the task's own PATH when it has no slash, with its whole argv.
+    Exec {
+        /// Path or name of the executable.
+        file: String,
+        /// Arguments including `argv[0]`; when empty, `file` is used as `argv[0]`.
+        argv: Vec<String>,
+    },
+}
+
+/// The numeric identity a task runs as.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Credentials {
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// Supplementary groups, replacing the supervisor's own.
+    pub groups: Vec<u32>,
+}
+
+/// One resource limit of `setrlimit(2)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rlimit {
+    /// `RLIMIT_*` of this platform.
+    pub resource: u32,
+    /// Soft limit; `u64::MAX` is unlimited.
+    pub soft: u64,
+    /// Hard limit; `u64::MAX` is unlimited.
+    pub hard: u64,
+}
+
+/// Limits the kernel enforces on the whole container (on all its processes together).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Relative weight when the machine is busy, in v1 units (1024 a cpu, at least 2).
+    pub cpu_shares: u64,
+    /// Hard ceiling: microseconds of cpu time in each period of 100 ms; `None` is no ceiling.
+    pub cpu_quota_us: Option<u64>,
+    /// Hard memory limit in bytes; `None` is no limit.
+    pub memory_bytes: Option<u64>,
+    /// Most processes and threads at one time; `None` is no limit.
+    pub pids: Option<u64>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { cpu_shares: 1024, cpu_quota_us: None, memory_bytes: None, pids: None }
+    }
+}
+
+/// Where the task's working directory is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SandboxChoice {
+    /// A directory of the supervisor's own, named in [`Launched`]. Given back when the task
+    /// leaves it empty, so that a short silent task costs no file.
+    Pooled,
+    /// A directory the caller has made (fetched files, shared by a group). Never removed here.
+    At(PathBuf),
+}
+
+/// One task for the supervisor to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskSpec {
+    /// Its name; a second launch under a name that is still known is refused.
+    pub id: ContainerId,
+    /// What to execute.
+    pub program: Program,
+    /// The whole environment, as `NAME=value`. `MESOS_SANDBOX` is added unless present.
+    pub environment: Vec<String>,
+    /// The identity to run as; `None` keeps the supervisor's.
+    pub credentials: Option<Credentials>,
+    /// Resource limits of the process.
+    pub rlimits: Vec<Rlimit>,
+    /// Working directory, which also receives the files `stdout` and `stderr`.
+    pub sandbox: SandboxChoice,
+    /// Limits of the container.
+    pub limits: Limits,
+    /// Bytes that mean nothing to the supervisor and come back in [`Recovered`].
+    pub record: Vec<u8>,
+}
+
+/// A task is running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launched {
+    /// Process id of the task's first process: a session and process group leader. For display
+    /// and statistics; nobody but the supervisor may signal it, since only the parent knows that
+    /// the number has not been given to another process.
+    pub pid: u32,
+    /// When it was started, in nanoseconds since boot (`CLOCK_BOOTTIME`). With `pid` and the boot
+    /// id this identifies the process for ever.
+    pub started_boot_ns: u64,
+    /// Its working directory.
+    pub sandbox: PathBuf,
+}
+
+/// How the first process of a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitStatus {
+    /// It exited with this code (0 to 255).
+    Exited(u8),
+    /// It died of this signal.
+    Signaled(u8),
+}
+
+/// A limit of the container that ended it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limitation {
+    /// The container needed more memory than its limit. All of it was killed.
+    Memory {
+        /// Highest memory use seen, in bytes.
+        usage_bytes: u64,
+        /// The limit that was in force, in bytes.
+        limit_bytes: u64,
+    },
+}
+
+/// What became of a task's files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SandboxFate {
+    /// The directory holds something, or is the caller's own: it stays until removed by gc.
+    Kept(PathBuf),
+    /// The task left nothing behind and the directory was given back: there is nothing to read.
+    Empty,
+}
+
+/// A task has ended: its processes are gone and its output is complete on file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// How its first process ended.
+    pub status: WaitStatus,
+    /// The limit that ended it, if one did.
+    pub limitation: Option<Limitation>,
+    /// Whether an order to kill it had been received.
+    pub kill_requested: bool,
+    /// How often the pids limit refused it a process.
+    pub pids_refused: u64,
+    /// User and system time of the task's first process and the children it waited for.
+    pub cpu_time: Duration,
+    /// Largest resident set of one of these processes, in bytes.
+    pub max_rss_bytes: u64,
+    /// From start to end.
+    pub lasted: Duration,
+    /// When it ended, in nanoseconds since the Unix epoch by this machine's clock.
+    pub ended_unix_ns: u64,
+    /// Bytes written to stdout.
+    pub stdout_bytes: u64,
+    /// Bytes written to stderr.
+    pub stderr_bytes: u64,
+    /// Bytes of output that could not be stored (disk full, or the file was made unusable).
+    pub lost_bytes: u64,
+    /// What became of its files.
+    pub sandbox: SandboxFate,
+}
+
+/// Why a task could not be started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LaunchError {
+    /// A container of this name is running, or its end has not been acknowledged.
+    #[error("a container of this name already exists")]
+    AlreadyExists,
+    /// A step between fork and exec failed.
+    #[error("{step} failed: {}", std::io::Error::from_raw_os_error(*errno))]
+    Spawn {
+        /// What was being done, such as `execve /no/such/file`.
+        step: String,
+        /// The operating system's error number.
+        errno: i32,
+    },
+    /// The request itself cannot be carried out.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// What a container uses at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Cpu time consumed since the task began.
+    pub cpu_time: Duration,
+    /// Memory in use, in bytes.
+    pub memory_bytes: u64,
+    /// The memory limit in force, in bytes.
+    pub memory_limit_bytes: Option<u64>,
+    /// Processes and threads.
+    pub pids: u64,
+    /// False where there are no cgroups and the figures are those of the first process alone.
+    pub whole_container: bool,
+}
+
+/// A container the supervisor knows, as told to an agent that has just connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// Its name.
+    pub id: ContainerId,
+    /// The opaque bytes of its launch.
+    pub record: Vec<u8>,
+    /// What was answered when it started.
+    pub launched: Launched,
+    /// `None` while it runs.
+    pub ended: Option<Ended>,
+}

@@ -1,0 +1,142 @@
+//! Every message survives the wire, and nothing that arrives can panic the reader.
+
+use super::*;
+
+fn id() -> ContainerId {
+    ContainerId::new("job-1.0").unwrap()
+}
+
+fn spec() -> TaskSpec {
+    TaskSpec {
+        id: id(),
+        program: Program::Exec { file: "sh".into(), argv: vec!["sh".into(), "-c".into()] },
+        environment: vec!["A=1".into(), String::new()],
+        credentials: Some(Credentials { uid: 7, gid: 8, groups: vec![9, 10] }),
+        rlimits: vec![Rlimit { resource: 7, soft: 1, hard: u64::MAX }],
+        sandbox: SandboxChoice::At("/x y".into()),
+        limits: Limits { cpu_shares: 2, cpu_quota_us: Some(5), memory_bytes: None, pids: Some(9) },
+        record: vec![0, 255, 3],
+    }
+}
+
+fn ended() -> Ended {
+    Ended {
+        status: WaitStatus::Signaled(9),
+        limitation: Some(Limitation::Memory { usage_bytes: 3, limit_bytes: 4 }),
+        kill_requested: true,
+        pids_refused: 2,
+        cpu_time: Duration::from_nanos(5),
+        max_rss_bytes: 6,
+        lasted: Duration::from_secs(7),
+        ended_unix_ns: 8,
+        stdout_bytes: 9,
+        stderr_bytes: 10,
+        lost_bytes: 11,
+        sandbox: SandboxFate::Kept("/k".into()),
+    }
+}
+
+fn launched() -> Launched {
+    Launched { pid: 3, started_boot_ns: 4, sandbox: "/s".into() }
+}
+
+fn orders() -> Vec<Order> {
+    let mut shell = spec();
+    shell.program = Program::Shell("echo ü".into());
+    shell.credentials = None;
+    shell.sandbox = SandboxChoice::Pooled;
+    vec![
+        Order::Hello,
+        Order::Launch(Box::new(spec())),
+        Order::Launch(Box::new(shell)),
+        Order::Signal { id: id(), signal: 15 },
+        Order::Kill { id: id(), grace: Duration::from_millis(1500) },
+        Order::Update { id: id(), limits: Limits::default() },
+        Order::Usage { id: id() },
+        Order::Forget { id: id() },
+        Order::Shutdown,
+    ]
+}
+
+fn reports() -> Vec<Report> {
+    let known = |ended| {
+        Report::Known(Box::new(Recovered {
+            id: id(),
+            record: vec![1],
+            launched: launched(),
+            ended,
+        }))
+    };
+    let failed = |error| Report::LaunchFailed { id: id(), error };
+    let usage = Usage { pids: 4, memory_limit_bytes: Some(3), ..Usage::default() };
+    vec![
+        Report::Welcome { pid: 1, isolation: "v1".into(), warning: Some("w".into()) },
+        Report::Welcome { pid: 1, isolation: "v2".into(), warning: None },
+        known(None),
+        known(Some(ended())),
+        Report::Complete,
+        Report::Launched { id: id(), launched: launched() },
+        failed(LaunchError::AlreadyExists),
+        failed(LaunchError::Spawn { step: "execve x".into(), errno: 2 }),
+        failed(LaunchError::Refused("no".into())),
+        Report::Ended { id: id(), ended: Box::new(ended()) },
+        Report::Usage { id: id(), usage: Some(usage) },
+        Report::Usage { id: id(), usage: None },
+        Report::UpdateFailed { id: id(), reason: "r".into() },
+        Report::Refused { reason: "busy".into() },
+        Report::ShutdownRefused { running: 3 },
+    ]
+}
+
+#[test]
+fn every_message_survives_the_wire() {
+    for order in orders() {
+        let mut bytes = Vec::new();
+        order.encode(&mut bytes);
+        assert_eq!(frame_length(&bytes), Ok(Some(bytes.len())));
+        assert_eq!(Order::decode(&bytes), Ok(order));
+    }
+    for report in reports() {
+        let mut bytes = Vec::new();
+        report.encode(&mut bytes);
+        assert_eq!(frame_length(&bytes), Ok(Some(bytes.len())));
+        assert_eq!(Report::decode(&bytes), Ok(report));
+    }
+}
+
+#[test]
+fn truncated_and_altered_frames_are_refused_or_read_but_never_panic() {
+    let mut frames: Vec<Vec<u8>> = Vec::new();
+    for order in orders() {
+        frames.push(Vec::new());
+        order.encode(frames.last_mut().unwrap());
+    }
+    for report in reports() {
+        frames.push(Vec::new());
+        report.encode(frames.last_mut().unwrap());
+    }
+    for frame in frames {
+        for cut in HEADER..frame.len() {
+            assert!(Order::decode(&frame[..cut]).is_err());
+            assert!(Report::decode(&frame[..cut]).is_err());
+        }
+        for position in 5..frame.len() {
+            for value in [0, 1, 2, 127, 128, 255] {
+                let mut altered = frame.clone();
+                altered[position] = value;
+                let _ = Order::decode(&altered);
+                let _ = Report::decode(&altered);
+            }
+        }
+    }
+}
+
+#[test]
+fn lengths_and_versions_are_checked_before_anything_is_read() {
+    assert_eq!(frame_length(&[1, 0, 0]), Ok(None));
+    assert_eq!(frame_length(&[1, 0, 0, 0, VERSION, 1]), Ok(None));
+    assert_eq!(frame_length(&[0, 0, 0, 0, 9, 1]), Err(WireError::Version(9)));
+    let long = u32::to_le_bytes(u32::MAX);
+    let header = [long[0], long[1], long[2], long[3], VERSION, 1];
+    assert!(matches!(frame_length(&header), Err(WireError::TooLong(_))));
+}
