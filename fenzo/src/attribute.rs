@@ -1,0 +1,152 @@
+//! Attributes of hosts (zone, rack, machine type) and the questions asked about one host's attributes.
+//!
+//! A test looks at one host alone; what depends on where co-tasks are is a constraint's business.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::id::HostId;
+
+/// The attribute name that means the host's own name, in every constraint that takes an attribute.
+pub const HOSTNAME: &str = "HOSTNAME";
+
+/// The attributes of a host by name.
+pub type Attributes = BTreeMap<String, AttributeValue>;
+
+/// The value of one attribute.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AttributeValue {
+    /// Text, compared exactly.
+    Text(String),
+    /// A number in thousandths.
+    Scalar(i64),
+}
+
+impl AttributeValue {
+    /// A whole number, or the nearest bound when it is too large.
+    #[must_use]
+    pub const fn whole(number: i64) -> Self {
+        Self::Scalar(number.saturating_mul(1000))
+    }
+}
+
+impl From<&str> for AttributeValue {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for AttributeValue {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl fmt::Display for AttributeValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Scalar(number) => write_thousandths(f, *number),
+        }
+    }
+}
+
+/// The attribute `name` of a host, where [`HOSTNAME`] is every host's own name.
+pub(crate) fn lookup(host: &HostId, attributes: &Attributes, name: &str) -> Option<AttributeValue> {
+    if name == HOSTNAME {
+        return Some(AttributeValue::Text(host.as_str().to_owned()));
+    }
+    attributes.get(name).cloned()
+}
+
+/// A question about one attribute of one host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AttributeTest {
+    /// Has exactly this value. A host without the attribute fails.
+    Equals(AttributeValue),
+    /// Has not this value. A host without the attribute passes: it surely has not this value.
+    NotEquals(AttributeValue),
+    /// Has one of these values. A host without the attribute fails.
+    In(BTreeSet<AttributeValue>),
+    /// Has none of these values. A host without the attribute passes.
+    NotIn(BTreeSet<AttributeValue>),
+    /// Has the attribute, whatever its value.
+    Exists,
+    /// Has not the attribute.
+    Absent,
+    /// Is a number (in thousandths) at least this. Text fails, even if it looks like a number.
+    AtLeast(i64),
+    /// Is a number (in thousandths) at most this. Text fails.
+    AtMost(i64),
+    /// Is a number (in thousandths) above this. Text fails.
+    MoreThan(i64),
+    /// Is a number (in thousandths) below this. Text fails.
+    LessThan(i64),
+}
+
+impl AttributeTest {
+    /// Whether `value` (`None`: the host has no such attribute) passes.
+    #[must_use]
+    pub fn passes(&self, value: Option<&AttributeValue>) -> bool {
+        let number = |holds: fn(i64, i64) -> bool, bound: i64| matches!(value, Some(AttributeValue::Scalar(number)) if holds(*number, bound));
+        match self {
+            Self::Equals(wanted) => value == Some(wanted),
+            Self::NotEquals(unwanted) => value != Some(unwanted),
+            Self::In(wanted) => value.is_some_and(|value| wanted.contains(value)),
+            Self::NotIn(unwanted) => value.is_none_or(|value| !unwanted.contains(value)),
+            Self::Exists => value.is_some(),
+            Self::Absent => value.is_none(),
+            Self::AtLeast(bound) => number(|number, bound| number >= bound, *bound),
+            Self::AtMost(bound) => number(|number, bound| number <= bound, *bound),
+            Self::MoreThan(bound) => number(|number, bound| number > bound, *bound),
+            Self::LessThan(bound) => number(|number, bound| number < bound, *bound),
+        }
+    }
+
+    /// Whether the host passes for its attribute `name`.
+    pub(crate) fn holds(&self, host: &HostId, attributes: &Attributes, name: &str) -> bool {
+        if name == HOSTNAME {
+            return self.passes(lookup(host, attributes, name).as_ref());
+        }
+        self.passes(attributes.get(name))
+    }
+}
+
+impl fmt::Display for AttributeTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let compare = |f: &mut fmt::Formatter<'_>, sign: &str, bound: i64| {
+            write!(f, "{sign} ")?;
+            write_thousandths(f, bound)
+        };
+        match self {
+            Self::Equals(value) => write!(f, "= {value}"),
+            Self::NotEquals(value) => write!(f, "!= {value}"),
+            Self::In(values) => write_set(f, "in", values),
+            Self::NotIn(values) => write_set(f, "not in", values),
+            Self::Exists => f.write_str("exists"),
+            Self::Absent => f.write_str("is absent"),
+            Self::AtLeast(bound) => compare(f, ">=", *bound),
+            Self::AtMost(bound) => compare(f, "<=", *bound),
+            Self::MoreThan(bound) => compare(f, ">", *bound),
+            Self::LessThan(bound) => compare(f, "<", *bound),
+        }
+    }
+}
+
+fn write_set(
+    f: &mut fmt::Formatter<'_>,
+    word: &str,
+    values: &BTreeSet<AttributeValue>,
+) -> fmt::Result {
+    write!(f, "{word} {{")?;
+    for (position, value) in values.iter().enumerate() {
+        let comma = if position == 0 { "" } else { ", " };
+        write!(f, "{comma}{value}")?;
+    }
+    f.write_str("}")
+}
+
+fn write_thousandths(f: &mut fmt::Formatter<'_>, number: i64) -> fmt::Result {
+    let sign = if number < 0 { "-" } else { "" };
+    write!(f, "{sign}{}", crate::quantity::Milli::from_thousandths(number.unsigned_abs()))
+}

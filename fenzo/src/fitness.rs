@@ -1,0 +1,200 @@
+//! Fitness: how good a host is for a task, from 0 to 1. The host with the highest wins.
+//!
+//! Fitness is a preference and never a refusal: a host with fitness 0 is used if there is no better one.
+//! Refusing is what hard constraints are for. This is the only place besides soft constraints where floating
+//! point decides anything, and it is compared with `total_cmp`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::constraint::unit;
+use crate::request::TaskClass;
+use crate::resources::Measure;
+use crate::view::HostView;
+
+/// How much the soft constraints count against the fitness calculator, in hundredths.
+const SOFT_WEIGHT: f64 = 50.0;
+/// How much the fitness calculator counts, in hundredths.
+const CALCULATOR_WEIGHT: f64 = 35.0;
+
+/// A fitness calculator.
+///
+/// Packers and spreaders see a host as the scheduler does: what is used is what its running tasks and those
+/// placed in this run take, what is there is what is offered plus what its running tasks take.
+#[derive(Clone, Default)]
+pub enum Fitness {
+    /// Every host is equally good: the first that fits, by name.
+    #[default]
+    Any,
+    /// Fuller is better: the mean over the measures of used / total, the task included. A measure of which a
+    /// host has nothing counts as 0.
+    Pack(Vec<Measure>),
+    /// Emptier is better: the mean over the measures of 1 - used / total, the task included.
+    Spread(Vec<Measure>),
+    /// The mean of others by weight.
+    Weighted(Vec<(u32, Fitness)>),
+    /// A closure.
+    Custom(CustomFitness),
+}
+
+impl Fitness {
+    /// Packs by cpus.
+    #[must_use]
+    pub fn cpu_packer() -> Self {
+        Self::Pack(vec![Measure::Cpus])
+    }
+
+    /// Packs by memory.
+    #[must_use]
+    pub fn memory_packer() -> Self {
+        Self::Pack(vec![Measure::Memory])
+    }
+
+    /// Packs by network bandwidth.
+    #[must_use]
+    pub fn network_packer() -> Self {
+        Self::Pack(vec![Measure::Network])
+    }
+
+    /// Packs by the mean of cpus and memory.
+    #[must_use]
+    pub fn cpu_memory_packer() -> Self {
+        Self::Pack(vec![Measure::Cpus, Measure::Memory])
+    }
+
+    /// Packs by the mean of cpus, memory and network bandwidth.
+    #[must_use]
+    pub fn cpu_memory_network_packer() -> Self {
+        Self::Pack(vec![Measure::Cpus, Measure::Memory, Measure::Network])
+    }
+
+    /// Spreads by cpus.
+    #[must_use]
+    pub fn cpu_spreader() -> Self {
+        Self::Spread(vec![Measure::Cpus])
+    }
+
+    /// Spreads by memory.
+    #[must_use]
+    pub fn memory_spreader() -> Self {
+        Self::Spread(vec![Measure::Memory])
+    }
+
+    /// Spreads by network bandwidth.
+    #[must_use]
+    pub fn network_spreader() -> Self {
+        Self::Spread(vec![Measure::Network])
+    }
+
+    /// Spreads by the mean of cpus and memory.
+    #[must_use]
+    pub fn cpu_memory_spreader() -> Self {
+        Self::Spread(vec![Measure::Cpus, Measure::Memory])
+    }
+
+    /// A closure that scores a host from 0 to 1. It must depend on nothing but its two arguments; what it
+    /// returns is brought into 0 ..= 1, and not-a-number is 0.
+    pub fn custom<F>(score: F) -> Self
+    where
+        F: Fn(&TaskClass, &HostView<'_>) -> f64 + Send + Sync + 'static,
+    {
+        Self::Custom(CustomFitness(Arc::new(score)))
+    }
+
+    /// What is wrong with it, if anything: a mean over nothing.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        match self {
+            Self::Any | Self::Custom(_) => None,
+            Self::Pack(measures) | Self::Spread(measures) => {
+                measures.is_empty().then_some("a packer or spreader needs at least one measure")
+            }
+            Self::Weighted(parts) => {
+                let total: u64 = parts.iter().map(|(weight, _)| u64::from(*weight)).sum();
+                if total == 0 {
+                    return Some("the weights of a weighted fitness must not all be zero");
+                }
+                parts.iter().find_map(|(_, part)| part.problem())
+            }
+        }
+    }
+
+    /// The fitness of a host for a task of `class`, from 0 to 1.
+    pub(crate) fn score(&self, class: &TaskClass, demand: &[u64; 4], host: &HostView<'_>) -> f64 {
+        let mean = |measures: &[Measure], of: fn(f64) -> f64| {
+            let mut sum = 0.0;
+            for measure in measures {
+                sum += of(host.used_ratio(*measure, demand[*measure as usize]));
+            }
+            sum / float(measures.len() as u64)
+        };
+        match self {
+            Self::Any => 1.0,
+            Self::Pack(measures) => mean(measures, |used| used),
+            Self::Spread(measures) => mean(measures, |used| 1.0 - used),
+            Self::Weighted(parts) => {
+                let (mut sum, mut weights) = (0.0, 0.0);
+                for (weight, part) in parts {
+                    sum += f64::from(*weight) * part.score(class, demand, host);
+                    weights += f64::from(*weight);
+                }
+                sum / weights
+            }
+            Self::Custom(custom) => unit((custom.0)(class, host)),
+        }
+    }
+}
+
+impl fmt::Debug for Fitness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("Any"),
+            Self::Pack(measures) => f.debug_tuple("Pack").field(measures).finish(),
+            Self::Spread(measures) => f.debug_tuple("Spread").field(measures).finish(),
+            Self::Weighted(parts) => f.debug_tuple("Weighted").field(parts).finish(),
+            Self::Custom(_) => f.write_str("Custom"),
+        }
+    }
+}
+
+/// A fitness calculator given as a closure: see [`Fitness::custom`].
+#[derive(Clone)]
+pub struct CustomFitness(Arc<Scorer>);
+
+type Scorer = dyn Fn(&TaskClass, &HostView<'_>) -> f64 + Send + Sync;
+
+/// How well a host suits a task, part by part.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// What the fitness calculator says, from 0 to 1.
+    pub calculator: f64,
+    /// The mean of the soft constraints by weight, from 0 to 1; 1 for a task that has none.
+    pub soft: f64,
+    /// Both together, from 0 to 1: 50 parts soft constraints and 35 parts calculator, or the calculator alone
+    /// for a task without soft constraints. The good-enough threshold is compared with this.
+    pub combined: f64,
+}
+
+impl Score {
+    pub(crate) fn new(calculator: f64, soft: Option<f64>) -> Self {
+        let combined = match soft {
+            None => calculator,
+            Some(soft) => {
+                (soft * SOFT_WEIGHT + calculator * CALCULATOR_WEIGHT)
+                    / (SOFT_WEIGHT + CALCULATOR_WEIGHT)
+            }
+        };
+        Self { calculator, soft: soft.unwrap_or(1.0), combined }
+    }
+
+    /// What hosts are ranked by. The expression is Fenzo's, to the last bit, so that hosts tie here exactly
+    /// if they tie there: 15 of the 100 parts are kept for resource sets. It grows with `combined`.
+    pub(crate) fn rank(&self) -> f64 {
+        (self.soft * SOFT_WEIGHT + self.calculator * CALCULATOR_WEIGHT) / 100.0
+    }
+}
+
+/// An integer as floating point, for scores only.
+#[allow(clippy::cast_precision_loss, reason = "scores need no more than 53 bits")]
+pub(crate) fn float(number: u64) -> f64 {
+    number as f64
+}

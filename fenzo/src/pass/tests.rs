@@ -1,0 +1,117 @@
+//! The index against the scan: the same placements, whatever the classes, constraints and thresholds are.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::{Choice, INDEX_ENTRIES, Pass};
+use crate::constraint::{Constraint, SoftConstraint};
+use crate::fitness::Fitness;
+use crate::inventory::Inventory;
+use crate::lease::Lease;
+use crate::quantity::{Milli, Time};
+use crate::request::{TaskClass, TaskRequest};
+use crate::resources::{Measure, PortRange, Resources};
+
+fn resources(cpus: u64, mem: u64) -> Resources {
+    Resources {
+        cpus: Milli::from_thousandths(cpus * 100),
+        mem: Milli::from_thousandths(mem * 1000),
+        ..Resources::default()
+    }
+}
+
+fn constraint() -> impl Strategy<Value = Constraint> {
+    prop_oneof![
+        Just(Constraint::UniqueHost),
+        Just(Constraint::ExclusiveHost),
+        Just(Constraint::balanced("zone")),
+        Just(Constraint::balanced("rack")),
+        Just(Constraint::unique_attribute("rack")),
+        Just(Constraint::equals("zone", "z1")),
+        Just(Constraint::custom("not alone", |class, host| {
+            host.tasks_of(&class.group) > 0 || host.free(Measure::Cpus) > Milli::whole(2)
+        })),
+    ]
+}
+
+fn soft() -> impl Strategy<Value = SoftConstraint> {
+    (constraint(), 0..3_u32).prop_map(|(constraint, weight)| constraint.soft(weight))
+}
+
+prop_compose! {
+    fn class()(
+        group in 0..3_u8,
+        cpus in 1..20_u64,
+        mem in 1..20_u64,
+        ports in 0..3_u32,
+        hard in prop::collection::vec(constraint(), 0..3),
+        soft in prop::collection::vec(soft(), 0..3),
+    ) -> Arc<TaskClass> {
+        let group = format!("g{group}");
+        let class = TaskClass::new(group, resources(cpus, mem)).with_ports(ports);
+        Arc::new(TaskClass { hard, soft, ..class })
+    }
+}
+
+prop_compose! {
+    fn inventory()(
+        hosts in prop::collection::vec((1..60_u64, 1..60_u64, 0..3_u8, 0..4_u8, 0..2_u8), 1..14),
+        running in prop::collection::vec((0..14_usize, class()), 0..5),
+    ) -> Inventory {
+        let mut inventory = Inventory::default();
+        for (host, (cpus, mem, zone, rack, more)) in hosts.iter().enumerate() {
+            let name = format!("h{host:02}");
+            for part in 0..=*more {
+                let mut lease = Lease::new(format!("{name}-{part}"), name.as_str(), resources(*cpus, *mem))
+                    .with_attribute("zone", format!("z{zone}"))
+                    .with_ports(PortRange::new(10, 12).unwrap())
+                    .with_offered_at(Time::from_secs(u64::from(part)));
+                if *rack > 0 {
+                    lease = lease.with_attribute("rack", format!("r{rack}"));
+                }
+                inventory.add_lease(lease).unwrap();
+            }
+        }
+        for (task, (host, class)) in running.into_iter().enumerate() {
+            inventory.add_task(format!("running-{task}").into(), class, format!("h{host:02}").into());
+        }
+        inventory
+    }
+}
+
+fn choice() -> impl Strategy<Value = Choice> {
+    let fitness = prop_oneof![
+        Just(Fitness::Any),
+        Just(Fitness::cpu_memory_packer()),
+        Just(Fitness::cpu_memory_spreader()),
+        Just(Fitness::Weighted(vec![(1, Fitness::cpu_packer()), (2, Fitness::memory_spreader())])),
+    ];
+    let good_enough = prop_oneof![Just(None), (0..11_u8).prop_map(|t| Some(f64::from(t) / 10.0))];
+    (fitness, good_enough).prop_map(|(fitness, good_enough)| Choice { fitness, good_enough })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn the_index_places_as_the_scan_does(
+        inventory in inventory(),
+        classes in prop::collection::vec(class(), 1..4),
+        order in prop::collection::vec(0..4_usize, 1..40),
+        choice in choice(),
+    ) {
+        let tasks: Vec<TaskRequest> = order
+            .iter()
+            .enumerate()
+            .map(|(id, class)| TaskRequest::new(format!("t{id}"), &classes[class % classes.len()]))
+            .collect();
+        let scanned = Pass::new(&inventory, &choice, &tasks, 0).place_all(&tasks);
+        let indexed = Pass::new(&inventory, &choice, &tasks, INDEX_ENTRIES).place_all(&tasks);
+        let bounded = Pass::new(&inventory, &choice, &tasks, 20).place_all(&tasks);
+        prop_assert_eq!(&scanned.assignments, &indexed.assignments);
+        prop_assert_eq!(&scanned.failures, &indexed.failures);
+        prop_assert_eq!(&scanned.assignments, &bounded.assignments);
+        prop_assert_eq!(&scanned.failures, &bounded.failures);
+    }
+}

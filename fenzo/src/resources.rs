@@ -1,0 +1,185 @@
+//! What hosts offer and tasks demand: quantities by name, and ranges of ports.
+//!
+//! Plain data. Nothing here knows where an amount came from (role, reservation): the caller offers only
+//! what the task may use.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::quantity::Milli;
+
+/// Amounts of the resources that are plain quantities. Ports are apart, because they are individuals.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Resources {
+    /// Thousandths of a cpu.
+    pub cpus: Milli,
+    /// Thousandths of a MB of memory.
+    pub mem: Milli,
+    /// Thousandths of a MB of disk.
+    pub disk: Milli,
+    /// Thousandths of a Mbps of network bandwidth.
+    pub network: Milli,
+    /// Any other quantity by its name, in thousandths ("gpus"). A name that is absent is zero.
+    pub scalars: BTreeMap<String, Milli>,
+}
+
+impl Resources {
+    /// `cpus` whole cpus and `mem` whole MB, and nothing else.
+    #[must_use]
+    pub fn cpus_mem(cpus: u64, mem: u64) -> Self {
+        Self { cpus: Milli::whole(cpus), mem: Milli::whole(mem), ..Self::default() }
+    }
+
+    /// Adds `other`, name by name.
+    pub fn add(&mut self, other: &Self) {
+        self.cpus = self.cpus.saturating_add(other.cpus);
+        self.mem = self.mem.saturating_add(other.mem);
+        self.disk = self.disk.saturating_add(other.disk);
+        self.network = self.network.saturating_add(other.network);
+        for (name, amount) in &other.scalars {
+            let sum = self.scalars.entry(name.clone()).or_default();
+            *sum = sum.saturating_add(*amount);
+        }
+    }
+
+    /// The four quantities every host has, in the order of [`Measure::ALL`].
+    pub(crate) fn measures(&self) -> [u64; 4] {
+        [self.cpus, self.mem, self.disk, self.network].map(Milli::thousandths)
+    }
+}
+
+/// One of the quantities that fitness can weigh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Measure {
+    /// Cpus.
+    Cpus,
+    /// Memory.
+    Memory,
+    /// Disk.
+    Disk,
+    /// Network bandwidth.
+    Network,
+}
+
+impl Measure {
+    /// Every measure, in the order in which they are stored.
+    pub const ALL: [Self; 4] = [Self::Cpus, Self::Memory, Self::Disk, Self::Network];
+}
+
+/// Any resource a task can lack: one of the quantities, ports, or a named scalar.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    /// Cpus.
+    Cpus,
+    /// Memory in MB.
+    Memory,
+    /// Disk in MB.
+    Disk,
+    /// Network in Mbps.
+    Network,
+    /// Ports, counted.
+    Ports,
+    /// A named scalar.
+    Scalar(String),
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpus => f.write_str("cpus"),
+            Self::Memory => f.write_str("MB memory"),
+            Self::Disk => f.write_str("MB disk"),
+            Self::Network => f.write_str("Mbps network"),
+            Self::Ports => f.write_str("ports"),
+            Self::Scalar(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Ports from `begin` to `end`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortRange {
+    begin: u16,
+    end: u16,
+}
+
+impl PortRange {
+    /// The ports from `begin` to `end`, both included; `None` when there is none (`begin > end`) or a bound
+    /// is no port number (above 65,535).
+    #[must_use]
+    pub fn new(begin: u64, end: u64) -> Option<Self> {
+        let (begin, end) = (u16::try_from(begin).ok()?, u16::try_from(end).ok()?);
+        (begin <= end).then_some(Self { begin, end })
+    }
+
+    /// The first port.
+    #[must_use]
+    pub const fn begin(self) -> u16 {
+        self.begin
+    }
+
+    /// The last port.
+    #[must_use]
+    pub const fn end(self) -> u16 {
+        self.end
+    }
+
+    /// How many ports, at least one.
+    #[must_use]
+    pub fn count(self) -> u32 {
+        u32::from(self.end) - u32::from(self.begin) + 1
+    }
+}
+
+/// The ports of a host in a pass: disjoint ranges in ascending order, handed out from the front.
+#[derive(Debug, Default)]
+pub(crate) struct Ports {
+    ranges: Vec<PortRange>,
+    taken: u32,
+    range: usize,
+    next: u32,
+}
+
+impl Ports {
+    /// The union of `ranges`: a port that two leases name is one port all the same.
+    pub(crate) fn union(mut ranges: Vec<PortRange>) -> Self {
+        ranges.sort_unstable();
+        let mut disjoint: Vec<PortRange> = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            match disjoint.last_mut() {
+                Some(last) if u32::from(range.begin) <= u32::from(last.end) + 1 => {
+                    last.end = last.end.max(range.end);
+                }
+                Some(_) | None => disjoint.push(range),
+            }
+        }
+        Self { ranges: disjoint, ..Self::default() }
+    }
+
+    /// How many ports are left.
+    pub(crate) fn left(&self) -> u64 {
+        let all: u64 = self.ranges.iter().map(|range| u64::from(range.count())).sum();
+        all - u64::from(self.taken)
+    }
+
+    /// The next `count` ports; fewer when fewer are left.
+    pub(crate) fn take(&mut self, count: u32) -> Vec<u16> {
+        let mut ports = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(65_536));
+        while u32::try_from(ports.len()).unwrap_or(u32::MAX) < count {
+            let Some(range) = self.ranges.get(self.range) else { break };
+            let port = u32::from(range.begin) + self.next;
+            match u16::try_from(port) {
+                Ok(port) if port <= range.end => {
+                    ports.push(port);
+                    self.next += 1;
+                    self.taken += 1;
+                }
+                Ok(_) | Err(_) => {
+                    self.range += 1;
+                    self.next = 0;
+                }
+            }
+        }
+        ports
+    }
+}

@@ -1,0 +1,189 @@
+//! What a run decided, and why: plain values, for the caller to act on, to show and to test.
+//!
+//! Reasons are aggregated when they are made: their size follows task classes, never tasks times hosts.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::fitness::Score;
+use crate::id::{HostId, LeaseId, TaskId};
+use crate::quantity::Milli;
+use crate::request::TaskRequest;
+use crate::resources::Resource;
+
+/// The outcome of one run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SchedulingResult {
+    /// The hosts that got tasks, by name. The scheduler no longer holds their leases.
+    pub assignments: Vec<HostAssignment>,
+    /// The tasks that found no host, in the order in which their kind of failure first came up.
+    pub failures: Vec<Failure>,
+    /// Leases that were not used and have expired, oldest first: for the caller to decline. The scheduler no
+    /// longer holds them.
+    pub expired: Vec<LeaseId>,
+    /// New leases that were ignored, because the scheduler held one of the same id.
+    pub ignored: Vec<LeaseId>,
+    /// How many times a host was evaluated for a task: the work this run was.
+    pub evaluations: u64,
+}
+
+impl SchedulingResult {
+    /// How many tasks were placed.
+    #[must_use]
+    pub fn placed(&self) -> usize {
+        self.assignments.iter().map(|host| host.tasks.len()).sum()
+    }
+
+    /// How many tasks found no host.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.failures.iter().map(|failure| failure.tasks.len()).sum()
+    }
+
+    /// The host that `task` was placed on. Looks through all placed tasks.
+    #[must_use]
+    pub fn host_of(&self, task: &TaskId) -> Option<&HostId> {
+        let holds = |host: &&HostAssignment| host.tasks.iter().any(|t| t.request.id == *task);
+        self.assignments.iter().find(holds).map(|host| &host.host)
+    }
+
+    /// Why `task` was not placed. Looks through all tasks that failed.
+    #[must_use]
+    pub fn why(&self, task: &TaskId) -> Option<&Explanation> {
+        let failure = self.failures.iter().find(|failure| failure.tasks.contains(task))?;
+        Some(&failure.explanation)
+    }
+}
+
+/// A host and the tasks it got.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostAssignment {
+    /// The host.
+    pub host: HostId,
+    /// All leases of the host, by id: launch the tasks with them, and what they do not take comes back as a
+    /// new lease.
+    pub leases: Vec<LeaseId>,
+    /// The tasks, in the order in which they were asked for.
+    pub tasks: Vec<PlacedTask>,
+}
+
+/// A task on its host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlacedTask {
+    /// The task, as it was asked for.
+    pub request: TaskRequest,
+    /// Its ports, as many as it asked for; no other task of this run has any of them.
+    pub ports: Vec<u16>,
+    /// How well the host suited it when it was placed.
+    pub score: Score,
+}
+
+/// Tasks of one class that found no host, for the same reasons.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    /// The tasks, in the order in which they were asked for.
+    pub tasks: Vec<TaskId>,
+    /// The reasons, as they were for the first of the tasks. That none of the others fitted anywhere is exact
+    /// too; only the figures may have become worse meanwhile.
+    pub explanation: Arc<Explanation>,
+}
+
+/// Why a task found no host: all reasons, counted over all hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// How many hosts with leases there were.
+    pub hosts: u32,
+    /// How many hosts refused for each reason; a host that lacks two resources counts for both.
+    pub reasons: BTreeMap<Reason, u32>,
+    /// The host that came closest: fewest reasons against it, then least lacking, then smallest name.
+    pub nearest: Option<NearMiss>,
+}
+
+/// A reason for which a host cannot take a task.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// It has not enough of a resource.
+    Lacks(Resource),
+    /// A task that wants a host of its own has it.
+    HeldExclusively,
+    /// A hard constraint refuses it; the constraint in words.
+    Constraint(String),
+}
+
+/// The host that came closest to taking a task, and what kept it from it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NearMiss {
+    /// The host.
+    pub host: HostId,
+    /// All that it lacks.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// A reason with its figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Not enough of a resource.
+    Lacks {
+        /// Which.
+        resource: Resource,
+        /// How much the task wants; ports are whole units.
+        wanted: Milli,
+        /// How much the host had left.
+        free: Milli,
+    },
+    /// A task that wants a host of its own has the host.
+    HeldExclusively,
+    /// A hard constraint refuses the host; the constraint in words.
+    Constraint(String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lacks(resource) => write!(f, "not enough {resource}"),
+            Self::HeldExclusively => f.write_str("held by a task that wants a host of its own"),
+            Self::Constraint(constraint) => write!(f, "constraint: {constraint}"),
+        }
+    }
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lacks { resource, wanted, free } => {
+                write!(f, "wanted {wanted} {resource}, {free} free")
+            }
+            Self::HeldExclusively => Reason::HeldExclusively.fmt(f),
+            Self::Constraint(constraint) => write!(f, "constraint: {constraint}"),
+        }
+    }
+}
+
+impl fmt::Display for NearMiss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "host {}: ", self.host)?;
+        for (position, obstacle) in self.obstacles.iter().enumerate() {
+            let separator = if position == 0 { "" } else { "; " };
+            write!(f, "{separator}{obstacle}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.hosts == 0 {
+            return f.write_str("no host offers anything");
+        }
+        write!(f, "none of {} hosts fits: ", self.hosts)?;
+        for (position, (reason, hosts)) in self.reasons.iter().enumerate() {
+            let separator = if position == 0 { "" } else { ", " };
+            write!(f, "{separator}{hosts} {reason}")?;
+        }
+        match &self.nearest {
+            Some(nearest) => write!(f, "; nearest {nearest}"),
+            None => Ok(()),
+        }
+    }
+}
