@@ -1,0 +1,74 @@
+//! What an operator may choose about the master's behaviour. Nothing else differs between
+//! production and tests.
+
+use proto::{Quantities, ResourceName};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Timings and limits. `Options::default()` serves production.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Our software version, for GET_VERSION.
+    pub version: Arc<str>,
+    /// How often a framework hears HEARTBEAT.
+    pub heartbeat_interval: Duration,
+    /// After how long an unanswered offer is rescinded; `None` means never, as in Mesos.
+    pub offer_timeout: Option<Duration>,
+    /// How long inputs may gather before an allocation pass. Zero: the pass is due at once, and
+    /// gathers what the shell has queued.
+    pub allocation_delay: Duration,
+    /// How many agents one allocation pass looks at; when more are waiting, the next pass is due
+    /// at once. At least 1.
+    pub allocation_slice: usize,
+    /// What an agent must have free to be worth an offer: any one of these amounts. Empty means
+    /// anything at all.
+    pub min_allocatable: Vec<Quantities>,
+    /// Whether agents with GPUs are kept for frameworks that say they use GPUs.
+    pub filter_gpu_resources: bool,
+    /// How often agents are pinged.
+    pub ping_interval: Duration,
+    /// How long an agent may be silent, or its stream broken, before it is unreachable.
+    pub agent_timeout: Duration,
+    /// After a restart of the master: how long known agents have to come back.
+    pub agent_reregister_timeout: Duration,
+    /// What agents are told: without a message for so long, reconnect.
+    pub agent_ping_timeout: Duration,
+    /// Completed tasks remembered for each framework.
+    pub completed_tasks: usize,
+    /// Unreachable tasks remembered for each framework.
+    pub unreachable_tasks: usize,
+    /// Unreachable agents remembered in the registry; the oldest go first.
+    pub unreachable_agents: usize,
+    /// Demands kept for each framework.
+    pub demands: usize,
+    /// Whether frameworks may run tasks as root.
+    pub root_submissions: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let least = |name: &str, milli| {
+            let mut amount = Quantities::default();
+            amount.add(&ResourceName::new(name), milli);
+            amount
+        };
+        Self {
+            version: Arc::from("0.0.0"),
+            heartbeat_interval: Duration::from_secs(15),
+            offer_timeout: Some(Duration::from_secs(60)),
+            allocation_delay: Duration::ZERO,
+            allocation_slice: 500,
+            min_allocatable: vec![least("cpus", 10), least("mem", 32_000)],
+            filter_gpu_resources: true,
+            ping_interval: Duration::from_secs(1),
+            agent_timeout: Duration::from_secs(5),
+            agent_reregister_timeout: Duration::from_secs(600),
+            agent_ping_timeout: Duration::from_secs(5),
+            completed_tasks: 1000,
+            unreachable_tasks: 1000,
+            unreachable_agents: 100_000,
+            demands: 1000,
+            root_submissions: true,
+        }
+    }
+}

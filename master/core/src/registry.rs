@@ -1,0 +1,299 @@
+//! The registry: the master's durable facts, and the operations that change them.
+//!
+//! Tasks are not in it: agents own that truth. A framework is in it only while its scheduler is
+//! away (its failover deadline must survive the master) and once it is completed. Applying an
+//! operation is total and deterministic, so every replica that applies the same operations holds
+//! the same facts; what makes no sense (an agent that is not known) changes nothing.
+
+use proto::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, MasterId, Role, Time};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One change of the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryOp {
+    /// The cluster's identity, drawn by the shell when there is none.
+    FoundCluster {
+        /// Its id.
+        cluster_id: Arc<str>,
+    },
+    /// A master begins to lead. The shell makes it durable before it makes a `Master`.
+    BeginEpoch {
+        /// One more than the last one.
+        epoch: u64,
+        /// The master's id.
+        master_id: MasterId,
+    },
+    /// An agent is admitted, or one that is already known is described anew.
+    AdmitAgent {
+        /// The agent, with its id.
+        info: AgentInfo,
+        /// Its software version.
+        version: Arc<str>,
+        /// The nonce of its registration, when it registered (rather than reregistered).
+        nonce: Option<u64>,
+        /// When it was first admitted.
+        registered: Time,
+    },
+    /// The agent is given up until it comes back.
+    MarkUnreachable {
+        /// Which.
+        agent_id: AgentId,
+        /// Since when.
+        since: Time,
+    },
+    /// The agent came back.
+    MarkReachable {
+        /// Which.
+        agent_id: AgentId,
+    },
+    /// The agent is forgotten.
+    RemoveAgent {
+        /// Which.
+        agent_id: AgentId,
+    },
+    /// The framework's scheduler is away; it is removed at the deadline.
+    HoldFramework {
+        /// The framework, with its id.
+        info: FrameworkInfo,
+        /// When it first subscribed.
+        registered: Time,
+        /// When it will be removed.
+        deadline: Time,
+    },
+    /// The framework's scheduler is back.
+    ReleaseFramework {
+        /// Which.
+        framework_id: FrameworkId,
+    },
+    /// The framework is over; its id is refused from now on.
+    CompleteFramework {
+        /// The framework, with its id.
+        info: FrameworkInfo,
+        /// When it first subscribed.
+        registered: Time,
+        /// When it ended.
+        unregistered: Time,
+    },
+    /// A role's weight.
+    SetWeight {
+        /// The role.
+        role: Role,
+        /// In thousandths, more than zero; 1000 forgets it, being the default.
+        weight_milli: u64,
+    },
+}
+
+/// An agent that was admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdmittedAgent {
+    /// The agent, with its id.
+    pub info: AgentInfo,
+    /// Its software version.
+    pub version: Arc<str>,
+    /// The nonce of its registration.
+    pub nonce: Option<u64>,
+    /// When it was first admitted.
+    pub registered: Time,
+    /// Since when it is unreachable, if it is.
+    pub unreachable: Option<Time>,
+}
+
+/// A framework whose scheduler is away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldFramework {
+    /// The framework, with its id.
+    pub info: FrameworkInfo,
+    /// When it first subscribed.
+    pub registered: Time,
+    /// When it will be removed.
+    pub deadline: Time,
+}
+
+/// A framework that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompletedFramework {
+    /// The framework, with its id.
+    pub info: FrameworkInfo,
+    /// When it first subscribed.
+    pub registered: Time,
+    /// When it ended.
+    pub unregistered: Time,
+}
+
+/// The facts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Registry {
+    cluster_id: Option<Arc<str>>,
+    epoch: u64,
+    master_id: Option<MasterId>,
+    agents: BTreeMap<AgentId, AdmittedAgent>,
+    frameworks: BTreeMap<FrameworkId, HeldFramework>,
+    /// Oldest first.
+    completed: Vec<CompletedFramework>,
+    weights: BTreeMap<Role, u64>,
+}
+
+/// The weight of a role that was never set.
+pub const DEFAULT_WEIGHT_MILLI: u64 = 1000;
+
+impl Registry {
+    /// How many completed frameworks are kept. Not an option: replicas must agree on it.
+    pub const COMPLETED_KEPT: usize = 50;
+
+    /// The registry of a cluster that does not exist yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies one operation.
+    pub fn apply(&mut self, op: &RegistryOp) {
+        match op {
+            RegistryOp::FoundCluster { cluster_id } => self.cluster_id = Some(cluster_id.clone()),
+            RegistryOp::BeginEpoch { epoch, master_id } => {
+                self.epoch = *epoch;
+                self.master_id = Some(master_id.clone());
+            }
+            RegistryOp::AdmitAgent { info, version, nonce, registered } => {
+                self.admit(info, version, *nonce, *registered);
+            }
+            RegistryOp::MarkUnreachable { agent_id, since } => {
+                if let Some(agent) = self.agents.get_mut(agent_id) {
+                    agent.unreachable = Some(*since);
+                }
+            }
+            RegistryOp::MarkReachable { agent_id } => {
+                if let Some(agent) = self.agents.get_mut(agent_id) {
+                    agent.unreachable = None;
+                }
+            }
+            RegistryOp::RemoveAgent { agent_id } => {
+                self.agents.remove(agent_id);
+            }
+            RegistryOp::HoldFramework { info, registered, deadline } => {
+                if let Some(id) = &info.id {
+                    let (info, registered) = (info.clone(), *registered);
+                    let held = HeldFramework { info, registered, deadline: *deadline };
+                    self.frameworks.insert(id.clone(), held);
+                }
+            }
+            RegistryOp::ReleaseFramework { framework_id } => {
+                self.frameworks.remove(framework_id);
+            }
+            RegistryOp::CompleteFramework { info, registered, unregistered } => {
+                self.complete(info, *registered, *unregistered);
+            }
+            RegistryOp::SetWeight { role, weight_milli } => {
+                if *weight_milli == DEFAULT_WEIGHT_MILLI || *weight_milli == 0 {
+                    self.weights.remove(role);
+                } else {
+                    self.weights.insert(role.clone(), *weight_milli);
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, info: &AgentInfo, version: &Arc<str>, nonce: Option<u64>, at: Time) {
+        let Some(id) = &info.id else { return };
+        let known = self.agents.get(id);
+        let agent = AdmittedAgent {
+            info: info.clone(),
+            version: version.clone(),
+            nonce: nonce.or_else(|| known.and_then(|agent| agent.nonce)),
+            registered: known.map_or(at, |agent| agent.registered),
+            unreachable: known.and_then(|agent| agent.unreachable),
+        };
+        self.agents.insert(id.clone(), agent);
+    }
+
+    fn complete(&mut self, info: &FrameworkInfo, registered: Time, unregistered: Time) {
+        let Some(id) = &info.id else { return };
+        self.frameworks.remove(id);
+        self.completed.retain(|framework| framework.info.id.as_ref() != Some(id));
+        self.completed.push(CompletedFramework { info: info.clone(), registered, unregistered });
+        let surplus = self.completed.len().saturating_sub(Self::COMPLETED_KEPT);
+        self.completed.drain(..surplus);
+    }
+
+    /// A snapshot: operations that rebuild exactly this registry from an empty one.
+    pub fn facts(&self) -> Vec<RegistryOp> {
+        let mut ops = Vec::new();
+        if let Some(cluster_id) = &self.cluster_id {
+            ops.push(RegistryOp::FoundCluster { cluster_id: cluster_id.clone() });
+        }
+        if let Some(master_id) = &self.master_id {
+            ops.push(RegistryOp::BeginEpoch { epoch: self.epoch, master_id: master_id.clone() });
+        }
+        for (agent_id, agent) in &self.agents {
+            ops.push(RegistryOp::AdmitAgent {
+                info: agent.info.clone(),
+                version: agent.version.clone(),
+                nonce: agent.nonce,
+                registered: agent.registered,
+            });
+            if let Some(since) = agent.unreachable {
+                ops.push(RegistryOp::MarkUnreachable { agent_id: agent_id.clone(), since });
+            }
+        }
+        ops.extend(self.frameworks.values().map(|held| RegistryOp::HoldFramework {
+            info: held.info.clone(),
+            registered: held.registered,
+            deadline: held.deadline,
+        }));
+        ops.extend(self.completed.iter().map(|over| RegistryOp::CompleteFramework {
+            info: over.info.clone(),
+            registered: over.registered,
+            unregistered: over.unregistered,
+        }));
+        ops.extend(self.weights.iter().map(|(role, weight_milli)| RegistryOp::SetWeight {
+            role: role.clone(),
+            weight_milli: *weight_milli,
+        }));
+        ops
+    }
+
+    /// The cluster's identity, once it has one.
+    pub fn cluster_id(&self) -> Option<&Arc<str>> {
+        self.cluster_id.as_ref()
+    }
+
+    /// How many times a master began to lead.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The last master that began to lead.
+    pub fn master_id(&self) -> Option<&MasterId> {
+        self.master_id.as_ref()
+    }
+
+    /// All agents, unreachable ones too.
+    pub fn agents(&self) -> &BTreeMap<AgentId, AdmittedAgent> {
+        &self.agents
+    }
+
+    /// Frameworks whose schedulers are away.
+    pub fn frameworks(&self) -> &BTreeMap<FrameworkId, HeldFramework> {
+        &self.frameworks
+    }
+
+    /// Frameworks that are over, oldest first.
+    pub fn completed(&self) -> &[CompletedFramework] {
+        &self.completed
+    }
+
+    /// Whether the framework is over.
+    pub fn is_completed(&self, framework_id: &FrameworkId) -> bool {
+        self.completed.iter().any(|over| over.info.id.as_ref() == Some(framework_id))
+    }
+
+    /// A role's weight in thousandths.
+    pub fn weight_milli(&self, role: &Role) -> u64 {
+        self.weights.get(role).copied().unwrap_or(DEFAULT_WEIGHT_MILLI)
+    }
+
+    /// The weights that were set.
+    pub fn weights(&self) -> &BTreeMap<Role, u64> {
+        &self.weights
+    }
+}
