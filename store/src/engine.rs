@@ -1,0 +1,114 @@
+//! sled behind the guard: the only file that names it.
+//!
+//! `flush()` hands the log to the kernel with sync_file_range, which syncs no metadata; the
+//! guard's own fdatasync of the same file makes it durable. sled also panics on some damaged
+//! files: here that becomes an error, for a file may never end a process.
+
+use crate::{StoreError, durable};
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+pub(crate) struct Engine {
+    db: sled::Db,
+    /// A handle of our own on sled's log.
+    log: File,
+    dir: PathBuf,
+}
+
+/// A change as sled stores it: no value means removal.
+pub(crate) type RawChange = (Vec<u8>, Option<Vec<u8>>);
+
+impl Engine {
+    /// Opens or makes the database in `dir`, and makes all its files durable.
+    pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        durable::create_dir(dir)?;
+        let path = dir.join("db");
+        wait_for_remnants(&path)?;
+        // Only `commit` flushes: a timer would write what nobody waits for.
+        let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
+        let db = guarded(dir, "open", || config.open())?;
+        durable::sync_tree(dir)?;
+        let log = File::open(&path).map_err(|error| StoreError::io("open", &path, error))?;
+        Ok(Self { db, log, dir: dir.to_owned() })
+    }
+
+    /// Applies all changes as one and makes them durable.
+    pub(crate) fn apply(&self, changes: Vec<RawChange>) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        guarded(&self.dir, "write to", || {
+            self.db.apply_batch(batch)?;
+            self.db.flush()
+        })?;
+        let path = self.dir.join("db");
+        self.log.sync_data().map_err(|error| StoreError::io("sync", &path, error))
+    }
+
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
+        guarded(&self.dir, "read", || self.db.get(key))
+    }
+
+    /// Keys and stored values of one prefix; ends after the first error.
+    pub(crate) fn scan(
+        &self,
+        prefix: &[u8],
+    ) -> impl Iterator<Item = Result<(sled::IVec, sled::IVec), StoreError>> + '_ {
+        let mut entries = Some(self.db.scan_prefix(prefix));
+        std::iter::from_fn(move || {
+            let read = guarded(&self.dir, "read", || {
+                entries.as_mut().and_then(Iterator::next).transpose()
+            });
+            match read {
+                Ok(Some(entry)) => Some(Ok(entry)),
+                Ok(None) => None,
+                Err(error) => {
+                    entries = None;
+                    Some(Err(error))
+                }
+            }
+        })
+    }
+}
+
+/// Waits until sled's own lock is free. The store's lock is held already, so no other process can
+/// have it: only threads of an engine that this process just dropped and that still wind down.
+fn wait_for_remnants(path: &Path) -> Result<(), StoreError> {
+    match File::open(path) {
+        Ok(file) => file
+            .lock()
+            .and_then(|()| file.unlock())
+            .map_err(|error| StoreError::io("lock", path, error)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StoreError::io("open", path, error)),
+    }
+}
+
+/// Turns sled's errors and panics into ours.
+fn guarded<T>(
+    dir: &Path,
+    operation: &'static str,
+    work: impl FnOnce() -> sled::Result<T>,
+) -> Result<T, StoreError> {
+    let corrupt = |what: String| StoreError::Corrupt { dir: dir.to_owned(), what };
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(sled::Error::Io(source))) => Err(StoreError::io(operation, dir, source)),
+        Ok(Err(sled::Error::Corruption { at, .. })) => {
+            Err(corrupt(at.map_or_else(|| "a page".to_owned(), |at| format!("a page at {at:?}"))))
+        }
+        Ok(Err(other)) => Err(corrupt(other.to_string())),
+        Err(panic) => {
+            let said = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(corrupt(said.unwrap_or("the engine gave up").to_owned()))
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The store: one directory, one lock, one identity, one tree.
+
+use crate::batch::Change;
+use crate::engine::{Engine, RawChange};
+use crate::identity::{Identity, LOCK_FILE};
+use crate::record::{self, Opened, PART_PREFIX};
+use crate::{Batch, Damaged, Record, Scan, Storage, StoreError, durable};
+use std::fs::{self, File, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+const ENGINE_DIR: &str = "sled";
+/// What one commit may need beyond its own bytes: pages that are rewritten, a new segment.
+const SLACK_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What kind of process it belongs to: `master`, `agent`, `jobs`.
+    pub kind: &'static str,
+    /// The newest format of its records that the caller knows; new directories get it.
+    pub format: u32,
+    /// The cluster the data must belong to, if the caller knows it.
+    pub cluster: Option<String>,
+    /// Bytes of pages kept in memory.
+    pub cache_bytes: u64,
+    /// Bytes of the disk that are left to others: a commit that would go below is refused with
+    /// `Full` before it writes.
+    pub reserve_bytes: u64,
+}
+
+impl Options {
+    /// Options with a cache of 2 MiB and a reserve of 4 MiB.
+    pub fn new(kind: &'static str, format: u32) -> Self {
+        Self { kind, format, cluster: None, cache_bytes: 2 << 20, reserve_bytes: 4 << 20 }
+    }
+
+    /// The same for data of this cluster only.
+    #[must_use]
+    pub fn cluster(mut self, cluster: impl Into<String>) -> Self {
+        self.cluster = Some(cluster.into());
+        self
+    }
+}
+
+/// An open store. Commits are durable when they return; see [`crate::GroupCommit`] for many.
+pub struct Store {
+    engine: Engine,
+    dir: PathBuf,
+    identity: Mutex<Identity>,
+    reserve_bytes: u64,
+    /// One commit at a time: the parts of an old value are looked up before they are removed.
+    committing: Mutex<()>,
+    /// Whether a value may have been cut into parts, so that removals must look for them.
+    has_parts: AtomicBool,
+    poisoned: AtomicBool,
+    /// Locked as long as the store lives. Last, so that it is released last.
+    _lock: Lock,
+}
+
+/// The lock on a directory.
+struct Lock(File);
+
+impl Drop for Lock {
+    /// Unlocks rather than closes: a child that is being spawned may hold a copy of the handle.
+    fn drop(&mut self) {
+        // A close follows in any case.
+        let _ = self.0.unlock();
+    }
+}
+
+impl Store {
+    /// Opens the store in `dir`, which is made if it does not exist.
+    ///
+    /// # Errors
+    /// Every variant but `Unfit` and `Poisoned`; nothing was changed unless the data are ours.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
+        durable::create_dir(dir)?;
+        let lock = take_lock(dir)?;
+        let identity = match Identity::read(dir)? {
+            Some(identity) => {
+                identity.check(dir, options.kind, options.format, options.cluster.as_deref())?;
+                identity
+            }
+            None => {
+                let kind = options.kind.to_owned();
+                let identity =
+                    Identity { kind, format: options.format, cluster: options.cluster.clone() };
+                identity.write(dir)?;
+                identity
+            }
+        };
+        let engine = Engine::open(&dir.join(ENGINE_DIR), options.cache_bytes)?;
+        durable::sync_dir(dir)?;
+        let has_parts = engine.scan(&[PART_PREFIX]).next().is_some();
+        let store = Self {
+            engine,
+            dir: dir.to_owned(),
+            identity: Mutex::new(identity),
+            reserve_bytes: options.reserve_bytes,
+            committing: Mutex::new(()),
+            has_parts: AtomicBool::new(has_parts),
+            poisoned: AtomicBool::new(false),
+            _lock: lock,
+        };
+        if let Some(cluster) = options.cluster {
+            store.bind_cluster(&cluster)?;
+        }
+        tracing::debug!(dir = %dir.display(), kind = options.kind, "store open");
+        Ok(store)
+    }
+
+    /// Whose data these are.
+    pub fn identity(&self) -> Identity {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Binds data that belong to no cluster yet to `cluster`, durably.
+    ///
+    /// # Errors
+    /// `OtherCluster` when they belong to another one already.
+    pub fn bind_cluster(&self, cluster: &str) -> Result<(), StoreError> {
+        let mut identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+        identity.check(&self.dir, &identity.kind, identity.format, Some(cluster))?;
+        if identity.cluster.is_none() {
+            let bound = Identity { cluster: Some(cluster.to_owned()), ..identity.clone() };
+            bound.write(&self.dir)?;
+            *identity = bound;
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Refuses while nothing is written yet, so that a full disk poisons nothing.
+    fn check_space(&self, batch: &Batch) -> Result<(), StoreError> {
+        let needed = self.reserve_bytes + SLACK_BYTES + 4 * batch.bytes() as u64;
+        let stat = rustix::fs::statvfs(&self.dir).map_err(|error| {
+            StoreError::io("measure the free space of", &self.dir, error.into())
+        })?;
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        if free < needed {
+            return Err(StoreError::Full { dir: self.dir.clone(), free, needed });
+        }
+        Ok(())
+    }
+
+    /// The changes as the engine stores them: envelopes, parts, and removal of old parts.
+    fn raw_changes(&self, batch: Batch) -> Result<Vec<RawChange>, StoreError> {
+        let mut raw = Vec::with_capacity(batch.len());
+        // Parts that an earlier change of this same batch wrote.
+        let mut fresh_parts: Vec<Vec<u8>> = Vec::new();
+        for change in batch.changes {
+            let (key, value) = match change {
+                Change::Put(key, value) => (key, Some(value)),
+                Change::Delete(key) => (key, None),
+            };
+            if self.has_parts.load(Ordering::Relaxed) {
+                let prefix = record::parts_prefix(&key);
+                for entry in self.engine.scan(&prefix) {
+                    raw.push((entry?.0.to_vec(), None));
+                }
+                let stale = fresh_parts.iter().filter(|part| part.starts_with(&prefix));
+                raw.extend(stale.map(|part| (part.clone(), None)));
+            }
+            let sealed = value.map(|value| record::seal(&key, &value));
+            let (head, parts) = sealed.map_or((None, Vec::new()), |s| (Some(s.head), s.parts));
+            if !parts.is_empty() {
+                self.has_parts.store(true, Ordering::Relaxed);
+                fresh_parts.extend(parts.iter().map(|(part_key, _)| part_key.clone()));
+            }
+            raw.extend(parts.into_iter().map(|(part_key, part)| (part_key, Some(part))));
+            raw.push((key, head));
+        }
+        Ok(raw)
+    }
+
+    fn read(&self, key: &[u8], stored: &[u8]) -> Result<Vec<u8>, Damaged> {
+        let damaged = |problem| Damaged { key: Some(key.to_owned()), problem };
+        match record::open(key, stored).map_err(damaged)? {
+            Opened::Whole(payload) => Ok(payload.to_owned()),
+            Opened::Cut { length, crc } => {
+                let mut value = Vec::new();
+                for entry in self.engine.scan(&record::parts_prefix(key)) {
+                    let (_, part) = entry.map_err(|error| damaged(error.to_string()))?;
+                    value.extend_from_slice(&part);
+                }
+                record::check_joined(key, &value, length, crc).map_err(damaged)?;
+                Ok(value)
+            }
+        }
+    }
+}
+
+impl Storage for Store {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Damaged> {
+        match self.engine.get(key) {
+            Ok(Some(stored)) => self.read(key, &stored).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(Damaged { key: Some(key.to_owned()), problem: error.to_string() }),
+        }
+    }
+
+    fn scan(&self, prefix: &[u8]) -> Scan<'_> {
+        // The parts stand behind all keys of callers.
+        let entries = self.engine.scan(prefix).take_while(
+            |entry| !matches!(entry, Ok((key, _)) if key.first() == Some(&PART_PREFIX)),
+        );
+        Box::new(entries.map(|entry| match entry {
+            Ok((key, stored)) => {
+                self.read(&key, &stored).map(|value| Record { key: key.to_vec(), value })
+            }
+            Err(error) => Err(Damaged { key: None, problem: error.to_string() }),
+        }))
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        batch.check()?;
+        let _turn = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.poisoned.load(Ordering::Acquire) {
+            return Err(StoreError::Poisoned { dir: self.dir.clone() });
+        }
+        self.check_space(&batch)?;
+        self.raw_changes(batch).and_then(|raw| self.engine.apply(raw)).inspect_err(|error| {
+            self.poisoned.store(true, Ordering::Release);
+            tracing::error!(dir = %self.dir.display(), %error, "store poisoned");
+        })
+    }
+}
+
+/// Takes the directory's lock, which ends with the process however it ends.
+fn take_lock(dir: &Path) -> Result<Lock, StoreError> {
+    let path = dir.join(LOCK_FILE);
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(|error| StoreError::io("open", &path, error))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+            return Err(StoreError::InUse { dir: dir.to_owned(), pid });
+        }
+        Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", &path, error)),
+    }
+    // Whose it is, for the message of the next who comes.
+    let pid = format!("{}\n", std::process::id());
+    file.set_len(0)
+        .and_then(|()| file.write_all(pid.as_bytes()))
+        .map_err(|error| StoreError::io("write", &path, error))?;
+    Ok(Lock(file))
+}
+
+/// Moves damaged data out of the way, so that an open makes new ones; returns where they went.
+///
+/// # Errors
+/// When another process uses them, or the directory cannot be renamed.
+pub fn set_aside(dir: &Path) -> Result<PathBuf, StoreError> {
+    let _lock = take_lock(dir)?;
+    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let aside = (0u32..)
+        .map(|n| dir.with_file_name(format!("{name}.damaged-{n}")))
+        .find(|path| !path.exists())
+        .expect("there are more numbers than directories");
+    fs::rename(dir, &aside).map_err(|error| StoreError::io("rename", dir, error))?;
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        durable::sync_dir(parent)?;
+    }
+    Ok(aside)
+}
