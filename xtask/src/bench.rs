@@ -1,0 +1,105 @@
+//! `cargo xtask bench`: builds the benchmarks in release and lets them print.
+//!
+//! A benchmark prints figures (the floor, ours, the floor again); it is no test and judges
+//! nothing. The runner never invents a figure, and an absent benchmark is an error, not a skip.
+
+use std::process::Command;
+
+use crate::options::Options;
+use crate::workspace::Workspace;
+use crate::{Failure, step};
+
+/// One line of the table.
+struct Bench {
+    /// The name on the command line.
+    name: &'static str,
+    /// What it measures, for the list.
+    about: &'static str,
+    /// The package and its binary, built in release.
+    package: &'static str,
+    binary: &'static str,
+    /// Arguments of the binary.
+    arguments: &'static [&'static str],
+}
+
+/// All benchmarks. A new one is a line here and a binary, or a hidden subcommand, behind it.
+const BENCHES: &[Bench] = &[];
+
+/// Runs the benches named, or all.
+pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
+    let options = Options::parse(arguments, &[], &[])?;
+    run_table(workspace, BENCHES, &options.words)
+}
+
+fn run_table(workspace: &Workspace, table: &[Bench], names: &[String]) -> Result<(), Failure> {
+    let chosen = select(table, names)?;
+    for bench in &chosen {
+        if !workspace.has_binary(bench.package, bench.binary) {
+            return Err(Failure::Failed(format!(
+                "bench `{}` is absent: package `{}` has no binary `{}`",
+                bench.name, bench.package, bench.binary
+            )));
+        }
+    }
+    for bench in chosen {
+        println!("\n{}: {}", bench.name, bench.about);
+        let build = ["build", "--release", "-p", bench.package, "--bin", bench.binary];
+        step::run(&format!("build {}", bench.binary), workspace.cargo(&build))?;
+        let mut command = Command::new(workspace.target.join("release").join(bench.binary));
+        command.args(bench.arguments).current_dir(&workspace.root);
+        step::shown(&format!("bench {}", bench.name), command)?;
+    }
+    Ok(())
+}
+
+fn select<'t>(table: &'t [Bench], names: &[String]) -> Result<Vec<&'t Bench>, Failure> {
+    if table.is_empty() {
+        return Err(Failure::Failed("the table of benchmarks is empty".to_owned()));
+    }
+    if names.is_empty() {
+        return Ok(table.iter().collect());
+    }
+    let find = |name: &String| {
+        table.iter().find(|bench| bench.name == name).ok_or_else(|| {
+            let list: Vec<String> =
+                table.iter().map(|bench| format!("  {:12} {}", bench.name, bench.about)).collect();
+            Failure::Usage(format!("no bench `{name}`; there are\n{}", list.join("\n")))
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &[Bench] = &[Bench {
+        name: "floor",
+        about: "nothing at all",
+        package: "no-such-package",
+        binary: "no-such-binary",
+        arguments: &[],
+    }];
+
+    #[test]
+    fn an_absent_binary_is_an_error_that_names_it() {
+        let workspace = Workspace { root: "/".into(), target: "/".into(), packages: Vec::new() };
+        let Err(Failure::Failed(text)) = run_table(&workspace, TABLE, &[]) else {
+            panic!("an absent bench passed");
+        };
+        assert!(text.contains("no-such-package") && text.contains("no-such-binary"));
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known() {
+        let Err(Failure::Usage(text)) = select(TABLE, &["x".to_owned()]) else {
+            panic!("an unknown bench passed");
+        };
+        assert!(text.contains("floor"));
+    }
+
+    #[test]
+    fn an_empty_table_is_no_success() {
+        assert!(select(&[], &[]).is_err());
+    }
+}

@@ -1,0 +1,221 @@
+//! One step of a command: runs a program, says how it goes, keeps its output for a failure.
+//!
+//! While a step runs, a line every twenty seconds shows elapsed time and the last line of
+//! output; a failing step prints its output in full. A step whose program ends but leaves a
+//! process holding its output is a failure as well: something was left running.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use crate::Failure;
+
+const HEARTBEAT: Duration = Duration::from_secs(20);
+/// How long the output may stay open after the program has ended.
+const LINGER: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(50);
+const LAST_LINE_MAX: usize = 90;
+
+/// What a successful step leaves.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// Both output streams, line by line as they came.
+    pub(crate) output: String,
+}
+
+/// Runs `command` under `name`.
+pub(crate) fn run(name: &str, command: Command) -> Result<Done, Failure> {
+    run_lingering(name, command, LINGER)
+}
+
+fn run_lingering(name: &str, command: Command, linger: Duration) -> Result<Done, Failure> {
+    let started = Instant::now();
+    println!("{name}: ...");
+    match captured(name, command, started, linger) {
+        Ok((status, output, lingering)) if status.success() && !lingering => {
+            println!("{name}: ok, {}", seconds(started.elapsed()));
+            Ok(Done { output })
+        }
+        Ok((status, output, lingering)) => {
+            println!("---- {name} ----\n{}\n---- end of {name} ----", output.trim_end());
+            let problem = match (status.success(), lingering) {
+                (true, _) => "left a process running that holds its output".to_owned(),
+                (false, _) => format!("failed ({status})"),
+            };
+            println!("{name}: {problem}, {}", seconds(started.elapsed()));
+            Err(Failure::Failed(format!("{name} {problem}")))
+        }
+        Err(problem) => {
+            println!("{name}: {problem}");
+            Err(Failure::Failed(format!("{name}: {problem}")))
+        }
+    }
+}
+
+/// Runs `command` with our own terminal: for programs whose output is the point.
+pub(crate) fn shown(name: &str, mut command: Command) -> Result<(), Failure> {
+    let started = Instant::now();
+    let status =
+        command.status().map_err(|error| Failure::Failed(cannot_start(&command, &error)))?;
+    if status.success() {
+        println!("{name}: ok, {}", seconds(started.elapsed()));
+        Ok(())
+    } else {
+        Err(Failure::Failed(format!("{name} failed ({status}), {}", seconds(started.elapsed()))))
+    }
+}
+
+/// Runs `command` quietly; `Err` carries its output.
+pub(crate) fn quiet(mut command: Command) -> Result<String, String> {
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|error| cannot_start(&command, &error))?;
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    if output.status.success() { Ok(text) } else { Err(text) }
+}
+
+/// "12.3 s", or "4 min 05 s" from a minute up.
+pub(crate) fn seconds(time: Duration) -> String {
+    if time.as_secs() < 60 {
+        format!("{:.1} s", time.as_secs_f64())
+    } else {
+        format!("{} min {:02} s", time.as_secs() / 60, time.as_secs() % 60)
+    }
+}
+
+fn cannot_start(command: &Command, error: &std::io::Error) -> String {
+    format!("cannot start `{}`: {error}", command.get_program().to_string_lossy())
+}
+
+/// The status, the output, and whether the output was still held open by somebody.
+fn captured(
+    name: &str,
+    mut command: Command,
+    started: Instant,
+    linger: Duration,
+) -> Result<(ExitStatus, String, bool), String> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| cannot_start(&command, &error))?;
+    let (sender, lines) = channel();
+    if let Some(stdout) = child.stdout.take() {
+        forward(stdout, sender.clone());
+    }
+    if let Some(stderr) = child.stderr.take() {
+        forward(stderr, sender);
+    }
+    let mut output = Output { text: String::new(), last: String::new() };
+    let mut spoken = Instant::now();
+    let mut ended: Option<(ExitStatus, Instant)> = None;
+    loop {
+        let open = output.take(&lines);
+        if ended.is_none() {
+            let status = child.try_wait().map_err(|error| error.to_string())?;
+            ended = status.map(|status| (status, Instant::now()));
+        }
+        match ended {
+            Some((status, _)) if !open => return Ok((status, output.text, false)),
+            Some((status, at)) if at.elapsed() > linger => return Ok((status, output.text, true)),
+            // The streams are closed but the program is not done: wait for it alone.
+            None if !open => {
+                let status = child.wait().map_err(|error| error.to_string())?;
+                return Ok((status, output.text, false));
+            }
+            _ => {}
+        }
+        if spoken.elapsed() >= HEARTBEAT {
+            spoken = Instant::now();
+            println!("{name}: {}, {}", seconds(started.elapsed()), output.last);
+        }
+    }
+}
+
+struct Output {
+    text: String,
+    last: String,
+}
+
+impl Output {
+    /// Takes what arrives within a moment; false once both streams are closed.
+    fn take(&mut self, lines: &Receiver<String>) -> bool {
+        let mut wait = POLL;
+        loop {
+            match lines.recv_timeout(wait) {
+                Ok(line) => {
+                    if !line.trim().is_empty() {
+                        self.last = line.trim().chars().take(LAST_LINE_MAX).collect();
+                    }
+                    self.text.push_str(&line);
+                    self.text.push('\n');
+                    wait = Duration::ZERO;
+                }
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+    }
+}
+
+fn forward(stream: impl Read + Send + 'static, lines: Sender<String>) {
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(stream);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line);
+            if lines.send(text.trim_end_matches('\n').to_owned()).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn output_of_both_streams_is_kept() {
+        let done = run("example", shell("echo one; echo two >&2")).unwrap();
+        assert!(done.output.contains("one") && done.output.contains("two"));
+    }
+
+    #[test]
+    fn a_failing_program_fails_the_step() {
+        let failure = run("example", shell("exit 3")).unwrap_err();
+        assert!(matches!(failure, Failure::Failed(text) if text.contains("exit status: 3")));
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let failure = run("example", Command::new("no-such-program-here")).unwrap_err();
+        assert!(matches!(failure, Failure::Failed(text) if text.contains("no-such-program-here")));
+    }
+
+    #[test]
+    fn a_process_left_behind_fails_the_step() {
+        // The background process ends by itself soon after the limit.
+        let command = shell("sleep 2 & exit 0");
+        let failure = run_lingering("example", command, Duration::from_millis(100)).unwrap_err();
+        assert!(matches!(failure, Failure::Failed(text) if text.contains("left a process")));
+    }
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(seconds(Duration::from_millis(1_250)), "1.2 s");
+        assert_eq!(seconds(Duration::from_secs(245)), "4 min 05 s");
+    }
+}
