@@ -1,1 +1,18 @@
-//! Being built.
+//! The agent's decisions, pure: task life, status updates, recovery, registration, collection.
+//!
+//! `Agent::step` takes one input and appends effects; `Agent::deadline` says when it wants a
+//! `Tick`. It never reads a clock, draws entropy, logs or performs I/O: the shell (package
+//! `agent`) and the simulator do that for it.
+#![forbid(unsafe_code)]
+#![deny(clippy::iter_over_hash_type, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
+mod effect;
+mod input;
+mod options;
+
+pub use effect::{CheckpointOp, Effect, Note};
+pub use input::{
+    AgentRecord, Container, Exited, Input, Launch, Recovered, SandboxRecord, TaskRecord,
+    UpdatesRecord,
+};
+pub use options::Options;

@@ -1,0 +1,147 @@
+//! What an agent decides: orders to its shell, performed in order.
+//!
+//! `Persist` is a barrier: nothing after it is performed before it is durable. `Record` is written
+//! in the same order but holds nothing up; a crash may lose it, and recovery does without. One
+//! effect waits alone: `Forget` is performed only once everything recorded or persisted before it
+//! is durable, and the others may overtake it.
+
+use crate::input::{AgentRecord, Launch, SandboxRecord, TaskRecord, UpdatesRecord};
+use proto::agent_link::AgentCall;
+use proto::{ContainerId, FrameworkId, FrameworkInfo, TaskId};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Make this durable before anything that follows.
+    Persist(CheckpointOp),
+    /// Write this, in order with the other records; nothing waits for it but `Forget`.
+    Record(CheckpointOp),
+    /// Start a container. Answered by `Launched` or `LaunchFailed`, then `Exited`.
+    Launch(Box<Launch>),
+    /// TERM, and after `grace` KILL of the whole container, whether the agent is there or not.
+    Kill {
+        /// Which. An unknown one is ignored.
+        container_id: ContainerId,
+        /// Between TERM and KILL.
+        grace: Duration,
+    },
+    /// The end of this container is on record: the supervisor may drop it. Waits until all that
+    /// was recorded before is durable.
+    Forget {
+        /// Which.
+        container_id: ContainerId,
+    },
+    /// Open a stream to the leading master. Answered by `LinkUp` or `LinkDown`.
+    Connect {
+        /// The number of the attempt.
+        link: u64,
+    },
+    /// Close that stream; nothing more is expected of it.
+    Disconnect {
+        /// The number of its attempt.
+        link: u64,
+    },
+    /// Say this to the master. Lost without notice when the stream is broken.
+    ToMaster {
+        /// On which stream.
+        link: u64,
+        /// What.
+        call: AgentCall,
+    },
+    /// Remove a sandbox. Answered by `SandboxCollected` or `SandboxCollectFailed`.
+    CollectSandbox {
+        /// Whose.
+        container_id: ContainerId,
+        /// Where it is.
+        path: Arc<str>,
+    },
+    /// Something that people should know.
+    Note(Note),
+}
+
+/// A change of the checkpoint. Each replaces or removes whole records by their key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckpointOp {
+    /// The agent's identity.
+    PutAgent(Box<AgentRecord>),
+    /// The identity is gone for ever.
+    DeleteAgent,
+    /// A framework. Its `id` is set.
+    PutFramework(Arc<FrameworkInfo>),
+    /// A framework that has no task here.
+    DeleteFramework(FrameworkId),
+    /// A task, before its launch. Key: framework and task id.
+    PutTask(TaskRecord),
+    /// The update queue of a task. Key: framework and task id.
+    PutUpdates(UpdatesRecord),
+    /// A task is over and acknowledged: its record and its update queue go.
+    DeleteTask {
+        /// Whose.
+        framework_id: FrameworkId,
+        /// Which.
+        task_id: TaskId,
+    },
+    /// A sandbox that waits for its removal. Key: container id.
+    PutSandbox(SandboxRecord),
+    /// A sandbox is gone.
+    DeleteSandbox {
+        /// Whose it was.
+        container_id: ContainerId,
+    },
+}
+
+/// Things that people should know; the shell logs and counts them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The agent is part of the cluster.
+    Registered {
+        /// Under this id.
+        agent_id: proto::AgentId,
+        /// Whether it had this id before.
+        again: bool,
+    },
+    /// The stream to the master is gone; another attempt follows.
+    LinkLost {
+        /// Why.
+        reason: Arc<str>,
+        /// How long the agent waits before the next attempt.
+        retry_after: Duration,
+    },
+    /// The master does not admit the agent; it goes on asking.
+    Refused {
+        /// Why, and what to do.
+        message: Arc<str>,
+        /// Whether the agent's id is gone for ever: its tasks end and it registers anew.
+        gone: bool,
+    },
+    /// The agent was started again and took back what it knew.
+    Recovered {
+        /// Tasks that are still running.
+        running: usize,
+        /// Tasks that ended while the agent was away.
+        ended: usize,
+        /// Tasks of which nobody knows the end.
+        lost: usize,
+    },
+    /// The supervisor was lost, and with it these tasks.
+    SupervisorLost {
+        /// How many tasks.
+        tasks: usize,
+    },
+    /// An order that could not be followed.
+    LaunchRefused {
+        /// Whose.
+        framework_id: FrameworkId,
+        /// Which task.
+        task_id: TaskId,
+        /// Why, as a sentence.
+        message: Arc<str>,
+    },
+    /// A message of the master that makes no sense here, and was ignored.
+    Ignored {
+        /// What and why.
+        message: Arc<str>,
+    },
+}

@@ -1,0 +1,196 @@
+//! What can happen to an agent: its only way to learn anything.
+
+use proto::agent_link::AgentEvent;
+use proto::{
+    AgentId, AgentInfo, ContainerId, FrameworkId, FrameworkInfo, MasterId, Role, TaskId, TaskInfo,
+    TaskOutcome, TaskState, TaskStatus,
+};
+use std::sync::Arc;
+
+/// One event, fed to `Agent::step`.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The moment that `Agent::deadline` named has come (or any other moment: harmless).
+    Tick,
+    /// The stream that `Effect::Connect` asked for is open.
+    LinkUp {
+        /// Which attempt it was. One that is no longer current is ignored.
+        link: u64,
+    },
+    /// The stream broke, or could not be opened.
+    LinkDown {
+        /// Which. One that is no longer current is ignored.
+        link: u64,
+        /// Why, for people.
+        reason: Arc<str>,
+    },
+    /// The master says something.
+    FromMaster {
+        /// On which stream. What comes from an old one is ignored.
+        link: u64,
+        /// What.
+        event: AgentEvent,
+    },
+    /// A container's first process has been executed.
+    Launched {
+        /// Which.
+        container_id: ContainerId,
+        /// Its working directory.
+        sandbox: Arc<str>,
+    },
+    /// A container could not be started; nothing of it remains.
+    LaunchFailed {
+        /// Which.
+        container_id: ContainerId,
+        /// Why, as a sentence.
+        message: Arc<str>,
+    },
+    /// A container has ended. Repeated (as part of `Supervisor`) until `Effect::Forget`.
+    Exited {
+        /// Which.
+        container_id: ContainerId,
+        /// How.
+        exited: Exited,
+    },
+    /// The process that supervises the tasks was lost and another one runs now: these are all the
+    /// containers that it knows.
+    Supervisor {
+        /// All of them.
+        containers: Vec<Container>,
+    },
+    /// How full the disk of the sandboxes is, in millionths. Told once a minute or so.
+    DiskUsage {
+        /// 1,000,000 is full.
+        used_ppm: u32,
+    },
+    /// A sandbox is gone, as `Effect::CollectSandbox` asked.
+    SandboxCollected {
+        /// Whose it was.
+        container_id: ContainerId,
+    },
+    /// A sandbox could not be removed. It is tried again later.
+    SandboxCollectFailed {
+        /// Whose it is.
+        container_id: ContainerId,
+    },
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exited {
+    /// Exit status, limit hit and use.
+    pub outcome: TaskOutcome,
+    /// Whether an order to kill it had been received before it ended.
+    pub kill_requested: bool,
+    /// Its working directory; absent when the task left nothing behind and it is gone already.
+    pub sandbox: Option<Arc<str>>,
+}
+
+/// A container as the supervisor knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Its id.
+    pub container_id: ContainerId,
+    /// The launch, as it was handed to the supervisor; absent when it could not be read.
+    pub launch: Option<Launch>,
+    /// Its working directory.
+    pub sandbox: Arc<str>,
+    /// How it ended; absent while it runs.
+    pub exited: Option<Exited>,
+}
+
+/// All that is needed to run a task, and to take it back after a restart of the agent: it is
+/// handed to the supervisor with the launch and comes back in its report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Chosen by the agent, one for each launch.
+    pub container_id: ContainerId,
+    /// Whose task. Its `id` is set.
+    pub framework: Arc<FrameworkInfo>,
+    /// Whose task.
+    pub framework_id: FrameworkId,
+    /// The role of its resources.
+    pub role: Role,
+    /// The task.
+    pub task: Arc<TaskInfo>,
+}
+
+/// What a starting agent knows: its checkpoint, and the supervisor's report.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// The agent's identity; absent before its first registration.
+    pub agent: Option<AgentRecord>,
+    /// Whether that identity was there but could not be read. The agent registers anew then.
+    pub agent_corrupt: bool,
+    /// The frameworks on record.
+    pub frameworks: Vec<Arc<FrameworkInfo>>,
+    /// The tasks on record.
+    pub tasks: Vec<TaskRecord>,
+    /// The update queues on record.
+    pub updates: Vec<UpdatesRecord>,
+    /// Sandboxes on record that wait for their removal.
+    pub sandboxes: Vec<SandboxRecord>,
+    /// Tasks of which a record could not be read.
+    pub corrupt: Vec<(FrameworkId, TaskId)>,
+    /// Whether the supervisor is the one that the last run of the agent used, so that a container
+    /// which it does not know was never started.
+    pub supervisor_continued: bool,
+    /// All containers that the supervisor knows.
+    pub containers: Vec<Container>,
+}
+
+/// The agent's identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentRecord {
+    /// Given by the master.
+    pub agent_id: AgentId,
+    /// The master that gave it or answered last.
+    pub master_id: MasterId,
+    /// What the agent said of itself.
+    pub info: AgentInfo,
+    /// The start of the host at which it was written.
+    pub boot_id: Arc<str>,
+}
+
+/// A task that the agent was told to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRecord {
+    /// Its container.
+    pub container_id: ContainerId,
+    /// Whose.
+    pub framework_id: FrameworkId,
+    /// The role of its resources.
+    pub role: Role,
+    /// The task.
+    pub task: Arc<TaskInfo>,
+}
+
+/// The updates of a task that are not acknowledged, and its newest state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdatesRecord {
+    /// Whose.
+    pub framework_id: FrameworkId,
+    /// The task.
+    pub task_id: TaskId,
+    /// The container that the updates are of; absent for a task that never had one here.
+    pub container_id: Option<ContainerId>,
+    /// The newest state that an update was made for.
+    pub state: TaskState,
+    /// The updates, oldest first.
+    pub pending: Vec<Arc<TaskStatus>>,
+}
+
+/// A sandbox whose task has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SandboxRecord {
+    /// Its container.
+    pub container_id: ContainerId,
+    /// Whose.
+    pub framework_id: FrameworkId,
+    /// The task (and, for a command task, the name of its executor).
+    pub task_id: TaskId,
+    /// Where it is.
+    pub path: Arc<str>,
+    /// When the task ended.
+    pub ended: proto::Time,
+}

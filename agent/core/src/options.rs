@@ -1,0 +1,68 @@
+//! Every timing and limit of the agent's decisions, as values.
+//!
+//! Nothing here differs in tests: a test sets its own `Options`.
+
+use proto::AgentInfo;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How one agent behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the agent says of itself. Its `id` is ignored: the checkpoint knows it.
+    pub info: AgentInfo,
+    /// The software version, told to the master.
+    pub version: Arc<str>,
+    /// Identity of this start of the host. When it differs from the checkpoint's, no task of the
+    /// checkpoint can still be alive.
+    pub boot_id: Arc<str>,
+    /// First pause between two attempts to reach a master; doubled after each failure.
+    pub connect_backoff: Duration,
+    /// Longest pause between two attempts to reach a master.
+    pub connect_backoff_max: Duration,
+    /// How long a master may take to answer a (re-)registration before the agent reconnects.
+    pub registration_timeout: Duration,
+    /// How long after it was sent an update is sent again; doubled each time.
+    pub update_retry: Duration,
+    /// Longest pause between two attempts to deliver one update.
+    pub update_retry_max: Duration,
+    /// Between TERM and KILL for a task that does not say.
+    pub kill_grace: Duration,
+    /// How long a kill of an unknown task is remembered, so that a launch that comes later than
+    /// its kill is refused.
+    pub tombstone_life: Duration,
+    /// How many such kills are remembered at most; the oldest is forgotten first.
+    pub tombstones_max: usize,
+    /// How many frameworks without a task are remembered at most.
+    pub idle_frameworks_max: usize,
+    /// How long a sandbox is kept after its task's end when the disk is empty.
+    pub gc_delay: Duration,
+    /// Part of the disk that is kept free, in millionths: sandboxes age faster as the disk fills.
+    pub gc_disk_headroom_ppm: u32,
+    /// How long to wait before a failed removal of a sandbox is tried again.
+    pub gc_retry: Duration,
+}
+
+impl Options {
+    /// The defaults of a production agent, which are Mesos' except that it comes back to a
+    /// master faster.
+    pub fn new(info: AgentInfo, version: impl Into<Arc<str>>, boot_id: impl Into<Arc<str>>) -> Self {
+        Self {
+            info,
+            version: version.into(),
+            boot_id: boot_id.into(),
+            connect_backoff: Duration::from_millis(100),
+            connect_backoff_max: Duration::from_secs(10),
+            registration_timeout: Duration::from_secs(10),
+            update_retry: Duration::from_secs(10),
+            update_retry_max: Duration::from_secs(600),
+            kill_grace: Duration::from_secs(3),
+            tombstone_life: Duration::from_secs(600),
+            tombstones_max: 1_000,
+            idle_frameworks_max: 100,
+            gc_delay: Duration::from_secs(7 * 24 * 3600),
+            gc_disk_headroom_ppm: 100_000,
+            gc_retry: Duration::from_secs(60),
+        }
+    }
+}
