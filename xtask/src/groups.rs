@@ -23,18 +23,11 @@ pub(crate) enum Run {
     /// These cargo arguments.
     Cargo(&'static [&'static str]),
     /// The ignored tests under the module of the group's name. `provide` makes the machine ready
-    /// and returns the variables for the tests, or the reason why the group cannot run here.
-    Marked { provide: fn(&Workspace) -> Result<Variables, String>, threads: Threads },
+    /// and returns the variables for the tests, or the reason why the group cannot run here. Such
+    /// tests run one at a time: they load the machine, or share something there is one of.
+    Marked { provide: fn(&Workspace) -> Result<Variables, String> },
     /// The simulator, with this many seeds.
     Simulator { seeds: u64 },
-}
-
-/// How many tests of a group may run at once.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Threads {
-    Many,
-    /// The tests load the whole machine, or share something there is one of.
-    One,
 }
 
 /// Targets of a plain `cargo test`; doc tests are a group of their own.
@@ -51,17 +44,17 @@ pub(crate) const GROUPS: &[Group] = &[
     Group {
         name: "cgroup",
         about: "limits and kill policy with real cgroups, as root",
-        run: Run::Marked { provide: provide::cgroup::ready, threads: Threads::One },
+        run: Run::Marked { provide: provide::cgroup::ready },
     },
     Group {
         name: "python",
         about: "foreign clients: plain Python, and an unchanged pymesos",
-        run: Run::Marked { provide: provide::python::ready, threads: Threads::One },
+        run: Run::Marked { provide: provide::python::ready },
     },
     Group {
         name: "guest",
         about: "power loss and cgroup v2 in a QEMU guest",
-        run: Run::Marked { provide: provide::guest::ready, threads: Threads::One },
+        run: Run::Marked { provide: provide::guest::ready },
     },
     Group { name: "sim", about: "a few seeds of the simulator", run: Run::Simulator { seeds: 20 } },
 ];

@@ -4,6 +4,7 @@
 //! cargo xtask check                  formatting, clippy, tidy
 //! cargo xtask tidy                   the tidy rules alone (seconds, builds nothing)
 //! cargo xtask test [GROUP..]         every test of the workspace, or the groups named
+//! cargo xtask prepare [GROUP..]      install what groups need, print their variables
 //! cargo xtask sim [SEED] [--runs N] [--minutes M] [--seed-from S] [--log]
 //! cargo xtask bench [NAME..]         benchmarks: print figures, judge nothing
 //! cargo xtask fuzz [TARGET..] [--minutes N]
@@ -53,6 +54,7 @@ usage: cargo xtask COMMAND
   check                        formatting, clippy, tidy
   tidy                         the tidy rules alone
   test [GROUP..]               every test, or only the groups named
+  prepare [GROUP..]            install what test groups need; prints their variables
   sim [SEED] [--runs N] [--minutes M] [--seed-from S] [--log]
                                the simulator, seeds spread over the cores
   bench [NAME..]               benchmarks; prints figures
@@ -107,6 +109,7 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
         "check" => options::none(rest).and_then(|()| check::run(&workspace)),
         "tidy" => options::none(rest).and_then(|()| check::tidy(&workspace)),
         "test" => test::run(&workspace, rest),
+        "prepare" => test::prepare(&workspace, rest),
         "sim" => sim::run(&workspace, rest),
         "bench" => bench::run(&workspace, rest),
         "fuzz" => fuzz::run(&workspace, rest),

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::Failure;
-use crate::groups::{self, Group, Run, Threads, Variables};
+use crate::groups::{self, Group, Run, Variables};
 use crate::libtest;
 use crate::options::Options;
 use crate::sim;
@@ -28,6 +28,33 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Fai
     let options = Options::parse(arguments, &[], &[])?;
     let groups = groups::select(&options.words)?;
     run_groups(workspace, &groups, !options.words.is_empty())
+}
+
+/// `cargo xtask prepare`: makes the machine ready for groups without running them, and prints
+/// the variables that their tests read, in the form a shell takes.
+pub(crate) fn prepare(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
+    let options = Options::parse(arguments, &[], &[])?;
+    let mut absent = Vec::new();
+    for group in groups::select(&options.words)? {
+        let Run::Marked { provide } = &group.run else { continue };
+        match provide(workspace) {
+            Ok(variables) => {
+                println!("# {}: ready", group.name);
+                for (name, value) in variables {
+                    println!("export {name}='{value}'");
+                }
+            }
+            Err(reason) => {
+                println!("# {}: cannot run here: {reason}", group.name);
+                absent.push(group.name);
+            }
+        }
+    }
+    if absent.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Failed(format!("groups that cannot run here: {}", absent.join(", "))))
+    }
 }
 
 /// Every group but the simulator's, for `ci`, which runs more seeds of its own.
@@ -60,10 +87,10 @@ fn run_group(workspace: &Workspace, group: &Group) -> Ended {
             let command = test_command(workspace, arguments, &[]);
             ended(step::run(group.name, command))
         }
-        Run::Marked { provide, threads } => {
+        Run::Marked { provide } => {
             println!("{}: preparing", group.name);
             match provide(workspace) {
-                Ok(variables) => run_marked(workspace, group, variables, *threads),
+                Ok(variables) => run_marked(workspace, group, variables),
                 Err(reason) => Ended::Absent(reason),
             }
         }
@@ -74,19 +101,11 @@ fn run_group(workspace: &Workspace, group: &Group) -> Ended {
     }
 }
 
-fn run_marked(
-    workspace: &Workspace,
-    group: &Group,
-    variables: Variables,
-    threads: Threads,
-) -> Ended {
+fn run_marked(workspace: &Workspace, group: &Group, variables: Variables) -> Ended {
     let filter = format!("{}::", group.name);
-    let mut passed = vec!["--ignored", filter.as_str()];
-    if threads == Threads::One {
-        passed.push("--test-threads=1");
-    }
+    let passed = ["--ignored", filter.as_str(), "--test-threads=1", "--no-capture"];
     let mut command = test_command(workspace, &groups::TARGETS, &passed);
-    command.arg("--no-capture").envs(variables);
+    command.envs(variables);
     match ended(step::run(group.name, command)) {
         Ended::Passed(what) if what.starts_with("0 ") => {
             Ended::Absent(format!("no ignored test has `{filter}` in its path"))

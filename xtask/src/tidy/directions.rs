@@ -125,8 +125,8 @@ mod tests {
 
     fn complaints(name: &str, dependency: &str, kind: Kind) -> Vec<Violation> {
         let member = |name: &str| Package { name: name.to_owned(), ..Package::default() };
-        let mut tree = Tree::default();
-        tree.packages = TABLE.iter().map(|row| member(row.name)).collect();
+        let packages = TABLE.iter().map(|row| member(row.name)).collect();
+        let mut tree = Tree { packages, ..Tree::default() };
         let mut package = member(name);
         package.dependencies.push(Dependency { name: dependency.to_owned(), kind });
         tree.packages.push(package);

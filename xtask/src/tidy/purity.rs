@@ -57,7 +57,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
         let settings = format!("{core}clippy.toml");
         match tree.files.get(&settings) {
             None => {
-                violations.push(Violation::file(&settings, "a core has its own, with the bans"))
+                violations.push(Violation::file(&settings, "a core has its own, with the bans"));
             }
             Some(text) => violations.extend(
                 BANS.iter()
