@@ -1,0 +1,199 @@
+//! A second, slow scheduler that shares no code with the first: it recounts everything for every question.
+//!
+//! It replays a result task by task and says where the first scheduler was wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fenzo::{
+    AttributeValue, Constraint, HostId, Lease, Measure, Resources, SchedulingResult, TaskClass,
+    TaskId, TaskRequest,
+};
+
+/// Which fitness the run used; the oracle has its own formulas.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rule {
+    Any,
+    PackCpuMemory,
+    SpreadMemory,
+}
+
+pub(crate) struct Oracle<'a> {
+    leases: &'a [Lease],
+    hosts: BTreeSet<HostId>,
+    /// Where each running or placed task is.
+    on: Vec<(HostId, &'a TaskClass, bool)>,
+}
+
+fn amounts(resources: &Resources) -> BTreeMap<String, u64> {
+    let mut amounts: BTreeMap<String, u64> = resources
+        .scalars
+        .iter()
+        .map(|(name, amount)| (format!("scalar {name}"), amount.thousandths()))
+        .collect();
+    amounts.insert("cpus".into(), resources.cpus.thousandths());
+    amounts.insert("mem".into(), resources.mem.thousandths());
+    amounts.insert("disk".into(), resources.disk.thousandths());
+    amounts.insert("network".into(), resources.network.thousandths());
+    amounts
+}
+
+impl<'a> Oracle<'a> {
+    pub(crate) fn new(leases: &'a [Lease], running: &'a [(TaskRequest, HostId)]) -> Self {
+        let mut hosts: BTreeSet<HostId> = leases.iter().map(|lease| lease.host.clone()).collect();
+        hosts.extend(running.iter().map(|(_, host)| host.clone()));
+        let on = running.iter().map(|(task, host)| (host.clone(), &*task.class, false)).collect();
+        Self { leases, hosts, on }
+    }
+
+    /// Replays a run; panics at the first decision that is wrong.
+    pub(crate) fn replay(&mut self, tasks: &'a [TaskRequest], result: &SchedulingResult, rule: Rule) {
+        let failed: BTreeSet<&TaskId> = result.failures.iter().flat_map(|f| &f.tasks).collect();
+        for task in tasks {
+            let best = self.best(&task.class, rule);
+            let got = result.host_of(&task.id).cloned();
+            assert_eq!(got, best, "task {} of class {:?}", task.id, task.class);
+            assert_eq!(failed.contains(&task.id), best.is_none(), "task {}", task.id);
+            if let Some(host) = best {
+                self.on.push((host, &task.class, true));
+            }
+        }
+        assert_eq!(result.placed() + result.failed(), tasks.len());
+    }
+
+    fn best(&self, class: &TaskClass, rule: Rule) -> Option<HostId> {
+        let mut best: Option<(f64, &HostId)> = None;
+        for host in &self.hosts {
+            if !self.admits(class, host) {
+                continue;
+            }
+            let soft = self.soft(class, host);
+            let rank = (soft * 50.0 + self.fitness(class, host, rule) * 35.0) / 100.0;
+            if best.is_none_or(|(highest, _)| rank > highest) {
+                best = Some((rank, host));
+            }
+        }
+        best.map(|(_, host)| host.clone())
+    }
+
+    fn tasks_on(&self, host: &HostId) -> Vec<&TaskClass> {
+        self.on.iter().filter(|(on, ..)| on == host).map(|(_, class, _)| *class).collect()
+    }
+
+    fn attribute(&self, host: &HostId, name: &str) -> Option<AttributeValue> {
+        if name == fenzo::HOSTNAME {
+            return Some(host.as_str().into());
+        }
+        let leases = self.leases.iter().filter(|lease| lease.host == *host);
+        let latest = leases.max_by_key(|lease| (lease.offered_at, lease.id.clone()))?;
+        latest.attributes.get(name).cloned()
+    }
+
+    fn offered(&self, host: &HostId) -> Resources {
+        let mut sum = Resources::default();
+        for lease in self.leases.iter().filter(|lease| lease.host == *host) {
+            sum.add(&lease.offered);
+        }
+        sum
+    }
+
+    fn taken(&self, host: &HostId, running_too: bool) -> (Resources, u64) {
+        let (mut sum, mut ports) = (Resources::default(), 0);
+        for (on, class, new) in &self.on {
+            if on == host && (*new || running_too) {
+                sum.add(&class.demand);
+                ports += u64::from(class.ports);
+            }
+        }
+        (sum, ports)
+    }
+
+    fn admits(&self, class: &TaskClass, host: &HostId) -> bool {
+        let leases: Vec<&Lease> = self.leases.iter().filter(|l| l.host == *host).collect();
+        let (taken, ports_taken) = self.taken(host, false);
+        let (offered, taken) = (amounts(&self.offered(host)), amounts(&taken));
+        let of =
+            |amounts: &BTreeMap<String, u64>, name: &str| amounts.get(name).copied().unwrap_or(0);
+        let fits = amounts(&class.demand)
+            .iter()
+            .all(|(name, wanted)| of(&taken, name) + wanted <= of(&offered, name));
+        let ranges = leases.iter().flat_map(|lease| &lease.ports);
+        let ports: BTreeSet<u16> = ranges.flat_map(|r| r.begin()..=r.end()).collect();
+        let held = self.tasks_on(host).iter().any(|c| c.hard.contains(&Constraint::ExclusiveHost));
+        !leases.is_empty()
+            && fits
+            && ports_taken + u64::from(class.ports) <= ports.len() as u64
+            && !held
+            && class.hard.iter().all(|constraint| self.score(constraint, class, host) >= 1.0)
+    }
+
+    fn soft(&self, class: &TaskClass, host: &HostId) -> f64 {
+        let (mut sum, mut weights) = (0.0, 0.0);
+        for soft in &class.soft {
+            sum += f64::from(soft.weight) * self.score(&soft.constraint, class, host);
+            weights += f64::from(soft.weight);
+        }
+        if weights == 0.0 { 1.0 } else { sum / weights }
+    }
+
+    fn score(&self, constraint: &Constraint, class: &TaskClass, host: &HostId) -> f64 {
+        let co_tasks = |at: &dyn Fn(&HostId) -> bool| {
+            self.on.iter().filter(|(on, c, _)| c.group == class.group && at(on)).count()
+        };
+        let holds = match constraint {
+            Constraint::Attribute { name, test } => {
+                test.passes(self.attribute(host, name).as_ref())
+            }
+            Constraint::UniqueHost => co_tasks(&|on| on == host) == 0,
+            Constraint::ExclusiveHost => self.tasks_on(host).is_empty(),
+            Constraint::UniqueAttribute { name } => {
+                let value = self.attribute(host, name);
+                value.is_some() && co_tasks(&|on| self.attribute(on, name) == value) == 0
+            }
+            Constraint::Balanced { name, max_skew, expected_values } => {
+                let Some(value) = self.attribute(host, name) else { return 0.0 };
+                let count =
+                    |value| co_tasks(&|on| self.attribute(on, name).as_ref() == Some(value));
+                let passes = |host: &&HostId| {
+                    class.hard.iter().all(|constraint| match constraint {
+                        Constraint::Attribute { name, test } => {
+                            test.passes(self.attribute(host, name).as_ref())
+                        }
+                        _ => true,
+                    })
+                };
+                let eligible = self.hosts.iter().filter(passes);
+                let values: BTreeSet<_> =
+                    eligible.filter_map(|host| self.attribute(host, name)).collect();
+                let mut fewest = values.iter().map(count).min().unwrap_or(0);
+                if values.len() < *expected_values as usize {
+                    fewest = 0;
+                }
+                let skew = (count(&value) + 1).saturating_sub(fewest).max(1);
+                let excess = skew.saturating_sub((*max_skew).max(1) as usize);
+                return 1.0 / (1.0 + excess as f64);
+            }
+            Constraint::Custom(_) => unreachable!("these properties use no closures"),
+        };
+        if holds { 1.0 } else { 0.0 }
+    }
+
+    fn fitness(&self, class: &TaskClass, host: &HostId, rule: Rule) -> f64 {
+        let ratio = |measure: Measure| {
+            let of = |resources: &Resources| match measure {
+                Measure::Cpus => resources.cpus.thousandths(),
+                Measure::Memory => resources.mem.thousandths(),
+                Measure::Disk => resources.disk.thousandths(),
+                Measure::Network => resources.network.thousandths(),
+            };
+            let used = of(&self.taken(host, true).0);
+            let new = of(&self.taken(host, false).0);
+            let total = of(&self.offered(host)) + used - new;
+            if total == 0 { 0.0 } else { (used + of(&class.demand)) as f64 / total as f64 }
+        };
+        match rule {
+            Rule::Any => 1.0,
+            Rule::PackCpuMemory => (ratio(Measure::Cpus) + ratio(Measure::Memory)) / 2.0,
+            Rule::SpreadMemory => 1.0 - ratio(Measure::Memory),
+        }
+    }
+}
