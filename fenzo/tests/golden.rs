@@ -3,6 +3,7 @@
 //! The workload is integer arithmetic from a small generator, so it is the same everywhere. The checksums were
 //! taken from Fenzo 1.1 itself (every host evaluated for every task). What they must never become is figures
 //! copied from a run of ours.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! Laws that hold for every cluster and every batch, checked on random ones.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod oracle;
 

@@ -46,7 +46,12 @@ impl<'a> Oracle<'a> {
     }
 
     /// Replays a run; panics at the first decision that is wrong.
-    pub(crate) fn replay(&mut self, tasks: &'a [TaskRequest], result: &SchedulingResult, rule: Rule) {
+    pub(crate) fn replay(
+        &mut self,
+        tasks: &'a [TaskRequest],
+        result: &SchedulingResult,
+        rule: Rule,
+    ) {
         let failed: BTreeSet<&TaskId> = result.failures.iter().flat_map(|f| &f.tasks).collect();
         for task in tasks {
             let best = self.best(&task.class, rule);
