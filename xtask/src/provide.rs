@@ -43,6 +43,8 @@ fn install(missing: &str, packages: &[&str]) -> Result<(), String> {
         let mut command = Command::new("apt-get");
         command
             .env("DEBIAN_FRONTEND", "noninteractive")
+            // Another apt may hold the lock for a while.
+            .args(["-o", "DPkg::Lock::Timeout=120"])
             .args(["install", "--yes", "--quiet", "--no-install-recommends"])
             .args(packages);
         step::quiet(command)

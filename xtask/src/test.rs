@@ -65,8 +65,9 @@ pub(crate) fn run_without_simulator(workspace: &Workspace) -> Result<(), Failure
 }
 
 fn run_groups(workspace: &Workspace, groups: &[&Group], asked: bool) -> Result<(), Failure> {
-    // The end-to-end tests start real binaries; cargo builds them only for their own package.
-    step::run("build", workspace.cargo(&["build", "--workspace", "--bins"]))?;
+    // Everything at once: the end-to-end tests start real binaries, which cargo test builds only
+    // for their own package, and one set of features means that nothing is compiled twice.
+    step::run("build", workspace.cargo(&["build", "--workspace", "--all-targets"]))?;
     let mut ends = Vec::new();
     for group in groups {
         let started = Instant::now();
