@@ -25,7 +25,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
             violations.push(Violation::line(
                 &found.path,
                 found.line,
-                format!("{key} has {} lines, at most {allowed}: split it", found.lines),
+                format!("{} of {} lines, at most {allowed}: split it", found.what, found.lines),
             ));
         }
     }
@@ -46,6 +46,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
 }
 
 struct Measured {
+    what: String,
     path: String,
     line: usize,
     lines: usize,
@@ -58,12 +59,14 @@ fn measure(tree: &Tree) -> BTreeMap<Key, Measured> {
     for (path, source) in &tree.sources {
         let limit = if is_test_file(path) { TEST_FILE_LINES } else { FILE_LINES };
         let lines = source.raw.lines().count();
-        let file = Measured { path: path.clone(), line: 0, lines, limit };
+        let file =
+            Measured { what: "a file".to_owned(), path: path.clone(), line: 0, lines, limit };
         all.insert(format!("file {path}"), file);
         for function in source.functions() {
             let key = format!("function {path} {}", function.name);
             if all.get(&key).is_none_or(|known| known.lines < function.length) {
                 let measured = Measured {
+                    what: format!("`{}` is a function", function.name),
                     path: path.clone(),
                     line: function.line,
                     lines: function.length,
