@@ -26,6 +26,9 @@ impl fmt::Display for InvalidValue {
 
 impl std::error::Error for InvalidValue {}
 
+/// The problem of a field that is required and not there.
+const MISSING: &str = "Missing required fields";
+
 /// A message that could not be decoded: the path of the field, and the problem with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DecodeError {
@@ -40,6 +43,11 @@ impl DecodeError {
     /// An error at `field`.
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { field: field.into(), problem: problem.into() }
+    }
+
+    /// The error of a required field that is not there.
+    pub fn missing(field: impl Into<String>) -> Self {
+        Self::new(field, MISSING)
     }
 
     /// The same error seen from the message that holds it under `parent`.
@@ -60,6 +68,9 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.field.is_empty() {
             f.write_str(&self.problem)
+        } else if self.problem == MISSING {
+            // The words of Mesos, which some clients look for.
+            write!(f, "{MISSING}: {}", self.field)
         } else {
             write!(f, "{}: {}", self.field, self.problem)
         }

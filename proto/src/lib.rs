@@ -11,21 +11,28 @@
 mod agent;
 pub mod agent_link;
 mod attributes;
+mod convert;
+mod encoding;
 mod error;
 mod framework;
 mod id;
+mod json;
 mod limits;
 mod offer;
 pub mod operator;
+pub mod recordio;
 mod resources;
 mod role;
 pub mod scheduler;
+mod schema;
 mod task;
 mod task_state;
 mod time;
+mod wire;
 
 pub use agent::{AgentInfo, Domain};
 pub use attributes::{Attribute, AttributeValue};
+pub use encoding::{Encoding, Wire};
 pub use error::{DecodeError, InvalidValue};
 pub use framework::{Capabilities, Capability, FrameworkInfo};
 pub use id::{

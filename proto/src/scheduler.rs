@@ -202,7 +202,8 @@ pub struct MasterInfo {
     pub id: MasterId,
     /// Its name or address.
     pub hostname: Arc<str>,
-    /// Its IPv4 address, for old clients; 0 when there is none.
+    /// Its IPv4 address, for old clients, packed in network order as Mesos does: 127.0.0.1 is
+    /// `u32::from_le_bytes([127, 0, 0, 1])`; 0 when there is none.
     pub ip: u32,
     /// Its port.
     pub port: u16,

@@ -161,13 +161,13 @@ reasons! {
     /// An answer to RECONCILE, or a task that master and agent disagree about.
     Reconciliation = 9, "REASON_RECONCILIATION";
     /// The agent is disconnected.
-    AgentDisconnected = 10, "REASON_SLAVE_DISCONNECTED";
+    AgentDisconnected = 10, "REASON_AGENT_DISCONNECTED";
     /// The agent was removed.
-    AgentRemoved = 11, "REASON_SLAVE_REMOVED";
+    AgentRemoved = 11, "REASON_AGENT_REMOVED";
     /// The agent restarted before the launch.
-    AgentRestarted = 12, "REASON_SLAVE_RESTARTED";
+    AgentRestarted = 12, "REASON_AGENT_RESTARTED";
     /// The agent is unknown.
-    AgentUnknown = 13, "REASON_SLAVE_UNKNOWN";
+    AgentUnknown = 13, "REASON_AGENT_UNKNOWN";
     /// The task's description is wrong.
     TaskInvalid = 14, "REASON_TASK_INVALID";
     /// The task is not allowed.
@@ -203,13 +203,13 @@ reasons! {
     /// Killed before it was launched.
     TaskKilledDuringLaunch = 30, "REASON_TASK_KILLED_DURING_LAUNCH";
     /// An operator removed the agent.
-    AgentRemovedByOperator = 31, "REASON_SLAVE_REMOVED_BY_OPERATOR";
+    AgentRemovedByOperator = 31, "REASON_AGENT_REMOVED_BY_OPERATOR";
     /// The agent came back.
-    AgentReregistered = 32, "REASON_SLAVE_REREGISTERED";
+    AgentReregistered = 32, "REASON_AGENT_REREGISTERED";
     /// It ran for too long.
     MaxCompletionTimeReached = 33, "REASON_MAX_COMPLETION_TIME_REACHED";
     /// The agent is being drained.
-    AgentDraining = 34, "REASON_SLAVE_DRAINING";
+    AgentDraining = 34, "REASON_AGENT_DRAINING";
     /// The agent's host was started anew; the task died with it.
     AgentRebooted = 1000, "REASON_AGENT_REBOOTED";
     /// The process that supervised the task is gone, and its exit status with it.

@@ -26,10 +26,11 @@ impl Time {
         Self(millis.saturating_mul(1_000_000))
     }
 
-    /// From seconds as Mesos writes them (a double); what is no time becomes the epoch.
+    /// From seconds as Mesos writes them (a double), to the nearest microsecond, which is about
+    /// what a double can tell; what is no time becomes the epoch.
     pub fn from_secs_f64(seconds: f64) -> Self {
         // A cast from float saturates and turns NaN into 0.
-        Self((seconds * 1e9) as u64)
+        Self(((seconds * 1e6).round() as u64).saturating_mul(1000))
     }
 
     /// Nanoseconds since the epoch.

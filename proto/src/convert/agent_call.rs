@@ -1,0 +1,126 @@
+//! What agents say to the master.
+
+use super::resources::{self, Style};
+use super::{At, known, link, list, maybe, need, present, text};
+use crate::agent_link::{AgentCall, AgentTask};
+use crate::{DecodeError, Role, TaskState};
+use link::agent_call::{self as wire, Call};
+
+impl From<&AgentCall> for link::AgentCall {
+    fn from(call: &AgentCall) -> Self {
+        let call = match call {
+            AgentCall::Register { info, version, nonce } => Call::Register(wire::Register {
+                info: Some(info.into()),
+                version: Some(version.to_string()),
+                nonce: Some(*nonce),
+            }),
+            AgentCall::Reregister { info, version, tasks, frameworks } => {
+                Call::Reregister(wire::Reregister {
+                    info: Some(info.into()),
+                    version: Some(version.to_string()),
+                    tasks: tasks.iter().map(Into::into).collect(),
+                    frameworks: frameworks.iter().map(Into::into).collect(),
+                })
+            }
+            AgentCall::Update { framework_id, status, latest_state } => {
+                Call::Update(wire::Update {
+                    framework_id: Some(framework_id.as_str().to_owned()),
+                    status: Some((&**status).into()),
+                    latest_state: Some(i32::from(*latest_state as u8)),
+                })
+            }
+            AgentCall::Pong { sequence } => Call::Pong(wire::Pong { sequence: Some(*sequence) }),
+            AgentCall::Message { framework_id, executor_id, data } => {
+                Call::Message(link::ExecutorMessage {
+                    framework_id: Some(framework_id.as_str().to_owned()),
+                    executor_id: Some(executor_id.as_str().to_owned()),
+                    data: Some(data.to_vec()),
+                })
+            }
+        };
+        Self { call: Some(call) }
+    }
+}
+
+impl TryFrom<link::AgentCall> for AgentCall {
+    type Error = DecodeError;
+    fn try_from(call: link::AgentCall) -> Result<Self, DecodeError> {
+        match present(call.call, "call")? {
+            Call::Register(wire) => register(wire).at("register"),
+            Call::Reregister(wire) => reregister(wire).at("reregister"),
+            Call::Update(wire) => update(wire).at("update"),
+            Call::Pong(wire) => Ok(Self::Pong { sequence: present(wire.sequence, "pong.sequence")? }),
+            Call::Message(wire) => message(wire).at("message"),
+        }
+    }
+}
+
+fn register(wire: wire::Register) -> Result<AgentCall, DecodeError> {
+    Ok(AgentCall::Register {
+        info: need(wire.info, "info")?,
+        version: text(wire.version, "version")?,
+        nonce: present(wire.nonce, "nonce")?,
+    })
+}
+
+fn reregister(wire: wire::Reregister) -> Result<AgentCall, DecodeError> {
+    Ok(AgentCall::Reregister {
+        info: need(wire.info, "info")?,
+        version: text(wire.version, "version")?,
+        tasks: list(wire.tasks, "tasks")?,
+        frameworks: list(wire.frameworks, "frameworks")?,
+    })
+}
+
+fn update(wire: wire::Update) -> Result<AgentCall, DecodeError> {
+    Ok(AgentCall::Update {
+        framework_id: need(wire.framework_id, "framework_id")?,
+        status: Box::new(need(wire.status, "status")?),
+        latest_state: present(known(wire.latest_state, TaskState::from_number), "latest_state")?,
+    })
+}
+
+fn message(wire: link::ExecutorMessage) -> Result<AgentCall, DecodeError> {
+    Ok(AgentCall::Message {
+        framework_id: need(wire.framework_id, "framework_id")?,
+        executor_id: need(wire.executor_id, "executor_id")?,
+        data: present(wire.data, "data")?.into(),
+    })
+}
+
+impl From<&AgentTask> for wire::Task {
+    fn from(task: &AgentTask) -> Self {
+        Self {
+            framework_id: Some(task.framework_id.as_str().to_owned()),
+            task_id: Some(task.task_id.as_str().to_owned()),
+            name: Some(task.name.to_string()),
+            resources: resources::write(&task.resources, Style::default()),
+            role: Some(task.role.as_str().to_owned()),
+            state: Some(i32::from(task.state as u8)),
+            status_state: task.status.map(|(state, _)| i32::from(state as u8)),
+            status_uuid: task.status.map(|(_, uuid)| uuid.0.to_vec()),
+            executor_id: task.executor_id.as_ref().map(|id| id.as_str().to_owned()),
+        }
+    }
+}
+
+impl TryFrom<wire::Task> for AgentTask {
+    type Error = DecodeError;
+    fn try_from(wire: wire::Task) -> Result<Self, DecodeError> {
+        let status = match (known(wire.status_state, TaskState::from_number), wire.status_uuid) {
+            (Some(state), Some(uuid)) => Some((state, need(Some(uuid), "status_uuid")?)),
+            (None, None) => None,
+            _ => return Err(DecodeError::new("status_uuid", "must stand with 'status_state'")),
+        };
+        Ok(Self {
+            framework_id: need(wire.framework_id, "framework_id")?,
+            task_id: need(wire.task_id, "task_id")?,
+            name: text(wire.name, "name")?,
+            resources: resources::read_plain(wire.resources, "resources")?,
+            role: Role::new(present(wire.role, "role")?).at("role")?,
+            state: present(known(wire.state, TaskState::from_number), "state")?,
+            status,
+            executor_id: maybe(wire.executor_id, "executor_id")?,
+        })
+    }
+}

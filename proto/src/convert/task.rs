@@ -1,0 +1,96 @@
+//! Tasks and custom executors: what decisions read is parsed, the rest is kept as it came.
+
+use super::resources::{self, Style};
+use super::{At, maybe, need, present, tail, text, w};
+use crate::{DecodeError, ExecutorInfo, Role, TaskInfo, TaskPayload};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl From<&TaskInfo> for tail::TaskInfo {
+    fn from(task: &TaskInfo) -> Self {
+        let style = Style { role: task.allocation_role.as_ref(), old_role: false };
+        let limit = |(name, limit): (&Arc<str>, &Option<u64>)| {
+            let value = limit.map_or(f64::INFINITY, |milli| milli as f64 / 1000.0);
+            (name.to_string(), resources::scalar(value))
+        };
+        let known = w::TaskInfo {
+            name: Some(task.name.to_string()),
+            task_id: Some((&task.task_id).into()),
+            agent_id: Some((&task.agent_id).into()),
+            resources: resources::write(&task.resources, style),
+            executor: task.executor.as_ref().map(|executor| Box::new(write(executor, style))),
+            kill_policy: task.kill_grace.map(kill_policy),
+            max_completion_time: task.max_completion_time.map(Into::into),
+            limits: task.limits.iter().map(limit).collect(),
+        };
+        Self { known, tail: task.payload.bytes.to_vec() }
+    }
+}
+
+impl TryFrom<tail::TaskInfo> for TaskInfo {
+    type Error = DecodeError;
+    fn try_from(wire: tail::TaskInfo) -> Result<Self, DecodeError> {
+        let tail::TaskInfo { known, tail } = wire;
+        let (resources, mut allocation_role) = resources::read(known.resources, "resources")?;
+        let executor = known.executor.map(|executor| read(*executor, &mut allocation_role));
+        Ok(Self {
+            name: text(known.name, "name")?,
+            task_id: need(known.task_id, "task_id")?,
+            agent_id: need(known.agent_id, "agent_id")?,
+            resources,
+            limits: limits(known.limits)?,
+            executor: executor.transpose().at("executor")?,
+            allocation_role,
+            kill_grace: grace(known.kill_policy)?,
+            max_completion_time: maybe(known.max_completion_time, "max_completion_time")?,
+            payload: TaskPayload::from_bytes(tail.into())?,
+        })
+    }
+}
+
+fn limits(
+    wire: BTreeMap<String, w::value::Scalar>,
+) -> Result<BTreeMap<Arc<str>, Option<u64>>, DecodeError> {
+    let read = |(name, scalar): (String, w::value::Scalar)| {
+        let field = "value";
+        let limit = match present(scalar.value, field) {
+            Ok(value) if value == f64::INFINITY => Ok(None),
+            Ok(value) => resources::milli(value, field).map(Some),
+            Err(error) => Err(error),
+        };
+        let limit = limit.map_err(|error| error.within(&format!("limits['{name}']")))?;
+        Ok((Arc::from(name), limit))
+    };
+    wire.into_iter().map(read).collect()
+}
+
+pub(super) fn kill_policy(grace: Duration) -> w::KillPolicy {
+    w::KillPolicy { grace_period: Some(grace.into()) }
+}
+
+pub(super) fn grace(policy: Option<w::KillPolicy>) -> Result<Option<Duration>, DecodeError> {
+    maybe(policy.and_then(|policy| policy.grace_period), "kill_policy.grace_period")
+}
+
+fn write(executor: &ExecutorInfo, style: Style<'_>) -> tail::ExecutorInfo {
+    let known = w::ExecutorInfo {
+        executor_id: Some((&executor.executor_id).into()),
+        resources: resources::write(&executor.resources, style),
+        framework_id: executor.framework_id.as_ref().map(Into::into),
+    };
+    tail::ExecutorInfo { known, tail: executor.payload.to_vec() }
+}
+
+fn read(wire: tail::ExecutorInfo, role: &mut Option<Role>) -> Result<ExecutorInfo, DecodeError> {
+    let (resources, own) = resources::read(wire.known.resources, "resources")?;
+    if let Some(own) = own {
+        resources::agree(role, own.as_str()).at("resources")?;
+    }
+    Ok(ExecutorInfo {
+        executor_id: need(wire.known.executor_id, "executor_id")?,
+        framework_id: maybe(wire.known.framework_id, "framework_id")?,
+        resources,
+        payload: wire.tail.into(),
+    })
+}

@@ -1,0 +1,165 @@
+//! The part of a task that travels unread: made by who describes a task, opened by who runs it.
+
+use super::framework::{read_labels, write_labels};
+use super::{At, link, list_with, present, read, text, w};
+use crate::schema::{self, Reader, Value};
+use crate::{
+    CommandInfo, DecodeError, Encoding, FetchUri, Limits, TaskBody, TaskPayload,
+};
+use prost::Message;
+use std::sync::Arc;
+use w::command_info::Uri;
+use w::environment::{Variable, variable};
+use w::r_limit_info::{RLimit, r_limit};
+
+/// `ContainerInfo.Type.MESOS`.
+const MESOS_CONTAINER: i32 = 2;
+
+impl TaskPayload {
+    /// Encodes a body. A resource limit of a name that Mesos does not know is refused when the
+    /// payload is opened.
+    pub fn new(body: &TaskBody) -> Self {
+        let rlimits = body.command.iter().flat_map(|command| &command.rlimits);
+        let rlimits: Vec<RLimit> = rlimits.map(write_rlimit).collect();
+        let container = (!rlimits.is_empty()).then(|| link::Container {
+            r#type: Some(MESOS_CONTAINER),
+            rlimit_info: Some(w::RLimitInfo { rlimits }),
+        });
+        let wire = link::TaskPayload {
+            data: body.data.as_deref().map(<[u8]>::to_vec),
+            command: body.command.as_ref().map(Into::into),
+            container,
+            labels: write_labels(&body.labels),
+        };
+        Self {
+            bytes: wire.encode_to_vec().into(),
+            has_command: body.command.is_some(),
+            has_container: false,
+            has_check: false,
+        }
+    }
+
+    /// Takes fields as they came and notes which there are.
+    pub(super) fn from_bytes(bytes: Arc<[u8]>) -> Result<Self, DecodeError> {
+        let (mut has_command, mut has_container, mut has_check) = (false, false, false);
+        let mut reader = Reader::new(&bytes);
+        while let Some((number, value)) = reader.field().map_err(|e| DecodeError::new("", e))? {
+            match (number, value) {
+                (7, _) => has_command = true,
+                (9, Value::Bytes(container)) => has_container |= asks_for_container(container)?,
+                (8 | 13, _) => has_check = true,
+                _ => {}
+            }
+        }
+        Ok(Self { bytes, has_command, has_container, has_check })
+    }
+
+    /// Decodes what an agent needs to run a command task.
+    ///
+    /// # Errors
+    /// When the bytes are not a piece of a task, or ask for what no agent can do yet (secrets in
+    /// the environment, resource limits of unknown names).
+    pub fn open(&self) -> Result<TaskBody, DecodeError> {
+        let schema = &schema::TEPUI__V1__TASK_PAYLOAD;
+        let wire: link::TaskPayload =
+            read(&self.bytes, schema, Encoding::Protobuf, &Limits::DEFAULT)?;
+        let rlimits = wire.container.and_then(|container| container.rlimit_info);
+        let rlimits: Vec<_> =
+            list_with(rlimits.unwrap_or_default().rlimits, "container.rlimit_info.rlimits", read_rlimit)?;
+        let command = wire.command.map(CommandInfo::try_from).transpose().at("command")?;
+        Ok(TaskBody {
+            command: command.map(|command| CommandInfo { rlimits, ..command }),
+            labels: read_labels(wire.labels).at("labels")?,
+            data: wire.data.map(Into::into),
+        })
+    }
+}
+
+/// Whether a `ContainerInfo` asks for more than resource limits.
+fn asks_for_container(container: &[u8]) -> Result<bool, DecodeError> {
+    let mut reader = Reader::new(container);
+    while let Some((number, value)) = reader.field().map_err(|e| DecodeError::new("container", e))? {
+        let harmless = match number {
+            1 => value == Value::Varint(MESOS_CONTAINER as u64),
+            number => number == 9,
+        };
+        if !harmless {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+impl From<&CommandInfo> for w::CommandInfo {
+    fn from(command: &CommandInfo) -> Self {
+        let uri = |uri: &FetchUri| Uri {
+            value: Some(uri.value.to_string()),
+            executable: Some(uri.executable),
+            extract: Some(uri.extract),
+            cache: Some(uri.cache),
+            output_file: uri.output_file.as_deref().map(str::to_owned),
+        };
+        let variable = |(name, value): &(Arc<str>, Arc<str>)| Variable {
+            name: Some(name.to_string()),
+            value: Some(value.to_string()),
+            r#type: Some(variable::Type::Value as i32),
+        };
+        let variables: Vec<_> = command.environment.iter().map(variable).collect();
+        Self {
+            uris: command.uris.iter().map(uri).collect(),
+            environment: (!variables.is_empty()).then_some(w::Environment { variables }),
+            value: command.value.as_deref().map(str::to_owned),
+            user: command.user.as_deref().map(str::to_owned),
+            shell: Some(command.shell),
+            arguments: command.arguments.iter().map(|argument| argument.to_string()).collect(),
+        }
+    }
+}
+
+impl TryFrom<w::CommandInfo> for CommandInfo {
+    type Error = DecodeError;
+    fn try_from(wire: w::CommandInfo) -> Result<Self, DecodeError> {
+        let variables = wire.environment.unwrap_or_default().variables;
+        Ok(Self {
+            shell: wire.shell.unwrap_or(true),
+            value: wire.value.map(Into::into),
+            arguments: wire.arguments.into_iter().map(Into::into).collect(),
+            environment: list_with(variables, "environment.variables", read_variable)?,
+            user: wire.user.map(Into::into),
+            uris: list_with(wire.uris, "uris", read_uri)?,
+            rlimits: Vec::new(),
+        })
+    }
+}
+
+fn read_variable(wire: Variable) -> Result<(Arc<str>, Arc<str>), DecodeError> {
+    if wire.r#type == Some(variable::Type::Secret as i32) {
+        return Err(DecodeError::new("type", "SECRET is not built yet"));
+    }
+    Ok((text(wire.name, "name")?, wire.value.unwrap_or_default().into()))
+}
+
+fn read_uri(wire: Uri) -> Result<FetchUri, DecodeError> {
+    Ok(FetchUri {
+        value: text(wire.value, "value")?,
+        executable: wire.executable.unwrap_or(false),
+        extract: wire.extract.unwrap_or(true),
+        cache: wire.cache.unwrap_or(false),
+        output_file: wire.output_file.map(Into::into),
+    })
+}
+
+type Rlimit = (Arc<str>, Option<u64>, Option<u64>);
+
+fn write_rlimit((name, soft, hard): &Rlimit) -> RLimit {
+    let kind = r_limit::Type::from_str_name(name).unwrap_or(r_limit::Type::Unknown);
+    RLimit { r#type: Some(kind as i32), hard: *hard, soft: *soft }
+}
+
+fn read_rlimit(wire: RLimit) -> Result<Rlimit, DecodeError> {
+    let kind = wire.r#type.and_then(|number| r_limit::Type::try_from(number).ok());
+    match present(kind, "type")? {
+        r_limit::Type::Unknown => Err(DecodeError::new("type", "is not a known resource limit")),
+        kind => Ok((Arc::from(kind.as_str_name()), wire.soft, wire.hard)),
+    }
+}

@@ -1,0 +1,26 @@
+//! Prost's structs, generated from the .proto files by tests/fresh.rs and committed.
+//!
+//! Private: only the conversions (`convert/`) see them. They can be wrong in every way that the
+//! domain types exclude.
+#![allow(unreachable_pub, dead_code, clippy::all, reason = "generated code")]
+#![allow(missing_docs, rust_2018_idioms, reason = "generated code")]
+
+pub(crate) mod tail;
+
+pub(crate) mod mesos {
+    pub(crate) mod v1 {
+        include!("mesos.v1.rs");
+        pub(crate) mod master {
+            include!("mesos.v1.master.rs");
+        }
+        pub(crate) mod scheduler {
+            include!("mesos.v1.scheduler.rs");
+        }
+    }
+}
+
+pub(crate) mod tepui {
+    pub(crate) mod v1 {
+        include!("tepui.v1.rs");
+    }
+}
