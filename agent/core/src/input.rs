@@ -3,7 +3,7 @@
 use proto::agent_link::AgentEvent;
 use proto::{
     AgentId, AgentInfo, ContainerId, FrameworkId, FrameworkInfo, MasterId, Role, TaskId, TaskInfo,
-    TaskOutcome, TaskState, TaskStatus,
+    TaskOutcome, TaskState, TaskStatus, Time,
 };
 use std::sync::Arc;
 
@@ -93,6 +93,8 @@ pub struct Container {
     pub container_id: ContainerId,
     /// The launch, as it was handed to the supervisor; absent when it could not be read.
     pub launch: Option<Launch>,
+    /// When its first process was executed.
+    pub started: Time,
     /// Its working directory.
     pub sandbox: Arc<str>,
     /// How it ended; absent while it runs.
@@ -192,5 +194,5 @@ pub struct SandboxRecord {
     /// Where it is.
     pub path: Arc<str>,
     /// When the task ended.
-    pub ended: proto::Time,
+    pub ended: Time,
 }

@@ -7,12 +7,25 @@
 #![deny(clippy::iter_over_hash_type, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod effect;
+mod gc;
 mod input;
+mod invariants;
+mod link;
 mod options;
+mod random;
+mod recovery;
+mod state;
+mod status_updates;
+mod step;
+mod task;
 
 pub use effect::{CheckpointOp, Effect, Note};
 pub use input::{
     AgentRecord, Container, Exited, Input, Launch, Recovered, SandboxRecord, TaskRecord,
     UpdatesRecord,
 };
+pub use invariants::{INVARIANTS, Violation};
 pub use options::Options;
+pub use recovery::reconfiguration;
+pub use state::{Agent, Counters};
+pub use step::TaskView;

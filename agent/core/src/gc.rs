@@ -1,0 +1,123 @@
+//! Collecting sandboxes: old ones go, and they grow old faster as the disk fills.
+//!
+//! Mesos' rule: a sandbox is kept for `gc_delay * max(0, 1 - headroom - disk usage)` after the end
+//! of its task. The removal itself is the shell's; one that failed is tried again.
+
+use crate::effect::{CheckpointOp, Effect};
+use crate::input::SandboxRecord;
+use crate::state::Agent;
+use proto::{ContainerId, Time};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+const FULL_PPM: u32 = 1_000_000;
+
+/// The sandboxes of ended tasks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sandboxes {
+    all: BTreeMap<ContainerId, SandboxRecord>,
+    /// Those that nobody removes at this moment, oldest first.
+    waiting: BTreeSet<(Time, ContainerId)>,
+    /// Those whose removal failed, with the time when it is tried again.
+    failed: BTreeSet<(Time, ContainerId)>,
+    used_ppm: u32,
+}
+
+impl Sandboxes {
+    pub(crate) fn insert(&mut self, record: SandboxRecord) {
+        self.waiting.insert((record.ended, record.container_id.clone()));
+        self.all.insert(record.container_id.clone(), record);
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &SandboxRecord> {
+        self.all.values()
+    }
+
+    pub(crate) fn contains(&self, container_id: &ContainerId) -> bool {
+        self.all.contains_key(container_id)
+    }
+
+    pub(crate) fn is_consistent(&self) -> bool {
+        let known = |(_, id): &(Time, ContainerId)| self.all.contains_key(id);
+        self.waiting.iter().all(known) && self.failed.iter().all(known)
+    }
+}
+
+/// How long a sandbox is kept.
+fn age(delay: Duration, headroom_ppm: u32, used_ppm: u32) -> Duration {
+    let left = FULL_PPM.saturating_sub(headroom_ppm).saturating_sub(used_ppm);
+    let nanos = delay.as_nanos() * u128::from(left) / u128::from(FULL_PPM);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+impl Agent {
+    fn sandbox_age(&self) -> Duration {
+        let headroom = self.options.gc_disk_headroom_ppm;
+        age(self.options.gc_delay, headroom, self.sandboxes.used_ppm)
+    }
+
+    pub(crate) fn gc_deadline(&self) -> Option<Time> {
+        let age = self.sandbox_age();
+        let oldest = self.sandboxes.waiting.first().map(|(ended, _)| *ended + age);
+        let again = self.sandboxes.failed.first().map(|(at, _)| *at);
+        oldest.into_iter().chain(again).min()
+    }
+
+    /// The shell measured the disk.
+    pub(crate) fn disk_usage(&mut self, now: Time, used_ppm: u32, effects: &mut Vec<Effect>) {
+        self.sandboxes.used_ppm = used_ppm.min(FULL_PPM);
+        self.collect(now, effects);
+    }
+
+    /// Orders the removal of every sandbox that is old enough.
+    pub(crate) fn collect(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        let age = self.sandbox_age();
+        while let Some((ended, _)) = self.sandboxes.waiting.first()
+            && *ended + age <= now
+        {
+            let Some((_, container_id)) = self.sandboxes.waiting.pop_first() else { break };
+            self.order_collection(container_id, effects);
+        }
+        while let Some((at, _)) = self.sandboxes.failed.first()
+            && *at <= now
+        {
+            let Some((_, container_id)) = self.sandboxes.failed.pop_first() else { break };
+            self.order_collection(container_id, effects);
+        }
+    }
+
+    fn order_collection(&self, container_id: ContainerId, effects: &mut Vec<Effect>) {
+        if let Some(record) = self.sandboxes.all.get(&container_id) {
+            let path = record.path.clone();
+            effects.push(Effect::CollectSandbox { container_id, path });
+        }
+    }
+
+    pub(crate) fn sandbox_collected(
+        &mut self,
+        container_id: ContainerId,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(record) = self.sandboxes.all.remove(&container_id) {
+            self.sandboxes.waiting.remove(&(record.ended, container_id.clone()));
+            self.sandboxes.failed.retain(|(_, id)| *id != container_id);
+            effects.push(Effect::Record(CheckpointOp::DeleteSandbox { container_id }));
+        }
+    }
+
+    pub(crate) fn sandbox_collect_failed(&mut self, now: Time, container_id: ContainerId) {
+        let Some(record) = self.sandboxes.all.get(&container_id) else { return };
+        if !self.sandboxes.waiting.contains(&(record.ended, container_id.clone())) {
+            self.sandboxes.failed.retain(|(_, id)| *id != container_id);
+            self.sandboxes.failed.insert((now + self.options.gc_retry, container_id));
+        }
+    }
+
+    /// The sandboxes of ended tasks that are still there.
+    pub fn sandboxes(&self) -> impl Iterator<Item = &SandboxRecord> {
+        self.sandboxes.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! What is always true of an agent. The simulator checks it after every step.
+
+use crate::state::{Agent, Phase, Task, TaskKey, Timer};
+use proto::{Resources, Time, Transition};
+use std::collections::BTreeSet;
+
+/// A broken invariant: a bug in this core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its number.
+    pub id: &'static str,
+    /// What is wrong.
+    pub text: String,
+}
+
+/// Every invariant: number and sentence. docs/ARCHITECTURE.md repeats them.
+pub const INVARIANTS: &[(&str, &str)] = &[
+    ("A1", "An update is under way only while the agent is registered, and it is the oldest one of its task that waits."),
+    ("A2", "The updates of a task that wait follow the life of a task, an end comes last, and the newest one is the task's state."),
+    ("A3", "What is free and what living tasks hold add up to what the agent has."),
+    ("A4", "Tasks and containers know each other one to one."),
+    ("A5", "An ended task is kept only while an update of it waits, and an abandoned one not at all."),
+    ("A6", "Kills that came before their launches are remembered up to a limit."),
+    ("A7", "Each update under way and each limited run has exactly one timer, and there are no others."),
+    ("A8", "An agent without an id has no tasks."),
+    ("A9", "After a step nothing is overdue."),
+    ("A10", "Updates that wait have distinct uuids."),
+];
+
+fn broken(id: &'static str, text: impl Into<String>) -> Result<(), Violation> {
+    Err(Violation { id, text: text.into() })
+}
+
+impl Agent {
+    /// Checks all invariants; `now` is the time of the last step.
+    ///
+    /// # Errors
+    /// The first one that is broken.
+    pub fn check(&self, now: Time) -> Result<(), Violation> {
+        let mut held = self.free.clone();
+        let mut timers = BTreeSet::new();
+        let mut uuids = BTreeSet::new();
+        let mut containers = 0;
+        for (framework_id, framework) in &self.frameworks {
+            for (task_id, task) in &framework.tasks {
+                let key = (framework_id.clone(), task_id.clone());
+                self.check_task(&key, task)?;
+                self.check_queue(&key, task)?;
+                for status in &task.stream.pending {
+                    if !status.uuid.is_some_and(|uuid| uuids.insert(uuid)) {
+                        return broken("A10", format!("task {key:?}: {:?}", status.uuid));
+                    }
+                }
+                let expected = [
+                    task.stream.in_flight.map(|f| (f.retry_at, Timer::Retry)),
+                    task.completion.map(|at| (at, Timer::Completion)),
+                ];
+                timers.extend(
+                    expected.into_iter().flatten().map(|(at, t)| (at, t, key.0.clone(), key.1.clone())),
+                );
+                containers += usize::from(task.container_id().is_some_and(|id| {
+                    self.containers.get(id) == Some(&key)
+                }));
+                if let Some(launched) = task.launched.as_ref().filter(|l| l.holds) {
+                    held.add(&launched.info.resources);
+                }
+            }
+        }
+        if containers != self.containers.len() {
+            return broken("A4", format!("{containers} of {} containers", self.containers.len()));
+        }
+        if timers != self.timers {
+            return broken("A7", format!("expected {timers:?}, have {:?}", self.timers));
+        }
+        self.check_whole(now, &held)
+    }
+
+    fn check_whole(&self, now: Time, held: &Resources) -> Result<(), Violation> {
+        if held != self.total() {
+            return broken("A3", format!("{held} of {}", self.total()));
+        }
+        let tombs = &self.tombstones;
+        if tombs.len() > self.options.tombstones_max || !tombs.is_consistent() {
+            return broken("A6", format!("{} tombstones", tombs.len()));
+        }
+        if self.identity.is_none() && self.frameworks.values().any(|f| !f.tasks.is_empty()) {
+            return broken("A8", "there are tasks");
+        }
+        // Sandboxes name containers, never the other way round.
+        if !self.sandboxes.is_consistent() {
+            return broken("A4", "a sandbox waits that is not known");
+        }
+        match self.deadline() {
+            Some(at) if at <= now && self.start.is_empty() => {
+                broken("A9", format!("{at} at {now}"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn check_task(&self, key: &TaskKey, task: &Task) -> Result<(), Violation> {
+        if task.phase == Phase::Ended && task.stream.pending.is_empty() {
+            return broken("A5", format!("task {key:?} is over"));
+        }
+        if task.is_abandoned() && (task.phase == Phase::Ended || !task.stream.pending.is_empty()) {
+            return broken("A5", format!("task {key:?} is abandoned"));
+        }
+        let living = task.phase != Phase::Ended;
+        let known = task.container_id().is_some_and(|id| self.containers.get(id) == Some(key));
+        if living && !known {
+            return broken("A4", format!("task {key:?} has no container"));
+        }
+        if task.launched.as_ref().is_some_and(|launched| launched.holds && !living) {
+            return broken("A3", format!("task {key:?} ended and holds resources"));
+        }
+        Ok(())
+    }
+
+    fn check_queue(&self, key: &TaskKey, task: &Task) -> Result<(), Violation> {
+        let pending = &task.stream.pending;
+        if task.stream.in_flight.is_some() && (!self.link.is_registered() || pending.is_empty()) {
+            return broken("A1", format!("task {key:?}"));
+        }
+        if self.link.is_registered() && !pending.is_empty() && task.stream.in_flight.is_none() {
+            return broken("A1", format!("task {key:?} waits and nothing is under way"));
+        }
+        let advances = pending
+            .iter()
+            .zip(pending.iter().skip(1))
+            .all(|(a, b)| a.state.transition(b.state) == Transition::Advance);
+        let newest = pending.back().is_none_or(|status| status.state == task.state);
+        let ended = task.state.is_terminal() == (task.phase == Phase::Ended);
+        if !advances || !newest || !(ended || task.is_abandoned()) {
+            return broken("A2", format!("task {key:?} in {} {:?}", task.state, task.phase));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! What an agent knows: its tasks by framework, its place in the cluster, its sandboxes.
+//!
+//! Data and the smallest lookups only; each verb has a file of its own.
+
+use crate::gc::Sandboxes;
+use crate::input::{AgentRecord, Launch};
+use crate::link::Link;
+use crate::random::Random;
+use crate::status_updates::Stream;
+use crate::task::Tombstones;
+use crate::{Effect, Options};
+use proto::{
+    Capability, ContainerId, FrameworkId, FrameworkInfo, Resources, Role, TaskId, TaskInfo,
+    TaskState, Time,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A framework's task.
+pub(crate) type TaskKey = (FrameworkId, TaskId);
+
+/// The decisions of one agent. Made by `Agent::new`, driven by `Agent::step`.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    pub(crate) options: Options,
+    pub(crate) random: Random,
+    /// Drawn once: a registration that is repeated is recognized by it.
+    pub(crate) nonce: u64,
+    pub(crate) identity: Option<AgentRecord>,
+    /// The master said that this agent is gone: its containers end, then it registers anew.
+    pub(crate) leaving: bool,
+    /// The host was started anew since the checkpoint was written.
+    pub(crate) rebooted: bool,
+    pub(crate) link: Link,
+    pub(crate) frameworks: BTreeMap<FrameworkId, Framework>,
+    /// The containers that the supervisor knows or is about to know, with their tasks.
+    pub(crate) containers: BTreeMap<ContainerId, TaskKey>,
+    /// Containers whose launch could not be read: killed, and forgotten when they have ended.
+    pub(crate) strays: BTreeSet<ContainerId>,
+    pub(crate) timers: BTreeSet<(Time, Timer, FrameworkId, TaskId)>,
+    /// What no living task holds.
+    pub(crate) free: Resources,
+    pub(crate) tombstones: Tombstones,
+    pub(crate) sandboxes: Sandboxes,
+    pub(crate) counters: Counters,
+    /// Effects of the recovery, handed out by the first step.
+    pub(crate) start: Vec<Effect>,
+}
+
+/// What a task waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// To send its oldest update again.
+    Retry,
+    /// To be killed because it runs for too long.
+    Completion,
+}
+
+/// A framework that has, or had, tasks here.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Framework {
+    /// Unknown when the master asked after tasks of a framework that was never here.
+    pub(crate) info: Option<Arc<FrameworkInfo>>,
+    /// Whether `info` is in the checkpoint as it is here.
+    pub(crate) recorded: bool,
+    /// The master removed it: its tasks end silently.
+    pub(crate) shutdown: bool,
+    pub(crate) tasks: BTreeMap<TaskId, Task>,
+}
+
+impl Framework {
+    pub(crate) fn understands(&self, capability: Capability) -> bool {
+        self.info.as_ref().is_some_and(|info| info.capabilities.has(capability))
+    }
+
+    /// `state`, or `TASK_LOST` when the framework knows no other word for it. A framework of which
+    /// nothing is known gets the word that everybody understands.
+    pub(crate) fn word(&self, state: TaskState) -> TaskState {
+        if self.understands(Capability::PartitionAware) { state } else { TaskState::Lost }
+    }
+}
+
+/// A task.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    /// What was launched; absent for a task of which the agent has nothing but an update to
+    /// deliver (a launch that was refused, a task that the master believed in).
+    pub(crate) launched: Option<Launched>,
+    pub(crate) phase: Phase,
+    /// The newest state that an update was made for; STAGING before the first.
+    pub(crate) state: TaskState,
+    pub(crate) kill: Option<KillCause>,
+    /// When it is to be killed for running too long.
+    pub(crate) completion: Option<Time>,
+    pub(crate) stream: Stream,
+}
+
+/// The launched part of a task.
+#[derive(Clone, Debug)]
+pub(crate) struct Launched {
+    pub(crate) container_id: ContainerId,
+    pub(crate) role: Role,
+    pub(crate) info: Arc<TaskInfo>,
+    pub(crate) sandbox: Option<Arc<str>>,
+    /// Whether its resources are taken from `Agent::free`. False once it ended, and for a task
+    /// that was taken back by an agent which has less to give than before.
+    pub(crate) holds: bool,
+}
+
+/// Where a task stands on this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The supervisor was asked to start it.
+    Launching,
+    /// Its process was executed.
+    Running,
+    /// It is over; what remains are updates to deliver.
+    Ended,
+}
+
+/// Why the agent ordered a kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KillCause {
+    /// Its framework asked for it.
+    Requested,
+    /// It ran for longer than it may.
+    CompletionTime,
+    /// Its framework, or this agent, is no longer part of the cluster: nobody wants its updates.
+    Abandoned,
+}
+
+/// What the agent has done since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Tasks handed to the supervisor.
+    pub launched: u64,
+    /// Launches refused.
+    pub refused: u64,
+    /// Tasks that ended with TASK_FINISHED.
+    pub finished: u64,
+    /// Tasks that ended with TASK_FAILED.
+    pub failed: u64,
+    /// Tasks that ended with TASK_KILLED.
+    pub killed: u64,
+    /// Tasks that ended in another state.
+    pub lost: u64,
+    /// Updates sent for the first time.
+    pub updates_sent: u64,
+    /// Updates sent again.
+    pub updates_resent: u64,
+    /// Updates acknowledged.
+    pub updates_acknowledged: u64,
+    /// Acknowledgements of updates that were not waiting for one.
+    pub acknowledgements_ignored: u64,
+    /// Times that the stream to the master was lost.
+    pub links_lost: u64,
+}
+
+impl Agent {
+    pub(crate) fn task(&self, key: &TaskKey) -> Option<&Task> {
+        self.frameworks.get(&key.0)?.tasks.get(&key.1)
+    }
+
+    pub(crate) fn task_mut(&mut self, key: &TaskKey) -> Option<&mut Task> {
+        self.frameworks.get_mut(&key.0)?.tasks.get_mut(&key.1)
+    }
+
+    /// The key and task of a container, when it is one of ours.
+    pub(crate) fn key_of(&self, container_id: &ContainerId) -> Option<TaskKey> {
+        self.containers.get(container_id).cloned()
+    }
+
+    pub(crate) fn kill_grace(&self, task: &TaskInfo) -> Duration {
+        task.kill_grace.unwrap_or(self.options.kill_grace)
+    }
+}
+
+impl Task {
+    /// A task of which nothing is left but its updates.
+    pub(crate) fn phantom() -> Self {
+        Self {
+            launched: None,
+            phase: Phase::Ended,
+            state: TaskState::Staging,
+            kill: None,
+            completion: None,
+            stream: Stream::default(),
+        }
+    }
+
+    pub(crate) fn launching(launch: &Launch) -> Self {
+        Self {
+            launched: Some(Launched {
+                container_id: launch.container_id.clone(),
+                role: launch.role.clone(),
+                info: launch.task.clone(),
+                sandbox: None,
+                holds: false,
+            }),
+            phase: Phase::Launching,
+            ..Self::phantom()
+        }
+    }
+
+    pub(crate) fn container_id(&self) -> Option<&ContainerId> {
+        self.launched.as_ref().map(|launched| &launched.container_id)
+    }
+
+    /// Whether nobody is to hear of it.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.kill == Some(KillCause::Abandoned)
+    }
+}

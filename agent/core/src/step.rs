@@ -1,0 +1,169 @@
+//! The one verb and the one question of the core.
+
+use crate::effect::{Effect, Note};
+use crate::input::Input;
+use crate::state::{Agent, Counters, Timer};
+use proto::agent_link::{AgentCall, AgentEvent};
+use proto::{ContainerId, FrameworkId, Resources, TaskId, TaskState, Time};
+use std::sync::Arc;
+
+/// A task as the outside may see it.
+#[derive(Clone, Debug)]
+pub struct TaskView<'a> {
+    /// Whose.
+    pub framework_id: &'a FrameworkId,
+    /// Its id.
+    pub task_id: &'a TaskId,
+    /// Its name; empty for a task of which only updates are left.
+    pub name: &'a str,
+    /// The newest state that an update was made for.
+    pub state: TaskState,
+    /// Its container.
+    pub container_id: Option<&'a ContainerId>,
+    /// What it holds of the agent; absent once it ended.
+    pub resources: Option<&'a Resources>,
+    /// Its working directory while it runs.
+    pub sandbox: Option<&'a Arc<str>>,
+    /// Updates that wait for their acknowledgement.
+    pub pending_updates: usize,
+}
+
+impl Agent {
+    /// Takes one input and appends what follows from it. Never fails: what makes no sense is
+    /// ignored, with a note where people should know.
+    pub fn step(&mut self, now: Time, input: Input, effects: &mut Vec<Effect>) {
+        effects.append(&mut self.start);
+        match input {
+            Input::Tick => {}
+            Input::LinkUp { link } => self.link_up(now, link, effects),
+            Input::LinkDown { link, reason } => self.link_down(now, link, reason, effects),
+            Input::FromMaster { link, event } => {
+                if self.link.is_current(link) {
+                    self.heard(now);
+                    self.from_master(now, event, effects);
+                }
+            }
+            Input::Launched { container_id, sandbox } => {
+                self.container_launched(now, &container_id, now, sandbox, effects);
+            }
+            Input::LaunchFailed { container_id, message } => {
+                self.launch_failed(now, &container_id, message, effects);
+            }
+            Input::Exited { container_id, exited } => {
+                self.container_exited(now, &container_id, exited, effects);
+            }
+            Input::Supervisor { containers } => {
+                self.supervisor_restarted(now, containers, effects);
+            }
+            Input::DiskUsage { used_ppm } => self.disk_usage(now, used_ppm, effects),
+            Input::SandboxCollected { container_id } => {
+                self.sandbox_collected(container_id, effects);
+            }
+            Input::SandboxCollectFailed { container_id } => {
+                self.sandbox_collect_failed(now, container_id);
+            }
+        }
+        self.tick(now, effects);
+    }
+
+    fn from_master(&mut self, now: Time, event: AgentEvent, effects: &mut Vec<Effect>) {
+        match event {
+            AgentEvent::Registered { agent_id, master_id, ping_timeout } => {
+                self.registered(now, agent_id, master_id, ping_timeout, effects);
+            }
+            AgentEvent::Reregistered { agent_id, master_id, ping_timeout, reconcile } => {
+                if self.registered(now, agent_id, master_id, ping_timeout, effects) {
+                    self.reconcile(now, reconcile, effects);
+                }
+            }
+            AgentEvent::Refused { message, gone } => self.refused(now, message, gone, effects),
+            AgentEvent::Ping { sequence } => effects.push(Effect::ToMaster {
+                link: self.link.number(),
+                call: AgentCall::Pong { sequence },
+            }),
+            AgentEvent::Run { framework, role, tasks } => {
+                self.run(now, framework, &role, tasks, effects);
+            }
+            AgentEvent::Kill { framework_id, task_id, grace } => {
+                self.kill(now, (framework_id, task_id), grace, effects);
+            }
+            AgentEvent::Acknowledge { framework_id, task_id, uuid } => {
+                self.acknowledge(now, &(framework_id, task_id), uuid, effects);
+            }
+            AgentEvent::ShutdownFramework { framework_id } => {
+                self.shutdown_framework(now, &framework_id, effects);
+            }
+            AgentEvent::UpdateFramework { framework } => {
+                let known = framework.id.clone().filter(|id| self.frameworks.contains_key(id));
+                if let Some(id) = known {
+                    self.remember_framework(&id, framework, effects);
+                }
+            }
+            AgentEvent::Message { executor_id, .. } => {
+                let message = format!("a message for {executor_id}, which is no custom executor");
+                effects.push(Effect::Note(Note::Ignored { message: message.into() }));
+            }
+        }
+    }
+
+    /// Does all that is due.
+    fn tick(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        while self.timers.first().is_some_and(|(at, ..)| *at <= now) {
+            let Some((_, timer, framework_id, task_id)) = self.timers.pop_first() else { break };
+            let key = (framework_id, task_id);
+            match timer {
+                Timer::Retry => self.retry(now, &key, effects),
+                Timer::Completion => self.completion_time_reached(now, &key, effects),
+            }
+        }
+        self.link_tick(now, effects);
+        self.tombstones.expire(now);
+        if self.gc_deadline().is_some_and(|at| at <= now) {
+            self.collect(now, effects);
+        }
+    }
+
+    /// When the agent wants its next `Tick`.
+    pub fn deadline(&self) -> Option<Time> {
+        let timer = self.timers.first().map(|(at, ..)| *at);
+        let others = [self.link_deadline(), self.tombstones.deadline(), self.gc_deadline()];
+        others.into_iter().flatten().chain(timer).min()
+    }
+
+    /// All tasks, in the order of their frameworks and ids.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskView<'_>> {
+        self.frameworks.iter().flat_map(|(framework_id, framework)| {
+            framework.tasks.iter().map(move |(task_id, task)| {
+                let launched = task.launched.as_ref();
+                TaskView {
+                    framework_id,
+                    task_id,
+                    name: launched.map_or("", |launched| &launched.info.name),
+                    state: task.state,
+                    container_id: task.container_id(),
+                    resources: launched.filter(|l| l.holds).map(|l| &l.info.resources),
+                    sandbox: launched.and_then(|launched| launched.sandbox.as_ref()),
+                    pending_updates: task.stream.pending.len(),
+                }
+            })
+        })
+    }
+
+    /// What the agent has to give, all in all.
+    pub fn total(&self) -> &Resources {
+        &self.options.info.resources
+    }
+
+    /// What no living task holds.
+    pub fn free(&self) -> &Resources {
+        &self.free
+    }
+
+    /// What the agent has done since it was started.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Killing a task: one order to the supervisor, which does the rest (TERM, grace, KILL of the
+//! whole container) even when the agent is away.
+//!
+//! A kill of a task that is not here is remembered for a while: a launch that comes later than
+//! its kill is refused.
+
+use crate::effect::Effect;
+use crate::state::{Agent, KillCause, Phase, TaskKey};
+use proto::Time;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// Kills that came before their launches.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tombstones {
+    /// Oldest first; each with the time when it is forgotten.
+    order: VecDeque<(Time, TaskKey)>,
+    keys: BTreeSet<TaskKey>,
+}
+
+impl Tombstones {
+    fn insert(&mut self, key: TaskKey, until: Time, limit: usize) {
+        if self.keys.insert(key.clone()) {
+            self.order.push_back((until, key));
+        }
+        while self.order.len() > limit {
+            if let Some((_, key)) = self.order.pop_front() {
+                self.keys.remove(&key);
+            }
+        }
+    }
+
+    pub(crate) fn contains(&self, key: &TaskKey) -> bool {
+        self.keys.contains(key)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    pub(crate) fn is_consistent(&self) -> bool {
+        self.order.len() == self.keys.len()
+            && self.order.iter().all(|(_, key)| self.keys.contains(key))
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.order.front().map(|(until, _)| *until)
+    }
+
+    pub(crate) fn expire(&mut self, now: Time) {
+        while self.order.front().is_some_and(|(until, _)| *until <= now) {
+            if let Some((_, key)) = self.order.pop_front() {
+                self.keys.remove(&key);
+            }
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Agent {
+    /// The master orders a kill. Repeated orders can only bring the end nearer.
+    pub(crate) fn kill(
+        &mut self,
+        now: Time,
+        key: TaskKey,
+        grace: Option<Duration>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(task) = self.task(&key) else {
+            let until = now + self.options.tombstone_life;
+            self.tombstones.insert(key, until, self.options.tombstones_max);
+            return;
+        };
+        let Some(launched) = task.launched.as_ref().filter(|_| task.phase != Phase::Ended) else {
+            return;
+        };
+        let grace = grace.unwrap_or_else(|| self.kill_grace(&launched.info));
+        self.order_kill(now, &key, KillCause::Requested, grace, effects);
+    }
+
+    /// Orders the kill of a living task. The first cause stays, except that a task which is to
+    /// end silently stays silent.
+    pub(crate) fn order_kill(
+        &mut self,
+        now: Time,
+        key: &TaskKey,
+        cause: KillCause,
+        grace: Duration,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(task) = self.task_mut(key) else { return };
+        let Some(container_id) = task.container_id().cloned() else { return };
+        if task.kill.is_none() || cause == KillCause::Abandoned {
+            task.kill = Some(cause);
+        }
+        let running = task.phase == Phase::Running;
+        effects.push(Effect::Kill { container_id, grace });
+        if running && cause != KillCause::Abandoned {
+            self.report_killing(now, key, effects);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

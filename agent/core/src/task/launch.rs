@@ -1,0 +1,83 @@
+//! The supervisor's answer to a launch: it runs, or it could not be started.
+
+use crate::effect::Effect;
+use crate::state::{Agent, KillCause, Phase, Timer};
+use crate::status_updates::Report;
+use proto::{Capability, ContainerId, Reason, TaskState, Time};
+use std::sync::Arc;
+
+impl Agent {
+    /// The container's first process was executed: TASK_RUNNING, and TASK_KILLING when a kill was
+    /// ordered meanwhile. `started` is when: its run may be limited.
+    pub(crate) fn container_launched(
+        &mut self,
+        now: Time,
+        container_id: &ContainerId,
+        started: Time,
+        sandbox: Arc<str>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(key) = self.key_of(container_id) else { return };
+        let Some(task) = self.task_mut(&key) else { return };
+        if task.phase != Phase::Launching {
+            return;
+        }
+        task.phase = Phase::Running;
+        let kill = task.kill;
+        let Some(launched) = &mut task.launched else { return };
+        launched.sandbox = Some(sandbox);
+        if let Some(longest) = launched.info.max_completion_time {
+            let at = started + longest;
+            task.completion = Some(at);
+            self.timers.insert((at, Timer::Completion, key.0.clone(), key.1.clone()));
+        }
+        self.report(now, &key, Report::of_command(TaskState::Running), effects);
+        if kill.is_some_and(|cause| cause != KillCause::Abandoned) {
+            self.report_killing(now, &key, effects);
+        }
+    }
+
+    /// TASK_KILLING, for frameworks that understand it.
+    pub(crate) fn report_killing(
+        &mut self,
+        now: Time,
+        key: &crate::state::TaskKey,
+        effects: &mut Vec<Effect>,
+    ) {
+        let understood = self
+            .frameworks
+            .get(&key.0)
+            .is_some_and(|framework| framework.understands(Capability::TaskKillingState));
+        if understood {
+            self.report(now, key, Report::of_command(TaskState::Killing), effects);
+        }
+    }
+
+    /// The container could not be started: TASK_FAILED, or TASK_KILLED when that was wanted.
+    pub(crate) fn launch_failed(
+        &mut self,
+        now: Time,
+        container_id: &ContainerId,
+        message: Arc<str>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(key) = self.key_of(container_id) else { return };
+        let Some(task) = self.task(&key) else { return };
+        if task.phase != Phase::Launching {
+            return;
+        }
+        let report = match task.kill {
+            Some(KillCause::Requested) => Report::of_agent(
+                TaskState::Killed,
+                Reason::TaskKilledDuringLaunch,
+                "Killed before it was launched",
+            ),
+            Some(KillCause::CompletionTime | KillCause::Abandoned) | None => Report::of_agent(
+                TaskState::Failed,
+                Reason::ContainerLaunchFailed,
+                format!("Command could not be started: {message}"),
+            ),
+        };
+        self.end(now, &key, Some(report), None, effects);
+    }
+}

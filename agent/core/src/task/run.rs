@@ -1,0 +1,181 @@
+//! The master's order to run tasks: refused with a reason, or recorded and handed to the
+//! supervisor.
+
+use crate::effect::{CheckpointOp, Effect, Note};
+use crate::input::{Launch, TaskRecord};
+use crate::state::{Agent, Framework, Task, TaskKey};
+use crate::status_updates::Report;
+use proto::{FrameworkId, FrameworkInfo, Reason, Role, TaskInfo, TaskState, Time};
+use std::sync::Arc;
+
+/// Why a task is not launched.
+struct Refusal {
+    state: TaskState,
+    reason: Reason,
+    message: String,
+}
+
+impl Refusal {
+    fn new(state: TaskState, reason: Reason, message: impl Into<String>) -> Self {
+        Self { state, reason, message: message.into() }
+    }
+}
+
+impl Agent {
+    pub(crate) fn run(
+        &mut self,
+        now: Time,
+        framework: Arc<FrameworkInfo>,
+        role: &Role,
+        tasks: Vec<TaskInfo>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(framework_id) = framework.id.clone() else {
+            let message = "a launch for a framework without an id".into();
+            effects.push(Effect::Note(Note::Ignored { message }));
+            return;
+        };
+        self.remember_framework(&framework_id, framework, effects);
+        for task in tasks {
+            let key = (framework_id.clone(), task.task_id.clone());
+            if self.task(&key).is_some() {
+                let message = format!("a second launch of task {} of {}", key.1, key.0).into();
+                effects.push(Effect::Note(Note::Ignored { message }));
+                continue;
+            }
+            match self.refusal(&key, &task) {
+                Some(refusal) => self.refuse_launch(now, &key, refusal, effects),
+                None => self.launch(&key, role, task, effects),
+            }
+        }
+    }
+
+    /// The framework's description, kept and checkpointed when it is new or changed.
+    pub(crate) fn remember_framework(
+        &mut self,
+        framework_id: &FrameworkId,
+        info: Arc<FrameworkInfo>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.frameworks.contains_key(framework_id) {
+            self.make_room(effects);
+        }
+        let framework = self.frameworks.entry(framework_id.clone()).or_default();
+        if framework.info.as_deref() != Some(&*info) {
+            framework.info = Some(info.clone());
+            framework.recorded = false;
+        }
+        if !framework.recorded {
+            framework.recorded = true;
+            effects.push(Effect::Record(CheckpointOp::PutFramework(info)));
+        }
+    }
+
+    /// Forgets a framework without tasks when too many are remembered.
+    fn make_room(&mut self, effects: &mut Vec<Effect>) {
+        let idle = |framework: &Framework| framework.tasks.is_empty();
+        if self.frameworks.values().filter(|f| idle(f)).count() < self.options.idle_frameworks_max {
+            return;
+        }
+        let oldest = self.frameworks.iter().find(|(_, f)| idle(f)).map(|(id, _)| id.clone());
+        if let Some(id) = oldest {
+            self.frameworks.remove(&id);
+            effects.push(Effect::Record(CheckpointOp::DeleteFramework(id)));
+        }
+    }
+
+    fn refusal(&self, key: &TaskKey, task: &TaskInfo) -> Option<Refusal> {
+        use TaskState::{Dropped, Error, Killed};
+        if self.tombstones.contains(key) {
+            let message = "Killed before it was launched";
+            return Some(Refusal::new(Killed, Reason::TaskKilledDuringLaunch, message));
+        }
+        if self.frameworks.get(&key.0).is_some_and(|framework| framework.shutdown) {
+            let message = "Its framework was removed";
+            return Some(Refusal::new(Dropped, Reason::FrameworkRemoved, message));
+        }
+        if self.agent_id() != Some(&task.agent_id) {
+            let message = format!("The task is for agent {}", task.agent_id);
+            return Some(Refusal::new(Dropped, Reason::AgentUnknown, message));
+        }
+        let unable = |what: &str| {
+            Some(Refusal::new(Error, Reason::TaskInvalid, format!("This agent cannot run {what}")))
+        };
+        if task.executor.is_some() {
+            return unable("custom executors");
+        }
+        if task.payload.has_container {
+            return unable("container images");
+        }
+        if task.payload.has_check {
+            return unable("checks");
+        }
+        if !task.payload.has_command {
+            return Some(Refusal::new(Error, Reason::TaskInvalid, "The task has no command"));
+        }
+        self.free.shortfall(&task.resources).map(|shortfall| {
+            let message = format!("The task does not fit on its agent: {shortfall}");
+            Refusal::new(Dropped, Reason::ResourcesUnknown, message)
+        })
+    }
+
+    fn refuse_launch(
+        &mut self,
+        now: Time,
+        key: &TaskKey,
+        refusal: Refusal,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.counters.refused += 1;
+        let message: Arc<str> = refusal.message.into();
+        effects.push(Effect::Note(Note::LaunchRefused {
+            framework_id: key.0.clone(),
+            task_id: key.1.clone(),
+            message: message.clone(),
+        }));
+        let framework = self.frameworks.entry(key.0.clone()).or_default();
+        let state = match refusal.state {
+            TaskState::Dropped => framework.word(TaskState::Dropped),
+            other => other,
+        };
+        framework.tasks.insert(key.1.clone(), Task::phantom());
+        self.report(now, key, Report::of_agent(state, refusal.reason, message), effects);
+    }
+
+    /// Records the task and hands it to the supervisor, which keeps the record with the
+    /// container: so the launch does not have to wait for the disk.
+    fn launch(&mut self, key: &TaskKey, role: &Role, task: TaskInfo, effects: &mut Vec<Effect>) {
+        let container_id = self.random.container_id();
+        let Some(framework) = self.frameworks.get_mut(&key.0) else { return };
+        let Some(info) = framework.info.clone() else { return };
+        let launch = Launch {
+            container_id: container_id.clone(),
+            framework: info,
+            framework_id: key.0.clone(),
+            role: role.clone(),
+            task: Arc::new(task),
+        };
+        let mut task = Task::launching(&launch);
+        if let Some(launched) = &mut task.launched {
+            launched.holds = self.free.subtract(&launch.task.resources).is_ok();
+        }
+        framework.tasks.insert(key.1.clone(), task);
+        self.containers.insert(container_id, key.clone());
+        self.counters.launched += 1;
+        effects.push(Effect::Record(CheckpointOp::PutTask(task_record(&launch))));
+        effects.push(Effect::Launch(Box::new(launch)));
+    }
+}
+
+/// The checkpoint record of a launch.
+pub(crate) fn task_record(launch: &Launch) -> TaskRecord {
+    TaskRecord {
+        container_id: launch.container_id.clone(),
+        framework_id: launch.framework_id.clone(),
+        role: launch.role.clone(),
+        task: launch.task.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
