@@ -1,1 +1,28 @@
-//! Being built.
+//! gRPC as the cluster speaks it: three services over domain types, with no generated code.
+//!
+//! - `mesos.v1.scheduler.Scheduler/Connect (stream Call) returns (stream Event)`
+//! - `mesos.v1.master.Operator/Call (Call) returns (Response)`
+//! - `tepui.v1.AgentLink/Connect (stream AgentCall) returns (stream AgentEvent)`
+//!
+//! Everything hot is a stream: many ready messages leave in one write. The messages are those of
+//! `proto`, encoded by `proto::Wire`. It must never decide anything: it carries.
+#![forbid(unsafe_code)]
+
+mod client;
+mod codec;
+mod server;
+pub mod tuning;
+
+pub use client::{
+    AgentLinkClient, ClientOptions, ConnectError, Duplex, OperatorClient, SchedulerClient,
+};
+pub use codec::Incoming;
+pub use server::{OperatorHandler, OperatorService, StreamHandler, StreamService};
+pub use tonic::{Code, Status};
+
+/// HTTP path of the scheduler's stream.
+pub const SCHEDULER_PATH: &str = "/mesos.v1.scheduler.Scheduler/Connect";
+/// HTTP path of the operator's calls.
+pub const OPERATOR_PATH: &str = "/mesos.v1.master.Operator/Call";
+/// HTTP path of an agent's stream.
+pub const AGENT_LINK_PATH: &str = "/tepui.v1.AgentLink/Connect";

@@ -1,0 +1,183 @@
+//! The calling side: one connection, one stream.
+//!
+//! A connection that breaks ends the stream; whoever holds it decides when to connect again.
+
+use crate::codec::{Incoming, WireCodec};
+use crate::{AGENT_LINK_PATH, OPERATOR_PATH, SCHEDULER_PATH, tuning};
+use proto::agent_link::{AgentCall, AgentEvent};
+use proto::scheduler::{Call, Event};
+use proto::{Limits, Wire, operator};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::client::Grpc;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+/// Settings of a client.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// How long the connection may take to be made.
+    pub connect_timeout: Duration,
+    /// How often a silent connection is pinged.
+    pub keep_alive_interval: Duration,
+    /// How long a ping may stay unanswered.
+    pub keep_alive_timeout: Duration,
+    /// Messages that wait to be sent; who sends more waits.
+    pub queue: usize,
+    /// Limits on what the other side sends.
+    pub limits: Limits,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: tuning::CONNECT_TIMEOUT,
+            keep_alive_interval: tuning::KEEP_ALIVE_INTERVAL,
+            keep_alive_timeout: tuning::KEEP_ALIVE_TIMEOUT,
+            queue: tuning::CLIENT_QUEUE,
+            limits: Limits::DEFAULT,
+        }
+    }
+}
+
+/// Why there is no connection. `Display` is a sentence for people.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address cannot be one.
+    #[error("'{address}' is no address: it should be HOST:PORT, such as 127.0.0.1:5050")]
+    Address {
+        /// What was given.
+        address: String,
+    },
+    /// Nobody answers.
+    #[error("no master answers at {address}: check that it runs and that the address is right")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// What the system said.
+        #[source]
+        source: tonic::transport::Error,
+    },
+    /// Somebody answers, but not with this service.
+    #[error("{address} does not take the connection: {}", .status.message())]
+    Refused {
+        /// Where.
+        address: String,
+        /// What it said.
+        status: Box<Status>,
+    },
+}
+
+/// An open stream: what to send goes in, what was received comes out. Dropping `sender` ends it.
+#[derive(Debug)]
+pub struct Duplex<Out, In> {
+    /// Takes messages; waits while the queue is full; fails once the stream is over.
+    pub sender: mpsc::Sender<Out>,
+    /// Gives messages.
+    pub incoming: Incoming<In>,
+}
+
+async fn channel(address: &str, options: &ClientOptions) -> Result<Channel, ConnectError> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|_| ConnectError::Address { address: address.to_owned() })?
+        .connect_timeout(options.connect_timeout)
+        .tcp_nodelay(true)
+        .initial_stream_window_size(tuning::STREAM_WINDOW)
+        .initial_connection_window_size(tuning::CONNECTION_WINDOW)
+        .http2_keep_alive_interval(options.keep_alive_interval)
+        .keep_alive_timeout(options.keep_alive_timeout)
+        .keep_alive_while_idle(true);
+    endpoint
+        .connect()
+        .await
+        .map_err(|source| ConnectError::Unreachable { address: address.to_owned(), source })
+}
+
+async fn open<Out, In>(
+    address: &str,
+    path: &'static str,
+    options: &ClientOptions,
+) -> Result<Duplex<Out, In>, ConnectError>
+where
+    Out: Wire + Send + Sync + 'static,
+    In: Wire + Send + Sync + 'static,
+{
+    let channel = channel(address, options).await?;
+    let refused =
+        |status| ConnectError::Refused { address: address.to_owned(), status: Box::new(status) };
+    let mut grpc = Grpc::new(channel).max_decoding_message_size(options.limits.body_bytes);
+    grpc.ready()
+        .await
+        .map_err(|source| ConnectError::Unreachable { address: address.to_owned(), source })?;
+    let (sender, queue) = mpsc::channel(options.queue);
+    let codec = WireCodec::<Out, In>::new(Arc::new(options.limits.clone()));
+    let path = http::uri::PathAndQuery::from_static(path);
+    let request = Request::new(ReceiverStream::new(queue));
+    let response = grpc.streaming(request, path, codec).await.map_err(refused)?;
+    Ok(Duplex { sender, incoming: Incoming::new(response.into_inner()) })
+}
+
+/// The scheduler's client.
+pub struct SchedulerClient;
+
+impl SchedulerClient {
+    /// Opens a stream to the master at `address` (`HOST:PORT`).
+    ///
+    /// # Errors
+    /// Why there is no stream.
+    pub async fn connect(
+        address: &str,
+        options: &ClientOptions,
+    ) -> Result<Duplex<Call, Event>, ConnectError> {
+        open(address, SCHEDULER_PATH, options).await
+    }
+}
+
+/// The agent's client.
+pub struct AgentLinkClient;
+
+impl AgentLinkClient {
+    /// Opens a stream to the master at `address` (`HOST:PORT`).
+    ///
+    /// # Errors
+    /// Why there is no stream.
+    pub async fn connect(
+        address: &str,
+        options: &ClientOptions,
+    ) -> Result<Duplex<AgentCall, AgentEvent>, ConnectError> {
+        open(address, AGENT_LINK_PATH, options).await
+    }
+}
+
+/// The operator's client: one connection for many calls.
+#[derive(Clone, Debug)]
+pub struct OperatorClient {
+    channel: Channel,
+    limits: Arc<Limits>,
+}
+
+impl OperatorClient {
+    /// Connects to the master at `address` (`HOST:PORT`).
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub async fn connect(address: &str, options: &ClientOptions) -> Result<Self, ConnectError> {
+        let channel = channel(address, options).await?;
+        Ok(Self { channel, limits: Arc::new(options.limits.clone()) })
+    }
+
+    /// Makes one call.
+    ///
+    /// # Errors
+    /// The master's refusal, or `Unavailable` when the connection broke.
+    pub async fn call(&self, call: operator::Call) -> Result<operator::Response, Status> {
+        let mut grpc =
+            Grpc::new(self.channel.clone()).max_decoding_message_size(self.limits.body_bytes);
+        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let codec = WireCodec::<operator::Call, operator::Response>::new(Arc::clone(&self.limits));
+        let path = http::uri::PathAndQuery::from_static(OPERATOR_PATH);
+        Ok(grpc.unary(Request::new(call), path, codec).await?.into_inner())
+    }
+}

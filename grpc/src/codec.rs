@@ -1,0 +1,100 @@
+//! Domain messages to and from gRPC frames, through `proto::Wire`.
+
+use bytes::{Buf, BufMut};
+use proto::{Encoding, Limits, Wire};
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
+use tonic::{Code, Status};
+
+/// Encodes `Out`, decodes `In`.
+pub(crate) struct WireCodec<Out, In> {
+    limits: Arc<Limits>,
+    messages: PhantomData<fn(Out) -> In>,
+}
+
+impl<Out, In> WireCodec<Out, In> {
+    pub(crate) fn new(limits: Arc<Limits>) -> Self {
+        Self { limits, messages: PhantomData }
+    }
+}
+
+impl<Out, In> Codec for WireCodec<Out, In>
+where
+    Out: Wire + Send + 'static,
+    In: Wire + Send + 'static,
+{
+    type Encode = Out;
+    type Decode = In;
+    type Encoder = WireEncoder<Out>;
+    type Decoder = WireDecoder<In>;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        WireEncoder(PhantomData)
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        WireDecoder { limits: Arc::clone(&self.limits), message: PhantomData }
+    }
+}
+
+pub(crate) struct WireEncoder<T>(PhantomData<fn(T)>);
+
+impl<T: Wire> Encoder for WireEncoder<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn encode(&mut self, message: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(message.encode(Encoding::Protobuf));
+        Ok(())
+    }
+}
+
+pub(crate) struct WireDecoder<T> {
+    limits: Arc<Limits>,
+    message: PhantomData<fn() -> T>,
+}
+
+impl<T: Wire> Decoder for WireDecoder<T> {
+    type Item = T;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<T>, Status> {
+        // Splits the frame off without a copy.
+        let bytes = buffer.copy_to_bytes(buffer.remaining());
+        T::decode(&bytes, Encoding::Protobuf, &self.limits)
+            .map(Some)
+            .map_err(|error| Status::invalid_argument(error.to_string()))
+    }
+}
+
+/// The messages that come from the other side of a stream, in order.
+pub struct Incoming<T>(Streaming<T>);
+
+impl<T> Incoming<T> {
+    pub(crate) fn new(streaming: Streaming<T>) -> Self {
+        Self(streaming)
+    }
+
+    /// The next message; `None` when the other side ended the stream well.
+    ///
+    /// # Errors
+    /// Why the stream ended otherwise: a message that could not be decoded names its field
+    /// (`InvalidArgument`), a broken connection is `Unavailable` or `Unknown`.
+    pub async fn next(&mut self) -> Result<Option<T>, Status> {
+        match self.0.message().await {
+            // A connection that breaks in mid-frame is no fault of what the other side says.
+            Err(status) if status.code() == Code::Internal => {
+                Err(Status::unavailable(status.message().to_owned()))
+            }
+            other => other,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Incoming<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").finish_non_exhaustive()
+    }
+}

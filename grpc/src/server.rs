@@ -1,0 +1,171 @@
+//! The serving side: tower services that an HTTP router mounts at the paths of this crate.
+
+use crate::codec::{Incoming, WireCodec};
+use proto::{Limits, Wire, operator};
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio_stream::{Stream, StreamExt};
+use tonic::body::Body;
+use tonic::codec::Streaming;
+use tonic::server::{Grpc, StreamingService, UnaryService};
+use tonic::{Request, Response, Status};
+
+type StdError = Box<dyn std::error::Error + Send + Sync>;
+type ServiceFuture = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+
+/// Takes the streams of one service.
+pub trait StreamHandler<In, Out>: Clone + Send + Sync + 'static {
+    /// What is sent; its end ends the stream.
+    type Outgoing: Stream<Item = Out> + Send + 'static;
+
+    /// Takes a stream. `extensions` are the HTTP request's, such as the peer's address. Dropped
+    /// `incoming` goes unread; `Outgoing` is dropped when the other side is gone.
+    ///
+    /// # Errors
+    /// Refuses the stream.
+    fn connect(
+        &self,
+        extensions: http::Extensions,
+        incoming: Incoming<In>,
+    ) -> Result<Self::Outgoing, Status>;
+}
+
+/// A service of one streaming method, to be mounted at its path.
+pub struct StreamService<H, In, Out> {
+    handler: H,
+    limits: Arc<Limits>,
+    messages: PhantomData<fn(In) -> Out>,
+}
+
+impl<H, In, Out> StreamService<H, In, Out> {
+    /// Serves `handler`; messages beyond `limits` end their stream.
+    pub fn new(handler: H, limits: Limits) -> Self {
+        Self { handler, limits: Arc::new(limits), messages: PhantomData }
+    }
+}
+
+impl<H: Clone, In, Out> Clone for StreamService<H, In, Out> {
+    fn clone(&self) -> Self {
+        let limits = Arc::clone(&self.limits);
+        Self { handler: self.handler.clone(), limits, messages: PhantomData }
+    }
+}
+
+impl<H, In, Out, B> tower::Service<http::Request<B>> for StreamService<H, In, Out>
+where
+    H: StreamHandler<In, Out>,
+    In: Wire + Send + 'static,
+    Out: Wire + Send + 'static,
+    B: http_body::Body + Send + 'static,
+    B::Error: Into<StdError> + Send,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = ServiceFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> ServiceFuture {
+        let limit = self.limits.body_bytes;
+        let codec = WireCodec::<Out, In>::new(Arc::clone(&self.limits));
+        let connect = Connect { handler: self.handler.clone(), messages: PhantomData };
+        Box::pin(async move {
+            let mut grpc = Grpc::new(codec).max_decoding_message_size(limit);
+            Ok(grpc.streaming(connect, request).await)
+        })
+    }
+}
+
+struct Connect<H, In, Out> {
+    handler: H,
+    messages: PhantomData<fn(In) -> Out>,
+}
+
+impl<H, In, Out> StreamingService<In> for Connect<H, In, Out>
+where
+    H: StreamHandler<In, Out>,
+    In: Wire + Send + 'static,
+    Out: Wire + Send + 'static,
+{
+    type Response = Out;
+    type ResponseStream = Pin<Box<dyn Stream<Item = Result<Out, Status>> + Send>>;
+    type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<In>>) -> Self::Future {
+        let (_, extensions, streaming) = request.into_parts();
+        ready(self.handler.connect(extensions, Incoming::new(streaming)).map(|outgoing| {
+            let outgoing: Self::ResponseStream = Box::pin(outgoing.map(Ok));
+            Response::new(outgoing)
+        }))
+    }
+}
+
+/// Answers operators.
+pub trait OperatorHandler: Clone + Send + Sync + 'static {
+    /// Answers one call.
+    ///
+    /// # Errors
+    /// A refusal, with a sentence.
+    fn call(
+        &self,
+        call: operator::Call,
+    ) -> impl Future<Output = Result<operator::Response, Status>> + Send;
+}
+
+/// The operator's service, to be mounted at its path.
+#[derive(Clone)]
+pub struct OperatorService<H> {
+    handler: H,
+    limits: Arc<Limits>,
+}
+
+impl<H> OperatorService<H> {
+    /// Serves `handler`.
+    pub fn new(handler: H, limits: Limits) -> Self {
+        Self { handler, limits: Arc::new(limits) }
+    }
+}
+
+impl<H, B> tower::Service<http::Request<B>> for OperatorService<H>
+where
+    H: OperatorHandler,
+    B: http_body::Body + Send + 'static,
+    B::Error: Into<StdError> + Send,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = ServiceFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> ServiceFuture {
+        let limit = self.limits.body_bytes;
+        let codec = WireCodec::<operator::Response, operator::Call>::new(Arc::clone(&self.limits));
+        let call = OperatorCall(self.handler.clone());
+        Box::pin(async move {
+            let mut grpc = Grpc::new(codec).max_decoding_message_size(limit);
+            Ok(grpc.unary(call, request).await)
+        })
+    }
+}
+
+struct OperatorCall<H>(H);
+
+impl<H: OperatorHandler> UnaryService<operator::Call> for OperatorCall<H> {
+    type Response = operator::Response;
+    type Future =
+        Pin<Box<dyn Future<Output = Result<Response<operator::Response>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<operator::Call>) -> Self::Future {
+        let handler = self.0.clone();
+        Box::pin(async move { handler.call(request.into_inner()).await.map(Response::new) })
+    }
+}

@@ -1,0 +1,173 @@
+//! The services over a real socket: order, limits, endings, and how fast they carry.
+#![allow(clippy::unwrap_used, reason = "tests may unwrap")]
+
+use grpc::{
+    AgentLinkClient, ClientOptions, Code, ConnectError, Incoming, OperatorClient, OperatorHandler,
+    OperatorService, SchedulerClient, Status, StreamHandler, StreamService,
+};
+use proto::agent_link::{AgentCall, AgentEvent};
+use proto::scheduler::{Call, CallBody, Event};
+use proto::{FrameworkId, Limits, operator};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Answers each call of a scheduler with its name, and each pong of an agent with a ping.
+#[derive(Clone)]
+struct Echo;
+
+impl StreamHandler<Call, Event> for Echo {
+    type Outgoing = ReceiverStream<Event>;
+
+    fn connect(
+        &self,
+        _: http::Extensions,
+        mut incoming: Incoming<Call>,
+    ) -> Result<Self::Outgoing, Status> {
+        let (sender, queue) = mpsc::channel(1024);
+        tokio::spawn(async move {
+            loop {
+                match incoming.next().await {
+                    Ok(Some(call)) if call.body == CallBody::Teardown => break,
+                    Ok(Some(call)) => {
+                        let event = Event::Error(Arc::from(call.body.name()));
+                        sender.send(event).await.unwrap();
+                    }
+                    Ok(None) => break,
+                    Err(status) => {
+                        let event = Event::Error(Arc::from(status.message()));
+                        let _ = sender.send(event).await;
+                        break;
+                    }
+                }
+            }
+        });
+        Ok(ReceiverStream::new(queue))
+    }
+}
+
+impl StreamHandler<AgentCall, AgentEvent> for Echo {
+    type Outgoing = ReceiverStream<AgentEvent>;
+
+    fn connect(
+        &self,
+        _: http::Extensions,
+        mut incoming: Incoming<AgentCall>,
+    ) -> Result<Self::Outgoing, Status> {
+        let (sender, queue) = mpsc::channel(1024);
+        tokio::spawn(async move {
+            while let Ok(Some(AgentCall::Pong { sequence })) = incoming.next().await {
+                sender.send(AgentEvent::Ping { sequence }).await.unwrap();
+            }
+        });
+        Ok(ReceiverStream::new(queue))
+    }
+}
+
+impl OperatorHandler for Echo {
+    async fn call(&self, call: operator::Call) -> Result<operator::Response, Status> {
+        match call {
+            operator::Call::GetHealth => Ok(operator::Response::Health(true)),
+            _ => Err(Status::unimplemented("not here")),
+        }
+    }
+}
+
+async fn serve(limits: Limits) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let scheduler = StreamService::<_, Call, Event>::new(Echo, limits.clone());
+    let agents = StreamService::<_, AgentCall, AgentEvent>::new(Echo, limits.clone());
+    let router = axum::Router::new()
+        .route_service(grpc::SCHEDULER_PATH, scheduler)
+        .route_service(grpc::AGENT_LINK_PATH, agents)
+        .route_service(grpc::OPERATOR_PATH, OperatorService::new(Echo, limits));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    address
+}
+
+fn call(body: CallBody) -> Call {
+    Call { framework_id: Some(FrameworkId::new("f-0000").unwrap()), body }
+}
+
+#[tokio::test]
+async fn calls_and_events_come_in_order_and_the_stream_ends_well() {
+    let address = serve(Limits::DEFAULT).await;
+    let mut link = SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap();
+    link.sender.send(call(CallBody::Revive { roles: vec![] })).await.unwrap();
+    link.sender.send(call(CallBody::Suppress { roles: vec![] })).await.unwrap();
+    for name in ["REVIVE", "SUPPRESS"] {
+        assert_eq!(link.incoming.next().await.unwrap(), Some(Event::Error(Arc::from(name))));
+    }
+    link.sender.send(call(CallBody::Teardown)).await.unwrap();
+    assert_eq!(link.incoming.next().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn dropping_the_sender_ends_the_stream() {
+    let address = serve(Limits::DEFAULT).await;
+    let mut link = AgentLinkClient::connect(&address, &ClientOptions::default()).await.unwrap();
+    link.sender.send(AgentCall::Pong { sequence: 7 }).await.unwrap();
+    drop(link.sender);
+    assert_eq!(link.incoming.next().await.unwrap(), Some(AgentEvent::Ping { sequence: 7 }));
+    assert_eq!(link.incoming.next().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_message_beyond_the_limit_ends_its_stream_with_the_reason() {
+    let address = serve(Limits { body_bytes: 64, ..Limits::DEFAULT }).await;
+    let mut link = SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap();
+    let offer_ids = (0..100).map(|n| format!("master-O{n}").parse().unwrap()).collect();
+    let decline = CallBody::Decline { offer_ids, filters: proto::Filters::none() };
+    link.sender.send(call(decline)).await.unwrap();
+    match link.incoming.next().await.unwrap() {
+        Some(Event::Error(message)) => assert!(message.contains("64"), "{message}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(link.incoming.next().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn operators_are_answered_and_refused() {
+    let address = serve(Limits::DEFAULT).await;
+    let client = OperatorClient::connect(&address, &ClientOptions::default()).await.unwrap();
+    let health = client.call(operator::Call::GetHealth).await.unwrap();
+    assert_eq!(health, operator::Response::Health(true));
+    let status = client.call(operator::Call::GetTasks).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::Unimplemented, "not here"));
+}
+
+#[tokio::test]
+async fn nobody_there_is_a_sentence_that_names_the_address() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let error = SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Unreachable { .. }));
+    assert!(error.to_string().contains(&address), "{error}");
+    let error = SchedulerClient::connect("no address", &ClientOptions::default()).await;
+    assert!(matches!(error.unwrap_err(), ConnectError::Address { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_carry_every_message() {
+    const MESSAGES: u64 = 100_000;
+    let address = serve(Limits::DEFAULT).await;
+    let mut link = AgentLinkClient::connect(&address, &ClientOptions::default()).await.unwrap();
+    let start = Instant::now();
+    let sender = link.sender;
+    tokio::spawn(async move {
+        for sequence in 0..MESSAGES {
+            sender.send(AgentCall::Pong { sequence }).await.unwrap();
+        }
+    });
+    for sequence in 0..MESSAGES {
+        let event = link.incoming.next().await.unwrap();
+        assert_eq!(event, Some(AgentEvent::Ping { sequence }));
+    }
+    assert_eq!(link.incoming.next().await.unwrap(), None);
+    let rate = MESSAGES as f64 / start.elapsed().as_secs_f64();
+    println!("{rate:.0} messages/s each way, client and server in one process");
+}
