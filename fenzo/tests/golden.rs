@@ -161,6 +161,16 @@ fn hard_zone_balance_with_soft_unique_hosts_places_as_fenzo_does() {
 }
 
 #[test]
+fn the_cpu_and_memory_spreader_places_as_fenzo_does() {
+    let cells = [
+        (100, 100, 100, 66, 0x522c_646e_9565_1cd0),
+        (100, 1000, 975, 100, 0xefcc_5121_ec01_4d4f),
+        (1000, 1000, 1000, 664, 0xaa51_b9c3_fe1b_a169),
+    ];
+    check(&cells, &Fitness::cpu_memory_spreader(), false, false);
+}
+
+#[test]
 fn jobs_of_equal_tasks_are_placed_as_fenzo_places_them() {
     // The index takes part here: twenty tasks are one class.
     let placements = |constrained, count| {

@@ -5,7 +5,7 @@
 //! The index rests on this split, so a new constraint must be put on the right side.
 
 use crate::constraint::{Constraint, SoftConstraint};
-use crate::fitness::{Score, float};
+use crate::fitness::Score;
 use crate::inventory::{self, Inventory};
 use crate::request::TaskClass;
 use crate::view::HostView;
@@ -25,8 +25,9 @@ pub(crate) struct ValueRule<'a> {
 enum ValueKind {
     /// At most one task of the group a value.
     Unique,
-    /// Even counts over the values of `domain` (all of the column, if none).
-    Balanced { max_skew: u32, expected_values: usize, domain: Option<Vec<bool>> },
+    /// Even counts over the values of a domain. `missing`: fewer values are known than are expected, so that
+    /// there are values without a task.
+    Balanced { max_skew: u32, missing: bool },
 }
 
 /// A class of this pass.
@@ -208,29 +209,18 @@ impl ValueRule<'_> {
         if value == NO_VALUE {
             return 0.0;
         }
-        let counts = world.counts(group, self.slot);
-        let here = counts[value as usize];
-        match &self.kind {
+        let counts = world.by_value(group, self.slot);
+        let here = counts.count(value);
+        match self.kind {
             ValueKind::Unique => f64::from(u8::from(here == 0)),
-            ValueKind::Balanced { max_skew, expected_values, domain } => {
-                let fewest = fewest(counts, domain.as_deref(), *expected_values);
-                let skew = u64::from(here) + 1 - u64::from(fewest.min(here));
-                1.0 / (1.0 + float(skew.saturating_sub(u64::from(*max_skew))))
+            ValueKind::Balanced { max_skew, missing } => {
+                let fewest = if missing { 0 } else { counts.fewest().min(here) };
+                let skew = here - fewest;
+                // The task adds one; it may lead by `max_skew`, which is at least one.
+                1.0 / (1.0 + f64::from(skew.saturating_sub(max_skew - 1)))
             }
         }
     }
-}
-
-/// The smallest count over the values of the domain; 0 while fewer values are known than expected.
-fn fewest(counts: &[u32], domain: Option<&[bool]>, expected: usize) -> u32 {
-    let (mut known, mut fewest) = (0, u32::MAX);
-    for (value, count) in counts.iter().enumerate() {
-        if domain.is_none_or(|domain| domain[value]) {
-            known += 1;
-            fewest = fewest.min(*count);
-        }
-    }
-    if known == 0 || known < expected { 0 } else { fewest }
 }
 
 /// The rule for a constraint over values; `None` for one that looks at a host alone.
@@ -240,22 +230,26 @@ fn value_rule<'a>(
     group: usize,
     world: &mut World<'a>,
 ) -> Option<ValueRule<'a>> {
-    let (name, kind) = match constraint {
-        Constraint::UniqueAttribute { name } => (name, ValueKind::Unique),
+    let (column, kind, domain) = match constraint {
+        Constraint::UniqueAttribute { name } => {
+            (world.intern_column(name), ValueKind::Unique, None)
+        }
         Constraint::Balanced { name, max_skew, expected_values } => {
-            let max_skew = (*max_skew).max(1);
-            let expected_values = usize::try_from(*expected_values).unwrap_or(usize::MAX);
             let column = world.intern_column(name);
             let domain = domain(class, world, column);
-            (name, ValueKind::Balanced { max_skew, expected_values, domain })
+            let known = match &domain {
+                None => world.values(column),
+                Some(domain) => domain.iter().filter(|inside| **inside).count(),
+            };
+            let missing = known < usize::try_from(*expected_values).unwrap_or(usize::MAX);
+            (column, ValueKind::Balanced { max_skew: (*max_skew).max(1), missing }, domain)
         }
         Constraint::Attribute { .. }
         | Constraint::UniqueHost
         | Constraint::ExclusiveHost
         | Constraint::Custom(_) => return None,
     };
-    let column = world.intern_column(name);
-    let slot = world.count_by_value(group, column);
+    let slot = world.count_by_value(group, column, domain);
     Some(ValueRule { constraint, column, slot, kind })
 }
 

@@ -27,9 +27,59 @@ struct Column {
 }
 
 /// How many tasks of a group there are by value of a column.
-struct ByValue {
+pub(crate) struct ByValue {
     column: usize,
+    /// The values that balance is about; all of the column, if none are named.
+    domain: Option<Vec<bool>>,
     counts: Vec<u32>,
+    /// The smallest count in the domain, and how many of its values have it. Counts only grow, so the values
+    /// are gone through again only when the last of them has left it.
+    fewest: u32,
+    at_fewest: usize,
+}
+
+impl ByValue {
+    fn new(column: usize, domain: Option<Vec<bool>>, counts: Vec<u32>) -> Self {
+        let mut by_value = Self { column, domain, counts, fewest: 0, at_fewest: 0 };
+        by_value.find_fewest();
+        by_value
+    }
+
+    fn in_domain(&self, value: usize) -> bool {
+        self.domain.as_ref().is_none_or(|domain| domain[value])
+    }
+
+    fn find_fewest(&mut self) {
+        (self.fewest, self.at_fewest) = (u32::MAX, 0);
+        for (value, count) in self.counts.iter().enumerate() {
+            if !self.in_domain(value) || *count > self.fewest {
+                continue;
+            }
+            let more = if *count == self.fewest { self.at_fewest } else { 0 };
+            (self.fewest, self.at_fewest) = (*count, more + 1);
+        }
+    }
+
+    fn add(&mut self, value: u32) {
+        let value = value as usize;
+        self.counts[value] += 1;
+        if self.in_domain(value) && self.counts[value] == self.fewest + 1 {
+            self.at_fewest -= 1;
+            if self.at_fewest == 0 {
+                self.find_fewest();
+            }
+        }
+    }
+
+    /// How many tasks there are with a value.
+    pub(crate) fn count(&self, value: u32) -> u32 {
+        self.counts[value as usize]
+    }
+
+    /// The smallest count of the values of the domain; `u32::MAX` if it is empty.
+    pub(crate) fn fewest(&self) -> u32 {
+        self.fewest
+    }
 }
 
 /// A group that this pass has tasks of.
@@ -155,10 +205,17 @@ impl<'a> World<'a> {
         self.columns.len() - 1
     }
 
-    /// Makes a group count its tasks by the values of a column; gives the place of the counts.
-    pub(crate) fn count_by_value(&mut self, group: usize, column: usize) -> usize {
+    /// Makes a group count its tasks by the values of a column, of which those of the domain (all, if none are
+    /// named) are compared; gives the place of the counts.
+    pub(crate) fn count_by_value(
+        &mut self,
+        group: usize,
+        column: usize,
+        domain: Option<Vec<bool>>,
+    ) -> usize {
         let counted = &mut self.groups[group];
-        if let Some(slot) = counted.by_value.iter().position(|counts| counts.column == column) {
+        let same = |counts: &ByValue| counts.column == column && counts.domain == domain;
+        if let Some(slot) = counted.by_value.iter().position(same) {
             return slot;
         }
         let mut counts = vec![0; self.columns[column].values];
@@ -168,7 +225,7 @@ impl<'a> World<'a> {
                 counts[value as usize] += count;
             }
         }
-        counted.by_value.push(ByValue { column, counts });
+        counted.by_value.push(ByValue::new(column, domain, counts));
         counted.by_value.len() - 1
     }
 
@@ -189,7 +246,7 @@ impl<'a> World<'a> {
         for counted in &mut group.by_value {
             let value = self.columns[counted.column].value_of[host];
             if value != NO_VALUE {
-                counted.counts[value as usize] += 1;
+                counted.add(value);
             }
         }
         self.log.push(host);
@@ -254,8 +311,8 @@ impl<'a> World<'a> {
     }
 
     /// How many tasks of a group are on hosts with each value, for a place given by `count_by_value`.
-    pub(crate) fn counts(&self, group: usize, slot: usize) -> &[u32] {
-        &self.groups[group].by_value[slot].counts
+    pub(crate) fn by_value(&self, group: usize, slot: usize) -> &ByValue {
+        &self.groups[group].by_value[slot]
     }
 
     /// The value of a column on a host, or [`NO_VALUE`].
