@@ -19,7 +19,8 @@ pub use crate::supervisor::task::{
     BadContainerId, ContainerId, Ended, LaunchError, Launched, Limitation, Program, Recovered,
     Rlimit, SandboxChoice, SandboxFate, Usage, WaitStatus,
 };
-pub use native::{Native, StartError};
+pub(crate) use isolator::QUOTA_PERIOD_US;
+pub use native::{Native, NativeDefaults, NativeOptions, StartError};
 pub use user::{UserError, resolve_user};
 
 /// The share of the machine a container gets.

@@ -11,7 +11,29 @@
 //! process. It must never block on the agent or on a task, and never reuse anything of one task
 //! for another before it has checked that nothing of the former is left.
 
+mod berth;
+mod cgroup;
 pub(crate) mod client;
+mod daemon;
+mod ending;
 pub mod options;
+mod orders;
+mod output;
+mod peer;
+mod server;
+mod spawn;
+mod strays;
+mod sys;
 pub mod task;
 pub(crate) mod wire;
+
+pub use daemon::main;
+
+/// One line to the supervisor's log, which is its standard error.
+fn log(text: &str) {
+    use std::io::Write;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let seconds = now.map_or(0.0, |since| since.as_secs_f64());
+    // There is nowhere else to complain to.
+    let _ = writeln!(std::io::stderr(), "{seconds:.3} supervisor: {text}");
+}

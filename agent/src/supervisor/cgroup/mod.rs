@@ -1,0 +1,251 @@
+//! Our corner of the host's cgroups: `tepui/NAME` in each hierarchy, one group a container.
+//!
+//! Works on v1 (one hierarchy a controller), v2 and hybrid hosts, where v1 carries the
+//! controllers. Mount points come from `cgroups-rs`; groups are driven by plain file writes,
+//! because they are on the path of every launch and because the crate cannot report an
+//! out-of-memory kill. Nothing outside `tepui/NAME` is ever written, except that `tepui` is made
+//! and that controllers are delegated to it on v2.
+
+mod group;
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cgroups_rs::fs::hierarchies::{UNIFIED_MOUNTPOINT, V1, is_cgroup2_unified_mode};
+use cgroups_rs::fs::{Controllers, hierarchies};
+
+pub(super) use group::Group;
+
+/// The group above all agents of this machine.
+const TOP: &str = "tepui";
+/// The group of the supervisor itself, beside those of the containers.
+const OWN: &str = "supervisor";
+/// How long leftovers of a former supervisor may take to die.
+const CLEAR_LIMIT: Duration = Duration::from_secs(10);
+
+/// Which interface the controllers have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    V1,
+    V2,
+}
+
+/// Why cgroups cannot be used here.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CgroupError {
+    #[error("no cgroup controllers are mounted")]
+    Absent,
+    #[error("{doing} {}: {source}", path.display())]
+    Io {
+        doing: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("cgroup {} is in use by another supervisor; give this agent another name", .0.display())]
+    Taken(PathBuf),
+    #[error("processes in {} do not die", .0.display())]
+    Stuck(PathBuf),
+}
+
+/// Our directories `tepui/NAME`, one a hierarchy.
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub(super) version: Version,
+    /// One directory a hierarchy; a v1 hierarchy may carry several controllers.
+    pub(super) roots: Vec<PathBuf>,
+    controllers: Vec<(&'static str, PathBuf)>,
+    /// Trees without limits that a service manager kills by; we only step out of its reach there.
+    others: Vec<PathBuf>,
+    /// Held locked for as long as we live.
+    _lock: File,
+}
+
+const V1_CONTROLLERS: [(&str, Controllers); 5] = [
+    ("cpu", Controllers::Cpu),
+    ("cpuacct", Controllers::CpuAcct),
+    ("memory", Controllers::Mem),
+    ("pids", Controllers::Pids),
+    ("freezer", Controllers::Freezer),
+];
+
+pub(super) fn io_error(
+    doing: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> CgroupError {
+    let path = path.to_owned();
+    move |source| CgroupError::Io { doing, path, source }
+}
+
+impl Tree {
+    /// Finds the hierarchies, makes `tepui/NAME` in each, kills what a former supervisor of this
+    /// name left there, and moves this process into a group of its own.
+    pub(super) fn open(name: &str) -> Result<Self, CgroupError> {
+        let (version, mounts) = mounts()?;
+        let mut roots: Vec<PathBuf> = Vec::new();
+        let mut controllers = Vec::new();
+        for (controller, mount) in mounts {
+            let top = mount.join(TOP);
+            let root = top.join(name);
+            if !roots.contains(&root) {
+                make(&top)?;
+                if version == Version::V2 {
+                    delegate(&mount)?;
+                    delegate(&top)?;
+                }
+                make(&root)?;
+                roots.push(root.clone());
+            }
+            controllers.push((controller, root));
+        }
+        let first = roots.first().ok_or(CgroupError::Absent)?.clone();
+        let lock = File::open(&first).map_err(io_error("cannot open", &first))?;
+        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| CgroupError::Taken(first))?;
+        let others = if version == Version::V1 { untyped_roots(name) } else { Vec::new() };
+        let tree = Self { version, roots, controllers, others, _lock: lock };
+        tree.clear()?;
+        if version == Version::V2 {
+            delegate(&tree.roots[0])?;
+        }
+        tree.move_in()?;
+        Ok(tree)
+    }
+
+    /// A description such as `cgroup v1 (cpu cpuacct memory pids freezer)`.
+    pub(super) fn describe(&self) -> String {
+        let version = if self.version == Version::V1 { 1 } else { 2 };
+        let names: Vec<&str> = self.controllers.iter().map(|(name, _)| *name).collect();
+        format!("cgroup v{version} ({})", names.join(" "))
+    }
+
+    /// The directory in which a controller's files of our groups are.
+    pub(super) fn root_of(&self, controller: &str) -> Option<&Path> {
+        self.controllers.iter().find(|(name, _)| *name == controller).map(|(_, p)| p.as_path())
+    }
+
+    /// Kills and removes every group below ours.
+    fn clear(&self) -> Result<(), CgroupError> {
+        let deadline = Instant::now() + CLEAR_LIMIT;
+        for root in &self.roots {
+            let entries = fs::read_dir(root).map_err(io_error("cannot list", root))?;
+            for entry in entries.flatten().filter(|e| e.path().is_dir()) {
+                clear_group(&entry.path(), deadline)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn move_in(&self) -> Result<(), CgroupError> {
+        // Nobody may starve: together our containers weigh what the machine has.
+        if let (Version::V1, Some(cpu)) = (self.version, self.root_of("cpu")) {
+            let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+            let file = cpu.join("cpu.shares");
+            fs::write(&file, (cpus * 1024).to_string()).map_err(io_error("cannot write", &file))?;
+        }
+        for root in &self.roots {
+            let own = root.join(OWN);
+            make(&own)?;
+            let procs = own.join("cgroup.procs");
+            fs::write(&procs, "0").map_err(io_error("cannot write", &procs))?;
+        }
+        for root in &self.others {
+            // Best effort: these carry no limits, only a service manager's idea of what to kill.
+            if fs::create_dir_all(root.join(OWN)).is_ok() {
+                let _ = fs::write(root.join(OWN).join("cgroup.procs"), "0");
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves and removes everything of ours. Groups of containers must be gone already.
+    pub(super) fn close(self) {
+        for root in self.roots.iter().chain(&self.others) {
+            let Some(top) = root.parent() else { continue };
+            let Some(mount) = top.parent() else { continue };
+            // Failures leave an empty directory, which the next supervisor of this name reuses.
+            let _ = fs::write(mount.join("cgroup.procs"), "0");
+            for path in [root.join(OWN).as_path(), root, top] {
+                let _ = fs::remove_dir(path);
+            }
+        }
+    }
+}
+
+/// Where each controller that we use is mounted.
+fn mounts() -> Result<(Version, Vec<(&'static str, PathBuf)>), CgroupError> {
+    if is_cgroup2_unified_mode() {
+        let root = PathBuf::from(UNIFIED_MOUNTPOINT);
+        let file = root.join("cgroup.controllers");
+        let listed = fs::read_to_string(&file).map_err(io_error("cannot read", &file))?;
+        let wanted = ["cpu", "memory", "pids"];
+        let found = wanted.iter().filter(|name| listed.split_whitespace().any(|l| l == **name));
+        let mut controllers: Vec<_> = found.map(|name| (*name, root.clone())).collect();
+        controllers.push(("core", root));
+        return Ok((Version::V2, controllers));
+    }
+    let v1 = V1::new();
+    let found = V1_CONTROLLERS
+        .into_iter()
+        .filter_map(|(name, kind)| v1.get_mount_point(kind).map(|(mount, _)| (name, mount)));
+    let controllers: Vec<_> = found.collect();
+    if controllers.is_empty() {
+        return Err(CgroupError::Absent);
+    }
+    Ok((Version::V1, controllers))
+}
+
+/// `tepui/NAME` in the hierarchies by which systemd tracks services, on v1 and hybrid hosts.
+fn untyped_roots(name: &str) -> Vec<PathBuf> {
+    let named = hierarchies::mountinfo_self();
+    let named = named.iter().filter(|m| m.super_opts.iter().any(|o| o == "name=systemd"));
+    let mut roots: Vec<PathBuf> = named.map(|m| m.mount_point.join(TOP).join(name)).collect();
+    let unified = Path::new(UNIFIED_MOUNTPOINT).join("unified");
+    if unified.join("cgroup.procs").exists() {
+        roots.push(unified.join(TOP).join(name));
+    }
+    roots
+}
+
+fn make(path: &Path) -> Result<(), CgroupError> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(CgroupError::Io { doing: "cannot make cgroup", path: path.to_owned(), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Hands the controllers of a v2 group on to its children.
+fn delegate(path: &Path) -> Result<(), CgroupError> {
+    let file = path.join("cgroup.subtree_control");
+    let here = fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default();
+    for controller in ["cpu", "memory", "pids"] {
+        if here.split_whitespace().any(|name| name == controller) {
+            fs::write(&file, format!("+{controller}")).map_err(io_error("cannot write", &file))?;
+        }
+    }
+    Ok(())
+}
+
+/// Kills what is in one group of a former supervisor and removes it.
+fn clear_group(path: &Path, deadline: Instant) -> Result<(), CgroupError> {
+    loop {
+        match fs::remove_dir(path) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(_) if Instant::now() > deadline => {
+                return Err(CgroupError::Stuck(path.to_owned()));
+            }
+            Err(_) => {}
+        }
+        if !path.join("cgroup.kill").exists() || fs::write(path.join("cgroup.kill"), "1").is_err() {
+            let _ = group::kill_by_listing(path);
+            // A v1 freezer of a supervisor that died in the middle of a kill.
+            let _ = fs::write(path.join("freezer.state"), "THAWED");
+        }
+        // Start-up only; the kernel offers no event for the last process of a v1 group.
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

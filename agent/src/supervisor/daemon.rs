@@ -1,0 +1,202 @@
+//! The life of the supervisor process: detach, lock, listen, serve, clean up.
+//!
+//! The command returns to its caller once the detached process listens, or with the reason why
+//! it does not, so that whoever started it needs neither to poll nor to guess.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::FlockOperation;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::cgroup::{CgroupError, Tree};
+use super::options::{Options, UsageError};
+use super::peer;
+use super::server::Supervisor;
+use super::sys::{self, Fork};
+
+/// Why a supervisor does not serve.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    #[error("cannot {doing} {path}: {source}")]
+    Io { doing: &'static str, path: String, source: io::Error },
+    #[error("another supervisor (pid {pid}) serves {dir}; give this agent its own directory")]
+    Taken { pid: String, dir: String },
+    #[error("cannot use {0}")]
+    Cgroup(CgroupError),
+    #[error("a supervisor must be started before its process has threads")]
+    Threads,
+    #[error("{0}")]
+    GaveUp(String),
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ServeError {
+    let path = path.display().to_string();
+    move |source| ServeError::Io { doing, path, source }
+}
+
+/// Runs a supervisor with the arguments that follow the subcommand; returns the exit code:
+/// 0 when it listens (or, in the foreground, has ended), 1 when it cannot, 2 for wrong usage.
+///
+/// To be called before the process has any thread, because it forks to detach.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let ended = Options::from_arguments(arguments).map_err(ServeError::from).and_then(|options| {
+        if sys::thread_count() > 1 {
+            Err(ServeError::Threads)
+        } else if options.foreground {
+            sys::take_over_signals();
+            serve(options, || {})
+        } else {
+            detach(options)
+        }
+    });
+    let Err(error) = ended else { return 0 };
+    // Nobody else would say it, and a closed stderr is not a reason to fail otherwise.
+    let _ = writeln!(io::stderr(), "tepui supervise: {error}");
+    if matches!(error, ServeError::Usage(_)) { 2 } else { 1 }
+}
+
+/// Forks; the parent waits until the child listens or gives up.
+fn detach(options: Options) -> Result<(), ServeError> {
+    let here = Path::new("this process");
+    let (ready, tell) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|e| failed("make a pipe for", here)(e.into()))?;
+    match sys::fork().map_err(failed("fork", here))? {
+        Fork::Parent => {
+            drop(tell);
+            let mut said = String::new();
+            File::from(ready).read_to_string(&mut said).map_err(failed("hear from", here))?;
+            match said.as_str() {
+                "listening" => Ok(()),
+                "" => Err(ServeError::GaveUp("it ended before it listened; see its log".into())),
+                reason => Err(ServeError::GaveUp(reason.to_owned())),
+            }
+        }
+        Fork::Child => {
+            drop(ready);
+            let mut tell = Some(File::from(tell));
+            let served = background(&options).and_then(|()| {
+                // The parent may have been killed meanwhile; we serve all the same.
+                serve(options, || drop(tell.take().map(|mut t| t.write_all(b"listening"))))
+            });
+            let code = served.map_or_else(
+                |error| {
+                    super::log(&error.to_string());
+                    drop(tell.take().map(|mut t| t.write_all(error.to_string().as_bytes())));
+                    1
+                },
+                |()| 0,
+            );
+            std::process::exit(code)
+        }
+    }
+}
+
+/// A session of our own, and the log instead of the caller's terminal.
+fn background(options: &Options) -> Result<(), ServeError> {
+    sys::take_over_signals();
+    // Fails only for a group leader, which a fresh child is not.
+    let _ = rustix::process::setsid();
+    make_private_dir(&options.dir)?;
+    let path = options.dir.join("supervisor.log");
+    let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+    let log = log.map_err(failed("open", &path))?;
+    let null = File::open("/dev/null").map_err(failed("open", Path::new("/dev/null")))?;
+    let redirect = || -> rustix::io::Result<()> {
+        rustix::stdio::dup2_stdin(null.as_fd())?;
+        rustix::stdio::dup2_stdout(log.as_fd())?;
+        rustix::stdio::dup2_stderr(log.as_fd())
+    };
+    redirect().map_err(|e| failed("redirect to", &path)(e.into()))
+}
+
+fn make_private_dir(dir: &Path) -> Result<(), ServeError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(failed("make the directory", dir))
+}
+
+/// Takes the lock, the cgroups and the socket, and serves.
+fn serve(options: Options, listening: impl FnOnce()) -> Result<(), ServeError> {
+    make_private_dir(&options.dir)?;
+    let _lock = lock(&options.dir)?;
+    // The working directory of whoever started us may be unmounted one day.
+    let _ = std::env::set_current_dir("/");
+    sys::raise_descriptor_limit();
+    sys::become_subreaper().map_err(failed("adopt orphans of", &options.dir))?;
+    fs::create_dir_all(&options.sandboxes)
+        .map_err(failed("make the directory", &options.sandboxes))?;
+    let (tree, warning) = isolation(&options)?;
+    let listener = peer::listen(&options.socket).map_err(failed("listen on", &options.socket))?;
+    let next_directory = clear_sandboxes(&options.sandboxes);
+    let dir = options.dir.clone();
+    let mut supervisor = Supervisor::new(options, tree, warning, listener)
+        .map_err(failed("set up the loop in", &dir))?;
+    supervisor.next_directory = next_directory;
+    super::log(&format!("listening, pid {}", std::process::id()));
+    listening();
+    supervisor.run().map_err(failed("wait for events in", &dir))?;
+    super::log("ended");
+    Ok(())
+}
+
+/// The lock file, held by the process that serves a directory.
+fn lock(dir: &Path) -> Result<File, ServeError> {
+    let path = dir.join("supervisor.lock");
+    let mut how = OpenOptions::new();
+    how.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = how.open(&path).map_err(failed("open", &path))?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let pid = fs::read_to_string(&path).unwrap_or_default();
+        let dir = dir.display().to_string();
+        return Err(ServeError::Taken { pid: pid.trim().to_owned(), dir });
+    }
+    file.set_len(0).map_err(failed("write", &path))?;
+    let pid = format!("{}\n", std::process::id());
+    file.write_all_at(pid.as_bytes(), 0).map_err(failed("write", &path))?;
+    Ok(file)
+}
+
+/// cgroups if we may use them; otherwise a sentence that says what is missing.
+fn isolation(options: &Options) -> Result<(Option<Tree>, Option<String>), ServeError> {
+    if !options.cgroups {
+        let text = "cgroups are switched off: cpu, memory and pids limits of tasks are NOT enforced";
+        return Ok((None, Some(text.into())));
+    }
+    match Tree::open(&options.name) {
+        Ok(tree) => Ok((Some(tree), None)),
+        // Starting without limits would hide these two from the operator.
+        Err(error @ (CgroupError::Taken(_) | CgroupError::Stuck(_))) => {
+            Err(ServeError::Cgroup(error))
+        }
+        Err(error) => Ok((
+            None,
+            Some(format!(
+                "cgroups cannot be used ({error}): cpu, memory and pids limits of tasks are NOT \
+                 enforced; tasks run in process groups. Run the agent as root for real limits"
+            )),
+        )),
+    }
+}
+
+/// Removes empty sandboxes of a former supervisor; returns a number above all that are left.
+fn clear_sandboxes(sandboxes: &Path) -> u64 {
+    let mut next = 0;
+    for entry in fs::read_dir(sandboxes).into_iter().flatten().flatten() {
+        let number = entry.file_name().to_str().and_then(|name| name.parse::<u64>().ok());
+        let Some(number) = number else { continue };
+        // Fails, as it must, for every directory that holds something.
+        if fs::remove_dir(entry.path()).is_err() {
+            next = next.max(number + 1);
+        }
+    }
+    next
+}

@@ -1,0 +1,146 @@
+//! The end of a task: its status, the end of its last process, its output, and its berth.
+//!
+//! A task has ended when its first process has been reaped, no other process of the container is
+//! left, and all it printed is on file; only then is the end told. In that order nothing of it
+//! can reach the next task in the same berth.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::berth::{Berth, Ending};
+use super::orders::kill_all;
+use super::server::{POOL, Supervisor};
+use super::strays::{self, Strays};
+use super::sys;
+use super::task::{Ended, Limitation, Recovered, SandboxFate};
+use super::wire::Report;
+
+impl Supervisor {
+    /// Takes the statuses of all children that have ended.
+    pub(super) fn reap(&mut self) {
+        let mut orphans = false;
+        while let Some(reaped) = sys::reap_one() {
+            let Some(index) = self.pids.remove(&reaped.pid) else {
+                // A process that a task left behind.
+                orphans = true;
+                continue;
+            };
+            let occupant = self.berths[index].as_mut().and_then(|b| b.occupant.as_mut());
+            let occupant = occupant.expect("a known pid belongs to a berth's occupant");
+            occupant.ending = Some(Ending {
+                status: sys::decode_status(reaped.status),
+                cpu_time: reaped.cpu_time,
+                max_rss_bytes: reaped.max_rss_bytes,
+                at: Instant::now(),
+            });
+            self.settle(index);
+        }
+        if orphans {
+            for index in std::mem::take(&mut self.settling) {
+                self.settle(index);
+            }
+        }
+    }
+
+    /// Ends a container whose first process has ended, now or as soon as the rest is dead.
+    pub(super) fn settle(&mut self, index: usize) {
+        if self.has_remains(index) {
+            self.settling.push(index);
+            return;
+        }
+        let berth = self.berths[index].as_mut().expect("a settling berth exists");
+        for stream in 0..berth.streams.len() {
+            while !berth.carry(stream, &mut self.buffer) {}
+        }
+        let Some((occupant, ended)) = conclude(berth) else { return };
+        if let Some(at) = occupant.kill_at {
+            self.kills.remove(&(at, index, occupant.serial));
+        }
+        self.running.remove(&occupant.id);
+        self.report(&Report::Ended { id: occupant.id.clone(), ended: Box::new(ended.clone()) });
+        self.ended.insert(
+            occupant.id.clone(),
+            Recovered {
+                id: occupant.id,
+                record: occupant.record,
+                launched: occupant.launched,
+                ended: Some(ended),
+            },
+        );
+        self.vacate(index);
+    }
+
+    /// Whether processes of the container are left; kills those it finds.
+    fn has_remains(&mut self, index: usize) -> bool {
+        let berth = self.berths[index].as_mut().expect("a settling berth exists");
+        if let Some(group) = &berth.group {
+            let remains = group.population() > 0;
+            if remains {
+                kill_all(berth);
+            }
+            return remains;
+        }
+        let Some(occupant) = &berth.occupant else { return false };
+        match strays::look(&occupant.id, occupant.launched.pid, &self.pids) {
+            Strays::None => false,
+            Strays::Killed => true,
+            Strays::Strangers => {
+                // Someone's, perhaps this task's: nothing of this berth is used again.
+                berth.recyclable = false;
+                false
+            }
+        }
+    }
+
+    /// Makes a berth ready for the next task, or gives it up.
+    pub(super) fn vacate(&mut self, index: usize) {
+        let Some(berth) = self.berths[index].as_mut() else { return };
+        berth.occupant = None;
+        // After a failed launch nothing can be in it; asking costs little.
+        berth.take_used_directory();
+        if berth.renew() && self.idle.len() < POOL {
+            self.idle.push(index);
+        } else {
+            self.abandon(index);
+        }
+    }
+
+    /// Gives a berth up.
+    pub(super) fn abandon(&mut self, index: usize) {
+        if let Some(mut berth) = self.berths[index].take() {
+            berth.discard_directory();
+            self.doomed.extend(berth.group.take().into_iter().filter_map(|mut g| (!g.remove()).then_some(g)));
+            self.vacant.push(index);
+        }
+    }
+}
+
+/// Takes the occupant out and says how it ended.
+fn conclude(berth: &mut Berth) -> Option<(super::berth::Occupant, Ended)> {
+    let occupant = berth.occupant.take()?;
+    let ending = occupant.ending.as_ref()?;
+    let counted = berth.group.as_mut().map(|group| group.counted()).unwrap_or_default();
+    let [(stdout_bytes, lost_out), (stderr_bytes, lost_err)] =
+        [berth.streams[0].figures(), berth.streams[1].figures()];
+    let sandbox = match &occupant.own_directory {
+        Some(own) => SandboxFate::Kept(own.path.clone()),
+        None => berth.take_used_directory().map_or(SandboxFate::Empty, SandboxFate::Kept),
+    };
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let ended = Ended {
+        status: ending.status,
+        limitation: counted
+            .oom
+            .map(|(usage_bytes, limit_bytes)| Limitation::Memory { usage_bytes, limit_bytes }),
+        kill_requested: occupant.kill_requested,
+        pids_refused: counted.pids_refused,
+        cpu_time: ending.cpu_time,
+        max_rss_bytes: ending.max_rss_bytes,
+        lasted: ending.at.saturating_duration_since(occupant.started),
+        ended_unix_ns: u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX),
+        stdout_bytes,
+        stderr_bytes,
+        lost_bytes: lost_out + lost_err,
+        sandbox,
+    };
+    Some((occupant, ended))
+}

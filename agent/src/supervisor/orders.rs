@@ -1,0 +1,232 @@
+//! What the agent orders, carried out: launch, signal, kill, update, usage.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use super::berth::{Berth, BerthError, Directory, Occupant};
+use super::server::{POOL, Supervisor};
+use super::spawn::{self, Image, Place};
+use super::strays;
+use super::sys;
+use super::task::{ContainerId, LaunchError, Launched, Limits, SandboxChoice, TaskSpec};
+use super::wire::Report;
+
+impl Supervisor {
+    /// Starts a task, and says how that went.
+    pub(super) fn launch(&mut self, spec: TaskSpec) {
+        let known = self.running.contains_key(&spec.id) || self.ended.contains_key(&spec.id);
+        let id = spec.id.clone();
+        let started = if known { Err(LaunchError::AlreadyExists) } else { self.start(spec) };
+        let report = match started {
+            Ok(launched) => Report::Launched { id, launched },
+            Err(error) => Report::LaunchFailed { id, error },
+        };
+        self.report(&report);
+    }
+
+    fn start(&mut self, spec: TaskSpec) -> Result<Launched, LaunchError> {
+        let index = self.find_berth().map_err(|error| refused(&error))?;
+        let started = self.enter(index, spec);
+        if started.is_err() {
+            self.vacate(index);
+        }
+        started
+    }
+
+    /// A berth that is ready, or a new one.
+    fn find_berth(&mut self) -> Result<usize, BerthError> {
+        if let Some(index) = self.idle.pop() {
+            return Ok(index);
+        }
+        self.next_group += 1;
+        let berth = Berth::make(self.tree.as_ref(), &format!("{:08}", self.next_group))?;
+        let index = self.vacant.pop().unwrap_or_else(|| {
+            self.berths.push(None);
+            self.berths.len() - 1
+        });
+        let watched = self.watch(index, &berth);
+        self.berths[index] = Some(berth);
+        if let Err(source) = watched {
+            self.abandon(index);
+            return Err(BerthError::Io { what: "watching a task", source });
+        }
+        Ok(index)
+    }
+
+    /// Puts a task into a berth.
+    fn enter(&mut self, index: usize, spec: TaskSpec) -> Result<Launched, LaunchError> {
+        let occupied = self.berths.len() - self.vacant.len() - self.idle.len();
+        let berth = self.berths[index].as_mut().expect("an index from find_berth is a berth");
+        let owner = spec.credentials.as_ref().map(|c| (c.uid, c.gid));
+        let own_directory = prepare(berth, &spec, owner, &self.options.sandboxes, &mut self.next_directory)?;
+        let directory = own_directory.as_ref().or(berth.directory.as_ref());
+        let directory = directory.expect("prepare has made one or the other");
+        let extra = added_variables(&spec, directory, berth.group.is_none());
+        let image = Image::new(&spec, &extra)?;
+        let (Some(stdout), Some(stderr)) =
+            (berth.streams[0].writable(), berth.streams[1].writable())
+        else {
+            return Err(LaunchError::Refused("the berth's pipes are closed".into()));
+        };
+        let place = Place {
+            directory: directory.as_fd(),
+            stdin: self.null.as_fd(),
+            stdout,
+            stderr,
+            joins: berth.group.as_ref().map_or(&[], |group| group.joins()),
+            into_cgroup: berth.group.as_ref().and_then(|group| group.into_cgroup()),
+            dies_with_us: berth.group.is_none(),
+        };
+        let (started, started_boot_ns) = (Instant::now(), sys::boot_time_ns());
+        let pid = spawn::spawn(&image, &place)?;
+        let launched = Launched { pid, started_boot_ns, sandbox: directory.path.clone() };
+        self.next_serial += 1;
+        let TaskSpec { id, record, .. } = spec;
+        self.pids.insert(pid, index);
+        self.running.insert(id.clone(), index);
+        berth.occupant = Some(Occupant {
+            id,
+            serial: self.next_serial,
+            record,
+            launched: launched.clone(),
+            started,
+            own_directory,
+            kill_requested: false,
+            kill_at: None,
+            ending: None,
+        });
+        if occupied > POOL {
+            berth.slim();
+        }
+        Ok(launched)
+    }
+
+    fn berth_of(&mut self, id: &ContainerId) -> Option<(usize, &mut Berth)> {
+        let index = *self.running.get(id)?;
+        Some((index, self.berths[index].as_mut()?))
+    }
+
+    /// Signals the process group of a task.
+    pub(super) fn signal(&mut self, id: &ContainerId, signal: i32) {
+        if !(1..=64).contains(&signal) {
+            return;
+        }
+        if let Some((_, berth)) = self.berth_of(id)
+            && let Some(occupant) = berth.occupant.as_ref().filter(|o| o.ending.is_none())
+        {
+            sys::signal_child(occupant.launched.pid, true, signal);
+        }
+    }
+
+    /// TERM now, KILL of everything after the grace.
+    pub(super) fn kill(&mut self, id: &ContainerId, grace: Duration) {
+        // A century is as good as for ever, and stays within what an Instant can hold.
+        let at = Instant::now() + grace.min(Duration::from_secs(3_000_000_000));
+        let Some((index, berth)) = self.berth_of(id) else { return };
+        let Some(occupant) = berth.occupant.as_mut() else { return };
+        let first = !std::mem::replace(&mut occupant.kill_requested, true);
+        if first && !grace.is_zero() && occupant.ending.is_none() {
+            sys::signal_child(occupant.launched.pid, true, libc::SIGTERM);
+        }
+        if occupant.kill_at.is_none_or(|earlier| at < earlier) {
+            let serial = occupant.serial;
+            let earlier = occupant.kill_at.replace(at);
+            if let Some(earlier) = earlier {
+                self.kills.remove(&(earlier, index, serial));
+            }
+            self.kills.insert((at, index, serial));
+        }
+    }
+
+    /// The grace of a kill has run out.
+    pub(super) fn kill_due(&mut self, index: usize, serial: u64) {
+        let Some(berth) = self.berths.get(index).and_then(Option::as_ref) else { return };
+        if berth.occupant.as_ref().is_some_and(|occupant| occupant.serial == serial) {
+            kill_all(berth);
+        }
+    }
+
+    /// The kernel says that a container ran out of memory.
+    pub(super) fn memory_event(&mut self, index: usize) {
+        let Some(berth) = self.berths.get_mut(index).and_then(Option::as_mut) else { return };
+        let real = berth.group.as_mut().is_some_and(|group| group.take_oom_event());
+        if real && berth.occupant.is_some() {
+            kill_all(berth);
+        }
+    }
+
+    /// Puts new limits in force.
+    pub(super) fn update(&mut self, id: &ContainerId, limits: &Limits) {
+        let Some((_, berth)) = self.berth_of(id) else { return };
+        let Some(Err(error)) = berth.group.as_mut().map(|group| group.limit(limits)) else { return };
+        let reason = refused(&BerthError::Cgroup(error)).to_string();
+        self.report(&Report::UpdateFailed { id: id.clone(), reason });
+    }
+
+    /// Says what a container uses.
+    pub(super) fn usage(&mut self, id: ContainerId) {
+        let usage = self.berth_of(&id).and_then(|(_, berth)| match &berth.group {
+            Some(group) => Some(group.usage()),
+            None => strays::usage(berth.occupant.as_ref()?.launched.pid),
+        });
+        self.report(&Report::Usage { id, usage });
+    }
+}
+
+fn refused(error: &BerthError) -> LaunchError {
+    LaunchError::Refused(error.to_string())
+}
+
+/// Limits, directory and pipes for a task; returns the caller's own directory, opened.
+fn prepare(
+    berth: &mut Berth,
+    spec: &TaskSpec,
+    owner: Option<(u32, u32)>,
+    sandboxes: &std::path::Path,
+    next: &mut u64,
+) -> Result<Option<Directory>, LaunchError> {
+    if let Some(group) = &mut berth.group
+        && let Err(error) = group.limit(&spec.limits)
+    {
+        // Half of the limits may be in force; such a group is not for the next task.
+        berth.recyclable = false;
+        return Err(refused(&BerthError::Cgroup(error)));
+    }
+    let failed = |what| move |source| refused(&BerthError::Io { what, source });
+    let own = match &spec.sandbox {
+        SandboxChoice::At(path) => {
+            Some(Directory::open(path).map_err(failed("the sandbox that was given"))?)
+        }
+        SandboxChoice::Pooled => {
+            berth.prepare_directory(sandboxes, next, owner).map_err(|e| refused(&e))?;
+            None
+        }
+    };
+    for stream in &mut berth.streams {
+        stream.own(owner).map_err(failed("a pipe for the task's user"))?;
+    }
+    Ok(own)
+}
+
+/// Variables that only we can know.
+fn added_variables(spec: &TaskSpec, directory: &Directory, marked: bool) -> Vec<String> {
+    let mut added = Vec::new();
+    if !spec.environment.iter().any(|v| v.starts_with("MESOS_SANDBOX=")) {
+        added.push(format!("MESOS_SANDBOX={}", directory.path.display()));
+    }
+    if marked {
+        added.push(format!("{}={}", strays::MARK, spec.id));
+    }
+    added
+}
+
+/// Kills every process of a container that we can find.
+pub(super) fn kill_all(berth: &Berth) {
+    if let Some(group) = &berth.group {
+        group.kill();
+    }
+    if let Some(occupant) = berth.occupant.as_ref().filter(|o| o.ending.is_none()) {
+        sys::signal_child(occupant.launched.pid, true, libc::SIGKILL);
+        sys::signal_child(occupant.launched.pid, false, libc::SIGKILL);
+    }
+}

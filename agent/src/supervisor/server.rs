@@ -1,0 +1,360 @@
+//! The supervisor's loop: one thread, one epoll, everything it knows in memory.
+//!
+//! Each turn takes what has happened (orders, ended children, output, memory events, timers),
+//! acts, and sends the agent one batch of reports. Nothing in it may wait for anything else.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::{Duration, Instant};
+
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+
+use super::berth::Berth;
+use super::cgroup::{Group, Tree};
+use super::options::Options;
+use super::peer::{self, Gone, Peer};
+use super::sys;
+use super::task::{ContainerId, Recovered};
+use super::wire::{Order, Report};
+
+/// Idle berths kept ready, and berths that keep all their descriptors open. Twice the cpus of a
+/// small machine; short tasks on larger ones find theirs among these as well.
+pub(super) const POOL: usize = 32;
+/// While the last processes of a container die, or a directory is busy: how soon to look again.
+const SETTLE: Duration = Duration::from_millis(2);
+/// How long a second agent waits for the first to be gone.
+const TURNOVER: Duration = Duration::from_secs(3);
+
+const LISTENER: u64 = 0;
+const SIGNALS: u64 = 1;
+const PEER: u64 = 2;
+/// Above these: berth number and what of it (0 stdout, 1 stderr, 2 memory).
+const BERTHS: u64 = 256;
+const MEMORY: u64 = 2;
+
+/// Everything the supervisor knows.
+pub(super) struct Supervisor {
+    pub(super) options: Options,
+    pub(super) tree: Option<Tree>,
+    pub(super) isolation: String,
+    pub(super) warning: Option<String>,
+    poll: OwnedFd,
+    listener: UnixListener,
+    signals: OwnedFd,
+    pub(super) null: OwnedFd,
+    pub(super) peer: Option<Peer>,
+    waiting: Option<(UnixStream, Instant)>,
+    pub(super) berths: Vec<Option<Berth>>,
+    pub(super) vacant: Vec<usize>,
+    pub(super) idle: Vec<usize>,
+    pub(super) running: HashMap<ContainerId, usize>,
+    pub(super) pids: HashMap<u32, usize>,
+    pub(super) ended: HashMap<ContainerId, Recovered>,
+    /// Berths whose task has ended but not all of its processes.
+    pub(super) settling: Vec<usize>,
+    pub(super) kills: BTreeSet<(Instant, usize, u64)>,
+    pub(super) doomed: Vec<Group>,
+    pub(super) next_serial: u64,
+    pub(super) next_group: u64,
+    pub(super) next_directory: u64,
+    pub(super) buffer: Vec<u8>,
+    away_since: Option<Instant>,
+    ending: bool,
+}
+
+impl Supervisor {
+    /// Puts the parts together; nothing runs yet.
+    pub(super) fn new(
+        options: Options,
+        tree: Option<Tree>,
+        warning: Option<String>,
+        listener: UnixListener,
+    ) -> io::Result<Self> {
+        let signals = sys::signal_fd(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT])?;
+        let poll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
+        epoll::add(&poll, &signals, EventData::new_u64(SIGNALS), EventFlags::IN)?;
+        let null = std::fs::File::open("/dev/null")?;
+        let isolation = tree.as_ref().map_or_else(|| "process groups".to_owned(), Tree::describe);
+        Ok(Self {
+            options,
+            tree,
+            isolation,
+            warning,
+            poll,
+            listener,
+            signals,
+            null: null.into(),
+            peer: None,
+            waiting: None,
+            berths: Vec::new(),
+            vacant: Vec::new(),
+            idle: Vec::new(),
+            running: HashMap::new(),
+            pids: HashMap::new(),
+            ended: HashMap::new(),
+            settling: Vec::new(),
+            kills: BTreeSet::new(),
+            doomed: Vec::new(),
+            next_serial: 0,
+            next_group: 0,
+            next_directory: 0,
+            buffer: vec![0; 64 << 10],
+            away_since: Some(Instant::now()),
+            ending: false,
+        })
+    }
+
+    /// Serves until told to end, or until nobody has come for long.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let mut events: Vec<Event> = Vec::with_capacity(256);
+        while !self.is_over(Instant::now()) {
+            let timeout = self.timeout(Instant::now());
+            events.clear();
+            match epoll::wait(
+                &self.poll,
+                rustix::buffer::spare_capacity(&mut events),
+                timeout.as_ref(),
+            ) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            for event in &events {
+                self.happened(event.data.u64(), event.flags);
+            }
+            self.timers(Instant::now());
+            self.flush();
+        }
+        self.close();
+        Ok(())
+    }
+
+    fn happened(&mut self, token: u64, flags: EventFlags) {
+        match token {
+            LISTENER => {
+                if let Some(stream) = peer::accept(&self.listener) {
+                    self.connected(stream);
+                }
+            }
+            SIGNALS => {
+                self.ending |= sys::take_signals(std::os::fd::AsFd::as_fd(&self.signals));
+                self.reap();
+            }
+            PEER => self.hear(),
+            berth => {
+                let (index, what) = ((berth / BERTHS) as usize - 1, berth % BERTHS);
+                if what == MEMORY {
+                    self.memory_event(index);
+                } else {
+                    self.output(index, what as usize, flags);
+                }
+            }
+        }
+    }
+
+    /// An agent has connected.
+    fn connected(&mut self, stream: UnixStream) {
+        // The previous one may be gone without our having looked.
+        if self.peer.is_some() {
+            self.hear();
+        }
+        if self.peer.is_none() {
+            self.adopt(stream);
+        } else if let Some((earlier, _)) =
+            self.waiting.replace((stream, Instant::now() + TURNOVER))
+        {
+            peer::refuse(&earlier, "a later agent has connected".into());
+        }
+    }
+
+    fn adopt(&mut self, stream: UnixStream) {
+        let peer = Peer::new(stream);
+        if epoll::add(&self.poll, peer.as_fd(), EventData::new_u64(PEER), EventFlags::IN).is_ok() {
+            self.peer = Some(peer);
+            self.away_since = None;
+        }
+    }
+
+    fn hear(&mut self) {
+        let Some(peer) = &mut self.peer else { return };
+        let mut orders = Vec::new();
+        let end = peer.receive(&mut self.buffer, &mut orders);
+        for order in orders {
+            self.obey(order);
+        }
+        if let Err(gone) = end {
+            self.part(&gone);
+        }
+    }
+
+    /// The agent is gone; its tasks stay.
+    fn part(&mut self, gone: &Gone) {
+        let Some(peer) = self.peer.take() else { return };
+        if let Gone::Unreadable(problem) = gone {
+            peer.dismiss(problem.clone());
+            super::log(&format!("the agent was dismissed: {problem}"));
+        }
+        self.away_since = Some(Instant::now());
+        if let Some((stream, _)) = self.waiting.take() {
+            self.adopt(stream);
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Hello => self.greet(),
+            Order::Launch(spec) => self.launch(*spec),
+            Order::Signal { id, signal } => self.signal(&id, signal),
+            Order::Kill { id, grace } => self.kill(&id, grace),
+            Order::Update { id, limits } => self.update(&id, &limits),
+            Order::Usage { id } => self.usage(id),
+            Order::Forget { id } => drop(self.ended.remove(&id)),
+            Order::Shutdown if self.running.is_empty() => {
+                self.ended.clear();
+                self.ending = true;
+            }
+            Order::Shutdown => {
+                let running = u32::try_from(self.running.len()).unwrap_or(u32::MAX);
+                self.report(&Report::ShutdownRefused { running });
+            }
+        }
+    }
+
+    /// Tells a new agent everything.
+    fn greet(&mut self) {
+        let Some(peer) = &mut self.peer else { return };
+        peer.greeted = true;
+        peer.queue(&Report::Welcome {
+            pid: std::process::id(),
+            isolation: self.isolation.clone(),
+            warning: self.warning.clone(),
+        });
+        let occupants = self.running.values().filter_map(|i| self.berths[*i].as_ref());
+        for occupant in occupants.filter_map(|berth| berth.occupant.as_ref()) {
+            peer.queue(&Report::Known(Box::new(Recovered {
+                id: occupant.id.clone(),
+                record: occupant.record.clone(),
+                launched: occupant.launched.clone(),
+                ended: None,
+            })));
+        }
+        for known in self.ended.values() {
+            peer.queue(&Report::Known(Box::new(known.clone())));
+        }
+        peer.queue(&Report::Complete);
+    }
+
+    /// Tells the agent, if one is listening; if not, it will hear when it comes.
+    pub(super) fn report(&mut self, report: &Report) {
+        if let Some(peer) = self.peer.as_mut().filter(|peer| peer.greeted) {
+            peer.queue(report);
+        }
+    }
+
+    fn flush(&mut self) {
+        let Some(peer) = &mut self.peer else { return };
+        let was_blocked = peer.blocked;
+        let end = peer.flush();
+        if peer.blocked != was_blocked {
+            let extra = if peer.blocked { EventFlags::OUT } else { EventFlags::empty() };
+            let flags = EventFlags::IN | extra;
+            // The descriptor is registered, so this cannot fail.
+            let _ = epoll::modify(&self.poll, peer.as_fd(), EventData::new_u64(PEER), flags);
+        }
+        if let Err(gone) = end {
+            self.part(&gone);
+        }
+    }
+
+    /// Watches the pipes and the memory of a new berth.
+    pub(super) fn watch(&self, index: usize, berth: &Berth) -> io::Result<()> {
+        let base = (index as u64 + 1) * BERTHS;
+        let add = |fd: BorrowedFd<'_>, what: u64, flags| {
+            epoll::add(&self.poll, fd, EventData::new_u64(base + what), flags)
+        };
+        for (what, stream) in (0u64..).zip(&berth.streams) {
+            add(stream.readable(), what, EventFlags::IN)?;
+        }
+        if let Some((fd, counter)) = berth.group.as_ref().and_then(Group::oom_watch) {
+            add(fd, MEMORY, if counter { EventFlags::IN } else { EventFlags::PRI })?;
+        }
+        Ok(())
+    }
+
+    fn output(&mut self, index: usize, stream: usize, flags: EventFlags) {
+        let Some(berth) = self.berths.get_mut(index).and_then(Option::as_mut) else { return };
+        let empty = berth.carry(stream, &mut self.buffer);
+        if empty && flags.contains(EventFlags::HUP) {
+            // Nobody can write any more, and the kernel would say so for ever.
+            let _ = epoll::delete(&self.poll, berth.streams[stream].readable());
+        }
+    }
+
+    fn timeout(&self, now: Instant) -> Option<Timespec> {
+        let soon = !self.settling.is_empty() || !self.doomed.is_empty();
+        let away = self.away_since.filter(|_| self.nothing_left());
+        let deadlines = [
+            soon.then(|| now + SETTLE),
+            self.kills.first().map(|(at, _, _)| *at),
+            away.map(|since| since + self.options.away_grace),
+            self.waiting.as_ref().map(|(_, until)| *until),
+        ];
+        let next = deadlines.into_iter().flatten().min()?;
+        // Never early: a loop that wakes before its deadline spins.
+        let wait = next.saturating_duration_since(now) + Duration::from_micros(100);
+        Timespec::try_from(wait).ok()
+    }
+
+    fn timers(&mut self, now: Instant) {
+        while let Some(due) = self.kills.first().copied().filter(|(at, _, _)| *at <= now) {
+            self.kills.remove(&due);
+            self.kill_due(due.1, due.2);
+        }
+        for index in std::mem::take(&mut self.settling) {
+            self.settle(index);
+        }
+        self.doomed.retain_mut(|group| !group.remove());
+        if let Some((stream, _)) = self.waiting.take_if(|(_, until)| *until <= now) {
+            peer::refuse(&stream, "another agent is connected to this supervisor".into());
+        }
+    }
+
+    /// Nothing runs and nothing waits to be told.
+    fn nothing_left(&self) -> bool {
+        self.running.is_empty() && self.ended.is_empty()
+    }
+
+    fn is_over(&mut self, now: Instant) -> bool {
+        if self.ending && !self.running.is_empty() {
+            super::log("asked to end, but tasks are running: staying");
+            self.ending = false;
+        }
+        let away = self.away_since.is_some_and(|since| now >= since + self.options.away_grace);
+        self.ending || (away && self.nothing_left())
+    }
+
+    /// Gives everything back.
+    fn close(mut self) {
+        // Before the directories: a new supervisor may start from here on, and finds the lock.
+        let _ = std::fs::remove_file(&self.options.socket);
+        for berth in self.berths.iter_mut().flatten() {
+            berth.discard_directory();
+            self.doomed.extend(berth.group.take());
+        }
+        // Empty groups go at once, unless the kernel is still releasing the last process.
+        let until = Instant::now() + Duration::from_secs(1);
+        loop {
+            self.doomed.retain_mut(|group| !group.remove());
+            if self.doomed.is_empty() || Instant::now() > until {
+                break;
+            }
+            std::thread::sleep(SETTLE);
+        }
+        if let Some(tree) = self.tree.take() {
+            tree.close();
+        }
+    }
+}

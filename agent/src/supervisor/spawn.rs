@@ -1,0 +1,411 @@
+//! Starts a task's first process: clone sharing memory, a handful of raw system calls, execve.
+//!
+//! The child shares our memory until it executes (`CLONE_VM | CLONE_VFORK`, as posix_spawn does),
+//! so the cost does not grow with our size and a failure can be reported by plain stores. In
+//! return the child may only make raw system calls on data prepared beforehand: no allocation, no
+//! locks, and none of libc's set*id functions, which would signal the parent's threads.
+#![allow(unsafe_code)] // clone and raw system calls; every block says why it is sound.
+
+use std::ffi::{c_char, c_int, c_long, c_void};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+use super::sys;
+use super::task::{Credentials, LaunchError, Program, Rlimit, TaskSpec};
+
+/// The child makes shallow calls only and takes no signals; debug builds need most of this.
+const STACK: usize = 32 << 10;
+/// `CLONE_INTO_CGROUP` of clone3.
+#[cfg(target_arch = "x86_64")]
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Strings for execve, in one piece of memory.
+#[derive(Debug, Default)]
+struct Strings {
+    bytes: Vec<u8>,
+    starts: Vec<usize>,
+}
+
+impl Strings {
+    fn push(&mut self, parts: &[&[u8]]) -> Result<(), LaunchError> {
+        self.starts.push(self.bytes.len());
+        for part in parts {
+            if part.contains(&0) {
+                return Err(LaunchError::Refused("a string contains a NUL byte".into()));
+            }
+            self.bytes.extend_from_slice(part);
+        }
+        self.bytes.push(0);
+        Ok(())
+    }
+
+    /// Pointers to each string and a null; valid while `self` is neither changed nor moved away.
+    fn pointers(&self) -> Vec<*const c_char> {
+        let base = self.bytes.as_ptr();
+        let pointer = |start: &usize| base.wrapping_add(*start).cast::<c_char>();
+        self.starts.iter().map(pointer).chain([std::ptr::null()]).collect()
+    }
+}
+
+/// What is executed, in the kernel's form.
+pub(super) struct Image<'a> {
+    candidates: Strings,
+    argv: Strings,
+    envp: Strings,
+    rlimits: &'a [Rlimit],
+    credentials: Option<&'a Credentials>,
+}
+
+impl<'a> Image<'a> {
+    /// Prepares a task; `extra` are variables the supervisor adds.
+    pub(super) fn new(spec: &'a TaskSpec, extra: &[String]) -> Result<Self, LaunchError> {
+        let mut image = Self {
+            candidates: Strings::default(),
+            argv: Strings::default(),
+            envp: Strings::default(),
+            rlimits: &spec.rlimits,
+            credentials: spec.credentials.as_ref(),
+        };
+        for variable in spec.environment.iter().chain(extra) {
+            image.envp.push(&[variable.as_bytes()])?;
+        }
+        match &spec.program {
+            Program::Shell(line) => {
+                image.candidates.push(&[b"/bin/sh"])?;
+                for argument in ["sh", "-c", line] {
+                    image.argv.push(&[argument.as_bytes()])?;
+                }
+            }
+            Program::Exec { file, argv } => {
+                image.look_up(file, &spec.environment)?;
+                for argument in argv {
+                    image.argv.push(&[argument.as_bytes()])?;
+                }
+                if argv.is_empty() {
+                    image.argv.push(&[file.as_bytes()])?;
+                }
+            }
+        }
+        Ok(image)
+    }
+
+    /// As execvp does, but with the task's PATH.
+    fn look_up(&mut self, file: &str, environment: &[String]) -> Result<(), LaunchError> {
+        if file.is_empty() {
+            return Err(LaunchError::Refused("the command is empty".into()));
+        }
+        if file.contains('/') {
+            return self.candidates.push(&[file.as_bytes()]);
+        }
+        let path = environment.iter().find_map(|v| v.strip_prefix("PATH="));
+        for directory in path.unwrap_or("/usr/bin:/bin").split(':') {
+            let directory = if directory.is_empty() { "." } else { directory };
+            self.candidates.push(&[directory.as_bytes(), b"/", file.as_bytes()])?;
+        }
+        Ok(())
+    }
+}
+
+/// Where it is executed.
+pub(super) struct Place<'a> {
+    /// Working directory.
+    pub(super) directory: BorrowedFd<'a>,
+    pub(super) stdin: BorrowedFd<'a>,
+    pub(super) stdout: BorrowedFd<'a>,
+    pub(super) stderr: BorrowedFd<'a>,
+    /// `tasks` files (v1) or `cgroup.procs` (v2 without clone3) to which the child writes `0`.
+    pub(super) joins: &'a [RawFd],
+    /// Directory of a v2 cgroup to be born in.
+    pub(super) into_cgroup: Option<BorrowedFd<'a>>,
+    /// Die when the supervisor dies: where no cgroup tells the next supervisor what to kill.
+    pub(super) dies_with_us: bool,
+}
+
+/// Steps of the child, in the order they are taken; `Report::step` is one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+enum Step {
+    None = 0,
+    Session,
+    Cgroup,
+    Rlimit,
+    Directory,
+    Stdio,
+    Groups,
+    Gid,
+    Uid,
+    ParentDeath,
+    Execute,
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "nothing",
+            Self::Session => "setsid",
+            Self::Cgroup => "joining the cgroup",
+            Self::Rlimit => "setrlimit",
+            Self::Directory => "changing into the sandbox",
+            Self::Stdio => "dup2",
+            Self::Groups => "setgroups",
+            Self::Gid => "setgid",
+            Self::Uid => "setuid",
+            Self::ParentDeath => "prctl",
+            Self::Execute => "execve",
+        }
+    }
+}
+
+/// Everything the child reads, and the slot where it says what failed.
+struct Job {
+    candidates: *const *const c_char,
+    argv: *const *const c_char,
+    envp: *const *const c_char,
+    rlimits: *const Rlimit,
+    rlimit_count: usize,
+    groups: *const u32,
+    group_count: usize,
+    /// Uid and gid, or -1 to keep ours.
+    uid: c_long,
+    gid: c_long,
+    directory: RawFd,
+    stdio: [RawFd; 3],
+    joins: *const RawFd,
+    join_count: usize,
+    dies_with_us: bool,
+    failed: Step,
+    errno: c_int,
+}
+
+/// Starts the image at the place; returns the process id of a process that has executed.
+pub(super) fn spawn(image: &Image<'_>, place: &Place<'_>) -> Result<u32, LaunchError> {
+    let (candidates, argv, envp) =
+        (image.candidates.pointers(), image.argv.pointers(), image.envp.pointers());
+    let groups = image.credentials.map_or(&[][..], |c| &c.groups);
+    let mut job = Job {
+        candidates: candidates.as_ptr(),
+        argv: argv.as_ptr(),
+        envp: envp.as_ptr(),
+        rlimits: image.rlimits.as_ptr(),
+        rlimit_count: image.rlimits.len(),
+        groups: groups.as_ptr(),
+        group_count: groups.len(),
+        uid: image.credentials.map_or(-1, |c| c_long::from(c.uid)),
+        gid: image.credentials.map_or(-1, |c| c_long::from(c.gid)),
+        directory: place.directory.as_raw_fd(),
+        stdio: [place.stdin.as_raw_fd(), place.stdout.as_raw_fd(), place.stderr.as_raw_fd()],
+        joins: place.joins.as_ptr(),
+        join_count: place.joins.len(),
+        dies_with_us: place.dies_with_us,
+        failed: Step::None,
+        errno: 0,
+    };
+    let mut stack = vec![0u128; STACK / size_of::<u128>()];
+    let pid = clone_child(&mut job, &mut stack, place.into_cgroup);
+    // SAFETY: `job` is a live local; the child wrote it, if at all, before this call went on.
+    // A volatile read, because the compiler cannot know that the clone changed it.
+    let (failed, errno) = unsafe {
+        (std::ptr::read_volatile(&raw const job.failed), std::ptr::read_volatile(&raw const job.errno))
+    };
+    let pid = match pid {
+        Ok(pid) => pid,
+        Err(errno) => return Err(LaunchError::Spawn { step: "clone".into(), errno }),
+    };
+    if failed == Step::None {
+        return Ok(pid.cast_unsigned());
+    }
+    sys::reap_failed(pid);
+    let step = match failed {
+        Step::Execute => format!("execve {}", String::from_utf8_lossy(last(&image.candidates))),
+        other => other.name().to_owned(),
+    };
+    Err(LaunchError::Spawn { step, errno })
+}
+
+/// The last candidate without its NUL, for the message.
+fn last(strings: &Strings) -> &[u8] {
+    let start = strings.starts.last().copied().unwrap_or(0);
+    strings.bytes.get(start..strings.bytes.len().saturating_sub(1)).unwrap_or(&[])
+}
+
+fn clone_child(
+    job: &mut Job,
+    stack: &mut [u128],
+    into_cgroup: Option<BorrowedFd<'_>>,
+) -> Result<c_int, c_int> {
+    let argument = std::ptr::from_mut(job).cast::<c_void>();
+    #[cfg(target_arch = "x86_64")]
+    if let Some(cgroup) = into_cgroup {
+        return clone3_child(argument, stack, cgroup);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = into_cgroup; // There the child joins by writing to cgroup.procs.
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack is ours, aligned to 16 bytes and unused; CLONE_VFORK keeps this thread
+    // from running, and so `job` and the stack alive, until the child has executed or exited.
+    let pid = unsafe {
+        libc::clone(child, stack.as_mut_ptr_range().end.cast::<c_void>(), flags, argument)
+    };
+    if pid < 0 { Err(last_errno()) } else { Ok(pid) }
+}
+
+/// As `struct clone_args` of the kernel, version 2 (88 bytes).
+#[cfg(target_arch = "x86_64")]
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// clone3, which alone can give birth inside a cgroup. libc has no wrapper for it, and one is
+/// needed because the child comes back on another stack.
+#[cfg(target_arch = "x86_64")]
+fn clone3_child(
+    argument: *mut c_void,
+    stack: &mut [u128],
+    cgroup: BorrowedFd<'_>,
+) -> Result<c_int, c_int> {
+    let vm_vfork = u64::from((libc::CLONE_VM | libc::CLONE_VFORK).cast_unsigned());
+    let arguments = CloneArgs {
+        flags: vm_vfork | CLONE_INTO_CGROUP,
+        exit_signal: u64::from(libc::SIGCHLD.cast_unsigned()),
+        stack: stack.as_mut_ptr() as u64,
+        stack_size: size_of_val(stack) as u64,
+        cgroup: u64::from(cgroup.as_raw_fd().cast_unsigned()),
+        ..CloneArgs::default()
+    };
+    let result: i64;
+    // SAFETY: the parent sees one system call that returns a number. The child starts on its own
+    // stack (so it cannot disturb this frame), finds the function and its argument in registers
+    // the kernel preserves, and never returns from the call. CLONE_VFORK keeps everything that
+    // `argument` points to alive, as in `clone_child`.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, r13",
+            "call r12",
+            "ud2",
+            "2:",
+            inlateout("rax") libc::SYS_clone3 => result,
+            in("rdi") &raw const arguments,
+            in("rsi") size_of::<CloneArgs>(),
+            in("r12") child as extern "C" fn(*mut c_void) -> c_int,
+            in("r13") argument,
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    let result = c_int::try_from(result).unwrap_or(-libc::EINVAL);
+    if result < 0 { Err(-result) } else { Ok(result) }
+}
+
+fn last_errno() -> c_int {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}
+
+/// Runs in the child, on its own stack and in our memory.
+extern "C" fn child(argument: *mut c_void) -> c_int {
+    // SAFETY: `argument` is the parent's Job, alive and untouched while the parent is suspended.
+    let job = unsafe { &mut *argument.cast::<Job>() };
+    // SAFETY: the job's pointers were made by `spawn` from memory that outlives the clone.
+    let step = unsafe { prepare(job) };
+    job.errno = last_errno();
+    job.failed = step;
+    // SAFETY: ends this process only, without running any exit handler.
+    unsafe { libc::_exit(127) }
+}
+
+/// The steps up to execve; returns the one that failed.
+///
+/// SAFETY: the pointers in `job` must be valid for the lengths beside them, and the caller must
+/// be the cloned child. Only system calls that touch no libc state are made.
+unsafe fn prepare(job: &Job) -> Step {
+    // SAFETY: see above; every call takes numbers or pointers into `job`.
+    unsafe {
+        if libc::syscall(libc::SYS_setsid) < 0 {
+            return Step::Session;
+        }
+        for i in 0..job.join_count {
+            if libc::syscall(libc::SYS_write, *job.joins.add(i), c"0".as_ptr(), 1usize) < 0 {
+                return Step::Cgroup;
+            }
+        }
+        for i in 0..job.rlimit_count {
+            let limit = &*job.rlimits.add(i);
+            let pair = [limit.soft, limit.hard];
+            let old = std::ptr::null_mut::<c_void>();
+            if libc::syscall(libc::SYS_prlimit64, 0, limit.resource, pair.as_ptr(), old) < 0 {
+                return Step::Rlimit;
+            }
+        }
+        if libc::syscall(libc::SYS_fchdir, job.directory) < 0 {
+            return Step::Directory;
+        }
+        let mut target = 0;
+        while target < 3 {
+            if libc::syscall(libc::SYS_dup3, job.stdio[target], target, 0) < 0 {
+                return Step::Stdio;
+            }
+            target += 1;
+        }
+        if job.uid >= 0 {
+            if libc::syscall(libc::SYS_setgroups, job.group_count, job.groups) < 0 {
+                return Step::Groups;
+            }
+            if libc::syscall(libc::SYS_setresgid, job.gid, job.gid, job.gid) < 0 {
+                return Step::Gid;
+            }
+            if libc::syscall(libc::SYS_setresuid, job.uid, job.uid, job.uid) < 0 {
+                return Step::Uid;
+            }
+        }
+        if job.dies_with_us
+            && libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) < 0
+        {
+            return Step::ParentDeath;
+        }
+        // Everything of ours is close-on-exec already; this also closes what we inherited
+        // ourselves. Kernels before 5.9 lack it, which is no reason to fail.
+        libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32);
+        let none = 0u64;
+        let old = std::ptr::null_mut::<c_void>();
+        libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, old, 8usize);
+        execute(job);
+        Step::Execute
+    }
+}
+
+/// Tries each candidate. The error that remains is the most telling one.
+///
+/// SAFETY: as for `prepare`.
+unsafe fn execute(job: &Job) {
+    // SAFETY: `candidates`, `argv` and `envp` are null-terminated arrays of C strings.
+    unsafe {
+        let mut denied = false;
+        let mut candidate = job.candidates;
+        while !(*candidate).is_null() {
+            libc::syscall(libc::SYS_execve, *candidate, job.argv, job.envp);
+            let errno = *libc::__errno_location();
+            denied |= errno == libc::EACCES;
+            if !matches!(errno, libc::ENOENT | libc::ENOTDIR | libc::EACCES) {
+                return;
+            }
+            candidate = candidate.add(1);
+        }
+        if denied {
+            *libc::__errno_location() = libc::EACCES;
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Where there are no cgroups: finding what a task left behind, by descent and a mark.
+//!
+//! We are the subreaper of all tasks, so a process whose parent has died becomes our own child,
+//! however it has detached. A mark in its environment tells whose it was. A process that wiped
+//! its environment cannot be told apart; then it is left alone, and the berth of the task that
+//! has just ended is not used again.
+
+use std::collections::HashMap;
+use std::fs;
+use std::time::Duration;
+
+use super::sys;
+use super::task::{ContainerId, Usage};
+
+/// Environment variable that carries the container's name where there are no cgroups.
+pub(super) const MARK: &str = "TEPUI_CONTAINER";
+
+/// What was found of a container whose first process has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Strays {
+    /// Nothing.
+    None,
+    /// Something, which has been sent KILL; look again.
+    Killed,
+    /// Children of ours that belong to nobody we know.
+    Strangers,
+}
+
+/// Looks for processes of `id`, whose first process was `pid`, and kills them.
+pub(super) fn look(id: &ContainerId, pid: u32, tasks: &HashMap<u32, usize>) -> Strays {
+    let own = std::process::id();
+    let Ok(children) = fs::read_to_string(format!("/proc/self/task/{own}/children")) else {
+        return Strays::Strangers;
+    };
+    let mut found = Strays::None;
+    let strays = children.split_whitespace().filter_map(|text| text.parse::<u32>().ok());
+    for stray in strays.filter(|stray| !tasks.contains_key(stray)) {
+        match owner(stray) {
+            // Its group may have more members; as our unreaped child its number is its own.
+            Some(mark) if mark == id.as_str() => {
+                sys::signal_child(stray, true, libc::SIGKILL);
+                sys::signal_child(stray, false, libc::SIGKILL);
+                found = Strays::Killed;
+            }
+            // Of a task that still runs, and is allowed to have it.
+            Some(_) => {}
+            // The group of the task itself is known by its number.
+            None if group_of(stray) == Some(pid) => {
+                sys::signal_child(stray, false, libc::SIGKILL);
+                found = Strays::Killed;
+            }
+            None if is_zombie(stray) => {}
+            None if found == Strays::None => found = Strays::Strangers,
+            None => {}
+        }
+    }
+    found
+}
+
+fn owner(pid: u32) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut variables = environment.split(|byte| *byte == 0);
+    let mark = variables.find_map(|v| v.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))?;
+    Some(String::from_utf8_lossy(mark).into_owned())
+}
+
+/// The fields of /proc/PID/stat after the command, which may contain anything.
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = text.rsplit_once(')')?;
+    Some(rest.split_whitespace().map(str::to_owned).collect())
+}
+
+fn group_of(pid: u32) -> Option<u32> {
+    stat(pid)?.get(2)?.parse().ok()
+}
+
+fn is_zombie(pid: u32) -> bool {
+    stat(pid).is_none_or(|fields| fields.first().is_some_and(|state| state == "Z"))
+}
+
+/// What one process uses, for want of a cgroup that would know of all.
+pub(super) fn usage(pid: u32) -> Option<Usage> {
+    let fields = stat(pid)?;
+    let number = |i: usize| fields.get(i).and_then(|text| text.parse::<u64>().ok());
+    let tick = Duration::from_secs(1) / u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
+    let ticks = u32::try_from(number(11)? + number(12)?).ok()?;
+    Some(Usage {
+        cpu_time: tick * ticks,
+        memory_bytes: number(21)? * rustix::param::page_size() as u64,
+        memory_limit_bytes: None,
+        pids: number(17)?,
+        whole_container: false,
+    })
+}

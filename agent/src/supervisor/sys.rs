@@ -1,0 +1,171 @@
+//! The few system calls that neither std nor rustix offers, each wrapped so that callers are safe.
+//!
+//! Signals, waiting with resource usage, forking to detach, clocks. Nothing here may keep state.
+#![allow(unsafe_code)] // Raw system calls; every block says why it is sound.
+
+use std::io;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+/// How a child ended and what it used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reaped {
+    pub(super) pid: u32,
+    /// Raw status of `wait(2)`.
+    pub(super) status: i32,
+    pub(super) cpu_time: Duration,
+    pub(super) max_rss_bytes: u64,
+}
+
+/// Takes the status of one child that has ended, if there is one.
+pub(super) fn reap_one() -> Option<Reaped> {
+    let mut status = 0;
+    // SAFETY: rusage is plain integers, for which all zeroes is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to live locals.
+    let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut usage) };
+    let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0)?;
+    let time = |t: libc::timeval| {
+        let micros = u32::try_from(t.tv_usec).unwrap_or(0);
+        Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), micros.saturating_mul(1000))
+    };
+    Some(Reaped {
+        pid,
+        status,
+        cpu_time: time(usage.ru_utime) + time(usage.ru_stime),
+        max_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1024),
+    })
+}
+
+/// Waits for one child by name, after its exec has failed: it has exited or is about to.
+pub(super) fn reap_failed(pid: i32) {
+    let mut status = 0;
+    // SAFETY: the pointer is to a live local.
+    while unsafe { libc::waitpid(pid, &raw mut status, 0) } < 0
+        && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+    {}
+}
+
+/// The exit code or signal in a raw wait status.
+pub(super) fn decode_status(status: i32) -> super::task::WaitStatus {
+    if libc::WIFSIGNALED(status) {
+        super::task::WaitStatus::Signaled(u8::try_from(libc::WTERMSIG(status)).unwrap_or(0))
+    } else {
+        super::task::WaitStatus::Exited(u8::try_from(libc::WEXITSTATUS(status)).unwrap_or(255))
+    }
+}
+
+/// Gives every signal its default action and blocks all of them, so that a task inherits no
+/// ignored signal (exec keeps those) and signals reach us only through [`signal_fd`].
+pub(super) fn take_over_signals() {
+    for signal in 1..=64 {
+        // SAFETY: SIG_DFL runs no code of ours. KILL, STOP and those libc keeps refuse; fine.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: sigfillset initialises the set it is given; the pointers are to live locals.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut());
+    }
+}
+
+/// A descriptor that becomes readable when one of `signals` arrives.
+pub(super) fn signal_fd(signals: &[i32]) -> io::Result<OwnedFd> {
+    // SAFETY: sigemptyset initialises the set; signalfd returns a new descriptor or -1, and the
+    // descriptor is owned by nobody else.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in signals {
+            libc::sigaddset(&raw mut set, *signal);
+        }
+        let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
+}
+
+/// Takes the signals that have arrived; true if one of them asks us to end.
+pub(super) fn take_signals(fd: BorrowedFd<'_>) -> bool {
+    const SIZE: usize = size_of::<libc::signalfd_siginfo>();
+    let mut buffer = [0u8; SIZE * 16];
+    let mut asked_to_end = false;
+    while let Ok(n) = rustix::io::read(fd, &mut buffer) {
+        for info in buffer[..n].chunks_exact(SIZE) {
+            // The signal's number is the first field.
+            let number = u32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
+            asked_to_end |= number != libc::SIGCHLD.cast_unsigned();
+        }
+        if n < buffer.len() {
+            break;
+        }
+    }
+    asked_to_end
+}
+
+/// Makes orphans of our tasks our own children, so that they cannot hide and leave no zombies.
+pub(super) fn become_subreaper() -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    match unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Sends `signal` to a process we have not reaped, or to the group it leads.
+///
+/// The kernel keeps the number of an unreaped child reserved, so this cannot hit a stranger.
+pub(super) fn signal_child(pid: u32, group: bool, signal: i32) -> bool {
+    let Ok(pid) = i32::try_from(pid) else { return false };
+    // Numbers 0, 1 and -1 have meanings that nobody here may ever ask for.
+    if pid <= 1 {
+        return false;
+    }
+    // SAFETY: takes no pointers.
+    unsafe { libc::kill(if group { -pid } else { pid }, signal) == 0 }
+}
+
+/// Nanoseconds since boot, suspended time included.
+pub(super) fn boot_time_ns() -> u64 {
+    // SAFETY: timespec is plain integers, and the pointer is to a live local.
+    let now = unsafe {
+        let mut now: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut now);
+        now
+    };
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000) + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// Raises the number of descriptors we may hold to what the host allows.
+pub(super) fn raise_descriptor_limit() {
+    // SAFETY: plain integers; the pointers are to live locals. Failure leaves the limit as it is.
+    unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
+}
+
+/// Which side of a fork we are on.
+pub(super) enum Fork {
+    Parent,
+    Child,
+}
+
+/// Forks. Only to be called while this process has a single thread.
+pub(super) fn fork() -> io::Result<Fork> {
+    // SAFETY: the caller has a single thread, so the child may go on using all of libc.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Fork::Child),
+        _ => Ok(Fork::Parent),
+    }
+}
+
+/// Number of threads of this process, to make sure that a fork is sound.
+pub(super) fn thread_count() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}

@@ -1,0 +1,170 @@
+//! Limits that the kernel enforces. They need root and cgroups, and say so where they cannot run.
+
+use std::time::Duration;
+
+use agent::containerizer::{
+    Allocation, ContainerEvent, Containerizer, Limitation, WaitStatus,
+};
+
+use crate::rig::{Rig, file_of, filled, id, shell};
+
+const MIB: u64 = 1 << 20;
+
+#[tokio::test]
+async fn a_task_that_eats_memory_reports_usage_and_limit() {
+    let Some(rig) = Rig::with_cgroups() else { return };
+    let mut agent = rig.agent().await;
+    // The shell survives its child: the container is ended all the same.
+    let eat = "head -c 200000000 /dev/zero | tail -c 100000000 > /dev/null; echo survived; sleep 1000";
+    for name in ["eater-1", "eater-2"] {
+        let mut launch = shell(name, eat);
+        launch.allocation.memory_bytes = Some(32 * MIB);
+        let ended = agent.run(launch).await;
+        let Some(Limitation::Memory { usage_bytes, limit_bytes }) = ended.limitation else {
+            panic!("{ended:?}")
+        };
+        assert_eq!(limit_bytes, 32 * MIB);
+        assert!(usage_bytes > 24 * MIB && usage_bytes <= limit_bytes, "{usage_bytes}");
+        assert_eq!(ended.status, WaitStatus::Signaled(9));
+    }
+    // The count of one task is not held against the next.
+    for name in ["after-1", "after-2", "after-3"] {
+        let mut launch = shell(name, "exit 3");
+        launch.allocation.memory_bytes = Some(32 * MIB);
+        let ended = agent.run(launch).await;
+        assert_eq!((ended.status, ended.limitation), (WaitStatus::Exited(3), None));
+    }
+    rig.finish(agent).await;
+}
+
+#[tokio::test]
+async fn a_fork_bomb_is_held_and_wholly_killed() {
+    let Some(rig) = Rig::with_cgroups() else { return };
+    let mut agent = rig.agent().await;
+    let mut launch = shell("bomb", "b() { b | b & }; echo up; while :; do b 2>/dev/null; sleep 0.01; done");
+    launch.allocation.pids = Some(40);
+    let launched = agent.launched(launch).await;
+    filled(launched.sandbox.join("stdout")).await;
+    // Until it has hit the limit, and no later than the bound.
+    let at_limit = async {
+        loop {
+            agent.native.usage(&id("bomb"));
+            agent.native.flush();
+            let about = |e: &ContainerEvent| matches!(e, ContainerEvent::Usage { .. } | ContainerEvent::Ended { .. });
+            match agent.until(about).await {
+                ContainerEvent::Usage { usage: Some(usage), .. } => {
+                    assert!(usage.pids <= 40 && usage.whole_container, "{usage:?}");
+                    if usage.pids >= 30 {
+                        return true;
+                    }
+                }
+                ContainerEvent::Ended { .. } => return false,
+                _ => {}
+            }
+        }
+    };
+    let running = tokio::time::timeout(Duration::from_secs(60), at_limit).await.unwrap();
+    assert!(running, "the bomb should outlive its refusals");
+    agent.native.destroy(&id("bomb"));
+    agent.native.flush();
+    let ended = agent.ended(&id("bomb")).await;
+    assert!(ended.pids_refused > 0, "{ended:?}");
+    assert!(ended.kill_requested);
+    agent.native.forget(&id("bomb"));
+    // `finish` checks that its cgroup, and so the last of its processes, is gone.
+    rig.finish(agent).await;
+}
+
+#[tokio::test]
+async fn limits_are_in_force_and_can_be_changed() {
+    let Some(rig) = Rig::with_cgroups() else { return };
+    let mut agent = rig.agent().await;
+    if !agent.native.isolation().starts_with("cgroup v1") {
+        println!("not run: reads v1 files, and this is {}", agent.native.isolation());
+        return rig.finish(agent).await;
+    }
+    let read = |controller: &str, file: &str| {
+        let group = std::fs::read_dir(rig.cgroup(controller)).unwrap().flatten().find(|entry| {
+            let procs = std::fs::read_to_string(entry.path().join("cgroup.procs"));
+            entry.file_name() != "supervisor" && procs.is_ok_and(|text| !text.is_empty())
+        });
+        let text = std::fs::read_to_string(group.unwrap().path().join(file)).unwrap();
+        text.trim().to_owned()
+    };
+    let mut launch = shell("limited", "sleep 1000");
+    launch.allocation = Allocation {
+        cpus_milli: 500,
+        memory_bytes: Some(64 * MIB),
+        cpu_limit_milli: Some(750),
+        pids: Some(17),
+    };
+    let allocation = launch.allocation;
+    agent.launched(launch).await;
+    assert_eq!(read("cpu", "cpu.shares"), "512");
+    assert_eq!(read("cpu", "cpu.cfs_quota_us"), "75000");
+    assert_eq!(read("cpu", "cpu.cfs_period_us"), "100000");
+    assert_eq!(read("memory", "memory.limit_in_bytes"), (64 * MIB).to_string());
+    assert_eq!(read("pids", "pids.max"), "17");
+    for memory in [Some(128 * MIB), Some(48 * MIB), None] {
+        let changed = Allocation { memory_bytes: memory, cpu_limit_milli: None, ..allocation };
+        agent.native.update(&id("limited"), changed);
+        agent.native.usage(&id("limited"));
+        agent.native.flush();
+        let usage = agent.until(|e| matches!(e, ContainerEvent::Usage { .. })).await;
+        let ContainerEvent::Usage { usage: Some(usage), .. } = usage else { panic!("{usage:?}") };
+        assert_eq!(usage.memory_limit_bytes, memory);
+        let in_force: u64 = read("memory", "memory.limit_in_bytes").parse().unwrap();
+        assert!(memory.map_or(in_force > 1 << 50, |m| m == in_force), "{in_force}");
+        assert_eq!(read("cpu", "cpu.cfs_quota_us"), "-1");
+    }
+    agent.native.destroy(&id("limited"));
+    agent.native.flush();
+    agent.ended(&id("limited")).await;
+    // In the same cgroup, a task without limits has none.
+    agent.launched(shell("free", "sleep 1000")).await;
+    assert_eq!(read("pids", "pids.max"), "max");
+    assert_eq!(read("cpu", "cpu.shares"), "1024");
+    agent.native.destroy(&id("free"));
+    agent.native.flush();
+    agent.ended(&id("free")).await;
+    rig.finish(agent).await;
+}
+
+#[tokio::test]
+async fn a_cpu_ceiling_holds_on_an_idle_machine() {
+    let Some(rig) = Rig::with_cgroups() else { return };
+    let mut agent = rig.agent().await;
+    let mut launch = shell("spin", "while :; do :; done & while :; do :; done");
+    launch.allocation.cpu_limit_milli = Some(200);
+    agent.launched(launch).await;
+    let started = std::time::Instant::now();
+    let used = async {
+        loop {
+            agent.native.usage(&id("spin"));
+            agent.native.flush();
+            let event = agent.until(|e| matches!(e, ContainerEvent::Usage { .. })).await;
+            let ContainerEvent::Usage { usage: Some(usage), .. } = event else { panic!("{event:?}") };
+            if usage.cpu_time >= Duration::from_millis(300) {
+                return usage.cpu_time;
+            }
+        }
+    };
+    let used = tokio::time::timeout(Duration::from_secs(60), used).await.unwrap();
+    // 300 ms at a fifth of a cpu take 1.5 s; two free loops would take 150 ms.
+    assert!(started.elapsed() > Duration::from_millis(900), "{used:?} in {:?}", started.elapsed());
+    agent.native.destroy(&id("spin"));
+    agent.native.flush();
+    agent.ended(&id("spin")).await;
+    rig.finish(agent).await;
+}
+
+#[tokio::test]
+async fn without_cgroups_it_says_so() {
+    let rig = Rig::new(false);
+    let mut agent = rig.agent().await;
+    assert_eq!(agent.native.isolation(), "process groups");
+    assert!(agent.native.warning().unwrap().contains("NOT enforced"));
+    let ended = agent.run(shell("plain", "echo fine")).await;
+    assert_eq!(file_of(&ended, "stdout"), b"fine\n");
+    rig.finish(agent).await;
+}
