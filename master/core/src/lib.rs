@@ -5,12 +5,176 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::iter_over_hash_type, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
+mod accept;
+mod agent;
+mod allocator;
+mod deadlines;
 mod effect;
+mod explain;
+mod framework;
 mod input;
+mod message;
+mod offer;
+mod operator;
 mod options;
 pub mod registry;
+mod state;
+mod table;
+mod task;
 
 pub use effect::{Effect, Refusal};
+pub use explain::Why;
 pub use input::{ConnectionId, Input, RequestId};
 pub use options::Options;
 pub use registry::{Registry, RegistryOp};
+pub use state::{Counters, Master};
+
+use agent::reregister::Returning;
+use deadlines::Deadline;
+use proto::Time;
+use proto::agent_link::AgentCall;
+use proto::scheduler::{Call, CallBody};
+use std::sync::Arc;
+use table::FrameworkOrd;
+
+impl Master {
+    /// Takes one input at `now` and pushes what is to be done, in order.
+    pub fn step(&mut self, now: Time, input: Input, effects: &mut Vec<Effect>) {
+        self.now = self.now.max(now);
+        let out = effects;
+        match input {
+            Input::Tick => self.tick(out),
+            Input::Subscribe { connection, framework_id, call, principal } => {
+                self.subscribe(connection, framework_id, *call, principal.as_ref(), out);
+            }
+            Input::Call { request, connection, call } => self.call(request, connection, call, out),
+            Input::FrameworkClosed { connection } => self.framework_closed(connection, out),
+            Input::AgentCall { connection, call } => self.agent_call(connection, call, out),
+            Input::AgentClosed { connection } => self.agent_closed(connection, out),
+            Input::Operator { request, call } => self.operator(request, call, out),
+            Input::SetWeight { request, role, weight_milli } => {
+                self.set_weight(request, role, weight_milli, out);
+            }
+        }
+    }
+
+    fn tick(&mut self, out: &mut Vec<Effect>) {
+        while let Some(deadline) = self.deadlines.pop_due(self.now) {
+            match deadline {
+                Deadline::RecoveryOver => self.recovery_over(out),
+                Deadline::Agent(ord) => self.agent_deadline(ord, out),
+                Deadline::Failover(ord) => self.teardown(ord, out),
+                Deadline::Heartbeat(ord) => self.heartbeat(ord, out),
+                Deadline::Offer(number) => self.offer_timed_out(number, out),
+                Deadline::Filter { agent, framework, filter } => {
+                    self.filter_ended(agent, framework, filter);
+                }
+            }
+        }
+        if self.allocator.due.is_some_and(|due| due <= self.now) {
+            self.allocate(out);
+        }
+    }
+
+    fn call(
+        &mut self,
+        request: RequestId,
+        connection: Option<ConnectionId>,
+        call: Call,
+        out: &mut Vec<Effect>,
+    ) {
+        let name: Arc<str> = Arc::from(call.body.name());
+        let done = match self.check_caller(connection, &call) {
+            Ok(framework) => self.framework_call(framework, call.body, out),
+            Err(refusal) => Err(refusal),
+        };
+        match done {
+            Ok(()) => out.push(Effect::Accepted { request }),
+            Err(refusal) => {
+                self.counters.calls_refused += 1;
+                out.push(Effect::Refused { request, call: name, refusal });
+            }
+        }
+    }
+
+    /// Whether the call comes from the newest instance of a framework that is known.
+    fn check_caller(
+        &self,
+        connection: Option<ConnectionId>,
+        call: &Call,
+    ) -> Result<FrameworkOrd, Refusal> {
+        if let CallBody::Subscribe(_) = &call.body {
+            return Err(Refusal::SubscribeNeedsStream);
+        }
+        let id = call.framework_id.as_ref().ok_or(Refusal::FrameworkIdMissing)?;
+        let ord = self.framework_ord(id).ok_or_else(|| Refusal::FrameworkUnknown(id.clone()))?;
+        let current = self.frameworks[ord].connection;
+        if current.is_none() {
+            return Err(Refusal::NotSubscribed(id.clone()));
+        }
+        if current != connection {
+            return Err(Refusal::WrongStream(id.clone()));
+        }
+        Ok(ord)
+    }
+
+    fn framework_call(
+        &mut self,
+        ord: FrameworkOrd,
+        body: CallBody,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        match body {
+            CallBody::Subscribe(_) => return Err(Refusal::SubscribeNeedsStream),
+            CallBody::Teardown => self.teardown(ord, out),
+            CallBody::Accept { offer_ids, operations, filters } => {
+                return self.accept(ord, &offer_ids, operations, filters, out);
+            }
+            CallBody::Decline { offer_ids, filters } => self.decline(ord, &offer_ids, filters),
+            CallBody::Revive { roles } => return self.revive(ord, &roles),
+            CallBody::Suppress { roles } => return self.suppress(ord, &roles),
+            CallBody::Kill { task_id, agent_id, grace } => {
+                self.kill(ord, task_id, agent_id, grace, out);
+            }
+            CallBody::Shutdown { .. } => {
+                return Err(Refusal::NotBuilt(Arc::from("SHUTDOWN of custom executors")));
+            }
+            CallBody::Acknowledge { agent_id, task_id, uuid } => {
+                self.acknowledge(ord, &agent_id, task_id, uuid, out);
+            }
+            CallBody::Reconcile { tasks } => self.reconcile(ord, &tasks, out),
+            CallBody::Message { agent_id, executor_id, data } => {
+                self.message_to_executor(ord, &agent_id, executor_id, data, out);
+            }
+            CallBody::Request { demands } => return self.request(ord, demands),
+            CallBody::NotBuilt(name) => return Err(Refusal::NotBuilt(name)),
+        }
+        Ok(())
+    }
+
+    fn agent_call(&mut self, connection: ConnectionId, call: AgentCall, out: &mut Vec<Effect>) {
+        let bound = self.links.get(&connection).copied();
+        if let Some(agent) = bound {
+            self.heard(agent);
+        }
+        match (call, bound) {
+            (AgentCall::Register { info, version, nonce }, _) => {
+                self.register(connection, info, version, nonce, out);
+            }
+            (AgentCall::Reregister { info, version, tasks, frameworks }, _) => {
+                let returning = Returning { info, version, tasks, frameworks };
+                self.reregister(connection, returning, out);
+            }
+            (AgentCall::Update { framework_id, status, latest_state }, Some(agent)) => {
+                self.status_update(agent, framework_id, status, latest_state, out);
+            }
+            (AgentCall::Message { framework_id, executor_id, data }, Some(agent)) => {
+                self.message_to_framework(agent, &framework_id, executor_id, data, out);
+            }
+            // A pong has done its work by being heard. What comes on a stream that is not, or no
+            // longer, an agent's is ignored: its agent is unreachable, or has not said who it is.
+            (AgentCall::Pong { .. }, _)
+            | (AgentCall::Update { .. } | AgentCall::Message { .. }, None) => {}
+        }
+    }
+}

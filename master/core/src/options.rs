@@ -31,6 +31,9 @@ pub struct Options {
     pub agent_timeout: Duration,
     /// After a restart of the master: how long known agents have to come back.
     pub agent_reregister_timeout: Duration,
+    /// After a restart of the master: how long frameworks have to come back, at the least when they
+    /// are known from their tasks only (a scheduler could not come back while no master led).
+    pub framework_reregister_timeout: Duration,
     /// What agents are told: without a message for so long, reconnect.
     pub agent_ping_timeout: Duration,
     /// Completed tasks remembered for each framework.
@@ -63,6 +66,7 @@ impl Default for Options {
             ping_interval: Duration::from_secs(1),
             agent_timeout: Duration::from_secs(5),
             agent_reregister_timeout: Duration::from_secs(600),
+            framework_reregister_timeout: Duration::from_secs(600),
             agent_ping_timeout: Duration::from_secs(5),
             completed_tasks: 1000,
             unreachable_tasks: 1000,

@@ -1,0 +1,176 @@
+//! A framework uses offers of one agent and one role.
+//!
+//! All the offers must still stand; else those that do are given back unfiltered and every task is
+//! answered for. Then the operations are done in order against what the offers hold, and the
+//! filters are laid on what remains.
+
+mod launch;
+mod validate;
+
+use crate::allocator::demand::Credit;
+use crate::effect::{Effect, Refusal};
+use crate::state::Master;
+use crate::table::{AgentOrd, FrameworkOrd};
+use crate::task::Report;
+use proto::{AgentId, Filters, OfferId, Operation, Reason, Resources, Role, TaskState};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+/// The accepted offers, as one.
+#[derive(Debug)]
+struct Accepted {
+    agent: AgentOrd,
+    role: Role,
+    resources: Resources,
+    credits: Vec<Credit>,
+}
+
+/// Why the offers of an ACCEPT cannot be used together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum OffersInvalid {
+    /// There is none.
+    None,
+    /// One is named twice.
+    Duplicate(OfferId),
+    /// One is not outstanding: used, declined, rescinded, timed out, or of somebody else.
+    NotValid(OfferId),
+    /// Two roles.
+    Roles(Role, Role),
+    /// Two agents.
+    Agents(AgentId, AgentId),
+}
+
+impl fmt::Display for OffersInvalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("No offers specified"),
+            Self::Duplicate(id) => write!(f, "Duplicate offer {id} in offer list"),
+            Self::NotValid(id) => write!(f, "Offer {id} is no longer valid"),
+            Self::Roles(a, b) => {
+                write!(f, "Aggregated offers must have the same role, not '{a}' and '{b}'")
+            }
+            Self::Agents(a, b) => {
+                write!(f, "Aggregated offers must belong to one agent, not {a} and {b}")
+            }
+        }
+    }
+}
+
+impl Master {
+    pub(crate) fn accept(
+        &mut self,
+        framework: FrameworkOrd,
+        offer_ids: &[OfferId],
+        operations: Vec<Operation>,
+        filters: Filters,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        // Before anything changes: the whole call is built, or the whole call is refused.
+        for operation in &operations {
+            if let Operation::NotBuilt(name) = operation {
+                return Err(Refusal::NotBuilt(Arc::from(format!("the operation {name}"))));
+            }
+        }
+        let accepted = match self.check_offers(framework, offer_ids) {
+            Ok(numbers) => self.take_offers(&numbers),
+            Err(invalid) => {
+                self.give_back(framework, offer_ids);
+                self.drop_tasks(framework, &operations, &invalid, out);
+                return Ok(());
+            }
+        };
+        let mut remaining = accepted.resources;
+        let mut launched = 0;
+        for operation in operations {
+            match operation {
+                Operation::Launch(tasks) => {
+                    let (agent, role) = (accepted.agent, &accepted.role);
+                    launched += self.launch(framework, agent, role, tasks, &mut remaining, out);
+                }
+                Operation::NotBuilt(_) => {}
+            }
+        }
+        for credit in &accepted.credits {
+            self.frameworks[framework].demand.launched(credit, launched);
+        }
+        self.add_filter(framework, accepted.agent, &accepted.role, remaining, filters);
+        Ok(())
+    }
+
+    fn check_offers(
+        &self,
+        framework: FrameworkOrd,
+        offer_ids: &[OfferId],
+    ) -> Result<Vec<u64>, OffersInvalid> {
+        let mut numbers: Vec<u64> = Vec::with_capacity(offer_ids.len());
+        for id in offer_ids {
+            let number = self.offer_number(framework, id);
+            let number = number.ok_or_else(|| OffersInvalid::NotValid(id.clone()))?;
+            if numbers.contains(&number) {
+                return Err(OffersInvalid::Duplicate(id.clone()));
+            }
+            if let Some(first) = numbers.first() {
+                let (first, this) = (&self.offers[first], &self.offers[&number]);
+                if first.role != this.role {
+                    return Err(OffersInvalid::Roles(first.role.clone(), this.role.clone()));
+                }
+                if first.agent != this.agent {
+                    let id = |agent: AgentOrd| self.agents[agent].id.clone();
+                    return Err(OffersInvalid::Agents(id(first.agent), id(this.agent)));
+                }
+            }
+            numbers.push(number);
+        }
+        if numbers.is_empty() { Err(OffersInvalid::None) } else { Ok(numbers) }
+    }
+
+    /// Takes checked offers out of the tables. An offer's agent is connected: its offers are
+    /// rescinded when it is not.
+    fn take_offers(&mut self, numbers: &[u64]) -> Accepted {
+        let mut resources = Resources::new();
+        let mut credits = Vec::with_capacity(numbers.len());
+        let first = &self.offers[&numbers[0]];
+        let (agent, role) = (first.agent, first.role.clone());
+        for number in numbers {
+            let offer = self.remove_offer(*number);
+            resources.add(&offer.resources);
+            credits.push(offer.credit);
+        }
+        Accepted { agent, role, resources, credits }
+    }
+
+    fn give_back(&mut self, framework: FrameworkOrd, offer_ids: &[OfferId]) {
+        let numbers: BTreeSet<u64> =
+            offer_ids.iter().filter_map(|id| self.offer_number(framework, id)).collect();
+        for number in numbers {
+            self.remove_offer(number);
+        }
+    }
+
+    /// Answers for the tasks of an ACCEPT with invalid offers.
+    fn drop_tasks(
+        &mut self,
+        framework: FrameworkOrd,
+        operations: &[Operation],
+        invalid: &OffersInvalid,
+        out: &mut Vec<Effect>,
+    ) {
+        let message = format!("Task launched with invalid offers: {invalid}");
+        let tasks = operations.iter().flat_map(|operation| match operation {
+            Operation::Launch(tasks) => tasks.as_slice(),
+            Operation::NotBuilt(_) => &[],
+        });
+        for task in tasks {
+            self.counters.tasks_refused += 1;
+            let report = Report {
+                state: self.state_for(framework, TaskState::Dropped),
+                reason: Some(Reason::InvalidOffers),
+                message: &message,
+                agent_id: Some(task.agent_id.clone()),
+                unreachable_time: None,
+            };
+            self.report(framework, &task.task_id, report, out);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Agents: their record, and what it holds and has free.
+//!
+//! One file per message: `register`, `reregister`, `disconnect`, `ping`, `unreachable`. Only agents
+//! that registered with this master are in the table; recovered and unreachable ones are in the
+//! registry alone.
+
+pub(crate) mod disconnect;
+pub(crate) mod ping;
+pub(crate) mod register;
+pub(crate) mod reregister;
+pub(crate) mod unreachable;
+
+use crate::allocator::Mark;
+use crate::allocator::filters::AgentFilters;
+use crate::deadlines::Deadline;
+use crate::effect::Effect;
+use crate::input::ConnectionId;
+use crate::state::Master;
+use crate::table::{AgentOrd, FrameworkOrd};
+use proto::agent_link::AgentEvent;
+use proto::{AgentId, AgentInfo, Attribute, Quantities, Resources, TaskId, Time, Value};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A registered agent.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    pub(crate) id: AgentId,
+    /// With its id.
+    pub(crate) info: AgentInfo,
+    pub(crate) attributes: Arc<[Attribute]>,
+    pub(crate) version: Arc<str>,
+    /// Its stream; it is connected while it has one.
+    pub(crate) connection: Option<ConnectionId>,
+    pub(crate) registered: Time,
+    pub(crate) reregistered: Option<Time>,
+    pub(crate) ping: ping::Ping,
+    /// The next ping, or the end of waiting.
+    pub(crate) deadline: Time,
+    pub(crate) has_gpus: bool,
+    /// What counts towards shares.
+    pub(crate) scalars: Quantities,
+    /// What living tasks hold.
+    pub(crate) used: Resources,
+    /// What is in offers.
+    pub(crate) offered: Resources,
+    /// All that is neither used nor offered.
+    pub(crate) free: Resources,
+    pub(crate) tasks: BTreeSet<(FrameworkOrd, TaskId)>,
+    pub(crate) offers: BTreeSet<u64>,
+    pub(crate) filters: AgentFilters,
+    /// Its place among the agents with something to offer.
+    pub(crate) free_key: Option<(u64, u64, AgentOrd)>,
+    pub(crate) mark: Mark,
+}
+
+impl Agent {
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Whether it missed a ping.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.connection.is_some() && self.ping.missed > 0
+    }
+}
+
+/// The scalars of what an agent has: what shares are reckoned in.
+pub(crate) fn scalars(resources: &Resources) -> Quantities {
+    let mut all = Quantities::default();
+    for piece in resources.pieces() {
+        match piece.value {
+            Value::Scalar(milli) => all.add(&piece.name, milli),
+            Value::Ranges(_) | Value::Set(_) => {}
+        }
+    }
+    all
+}
+
+impl Master {
+    /// Adds an agent that nothing runs on and that is not connected yet.
+    pub(crate) fn add_agent(
+        &mut self,
+        id: AgentId,
+        info: AgentInfo,
+        version: Arc<str>,
+        registered: Time,
+    ) -> AgentOrd {
+        let scalars = scalars(&info.resources);
+        self.allocator.sorter.add_total(&scalars);
+        let ord = self.agents.insert(Agent {
+            id: id.clone(),
+            attributes: Arc::from(info.attributes.as_slice()),
+            version,
+            connection: None,
+            registered,
+            reregistered: None,
+            ping: ping::Ping::default(),
+            deadline: Time::ZERO,
+            has_gpus: info.resources.scalar("gpus") > 0,
+            scalars,
+            used: Resources::new(),
+            offered: Resources::new(),
+            free: info.resources.clone(),
+            info,
+            tasks: BTreeSet::new(),
+            offers: BTreeSet::new(),
+            filters: AgentFilters::default(),
+            free_key: None,
+            mark: Mark::None,
+        });
+        let known = self.agent_ids.insert(id, ord);
+        assert!(known.is_none(), "an agent is added once");
+        ord
+    }
+
+    /// Takes an agent that holds no offers and no tasks any more out of the tables.
+    pub(crate) fn drop_agent(&mut self, ord: AgentOrd) {
+        self.unbind_agent(ord);
+        self.clear_agent_filters(ord);
+        self.index_free(ord);
+        self.allocator.forget(ord);
+        let agent = self.agents.remove(ord);
+        assert!(agent.offers.is_empty() && agent.tasks.is_empty(), "an agent leaves empty");
+        self.deadlines.clear(agent.deadline, Deadline::Agent(ord));
+        self.allocator.sorter.remove_total(&agent.scalars);
+        self.agent_ids.remove(&agent.id);
+    }
+
+    /// Gives an agent its stream, and takes it from whoever had it before.
+    pub(crate) fn bind_agent(
+        &mut self,
+        ord: AgentOrd,
+        connection: ConnectionId,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(other) = self.links.get(&connection).copied()
+            && other != ord
+        {
+            self.disconnect_agent(other, out);
+        }
+        if let Some(old) = self.unbind_agent(ord)
+            && old != connection
+        {
+            out.push(Effect::CloseAgent { connection: old });
+        }
+        self.agents[ord].connection = Some(connection);
+        self.links.insert(connection, ord);
+        self.start_pinging(ord);
+        self.index_free(ord);
+    }
+
+    /// Takes an agent's stream from it.
+    pub(crate) fn unbind_agent(&mut self, ord: AgentOrd) -> Option<ConnectionId> {
+        let connection = self.agents[ord].connection.take();
+        if let Some(connection) = &connection {
+            self.links.remove(connection);
+        }
+        connection
+    }
+
+    /// Sets the agent's deadline. Keeps M9.
+    pub(crate) fn set_agent_deadline(&mut self, ord: AgentOrd, at: Time) {
+        let old = std::mem::replace(&mut self.agents[ord].deadline, at);
+        self.deadlines.clear(old, Deadline::Agent(ord));
+        self.deadlines.set(at, Deadline::Agent(ord));
+    }
+
+    /// Sends a message to an agent; to nobody when it is not connected.
+    pub(crate) fn send(&self, agent: AgentOrd, event: AgentEvent, out: &mut Vec<Effect>) {
+        if let Some(connection) = self.agents[agent].connection {
+            out.push(Effect::ToAgent { connection, event });
+        }
+    }
+
+    /// Gives an agent on which nothing is used and nothing offered a new total.
+    pub(crate) fn set_total(&mut self, ord: AgentOrd, total: Resources) {
+        let agent = &mut self.agents[ord];
+        assert!(agent.used.is_empty() && agent.offered.is_empty(), "the account is empty");
+        self.allocator.sorter.remove_total(&agent.scalars);
+        agent.scalars = scalars(&total);
+        self.allocator.sorter.add_total(&agent.scalars);
+        agent.has_gpus = total.scalar("gpus") > 0;
+        agent.free = total.clone();
+        agent.info.resources = total;
+        self.index_free(ord);
+    }
+
+    /// Moves resources of an agent from free to offered. Keeps M5.
+    pub(crate) fn reserve_offered(&mut self, ord: AgentOrd, resources: &Resources) {
+        let agent = &mut self.agents[ord];
+        agent.free.subtract(resources).expect("only what is free is offered: M5");
+        agent.offered.add(resources);
+        self.index_free(ord);
+    }
+
+    /// Moves resources of an agent from offered to free. Keeps M5.
+    pub(crate) fn free_offered(&mut self, ord: AgentOrd, resources: &Resources) {
+        let agent = &mut self.agents[ord];
+        agent.offered.subtract(resources).expect("what an offer holds is offered: M5");
+        agent.free.add(resources);
+        self.index_free(ord);
+        self.touch(ord);
+    }
+
+    /// Moves resources of an agent from free to used. Keeps M5.
+    pub(crate) fn reserve_used(&mut self, ord: AgentOrd, resources: &Resources) {
+        let agent = &mut self.agents[ord];
+        agent.free.subtract(resources).expect("a task uses what is free: M5");
+        agent.used.add(resources);
+        self.index_free(ord);
+    }
+
+    /// Moves resources of an agent from used to free. Keeps M5.
+    pub(crate) fn free_used(&mut self, ord: AgentOrd, resources: &Resources) {
+        let agent = &mut self.agents[ord];
+        agent.used.subtract(resources).expect("what a living task holds is used: M5");
+        agent.free.add(resources);
+        self.index_free(ord);
+        self.touch(ord);
+    }
+}

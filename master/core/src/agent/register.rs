@@ -1,0 +1,58 @@
+//! An agent that has no id registers.
+//!
+//! The id is durable before the agent hears it. The answer may be lost, so a registration with the
+//! nonce of an earlier one gets the same id, by this master or the next.
+
+use crate::agent::reregister::Returning;
+use crate::effect::Effect;
+use crate::input::ConnectionId;
+use crate::registry::RegistryOp;
+use crate::state::Master;
+use proto::agent_link::AgentEvent;
+use proto::{AgentId, AgentInfo};
+use std::sync::Arc;
+
+impl Master {
+    pub(crate) fn register(
+        &mut self,
+        connection: ConnectionId,
+        info: AgentInfo,
+        version: Arc<str>,
+        nonce: u64,
+        out: &mut Vec<Effect>,
+    ) {
+        let key = (nonce, info.hostname.clone(), info.port);
+        if let Some(id) = self.nonces.get(&key).cloned() {
+            // It never heard its id, so it runs nothing.
+            let info = AgentInfo { id: Some(id), ..info };
+            let returning = Returning { info, version, tasks: Vec::new(), frameworks: Vec::new() };
+            self.readmit(connection, returning, true, out);
+            return;
+        }
+        let id = self.new_agent_id();
+        let info = AgentInfo { id: Some(id.clone()), ..info };
+        let admit = RegistryOp::AdmitAgent {
+            info: info.clone(),
+            version: version.clone(),
+            nonce: Some(nonce),
+            registered: self.now,
+        };
+        self.persist(admit, out);
+        self.nonces.insert(key, id.clone());
+        let ord = self.add_agent(id.clone(), info, version, self.now);
+        self.bind_agent(ord, connection, out);
+        let registered = AgentEvent::Registered {
+            agent_id: id,
+            master_id: self.info.id.clone(),
+            ping_timeout: self.options.agent_ping_timeout,
+        };
+        self.send(ord, registered, out);
+        self.touch(ord);
+    }
+
+    fn new_agent_id(&mut self) -> AgentId {
+        let id = format!("{}-S{}", self.info.id, self.next_agent);
+        self.next_agent += 1;
+        AgentId::new(id).expect("a master's id leaves room for a number")
+    }
+}

@@ -1,0 +1,114 @@
+//! An agent is given up until it comes back.
+//!
+//! That is durable before any framework hears of it, so that a master that restarts agrees. Its
+//! living tasks are TASK_UNREACHABLE to partition-aware frameworks and TASK_LOST to others; ended
+//! ones keep their state. The agent and its tasks may come back: see `reregister`.
+
+use crate::effect::Effect;
+use crate::registry::RegistryOp;
+use crate::state::Master;
+use crate::table::{AgentOrd, FrameworkOrd};
+use crate::task::Report;
+use proto::scheduler::Event;
+use proto::{AgentId, Reason, TaskState, Time};
+
+impl Master {
+    pub(crate) fn unreachable(&mut self, ord: AgentOrd, out: &mut Vec<Effect>) {
+        let since = self.now;
+        let id = self.agents[ord].id.clone();
+        self.counters.agents_unreachable += 1;
+        self.persist(RegistryOp::MarkUnreachable { agent_id: id.clone(), since }, out);
+        self.prune_unreachable(out);
+        if let Some(connection) = self.unbind_agent(ord) {
+            out.push(Effect::CloseAgent { connection });
+        }
+        self.index_free(ord);
+        self.rescind_agent_offers(ord, out);
+        let tasks: Vec<_> = self.agents[ord].tasks.iter().cloned().collect();
+        for (framework, task_id) in tasks {
+            let task = self.remove_task(framework, &task_id);
+            if task.state.is_terminal() {
+                self.complete_task(framework, task_id, task);
+                continue;
+            }
+            let state = self.state_for(framework, TaskState::Unreachable);
+            let report = Report {
+                state,
+                reason: Some(Reason::AgentRemoved),
+                message: "Agent became unreachable; it did not answer in time",
+                agent_id: Some(id.clone()),
+                unreachable_time: Some(since),
+            };
+            self.report(framework, &task_id, report, out);
+            self.shelve_task(framework, task_id, task, since);
+        }
+        self.drop_agent(ord);
+        self.tell_all_of_failure(&id, out);
+    }
+
+    /// Recovered agents had their time to come back. What they ran is not known to this master, so
+    /// frameworks hear of the agents only, and reconcile.
+    pub(crate) fn recovery_over(&mut self, out: &mut Vec<Effect>) {
+        let since: Time = self.now;
+        for agent_id in std::mem::take(&mut self.recovered) {
+            self.counters.agents_unreachable += 1;
+            let mark = RegistryOp::MarkUnreachable { agent_id: agent_id.clone(), since };
+            self.persist(mark, out);
+            self.tell_all_of_failure(&agent_id, out);
+        }
+        self.prune_unreachable(out);
+    }
+
+    fn tell_all_of_failure(&self, agent_id: &AgentId, out: &mut Vec<Effect>) {
+        for framework in self.streams.values() {
+            let agent_id = Some(agent_id.clone());
+            self.tell(
+                *framework,
+                Event::Failure { agent_id, executor_id: None, status: None },
+                out,
+            );
+        }
+    }
+
+    /// Forgets the agents that have been unreachable longest, above the limit.
+    fn prune_unreachable(&mut self, out: &mut Vec<Effect>) {
+        let unreachable = |(id, agent): (&AgentId, &crate::registry::AdmittedAgent)| {
+            agent.unreachable.map(|since| (since, id.clone()))
+        };
+        if self.registry.agents().len() <= self.options.unreachable_agents {
+            return;
+        }
+        let mut all: Vec<_> = self.registry.agents().iter().filter_map(unreachable).collect();
+        all.sort_unstable();
+        let surplus = all.len().saturating_sub(self.options.unreachable_agents);
+        for (_, agent_id) in all.into_iter().take(surplus) {
+            self.nonces.retain(|_, id| *id != agent_id);
+            self.persist(RegistryOp::RemoveAgent { agent_id }, out);
+        }
+    }
+
+    /// The word for a state that the framework understands.
+    pub(crate) fn state_for(&self, framework: FrameworkOrd, state: TaskState) -> TaskState {
+        let only_for_aware = match state {
+            TaskState::Unreachable
+            | TaskState::Dropped
+            | TaskState::Gone
+            | TaskState::GoneByOperator
+            | TaskState::Unknown => true,
+            TaskState::Staging
+            | TaskState::Starting
+            | TaskState::Running
+            | TaskState::Killing
+            | TaskState::Finished
+            | TaskState::Failed
+            | TaskState::Killed
+            | TaskState::Error
+            | TaskState::Lost => false,
+        };
+        if only_for_aware && !self.frameworks[framework].info.is_partition_aware() {
+            TaskState::Lost
+        } else {
+            state
+        }
+    }
+}

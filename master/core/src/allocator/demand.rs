@@ -1,0 +1,144 @@
+//! What frameworks say they want: bundles of resources, and how often.
+//!
+//! A framework that stated a demand is offered only agents on which a bundle fits that it still
+//! lacks. An offer is credited with the bundles that fit into it; while it stands, they are not
+//! lacking. Tasks launched from it use the credit up; what is left of the credit lacks again when
+//! the offer is gone. A new REQUEST replaces everything.
+
+use proto::scheduler::Demand;
+use proto::{AgentId, Piece, Resources, Role, Value};
+
+/// The demand of one framework.
+#[derive(Debug, Default)]
+pub(crate) struct DemandBook {
+    /// Empty means that none was stated.
+    demands: Vec<Demand>,
+    /// By demand: how many bundles offers stand for.
+    credited: Vec<u32>,
+    /// Distinguishes credits of this demand from those of earlier ones.
+    edition: u64,
+}
+
+/// The bundles that an offer stands for: demand and how many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Credit {
+    edition: u64,
+    bundles: Vec<(usize, u32)>,
+}
+
+impl Credit {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bundles.is_empty()
+    }
+}
+
+/// How many times `bundle` fits into `free`. A bundle that names ports or items fits once.
+pub(crate) fn fits(free: &Resources, bundle: &Resources) -> u64 {
+    let times = |piece: &Piece| {
+        let same = |p: &&Piece| p.name == piece.name && p.flavor == piece.flavor;
+        let have = free.pieces().iter().find(same).map(|p| &p.value);
+        match (have, &piece.value) {
+            (Some(Value::Scalar(have)), Value::Scalar(want)) => have / (*want).max(1),
+            (Some(Value::Ranges(have)), Value::Ranges(want)) => u64::from(have.contains_all(want)),
+            (Some(Value::Set(have)), Value::Set(want)) => u64::from(have.is_superset(want)),
+            (Some(Value::Scalar(_) | Value::Ranges(_) | Value::Set(_)) | None, _) => 0,
+        }
+    };
+    bundle.pieces().iter().map(times).min().unwrap_or(0)
+}
+
+/// `bundle`, so many times; `times` is what `fits` allows, so nothing overflows.
+fn scaled(bundle: &Resources, times: u64) -> Resources {
+    let scale = |piece: &Piece| Piece {
+        value: match &piece.value {
+            Value::Scalar(milli) => Value::Scalar(milli.saturating_mul(times)),
+            Value::Ranges(_) | Value::Set(_) => piece.value.clone(),
+        },
+        ..piece.clone()
+    };
+    bundle.pieces().iter().map(scale).collect()
+}
+
+impl DemandBook {
+    /// Replaces the demand. Offers made before stand for nothing in it: see `recredit`.
+    pub(crate) fn restate(&mut self, demands: Vec<Demand>) {
+        self.credited = vec![0; demands.len()];
+        self.demands = demands;
+        self.edition += 1;
+    }
+
+    /// Whether a demand was stated.
+    pub(crate) fn is_stated(&self) -> bool {
+        !self.demands.is_empty()
+    }
+
+    /// Bundles that no offer stands for: the demand and how many.
+    pub(crate) fn lacking(&self) -> impl Iterator<Item = (&Demand, u32)> {
+        let pairs = self.demands.iter().zip(&self.credited);
+        pairs
+            .map(|(demand, credited)| (demand, demand.count.saturating_sub(*credited)))
+            .filter(|(_, lacking)| *lacking > 0)
+    }
+
+    /// The demand as it stands, without what was launched.
+    pub(crate) fn outstanding(&self) -> Vec<Demand> {
+        self.demands.iter().filter(|demand| demand.count > 0).cloned().collect()
+    }
+
+    /// The bundles still lacking that fit into `free` of an agent in a role.
+    pub(crate) fn credit_for(&self, free: &Resources, agent: &AgentId, role: &Role) -> Credit {
+        let mut rest = None;
+        let mut bundles = Vec::new();
+        for (index, demand) in self.demands.iter().enumerate() {
+            let lacking = demand.count.saturating_sub(self.credited[index]);
+            let elsewhere = demand.agent_id.as_ref().is_some_and(|id| id != agent);
+            let other_role = demand.role.as_ref().is_some_and(|r| r != role);
+            if lacking == 0 || elsewhere || other_role {
+                continue;
+            }
+            let rest = rest.get_or_insert_with(|| free.clone());
+            let times = fits(rest, &demand.resources).min(u64::from(lacking));
+            if times > 0 {
+                // `fits` says that it is there.
+                let _ = rest.subtract(&scaled(&demand.resources, times));
+                let times = u32::try_from(times).unwrap_or(u32::MAX);
+                bundles.push((index, times));
+            }
+        }
+        Credit { edition: self.edition, bundles }
+    }
+
+    /// An offer stands for these bundles now.
+    pub(crate) fn credit(&mut self, credit: &Credit) {
+        if credit.edition == self.edition {
+            for (index, times) in &credit.bundles {
+                self.credited[*index] = self.credited[*index].saturating_add(*times);
+            }
+        }
+    }
+
+    /// The offer is gone. Says whether anything lacks again.
+    pub(crate) fn debit(&mut self, credit: &Credit) -> bool {
+        if credit.edition != self.edition {
+            return false;
+        }
+        for (index, times) in &credit.bundles {
+            self.credited[*index] = self.credited[*index].saturating_sub(*times);
+        }
+        !credit.bundles.is_empty()
+    }
+
+    /// So many tasks were launched from an offer with this credit, which is gone already.
+    pub(crate) fn launched(&mut self, credit: &Credit, tasks: usize) {
+        if credit.edition != self.edition {
+            return;
+        }
+        let mut tasks = u32::try_from(tasks).unwrap_or(u32::MAX);
+        for (index, times) in &credit.bundles {
+            let used = tasks.min(*times);
+            let demand = &mut self.demands[*index];
+            demand.count = demand.count.saturating_sub(used);
+            tasks -= used;
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Everything that will happen by itself, ordered by time.
+//!
+//! An entity that leaves takes its deadlines along, so none ever fires for a stranger.
+
+use crate::table::{AgentOrd, FrameworkOrd};
+use proto::Time;
+use std::collections::BTreeSet;
+
+/// What happens then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Deadline {
+    /// Recovered agents that are not back are unreachable.
+    RecoveryOver,
+    /// The next ping of a connected agent, or the end of waiting for a disconnected one.
+    Agent(AgentOrd),
+    /// The framework's scheduler did not come back.
+    Failover(FrameworkOrd),
+    /// The framework hears that nothing is new.
+    Heartbeat(FrameworkOrd),
+    /// The offer was not answered.
+    Offer(u64),
+    /// A filter ends.
+    Filter { agent: AgentOrd, framework: FrameworkOrd, filter: u64 },
+}
+
+/// The deadlines.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines(BTreeSet<(Time, Deadline)>);
+
+impl Deadlines {
+    pub(crate) fn set(&mut self, at: Time, what: Deadline) {
+        self.0.insert((at, what));
+    }
+
+    pub(crate) fn clear(&mut self, at: Time, what: Deadline) {
+        self.0.remove(&(at, what));
+    }
+
+    pub(crate) fn next(&self) -> Option<Time> {
+        self.0.first().map(|(at, _)| *at)
+    }
+
+    /// Takes out the first one that is due.
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<Deadline> {
+        let first = *self.0.first()?;
+        (first.0 <= now).then(|| {
+            self.0.remove(&first);
+            first.1
+        })
+    }
+
+    pub(crate) fn contains(&self, at: Time, what: Deadline) -> bool {
+        self.0.contains(&(at, what))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}

@@ -1,0 +1,166 @@
+//! A framework's scheduler opens its event stream: for the first time, again, or in the place of
+//! another instance of itself.
+//!
+//! The newest stream always wins, even while the old one looks alive. Nothing is persisted for a
+//! framework that is new: should the master die, it subscribes again with the id that it has.
+
+use crate::effect::{Effect, Refusal};
+use crate::input::ConnectionId;
+use crate::registry::RegistryOp;
+use crate::state::Master;
+use crate::table::FrameworkOrd;
+use proto::agent_link::AgentEvent;
+use proto::scheduler::{Event, Subscribe};
+use proto::{Capability, FrameworkId, FrameworkInfo};
+use std::sync::Arc;
+
+impl Master {
+    pub(crate) fn subscribe(
+        &mut self,
+        connection: ConnectionId,
+        framework_id: Option<FrameworkId>,
+        call: Subscribe,
+        principal: Option<&Arc<str>>,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Err(refusal) = self.check_subscribe(framework_id.as_ref(), &call, principal) {
+            self.counters.calls_refused += 1;
+            self.framework_closed(connection, out);
+            let event = Event::Error(Arc::from(refusal.to_string()));
+            out.push(Effect::ToFramework { connection, event });
+            out.push(Effect::CloseFramework { connection });
+            return;
+        }
+        let known = framework_id.as_ref().and_then(|id| self.framework_ord(id));
+        if let Some(other) = self.streams.get(&connection).copied()
+            && known != Some(other)
+        {
+            // The stream was another framework's; it left it without a word.
+            self.disconnect_framework(other, out);
+        }
+        let info = call.framework_info;
+        let (ord, changed) = match known {
+            Some(ord) => {
+                self.fail_over(ord, connection, out);
+                (ord, self.describe_framework(ord, info))
+            }
+            None => {
+                let id = framework_id.unwrap_or_else(|| self.new_framework_id());
+                (self.add_framework(FrameworkInfo { id: Some(id), ..info }, self.now), false)
+            }
+        };
+        self.connect(ord, connection);
+        self.frameworks[ord].suppressed = call.suppressed_roles;
+        self.seat_framework(ord);
+        self.welcome_framework(ord, changed, out);
+        self.wake(ord);
+    }
+
+    fn check_subscribe(
+        &self,
+        framework_id: Option<&FrameworkId>,
+        call: &Subscribe,
+        principal: Option<&Arc<str>>,
+    ) -> Result<(), Refusal> {
+        let info = &call.framework_info;
+        if info.id.is_some() && info.id.as_ref() != framework_id {
+            let (call, info) = (framework_id.cloned(), info.id.clone());
+            return Err(Refusal::FrameworkIdMismatch { call, info });
+        }
+        if !info.single_role && !info.capabilities.has(Capability::MultiRole) {
+            return Err(Refusal::MultiRoleMissing);
+        }
+        if let Some(role) = call.suppressed_roles.iter().find(|r| !info.roles.contains(r)) {
+            return Err(Refusal::SuppressedRoleNotSubscribed(role.clone()));
+        }
+        if call.has_offer_constraints {
+            return Err(Refusal::NotBuilt(Arc::from("offer_constraints of SUBSCRIBE")));
+        }
+        if info.principal.is_some() && principal.is_some() && info.principal.as_ref() != principal {
+            let (claimed, authenticated) = (info.principal.clone(), principal.cloned());
+            return Err(Refusal::PrincipalMismatch { claimed, authenticated });
+        }
+        if &*info.user == "root" && !self.options.root_submissions {
+            return Err(Refusal::RootSubmission);
+        }
+        let Some(id) = framework_id else { return Ok(()) };
+        if self.registry.is_completed(id) {
+            return Err(Refusal::FrameworkRemoved(id.clone()));
+        }
+        if let Some(ord) = self.framework_ord(id) {
+            let was = &self.frameworks[ord].info.principal;
+            if *was != info.principal {
+                let (was, claimed) = (was.clone(), info.principal.clone());
+                return Err(Refusal::PrincipalChanged { was, claimed });
+            }
+        }
+        Ok(())
+    }
+
+    fn new_framework_id(&mut self) -> FrameworkId {
+        let id = format!("{}-{:04}", self.info.id, self.next_framework);
+        self.next_framework += 1;
+        FrameworkId::new(id).expect("a master's id leaves room for a number")
+    }
+
+    /// The old instance hears that it is replaced; its offers are not the new one's.
+    fn fail_over(&mut self, ord: FrameworkOrd, connection: ConnectionId, out: &mut Vec<Effect>) {
+        let old = self.frameworks[ord].connection;
+        if let Some(old) = old.filter(|old| *old != connection) {
+            let event = Event::Error(Arc::from("Framework failed over"));
+            out.push(Effect::ToFramework { connection: old, event });
+            out.push(Effect::CloseFramework { connection: old });
+        }
+        self.deactivate(ord);
+        self.set_failover_deadline(ord, None);
+        let framework_id = self.frameworks[ord].id.clone();
+        if self.registry.frameworks().contains_key(&framework_id) {
+            self.persist(RegistryOp::ReleaseFramework { framework_id }, out);
+        }
+    }
+
+    /// Takes the new description; user, principal and checkpointing stay as they were. Says whether
+    /// it differs from the old one.
+    fn describe_framework(&mut self, ord: FrameworkOrd, info: FrameworkInfo) -> bool {
+        let framework = &mut self.frameworks[ord];
+        let was = &framework.info;
+        let info = FrameworkInfo {
+            id: was.id.clone(),
+            user: was.user.clone(),
+            principal: was.principal.clone(),
+            checkpoint: was.checkpoint,
+            ..info
+        };
+        let changed = info != *framework.info;
+        framework.info = Arc::new(info);
+        if !framework.recovered {
+            framework.reregistered = Some(self.now);
+        }
+        changed
+    }
+
+    fn connect(&mut self, ord: FrameworkOrd, connection: ConnectionId) {
+        let framework = &mut self.frameworks[ord];
+        framework.connection = Some(connection);
+        framework.recovered = false;
+        let bound = self.streams.insert(connection, ord);
+        assert!(bound.is_none(), "a stream is one framework's: M1");
+    }
+
+    fn welcome_framework(&mut self, ord: FrameworkOrd, changed: bool, out: &mut Vec<Effect>) {
+        let subscribed = Event::Subscribed {
+            framework_id: self.frameworks[ord].id.clone(),
+            heartbeat_interval: self.options.heartbeat_interval,
+            master: self.info.clone(),
+        };
+        self.tell(ord, subscribed, out);
+        self.heartbeat(ord, out);
+        if changed {
+            let framework = &self.frameworks[ord].info;
+            for agent in self.agents_of(ord) {
+                let framework = framework.clone();
+                self.send(agent, AgentEvent::UpdateFramework { framework }, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Offers: their record, and how it enters and leaves the tables.
+//!
+//! An offer holds its resources until it is answered, rescinded or times out: a resource is in at
+//! most one of them.
+
+pub(crate) mod decline;
+pub(crate) mod rescind;
+
+use crate::agent::scalars;
+use crate::allocator::demand::Credit;
+use crate::deadlines::Deadline;
+use crate::state::Master;
+use crate::table::{AgentOrd, FrameworkOrd};
+use proto::{ExecutorId, Offer, OfferId, Resources, Role, Time};
+use std::collections::BTreeSet;
+
+/// An outstanding offer.
+#[derive(Clone, Debug)]
+pub(crate) struct OfferRecord {
+    pub(crate) id: OfferId,
+    pub(crate) framework: FrameworkOrd,
+    pub(crate) agent: AgentOrd,
+    pub(crate) role: Role,
+    pub(crate) resources: Resources,
+    /// When it times out.
+    pub(crate) until: Option<Time>,
+    /// The part of the framework's demand that it stands for.
+    pub(crate) credit: Credit,
+}
+
+impl Master {
+    /// Makes an offer of all that the agent has free.
+    pub(crate) fn add_offer(
+        &mut self,
+        framework: FrameworkOrd,
+        agent: AgentOrd,
+        role: &Role,
+        credit: Credit,
+    ) -> Offer {
+        let number = self.next_offer;
+        self.next_offer += 1;
+        let id = OfferId::new(format!("{}-O{number}", self.info.id))
+            .expect("a master's id leaves room for a number");
+        let resources = self.agents[agent].free.clone();
+        self.reserve_offered(agent, &resources);
+        let until = self.options.offer_timeout.map(|timeout| self.now + timeout);
+        if let Some(until) = until {
+            self.deadlines.set(until, Deadline::Offer(number));
+        }
+        let record = &mut self.frameworks[framework];
+        record.offers.insert(number);
+        record.demand.credit(&credit);
+        let framework_id = record.id.clone();
+        let sorter = &mut self.allocator.sorter;
+        sorter.allocate(role, framework, &framework_id, &scalars(&resources));
+        self.agents[agent].offers.insert(number);
+        let offer = Offer {
+            id: id.clone(),
+            framework_id,
+            agent_id: self.agents[agent].id.clone(),
+            hostname: self.agents[agent].info.hostname.clone(),
+            port: self.agents[agent].info.port,
+            role: role.clone(),
+            resources: resources.clone(),
+            attributes: self.agents[agent].attributes.clone(),
+            domain: self.agents[agent].info.domain.clone(),
+            executor_ids: self.executors_of(framework, agent),
+        };
+        let role = role.clone();
+        let record = OfferRecord { id, framework, agent, role, resources, until, credit };
+        self.offers.insert(number, record);
+        offer
+    }
+
+    /// The framework's custom executors on the agent.
+    fn executors_of(&self, framework: FrameworkOrd, agent: AgentOrd) -> Vec<ExecutorId> {
+        let all = &self.frameworks[framework].tasks;
+        if all.is_empty() || !self.frameworks[framework].uses_executors {
+            return Vec::new();
+        }
+        let here = all.values().filter(|task| task.agent == agent && !task.state.is_terminal());
+        let ids: BTreeSet<&ExecutorId> = here.filter_map(|t| t.executor_id.as_ref()).collect();
+        ids.into_iter().cloned().collect()
+    }
+
+    /// Takes an offer out of the tables and frees what it holds.
+    pub(crate) fn remove_offer(&mut self, number: u64) -> OfferRecord {
+        let offer = self.offers.remove(&number).expect("the offer is outstanding");
+        if let Some(until) = offer.until {
+            self.deadlines.clear(until, Deadline::Offer(number));
+        }
+        self.agents[offer.agent].offers.remove(&number);
+        self.frameworks[offer.framework].offers.remove(&number);
+        self.free_offered(offer.agent, &offer.resources);
+        let quantities = scalars(&offer.resources);
+        self.allocator.sorter.release(&offer.role, offer.framework, &quantities);
+        if self.frameworks[offer.framework].demand.debit(&offer.credit) {
+            self.wake(offer.framework);
+        }
+        offer
+    }
+
+    /// The number of an outstanding offer of this framework.
+    pub(crate) fn offer_number(&self, framework: FrameworkOrd, id: &OfferId) -> Option<u64> {
+        let number = id.as_str().strip_prefix(self.info.id.as_str())?.strip_prefix("-O")?;
+        let number = number.parse().ok()?;
+        let offer = self.offers.get(&number)?;
+        (offer.framework == framework && offer.id == *id).then_some(number)
+    }
+}

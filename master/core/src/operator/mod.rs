@@ -1,0 +1,118 @@
+//! The operator API: views of the state, and the few writes.
+//!
+//! Views are made from the tables when they are asked for; nothing is kept for them.
+
+mod views;
+
+use crate::effect::{Effect, Refusal};
+use crate::input::RequestId;
+use crate::registry::RegistryOp;
+use crate::state::Master;
+use proto::operator::{Call, Response, State};
+use proto::scheduler::Event;
+use proto::{FrameworkId, Role};
+use std::sync::Arc;
+
+/// The name of a call on the wire.
+fn name(call: &Call) -> Arc<str> {
+    Arc::from(match call {
+        Call::GetHealth => "GET_HEALTH",
+        Call::GetVersion => "GET_VERSION",
+        Call::GetMaster => "GET_MASTER",
+        Call::GetState => "GET_STATE",
+        Call::GetAgents => "GET_AGENTS",
+        Call::GetFrameworks => "GET_FRAMEWORKS",
+        Call::GetTasks => "GET_TASKS",
+        Call::GetRoles => "GET_ROLES",
+        Call::Teardown(_) => "TEARDOWN",
+        Call::Explain(_) => "EXPLAIN",
+        Call::NotBuilt(name) => name,
+    })
+}
+
+impl Master {
+    pub(crate) fn operator(&mut self, request: RequestId, call: Call, out: &mut Vec<Effect>) {
+        let call_name = name(&call);
+        let answer = match call {
+            Call::GetHealth => Ok(Response::Health(true)),
+            Call::GetVersion => Ok(Response::Version {
+                mesos: self.info.version.clone(),
+                tepui: self.options.version.clone(),
+            }),
+            Call::GetMaster => {
+                Ok(Response::Master { info: self.info.clone(), started: self.started })
+            }
+            Call::GetState => Ok(Response::State(Box::new(self.state_view()))),
+            Call::GetAgents => Ok(Response::Agents(self.agent_views())),
+            Call::GetFrameworks => {
+                Ok(Response::Frameworks(self.framework_views(), self.past_framework_views()))
+            }
+            Call::GetTasks => Ok(Response::Tasks(self.task_views())),
+            Call::GetRoles => Ok(Response::Roles(self.role_views())),
+            Call::Teardown(id) => self.operator_teardown(&id, out),
+            Call::Explain(id) => self.operator_explain(&id),
+            Call::NotBuilt(name) => Err(Refusal::NotBuilt(name)),
+        };
+        self.answer_operator(request, call_name, answer, out);
+    }
+
+    fn answer_operator(
+        &mut self,
+        request: RequestId,
+        call: Arc<str>,
+        answer: Result<Response, Refusal>,
+        out: &mut Vec<Effect>,
+    ) {
+        match answer {
+            Ok(response) => out.push(Effect::Answer { request, response: Box::new(response) }),
+            Err(refusal) => {
+                self.counters.calls_refused += 1;
+                out.push(Effect::Refused { request, call, refusal });
+            }
+        }
+    }
+
+    fn state_view(&self) -> State {
+        State {
+            agents: self.agent_views(),
+            frameworks: self.framework_views(),
+            completed_frameworks: self.past_framework_views(),
+            tasks: self.task_views(),
+        }
+    }
+
+    fn operator_teardown(
+        &mut self,
+        id: &FrameworkId,
+        out: &mut Vec<Effect>,
+    ) -> Result<Response, Refusal> {
+        let ord = self.framework_ord(id).ok_or_else(|| Refusal::FrameworkUnknown(id.clone()))?;
+        self.tell(ord, Event::Error(Arc::from("Framework has been removed")), out);
+        self.teardown(ord, out);
+        Ok(Response::Ok)
+    }
+
+    fn operator_explain(&self, id: &FrameworkId) -> Result<Response, Refusal> {
+        let ord = self.framework_ord(id).ok_or_else(|| Refusal::FrameworkUnknown(id.clone()))?;
+        let reasons = self.explain(ord);
+        let sentences = reasons.iter().map(|reason| Arc::from(reason.to_string()));
+        Ok(Response::Explanation(sentences.collect()))
+    }
+
+    pub(crate) fn set_weight(
+        &mut self,
+        request: RequestId,
+        role: Role,
+        weight_milli: u64,
+        out: &mut Vec<Effect>,
+    ) {
+        let answer = if weight_milli == 0 {
+            Err(Refusal::WeightZero(role))
+        } else {
+            self.allocator.sorter.set_weight(&role, weight_milli);
+            self.persist(RegistryOp::SetWeight { role, weight_milli }, out);
+            Ok(Response::Ok)
+        };
+        self.answer_operator(request, Arc::from("UPDATE_WEIGHTS"), answer, out);
+    }
+}
