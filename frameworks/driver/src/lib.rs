@@ -1,1 +1,4 @@
-//! Being built.
+//! The framework author's kit: subscribe, get offers, launch tasks, and forget nothing.
+#![forbid(unsafe_code)]
+
+pub mod core;

@@ -1,0 +1,220 @@
+//! What the framework wants from the master, and when to say so: REQUEST, REVIVE, SUPPRESS.
+//!
+//! Growth is stated at once, shrinking rarely, and silence is asked for only after a short while
+//! of idleness. It decides; the driver makes the calls.
+
+use super::options::Options;
+use proto::{Resources, Time};
+use std::time::Duration;
+
+/// What is wanted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Want {
+    /// No offers.
+    #[default]
+    Nothing,
+    /// Any offers: the framework decides by itself.
+    Anything,
+    /// So many bundles of these resources.
+    Bundles(Vec<(Resources, u32)>),
+}
+
+/// What is to be said now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Saying {
+    /// State the demand.
+    pub(crate) request: bool,
+    /// Ask for offers again.
+    pub(crate) revive: bool,
+    /// Give back what is held and ask for silence.
+    pub(crate) suppress: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Demand {
+    want: Want,
+    /// What the master was told, in the coarse form that is compared.
+    stated: Vec<(Resources, u32)>,
+    suppressed: bool,
+    /// Whether offers were refused for a while since the last REVIVE.
+    filtered: bool,
+    idle_since: Option<Time>,
+    restate_at: Option<Time>,
+    grown_at: Time,
+}
+
+/// Counts are compared by their magnitude, so that a queue of a million is not restated for each
+/// unit that leaves it.
+fn coarse(want: &Want) -> Vec<(Resources, u32)> {
+    match want {
+        Want::Nothing | Want::Anything => Vec::new(),
+        Want::Bundles(bundles) => bundles
+            .iter()
+            .map(|(resources, count)| (resources.clone(), u32::BITS - count.leading_zeros()))
+            .collect(),
+    }
+}
+
+impl Demand {
+    pub(crate) fn want(&self) -> &Want {
+        &self.want
+    }
+
+    pub(crate) fn is_suppressed(&self) -> bool {
+        self.suppressed
+    }
+
+    /// The role is to be suppressed in a SUBSCRIBE that is made now; what was stated is forgotten.
+    pub(crate) fn subscribing(&mut self) -> bool {
+        self.suppressed = self.want == Want::Nothing;
+        self.idle_since = None;
+        self.restate_at = None;
+        self.filtered = false;
+        self.stated.clear();
+        self.suppressed
+    }
+
+    /// The subscription stands: what is to be said of the demand.
+    pub(crate) fn subscribed(&mut self, now: Time) -> Saying {
+        self.say(now, true)
+    }
+
+    /// Offers were refused for a while.
+    pub(crate) fn refused(&mut self) {
+        self.filtered = true;
+    }
+
+    /// How long resources that fit nothing are refused now.
+    pub(crate) fn refuse(&self, now: Time, options: &Options) -> Duration {
+        const JUST_NOW: Duration = Duration::from_secs(1);
+        if now.since(self.grown_at) < JUST_NOW { options.refuse.min(JUST_NOW) } else { options.refuse }
+    }
+
+    /// Takes note of what is wanted from now on.
+    pub(crate) fn set(&mut self, now: Time, want: Want, open: bool, options: &Options) -> Saying {
+        if self.want == want {
+            return Saying::default();
+        }
+        self.want = want;
+        if self.want == Want::Nothing {
+            if self.idle_since.is_none() && !self.suppressed {
+                self.idle_since = Some(now);
+            }
+            return Saying::default();
+        }
+        self.idle_since = None;
+        if !open {
+            return Saying::default();
+        }
+        if self.suppressed || self.has_grown() {
+            return self.say(now, true);
+        }
+        if coarse(&self.want) != self.stated && self.restate_at.is_none() {
+            self.restate_at = Some(now + options.restate);
+        }
+        Saying::default()
+    }
+
+    fn has_grown(&self) -> bool {
+        coarse(&self.want).iter().any(|(resources, count)| {
+            let stated = self.stated.iter().find(|(stated, _)| stated == resources);
+            stated.is_none_or(|(_, stated)| stated < count)
+        })
+    }
+
+    fn say(&mut self, now: Time, grown: bool) -> Saying {
+        let coarse = coarse(&self.want);
+        let request = coarse != self.stated;
+        let revive = grown && self.want != Want::Nothing && (self.suppressed || self.filtered);
+        if revive {
+            self.suppressed = false;
+            self.filtered = false;
+        }
+        if grown {
+            self.grown_at = now;
+        }
+        self.stated = coarse;
+        self.restate_at = None;
+        Saying { request, revive, suppress: false }
+    }
+
+    pub(crate) fn deadline(&self, options: &Options) -> Option<Time> {
+        let idle = self.idle_since.map(|since| since + options.idle_linger);
+        [idle, self.restate_at].into_iter().flatten().min()
+    }
+
+    pub(crate) fn tick(&mut self, now: Time, options: &Options) -> Saying {
+        if self.idle_since.is_some_and(|since| since + options.idle_linger <= now) {
+            self.idle_since = None;
+            self.suppressed = true;
+            let request = !self.stated.is_empty();
+            self.stated.clear();
+            self.restate_at = None;
+            return Saying { request, revive: false, suppress: true };
+        }
+        if self.restate_at.is_some_and(|at| at <= now) {
+            return self.say(now, false);
+        }
+        Saying::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bundles(count: u32) -> Want {
+        Want::Bundles(vec![(Resources::cpus_mem(1000, 0), count)])
+    }
+
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    #[test]
+    fn growth_is_stated_at_once_and_shrinking_later() {
+        let options = Options::new("t", vec!["m".into()]);
+        let mut demand = Demand::default();
+        assert!(demand.subscribing());
+        assert_eq!(demand.subscribed(at(0)), Saying::default());
+        let said = demand.set(at(10), bundles(100), true, &options);
+        assert_eq!(said, Saying { request: true, revive: true, suppress: false });
+        // Of the same magnitude: nothing to say.
+        assert_eq!(demand.set(at(20), bundles(99), true, &options), Saying::default());
+        assert_eq!(demand.deadline(&options), None);
+        assert_eq!(demand.set(at(30), bundles(3), true, &options), Saying::default());
+        assert_eq!(demand.deadline(&options), Some(at(1030)));
+        assert!(demand.tick(at(1030), &options).request);
+        assert!(demand.set(at(1040), bundles(9), true, &options).request);
+    }
+
+    #[test]
+    fn silence_is_asked_for_only_after_the_linger() {
+        let options = Options::new("t", vec!["m".into()]);
+        let mut demand = Demand::default();
+        demand.subscribing();
+        demand.set(at(0), bundles(1), true, &options);
+        demand.set(at(100), Want::Nothing, true, &options);
+        assert_eq!(demand.deadline(&options), Some(at(600)));
+        // Work that comes in between meets the open offers.
+        demand.set(at(200), bundles(1), true, &options);
+        assert_eq!(demand.deadline(&options), None);
+        demand.set(at(300), Want::Nothing, true, &options);
+        let said = demand.tick(at(800), &options);
+        assert_eq!(said, Saying { request: true, revive: false, suppress: true });
+        assert!(demand.is_suppressed());
+    }
+
+    #[test]
+    fn filters_are_cleared_when_the_demand_grows() {
+        let options = Options::new("t", vec!["m".into()]);
+        let mut demand = Demand::default();
+        demand.set(at(0), bundles(1), false, &options);
+        assert!(!demand.subscribing());
+        assert_eq!(demand.subscribed(at(1)), Saying { request: true, ..Saying::default() });
+        demand.refused();
+        assert!(demand.set(at(5), bundles(50), true, &options).revive);
+        assert_eq!(demand.refuse(at(6), &options), Duration::from_secs(1));
+        assert_eq!(demand.refuse(at(6000), &options), options.refuse);
+    }
+}

@@ -1,0 +1,1 @@
+//! Planted violations: each invariant is reported when it is broken.
