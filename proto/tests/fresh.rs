@@ -59,11 +59,13 @@ const UNREAD: [&str; 9] = [
 ];
 
 /// Where the messages are that we encode and decode.
-const ROOTS: [&str; 9] = [
+const ROOTS: [&str; 11] = [
     ".mesos.v1.scheduler.Call",
     ".mesos.v1.scheduler.Event",
     ".mesos.v1.master.Call",
     ".mesos.v1.master.Response",
+    ".mesos.v1.AgentInfo",
+    ".mesos.v1.FrameworkInfo",
     ".mesos.v1.TaskInfo",
     ".mesos.v1.TaskStatus",
     ".tepui.v1.AgentCall",
@@ -92,7 +94,7 @@ fn generated_code_is_fresh() {
 // ---- Prost's structs ---------------------------------------------------------------------------
 
 fn rust(set: &FileDescriptorSet) -> Vec<(PathBuf, String)> {
-    let reachable = reachable(set);
+    let reachable = reachable(set, is_read);
     let mut set = set.clone();
     for file in &mut set.file {
         let package = format!(".{}", file.package());
@@ -186,8 +188,11 @@ fn retain(
     enums.retain(|kind| used(kind.name()));
 }
 
-/// Full names of all messages and enums that the roots need once tails are cut off.
-fn reachable(set: &FileDescriptorSet) -> BTreeSet<String> {
+/// Full names of all messages and enums that the roots need through fields that count.
+fn reachable(
+    set: &FileDescriptorSet,
+    counts: impl Fn(&str, &str) -> bool,
+) -> BTreeSet<String> {
     let messages = all_messages(set);
     let mut found = BTreeSet::new();
     let mut next: Vec<String> = ROOTS.iter().map(|root| (*root).to_owned()).collect();
@@ -197,7 +202,7 @@ fn reachable(set: &FileDescriptorSet) -> BTreeSet<String> {
         }
         let Some(message) = messages.get(&name) else { continue };
         for field in &message.field {
-            if is_read(&name, field.name()) && !field.type_name().is_empty() {
+            if counts(&name, field.name()) && !field.type_name().is_empty() {
                 next.push(field.type_name().to_owned());
             }
         }
@@ -245,8 +250,13 @@ fn table(set: &FileDescriptorSet) -> String {
          //! not edit.\n\n\
          use super::{Default, Enum, Field, Kind, Label, Message, Text};\n",
     );
-    let messages = all_messages(set);
+    let reachable = reachable(set, |_, _| true);
+    let mut messages = all_messages(set);
+    messages.retain(|name, _| reachable.contains(name));
     for (name, kind) in all_enums(set) {
+        if !reachable.contains(&name) {
+            continue;
+        }
         write!(out, "\nstatic {}: Enum = Enum {{ values: &[\n", constant(&name)).unwrap();
         for value in &kind.value {
             writeln!(out, "    (\"{}\", {}),", value.name(), value.number()).unwrap();

@@ -3,18 +3,6 @@
 
 use super::{Default, Enum, Field, Kind, Label, Message, Text};
 
-static MESOS__V1__AGENT_INFO__CAPABILITY__TYPE: Enum = Enum { values: &[
-    ("UNKNOWN", 0),
-    ("MULTI_ROLE", 1),
-    ("HIERARCHICAL_ROLE", 2),
-    ("RESERVATION_REFINEMENT", 3),
-    ("RESOURCE_PROVIDER", 4),
-    ("RESIZE_VOLUME", 5),
-    ("AGENT_OPERATION_FEEDBACK", 6),
-    ("AGENT_DRAINING", 7),
-    ("TASK_RESOURCE_LIMITS", 8),
-] };
-
 static MESOS__V1__CHECK_INFO__TYPE: Enum = Enum { values: &[
     ("UNKNOWN", 0),
     ("COMMAND", 1),
@@ -414,18 +402,6 @@ pub(crate) static MESOS__V1__AGENT_INFO: Message = Message {
             number: 10,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__DOMAIN_INFO),
-            default: Default::None,
-        },
-    ],
-};
-
-pub(crate) static MESOS__V1__AGENT_INFO__CAPABILITY: Message = Message {
-    fields: &[
-        Field {
-            name: "type",
-            number: 1,
-            label: Label::Optional,
-            kind: Kind::Enum(&MESOS__V1__AGENT_INFO__CAPABILITY__TYPE),
             default: Default::None,
         },
     ],
@@ -2937,46 +2913,6 @@ pub(crate) static MESOS__V1__UNAVAILABILITY: Message = Message {
             number: 2,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__DURATION_INFO),
-            default: Default::None,
-        },
-    ],
-};
-
-pub(crate) static MESOS__V1__VALUE: Message = Message {
-    fields: &[
-        Field {
-            name: "type",
-            number: 1,
-            label: Label::Required,
-            kind: Kind::Enum(&MESOS__V1__VALUE__TYPE),
-            default: Default::None,
-        },
-        Field {
-            name: "scalar",
-            number: 2,
-            label: Label::Optional,
-            kind: Kind::Message(&MESOS__V1__VALUE__SCALAR),
-            default: Default::None,
-        },
-        Field {
-            name: "ranges",
-            number: 3,
-            label: Label::Optional,
-            kind: Kind::Message(&MESOS__V1__VALUE__RANGES),
-            default: Default::None,
-        },
-        Field {
-            name: "set",
-            number: 4,
-            label: Label::Optional,
-            kind: Kind::Message(&MESOS__V1__VALUE__SET),
-            default: Default::None,
-        },
-        Field {
-            name: "text",
-            number: 5,
-            label: Label::Optional,
-            kind: Kind::Message(&MESOS__V1__VALUE__TEXT),
             default: Default::None,
         },
     ],
