@@ -1,1 +1,26 @@
-//! Being built.
+//! The master's shell: it turns sockets into inputs of the core, and the core's effects into
+//! events, commits and answers.
+//!
+//! One task owns the core. Connections talk to it through one bounded channel and each has one
+//! bounded outbox. Facts become durable through the [`registrar`]; nothing that stands behind a
+//! fact leaves the process before that. It must never decide anything about the cluster: an `if`
+//! about the cluster's state belongs in the core.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod config;
+mod connections;
+mod error;
+mod http;
+mod link;
+mod listen;
+mod metrics;
+mod perform;
+pub mod registrar;
+mod registry_record;
+mod server;
+
+pub use config::{Config, MESOS_VERSION};
+pub use error::Error;
+pub use listen::listen;
+pub use server::run;

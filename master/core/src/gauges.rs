@@ -1,0 +1,64 @@
+//! How many there are of everything, counted from the tables when asked: for metrics.
+
+use crate::state::Master;
+use proto::TaskState;
+use proto::operator::AgentStanding;
+use std::collections::BTreeMap;
+
+/// How many there are of everything now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gauges {
+    /// Agents by standing, those in the registry alone included: active, suspect, disconnected,
+    /// recovered, unreachable.
+    pub agents: [(AgentStanding, usize); 5],
+    /// Frameworks with an event stream.
+    pub frameworks_connected: usize,
+    /// Frameworks without one, whose tasks live on.
+    pub frameworks_disconnected: usize,
+    /// Tasks by their newest state: living ones, ended ones whose last update is not
+    /// acknowledged, and those on unreachable agents.
+    pub tasks: BTreeMap<TaskState, usize>,
+    /// Offers that no framework has answered.
+    pub offers: usize,
+}
+
+impl Master {
+    /// Counts everything. Takes time in proportion to the number of tasks.
+    pub fn gauges(&self) -> Gauges {
+        let mut agents = [
+            (AgentStanding::Active, 0),
+            (AgentStanding::Suspect, 0),
+            (AgentStanding::Disconnected, 0),
+            (AgentStanding::Recovered, self.recovered.len()),
+            (AgentStanding::Unreachable, 0),
+        ];
+        for (_, agent) in self.agents.iter() {
+            let standing = match (agent.is_connected(), agent.is_suspect()) {
+                (true, false) => 0,
+                (true, true) => 1,
+                (false, _) => 2,
+            };
+            agents[standing].1 += 1;
+        }
+        agents[4].1 =
+            self.registry.agents().values().filter(|agent| agent.unreachable.is_some()).count();
+        let mut gauges = Gauges {
+            agents,
+            frameworks_connected: 0,
+            frameworks_disconnected: 0,
+            tasks: BTreeMap::new(),
+            offers: self.offers.len(),
+        };
+        for (_, framework) in self.frameworks.iter() {
+            if framework.is_connected() {
+                gauges.frameworks_connected += 1;
+            } else {
+                gauges.frameworks_disconnected += 1;
+            }
+            for task in framework.tasks.values().chain(framework.unreachable.values()) {
+                *gauges.tasks.entry(task.state).or_default() += 1;
+            }
+        }
+        gauges
+    }
+}

@@ -1,0 +1,95 @@
+//! What a master is started with, checked before anything is opened.
+
+use crate::Error;
+use master_core::Options;
+use proto::Limits;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The Mesos version that is spoken: digits and dots only, because clients parse it.
+pub const MESOS_VERSION: &str = "1.11.0";
+
+/// What a master is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the registry is kept.
+    pub data_dir: PathBuf,
+    /// The cluster that the data must belong to, if the operator names one.
+    pub cluster: Option<String>,
+    /// The name or address under which others reach this master.
+    pub hostname: Arc<str>,
+    /// What the core is told.
+    pub options: Options,
+    /// Limits on what frameworks and operators send.
+    pub limits: Limits,
+    /// Limits on what agents send: a registration holds all their tasks.
+    pub agent_limits: Limits,
+    /// Connections at a time; more are closed at once.
+    pub max_connections: usize,
+    /// How long a new connection may take until its first request is complete, and a request
+    /// until its body is.
+    pub request_timeout: Duration,
+    /// How long a connection may wait between requests.
+    pub idle_timeout: Duration,
+    /// Events that wait for one slow reader; one more and it is cut off.
+    pub outbox_events: usize,
+    /// How long a reader that was cut off has to read why, before its connection is closed.
+    pub cut_off_grace: Duration,
+    /// Inputs that wait for the core; who brings more waits.
+    pub inbox: usize,
+    /// Bytes of the registry's pages kept in memory.
+    pub cache_bytes: u64,
+}
+
+impl Config {
+    /// The defaults, for the data in `data_dir`.
+    pub fn new(data_dir: impl Into<PathBuf>, hostname: impl Into<Arc<str>>) -> Self {
+        let version = Arc::from(env!("CARGO_PKG_VERSION"));
+        let agent_limits = Limits { body_bytes: 64 << 20, list_items: 1 << 20, ..Limits::DEFAULT };
+        Self {
+            data_dir: data_dir.into(),
+            cluster: None,
+            hostname: hostname.into(),
+            options: Options { version, ..Options::default() },
+            limits: Limits::DEFAULT,
+            agent_limits,
+            max_connections: 10_000,
+            request_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(600),
+            outbox_events: 65_536,
+            cut_off_grace: Duration::from_secs(5),
+            inbox: 16_384,
+            cache_bytes: 2 << 20,
+        }
+    }
+
+    /// Checks what can be checked without touching anything.
+    ///
+    /// # Errors
+    /// Names the setting and what it must be.
+    pub fn check(&self) -> Result<(), Error> {
+        let wrong =
+            |setting: &'static str, must: &'static str| Err(Error::Setting { setting, must });
+        if self.hostname.is_empty() || self.hostname.chars().any(|c| c.is_whitespace() || c == '/')
+        {
+            return wrong("the hostname", "a name or an address that others can reach");
+        }
+        if self.outbox_events < 16 {
+            return wrong("the number of events that wait for a reader", "at least 16");
+        }
+        if self.inbox == 0 || self.max_connections == 0 {
+            return wrong("the numbers of connections and of waiting inputs", "at least 1");
+        }
+        if self.options.allocation_slice == 0 {
+            return wrong("the number of agents in one allocation pass", "at least 1");
+        }
+        if self.options.ping_interval.is_zero() || self.options.heartbeat_interval.is_zero() {
+            return wrong("the intervals of pings and of heartbeats", "more than zero");
+        }
+        if self.options.agent_timeout < self.options.ping_interval {
+            return wrong("the agents' timeout", "at least the interval of pings");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,288 @@
+//! The HTTP API: paths to handlers, and what every handler shares.
+//!
+//! Paths are matched by their longest prefix, with or without `/master` before them and a slash
+//! behind them, as clients of Mesos write them.
+
+mod events;
+mod media;
+mod operator;
+mod read;
+mod scheduler;
+
+use crate::Config;
+use crate::connections::{Message, Streams};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use proto::Limits;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// What handlers share.
+#[derive(Clone, Debug)]
+pub(crate) struct Context(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    inbox: mpsc::Sender<Message>,
+    streams: Arc<Streams>,
+    counts: Arc<HttpCounts>,
+    limits: Limits,
+    agent_limits: Limits,
+    outbox_events: usize,
+    request_timeout: Duration,
+    version: Arc<str>,
+    /// `HOST:PORT` under which others reach this master.
+    authority: String,
+}
+
+impl Context {
+    pub(crate) fn new(
+        config: &Config,
+        address: SocketAddr,
+        inbox: mpsc::Sender<Message>,
+        streams: Arc<Streams>,
+        counts: Arc<HttpCounts>,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            inbox,
+            streams,
+            counts,
+            limits: config.limits.clone(),
+            agent_limits: config.agent_limits.clone(),
+            outbox_events: config.outbox_events,
+            request_timeout: config.request_timeout,
+            version: config.options.version.clone(),
+            authority: format!("{}:{}", config.hostname, address.port()),
+        }))
+    }
+
+    pub(crate) fn streams(&self) -> &Arc<Streams> {
+        &self.0.streams
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn agent_limits(&self) -> &Limits {
+        &self.0.agent_limits
+    }
+
+    pub(crate) fn outbox_events(&self) -> usize {
+        self.0.outbox_events
+    }
+
+    /// Hands a message to the core's task, waiting while it has too many.
+    ///
+    /// # Errors
+    /// When the master is stopping.
+    pub(crate) async fn send(&self, message: Message) -> Result<(), Stopping> {
+        self.0.inbox.send(message).await.map_err(|_| Stopping)
+    }
+}
+
+/// The master is stopping.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopping;
+
+/// HTTP answers by route and status code.
+#[derive(Debug, Default)]
+pub(crate) struct HttpCounts(Mutex<BTreeMap<(&'static str, u16), u64>>);
+
+impl HttpCounts {
+    fn count(&self, route: &'static str, status: StatusCode) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry((route, status.as_u16())).or_default() += 1;
+    }
+
+    /// Route, status code, answers.
+    pub(crate) fn read(&self) -> Vec<(&'static str, u16, u64)> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().map(|((route, code), count)| (*route, *code, *count)).collect()
+    }
+}
+
+/// Everything that is not gRPC.
+pub(crate) fn router(context: Context) -> Router {
+    Router::new().fallback(dispatch).with_state(context)
+}
+
+#[derive(Clone, Copy)]
+enum Route {
+    Scheduler,
+    Operator,
+    Version,
+    Health,
+    Redirect,
+    Metrics,
+    Index,
+    NotBuilt,
+}
+
+/// Longer paths before their prefixes.
+const ROUTES: &[(&str, Route)] = &[
+    ("/api/v1/scheduler", Route::Scheduler),
+    ("/api/v1", Route::Operator),
+    ("/version", Route::Version),
+    ("/health", Route::Health),
+    ("/redirect", Route::Redirect),
+    ("/metrics/snapshot", Route::NotBuilt),
+    ("/metrics", Route::Metrics),
+    ("/state-summary", Route::NotBuilt),
+    ("/state", Route::NotBuilt),
+    ("/slaves", Route::NotBuilt),
+    ("/frameworks", Route::NotBuilt),
+    ("/tasks", Route::NotBuilt),
+    ("/roles", Route::NotBuilt),
+    ("/weights", Route::NotBuilt),
+    ("/quota", Route::NotBuilt),
+    ("/reserve", Route::NotBuilt),
+    ("/unreserve", Route::NotBuilt),
+    ("/create-volumes", Route::NotBuilt),
+    ("/destroy-volumes", Route::NotBuilt),
+    ("/teardown", Route::NotBuilt),
+    ("/maintenance", Route::NotBuilt),
+    ("/machine", Route::NotBuilt),
+    ("/flags", Route::NotBuilt),
+    ("/files", Route::NotBuilt),
+    ("/registrar(1)/registry", Route::NotBuilt),
+    ("/logging/toggle", Route::NotBuilt),
+    ("/system/stats.json", Route::NotBuilt),
+];
+
+fn route(path: &str) -> Option<(&'static str, Route)> {
+    let path = match path.strip_prefix("/master") {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => rest,
+        _ => path,
+    };
+    if path.is_empty() || path == "/" {
+        return Some(("/", Route::Index));
+    }
+    ROUTES.iter().copied().find(|(prefix, _)| {
+        path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+async fn dispatch(State(context): State<Context>, request: Request) -> Response {
+    let Some((name, route)) = route(request.uri().path()) else {
+        let response = text(StatusCode::NOT_FOUND, "there is nothing at this path");
+        context.0.counts.count("unknown", response.status());
+        return response;
+    };
+    let method = request.method().clone();
+    let answer: Result<Response, Refusal> = match route {
+        Route::Scheduler => scheduler::handle(&context, request).await,
+        Route::Operator => operator::handle(&context, request).await,
+        Route::Version => read::version(&context, &method),
+        Route::Health => read::health(&method),
+        Route::Redirect => read::redirect(&context, &method),
+        Route::Metrics => read::metrics(&context, &method).await,
+        Route::Index => read::index(&context, &method),
+        Route::NotBuilt => Err(Refusal::new(
+            StatusCode::NOT_IMPLEMENTED,
+            format!(
+                "{name} of the Mesos API is not built yet; POST /api/v1 has GET_STATE and more"
+            ),
+        )),
+    };
+    let response = answer.unwrap_or_else(IntoResponse::into_response);
+    context.0.counts.count(name, response.status());
+    response
+}
+
+/// An answer in plain text.
+fn text(status: StatusCode, message: &str) -> Response {
+    let mut response = Response::new(Body::from(message.to_owned()));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    response
+}
+
+/// An answer without a body.
+fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// A request that is not done, and why: the status and a sentence.
+struct Refusal {
+    status: StatusCode,
+    message: String,
+    /// The methods that would be, when the method is at fault.
+    allow: Option<&'static str>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), allow: None }
+    }
+
+    fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    fn stopping() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the master is stopping")
+    }
+
+    /// The core's refusal.
+    fn of_core(code: u16, message: String) -> Self {
+        Self::new(StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST), message)
+    }
+
+    fn method(expected: &str, method: &Method, allow: &'static str) -> Self {
+        let message = format!("Expecting '{expected}', received '{method}'");
+        Self { status: StatusCode::METHOD_NOT_ALLOWED, message, allow: Some(allow) }
+    }
+}
+
+impl From<Stopping> for Refusal {
+    fn from(Stopping: Stopping) -> Self {
+        Self::stopping()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = text(self.status, &self.message);
+        if let Some(allow) = self.allow {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+}
+
+fn require_post(request: &Request) -> Result<(), Refusal> {
+    match request.method() {
+        &Method::POST => Ok(()),
+        method => Err(Refusal::method("POST", method, "POST")),
+    }
+}
+
+/// Reads a body within its limit and in time.
+async fn read_body(context: &Context, body: Body) -> Result<Bytes, Refusal> {
+    let limit = context.0.limits.body_bytes;
+    let read = Limited::new(body, limit).collect();
+    match tokio::time::timeout(context.0.request_timeout, read).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("a request may have at most {limit} bytes"),
+        )),
+        Ok(Err(error)) => Err(Refusal::bad_request(format!("the body could not be read: {error}"))),
+        Err(_) => Err(Refusal::new(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("the body did not arrive within {:?}", context.0.request_timeout),
+        )),
+    }
+}

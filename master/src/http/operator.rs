@@ -1,0 +1,32 @@
+//! `POST /api/v1`: the operator API of Mesos.
+
+use super::{Context, Refusal, empty, media, read_body, require_post};
+use crate::connections::{Message, Outcome};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use proto::{Wire, operator};
+use tokio::sync::oneshot;
+
+pub(super) async fn handle(context: &Context, request: Request) -> Result<Response, Refusal> {
+    require_post(&request)?;
+    let encoding = media::content_type(request.headers())?;
+    let (parts, body) = request.into_parts();
+    let body = read_body(context, body).await?;
+    let call = operator::Call::decode(&body, encoding, context.limits()).map_err(|error| {
+        Refusal::bad_request(format!("Failed to validate master::Call: {error}"))
+    })?;
+    let accept = media::accept(&parts.headers)?;
+    let (reply, outcome) = oneshot::channel();
+    context.send(Message::Operator { call, reply }).await?;
+    let response = match outcome.await.map_err(|_| Refusal::stopping())? {
+        Outcome::Answer(response) if *response != operator::Response::Ok => response,
+        Outcome::Answer(_) | Outcome::Accepted => return Ok(empty(StatusCode::OK)),
+        Outcome::Refused { code, message } => return Err(Refusal::of_core(code, message)),
+    };
+    let mut answer = Response::new(Body::from(response.encode(accept)));
+    let media_type = HeaderValue::from_static(accept.media_type());
+    answer.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    Ok(answer)
+}

@@ -1,0 +1,67 @@
+//! The small read endpoints. They answer GET, HEAD and POST alike, because clients use them all.
+
+use super::{Context, Refusal, empty, text};
+use crate::MESOS_VERSION;
+use crate::connections::Message;
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderValue, Method, StatusCode, header};
+use tokio::sync::oneshot;
+
+fn require_read(method: &Method) -> Result<(), Refusal> {
+    match *method {
+        Method::GET | Method::HEAD | Method::POST => Ok(()),
+        _ => Err(Refusal::method("GET", method, "GET, HEAD, POST")),
+    }
+}
+
+fn body(media_type: &'static str, content: String) -> Response {
+    let mut response = Response::new(Body::from(content));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// `version` is Mesos' and purely numeric, because old clients parse it as numbers.
+pub(super) fn version(context: &Context, method: &Method) -> Result<Response, Refusal> {
+    require_read(method)?;
+    let version = serde_json::json!({
+        "version": MESOS_VERSION,
+        "tepui_version": &*context.0.version,
+    });
+    Ok(body("application/json", version.to_string()))
+}
+
+pub(super) fn health(method: &Method) -> Result<Response, Refusal> {
+    require_read(method)?;
+    Ok(empty(StatusCode::OK))
+}
+
+/// Where the leader is: here, as long as there is one master.
+pub(super) fn redirect(context: &Context, method: &Method) -> Result<Response, Refusal> {
+    require_read(method)?;
+    let location = HeaderValue::from_str(&format!("//{}", context.0.authority)).map_err(|_| {
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the hostname is no header value")
+    })?;
+    let mut response = empty(StatusCode::TEMPORARY_REDIRECT);
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+/// Metrics in the text format of Prometheus.
+pub(super) async fn metrics(context: &Context, method: &Method) -> Result<Response, Refusal> {
+    require_read(method)?;
+    let (reply, metrics) = oneshot::channel();
+    context.send(Message::Scrape(reply)).await?;
+    let metrics = metrics.await.map_err(|_| Refusal::stopping())?;
+    Ok(body("text/plain; version=0.0.4; charset=utf-8", metrics))
+}
+
+pub(super) fn index(context: &Context, method: &Method) -> Result<Response, Refusal> {
+    require_read(method)?;
+    let page = format!(
+        "Tepui master {}\n\n/version /health /metrics /redirect\nPOST /api/v1            operator API\n\
+         POST /api/v1/scheduler  scheduler API\n",
+        context.0.version
+    );
+    Ok(text(StatusCode::OK, &page))
+}

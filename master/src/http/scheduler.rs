@@ -1,0 +1,74 @@
+//! `POST /api/v1/scheduler`: the scheduler API of Mesos, with its order of checks.
+
+use super::events::EventBody;
+use super::{Context, Refusal, empty, media, read_body, require_post};
+use crate::connections::{Message, Outcome, Reply, outbox};
+use crate::listen::Kill;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use proto::scheduler::{Call, CallBody, Subscribe};
+use proto::{Encoding, FrameworkId, Wire};
+use tokio::sync::oneshot;
+
+const STREAM_ID: &str = "mesos-stream-id";
+
+pub(super) async fn handle(context: &Context, mut request: Request) -> Result<Response, Refusal> {
+    require_post(&request)?;
+    let encoding = media::content_type(request.headers())?;
+    let kill: Kill = request.extensions_mut().remove().unwrap_or_default();
+    let (parts, body) = request.into_parts();
+    let body = read_body(context, body).await?;
+    let call = Call::decode(&body, encoding, context.limits()).map_err(|error| {
+        Refusal::bad_request(format!("Failed to validate scheduler::Call: {error}"))
+    })?;
+    let accept = media::accept(&parts.headers)?;
+    let stream_id = parts.headers.get(STREAM_ID);
+    match call {
+        Call { framework_id, body: CallBody::Subscribe(call) } => {
+            if stream_id.is_some() {
+                return Err(Refusal::bad_request(
+                    "Subscribe calls should not include the 'Mesos-Stream-Id' header",
+                ));
+            }
+            subscribe(context, framework_id, call, accept, kill).await
+        }
+        call => {
+            let connection =
+                stream_id.and_then(|id| id.to_str().ok()).and_then(|id| context.streams().find(id));
+            let (reply, outcome) = oneshot::channel();
+            let message = Message::Call { connection, call, reply: Reply::Http(reply) };
+            context.send(message).await?;
+            match outcome.await.map_err(|_| Refusal::stopping())? {
+                Outcome::Accepted | Outcome::Answer(_) => Ok(empty(StatusCode::ACCEPTED)),
+                Outcome::Refused { code, message } => Err(Refusal::of_core(code, message)),
+            }
+        }
+    }
+}
+
+/// Opens the stream: what follows, also a refusal, is an event on it.
+async fn subscribe(
+    context: &Context,
+    framework_id: Option<FrameworkId>,
+    call: Box<Subscribe>,
+    encoding: Encoding,
+    kill: Kill,
+) -> Result<Response, Refusal> {
+    let connection = context.streams().number();
+    let stream_id = context.streams().name(connection);
+    let (outbox, pending) = outbox(context.outbox_events(), kill);
+    // From here on its drop tells the core.
+    let body = EventBody::new(context.clone(), connection, stream_id, pending, encoding);
+    let open = Message::OpenFramework { connection, outbox };
+    context.send(open).await?;
+    let message = Message::Subscribe { connection, framework_id, call };
+    context.send(message).await?;
+    let mut response = Response::new(Body::new(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(encoding.media_type()));
+    let id = HeaderValue::from_str(&stream_id.to_string()).expect("a UUID is plain ASCII");
+    headers.insert("Mesos-Stream-Id", id);
+    Ok(response)
+}

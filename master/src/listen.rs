@@ -1,0 +1,174 @@
+//! Listening, and the accept loop: HTTP/1.1 and HTTP/2 on one port, with limits on slow senders.
+
+use crate::Error;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore};
+
+/// Listens on `address`.
+///
+/// # Errors
+/// Names the port and a fix.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| {
+        let (host, port) = (address.ip().to_string(), address.port());
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Error::PortInUse { host, port },
+            io::ErrorKind::PermissionDenied => Error::PortDenied { host, port },
+            _ => Error::Listen { address: address.to_string(), source },
+        }
+    })
+}
+
+/// Ends a connection from elsewhere: for readers that do not read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kill(Arc<Notify>);
+
+impl Kill {
+    pub(crate) fn now(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// The limits of the accept loop.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AcceptLimits {
+    pub(crate) max_connections: usize,
+    pub(crate) request_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+}
+
+/// Accepts connections for ever; ends when it is dropped, and its connections with it.
+pub(crate) async fn accept(listener: TcpListener, router: axum::Router, limits: AcceptLimits) {
+    let builder = Arc::new(builder(limits.idle_timeout));
+    let places = Arc::new(Semaphore::new(limits.max_connections));
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = connections.join_next() => continue,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, or a connection that was gone already: those that
+                // are served go on, and the next may be accepted once one of them ends.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            tracing::warn!(limit = limits.max_connections, "connection refused: too many");
+            continue;
+        };
+        let (builder, router) = (Arc::clone(&builder), router.clone());
+        connections.spawn(async move {
+            serve(stream, &builder, router, limits.request_timeout).await;
+            drop(place);
+        });
+    }
+}
+
+fn builder(idle_timeout: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // Covers the wait between requests as well, so it cannot be short.
+        .header_read_timeout(idle_timeout)
+        .max_buf_size(64 * 1024)
+        .pipeline_flush(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(grpc::tuning::KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(grpc::tuning::KEEP_ALIVE_TIMEOUT)
+        .initial_stream_window_size(grpc::tuning::STREAM_WINDOW)
+        .initial_connection_window_size(grpc::tuning::CONNECTION_WINDOW)
+        .max_concurrent_streams(128)
+        .max_header_list_size(64 * 1024);
+    builder
+}
+
+async fn serve(
+    stream: TcpStream,
+    builder: &auto::Builder<TokioExecutor>,
+    router: axum::Router,
+    request_timeout: Duration,
+) {
+    // Small events must not wait for the answer to the packet before them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "connection lost before it was served");
+        return;
+    }
+    let kill = Kill::default();
+    let asked = Arc::new(AtomicBool::new(false));
+    let service = tower_layers(router, kill.clone(), Arc::clone(&asked));
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let first_request = tokio::time::sleep(request_timeout);
+    tokio::pin!(first_request);
+    let mut fresh = true;
+    loop {
+        tokio::select! {
+            ended = &mut connection => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "connection ended");
+                }
+                return;
+            }
+            () = kill.0.notified() => return,
+            () = &mut first_request, if fresh => {
+                if !asked.load(Ordering::Relaxed) {
+                    return;
+                }
+                fresh = false;
+            }
+        }
+    }
+}
+
+type HyperService = TowerToHyperService<WithKill>;
+
+fn tower_layers(router: axum::Router, kill: Kill, asked: Arc<AtomicBool>) -> HyperService {
+    TowerToHyperService::new(WithKill { router, kill, asked })
+}
+
+/// Gives each request the means to end its connection.
+#[derive(Clone)]
+struct WithKill {
+    router: axum::Router,
+    kill: Kill,
+    asked: Arc<AtomicBool>,
+}
+
+impl<B> tower::Service<http::Request<B>> for WithKill
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = axum::response::Response;
+    type Error = std::convert::Infallible;
+    type Future = axum::routing::future::RouteFuture<std::convert::Infallible>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Self::Error>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
+        self.asked.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(self.kill.clone());
+        self.router.call(request.map(axum::body::Body::new))
+    }
+}

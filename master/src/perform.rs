@@ -1,0 +1,154 @@
+//! Performs the core's effects: one match, no decisions. Barriers are the server's.
+
+use crate::connections::{Outbox, Outcome, Reply, Sent};
+use crate::metrics::Counts;
+use master_core::{ConnectionId, Effect, Input, RequestId};
+use proto::agent_link::AgentEvent;
+use proto::scheduler::Event;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// What a framework that does not read is told, should it read again.
+const TOO_SLOW: &str = "this stream was read too slowly and is closed: subscribe again";
+
+/// Streams and requests that effects go to.
+pub(crate) struct Performer {
+    frameworks: HashMap<ConnectionId, Outbox<Event>>,
+    agents: HashMap<ConnectionId, Outbox<AgentEvent>>,
+    replies: HashMap<RequestId, Reply>,
+    next_request: u64,
+    /// Streams that were found broken: the core must hear of them.
+    pub(crate) broken: Vec<Input>,
+    pub(crate) counts: Counts,
+    cut_off_grace: Duration,
+}
+
+impl Performer {
+    pub(crate) fn new(cut_off_grace: Duration) -> Self {
+        Self {
+            frameworks: HashMap::new(),
+            agents: HashMap::new(),
+            replies: HashMap::new(),
+            next_request: 0,
+            broken: Vec::new(),
+            counts: Counts::default(),
+            cut_off_grace,
+        }
+    }
+
+    pub(crate) fn open_framework(&mut self, connection: ConnectionId, outbox: Outbox<Event>) {
+        if !outbox.is_gone() {
+            self.frameworks.insert(connection, outbox);
+        }
+    }
+
+    pub(crate) fn open_agent(&mut self, connection: ConnectionId, outbox: Outbox<AgentEvent>) {
+        if !outbox.is_gone() {
+            self.agents.insert(connection, outbox);
+        }
+    }
+
+    pub(crate) fn close_framework(&mut self, connection: ConnectionId) {
+        self.frameworks.remove(&connection);
+    }
+
+    pub(crate) fn close_agent(&mut self, connection: ConnectionId) {
+        self.agents.remove(&connection);
+    }
+
+    /// Streams to frameworks and to agents.
+    pub(crate) fn streams(&self) -> (usize, usize) {
+        (self.frameworks.len(), self.agents.len())
+    }
+
+    /// Remembers who waits for an answer.
+    pub(crate) fn expect(&mut self, reply: Reply) -> RequestId {
+        let request = RequestId(self.next_request);
+        self.next_request += 1;
+        self.replies.insert(request, reply);
+        request
+    }
+
+    /// Performs one effect that stands behind no barrier any more.
+    pub(crate) fn perform(&mut self, effect: Effect) {
+        match effect {
+            // The server made it durable before it came here.
+            Effect::Persist(_) => {}
+            Effect::ToFramework { connection, event } => self.tell_framework(connection, event),
+            Effect::CloseFramework { connection } => self.close_framework(connection),
+            Effect::ToAgent { connection, event } => self.tell_agent(connection, event),
+            Effect::CloseAgent { connection } => self.close_agent(connection),
+            Effect::Accepted { request } => self.answer(request, Outcome::Accepted),
+            Effect::Refused { request, call, refusal } => {
+                let code = refusal.http_status();
+                self.counts.refused(code);
+                self.refuse(request, &call, code, refusal.to_string());
+            }
+            Effect::Answer { request, response } => {
+                self.answer(request, Outcome::Answer(response));
+            }
+        }
+    }
+
+    fn tell_framework(&mut self, connection: ConnectionId, event: Event) {
+        let Some(outbox) = self.frameworks.get(&connection) else { return };
+        self.counts.event(&event);
+        match outbox.send(event) {
+            Sent::Waiting => return,
+            Sent::Gone => self.close_framework(connection),
+            Sent::Full => {
+                self.counts.slow_readers += 1;
+                tracing::warn!(%connection, "framework reads too slowly: cut off");
+                if let Some(outbox) = self.frameworks.remove(&connection) {
+                    outbox.cut_off(Some(Event::Error(Arc::from(TOO_SLOW))), self.cut_off_grace);
+                }
+            }
+        }
+        self.broken.push(Input::FrameworkClosed { connection });
+    }
+
+    fn tell_agent(&mut self, connection: ConnectionId, event: AgentEvent) {
+        let Some(outbox) = self.agents.get(&connection) else { return };
+        self.counts.agent_events += 1;
+        match outbox.send(event) {
+            Sent::Waiting => return,
+            Sent::Gone => self.close_agent(connection),
+            Sent::Full => {
+                self.counts.slow_readers += 1;
+                tracing::warn!(%connection, "agent reads too slowly: cut off");
+                if let Some(outbox) = self.agents.remove(&connection) {
+                    outbox.cut_off(None, self.cut_off_grace);
+                }
+            }
+        }
+        self.broken.push(Input::AgentClosed { connection });
+    }
+
+    fn answer(&mut self, request: RequestId, outcome: Outcome) {
+        match self.replies.remove(&request) {
+            Some(Reply::Http(waiting)) => give(waiting, outcome),
+            Some(Reply::Stream(_)) | None => {}
+        }
+    }
+
+    fn refuse(&mut self, request: RequestId, call: &Arc<str>, code: u16, message: String) {
+        match self.replies.remove(&request) {
+            Some(Reply::Http(waiting)) => give(waiting, Outcome::Refused { code, message }),
+            Some(Reply::Stream(connection)) => {
+                let message = Arc::from(message);
+                self.tell_framework(
+                    connection,
+                    Event::Refused { call: call.clone(), code, message },
+                );
+            }
+            None => {}
+        }
+    }
+}
+
+/// The one who waited may have left.
+fn give(waiting: oneshot::Sender<Outcome>, outcome: Outcome) {
+    let _ = waiting.send(outcome);
+}

@@ -1,0 +1,226 @@
+//! The registry's records: one for each fact, under a key that names it.
+//!
+//! | key | fact |
+//! | --- | --- |
+//! | `c` | the cluster |
+//! | `e` | the newest epoch |
+//! | `a/AGENT` | an admitted agent |
+//! | `u/AGENT` | since when it is unreachable |
+//! | `f/FRAMEWORK` | a framework whose scheduler is away |
+//! | `x/TIME FRAMEWORK` | a completed framework, oldest first |
+//! | `w/ROLE` | a weight |
+//!
+//! Values are private to this file: fields in order, integers in little endian, texts and messages
+//! with their length before them. Their version is the format of the store.
+
+use master_core::{Registry, RegistryOp};
+use proto::{
+    AgentId, AgentInfo, Encoding, FrameworkId, FrameworkInfo, Limits, MasterId, Role, Time, Wire,
+};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use store::{Batch, Storage};
+
+/// The keys of completed frameworks, oldest first: only so many are kept.
+pub(crate) type Completed = VecDeque<Vec<u8>>;
+
+/// Adds what `op` changes to `batch`.
+pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batch) {
+    match op {
+        RegistryOp::FoundCluster { cluster_id } => {
+            batch.put(*b"c", Fields::default().bytes(cluster_id.as_bytes()).0);
+        }
+        RegistryOp::BeginEpoch { epoch, master_id } => {
+            let fields = Fields::default().int(*epoch).bytes(master_id.as_str().as_bytes());
+            batch.put(*b"e", fields.0);
+        }
+        RegistryOp::AdmitAgent { info, version, nonce, registered } => {
+            let Some(id) = &info.id else { return };
+            let fields = Fields::default()
+                .bytes(&info.encode(Encoding::Protobuf))
+                .bytes(version.as_bytes())
+                .int(u64::from(nonce.is_some()))
+                .int(nonce.unwrap_or(0))
+                .int(registered.as_nanos());
+            batch.put(key(b'a', id.as_str()), fields.0);
+        }
+        RegistryOp::MarkUnreachable { agent_id, since } => {
+            let fields = Fields::default().int(since.as_nanos());
+            batch.put(key(b'u', agent_id.as_str()), fields.0);
+        }
+        RegistryOp::MarkReachable { agent_id } => batch.delete(key(b'u', agent_id.as_str())),
+        RegistryOp::RemoveAgent { agent_id } => {
+            batch.delete(key(b'a', agent_id.as_str()));
+            batch.delete(key(b'u', agent_id.as_str()));
+        }
+        RegistryOp::HoldFramework { info, registered, deadline } => {
+            let Some(id) = &info.id else { return };
+            let fields = Fields::default()
+                .bytes(&info.encode(Encoding::Protobuf))
+                .int(registered.as_nanos())
+                .int(deadline.as_nanos());
+            batch.put(key(b'f', id.as_str()), fields.0);
+        }
+        RegistryOp::ReleaseFramework { framework_id } => {
+            batch.delete(key(b'f', framework_id.as_str()));
+        }
+        RegistryOp::CompleteFramework { info, registered, unregistered } => {
+            let Some(id) = &info.id else { return };
+            batch.delete(key(b'f', id.as_str()));
+            let fields = Fields::default()
+                .bytes(&info.encode(Encoding::Protobuf))
+                .int(registered.as_nanos())
+                .int(unregistered.as_nanos());
+            let key = completed_key(*unregistered, id);
+            batch.put(key.clone(), fields.0);
+            completed.push_back(key);
+            while completed.len() > Registry::COMPLETED_KEPT {
+                completed.pop_front().into_iter().for_each(|oldest| batch.delete(oldest));
+            }
+        }
+        RegistryOp::SetWeight { role, weight_milli } => {
+            batch.put(key(b'w', role.as_str()), Fields::default().int(*weight_milli).0);
+        }
+    }
+}
+
+/// Reads all facts, as operations in an order that rebuilds the registry.
+///
+/// # Errors
+/// The printable key of a damaged record, and what is wrong with it.
+pub(crate) fn read(
+    storage: &dyn Storage,
+    limits: &Limits,
+) -> Result<(Vec<RegistryOp>, Completed), (String, String)> {
+    let mut ops = Vec::new();
+    let mut completed = Completed::new();
+    // The order of the registry's own snapshot: agents before what is said of them.
+    for prefix in [&b"c"[..], b"e", b"a/", b"u/", b"f/", b"x/", b"w/"] {
+        for record in storage.scan(prefix) {
+            let record = record.map_err(|damaged| {
+                (printable(damaged.key.as_deref().unwrap_or(b"unknown")), damaged.problem)
+            })?;
+            let op = read_one(&record.key, &record.value, limits)
+                .map_err(|problem| (printable(&record.key), problem))?;
+            if prefix == b"x/" {
+                completed.push_back(record.key);
+            }
+            ops.push(op);
+        }
+    }
+    Ok((ops, completed))
+}
+
+fn read_one(key: &[u8], value: &[u8], limits: &Limits) -> Result<RegistryOp, String> {
+    let mut fields = Reader(value);
+    let name = || {
+        let name = key.get(2..).and_then(|name| std::str::from_utf8(name).ok());
+        name.ok_or_else(|| "has no readable name".to_owned())
+    };
+    let op = match key.first() {
+        Some(b'c') => RegistryOp::FoundCluster { cluster_id: fields.text()? },
+        Some(b'e') => {
+            let epoch = fields.int()?;
+            let master_id = MasterId::new(fields.text()?).map_err(|error| error.to_string())?;
+            RegistryOp::BeginEpoch { epoch, master_id }
+        }
+        Some(b'a') => {
+            let info: AgentInfo = fields.message(limits)?;
+            let version = fields.text()?;
+            let (has_nonce, nonce) = (fields.int()?, fields.int()?);
+            let nonce = (has_nonce == 1).then_some(nonce);
+            RegistryOp::AdmitAgent { info, version, nonce, registered: fields.time()? }
+        }
+        Some(b'u') => {
+            let agent_id = AgentId::new(name()?).map_err(|error| error.to_string())?;
+            RegistryOp::MarkUnreachable { agent_id, since: fields.time()? }
+        }
+        Some(b'f') => {
+            let info: FrameworkInfo = fields.message(limits)?;
+            let registered = fields.time()?;
+            RegistryOp::HoldFramework { info, registered, deadline: fields.time()? }
+        }
+        Some(b'x') => {
+            let info: FrameworkInfo = fields.message(limits)?;
+            let registered = fields.time()?;
+            RegistryOp::CompleteFramework { info, registered, unregistered: fields.time()? }
+        }
+        Some(b'w') => {
+            let role = Role::new(name()?).map_err(|error| error.to_string())?;
+            RegistryOp::SetWeight { role, weight_milli: fields.int()? }
+        }
+        _ => return Err("has an unknown kind".to_owned()),
+    };
+    if fields.0.is_empty() { Ok(op) } else { Err("is longer than its fields".to_owned()) }
+}
+
+fn key(kind: u8, name: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(2 + name.len());
+    key.extend_from_slice(&[kind, b'/']);
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+/// Big endian, so that the order of keys is the order of time.
+fn completed_key(unregistered: Time, id: &FrameworkId) -> Vec<u8> {
+    let mut key = b"x/".to_vec();
+    key.extend_from_slice(&unregistered.as_nanos().to_be_bytes());
+    key.extend_from_slice(id.as_str().as_bytes());
+    key
+}
+
+fn printable(key: &[u8]) -> String {
+    key.escape_ascii().to_string()
+}
+
+#[derive(Default)]
+struct Fields(Vec<u8>);
+
+impl Fields {
+    fn int(mut self, value: u64) -> Self {
+        self.0.extend_from_slice(&value.to_le_bytes());
+        self
+    }
+
+    fn bytes(mut self, value: &[u8]) -> Self {
+        self.0.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(value);
+        self
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
+        let (taken, rest) = self
+            .0
+            .split_at_checked(count)
+            .ok_or_else(|| "is shorter than its fields".to_owned())?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn int(&mut self) -> Result<u64, String> {
+        let bytes = self.take(8)?;
+        Ok(bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    }
+
+    fn time(&mut self) -> Result<Time, String> {
+        self.int().map(Time::from_nanos)
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], String> {
+        let length = usize::try_from(self.int()?).map_err(|_| "is shorter than its fields")?;
+        self.take(length)
+    }
+
+    fn text(&mut self) -> Result<Arc<str>, String> {
+        let bytes = self.bytes()?;
+        std::str::from_utf8(bytes).map(Arc::from).map_err(|_| "has a text that is none".to_owned())
+    }
+
+    fn message<T: Wire>(&mut self, limits: &Limits) -> Result<T, String> {
+        T::decode(self.bytes()?, Encoding::Protobuf, limits).map_err(|error| error.to_string())
+    }
+}

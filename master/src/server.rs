@@ -1,0 +1,283 @@
+//! The task that owns the core: inputs in, effects out, facts made durable in between.
+//!
+//! Inputs are taken in batches and stepped; the facts of a batch become durable in one commit
+//! while the next batches are stepped; what stands behind a fact waits for its commit, and
+//! everything after it too, so that order is kept. Other effects leave at once.
+
+use crate::clock::Clock;
+use crate::connections::{Message, Reply, Streams};
+use crate::http::{Context, HttpCounts};
+use crate::listen::{AcceptLimits, accept};
+use crate::metrics::{Gauges, render};
+use crate::perform::Performer;
+use crate::registrar::{OpenRegistry, Registrar, RegistrarError, open_registry};
+use crate::{Config, Error, MESOS_VERSION, http, link};
+use master_core::{Effect, Input, Master, RegistryOp};
+use proto::scheduler::MasterInfo;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// Inputs stepped before effects are performed and other things are looked at.
+const BATCH: usize = 512;
+/// Effects that may wait for the disk; beyond it no more inputs are taken.
+const MAX_HELD: usize = 100_000;
+
+/// Runs a master on `listener` until `shutdown`.
+///
+/// # Errors
+/// Why it does not start; or that its facts cannot be made durable any more, so that it must end.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future,
+) -> Result<(), Error> {
+    config.check()?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| Error::Listen { address: "the given socket".to_owned(), source })?;
+    let opened = open_registry(&config)?;
+    let clock = Clock::start();
+    let (inbox, messages) = mpsc::channel(config.inbox);
+    let streams = Arc::new(Streams::default());
+    let http_counts = Arc::new(HttpCounts::default());
+    let context = Context::new(&config, address, inbox, streams, Arc::clone(&http_counts));
+    let router = http::router(context.clone()).merge(link::router(context));
+    let limits = AcceptLimits {
+        max_connections: config.max_connections,
+        request_timeout: config.request_timeout,
+        idle_timeout: config.idle_timeout,
+    };
+    let server = Server::new(&config, address, opened, clock, http_counts);
+    tracing::info!(%address, "master serving");
+    tokio::select! {
+        result = server.serve(messages) => result,
+        () = accept(listener, router, limits) => Ok(()),
+        _ = shutdown => {
+            tracing::info!("master stopping");
+            Ok(())
+        }
+    }
+}
+
+/// An effect that waits for the commit of this number.
+struct Held {
+    commit: u64,
+    effect: Effect,
+}
+
+struct Server {
+    core: Master,
+    clock: Clock,
+    performer: Performer,
+    registrar: Box<dyn Registrar>,
+    /// Facts of the current batch, not proposed yet.
+    facts: Vec<RegistryOp>,
+    held: VecDeque<Held>,
+    /// The newest proposal, and the newest one that is durable.
+    proposed: u64,
+    durable: u64,
+    commits: mpsc::UnboundedSender<Result<u64, RegistrarError>>,
+    committed: mpsc::UnboundedReceiver<Result<u64, RegistrarError>>,
+    effects: Vec<Effect>,
+    version: Arc<str>,
+    http_counts: Arc<HttpCounts>,
+}
+
+impl Server {
+    fn new(
+        config: &Config,
+        address: SocketAddr,
+        opened: OpenRegistry,
+        clock: Clock,
+        http_counts: Arc<HttpCounts>,
+    ) -> Self {
+        let info = MasterInfo {
+            id: opened.master_id,
+            hostname: config.hostname.clone(),
+            // As Mesos has it: the four bytes as they stand in memory.
+            ip: match address.ip() {
+                IpAddr::V4(ip) => u32::from_le_bytes(ip.octets()),
+                IpAddr::V6(_) => 0,
+            },
+            port: address.port(),
+            version: Arc::from(MESOS_VERSION),
+        };
+        let core = Master::new(config.options.clone(), info, opened.registry, clock.now());
+        let (commits, committed) = mpsc::unbounded_channel();
+        Self {
+            core,
+            clock,
+            performer: Performer::new(config.cut_off_grace),
+            registrar: opened.registrar,
+            facts: Vec::new(),
+            held: VecDeque::new(),
+            proposed: 0,
+            durable: 0,
+            commits,
+            committed,
+            effects: Vec::new(),
+            version: config.options.version.clone(),
+            http_counts,
+        }
+    }
+
+    async fn serve(mut self, mut messages: mpsc::Receiver<Message>) -> Result<(), Error> {
+        let mut batch = Vec::with_capacity(BATCH);
+        let sleep = tokio::time::sleep_until(tokio::time::Instant::now());
+        tokio::pin!(sleep);
+        loop {
+            let deadline = self.core.deadline().map(|time| self.clock.instant(time));
+            if let Some(deadline) = deadline
+                && deadline != sleep.deadline()
+            {
+                sleep.as_mut().reset(deadline);
+            }
+            tokio::select! {
+                biased;
+                Some(result) = self.committed.recv() => self.release(result)?,
+                taken = messages.recv_many(&mut batch, BATCH), if self.held.len() < MAX_HELD => {
+                    if taken == 0 {
+                        return Ok(());
+                    }
+                    for message in batch.drain(..) {
+                        self.take(message);
+                    }
+                }
+                () = &mut sleep, if deadline.is_some() => {}
+            }
+            self.tick_if_due();
+            self.settle();
+        }
+    }
+
+    /// Turns one message of a connection into a step of the core.
+    fn take(&mut self, message: Message) {
+        let input = match message {
+            Message::OpenFramework { connection, outbox } => {
+                self.performer.open_framework(connection, outbox);
+                return;
+            }
+            Message::OpenAgent { connection, outbox } => {
+                self.performer.open_agent(connection, outbox);
+                return;
+            }
+            Message::Subscribe { connection, framework_id, call } => {
+                Input::Subscribe { connection, framework_id, call, principal: None }
+            }
+            Message::Call { connection, call, reply } => {
+                let request = self.performer.expect(reply);
+                Input::Call { request, connection, call }
+            }
+            Message::FrameworkClosed(connection) => {
+                self.performer.close_framework(connection);
+                Input::FrameworkClosed { connection }
+            }
+            Message::Agent { connection, call } => Input::AgentCall { connection, call },
+            Message::AgentClosed(connection) => {
+                self.performer.close_agent(connection);
+                Input::AgentClosed { connection }
+            }
+            Message::Operator { call, reply } => {
+                let request = self.performer.expect(Reply::Http(reply));
+                Input::Operator { request, call }
+            }
+            Message::Scrape(reply) => {
+                // The one who asked may have left.
+                let _ = reply.send(self.metrics());
+                return;
+            }
+        };
+        self.step(input);
+    }
+
+    fn step(&mut self, input: Input) {
+        let begin = Instant::now();
+        self.core.step(self.clock.now(), input, &mut self.effects);
+        self.performer.counts.steps.observe(begin.elapsed());
+    }
+
+    fn tick_if_due(&mut self) {
+        let now = self.clock.now();
+        if self.core.deadline().is_some_and(|deadline| deadline <= now) {
+            let begin = Instant::now();
+            self.core.step(now, Input::Tick, &mut self.effects);
+            self.performer.counts.ticks.observe(begin.elapsed());
+        }
+    }
+
+    /// Performs what was stepped, and tells the core of streams that turned out to be broken.
+    fn settle(&mut self) {
+        loop {
+            let mut effects = std::mem::take(&mut self.effects);
+            for effect in effects.drain(..) {
+                self.perform_in_order(effect);
+            }
+            // The buffer is kept for the next batch.
+            self.effects = effects;
+            if self.performer.broken.is_empty() {
+                break;
+            }
+            for input in std::mem::take(&mut self.performer.broken) {
+                self.step(input);
+            }
+        }
+        self.propose();
+    }
+
+    fn perform_in_order(&mut self, effect: Effect) {
+        if let Effect::Persist(fact) = effect {
+            self.facts.push(fact);
+            return;
+        }
+        // What is not proposed yet will have the next number.
+        let commit = self.proposed + u64::from(!self.facts.is_empty());
+        if commit == self.durable {
+            self.performer.perform(effect);
+        } else {
+            self.held.push_back(Held { commit, effect });
+        }
+    }
+
+    fn propose(&mut self) {
+        if self.facts.is_empty() {
+            return;
+        }
+        self.proposed += 1;
+        self.performer.counts.facts += self.facts.len() as u64;
+        self.performer.counts.commits += 1;
+        let (commit, commits) = (self.proposed, self.commits.clone());
+        let done = move |result: Result<(), RegistrarError>| {
+            // Nobody listens any more when the server ends.
+            let _ = commits.send(result.map(|()| commit));
+        };
+        self.registrar.propose(std::mem::take(&mut self.facts), Box::new(done));
+    }
+
+    /// Lets go of what waited behind a commit.
+    fn release(&mut self, result: Result<u64, RegistrarError>) -> Result<(), Error> {
+        self.durable = result?;
+        while self.held.front().is_some_and(|held| held.commit <= self.durable) {
+            if let Some(held) = self.held.pop_front() {
+                self.performer.perform(held.effect);
+            }
+        }
+        Ok(())
+    }
+
+    fn metrics(&self) -> String {
+        let (framework_streams, agent_streams) = self.performer.streams();
+        let gauges = Gauges {
+            framework_streams,
+            agent_streams,
+            held_effects: self.held.len(),
+            started: self.clock.started(),
+            version: &self.version,
+        };
+        render(&self.core, &self.performer.counts, &self.http_counts, &gauges)
+    }
+}
