@@ -15,13 +15,25 @@ pub struct Violation {
 
 /// Every invariant: number and sentence. docs/ARCHITECTURE.md repeats them.
 pub const INVARIANTS: &[(&str, &str)] = &[
-    ("A1", "An update is under way only while the agent is registered, and it is the oldest one of its task that waits."),
-    ("A2", "The updates of a task that wait follow the life of a task, an end comes last, and the newest one is the task's state."),
+    (
+        "A1",
+        "An update is under way only while the agent is registered, and it is the oldest one of its task that waits.",
+    ),
+    (
+        "A2",
+        "The updates of a task that wait follow the life of a task, an end comes last, and the newest one is the task's state.",
+    ),
     ("A3", "What is free and what living tasks hold add up to what the agent has."),
     ("A4", "Tasks and containers know each other one to one."),
-    ("A5", "An ended task is kept only while an update of it waits, and an abandoned one not at all."),
+    (
+        "A5",
+        "An ended task is kept only while an update of it waits, and an abandoned one not at all.",
+    ),
     ("A6", "Kills that came before their launches are remembered up to a limit."),
-    ("A7", "Each update under way and each limited run has exactly one timer, and there are no others."),
+    (
+        "A7",
+        "Each update under way and each limited run has exactly one timer, and there are no others.",
+    ),
     ("A8", "An agent without an id has no tasks."),
     ("A9", "After a step nothing is overdue."),
     ("A10", "Updates that wait have distinct uuids."),
@@ -56,11 +68,14 @@ impl Agent {
                     task.completion.map(|at| (at, Timer::Completion)),
                 ];
                 timers.extend(
-                    expected.into_iter().flatten().map(|(at, t)| (at, t, key.0.clone(), key.1.clone())),
+                    expected
+                        .into_iter()
+                        .flatten()
+                        .map(|(at, t)| (at, t, key.0.clone(), key.1.clone())),
                 );
-                containers += usize::from(task.container_id().is_some_and(|id| {
-                    self.containers.get(id) == Some(&key)
-                }));
+                containers += usize::from(
+                    task.container_id().is_some_and(|id| self.containers.get(id) == Some(&key)),
+                );
                 if let Some(launched) = task.launched.as_ref().filter(|l| l.holds) {
                     held.add(&launched.info.resources);
                 }

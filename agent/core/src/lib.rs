@@ -5,6 +5,10 @@
 //! `agent`) and the simulator do that for it.
 #![forbid(unsafe_code)]
 #![deny(clippy::iter_over_hash_type, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+#![cfg_attr(
+    test,
+    allow(clippy::wildcard_enum_match_arm, reason = "a test looks for one effect among many")
+)]
 
 mod effect;
 mod gc;
@@ -18,6 +22,8 @@ mod state;
 mod status_updates;
 mod step;
 mod task;
+#[cfg(test)]
+mod testing;
 
 pub use effect::{CheckpointOp, Effect, Note};
 pub use input::{

@@ -247,12 +247,7 @@ impl Agent {
     }
 
     /// Answers for tasks that the master believes in and this agent did not report.
-    pub(crate) fn reconcile(
-        &mut self,
-        now: Time,
-        tasks: Vec<TaskKey>,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(crate) fn reconcile(&mut self, now: Time, tasks: Vec<TaskKey>, effects: &mut Vec<Effect>) {
         let rebooted = std::mem::take(&mut self.rebooted);
         for key in tasks {
             if self.task(&key).is_some() {

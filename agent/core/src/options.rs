@@ -46,7 +46,11 @@ pub struct Options {
 impl Options {
     /// The defaults of a production agent, which are Mesos' except that it comes back to a
     /// master faster.
-    pub fn new(info: AgentInfo, version: impl Into<Arc<str>>, boot_id: impl Into<Arc<str>>) -> Self {
+    pub fn new(
+        info: AgentInfo,
+        version: impl Into<Arc<str>>,
+        boot_id: impl Into<Arc<str>>,
+    ) -> Self {
         Self {
             info,
             version: version.into(),

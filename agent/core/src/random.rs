@@ -53,9 +53,10 @@ impl Random {
 /// is made again after a crash lost its record is recognized as the same by its receiver.
 pub(crate) fn update_uuid(container_id: &ContainerId, kind: u8) -> StatusUuid {
     let hash = |basis: u64| {
-        let hashed = container_id.as_str().bytes().chain([kind]).fold(basis, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hashed =
+            container_id.as_str().bytes().chain([kind]).fold(basis, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+            });
         mix(hashed)
     };
     StatusUuid(uuid_bytes(hash(0xcbf2_9ce4_8422_2325), hash(0x6c62_272e_07bb_0142)))

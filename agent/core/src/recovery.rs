@@ -5,6 +5,7 @@
 //! tell ends, with the reason: the host was started anew, the supervisor was lost, the launch
 //! never happened, the record was corrupt. Every task gets exactly one end.
 
+use crate::Options;
 use crate::effect::{CheckpointOp, Effect, Note};
 use crate::gc::Sandboxes;
 use crate::input::{AgentRecord, Container, Exited, Launch, Recovered, TaskRecord, UpdatesRecord};
@@ -13,7 +14,6 @@ use crate::random::Random;
 use crate::state::{Agent, Counters, Phase, Task, TaskKey};
 use crate::status_updates::Report;
 use crate::task::{Tombstones, task_record};
-use crate::Options;
 use proto::{AgentInfo, ContainerId, Reason, TaskState, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -155,7 +155,8 @@ impl Agent {
         }
         // Every task carries the id of its agent.
         let of_tasks = recovered.tasks.iter().map(|record| &record.task);
-        let of_containers = recovered.containers.iter().filter_map(|c| Some(&c.launch.as_ref()?.task));
+        let of_containers =
+            recovered.containers.iter().filter_map(|c| Some(&c.launch.as_ref()?.task));
         let Some(agent_id) = of_tasks.chain(of_containers).map(|task| &task.agent_id).next() else {
             return false;
         };
@@ -197,7 +198,8 @@ impl Agent {
         if ended {
             effects.push(Effect::Forget { container_id });
         } else {
-            effects.push(Effect::Kill { container_id: container_id.clone(), grace: Duration::ZERO });
+            effects
+                .push(Effect::Kill { container_id: container_id.clone(), grace: Duration::ZERO });
             self.strays.insert(container_id);
         }
     }
@@ -213,7 +215,8 @@ impl Agent {
         let mut chosen: BTreeMap<TaskKey, (Launch, Container)> = BTreeMap::new();
         for container in containers {
             // A report without its launch may still be told by the checkpoint.
-            let launch = container.launch.clone().or_else(|| self.launch_on_record(&container, records));
+            let launch =
+                container.launch.clone().or_else(|| self.launch_on_record(&container, records));
             let Some(launch) = launch else {
                 self.stray(container.container_id, container.exited.is_some(), effects);
                 continue;
@@ -298,13 +301,7 @@ impl Agent {
         }
     }
 
-    fn insert_adopted(
-        &mut self,
-        key: &TaskKey,
-        mut task: Task,
-        over: bool,
-        sandbox: &Arc<str>,
-    ) {
+    fn insert_adopted(&mut self, key: &TaskKey, mut task: Task, over: bool, sandbox: &Arc<str>) {
         if over {
             task.phase = Phase::Ended;
         }
@@ -445,12 +442,14 @@ impl Agent {
     ) {
         let known: BTreeSet<ContainerId> =
             containers.iter().map(|container| container.container_id.clone()).collect();
-        let lost: Vec<TaskKey> = self
-            .containers
-            .iter()
-            .filter(|(id, _)| !known.contains(*id))
-            .map(|(_, key)| key.clone())
-            .collect();
+        let mut lost: Vec<TaskKey> = Vec::new();
+        self.containers.retain(|id, key| {
+            let keep = known.contains(id);
+            if !keep {
+                lost.push(key.clone());
+            }
+            keep
+        });
         self.strays.retain(|id| known.contains(id));
         let mut tasks = 0;
         for key in lost {

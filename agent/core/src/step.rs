@@ -40,7 +40,7 @@ impl Agent {
             Input::FromMaster { link, event } => {
                 if self.link.is_current(link) {
                     self.heard(now);
-                    self.from_master(now, event, effects);
+                    self.hear(now, event, effects);
                 }
             }
             Input::Launched { container_id, sandbox } => {
@@ -66,7 +66,7 @@ impl Agent {
         self.tick(now, effects);
     }
 
-    fn from_master(&mut self, now: Time, event: AgentEvent, effects: &mut Vec<Effect>) {
+    fn hear(&mut self, now: Time, event: AgentEvent, effects: &mut Vec<Effect>) {
         match event {
             AgentEvent::Registered { agent_id, master_id, ping_timeout } => {
                 self.registered(now, agent_id, master_id, ping_timeout, effects);

@@ -144,7 +144,8 @@ fn end_report(task: &Task, exited: &Exited) -> Report {
             let seconds = longest.unwrap_or(wall_time).as_secs_f64();
             report.source = proto::Source::Agent;
             report.reason = Some(Reason::MaxCompletionTimeReached);
-            report.message = Some(format!("Command ran longer than its limit of {seconds} s").into());
+            report.message =
+                Some(format!("Command ran longer than its limit of {seconds} s").into());
         } else {
             report.state = TaskState::Killed;
             report.message = Some(exit_message(exit).into());

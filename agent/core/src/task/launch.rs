@@ -78,6 +78,8 @@ impl Agent {
                 format!("Command could not be started: {message}"),
             ),
         };
+        // Nothing of it remains that the supervisor could forget.
+        self.containers.remove(container_id);
         self.end(now, &key, Some(report), None, effects);
     }
 }

@@ -134,10 +134,8 @@ impl Agent {
             message: message.clone(),
         }));
         let framework = self.frameworks.entry(key.0.clone()).or_default();
-        let state = match refusal.state {
-            TaskState::Dropped => framework.word(TaskState::Dropped),
-            other => other,
-        };
+        let dropped = refusal.state == TaskState::Dropped;
+        let state = if dropped { framework.word(refusal.state) } else { refusal.state };
         framework.tasks.insert(key.1.clone(), Task::phantom());
         self.report(now, key, Report::of_agent(state, refusal.reason, message), effects);
     }
