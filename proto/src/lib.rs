@@ -27,6 +27,8 @@ pub mod scheduler;
 mod schema;
 mod task;
 mod task_state;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 mod wire;
 

@@ -43,9 +43,10 @@ impl Time {
         self.0 / 1_000_000
     }
 
-    /// Seconds as Mesos writes them (`TaskStatus.timestamp`).
+    /// Seconds as Mesos writes them (`TaskStatus.timestamp`), to the microsecond.
     pub fn as_secs_f64(self) -> f64 {
-        self.0 as f64 / 1e9
+        // Microseconds are exact in a double until the year 2255, nanoseconds are not any more.
+        (self.0 / 1000) as f64 / 1e6
     }
 
     /// How long after `earlier` this is; zero when it is not.

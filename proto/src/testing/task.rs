@@ -1,0 +1,138 @@
+//! Tasks, their bodies and their statuses.
+
+use super::framework::labels;
+use super::{
+    agent_id, container_id, data, executor_id, framework_id, maybe, nanos, resources, role,
+    task_id, text, time, uuid,
+};
+use crate::{
+    CommandInfo, ExecutorInfo, Exit, FetchUri, LimitHit, Reason, Source, TaskBody, TaskInfo,
+    TaskOutcome, TaskPayload, TaskState, TaskStatus, TaskUsage,
+};
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use std::sync::Arc;
+
+/// Any body.
+pub fn task_body() -> impl Strategy<Value = TaskBody> {
+    (maybe(command()), labels(), maybe(data()))
+        .prop_map(|(command, labels, data)| TaskBody { command, labels, data })
+}
+
+fn command() -> impl Strategy<Value = CommandInfo> {
+    let uri = (text(), any::<[bool; 3]>(), maybe(text())).prop_map(
+        |(value, [executable, extract, cache], output_file)| FetchUri {
+            value,
+            executable,
+            extract,
+            cache,
+            output_file,
+        },
+    );
+    let name = prop::sample::select(vec!["RLMT_NOFILE", "RLMT_AS", "RLMT_STACK"]);
+    let rlimit = (name.prop_map(Arc::from), maybe(any::<u64>()), maybe(any::<u64>()));
+    (
+        any::<bool>(),
+        maybe(text()),
+        vec(text(), 0..3),
+        vec((text(), text()), 0..3),
+        maybe(text()),
+        vec(uri, 0..2),
+        vec(rlimit, 0..3),
+    )
+        .prop_map(|(shell, value, arguments, environment, user, uris, rlimits)| CommandInfo {
+            shell,
+            value,
+            arguments,
+            environment,
+            user,
+            uris,
+            rlimits,
+        })
+}
+
+fn executor() -> impl Strategy<Value = ExecutorInfo> {
+    // data: "\x01", name: "x", type: CUSTOM
+    const REST: &[u8] = &[0x22, 1, 1, 0x4a, 1, b'x', 0x78, 2];
+    let payload = prop::sample::select(vec![&[][..], REST]).prop_map(Arc::from);
+    (executor_id(), maybe(framework_id()), resources(), payload).prop_map(
+        |(executor_id, framework_id, resources, payload)| ExecutorInfo {
+            executor_id,
+            framework_id,
+            resources,
+            payload,
+        },
+    )
+}
+
+/// Any task.
+pub fn task_info() -> impl Strategy<Value = TaskInfo> {
+    let limit = maybe(0..1_000_000_000_u64);
+    let limits = btree_map(text(), limit, 0..3);
+    let who = (text(), task_id(), agent_id());
+    let what = (resources(), maybe(role()), maybe(executor()), limits);
+    let when = (maybe(nanos()), maybe(nanos()));
+    (who, what, when, task_body()).prop_map(|(who, what, when, body)| {
+        let (resources, role, executor, limits) = what;
+        let has_resources = !resources.is_empty()
+            || executor.as_ref().is_some_and(|executor| !executor.resources.is_empty());
+        TaskInfo {
+            name: who.0,
+            task_id: who.1,
+            agent_id: who.2,
+            // Resources say it; without any there is nobody to say it.
+            allocation_role: role.filter(|_| has_resources),
+            resources,
+            limits,
+            executor,
+            kill_grace: when.0,
+            max_completion_time: when.1,
+            payload: TaskPayload::new(&body),
+        }
+    })
+}
+
+fn outcome() -> impl Strategy<Value = TaskOutcome> {
+    let exit = prop_oneof![
+        any::<i32>().prop_map(Exit::Code),
+        any::<i32>().prop_map(Exit::Signal),
+    ];
+    let limit = (text(), any::<u64>(), any::<u64>())
+        .prop_map(|(resource, usage, limit)| LimitHit { resource, usage, limit });
+    let usage = (nanos(), any::<u64>(), nanos()).prop_map(|(cpu_time, max_memory, wall_time)| {
+        TaskUsage { cpu_time, max_memory, wall_time }
+    });
+    (maybe(exit), maybe(limit), maybe(usage))
+        .prop_map(|(exit, limit, usage)| TaskOutcome { exit, limit, usage })
+}
+
+/// Any state.
+pub fn task_state() -> impl Strategy<Value = TaskState> {
+    prop::sample::select(TaskState::ALL.to_vec())
+}
+
+/// Any status.
+pub fn task_status() -> impl Strategy<Value = TaskStatus> {
+    let source = prop::sample::select(vec![Source::Master, Source::Agent, Source::Executor]);
+    let reason = prop::sample::select(Reason::ALL.to_vec());
+    let what = (task_id(), task_state(), source, maybe(reason), maybe(text()));
+    let whose = (maybe(agent_id()), maybe(executor_id()), maybe(container_id()), maybe(uuid()));
+    let when = (time(), maybe(time()));
+    let rest = (maybe(any::<bool>()), maybe(outcome()), maybe(data()));
+    (what, whose, when, rest).prop_map(|(what, whose, when, rest)| TaskStatus {
+        task_id: what.0,
+        state: what.1,
+        source: what.2,
+        reason: what.3,
+        message: what.4,
+        agent_id: whose.0,
+        executor_id: whose.1,
+        container_id: whose.2,
+        uuid: whose.3,
+        timestamp: when.0,
+        unreachable_time: when.1,
+        healthy: rest.0,
+        outcome: rest.1,
+        data: rest.2,
+    })
+}
