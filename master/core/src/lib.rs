@@ -12,7 +12,9 @@ mod deadlines;
 mod effect;
 mod explain;
 mod framework;
+mod gauges;
 mod input;
+pub mod invariants;
 mod message;
 mod offer;
 mod operator;
@@ -21,9 +23,14 @@ pub mod registry;
 mod state;
 mod table;
 mod task;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use effect::{Effect, Refusal};
 pub use explain::Why;
+pub use gauges::Gauges;
 pub use input::{ConnectionId, Input, RequestId};
 pub use options::Options;
 pub use registry::{Registry, RegistryOp};

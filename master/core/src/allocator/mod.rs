@@ -65,6 +65,10 @@ impl Allocator {
         self.queue.retain(|queued| *queued != agent);
     }
 
+    pub(crate) fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
     pub(crate) fn queue(&self) -> &VecDeque<AgentOrd> {
         &self.queue
     }

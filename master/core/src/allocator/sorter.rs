@@ -194,12 +194,6 @@ impl Sorter {
         seats.filter(|(_, seat)| seat.subscribed).map(|(ord, _)| *ord).collect()
     }
 
-    /// What the framework holds in the role.
-    pub(crate) fn allocated(&self, role: &Role, framework: FrameworkOrd) -> Option<&Quantities> {
-        let node = self.by_role.get(role)?;
-        self.nodes[*node].leaf.seats.get(&framework).map(|seat| &seat.tally.allocated)
-    }
-
     /// Counts an allocation, offered or used.
     pub(crate) fn allocate(
         &mut self,
@@ -299,19 +293,13 @@ impl Sorter {
         None
     }
 
-    /// The frameworks with a seat, and what each holds in each role (for the invariants).
-    pub(crate) fn seats(&self) -> impl Iterator<Item = (&Role, FrameworkOrd, &Quantities, bool)> {
+    /// The seats, and what each counts (for the invariants).
+    pub(crate) fn seats(&self) -> impl Iterator<Item = (&Role, FrameworkOrd, &Quantities)> {
         self.nodes.iter().flat_map(|(_, node)| {
             node.leaf.seats.iter().filter_map(move |(framework, seat)| {
-                let role = node.role.as_ref()?;
-                Some((role, *framework, &seat.tally.allocated, seat.eligible))
+                Some((node.role.as_ref()?, *framework, &seat.tally.allocated))
             })
         })
-    }
-
-    /// What the root counts: everything that is allocated.
-    pub(crate) fn all_allocated(&self) -> &Quantities {
-        &self.nodes[self.root].tally.allocated
     }
 
     fn node_of(&mut self, role: &Role) -> RoleOrd {

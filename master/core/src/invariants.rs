@@ -1,0 +1,400 @@
+//! The core's own invariants, each with a number, a sentence and a check.
+//!
+//! `check` walks everything; the simulator and the tests call it after every step. It changes
+//! nothing and is never on a hot path.
+
+use crate::agent::scalars;
+use crate::allocator::{Mark, is_allocatable};
+use crate::deadlines::Deadline;
+use crate::registry::Registry;
+use crate::state::Master;
+use crate::table::FrameworkOrd;
+use proto::{Quantities, Resources, Role};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The invariants: number and sentence. docs/ARCHITECTURE.md says the same.
+pub const INVARIANTS: [(&str, &str); 16] = [
+    ("M1", "A stream belongs to one framework or one agent, and both sides know it."),
+    ("M2", "Every framework and every agent is found under its id, and nothing else is."),
+    (
+        "M3",
+        "An agent in the tables is admitted and not unreachable in the registry; every other \
+         admitted agent is recovered or unreachable.",
+    ),
+    ("M4", "An offer is known to its framework and to its agent, and to nobody else."),
+    (
+        "M5",
+        "On every agent, what tasks use, what is in offers and what is free add up to exactly what \
+         the agent has, and no resource is in two of them.",
+    ),
+    (
+        "M6",
+        "An offer's framework is connected and subscribed to its role, and its agent is connected.",
+    ),
+    ("M7", "A task is known to its framework and to its agent, and to nobody else."),
+    ("M8", "A task that ended holds nothing."),
+    ("M9", "What waits has exactly one deadline, and no deadline is without its cause."),
+    ("M10", "A filter is known to its agent and its framework, which is connected."),
+    (
+        "M11",
+        "A task on an unreachable agent is found under that agent, which is not in the tables.",
+    ),
+    ("M12", "Free agents are those that are connected, not suspect, and worth an offer."),
+    ("M13", "A marked agent waits once in the queue, and whoever waits has a pass due."),
+    (
+        "M14",
+        "A framework that the registry holds or has completed is not connected; a completed one is \
+         not in the tables.",
+    ),
+    ("M15", "Every history is within its limit."),
+    (
+        "M16",
+        "Shares are reckoned from exactly what is in offers and used, out of exactly what the \
+         registered agents have; and those who may be offered something stand in line.",
+    ),
+];
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant's number.
+    pub id: &'static str,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// Checks all invariants; empty when all hold.
+pub fn check(m: &Master) -> Vec<Violation> {
+    let mut found = Found(Vec::new());
+    streams(m, &mut found);
+    ids(m, &mut found);
+    registry(m, &mut found);
+    offers(m, &mut found);
+    accounts(m, &mut found);
+    tasks(m, &mut found);
+    deadlines(m, &mut found);
+    filters(m, &mut found);
+    shelved(m, &mut found);
+    free_agents(m, &mut found);
+    queue(m, &mut found);
+    limits(m, &mut found);
+    shares(m, &mut found);
+    found.0
+}
+
+struct Found(Vec<Violation>);
+
+impl Found {
+    fn unless(&mut self, holds: bool, id: &'static str, what: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(Violation { id, what: what() });
+        }
+    }
+}
+
+fn streams(m: &Master, found: &mut Found) {
+    for (connection, ord) in &m.streams {
+        let holds = m.frameworks.get(*ord).is_some_and(|f| f.connection == Some(*connection));
+        found.unless(holds, "M1", || format!("stream {connection} is not its framework's"));
+    }
+    for (connection, ord) in &m.links {
+        let holds = m.agents.get(*ord).is_some_and(|a| a.connection == Some(*connection));
+        found.unless(holds, "M1", || format!("stream {connection} is not its agent's"));
+    }
+    let connected = m.frameworks.iter().filter(|(_, f)| f.is_connected()).count();
+    found.unless(connected == m.streams.len(), "M1", || {
+        format!("{connected} frameworks are connected, {} streams are known", m.streams.len())
+    });
+    let connected = m.agents.iter().filter(|(_, a)| a.is_connected()).count();
+    found.unless(connected == m.links.len(), "M1", || {
+        format!("{connected} agents are connected, {} streams are known", m.links.len())
+    });
+}
+
+fn ids(m: &Master, found: &mut Found) {
+    for (id, ord) in &m.framework_ids {
+        let holds = m.frameworks.get(*ord).is_some_and(|f| f.id == *id);
+        found.unless(holds, "M2", || format!("{id} does not lead to its framework"));
+    }
+    for (id, ord) in &m.agent_ids {
+        let holds = m.agents.get(*ord).is_some_and(|a| a.id == *id);
+        found.unless(holds, "M2", || format!("{id} does not lead to its agent"));
+    }
+    found.unless(m.framework_ids.len() == m.frameworks.len(), "M2", || {
+        format!("{} frameworks under {} ids", m.frameworks.len(), m.framework_ids.len())
+    });
+    found.unless(m.agent_ids.len() == m.agents.len(), "M2", || {
+        format!("{} agents under {} ids", m.agents.len(), m.agent_ids.len())
+    });
+}
+
+fn registry(m: &Master, found: &mut Found) {
+    for (id, facts) in m.registry.agents() {
+        let here = m.agent_ids.contains_key(id);
+        let recovered = m.recovered.contains(id);
+        let places = [here, recovered, facts.unreachable.is_some()];
+        let holds = places.into_iter().filter(|place| *place).count() == 1;
+        found.unless(holds, "M3", || {
+            format!("{id}: registered {here}, recovered {recovered}, {:?}", facts.unreachable)
+        });
+    }
+    for (id, ord) in &m.agent_ids {
+        let facts = m.registry.agents().get(id);
+        let holds = facts.is_some_and(|facts| facts.info == m.agents[*ord].info);
+        found.unless(holds, "M3", || format!("{id} is registered and not admitted as it is"));
+    }
+    for id in m.registry.frameworks().keys() {
+        let framework = m.framework_ids.get(id).map(|ord| &m.frameworks[*ord]);
+        let holds = framework.is_some_and(|framework| !framework.is_connected());
+        found.unless(holds, "M14", || format!("{id} is held and not waiting"));
+    }
+    for over in m.registry.completed() {
+        let holds = over.info.id.as_ref().is_some_and(|id| !m.framework_ids.contains_key(id));
+        found.unless(holds, "M14", || format!("{:?} is completed and here", over.info.id));
+    }
+}
+
+fn offers(m: &Master, found: &mut Found) {
+    for (number, offer) in &m.offers {
+        let framework = m.frameworks.get(offer.framework);
+        let agent = m.agents.get(offer.agent);
+        let known = framework.is_some_and(|f| f.offers.contains(number))
+            && agent.is_some_and(|a| a.offers.contains(number));
+        found.unless(known, "M4", || format!("{} is not known to both its sides", offer.id));
+        let stands = framework
+            .is_some_and(|f| f.is_connected() && f.info.roles.contains(&offer.role))
+            && agent.is_some_and(crate::agent::Agent::is_connected);
+        found.unless(stands, "M6", || format!("{} has an absent side", offer.id));
+    }
+    let by_framework: usize = m.frameworks.iter().map(|(_, f)| f.offers.len()).sum();
+    let by_agent: usize = m.agents.iter().map(|(_, a)| a.offers.len()).sum();
+    let holds = by_framework == m.offers.len() && by_agent == m.offers.len();
+    found.unless(holds, "M4", || {
+        format!("{} offers, {by_framework} of frameworks, {by_agent} of agents", m.offers.len())
+    });
+}
+
+fn accounts(m: &Master, found: &mut Found) {
+    for (_, agent) in m.agents.iter() {
+        // Taking each part from the whole notices what is in two of them, ports too.
+        let mut rest = agent.info.resources.clone();
+        let mut used = Resources::new();
+        for (framework, task_id) in &agent.tasks {
+            let task = m.frameworks.get(*framework).and_then(|f| f.tasks.get(task_id));
+            if let Some(task) = task.filter(|task| task.holds) {
+                used.add(&task.resources);
+                found.unless(rest.subtract(&task.resources).is_ok(), "M5", || {
+                    format!("{}: task {task_id} holds what is not there", agent.id)
+                });
+            }
+        }
+        let mut offered = Resources::new();
+        for offer in agent.offers.iter().filter_map(|number| m.offers.get(number)) {
+            offered.add(&offer.resources);
+            found.unless(rest.subtract(&offer.resources).is_ok(), "M5", || {
+                format!("{}: offer {} holds what is not there", agent.id, offer.id)
+            });
+        }
+        let holds = used == agent.used && offered == agent.offered && rest == agent.free;
+        found.unless(holds, "M5", || {
+            format!(
+                "{}: used {} is {used}, offered {} is {offered}, free {} is {rest}",
+                agent.id, agent.used, agent.offered, agent.free
+            )
+        });
+    }
+}
+
+fn tasks(m: &Master, found: &mut Found) {
+    let mut count = 0;
+    for (ord, framework) in m.frameworks.iter() {
+        for (task_id, task) in &framework.tasks {
+            count += 1;
+            let agent = m.agents.get(task.agent);
+            let known = agent.is_some_and(|agent| {
+                agent.id == task.agent_id && agent.tasks.contains(&(ord, task_id.clone()))
+            });
+            found.unless(known, "M7", || format!("{task_id} is not known to its agent"));
+            let holds = !(task.holds && task.state.is_terminal());
+            found.unless(holds, "M8", || format!("{task_id} is {} and holds", task.state));
+        }
+    }
+    let by_agent: usize = m.agents.iter().map(|(_, agent)| agent.tasks.len()).sum();
+    found.unless(count == by_agent, "M7", || format!("{count} tasks, {by_agent} of agents"));
+}
+
+fn deadlines(m: &Master, found: &mut Found) {
+    let mut expected = 0;
+    let mut wants = |holds: bool, what: &dyn Fn() -> String, found: &mut Found| {
+        expected += 1;
+        found.unless(holds, "M9", what);
+    };
+    for (ord, agent) in m.agents.iter() {
+        let holds = m.deadlines.contains(agent.deadline, Deadline::Agent(ord));
+        wants(holds, &|| format!("{} has no deadline", agent.id), found);
+        for (framework, filters) in &agent.filters.0 {
+            for filter in filters {
+                let (agent, framework, filter_number) = (ord, *framework, filter.number);
+                let what = Deadline::Filter { agent, framework, filter: filter_number };
+                let holds = m.deadlines.contains(filter.until, what);
+                wants(holds, &|| format!("filter {filter_number} has no deadline"), found);
+            }
+        }
+    }
+    for (ord, framework) in m.frameworks.iter() {
+        let id = &framework.id;
+        let waits = framework.failover_deadline.is_some();
+        found.unless(waits != framework.is_connected(), "M9", || {
+            format!("{id}: connected or waits")
+        });
+        if let Some(at) = framework.failover_deadline {
+            let holds = m.deadlines.contains(at, Deadline::Failover(ord));
+            wants(holds, &|| format!("{id} waits without a deadline"), found);
+        }
+        let beats = framework.heartbeat_at.is_some();
+        found.unless(beats == framework.is_connected(), "M9", || format!("{id}: heartbeats"));
+        if let Some(at) = framework.heartbeat_at {
+            let holds = m.deadlines.contains(at, Deadline::Heartbeat(ord));
+            wants(holds, &|| format!("{id} has no heartbeat"), found);
+        }
+    }
+    for (number, offer) in &m.offers {
+        if let Some(until) = offer.until {
+            let holds = m.deadlines.contains(until, Deadline::Offer(*number));
+            wants(holds, &|| format!("{} never times out", offer.id), found);
+        }
+    }
+    let rest = m.deadlines.len() - expected.min(m.deadlines.len());
+    // The end of recovery stays until it comes, whether or not all agents are back.
+    found.unless(expected <= m.deadlines.len() && rest <= 1, "M9", || {
+        format!("{} deadlines for {expected} causes", m.deadlines.len())
+    });
+}
+
+fn filters(m: &Master, found: &mut Found) {
+    let mut pairs = 0;
+    for (ord, agent) in m.agents.iter() {
+        for (framework, filters) in &agent.filters.0 {
+            pairs += 1;
+            let framework = m.frameworks.get(*framework);
+            let known = framework.is_some_and(|f| f.filtered.contains(&ord) && f.is_connected());
+            found.unless(known && !filters.is_empty(), "M10", || {
+                format!("{} has filters of a framework that does not know", agent.id)
+            });
+        }
+    }
+    let by_framework: usize = m.frameworks.iter().map(|(_, f)| f.filtered.len()).sum();
+    found.unless(pairs == by_framework, "M10", || {
+        format!("agents know {pairs} pairs with filters, frameworks {by_framework}")
+    });
+}
+
+fn shelved(m: &Master, found: &mut Found) {
+    let mut count = 0;
+    for (agent_id, tasks) in &m.shelved {
+        found.unless(!m.agent_ids.contains_key(agent_id), "M11", || {
+            format!("{agent_id} is registered and has unreachable tasks")
+        });
+        for (framework, task_id) in tasks {
+            count += 1;
+            let task = m.frameworks.get(*framework).and_then(|f| f.unreachable.get(task_id));
+            let holds = task.is_some_and(|task| task.agent_id == *agent_id && !task.holds);
+            found.unless(holds, "M11", || format!("{task_id} is not among the unreachable"));
+        }
+    }
+    for (_, framework) in m.frameworks.iter() {
+        count -= framework.unreachable.len().min(count);
+        let holds = framework.unreachable.len() == framework.unreachable_order.len();
+        found.unless(holds, "M11", || format!("{}: unreachable tasks out of order", framework.id));
+    }
+    found.unless(count == 0, "M11", || format!("{count} unreachable tasks of nobody"));
+}
+
+fn free_agents(m: &Master, found: &mut Found) {
+    for (ord, agent) in m.agents.iter() {
+        let worth = agent.is_connected()
+            && !agent.is_suspect()
+            && is_allocatable(&m.options.min_allocatable, &agent.free);
+        let key = worth.then(|| (agent.free.cpus(), agent.free.mem(), ord));
+        let indexed = agent.free_key.is_none_or(|key| m.allocator.free.contains(&key));
+        found.unless(agent.free_key == key && indexed, "M12", || {
+            format!("{} should stand at {key:?}, is at {:?}", agent.id, agent.free_key)
+        });
+    }
+    let keys = m.agents.iter().filter(|(_, agent)| agent.free_key.is_some()).count();
+    found.unless(keys == m.allocator.free.len(), "M12", || {
+        format!("{keys} agents are free, {} are known to be", m.allocator.free.len())
+    });
+}
+
+fn queue(m: &Master, found: &mut Found) {
+    let queued: BTreeSet<_> = m.allocator.queue().iter().copied().collect();
+    found.unless(queued.len() == m.allocator.queue().len(), "M13", || {
+        "an agent waits twice".to_owned()
+    });
+    for (ord, agent) in m.agents.iter() {
+        let holds = (agent.mark != Mark::None) == queued.contains(&ord);
+        found.unless(holds, "M13", || format!("{} is {:?}", agent.id, agent.mark));
+    }
+    let idle = queued.is_empty() && !m.allocator.has_calls();
+    found.unless(idle || m.allocator.due.is_some(), "M13", || {
+        format!("{} agents wait and no pass is due", queued.len())
+    });
+}
+
+fn limits(m: &Master, found: &mut Found) {
+    for (_, framework) in m.frameworks.iter() {
+        let holds = framework.completed.len() <= m.options.completed_tasks
+            && framework.unreachable.len() <= m.options.unreachable_tasks;
+        found.unless(holds, "M15", || format!("{} remembers too much", framework.id));
+    }
+    let holds = m.past.len() <= Registry::COMPLETED_KEPT
+        && m.registry.completed().len() <= Registry::COMPLETED_KEPT;
+    found.unless(holds, "M15", || "too many completed frameworks".to_owned());
+}
+
+fn shares(m: &Master, found: &mut Found) {
+    let mut total = Quantities::default();
+    for (_, agent) in m.agents.iter() {
+        total.add_all(&scalars(&agent.info.resources));
+    }
+    let sorter = &m.allocator.sorter;
+    found.unless(total == *sorter.total(), "M16", || {
+        format!("the cluster has {total:?}, shares are of {:?}", sorter.total())
+    });
+    let mut expected: BTreeMap<(Role, FrameworkOrd), Quantities> = BTreeMap::new();
+    for offer in m.offers.values() {
+        let key = (offer.role.clone(), offer.framework);
+        expected.entry(key).or_default().add_all(&scalars(&offer.resources));
+    }
+    for (ord, framework) in m.frameworks.iter() {
+        for task in framework.tasks.values().filter(|task| task.holds) {
+            let key = (task.role.clone(), ord);
+            expected.entry(key).or_default().add_all(&scalars(&task.resources));
+        }
+        for role in &framework.info.roles {
+            expected.entry((role.clone(), ord)).or_default();
+        }
+    }
+    let mut line: BTreeSet<(Role, FrameworkOrd)> = BTreeSet::new();
+    sorter.first(|role, framework| {
+        line.insert((role.clone(), framework));
+        false
+    });
+    let mut seats = 0;
+    for (role, framework, allocated) in sorter.seats() {
+        seats += 1;
+        let key = (role.clone(), framework);
+        let holds = expected.get(&key).is_some_and(|expected| expected == allocated);
+        found.unless(holds, "M16", || {
+            format!("{role}: {allocated:?} is counted, {:?} is held", expected.get(&key))
+        });
+        let eligible = m.frameworks.get(framework).is_some_and(|f| f.is_eligible_in(role));
+        found.unless(eligible == line.contains(&key), "M16", || {
+            format!("{role}: eligible {eligible}, in line {}", !eligible)
+        });
+    }
+    found.unless(seats == expected.len(), "M16", || {
+        format!("{seats} seats, {} are owed", expected.len())
+    });
+}

@@ -1,0 +1,130 @@
+//! Effects as text: one short line each, the same in every test and transcript.
+
+use crate::{Effect, RegistryOp};
+use proto::agent_link::AgentEvent;
+use proto::scheduler::Event;
+use proto::{FrameworkId, FrameworkInfo, Offer, Source, TaskStatus};
+use std::fmt::Write as _;
+
+/// An effect as one line.
+pub fn render(effect: &Effect) -> String {
+    match effect {
+        Effect::Persist(op) => format!("registry: {}", op_text(op)),
+        Effect::ToFramework { connection, event } => {
+            format!("{connection} <- {}", event_text(event))
+        }
+        Effect::CloseFramework { connection } | Effect::CloseAgent { connection } => {
+            format!("{connection} closed")
+        }
+        Effect::ToAgent { connection, event } => format!("{connection} <- {}", agent_text(event)),
+        Effect::Accepted { request } => format!("{request} accepted"),
+        Effect::Refused { request: _, call, refusal } => {
+            format!("{call} refused ({}): {refusal}", refusal.http_status())
+        }
+        Effect::Answer { request: _, response } => format!("answer: {response:?}"),
+    }
+}
+
+fn id_of(info: &FrameworkInfo) -> &str {
+    info.id.as_ref().map_or("?", FrameworkId::as_str)
+}
+
+fn op_text(op: &RegistryOp) -> String {
+    match op {
+        RegistryOp::FoundCluster { cluster_id } => format!("found {cluster_id}"),
+        RegistryOp::BeginEpoch { epoch, master_id } => format!("epoch {epoch} of {master_id}"),
+        RegistryOp::AdmitAgent { info, .. } => {
+            let id = info.id.as_ref().map_or("?", |id| id.as_str());
+            format!("admit {id} {}", info.resources)
+        }
+        RegistryOp::MarkUnreachable { agent_id, .. } => format!("unreachable {agent_id}"),
+        RegistryOp::MarkReachable { agent_id } => format!("reachable {agent_id}"),
+        RegistryOp::RemoveAgent { agent_id } => format!("remove {agent_id}"),
+        RegistryOp::HoldFramework { info, deadline, .. } => {
+            format!("hold {} until {}", id_of(info), deadline.as_millis() / 1000)
+        }
+        RegistryOp::ReleaseFramework { framework_id } => format!("release {framework_id}"),
+        RegistryOp::CompleteFramework { info, .. } => format!("complete {}", id_of(info)),
+        RegistryOp::SetWeight { role, weight_milli } => format!("weight {role} {weight_milli}"),
+    }
+}
+
+fn offer_text(offer: &Offer) -> String {
+    format!("[{} {} {} {}]", offer.id, offer.agent_id, offer.role, offer.resources)
+}
+
+fn event_text(event: &Event) -> String {
+    match event {
+        Event::Subscribed { framework_id, .. } => format!("SUBSCRIBED {framework_id}"),
+        Event::Offers(offers) => {
+            let offers: Vec<String> = offers.iter().map(offer_text).collect();
+            format!("OFFERS {}", offers.join(" "))
+        }
+        Event::Rescind(id) => format!("RESCIND {id}"),
+        Event::Update(status) => format!("UPDATE {}", status_text(status)),
+        Event::Message { agent_id, executor_id, data } => {
+            format!("MESSAGE {executor_id} on {agent_id}, {} bytes", data.len())
+        }
+        Event::Failure { agent_id, .. } => {
+            format!("FAILURE {}", agent_id.as_ref().map_or("?", |id| id.as_str()))
+        }
+        Event::Error(message) => format!("ERROR {message}"),
+        Event::Heartbeat => "HEARTBEAT".to_owned(),
+        Event::Refused { call, code, message } => format!("REFUSED {call} {code} {message}"),
+    }
+}
+
+fn status_text(status: &TaskStatus) -> String {
+    let mut text = format!("{} {}", status.task_id, status.state);
+    let by = match status.source {
+        Source::Master => "master",
+        Source::Agent => "agent",
+        Source::Executor => "executor",
+    };
+    let _ = write!(text, " {by}");
+    if let Some(reason) = status.reason {
+        let _ = write!(text, " {}", reason.name());
+    }
+    if let Some(uuid) = status.uuid {
+        let _ = write!(text, " ack {:02x}", uuid.0[0]);
+    }
+    if let Some(message) = &status.message {
+        let _ = write!(text, ": {message}");
+    }
+    text
+}
+
+fn agent_text(event: &AgentEvent) -> String {
+    match event {
+        AgentEvent::Registered { agent_id, .. } => format!("REGISTERED {agent_id}"),
+        AgentEvent::Reregistered { agent_id, reconcile, .. } => {
+            let mut text = format!("REREGISTERED {agent_id}");
+            for (framework_id, task_id) in reconcile {
+                let _ = write!(text, " reconcile {framework_id}/{task_id}");
+            }
+            text
+        }
+        AgentEvent::Refused { message, gone } => {
+            format!("REFUSED{} {message}", if *gone { " gone" } else { "" })
+        }
+        AgentEvent::Ping { sequence } => format!("PING {sequence}"),
+        AgentEvent::Run { framework, role, tasks } => {
+            let tasks: Vec<&str> = tasks.iter().map(|task| task.task_id.as_str()).collect();
+            format!("RUN {} {role} {}", id_of(framework), tasks.join(" "))
+        }
+        AgentEvent::Kill { framework_id, task_id, grace } => {
+            let grace = grace.map(|grace| format!(" grace {grace:?}")).unwrap_or_default();
+            format!("KILL {framework_id}/{task_id}{grace}")
+        }
+        AgentEvent::Acknowledge { framework_id, task_id, uuid } => {
+            format!("ACKNOWLEDGE {framework_id}/{task_id} {:02x}", uuid.0[0])
+        }
+        AgentEvent::ShutdownFramework { framework_id } => format!("SHUTDOWN {framework_id}"),
+        AgentEvent::UpdateFramework { framework } => {
+            format!("UPDATE_FRAMEWORK {}", id_of(framework))
+        }
+        AgentEvent::Message { framework_id, executor_id, data } => {
+            format!("MESSAGE {framework_id}/{executor_id}, {} bytes", data.len())
+        }
+    }
+}
