@@ -4,4 +4,6 @@
 //! `supervisor`, a separate small process that survives this one.
 
 pub mod containerizer;
+pub mod probe;
+pub mod sandbox;
 pub mod supervisor;

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -78,6 +79,18 @@ pub(crate) struct Client {
 struct Outbox {
     bytes: Mutex<Vec<u8>>,
     filled: Notify,
+    closed: AtomicBool,
+}
+
+impl Drop for Client {
+    /// Ends the background tasks with us: they hold the socket open, and the supervisor serves
+    /// the next agent only when this one is gone.
+    fn drop(&mut self) {
+        self.outbox.closed.store(true, Ordering::Release);
+        self.outbox.filled.notify_one();
+        // Fails if the supervisor has gone first.
+        let _ = self.direct.shutdown(std::net::Shutdown::Both);
+    }
 }
 
 /// Everything that `connect` yields.
@@ -229,7 +242,7 @@ async fn receive(
 
 /// Writes what did not fit into the socket at once.
 async fn drain(write: OwnedWriteHalf, outbox: Arc<Outbox>) {
-    loop {
+    while !outbox.closed.load(Ordering::Acquire) {
         outbox.filled.notified().await;
         while !lock(&outbox.bytes).is_empty() {
             if write.writable().await.is_err() {

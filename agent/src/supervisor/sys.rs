@@ -58,9 +58,15 @@ pub(super) fn decode_status(status: i32) -> super::task::WaitStatus {
 /// Gives every signal its default action and blocks all of them, so that a task inherits no
 /// ignored signal (exec keeps those) and signals reach us only through [`signal_fd`].
 pub(super) fn take_over_signals() {
+    // The kernel's own struct: handler, flags, restorer and mask, of which zero is the default.
+    // libc's function would refuse the signals it keeps for itself, and some start us with
+    // those ignored.
+    let default = [0u64; 4];
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL runs no code of ours. KILL, STOP and those libc keeps refuse; fine.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        let old = std::ptr::null_mut::<libc::c_void>();
+        // SAFETY: the default action runs no code of ours, and this process has one thread, so
+        // libc does not need its signals. KILL and STOP are refused, which is fine.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), old, 8usize) };
     }
     // SAFETY: sigfillset initialises the set it is given; the pointers are to live locals.
     unsafe {

@@ -12,17 +12,17 @@ use agent::supervisor::options::Options;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Nothing here takes a fraction of this, even on a busy machine.
-pub const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// What a supervisor is started with, and where.
-pub struct Rig {
-    pub dir: tempfile::TempDir,
-    pub options: NativeOptions,
+pub(crate) struct Rig {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) options: NativeOptions,
 }
 
 impl Rig {
-    pub fn new(cgroups: bool) -> Self {
+    pub(crate) fn new(cgroups: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let options = NativeOptions {
@@ -42,7 +42,7 @@ impl Rig {
     }
 
     /// A rig with cgroups, or `None` with the reason on the test's output.
-    pub fn with_cgroups() -> Option<Self> {
+    pub(crate) fn with_cgroups() -> Option<Self> {
         if rustix::process::geteuid().is_root() {
             Some(Self::new(true))
         } else {
@@ -51,7 +51,7 @@ impl Rig {
         }
     }
 
-    pub async fn agent(&self) -> Agent {
+    pub(crate) async fn agent(&self) -> Agent {
         let (native, mut events) = Native::start(self.options.clone()).await.unwrap();
         let first = tokio::time::timeout(BOUND, events.recv()).await.unwrap().unwrap();
         let ContainerEvent::Recovered(recovered) = first else { panic!("first event: {first:?}") };
@@ -59,12 +59,12 @@ impl Rig {
     }
 
     /// The directory of this rig's cgroup in one v1 hierarchy.
-    pub fn cgroup(&self, controller: &str) -> PathBuf {
+    pub(crate) fn cgroup(&self, controller: &str) -> PathBuf {
         PathBuf::from("/sys/fs/cgroup").join(controller).join("tepui").join(&self.options.supervisor.name)
     }
 
     /// Ends the supervisor and checks that it leaves nothing of ours behind.
-    pub async fn finish(self, mut agent: Agent) {
+    pub(crate) async fn finish(self, mut agent: Agent) {
         agent.native.shutdown();
         agent.until(|event| matches!(event, ContainerEvent::Lost { .. })).await;
         let lock = self.options.supervisor.dir.join("supervisor.lock");
@@ -80,18 +80,18 @@ impl Rig {
 }
 
 /// An agent's end of the containerizer.
-pub struct Agent {
-    pub native: Native,
-    pub events: UnboundedReceiver<ContainerEvent>,
-    pub recovered: Vec<Recovered>,
+pub(crate) struct Agent {
+    pub(crate) native: Native,
+    pub(crate) events: UnboundedReceiver<ContainerEvent>,
+    pub(crate) recovered: Vec<Recovered>,
     seen: Vec<ContainerEvent>,
 }
 
-pub fn id(name: &str) -> ContainerId {
+pub(crate) fn id(name: &str) -> ContainerId {
     ContainerId::new(name).unwrap()
 }
 
-pub fn shell(name: &str, line: &str) -> Launch {
+pub(crate) fn shell(name: &str, line: &str) -> Launch {
     Launch {
         id: id(name),
         program: Program::Shell(line.into()),
@@ -111,7 +111,7 @@ pub fn shell(name: &str, line: &str) -> Launch {
 
 impl Agent {
     /// The first event that fits; others are kept for later calls.
-    pub async fn until(&mut self, fits: impl Fn(&ContainerEvent) -> bool) -> ContainerEvent {
+    pub(crate) async fn until(&mut self, fits: impl Fn(&ContainerEvent) -> bool) -> ContainerEvent {
         if let Some(at) = self.seen.iter().position(&fits) {
             return self.seen.remove(at);
         }
@@ -127,7 +127,7 @@ impl Agent {
         tokio::time::timeout(BOUND, wait).await.expect("no such event in time")
     }
 
-    pub async fn launched(&mut self, launch: Launch) -> Launched {
+    pub(crate) async fn launched(&mut self, launch: Launch) -> Launched {
         let id = launch.id.clone();
         self.native.launch(launch);
         self.native.flush();
@@ -143,7 +143,7 @@ impl Agent {
         }
     }
 
-    pub async fn ended(&mut self, id: &ContainerId) -> Ended {
+    pub(crate) async fn ended(&mut self, id: &ContainerId) -> Ended {
         let about = |e: &ContainerEvent| matches!(e, ContainerEvent::Ended { id: of, .. } if of == id);
         match self.until(about).await {
             ContainerEvent::Ended { ended, .. } => ended,
@@ -152,7 +152,7 @@ impl Agent {
     }
 
     /// Launches, waits for the end, forgets.
-    pub async fn run(&mut self, launch: Launch) -> Ended {
+    pub(crate) async fn run(&mut self, launch: Launch) -> Ended {
         let id = launch.id.clone();
         self.launched(launch).await;
         let ended = self.ended(&id).await;
@@ -163,7 +163,7 @@ impl Agent {
 }
 
 /// A file of an ended task's sandbox; empty if there is none.
-pub fn file_of(ended: &Ended, name: &str) -> Vec<u8> {
+pub(crate) fn file_of(ended: &Ended, name: &str) -> Vec<u8> {
     match &ended.sandbox {
         SandboxFate::Kept(path) => std::fs::read(path.join(name)).unwrap_or_default(),
         SandboxFate::Empty => Vec::new(),
@@ -171,7 +171,7 @@ pub fn file_of(ended: &Ended, name: &str) -> Vec<u8> {
 }
 
 /// Waits until the file holds something.
-pub async fn filled(path: PathBuf) -> String {
+pub(crate) async fn filled(path: PathBuf) -> String {
     let wait = async {
         loop {
             match tokio::fs::read_to_string(&path).await {
