@@ -115,3 +115,21 @@ proptest! {
         prop_assert_eq!(&scanned.failures, &bounded.failures);
     }
 }
+
+#[test]
+fn the_room_of_a_finished_class_is_there_for_the_next() {
+    let mut inventory = Inventory::default();
+    for host in 0..10 {
+        let id = format!("h{host}");
+        inventory.add_lease(Lease::new(id.as_str(), id.as_str(), resources(1000, 1000))).unwrap();
+    }
+    let choice = Choice { fitness: Fitness::cpu_packer(), good_enough: None };
+    let mut tasks = Vec::new();
+    for group in ["a", "b", "c"] {
+        let class = Arc::new(TaskClass::new(group, resources(1, 1)));
+        tasks.extend((0..20).map(|task| TaskRequest::new(format!("{group}{task}"), &class)));
+    }
+    // Room for one index: each class in turn looks at the ten hosts once, then at one host a task.
+    let result = Pass::new(&inventory, &choice, &tasks, 10).place_all(&tasks);
+    assert_eq!((result.placed(), result.evaluations), (60, 3 * (10 + 19)));
+}

@@ -127,6 +127,23 @@ fn balance_counts_running_tasks_of_the_group() {
 }
 
 #[test]
+fn a_task_that_waits_for_balance_goes_once_a_co_task_has_made_up_for_it() {
+    let waits = class(1, 1000).with_hard(Constraint::balanced("zone"));
+    let pinned = class(4, 1000).with_hard(Constraint::equals("zone", "B"));
+    let mut leases = zones(0, "AB");
+    leases[0].offered.cpus = fenzo::Milli::whole(8);
+    // Zone B is full but for a task that needs no cpu, so zone A may lead by one and then has to wait.
+    let mut requests = tasks("fill", 1, TaskClass { group: "other".into(), ..pinned.clone() });
+    requests.extend(tasks("first", 3, waits.clone()));
+    requests.extend(tasks("pinned", 1, TaskClass { demand: class(0, 1000).demand, ..pinned }));
+    requests.extend(tasks("then", 1, waits));
+    let result = run(&mut packer(), &requests, leases);
+    assert_eq!(result.failures.len(), 1);
+    assert_eq!(result.failures[0].tasks, ["first1".into(), "first2".into()]);
+    assert_eq!(result.host_of(&"then0".into()), Some(&host("hostA")));
+}
+
+#[test]
 fn test_unique_host_constraint() {
     let leases = || (0..5).map(|h| lease(&format!("l{h}"), &format!("h{h}"), 8, 8000)).collect();
     let result = run(&mut packer(), &tasks("t", 5, small()), leases());

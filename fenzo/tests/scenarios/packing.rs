@@ -45,6 +45,18 @@ fn a_finished_task_no_longer_counts_for_packing() {
     assert_eq!(hosts(&run(&mut scheduler, &tasks("new", 1, class(1, 1)), leases)), ["h1"]);
 }
 
+#[test]
+fn of_two_running_tasks_the_one_that_stays_counts() {
+    let mut scheduler = scheduler(Fitness::cpu_packer());
+    let (big, small) = (&tasks("big", 1, class(8, 1))[0], &tasks("small", 1, class(1, 1))[0]);
+    scheduler.task_assigned(big, &"h2".into());
+    scheduler.task_assigned(small, &"h2".into());
+    scheduler.task_assigned(&tasks("other", 1, class(2, 1))[0], &"h1".into());
+    assert!(scheduler.task_unassigned(&big.id, &"h2".into()));
+    let leases = vec![lease("l1", "h1", 2, 100), lease("l2", "h2", 3, 100)];
+    assert_eq!(hosts(&run(&mut scheduler, &tasks("new", 1, class(1, 1)), leases)), ["h1"]);
+}
+
 fn sizes(big: Resources, small: &Resources) -> Vec<Lease> {
     let mut leases = Vec::new();
     for host in 0..10 {

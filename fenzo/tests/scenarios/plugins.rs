@@ -92,6 +92,19 @@ fn good_enough_takes_the_first_host_that_is_and_the_best_if_none_is() {
 }
 
 #[test]
+fn scores_that_round_to_one_rank_are_a_tie() {
+    // 0.3 and its successor differ, but the rank that weighs them does not: the smaller name wins.
+    let next = f64::from_bits(0.3_f64.to_bits() + 1);
+    for count in [1, 2] {
+        let fitness =
+            Fitness::custom(move |_, host| if host.id().as_str() == "h1" { 0.3 } else { next });
+        let leases = vec![lease("l1", "h1", 1, 10), lease("l2", "h2", 1, 10)];
+        let result = run(&mut scheduler(fitness), &tasks("t", count, class(1, 1)), leases);
+        assert_eq!(result.host_of(&"t0".into()).unwrap().as_str(), "h1");
+    }
+}
+
+#[test]
 fn test_weighted_average_fitness_calculator() {
     let half = Fitness::custom(|_, _| 0.5);
     let one = Fitness::custom(|_, _| 1.0);
