@@ -2,6 +2,7 @@
 //!
 //! `Persist` is a barrier: no effect after it may leave the process before its writes are durable.
 
+use super::driver::Signal;
 use super::group::{GroupId, GroupSpec, SpecError};
 use super::outcome::Outcome;
 use proto::scheduler::{Call, Event};
@@ -203,6 +204,8 @@ pub enum Notice {
     GroupEnded(GroupId),
     /// A task that is not ours, or no longer, was found and is being killed.
     Stray(TaskId),
+    /// For a framework that decides everything by itself: what the driver has for it.
+    Signal(Box<Signal>),
 }
 
 /// What happened to a unit.

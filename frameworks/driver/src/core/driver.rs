@@ -330,6 +330,11 @@ impl Driver {
         effects: &mut Vec<Effect>,
     ) -> Vec<Signal> {
         if self.link.open().is_none() {
+            if code == 307 {
+                let connection = self.link.connection();
+                effects.push(Effect::Disconnect { connection });
+                return self.closed(now, connection, Some(message));
+            }
             // SUBSCRIBE itself. What the master says of our request will not change; what it
             // says of its own standing (not recovered, no leader) will.
             if (400..500).contains(&code) && code != 408 && code != 429 {

@@ -55,6 +55,11 @@ impl Link {
         self.state
     }
 
+    /// The number of the newest connection.
+    pub(crate) fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
     /// The connection on which calls can be made now.
     pub(crate) fn open(&self) -> Option<ConnectionId> {
         matches!(self.state, State::Subscribed { .. }).then_some(self.connection)

@@ -8,11 +8,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests may"))]
 
 mod agents;
+mod bare;
 mod boundary;
 mod demand;
 mod driver;
 mod group;
 mod invariants;
+#[cfg(test)]
+mod laws;
 mod ledger;
 mod link;
 mod options;
@@ -27,6 +30,7 @@ mod task;
 mod unit;
 mod units;
 
+pub use bare::{Bare, Order};
 pub use boundary::{Answer, ConnectionId, Effect, Input, Notice, Refusal, UnitChange, Write};
 pub use demand::Want;
 pub use driver::{Driver, Signal};

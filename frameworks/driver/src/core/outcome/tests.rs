@@ -14,6 +14,7 @@ fn status(state: TaskState, reason: Option<Reason>, exit: Option<Exit>) -> TaskS
 }
 
 #[rustfmt::skip]
+#[expect(clippy::too_many_lines, reason = "one row a line, as a table is read")]
 fn table() -> Vec<Row> {
     use KillCause::{Owner, RunLimit, Stuck};
     use Reason as R;
