@@ -32,8 +32,11 @@ pub struct Config {
     pub request_timeout: Duration,
     /// How long a connection may wait between requests.
     pub idle_timeout: Duration,
-    /// Events that wait for one slow reader; one more and it is cut off.
+    /// Events that may wait for a reader that stands still; one more, after `reader_stall`, and it
+    /// is cut off. A reader that keeps taking may have sixteen times as many.
     pub outbox_events: usize,
+    /// How long a reader with too many events may stand still.
+    pub reader_stall: Duration,
     /// How long a reader that was cut off has to read why, before its connection is closed.
     pub cut_off_grace: Duration,
     /// Inputs that wait for the core; who brings more waits.
@@ -58,6 +61,7 @@ impl Config {
             request_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(600),
             outbox_events: 65_536,
+            reader_stall: Duration::from_secs(5),
             cut_off_grace: Duration::from_secs(5),
             inbox: 16_384,
             cache_bytes: 2 << 20,

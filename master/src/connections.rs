@@ -1,8 +1,9 @@
 //! Streams to frameworks and agents: their numbers, their bounded outboxes, and what is done with
 //! a reader that does not read.
 //!
-//! A full outbox never slows the master or another stream: its reader is cut off, is told so if
-//! it still reads, and loses its connection soon after.
+//! A slow reader never slows the master or another stream. A burst may fill an outbox far beyond
+//! its limit as long as the reader keeps taking; one that stands still is cut off, is told so
+//! should it read again, and loses its connection soon after.
 
 use crate::listen::Kill;
 use master_core::ConnectionId;
@@ -11,7 +12,8 @@ use proto::{FrameworkId, agent_link, operator};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::task::{self, Poll};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -34,6 +36,11 @@ pub(crate) enum Message {
         call: Call,
         reply: Reply,
     },
+    /// It sent what cannot be read: it is told so, and its stream ends.
+    FrameworkUnreadable {
+        connection: ConnectionId,
+        problem: String,
+    },
     FrameworkClosed(ConnectionId),
     /// A stream to an agent exists.
     OpenAgent {
@@ -43,6 +50,11 @@ pub(crate) enum Message {
     Agent {
         connection: ConnectionId,
         call: agent_link::AgentCall,
+    },
+    /// As with a framework.
+    AgentUnreadable {
+        connection: ConnectionId,
+        problem: String,
     },
     AgentClosed(ConnectionId),
     Operator {
@@ -99,30 +111,61 @@ impl Streams {
     }
 }
 
+/// What both ends of a stream know.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Messages that the reader took.
+    taken: AtomicU64,
+}
+
 /// The sending end of one stream.
 #[derive(Debug)]
 pub(crate) struct Outbox<T> {
     sender: mpsc::Sender<T>,
     kill: Kill,
-    /// Dead once the stream's reader end is gone.
-    reading: Weak<()>,
+    /// Gone once the stream's reading end is.
+    progress: Weak<Progress>,
+    limits: OutboxLimits,
+    /// How far the reader was, and when, at the newest progress seen beyond the limit.
+    seen: (u64, Instant),
 }
+
+/// How much may wait for one reader.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutboxLimits {
+    /// Messages that may wait for a reader that stands still.
+    pub(crate) waiting: usize,
+    /// How long a reader with more than that may stand still.
+    pub(crate) stall: Duration,
+}
+
+/// A reader that takes messages may have so many times more of them waiting, but no more.
+const BURST: usize = 16;
 
 /// The reading end of one stream.
 #[derive(Debug)]
 pub(crate) struct Pending<T> {
-    pub(crate) events: mpsc::Receiver<T>,
-    _reading: Arc<()>,
+    events: mpsc::Receiver<T>,
+    progress: Arc<Progress>,
 }
 
-/// An outbox with room for `capacity` messages, and one last word.
-pub(crate) fn outbox<T>(capacity: usize, kill: Kill) -> (Outbox<T>, Pending<T>) {
-    let (sender, events) = mpsc::channel(capacity + 1);
-    let reading = Arc::new(());
-    (
-        Outbox { sender, kill, reading: Arc::downgrade(&reading) },
-        Pending { events, _reading: reading },
-    )
+impl<T> Pending<T> {
+    /// The next message; `None` at the end.
+    pub(crate) fn poll_take(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<T>> {
+        let taken = self.events.poll_recv(cx);
+        if matches!(taken, Poll::Ready(Some(_))) {
+            self.progress.taken.fetch_add(1, Ordering::Relaxed);
+        }
+        taken
+    }
+}
+
+/// The two ends of a stream; there is room for a burst and one last word.
+pub(crate) fn outbox<T>(limits: OutboxLimits, kill: Kill) -> (Outbox<T>, Pending<T>) {
+    let (sender, events) = mpsc::channel(limits.waiting.saturating_mul(BURST) + 1);
+    let progress = Arc::new(Progress::default());
+    let (weak, seen) = (Arc::downgrade(&progress), (0, Instant::now()));
+    (Outbox { sender, kill, progress: weak, limits, seen }, Pending { events, progress })
 }
 
 /// What became of a message.
@@ -141,8 +184,9 @@ impl<T> Outbox<T> {
     }
 
     /// Puts a message behind those that wait.
-    pub(crate) fn send(&self, message: T) -> Sent {
-        if self.sender.capacity() <= 1 && !self.sender.is_closed() {
+    pub(crate) fn send(&mut self, message: T) -> Sent {
+        let waiting = self.sender.max_capacity() - self.sender.capacity();
+        if waiting >= self.limits.waiting && self.is_stuck() {
             return Sent::Full;
         }
         match self.sender.try_send(message) {
@@ -152,6 +196,17 @@ impl<T> Outbox<T> {
         }
     }
 
+    /// Whether the reader stands still, or has all that a burst may hold.
+    fn is_stuck(&mut self) -> bool {
+        let Some(progress) = self.progress.upgrade() else { return false };
+        let taken = progress.taken.load(Ordering::Relaxed);
+        if taken != self.seen.0 {
+            self.seen = (taken, Instant::now());
+        }
+        // The last place is for the last word.
+        self.sender.capacity() <= 1 || self.seen.1.elapsed() > self.limits.stall
+    }
+
     /// Ends the stream after what waits and `last_word`, and its connection after `grace` if the
     /// reader still has not read it all.
     pub(crate) fn cut_off(self, last_word: Option<T>, grace: Duration) {
@@ -159,10 +214,10 @@ impl<T> Outbox<T> {
             // The last place is kept for it; a reader that just left needs none.
             let _ = self.sender.try_send(last_word);
         }
-        let (kill, reading) = (self.kill, self.reading);
+        let (kill, progress) = (self.kill, self.progress);
         tokio::spawn(async move {
             tokio::time::sleep(grace).await;
-            if reading.strong_count() > 0 {
+            if progress.strong_count() > 0 {
                 kill.now();
             }
         });

@@ -7,6 +7,7 @@ use axum::Router;
 use grpc::{
     Code, Incoming, OperatorHandler, OperatorService, Status, StreamHandler, StreamService,
 };
+use master_core::ConnectionId;
 use proto::agent_link::{AgentCall, AgentEvent};
 use proto::operator;
 use proto::scheduler::{Call, CallBody, Event};
@@ -41,7 +42,7 @@ impl<T> Stream for Outgoing<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<T>> {
-        self.0.events.poll_recv(cx)
+        self.0.poll_take(cx)
     }
 }
 
@@ -59,21 +60,19 @@ impl StreamHandler<Call, Event> for Link {
     ) -> Result<Self::Outgoing, Status> {
         let context = self.0.clone();
         let connection = context.streams().number();
-        let (outbox, pending) = outbox(context.outbox_events(), kill(&mut extensions));
+        let (outbox, pending) = outbox(context.outbox_limits(), kill(&mut extensions));
         tokio::spawn(async move {
             let mut message = Message::OpenFramework { connection, outbox };
             // Ends with the stream, or with the master.
             while context.send(message).await.is_ok() {
-                let Some(Call { framework_id, body }) = read(&mut incoming).await else { break };
-                message = match body {
-                    CallBody::Subscribe(call) => {
-                        Message::Subscribe { connection, framework_id, call }
+                message = match read(&mut incoming).await {
+                    Read::Message(call) => scheduler_message(connection, call),
+                    Read::End => break,
+                    Read::Unreadable(problem) => {
+                        let unreadable = Message::FrameworkUnreadable { connection, problem };
+                        let _ = context.send(unreadable).await;
+                        break;
                     }
-                    body => Message::Call {
-                        connection: Some(connection),
-                        call: Call { framework_id, body },
-                        reply: Reply::Stream(connection),
-                    },
                 };
             }
             // Fails only when the master ends.
@@ -93,12 +92,19 @@ impl StreamHandler<AgentCall, AgentEvent> for Link {
     ) -> Result<Self::Outgoing, Status> {
         let context = self.0.clone();
         let connection = context.streams().number();
-        let (outbox, pending) = outbox(context.outbox_events(), kill(&mut extensions));
+        let (outbox, pending) = outbox(context.outbox_limits(), kill(&mut extensions));
         tokio::spawn(async move {
             let mut message = Message::OpenAgent { connection, outbox };
             while context.send(message).await.is_ok() {
-                let Some(call) = read(&mut incoming).await else { break };
-                message = Message::Agent { connection, call };
+                message = match read(&mut incoming).await {
+                    Read::Message(call) => Message::Agent { connection, call },
+                    Read::End => break,
+                    Read::Unreadable(problem) => {
+                        let unreadable = Message::AgentUnreadable { connection, problem };
+                        let _ = context.send(unreadable).await;
+                        break;
+                    }
+                };
             }
             // Fails only when the master ends.
             let _ = context.send(Message::AgentClosed(connection)).await;
@@ -107,13 +113,39 @@ impl StreamHandler<AgentCall, AgentEvent> for Link {
     }
 }
 
-/// The next message; `None` at the end of the stream, however it came.
-async fn read<T>(incoming: &mut Incoming<T>) -> Option<T> {
+fn scheduler_message(connection: ConnectionId, call: Call) -> Message {
+    let Call { framework_id, body } = call;
+    match body {
+        CallBody::Subscribe(call) => Message::Subscribe { connection, framework_id, call },
+        body => Message::Call {
+            connection: Some(connection),
+            call: Call { framework_id, body },
+            reply: Reply::Stream(connection),
+        },
+    }
+}
+
+/// What came next on a stream.
+enum Read<T> {
+    Message(T),
+    /// The stream is over, however that came.
+    End,
+    /// A message that cannot be decoded, and why; nothing can be read behind it.
+    Unreadable(String),
+}
+
+async fn read<T>(incoming: &mut Incoming<T>) -> Read<T> {
     match incoming.next().await {
-        Ok(message) => message,
+        Ok(Some(message)) => Read::Message(message),
+        Ok(None) => Read::End,
         Err(status) => {
             tracing::debug!(code = ?status.code(), message = status.message(), "stream ended");
-            None
+            match status.code() {
+                Code::InvalidArgument | Code::OutOfRange => {
+                    Read::Unreadable(status.message().to_owned())
+                }
+                _ => Read::End,
+            }
         }
     }
 }

@@ -92,8 +92,21 @@ impl Performer {
         }
     }
 
+    /// Says why the stream ends; its reader closes it right after.
+    pub(crate) fn tell_unreadable_framework(&mut self, connection: ConnectionId, problem: String) {
+        self.tell_framework(connection, Event::Error(Arc::from(problem)));
+    }
+
+    /// Says why the stream ends; its reader closes it right after.
+    pub(crate) fn tell_unreadable_agent(&mut self, connection: ConnectionId, problem: String) {
+        self.tell_agent(
+            connection,
+            AgentEvent::Refused { message: Arc::from(problem), gone: false },
+        );
+    }
+
     fn tell_framework(&mut self, connection: ConnectionId, event: Event) {
-        let Some(outbox) = self.frameworks.get(&connection) else { return };
+        let Some(outbox) = self.frameworks.get_mut(&connection) else { return };
         self.counts.event(&event);
         match outbox.send(event) {
             Sent::Waiting => return,
@@ -110,7 +123,7 @@ impl Performer {
     }
 
     fn tell_agent(&mut self, connection: ConnectionId, event: AgentEvent) {
-        let Some(outbox) = self.agents.get(&connection) else { return };
+        let Some(outbox) = self.agents.get_mut(&connection) else { return };
         self.counts.agent_events += 1;
         match outbox.send(event) {
             Sent::Waiting => return,

@@ -173,6 +173,14 @@ impl Server {
                 let request = self.performer.expect(reply);
                 Input::Call { request, connection, call }
             }
+            Message::FrameworkUnreadable { connection, problem } => {
+                self.performer.tell_unreadable_framework(connection, problem);
+                return;
+            }
+            Message::AgentUnreadable { connection, problem } => {
+                self.performer.tell_unreadable_agent(connection, problem);
+                return;
+            }
             Message::FrameworkClosed(connection) => {
                 self.performer.close_framework(connection);
                 Input::FrameworkClosed { connection }

@@ -74,15 +74,16 @@ impl http_body::Body for EventBody {
         let this = &mut *self;
         let mut buffer = BytesMut::new();
         while buffer.len() < WRITE_BYTES && !this.ended {
-            match this.pending.events.poll_recv(cx) {
+            match this.pending.poll_take(cx) {
                 Poll::Ready(Some(event)) => this.write(&event, &mut buffer),
                 Poll::Ready(None) => this.ended = true,
                 Poll::Pending => break,
             }
         }
+        // The last record of a stream must not be held back either.
         if this.unflushed
             && let Some(flush) = &mut this.flush
-            && flush.as_mut().poll(cx).is_ready()
+            && (this.ended || flush.as_mut().poll(cx).is_ready())
         {
             flush.as_mut().reset(Instant::now() + FLUSH_INTERVAL);
             this.write(&Event::Heartbeat, &mut buffer);

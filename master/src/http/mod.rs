@@ -10,13 +10,14 @@ mod read;
 mod scheduler;
 
 use crate::Config;
-use crate::connections::{Message, Streams};
+use crate::connections::{Message, OutboxLimits, Streams};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use proto::Limits;
 use std::collections::BTreeMap;
@@ -36,7 +37,7 @@ struct Shared {
     counts: Arc<HttpCounts>,
     limits: Limits,
     agent_limits: Limits,
-    outbox_events: usize,
+    outbox: OutboxLimits,
     request_timeout: Duration,
     version: Arc<str>,
     /// `HOST:PORT` under which others reach this master.
@@ -57,7 +58,7 @@ impl Context {
             counts,
             limits: config.limits.clone(),
             agent_limits: config.agent_limits.clone(),
-            outbox_events: config.outbox_events,
+            outbox: OutboxLimits { waiting: config.outbox_events, stall: config.reader_stall },
             request_timeout: config.request_timeout,
             version: config.options.version.clone(),
             authority: format!("{}:{}", config.hostname, address.port()),
@@ -76,8 +77,8 @@ impl Context {
         &self.0.agent_limits
     }
 
-    pub(crate) fn outbox_events(&self) -> usize {
-        self.0.outbox_events
+    pub(crate) fn outbox_limits(&self) -> OutboxLimits {
+        self.0.outbox
     }
 
     /// Hands a message to the core's task, waiting while it has too many.
@@ -272,13 +273,18 @@ fn require_post(request: &Request) -> Result<(), Refusal> {
 /// Reads a body within its limit and in time.
 async fn read_body(context: &Context, body: Body) -> Result<Bytes, Refusal> {
     let limit = context.0.limits.body_bytes;
+    let too_large = || {
+        let message = format!("a request may have at most {limit} bytes");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    };
+    // What is announced need not be waited for.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
     let read = Limited::new(body, limit).collect();
     match tokio::time::timeout(context.0.request_timeout, read).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("a request may have at most {limit} bytes"),
-        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => Err(Refusal::bad_request(format!("the body could not be read: {error}"))),
         Err(_) => Err(Refusal::new(
             StatusCode::REQUEST_TIMEOUT,

@@ -58,7 +58,7 @@ async fn subscribe(
 ) -> Result<Response, Refusal> {
     let connection = context.streams().number();
     let stream_id = context.streams().name(connection);
-    let (outbox, pending) = outbox(context.outbox_events(), kill);
+    let (outbox, pending) = outbox(context.outbox_limits(), kill);
     // From here on its drop tells the core.
     let body = EventBody::new(context.clone(), connection, stream_id, pending, encoding);
     let open = Message::OpenFramework { connection, outbox };

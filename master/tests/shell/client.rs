@@ -1,0 +1,188 @@
+//! A raw HTTP/1.1 client: what goes over the wire is what the test wrote.
+
+use proto::scheduler::Event;
+use proto::{Encoding, Limits, Wire};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+
+/// Longer than anything takes; a test that waits so long has failed.
+pub(crate) const BOUND: Duration = Duration::from_secs(20);
+
+pub(crate) async fn within<T>(what: &str, work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(BOUND, work).await.unwrap_or_else(|_| panic!("{what} did not come"))
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+}
+
+/// An answer with its body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
+}
+
+/// One connection.
+pub(crate) struct Http {
+    pub(crate) stream: BufReader<TcpStream>,
+}
+
+impl Http {
+    pub(crate) async fn connect(address: &str) -> Self {
+        Self { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) }
+    }
+
+    pub(crate) async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: master\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        self.stream.write_all(head.as_bytes()).await.unwrap();
+        self.stream.write_all(body).await.unwrap();
+    }
+
+    pub(crate) async fn head(&mut self) -> Head {
+        let mut status_line = String::new();
+        within("an answer", self.stream.read_line(&mut status_line)).await.unwrap();
+        let status = status_line.split(' ').nth(1).expect("a status line").parse().unwrap();
+        let mut headers = BTreeMap::new();
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).await.unwrap();
+            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+            headers.insert(name.to_ascii_lowercase(), value.to_owned());
+        }
+        Head { status, headers }
+    }
+
+    pub(crate) async fn answer(&mut self) -> Answer {
+        let Head { status, headers } = self.head().await;
+        let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        within("a body", self.stream.read_exact(&mut body)).await.unwrap();
+        Answer { status, headers, body: String::from_utf8(body).unwrap() }
+    }
+
+    pub(crate) async fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        self.send(method, path, headers, body.as_bytes()).await;
+        self.answer().await
+    }
+}
+
+/// One request on a connection of its own.
+pub(crate) async fn request(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    Http::connect(address).await.request(method, path, headers, body).await
+}
+
+pub(crate) const JSON: (&str, &str) = ("Content-Type", "application/json");
+
+/// An event stream: chunks, and the records in them.
+pub(crate) struct Events {
+    http: Http,
+    pub(crate) stream_id: String,
+    /// What was read of the body and not given out yet.
+    buffer: Vec<u8>,
+}
+
+impl Events {
+    /// Subscribes with JSON.
+    pub(crate) async fn subscribe(address: &str, call: &Value) -> Self {
+        let body = call.to_string();
+        Self::open(address, &[JSON], body.as_bytes()).await
+    }
+
+    pub(crate) async fn open(address: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
+        let mut http = Http::connect(address).await;
+        http.send("POST", "/api/v1/scheduler", headers, body).await;
+        let head = http.head().await;
+        assert_eq!(head.status, 200, "{head:?}");
+        assert_eq!(head.headers["transfer-encoding"], "chunked");
+        assert!(!head.headers.contains_key("content-encoding"));
+        let stream_id = head.headers["mesos-stream-id"].clone();
+        Self { http, stream_id, buffer: Vec::new() }
+    }
+
+    /// Reads one more chunk; false at the end of the body, or of the connection.
+    pub(crate) async fn read_chunk(&mut self) -> bool {
+        let mut size = String::new();
+        let read = within("a chunk", self.http.stream.read_line(&mut size)).await;
+        if read.map_or(true, |read| read == 0) {
+            return false;
+        }
+        let size = usize::from_str_radix(size.trim_end(), 16).unwrap();
+        let mut chunk = vec![0; size + 2];
+        if within("a chunk", self.http.stream.read_exact(&mut chunk)).await.is_err() || size == 0 {
+            return false;
+        }
+        assert_eq!(chunk.split_off(size), b"\r\n");
+        self.buffer.extend_from_slice(&chunk);
+        true
+    }
+
+    /// The bytes of the next record; `None` at the end.
+    pub(crate) async fn record(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Some(newline) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let length: usize =
+                    std::str::from_utf8(&self.buffer[..newline]).unwrap().parse().unwrap();
+                if self.buffer.len() > newline + length {
+                    let rest = self.buffer.split_off(newline + 1 + length);
+                    let record = std::mem::replace(&mut self.buffer, rest);
+                    return Some(record[newline + 1..].to_vec());
+                }
+            }
+            if !self.read_chunk().await {
+                return None;
+            }
+        }
+    }
+
+    /// The next JSON event.
+    pub(crate) async fn event(&mut self) -> Value {
+        serde_json::from_slice(&self.record().await.expect("one more event")).unwrap()
+    }
+
+    /// The next event of this type, what comes before it left out.
+    pub(crate) async fn wait(&mut self, kind: &str) -> Value {
+        loop {
+            let event = self.event().await;
+            if event["type"] == kind {
+                return event;
+            }
+            assert_ne!(event["type"], "ERROR", "{event}");
+        }
+    }
+
+    /// The next protobuf event.
+    pub(crate) async fn protobuf(&mut self) -> Event {
+        let record = self.record().await.expect("one more event");
+        Event::decode(&record, Encoding::Protobuf, &Limits::DEFAULT).unwrap()
+    }
+}

@@ -1,0 +1,10 @@
+//! The master's shell over real sockets: a listener on port 0, raw HTTP/1.1, gRPC, and a scripted
+//! agent that says what an agent would.
+#![allow(clippy::unwrap_used, reason = "tests may unwrap")]
+
+mod client;
+mod cluster;
+mod flow;
+mod limits;
+mod restart;
+mod statuses;

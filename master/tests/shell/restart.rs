@@ -1,0 +1,150 @@
+//! What a master that comes back still knows.
+
+use crate::client::{Events, JSON, request, within};
+use crate::cluster::{Agent, Running, config, subscribe};
+use grpc::{AgentLinkClient, ClientOptions};
+use proto::Role;
+use proto::agent_link::{AgentCall, AgentEvent};
+use serde_json::{Value, json};
+use store::{Batch, Options, Storage, Store};
+
+async fn ask(address: &str, call: &str) -> Value {
+    let body = json!({ "type": call }).to_string();
+    let answer = request(address, "POST", "/api/v1", &[JSON], &body).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+#[tokio::test]
+async fn agents_and_frameworks_outlive_the_master() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = Running::at(dir.path()).await;
+    let agent = Agent::register(&master.address, 77).await;
+    let mut events = Events::subscribe(&master.address, &subscribe("f")).await;
+    let framework = events.wait("SUBSCRIBED").await["subscribed"]["framework_id"].clone();
+    let first = ask(&master.address, "GET_MASTER").await;
+    // It must not be asked to tidy up: that is what a crash is.
+    master.abort().await;
+
+    let master = Running::at(dir.path()).await;
+    let second = ask(&master.address, "GET_MASTER").await;
+    let id = |answer: &Value| answer["get_master"]["master_info"]["id"].clone();
+    assert_ne!(id(&first), id(&second), "each start has its own id");
+    // A registration whose answer was lost is repeated: the nonce finds the same agent.
+    let mut link =
+        AgentLinkClient::connect(&master.address, &ClientOptions::default()).await.unwrap();
+    let info = crate::cluster::agent_info(None);
+    let call = AgentCall::Register { info, version: "1".into(), nonce: 77 };
+    link.sender.send(call).await.unwrap();
+    match within("Registered", link.incoming.next()).await.unwrap() {
+        Some(AgentEvent::Registered { agent_id, .. }) => assert_eq!(agent_id, agent.id),
+        other => panic!("{other:?}"),
+    }
+    drop(link);
+    let agent = Agent::reregister(&master.address, agent.info).await;
+    // The framework comes back under its id.
+    let mut call = subscribe("f");
+    call["framework_id"] = framework.clone();
+    call["subscribe"]["framework_info"]["id"] = framework.clone();
+    let mut events = Events::subscribe(&master.address, &call).await;
+    assert_eq!(events.wait("SUBSCRIBED").await["subscribed"]["framework_id"], framework);
+    let offers = events.wait("OFFERS").await;
+    assert_eq!(offers["offers"]["offers"][0]["agent_id"]["value"], agent.id.as_str());
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn a_framework_that_was_torn_down_stays_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = Running::at(dir.path()).await;
+    let mut events = Events::subscribe(&master.address, &subscribe("f")).await;
+    let framework = events.wait("SUBSCRIBED").await["subscribed"]["framework_id"].clone();
+    let headers = [JSON, ("Mesos-Stream-Id", &*events.stream_id.clone())];
+    let teardown = json!({"type": "TEARDOWN", "framework_id": framework}).to_string();
+    let answer = request(&master.address, "POST", "/api/v1/scheduler", &headers, &teardown).await;
+    // The answer stands behind the fact: once it is here, the fact is durable.
+    assert_eq!(answer.status, 202);
+    master.abort().await;
+
+    let master = Running::at(dir.path()).await;
+    let mut call = subscribe("f");
+    call["framework_id"] = framework.clone();
+    call["subscribe"]["framework_info"]["id"] = framework;
+    let mut events = Events::subscribe(&master.address, &call).await;
+    let event = events.event().await;
+    assert_eq!(event["type"], "ERROR", "{event}");
+    assert!(event["error"]["message"].as_str().unwrap().contains("removed"), "{event}");
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn a_damaged_fact_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = Running::at(dir.path()).await;
+    let _agent = Agent::register(&master.address, 1).await;
+    master.stop().await;
+    let store = Store::open(&config(dir.path()).data_dir, Options::new("master", 1)).unwrap();
+    let key = store.scan(b"a/").next().unwrap().unwrap().key;
+    let mut batch = Batch::new();
+    batch.put(key, *b"nonsense");
+    store.commit(batch).unwrap();
+    drop(store);
+    let error = Running::at(dir.path()).await.error().await.to_string();
+    assert!(error.contains("damaged") && error.contains("a/"), "{error}");
+}
+
+#[tokio::test]
+async fn every_fact_is_read_back_as_it_was_written() {
+    use master::registrar::open_registry;
+    use master_core::RegistryOp;
+    use proto::{AgentId, FrameworkId, FrameworkInfo, Time};
+    let dir = tempfile::tempdir().unwrap();
+    let agent = |n: u32| AgentId::new(format!("m-S{n}")).unwrap();
+    let framework = |n: u32| FrameworkInfo {
+        id: Some(FrameworkId::new(format!("m-{n:04}")).unwrap()),
+        ..FrameworkInfo::new("nobody", format!("framework {n}"))
+    };
+    let admit = |n: u32, nonce| RegistryOp::AdmitAgent {
+        info: crate::cluster::agent_info(Some(agent(n))),
+        version: "1".into(),
+        nonce,
+        registered: Time::from_millis(u64::from(n)),
+    };
+    let at = Time::from_millis;
+    let mut ops = vec![admit(1, Some(0)), admit(2, None), admit(3, Some(9)), admit(4, Some(4))];
+    ops.extend([
+        RegistryOp::MarkUnreachable { agent_id: agent(1), since: at(5) },
+        RegistryOp::MarkUnreachable { agent_id: agent(2), since: at(6) },
+        RegistryOp::MarkReachable { agent_id: agent(2) },
+        RegistryOp::MarkUnreachable { agent_id: agent(3), since: at(7) },
+        RegistryOp::RemoveAgent { agent_id: agent(3) },
+        RegistryOp::SetWeight { role: Role::new("a/b").unwrap(), weight_milli: 2500 },
+        RegistryOp::SetWeight { role: Role::new("c").unwrap(), weight_milli: 3000 },
+        RegistryOp::SetWeight { role: Role::new("c").unwrap(), weight_milli: 1000 },
+        RegistryOp::HoldFramework { info: framework(1), registered: at(1), deadline: at(9) },
+        RegistryOp::HoldFramework { info: framework(2), registered: at(2), deadline: at(9) },
+    ]);
+    let id = framework(2).id.unwrap();
+    ops.push(RegistryOp::ReleaseFramework { framework_id: id });
+    for n in 10..80 {
+        let (info, registered) = (framework(n), at(3));
+        ops.push(RegistryOp::HoldFramework { info: info.clone(), registered, deadline: at(9) });
+        let unregistered = at(u64::from(n));
+        ops.push(RegistryOp::CompleteFramework { info, registered, unregistered });
+    }
+    let mut opened = open_registry(&config(dir.path())).unwrap();
+    for op in &ops {
+        opened.registry.apply(op);
+        let (done, waiting) = std::sync::mpsc::channel();
+        let tell = Box::new(move |result: Result<(), _>| done.send(result.is_ok()).unwrap());
+        opened.registrar.propose(vec![op.clone()], tell);
+        assert!(waiting.recv().unwrap());
+    }
+    let facts = opened.registry.facts();
+    drop(opened);
+    let again = open_registry(&config(dir.path())).unwrap().registry.facts();
+    let without_epoch = |facts: Vec<RegistryOp>| -> Vec<RegistryOp> {
+        facts.into_iter().filter(|op| !matches!(op, RegistryOp::BeginEpoch { .. })).collect()
+    };
+    assert_eq!(without_epoch(again), without_epoch(facts));
+}
