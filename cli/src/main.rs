@@ -1,1 +1,172 @@
-fn main() {}
+//! `tepui`, the one binary: every component of the cluster and every tool for people.
+//!
+//! It parses, calls one command, and turns a failure into a sentence and an exit code. It must not
+//! decide anything about the cluster.
+
+mod client;
+mod command;
+mod daemon;
+mod discover;
+mod failure;
+mod output;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use output::Form;
+use std::process::ExitCode;
+
+/// A two-level cluster scheduler that speaks Mesos v1.
+#[derive(Parser, Debug)]
+#[command(name = "tepui", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tepui demo                               a cluster does real work on real files, and is verified
+  tepui up --agents 3                      a cluster on this machine, until Ctrl-C
+  tepui run --cpus 0.5 -- sh -c 'date'     one task, its output here, its exit code passed on
+  tepui job submit job.yaml && tepui job wait NAME
+  tepui why NAME                           why a task does not run
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 conflict, 6 timeout,
+7 server unavailable, 8 the task or job ended unsuccessfully ('run' passes the task's code on).";
+
+/// Where the master is.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct Server {
+    /// The master's address.
+    #[arg(long, env = "TEPUI_MASTER", default_value = "127.0.0.1:5050", value_name = "HOST:PORT")]
+    pub(crate) master: String,
+}
+
+/// How to print.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub(crate) struct Print {
+    /// Table for people, JSON for programs.
+    #[arg(short, long, value_enum, default_value_t = Form::Table)]
+    pub(crate) output: Form,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run a master.
+    Master(command::master::Options),
+    /// List tasks.
+    Ps {
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        print: Print,
+        /// Also ended tasks that the master remembers.
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// List agents.
+    Agents {
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        print: Print,
+    },
+    /// List frameworks.
+    Frameworks {
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        print: Print,
+        /// Also frameworks that are over.
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// What this program is.
+    Version {
+        #[command(flatten)]
+        print: Print,
+    },
+    /// A completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// The agent's supervisor; started by the agent.
+    #[command(hide = true, trailing_var_arg = true)]
+    Supervise {
+        /// Read by the supervisor itself.
+        #[arg(allow_hyphen_values = true, num_args = 0..)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    // Before anything else: the supervisor detaches by forking, which no thread may see.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == "supervise") {
+        return ExitCode::from(agent::supervisor::main(words));
+    }
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version go to standard output with 0, mistakes to standard error with 2.
+            let code = if error.use_stderr() { failure::Code::Usage as u8 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                output::say(&failure.to_string());
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Master(options) => command::master::run(options),
+        Command::Version { print } => command::version::run(print.output),
+        Command::Completions { shell } => command::completions::run(shell),
+        Command::Supervise { arguments } => Err(Failure::exit(agent::supervisor::main(arguments))),
+        other => short(other),
+    }
+}
+
+/// Commands that talk to a cluster: one thread is enough for them.
+fn short(command: Command) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(failure::Code::Failed, format!("cannot start: {e}")))?;
+    runtime.block_on(async {
+        match command {
+            Command::Ps { server, print, all } => {
+                command::ps::run(&discover::master(&server), print.output, all).await
+            }
+            Command::Agents { server, print } => {
+                command::agents::run(&discover::master(&server), print.output).await
+            }
+            Command::Frameworks { server, print, all } => {
+                command::frameworks::run(&discover::master(&server), print.output, all).await
+            }
+            Command::Master(_)
+            | Command::Version { .. }
+            | Command::Completions { .. }
+            | Command::Supervise { .. } => unreachable!("handled by run"),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

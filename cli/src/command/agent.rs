@@ -1,0 +1,91 @@
+//! `tepui agent`: runs an agent.
+
+use super::master::with_causes;
+use crate::daemon;
+use crate::failure::{Code, Failure};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// What `tepui agent` takes.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tepui agent --work-dir /var/lib/tepui/agent
+  tepui agent --work-dir a --master 10.0.0.1:5050 --listen 10.0.0.2:5051 \\
+      --attributes 'zone:a;disk:ssd' --resources 'cpus:4;mem:8192;ports:[31000-32000]'
+
+SIGTERM ends the agent and keeps its tasks running under their supervisor: the next agent with
+the same work directory takes them up. With --kill-tasks-on-exit they end with it.")]
+pub(crate) struct Options {
+    /// The masters' addresses.
+    #[arg(
+        long,
+        env = "TEPUI_MASTER",
+        default_value = "127.0.0.1:5050",
+        value_delimiter = ',',
+        value_name = "HOST:PORT,..."
+    )]
+    master: Vec<String>,
+    /// Where to listen. Only loopback unless told otherwise.
+    #[arg(long, default_value = "127.0.0.1:5051", value_name = "ADDR:PORT")]
+    listen: SocketAddr,
+    /// Where checkpoints and sandboxes are kept.
+    #[arg(long, value_name = "DIR")]
+    work_dir: PathBuf,
+    /// The name or address under which others reach this agent. The listening address by default.
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// What the agent has to give: 'cpus:4;mem:1024;ports:[31000-32000]', or JSON as in Mesos. What
+    /// the machine has by default.
+    #[arg(long, value_name = "RESOURCES")]
+    resources: Option<String>,
+    /// Facts for constraints, such as 'zone:a;level:10'.
+    #[arg(long, value_name = "ATTRIBUTES")]
+    attributes: Option<String>,
+    /// The cluster that the work directory must belong to.
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// Do not use cgroups, even where that is permitted.
+    #[arg(long)]
+    no_cgroups: bool,
+    /// Hold each task to the cpus it asked for, even when more are idle.
+    #[arg(long)]
+    cpu_ceiling: bool,
+    /// The most processes and threads that one task may have.
+    #[arg(long, value_name = "N")]
+    pids: Option<u64>,
+    /// End all tasks, and their supervisor, when the agent is told to stop.
+    #[arg(long)]
+    kill_tasks_on_exit: bool,
+    #[command(flatten)]
+    daemon: daemon::DaemonOptions,
+}
+
+/// Runs the agent until it is told to stop.
+pub(crate) fn run(options: Options) -> Result<(), Failure> {
+    let program = std::env::current_exe()
+        .map_err(|e| Failure::new(Code::Failed, format!("cannot find own program: {e}")))?;
+    let supervise = vec![program.into_os_string(), "supervise".into()];
+    let mut config = agent::Config::new(options.master, options.work_dir, supervise);
+    config.hostname = options.hostname;
+    config.resources = options.resources;
+    config.attributes = options.attributes;
+    config.cluster = options.cluster;
+    config.cgroups = !options.no_cgroups;
+    config.cpu_ceiling = options.cpu_ceiling;
+    config.pids = options.pids;
+    let how =
+        if options.kill_tasks_on_exit { agent::Stop::EndTasks } else { agent::Stop::KeepTasks };
+    daemon::run(&options.daemon, async move |stop| {
+        let listener = agent::listen(options.listen).await.map_err(|e| failure(&e))?;
+        let stop = async move {
+            stop.await;
+            how
+        };
+        agent::run(config, listener, stop).await.map_err(|e| failure(&e))
+    })
+}
+
+fn failure(error: &agent::Error) -> Failure {
+    Failure::new(Code::Conflict, with_causes(error))
+}

@@ -1,0 +1,93 @@
+//! `tepui agents`: the agents, how they stand and how full they are.
+
+use crate::client::Client;
+use crate::failure::{Code, Failure};
+use crate::output::{self, Form, Table, bar, milli};
+use proto::AttributeValue;
+use proto::operator::{AgentStanding, AgentView, Call, Response};
+use serde_json::{Value, json};
+
+/// Prints all agents of the master.
+pub(crate) async fn run(master: &Client, form: Form) -> Result<(), Failure> {
+    let Response::Agents(agents) = master.operator(&Call::GetAgents).await? else {
+        return Err(Failure::new(Code::Failed, "the master answered something else"));
+    };
+    match form {
+        Form::Table => output::print(&table(&agents)),
+        Form::Json => output::print_json(&Value::Array(agents.iter().map(view).collect())),
+    }
+    Ok(())
+}
+
+fn table(agents: &[AgentView]) -> String {
+    let mut table =
+        Table::new(&["AGENT", "ADDRESS", "STANDING", "CPUS", "MEM MB", "", "ATTRIBUTES"]);
+    for agent in agents {
+        let total = &agent.info.resources;
+        let used = &agent.allocated;
+        table.row(vec![
+            agent.info.id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            format!("{}:{}", agent.info.hostname, agent.info.port),
+            standing(agent.standing).to_owned(),
+            format!("{}/{}", milli(used.cpus()), milli(total.cpus())),
+            format!("{}/{}", milli(used.mem()), milli(total.mem())),
+            bar(used.cpus(), total.cpus(), 10),
+            attributes(agent),
+        ]);
+    }
+    table.render()
+}
+
+fn attributes(agent: &AgentView) -> String {
+    let all: Vec<_> =
+        agent.info.attributes.iter().map(|a| format!("{}:{}", a.name, a.value)).collect();
+    all.join(";")
+}
+
+/// The word for a standing.
+pub(crate) fn standing(standing: AgentStanding) -> &'static str {
+    match standing {
+        AgentStanding::Active => "active",
+        AgentStanding::Suspect => "suspect",
+        AgentStanding::Disconnected => "disconnected",
+        AgentStanding::Recovered => "recovered",
+        AgentStanding::Unreachable => "unreachable",
+    }
+}
+
+/// Quantities as JSON: cpus and MB as numbers.
+pub(crate) fn quantities(resources: &proto::Resources) -> Value {
+    let map = resources
+        .quantities()
+        .iter()
+        .map(|(name, milli)| (name.to_string(), json!(milli as f64 / 1000.0)))
+        .collect();
+    Value::Object(map)
+}
+
+fn view(agent: &AgentView) -> Value {
+    let attributes: serde_json::Map<String, Value> = agent
+        .info
+        .attributes
+        .iter()
+        .map(|a| {
+            let value = match &a.value {
+                AttributeValue::Text(text) => json!(&**text),
+                AttributeValue::Scalar(milli) => json!(*milli as f64 / 1000.0),
+                AttributeValue::Ranges(ranges) => json!(ranges.to_string()),
+            };
+            (a.name.to_string(), value)
+        })
+        .collect();
+    json!({
+        "agent_id": agent.info.id.as_ref().map(proto::AgentId::as_str),
+        "hostname": &*agent.info.hostname,
+        "port": agent.info.port,
+        "standing": standing(agent.standing),
+        "version": &*agent.version,
+        "total": quantities(&agent.info.resources),
+        "allocated": quantities(&agent.allocated),
+        "offered": quantities(&agent.offered),
+        "attributes": attributes,
+    })
+}

@@ -1,0 +1,103 @@
+//! `tepui master`: runs a master.
+
+use crate::daemon;
+use crate::failure::{Code, Failure};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What `tepui master` takes.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tepui master --data /var/lib/tepui/master
+  tepui master --data m --listen 10.0.0.1:5050 --agent-timeout 10")]
+pub(crate) struct Options {
+    /// Where to listen. Only loopback unless told otherwise.
+    #[arg(long, default_value = "127.0.0.1:5050", value_name = "ADDR:PORT")]
+    listen: SocketAddr,
+    /// Where the registry is kept.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// The cluster that the data must belong to.
+    #[arg(long, value_name = "NAME")]
+    cluster: Option<String>,
+    /// The name or address under which others reach this master. The listening address by default.
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// Seconds of silence after which an agent is unreachable.
+    #[arg(long, default_value_t = 5.0, value_name = "SECONDS", value_parser = seconds)]
+    agent_timeout: f64,
+    /// Seconds after which an unanswered offer is rescinded; 0 means never.
+    #[arg(long, default_value_t = 60.0, value_name = "SECONDS", value_parser = seconds)]
+    offer_timeout: f64,
+    /// Seconds that agents have to come back after the master restarted.
+    #[arg(long, default_value_t = 600.0, value_name = "SECONDS", value_parser = seconds)]
+    agent_reregister_timeout: f64,
+    #[command(flatten)]
+    daemon: daemon::DaemonOptions,
+}
+
+/// A finite, not negative number of seconds.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() && (0.0..=1e9).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds is needed, such as 5 or 0.5".to_owned()),
+    }
+}
+
+/// Runs the master until it is told to stop.
+pub(crate) fn run(options: Options) -> Result<(), Failure> {
+    let hostname = options.hostname.unwrap_or_else(|| options.listen.ip().to_string());
+    let mut config = master::Config::new(options.data, hostname);
+    config.cluster = options.cluster;
+    let core = &mut config.options;
+    core.agent_timeout = Duration::from_secs_f64(options.agent_timeout);
+    core.ping_interval = core.ping_interval.min(core.agent_timeout / 4);
+    core.agent_ping_timeout = core.agent_timeout;
+    core.agent_reregister_timeout = Duration::from_secs_f64(options.agent_reregister_timeout);
+    core.offer_timeout =
+        (options.offer_timeout > 0.0).then(|| Duration::from_secs_f64(options.offer_timeout));
+    daemon::run(&options.daemon, async move |stop| {
+        let listener = master::listen(options.listen).await.map_err(|e| failure(&e))?;
+        master::run(config, listener, stop).await.map_err(|e| failure(&e))
+    })
+}
+
+fn failure(error: &master::Error) -> Failure {
+    let code = match error {
+        master::Error::Setting { .. } => Code::Usage,
+        master::Error::PortInUse { .. } => Code::Conflict,
+        master::Error::PortDenied { .. } => Code::Denied,
+        master::Error::Listen { .. } => Code::Failed,
+        master::Error::Registry(_) => Code::Conflict,
+    };
+    Failure::new(code, with_causes(error))
+}
+
+/// An error with all its causes, in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.ends_with(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::seconds;
+
+    #[test]
+    fn seconds_are_finite_and_not_negative() {
+        assert_eq!(seconds("0.5"), Ok(0.5));
+        for wrong in ["-1", "NaN", "inf", "5s", ""] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

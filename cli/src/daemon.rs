@@ -1,0 +1,89 @@
+//! What all long-running components share: the runtime, the log, and the ways to be told to stop.
+
+use crate::failure::{Code, Failure};
+use std::future::Future;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// What every component takes.
+#[derive(clap::Args, Clone, Debug)]
+pub(crate) struct DaemonOptions {
+    /// What to log to standard error: error, warn, info, debug, or filters such as 'master=debug'.
+    #[arg(long, env = "TEPUI_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+    /// Log JSON lines rather than text.
+    #[arg(long)]
+    log_json: bool,
+    /// Stop when standard input ends: what 'tepui up' starts must not outlive it.
+    #[arg(long, hide = true)]
+    exit_with_parent: bool,
+}
+
+/// Runs a component until it ends by itself or is told to stop. `component` gets a future that
+/// resolves when it is time to stop, and must then end in good order.
+pub(crate) fn run<C, F>(options: &DaemonOptions, component: C) -> Result<(), Failure>
+where
+    C: FnOnce(Stop) -> F,
+    F: Future<Output = Result<(), Failure>>,
+{
+    log(options)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        // Few blocking calls: each idle thread would only cost memory.
+        .max_blocking_threads(8)
+        .thread_keep_alive(Duration::from_secs(2))
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(Code::Failed, format!("cannot start threads: {e}")))?;
+    runtime.block_on(async {
+        let stop = listen(options.exit_with_parent)?;
+        component(stop).await
+    })
+}
+
+fn log(options: &DaemonOptions) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&options.log).map_err(|e| {
+        Failure::new(Code::Usage, format!("--log '{}' is no filter: {e}", options.log))
+            .next("try --log info, or --log 'master=debug,info'")
+    })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(crate::output::is_lively());
+    if options.log_json {
+        builder.json().init()
+    } else {
+        builder.init()
+    }
+    Ok(())
+}
+
+/// Resolves when the process is told to stop.
+pub(crate) type Stop = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn listen(with_parent: bool) -> Result<Stop, Failure> {
+    let failed = |e: std::io::Error| Failure::new(Code::Failed, format!("signals: {e}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    Ok(Box::pin(async move {
+        let parent_gone = async {
+            if !with_parent {
+                return std::future::pending().await;
+            }
+            // A thread of its own: a blocked read cannot be cancelled, and dies with us.
+            let (gone, wait) = tokio::sync::oneshot::channel();
+            std::thread::spawn(move || {
+                // Whatever is written is nothing to us; the end of it is.
+                let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+                let _ = gone.send(());
+            });
+            let _ = wait.await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = parent_gone => {}
+        }
+    }))
+}
