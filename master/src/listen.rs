@@ -84,8 +84,8 @@ fn builder(idle_timeout: Duration) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         // Covers the wait between requests as well, so it cannot be short.
         .header_read_timeout(idle_timeout)
-        .max_buf_size(64 * 1024)
-        .pipeline_flush(true);
+        // With `pipeline_flush` there would be no bound on what is written but not yet sent.
+        .max_buf_size(64 * 1024);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Longer than anything takes; a test that waits so long has failed.
 pub(crate) const BOUND: Duration = Duration::from_secs(20);
@@ -38,6 +38,13 @@ pub(crate) struct Http {
 impl Http {
     pub(crate) async fn connect(address: &str) -> Self {
         Self { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) }
+    }
+
+    /// With a small buffer of its own, so that what is not read stays with the master.
+    pub(crate) async fn connect_narrow(address: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(32 * 1024).unwrap();
+        Self { stream: BufReader::new(socket.connect(address.parse().unwrap()).await.unwrap()) }
     }
 
     pub(crate) async fn send(
@@ -119,7 +126,10 @@ impl Events {
     }
 
     pub(crate) async fn open(address: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
-        let mut http = Http::connect(address).await;
+        Self::open_on(Http::connect(address).await, headers, body).await
+    }
+
+    pub(crate) async fn open_on(mut http: Http, headers: &[(&str, &str)], body: &[u8]) -> Self {
         http.send("POST", "/api/v1/scheduler", headers, body).await;
         let head = http.head().await;
         assert_eq!(head.status, 200, "{head:?}");

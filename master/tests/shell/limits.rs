@@ -55,10 +55,8 @@ async fn a_reader_that_stands_still_loses_its_connection() {
     let grace = Duration::from_millis(200);
     let slow = Config { outbox_events: 2000, cut_off_grace: grace, ..config(dir.path()) };
     let master = Running::start(slow).await;
-    let mut events = Events::subscribe(&master.address, &subscribe("slow")).await;
-    events.wait("SUBSCRIBED").await;
-    drop(events);
-    let mut events = Events::subscribe(&master.address, &subscribe("slow")).await;
+    let http = Http::connect_narrow(&master.address).await;
+    let mut events = Events::open_on(http, &[JSON], subscribe("slow").to_string().as_bytes()).await;
     // More than sockets buffer, while nothing is read.
     let framework = events.wait("SUBSCRIBED").await["subscribed"]["framework_id"].clone();
     let tasks: Vec<_> =
@@ -84,7 +82,10 @@ async fn a_reader_that_stands_still_loses_its_connection() {
     let mut updates = 0;
     while let Some(record) = events.record().await {
         let event: serde_json::Value = serde_json::from_slice(&record).unwrap();
-        assert_ne!(event["type"], "ERROR", "it was read to its end after {updates} updates");
+        assert_ne!(
+            event["type"], "ERROR",
+            "it was read to its end after {updates} updates: {event}"
+        );
         updates += usize::from(event["type"] == "UPDATE");
     }
     assert!(updates > 0);
