@@ -191,4 +191,3 @@ pub struct RoleView {
     /// Its dominant share in millionths of the cluster.
     pub dominant_share_ppm: u64,
 }
-

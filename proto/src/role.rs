@@ -39,7 +39,9 @@ impl Role {
                     return invalid(format!("'{value}' must not have the component '{component}'"));
                 }
                 _ if component.starts_with('-') => {
-                    return invalid(format!("'{value}' must not have a component that begins with '-'"));
+                    return invalid(format!(
+                        "'{value}' must not have a component that begins with '-'"
+                    ));
                 }
                 _ => {}
             }

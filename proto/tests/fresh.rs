@@ -6,6 +6,7 @@
 //! a changed view of the schema: every singular field optional (presence is checked by the table),
 //! and of three messages only the fields that decisions read; the rest of them travels as bytes
 //! (`src/wire/tail.rs`). The table gets the whole schema.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet};
@@ -23,26 +24,24 @@ const FILES: [&str; 5] = [
 
 /// Messages that we read only in part, with the fields that we read.
 const TAILED: [(&str, &[&str]); 3] = [
-    (".mesos.v1.TaskInfo", &[
-        "name",
-        "task_id",
-        "agent_id",
-        "resources",
-        "executor",
-        "kill_policy",
-        "max_completion_time",
-        "limits",
-    ]),
+    (
+        ".mesos.v1.TaskInfo",
+        &[
+            "name",
+            "task_id",
+            "agent_id",
+            "resources",
+            "executor",
+            "kill_policy",
+            "max_completion_time",
+            "limits",
+        ],
+    ),
     (".mesos.v1.ExecutorInfo", &["executor_id", "framework_id", "resources"]),
-    (".mesos.v1.Resource", &[
-        "name",
-        "type",
-        "scalar",
-        "ranges",
-        "set",
-        "revocable",
-        "allocation_info",
-    ]),
+    (
+        ".mesos.v1.Resource",
+        &["name", "type", "scalar", "ranges", "set", "revocable", "allocation_info"],
+    ),
 ];
 
 /// Fields that no struct has: Mesos defines them, JSON knows them, and nobody here reads them.
@@ -189,10 +188,7 @@ fn retain(
 }
 
 /// Full names of all messages and enums that the roots need through fields that count.
-fn reachable(
-    set: &FileDescriptorSet,
-    counts: impl Fn(&str, &str) -> bool,
-) -> BTreeSet<String> {
+fn reachable(set: &FileDescriptorSet, counts: impl Fn(&str, &str) -> bool) -> BTreeSet<String> {
     let messages = all_messages(set);
     let mut found = BTreeSet::new();
     let mut next: Vec<String> = ROOTS.iter().map(|root| (*root).to_owned()).collect();

@@ -1,8 +1,14 @@
 //! What is decoded is what was encoded, for every message and in each encoding; and whatever else
 //! arrives is an error, never a panic.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
 use proto::{Encoding, Limits, Wire, testing};
+
+/// A failure is printed with its smallest input; nothing is written beside the tests.
+fn cases() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+}
 
 fn same<T: Wire + PartialEq + std::fmt::Debug>(value: &T) -> Result<(), TestCaseError> {
     for encoding in [Encoding::Protobuf, Encoding::Json] {
@@ -53,6 +59,8 @@ macro_rules! messages {
             use super::*;
 
             proptest! {
+                #![proptest_config(cases())]
+
                 #[test]
                 fn is_decoded_as_it_was_encoded(value in $strategy) {
                     same(&value)?;
@@ -105,9 +113,31 @@ fn json() -> impl Strategy<Value = String> {
     let key = prop_oneof![
         "[a-z_]{0,8}",
         prop::sample::select(vec![
-            "type", "value", "name", "subscribe", "accept", "operations", "launch", "task_infos",
-            "resources", "scalar", "ranges", "range", "begin", "end", "framework_info", "roles",
-            "limits", "offers", "update", "status", "uuid", "task_id", "state", "register", "info",
+            "type",
+            "value",
+            "name",
+            "subscribe",
+            "accept",
+            "operations",
+            "launch",
+            "task_infos",
+            "resources",
+            "scalar",
+            "ranges",
+            "range",
+            "begin",
+            "end",
+            "framework_info",
+            "roles",
+            "limits",
+            "offers",
+            "update",
+            "status",
+            "uuid",
+            "task_id",
+            "state",
+            "register",
+            "info",
         ])
         .prop_map(str::to_owned),
     ];
@@ -117,8 +147,16 @@ fn json() -> impl Strategy<Value = String> {
         any::<f64>().prop_filter("JSON has no NaN", |v| v.is_finite()).prop_map(|v| v.to_string()),
         any::<i64>().prop_map(|value| value.to_string()),
         prop::sample::select(vec![
-            "\"SUBSCRIBE\"", "\"ACCEPT\"", "\"LAUNCH\"", "\"SCALAR\"", "\"RANGES\"", "\"UPDATE\"",
-            "\"TASK_RUNNING\"", "\"Infinity\"", "\"AAAAAAAAAAAAAAAAAAAAAA==\"", "\"\\ud83d\"",
+            "\"SUBSCRIBE\"",
+            "\"ACCEPT\"",
+            "\"LAUNCH\"",
+            "\"SCALAR\"",
+            "\"RANGES\"",
+            "\"UPDATE\"",
+            "\"TASK_RUNNING\"",
+            "\"Infinity\"",
+            "\"AAAAAAAAAAAAAAAAAAAAAA==\"",
+            "\"\\ud83d\"",
         ])
         .prop_map(str::to_owned),
     ];
@@ -132,6 +170,8 @@ fn json() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(cases())]
+
     #[test]
     fn arbitrary_bytes_are_no_danger(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         all_decoders(&bytes, Encoding::Protobuf);

@@ -49,7 +49,9 @@ impl TryFrom<link::AgentCall> for AgentCall {
             Call::Register(wire) => register(wire).at("register"),
             Call::Reregister(wire) => reregister(wire).at("reregister"),
             Call::Update(wire) => update(wire).at("update"),
-            Call::Pong(wire) => Ok(Self::Pong { sequence: present(wire.sequence, "pong.sequence")? }),
+            Call::Pong(wire) => {
+                Ok(Self::Pong { sequence: present(wire.sequence, "pong.sequence")? })
+            }
             Call::Message(wire) => message(wire).at("message"),
         }
     }

@@ -87,7 +87,9 @@ impl TryFrom<link::AgentEvent> for AgentEvent {
                 message: text(wire.message, "refused.message")?,
                 gone: present(wire.gone, "refused.gone")?,
             }),
-            Event::Ping(wire) => Ok(Self::Ping { sequence: present(wire.sequence, "ping.sequence")? }),
+            Event::Ping(wire) => {
+                Ok(Self::Ping { sequence: present(wire.sequence, "ping.sequence")? })
+            }
             Event::Run(wire) => run(wire).at("run"),
             Event::Kill(wire) => kill(wire).at("kill"),
             Event::Acknowledge(wire) => acknowledge(wire).at("acknowledge"),

@@ -70,9 +70,7 @@ fn roles(
     capabilities: Capabilities,
 ) -> Result<(BTreeSet<Role>, bool), DecodeError> {
     match (single, several.is_empty()) {
-        (Some(_), false) => {
-            Err(DecodeError::new("roles", "must not stand together with 'role'"))
-        }
+        (Some(_), false) => Err(DecodeError::new("roles", "must not stand together with 'role'")),
         (Some(role), true) => Ok((BTreeSet::from([Role::new(role).at("role")?]), true)),
         (None, true) => {
             let single = !capabilities.has(Capability::MultiRole);

@@ -149,9 +149,8 @@ fn list_with<W, D, C: FromIterator<D>>(
     field: &str,
     convert: impl Fn(W) -> Result<D, DecodeError>,
 ) -> Result<C, DecodeError> {
-    let convert = |(i, value)| {
-        convert(value).map_err(|error| error.within(&format!("[{i}]")).within(field))
-    };
+    let convert =
+        |(i, value)| convert(value).map_err(|error| error.within(&format!("[{i}]")).within(field));
     values.into_iter().enumerate().map(convert).collect()
 }
 

@@ -34,9 +34,8 @@ pub(super) fn write(offer: &Offer, reader: Reader) -> w::Offer {
         executor_ids: offer.executor_ids.iter().map(Into::into).collect(),
         attributes: offer.attributes.iter().map(Into::into).collect(),
         url: Some(url(&offer.hostname, offer.port)),
-        allocation_info: role.map(|role| w::resource::AllocationInfo {
-            role: Some(role.as_str().to_owned()),
-        }),
+        allocation_info: role
+            .map(|role| w::resource::AllocationInfo { role: Some(role.as_str().to_owned()) }),
         domain: offer.domain.as_ref().map(Into::into),
     }
 }

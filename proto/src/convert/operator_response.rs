@@ -71,10 +71,7 @@ fn write_state(state: &State) -> wire::GetState {
     }
 }
 
-fn write_frameworks(
-    current: &[FrameworkView],
-    completed: &[FrameworkView],
-) -> wire::GetFrameworks {
+fn write_frameworks(current: &[FrameworkView], completed: &[FrameworkView]) -> wire::GetFrameworks {
     wire::GetFrameworks {
         frameworks: current.iter().map(Into::into).collect(),
         completed_frameworks: completed.iter().map(Into::into).collect(),

@@ -39,9 +39,9 @@ fn write_piece(piece: &Piece, style: Style<'_>) -> tail::Resource {
     let mut known = w::Resource {
         name: Some(piece.name.as_str().to_owned()),
         revocable: piece.flavor.revocable.then_some(w::resource::RevocableInfo {}),
-        allocation_info: style.role.map(|role| w::resource::AllocationInfo {
-            role: Some(role.as_str().to_owned()),
-        }),
+        allocation_info: style
+            .role
+            .map(|role| w::resource::AllocationInfo { role: Some(role.as_str().to_owned()) }),
         ..w::Resource::default()
     };
     match &piece.value {
@@ -72,10 +72,8 @@ pub(super) fn scalar(value: f64) -> w::value::Scalar {
 }
 
 pub(super) fn write_ranges(ranges: &Ranges) -> w::value::Ranges {
-    let range = |(begin, end): &(u64, u64)| w::value::Range {
-        begin: Some(*begin),
-        end: Some(*end),
-    };
+    let range =
+        |(begin, end): &(u64, u64)| w::value::Range { begin: Some(*begin), end: Some(*end) };
     w::value::Ranges { range: ranges.pairs().iter().map(range).collect() }
 }
 

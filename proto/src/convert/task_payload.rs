@@ -3,9 +3,7 @@
 use super::framework::{read_labels, write_labels};
 use super::{At, link, list_with, present, read, text, w};
 use crate::schema::{self, Reader, Value};
-use crate::{
-    CommandInfo, DecodeError, Encoding, FetchUri, Limits, TaskBody, TaskPayload,
-};
+use crate::{CommandInfo, DecodeError, Encoding, FetchUri, Limits, TaskBody, TaskPayload};
 use prost::Message;
 use std::sync::Arc;
 use w::command_info::Uri;
@@ -21,7 +19,7 @@ impl TaskPayload {
     pub fn new(body: &TaskBody) -> Self {
         let rlimits = body.command.iter().flat_map(|command| &command.rlimits);
         let rlimits: Vec<RLimit> = rlimits.map(write_rlimit).collect();
-        let container = (!rlimits.is_empty()).then(|| link::Container {
+        let container = (!rlimits.is_empty()).then_some(link::Container {
             r#type: Some(MESOS_CONTAINER),
             rlimit_info: Some(w::RLimitInfo { rlimits }),
         });
@@ -64,8 +62,11 @@ impl TaskPayload {
         let wire: link::TaskPayload =
             read(&self.bytes, schema, Encoding::Protobuf, &Limits::DEFAULT)?;
         let rlimits = wire.container.and_then(|container| container.rlimit_info);
-        let rlimits: Vec<_> =
-            list_with(rlimits.unwrap_or_default().rlimits, "container.rlimit_info.rlimits", read_rlimit)?;
+        let rlimits: Vec<_> = list_with(
+            rlimits.unwrap_or_default().rlimits,
+            "container.rlimit_info.rlimits",
+            read_rlimit,
+        )?;
         let command = wire.command.map(CommandInfo::try_from).transpose().at("command")?;
         Ok(TaskBody {
             command: command.map(|command| CommandInfo { rlimits, ..command }),
@@ -78,7 +79,9 @@ impl TaskPayload {
 /// Whether a `ContainerInfo` asks for more than resource limits.
 fn asks_for_container(container: &[u8]) -> Result<bool, DecodeError> {
     let mut reader = Reader::new(container);
-    while let Some((number, value)) = reader.field().map_err(|e| DecodeError::new("container", e))? {
+    while let Some((number, value)) =
+        reader.field().map_err(|e| DecodeError::new("container", e))?
+    {
         let harmless = match number {
             1 => value == Value::Varint(MESOS_CONTAINER as u64),
             number => number == 9,

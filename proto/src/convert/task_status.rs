@@ -10,9 +10,8 @@ use w::task_outcome::{Limit, Usage};
 
 impl From<&TaskStatus> for w::TaskStatus {
     fn from(status: &TaskStatus) -> Self {
-        let container_status = |id: &ContainerId| w::ContainerStatus {
-            container_id: Some(id.into()),
-        };
+        let container_status =
+            |id: &ContainerId| w::ContainerStatus { container_id: Some(id.into()) };
         Self {
             task_id: Some((&status.task_id).into()),
             state: Some(i32::from(status.state as u8)),

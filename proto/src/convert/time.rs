@@ -32,9 +32,8 @@ impl TryFrom<w::DurationInfo> for Duration {
 
 fn nanoseconds(value: Option<i64>) -> Result<u64, DecodeError> {
     let value = present(value, "nanoseconds")?;
-    u64::try_from(value).map_err(|_| {
-        DecodeError::new("nanoseconds", format!("must not be negative, is {value}"))
-    })
+    u64::try_from(value)
+        .map_err(|_| DecodeError::new("nanoseconds", format!("must not be negative, is {value}")))
 }
 
 /// An interval in seconds, to whole microseconds.

@@ -206,9 +206,9 @@ impl<'a> Parser<'a> {
 
     fn hex(&mut self) -> Result<u32> {
         let digits = self.text.as_bytes().get(self.at..self.at + 4).unwrap_or_default();
-        let value = digits.iter().try_fold(0, |sum, digit| {
-            Some(sum * 16 + char::from(*digit).to_digit(16)?)
-        });
+        let value = digits
+            .iter()
+            .try_fold(0, |sum, digit| Some(sum * 16 + char::from(*digit).to_digit(16)?));
         match value {
             Some(value) if digits.len() == 4 => {
                 self.at += 4;

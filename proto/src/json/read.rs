@@ -19,7 +19,8 @@ type Result<T> = std::result::Result<T, DecodeError>;
 /// Reads `text`, a message of this schema. Presence is not checked here.
 pub(crate) fn read(message: &'static Message, text: &[u8], limits: &Limits) -> Result<Vec<u8>> {
     if text.len() > limits.body_bytes {
-        let problem = format!("has {} bytes, at most {} are allowed", text.len(), limits.body_bytes);
+        let problem =
+            format!("has {} bytes, at most {} are allowed", text.len(), limits.body_bytes);
         return Err(DecodeError::new("", problem));
     }
     let text = std::str::from_utf8(text).map_err(|_| DecodeError::new("", "is not UTF-8"))?;

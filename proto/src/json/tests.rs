@@ -53,7 +53,8 @@ fn numbers_in_all_their_forms() {
 
 #[test]
 fn maps_are_objects() {
-    let text = r#"{"name":"t","limits":{"cpus":{"value":1.5},"mem":{"value":"Infinity"},"x":null}}"#;
+    let text =
+        r#"{"name":"t","limits":{"cpus":{"value":1.5},"mem":{"value":"Infinity"},"x":null}}"#;
     let out = again(&MESOS__V1__TASK_INFO, text).unwrap();
     assert!(out.contains(r#""limits":{"cpus":{"value":1.5},"mem":{"value":"Infinity"}}"#), "{out}");
 }
@@ -62,8 +63,10 @@ fn maps_are_objects() {
 fn errors_name_the_field() {
     for (text, expected) in [
         (r#"{"task_id":{"value":5}}"#, "task_id.value: must be a string, is a number"),
-        (r#"{"resources":[{},{"scalar":{"value":"x"}}]}"#,
-            "resources[1].scalar.value: must be a number"),
+        (
+            r#"{"resources":[{},{"scalar":{"value":"x"}}]}"#,
+            "resources[1].scalar.value: must be a number",
+        ),
         (r#"{"limits":{"cpus":7}}"#, "limits['cpus']: must be an object, is a number"),
         (r#"{"data":"%"}"#, "data: is not base64: Invalid symbol 37, offset 0."),
         (r#"{"name":"a"#, "name: not JSON: the text ends in a string at byte 10"),
@@ -81,7 +84,10 @@ fn errors_name_the_field() {
 #[test]
 fn long_nested_messages_have_the_right_length() {
     for len in [0, 1, 125, 126, 127, 128, 129, 16_383, 16_384, 20_000] {
-        let text = format!(r#"{{"container_status":{{"container_id":{{"value":"{}"}}}}}}"#, "x".repeat(len));
+        let text = format!(
+            r#"{{"container_status":{{"container_id":{{"value":"{}"}}}}}}"#,
+            "x".repeat(len)
+        );
         assert_eq!(again(&MESOS__V1__TASK_STATUS, &text).unwrap(), text);
     }
 }

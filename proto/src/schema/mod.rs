@@ -6,6 +6,7 @@
 
 mod check;
 mod reader;
+#[rustfmt::skip]
 mod table;
 
 pub(crate) use check::check;

@@ -2,8 +2,8 @@
 
 use super::task::task_state;
 use super::{
-    agent_id, agent_info, data, executor_id, framework_id, framework_info, master_id, maybe,
-    nanos, resources, role, task_id, task_info, task_status, text, uuid,
+    agent_id, agent_info, data, executor_id, framework_id, framework_info, master_id, maybe, nanos,
+    resources, role, task_id, task_info, task_status, text, uuid,
 };
 use crate::agent_link::{AgentCall, AgentEvent, AgentTask};
 use proptest::collection::vec;

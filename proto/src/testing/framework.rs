@@ -16,7 +16,8 @@ pub(super) fn domain() -> impl Strategy<Value = Domain> {
 }
 
 fn capabilities() -> impl Strategy<Value = Capabilities> {
-    btree_set(prop::sample::select(Capability::ALL.to_vec()), 0..4).prop_map(Capabilities::from_iter)
+    btree_set(prop::sample::select(Capability::ALL.to_vec()), 0..4)
+        .prop_map(Capabilities::from_iter)
 }
 
 /// Any framework.

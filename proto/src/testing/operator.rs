@@ -98,8 +98,11 @@ fn task_view() -> impl Strategy<Value = TaskView> {
 
 fn tasks_view() -> impl Strategy<Value = TasksView> {
     let tasks = || vec(task_view(), 0..2);
-    (tasks(), tasks(), tasks())
-        .prop_map(|(tasks, unreachable, completed)| TasksView { tasks, unreachable, completed })
+    (tasks(), tasks(), tasks()).prop_map(|(tasks, unreachable, completed)| TasksView {
+        tasks,
+        unreachable,
+        completed,
+    })
 }
 
 fn role_view() -> impl Strategy<Value = RoleView> {

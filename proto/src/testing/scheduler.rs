@@ -58,9 +58,8 @@ fn filters() -> impl Strategy<Value = Filters> {
 }
 
 pub(super) fn demand() -> impl Strategy<Value = Demand> {
-    (maybe(role()), maybe(agent_id()), resources(), 1..=u32::MAX).prop_map(
-        |(role, agent_id, resources, count)| Demand { role, agent_id, resources, count },
-    )
+    (maybe(role()), maybe(agent_id()), resources(), 1..=u32::MAX)
+        .prop_map(|(role, agent_id, resources, count)| Demand { role, agent_id, resources, count })
 }
 
 fn body() -> impl Strategy<Value = CallBody> {
@@ -76,9 +75,8 @@ fn body() -> impl Strategy<Value = CallBody> {
             .prop_map(|(offer_ids, filters)| CallBody::Decline { offer_ids, filters }),
         roles().prop_map(|roles| CallBody::Revive { roles }),
         roles().prop_map(|roles| CallBody::Suppress { roles }),
-        (task_id(), maybe(agent_id()), maybe(nanos())).prop_map(|(task_id, agent_id, grace)| {
-            CallBody::Kill { task_id, agent_id, grace }
-        }),
+        (task_id(), maybe(agent_id()), maybe(nanos()))
+            .prop_map(|(task_id, agent_id, grace)| { CallBody::Kill { task_id, agent_id, grace } }),
         (executor_id(), agent_id())
             .prop_map(|(executor_id, agent_id)| CallBody::Shutdown { executor_id, agent_id }),
         (agent_id(), task_id(), uuid()).prop_map(|(agent_id, task_id, uuid)| {
@@ -141,7 +139,10 @@ pub fn event() -> impl Strategy<Value = Event> {
         ),
         text().prop_map(Event::Error),
         Just(Event::Heartbeat),
-        (text(), any::<u16>(), text())
-            .prop_map(|(call, code, message)| Event::Refused { call, code, message }),
+        (text(), any::<u16>(), text()).prop_map(|(call, code, message)| Event::Refused {
+            call,
+            code,
+            message
+        }),
     ]
 }

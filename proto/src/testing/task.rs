@@ -15,8 +15,11 @@ use std::sync::Arc;
 
 /// Any body.
 pub fn task_body() -> impl Strategy<Value = TaskBody> {
-    (maybe(command()), labels(), maybe(data()))
-        .prop_map(|(command, labels, data)| TaskBody { command, labels, data })
+    (maybe(command()), labels(), maybe(data())).prop_map(|(command, labels, data)| TaskBody {
+        command,
+        labels,
+        data,
+    })
 }
 
 fn command() -> impl Strategy<Value = CommandInfo> {
@@ -93,17 +96,17 @@ pub fn task_info() -> impl Strategy<Value = TaskInfo> {
 }
 
 fn outcome() -> impl Strategy<Value = TaskOutcome> {
-    let exit = prop_oneof![
-        any::<i32>().prop_map(Exit::Code),
-        any::<i32>().prop_map(Exit::Signal),
-    ];
+    let exit = prop_oneof![any::<i32>().prop_map(Exit::Code), any::<i32>().prop_map(Exit::Signal),];
     let limit = (text(), any::<u64>(), any::<u64>())
         .prop_map(|(resource, usage, limit)| LimitHit { resource, usage, limit });
     let usage = (nanos(), any::<u64>(), nanos()).prop_map(|(cpu_time, max_memory, wall_time)| {
         TaskUsage { cpu_time, max_memory, wall_time }
     });
-    (maybe(exit), maybe(limit), maybe(usage))
-        .prop_map(|(exit, limit, usage)| TaskOutcome { exit, limit, usage })
+    (maybe(exit), maybe(limit), maybe(usage)).prop_map(|(exit, limit, usage)| TaskOutcome {
+        exit,
+        limit,
+        usage,
+    })
 }
 
 /// Any state.

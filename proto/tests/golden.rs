@@ -1,0 +1,220 @@
+//! One exchange between a framework and a master, letter by letter: spelling and forms of values
+//! are what other implementations read and write.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use proto::scheduler::{Call, CallBody, Event};
+use proto::{
+    AgentId, Attribute, Capabilities, Capability, CommandInfo, ContainerId, Encoding, ExecutorId,
+    Filters, FrameworkId, Limits, Offer, OfferId, Operation, Piece, Ranges, ResourceName,
+    Resources, Role, Source, StatusUuid, TaskBody, TaskId, TaskInfo, TaskPayload, TaskState,
+    TaskStatus, Time, Value, Wire, operator,
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Reads `text`; what was read is written as `written`, which is read and written as itself.
+fn golden<T: Wire>(text: &str, written: &str) -> T {
+    let value = T::decode(text.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap();
+    let out = String::from_utf8(value.encode(Encoding::Json).to_vec()).unwrap();
+    assert_eq!(out, written);
+    let again = T::decode(out.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap();
+    assert_eq!(again.encode(Encoding::Json), out);
+    value
+}
+
+fn same<T: Wire>(text: &str) -> T {
+    golden(text, text)
+}
+
+fn framework_id() -> FrameworkId {
+    FrameworkId::new("M-0000").unwrap()
+}
+
+fn agent_id() -> AgentId {
+    AgentId::new("M-S0").unwrap()
+}
+
+fn task_id() -> TaskId {
+    TaskId::new("t1").unwrap()
+}
+
+#[test]
+fn subscribe() {
+    let call: Call = golden(
+        r#"{"type":"SUBSCRIBE","subscribe":{"framework_info":{"user":"u","name":"n",
+            "roles":["eng/prod"],"failover_timeout":604800.0,"checkpoint":true,
+            "capabilities":[{"type":"MULTI_ROLE"},{"type":"PARTITION_AWARE"}]},
+            "suppressed_roles":[]}}"#,
+        concat!(
+            r#"{"type":"SUBSCRIBE","subscribe":{"framework_info":{"user":"u","name":"n","#,
+            r#""failover_timeout":604800.0,"checkpoint":true,"#,
+            r#""capabilities":[{"type":"PARTITION_AWARE"},{"type":"MULTI_ROLE"}],"#,
+            r#""roles":["eng/prod"]}}}"#,
+        ),
+    );
+    let CallBody::Subscribe(subscribe) = call.body else { panic!("{call:?}") };
+    let info = subscribe.framework_info;
+    assert!(info.is_partition_aware() && !info.single_role && info.checkpoint);
+    assert_eq!(info.failover_timeout, Duration::from_secs(604_800));
+    assert_eq!(info.roles.first().unwrap().as_str(), "eng/prod");
+}
+
+/// An offer as a framework with MULTI_ROLE and RESERVATION_REFINEMENT gets it.
+const OFFERS: &str = concat!(
+    r#"{"type":"OFFERS","offers":{"offers":[{"id":{"value":"M-O0"},"#,
+    r#""framework_id":{"value":"M-0000"},"agent_id":{"value":"M-S0"},"hostname":"h","resources":["#,
+    r#"{"name":"cpus","type":"SCALAR","scalar":{"value":4.0},"#,
+    r#""allocation_info":{"role":"eng/prod"}},"#,
+    r#"{"name":"ports","type":"RANGES","ranges":{"range":[{"begin":31000,"end":32000}]},"#,
+    r#""allocation_info":{"role":"eng/prod"}}],"#,
+    r#""attributes":[{"name":"zone","type":"TEXT","text":{"value":"a"}}],"#,
+    r#""url":{"scheme":"http","address":{"hostname":"h","port":5051},"path":"/slave(1)"},"#,
+    r#""allocation_info":{"role":"eng/prod"}}]}}"#,
+);
+
+fn offer() -> Offer {
+    let mut resources = Resources::scalars([("cpus", 4000)]);
+    resources.add_piece(Piece {
+        name: ResourceName::new("ports"),
+        flavor: proto::Flavor::default(),
+        value: Value::Ranges(Ranges::new([(31_000, 32_000)])),
+    });
+    Offer {
+        id: OfferId::new("M-O0").unwrap(),
+        framework_id: framework_id(),
+        agent_id: agent_id(),
+        hostname: "h".into(),
+        port: 5051,
+        role: Role::new("eng/prod").unwrap(),
+        resources,
+        attributes: vec![Attribute::text("zone", "a")].into(),
+        domain: None,
+        executor_ids: vec![],
+    }
+}
+
+#[test]
+fn offers() {
+    assert_eq!(same::<Event>(OFFERS), Event::Offers(vec![offer()]));
+}
+
+#[test]
+fn offers_are_told_as_the_framework_understands_them() {
+    let both = [Capability::MultiRole, Capability::ReservationRefinement];
+    let offers = Event::Offers(vec![offer()]);
+    let text = |capabilities: &[Capability]| {
+        let capabilities = Capabilities::from_iter(capabilities.iter().copied());
+        let bytes = offers.encode_for(capabilities, Encoding::Json);
+        String::from_utf8(bytes.to_vec()).unwrap()
+    };
+    assert_eq!(text(&both), OFFERS);
+    let old = text(&[]);
+    assert!(!old.contains("allocation_info"), "{old}");
+    assert!(old.contains(r#"{"name":"cpus","type":"SCALAR","scalar":{"value":4.0},"role":"*"}"#));
+    // What an old client copies from an offer into a task means the same.
+    let decoded = Event::decode(old.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap();
+    let Event::Offers(decoded) = decoded else { panic!("{decoded:?}") };
+    assert_eq!(decoded[0].resources, offer().resources);
+}
+
+#[test]
+fn accept() {
+    let call: Call = golden(
+        r#"{"framework_id":{"value":"M-0000"},"type":"ACCEPT","accept":{
+            "offer_ids":[{"value":"M-O0"}],"operations":[{"type":"LAUNCH","launch":{
+            "task_infos":[{"name":"t","task_id":{"value":"t1"},"agent_id":{"value":"M-S0"},
+            "resources":[{"name":"cpus","type":"SCALAR","scalar":{"value":1.0},
+            "allocation_info":{"role":"eng/prod"}}],"command":{"value":"sleep 100"}}]}}],
+            "filters":{"refuse_seconds":5.0}}}"#,
+        concat!(
+            r#"{"framework_id":{"value":"M-0000"},"type":"ACCEPT","accept":{"#,
+            r#""offer_ids":[{"value":"M-O0"}],"operations":[{"type":"LAUNCH","launch":{"#,
+            r#""task_infos":[{"name":"t","task_id":{"value":"t1"},"agent_id":{"value":"M-S0"},"#,
+            r#""resources":[{"name":"cpus","type":"SCALAR","scalar":{"value":1.0},"#,
+            r#""allocation_info":{"role":"eng/prod"}}],"#,
+            r#""command":{"value":"sleep 100","shell":true}}]}}],"#,
+            r#""filters":{"refuse_seconds":5.0}}}"#,
+        ),
+    );
+    let command =
+        CommandInfo { shell: true, value: Some("sleep 100".into()), ..CommandInfo::default() };
+    let body = TaskBody { command: Some(command), ..TaskBody::default() };
+    let CallBody::Accept { operations, filters, .. } = call.body else { panic!("{call:?}") };
+    assert_eq!(filters, Filters::DEFAULT);
+    let [Operation::Launch(tasks)] = &operations[..] else { panic!("{operations:?}") };
+    assert_eq!(tasks[0].payload.open().unwrap(), body);
+    // The payload is what came; `shell` was not said, and so it still is not.
+    let expected = TaskInfo {
+        name: "t".into(),
+        task_id: task_id(),
+        agent_id: agent_id(),
+        resources: Resources::scalars([("cpus", 1000)]),
+        allocation_role: Some(Role::new("eng/prod").unwrap()),
+        limits: BTreeMap::new(),
+        executor: None,
+        kill_grace: None,
+        max_completion_time: None,
+        payload: tasks[0].payload.clone(),
+    };
+    assert_eq!(tasks[0], expected);
+    assert_eq!(TaskPayload::new(&body).bytes.len(), expected.payload.bytes.len() + 2);
+}
+
+#[test]
+fn update() {
+    let event: Event = same(concat!(
+        r#"{"type":"UPDATE","update":{"status":{"task_id":{"value":"t1"},"state":"TASK_RUNNING","#,
+        r#""agent_id":{"value":"M-S0"},"timestamp":1470820172.07321,"executor_id":{"value":"t1"},"#,
+        r#""source":"SOURCE_EXECUTOR","uuid":"AAECAwQFBgcICQoLDA0ODw==","#,
+        r#""container_status":{"container_id":{"value":"c"}}}}}"#,
+    ));
+    let expected = TaskStatus {
+        agent_id: Some(agent_id()),
+        executor_id: Some(ExecutorId::new("t1").unwrap()),
+        uuid: Some(StatusUuid([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])),
+        container_id: Some(ContainerId::new("c").unwrap()),
+        ..TaskStatus::new(
+            task_id(),
+            TaskState::Running,
+            Source::Executor,
+            Time::from_nanos(1_470_820_172_073_210_000),
+        )
+    };
+    assert_eq!(event, Event::Update(expected));
+}
+
+#[test]
+fn calls_about_a_task() {
+    let acknowledge: Call = same(concat!(
+        r#"{"framework_id":{"value":"M-0000"},"type":"ACKNOWLEDGE","acknowledge":{"#,
+        r#""agent_id":{"value":"M-S0"},"task_id":{"value":"t1"},"#,
+        r#""uuid":"AAECAwQFBgcICQoLDA0ODw=="}}"#,
+    ));
+    assert_eq!(acknowledge.framework_id, Some(framework_id()));
+    let kill: Call = same(concat!(
+        r#"{"framework_id":{"value":"M-0000"},"type":"KILL","kill":{"task_id":{"value":"t1"},"#,
+        r#""agent_id":{"value":"M-S0"},"#,
+        r#""kill_policy":{"grace_period":{"nanoseconds":5000000000}}}}"#,
+    ));
+    let grace = Some(Duration::from_secs(5));
+    let expected = CallBody::Kill { task_id: task_id(), agent_id: Some(agent_id()), grace };
+    assert_eq!(kill.body, expected);
+    let reconcile: Call = same(concat!(
+        r#"{"framework_id":{"value":"M-0000"},"type":"RECONCILE","reconcile":{"tasks":[{"#,
+        r#""task_id":{"value":"t1"},"agent_id":{"value":"M-S0"}}]}}"#,
+    ));
+    let expected = CallBody::Reconcile { tasks: vec![(task_id(), Some(agent_id()))] };
+    assert_eq!(reconcile.body, expected);
+}
+
+#[test]
+fn calls_that_are_not_built_keep_their_name() {
+    for name in ["UPDATE_FRAMEWORK", "ACCEPT_INVERSE_OFFERS", "RECONCILE_OPERATIONS"] {
+        let call: Call = same(&format!(r#"{{"framework_id":{{"value":"f"}},"type":"{name}"}}"#));
+        assert_eq!(call.body, CallBody::NotBuilt(name.into()));
+    }
+    let drain = r#"{"type":"DRAIN_AGENT","drain_agent":{"agent_id":{"value":"S0"},
+        "max_grace_period":{"seconds":600},"mark_gone":false}}"#;
+    let call: operator::Call = golden(drain, r#"{"type":"DRAIN_AGENT"}"#);
+    assert_eq!(call, operator::Call::NotBuilt("DRAIN_AGENT".into()));
+}

@@ -1,0 +1,196 @@
+//! What is refused, and how it is said: the path of the field and the problem.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use proto::scheduler::{Call, CallBody, Event};
+use proto::{AgentInfo, Encoding, FrameworkInfo, Limits, Operation, TaskInfo, Wire};
+
+fn problem<T: Wire>(text: &str) -> String {
+    match T::decode(text.as_bytes(), Encoding::Json, &Limits::DEFAULT) {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn task(rest: &str) -> String {
+    format!(r#"{{"name":"t","task_id":{{"value":"t"}},"agent_id":{{"value":"a"}},{rest}}}"#)
+}
+
+fn resource(rest: &str) -> String {
+    problem::<TaskInfo>(&task(&format!(r#""resources":[{{{rest}}}]"#)))
+}
+
+#[test]
+fn amounts() {
+    let scalar = |value: &str| {
+        resource(&format!(r#""name":"cpus","type":"SCALAR","scalar":{{"value":{value}}}"#))
+    };
+    let said = "resources[0].scalar.value: must be a number from 0 to 1000000000000, is ";
+    assert_eq!(scalar("-1"), format!("{said}-1"));
+    assert_eq!(scalar("1e13"), format!("{said}10000000000000"));
+    assert_eq!(scalar("\"-Infinity\""), format!("{said}-inf"));
+    assert_eq!(scalar("\"NaN\""), "resources[0].scalar.value: must be a number");
+}
+
+#[test]
+fn kinds_of_values() {
+    assert_eq!(
+        resource(r#""name":"","type":"SCALAR","scalar":{"value":1}"#),
+        "resources[0].name: must not be empty"
+    );
+    assert_eq!(
+        resource(r#""name":"x","type":"SCALAR""#),
+        "Missing required fields: resources[0].scalar"
+    );
+    assert_eq!(
+        resource(r#""name":"x","type":"SET","set":{"item":["a"]},"scalar":{"value":1}"#),
+        "resources[0].type: must have a value of its type and of no other"
+    );
+    assert_eq!(
+        resource(r#""name":"x","type":"TEXT""#),
+        "resources[0].type: must be SCALAR, RANGES or SET"
+    );
+    assert_eq!(
+        resource(r#""name":"p","type":"RANGES","ranges":{"range":[{"begin":5,"end":4}]}"#),
+        "resources[0].ranges.range[0].end: must not be less than 'begin': 4 < 5"
+    );
+    assert_eq!(
+        problem::<TaskInfo>(&task(
+            r#""resources":[{"name":"x","type":"SCALAR","scalar":{"value":1}},
+                {"name":"x","type":"SET","set":{"item":["a"]}}]"#
+        )),
+        "resources[1].type: 'x' stands twice with different types of value"
+    );
+}
+
+#[test]
+fn roles() {
+    let allocated = |role: &str| {
+        format!(
+            r#"{{"name":"cpus","type":"SCALAR","scalar":{{"value":1}},
+                "allocation_info":{{"role":"{role}"}}}}"#
+        )
+    };
+    let two = format!(r#""resources":[{},{}]"#, allocated("a"), allocated("b"));
+    assert_eq!(
+        problem::<TaskInfo>(&task(&two)),
+        "resources[1].allocation_info.role: 'b' differs from 'a': one role only is allowed"
+    );
+    let executor = format!(
+        r#""resources":[{}],"executor":{{"executor_id":{{"value":"e"}},"resources":[{}]}}"#,
+        allocated("a"),
+        allocated("b")
+    );
+    assert_eq!(
+        problem::<TaskInfo>(&task(&executor)),
+        "executor.resources: 'b' differs from 'a': one role only is allowed"
+    );
+    let info =
+        |rest: &str| problem::<FrameworkInfo>(&format!(r#"{{"user":"u","name":"n",{rest}}}"#));
+    assert_eq!(info(r#""role":"a","roles":["b"]"#), "roles: must not stand together with 'role'");
+    assert_eq!(info(r#""roles":["b","b"]"#), "roles[1]: 'b' stands twice");
+    assert_eq!(
+        info(r#""roles":["b","a//b"]"#),
+        "roles[1]: role 'a//b' must not have an empty component"
+    );
+    assert_eq!(
+        info(r#""failover_timeout":-1"#),
+        "failover_timeout: must be a number of seconds from 0 to 9223372036, is -1"
+    );
+}
+
+#[test]
+fn ids() {
+    let call = r#"{"type":"SUBSCRIBE","framework_id":{"value":"a"},
+        "subscribe":{"framework_info":{"user":"u","name":"n","id":{"value":"b"}}}}"#;
+    assert_eq!(
+        problem::<Call>(call),
+        "subscribe.framework_info.id: must be the same as 'framework_id'"
+    );
+    assert_eq!(
+        problem::<TaskInfo>(r#"{"name":"t","task_id":{"value":"a/b"},"agent_id":{"value":"a"}}"#),
+        "task_id.value: TaskID must not contain '/'"
+    );
+    assert_eq!(
+        problem::<Event>(r#"{"type":"RESCIND","rescind":{"offer_id":{"value":""}}}"#),
+        "rescind.offer_id.value: OfferID must not be empty"
+    );
+}
+
+#[test]
+fn attributes_are_no_sets() {
+    assert_eq!(
+        problem::<AgentInfo>(
+            r#"{"hostname":"h","attributes":[{"name":"x","type":"SET","set":{"item":"a"}}]}"#
+        ),
+        "attributes[0].type: must be TEXT, SCALAR or RANGES"
+    );
+}
+
+#[test]
+fn what_is_not_built_is_known_by_name() {
+    let call = r#"{"framework_id":{"value":"f"},"type":"ACCEPT","accept":{"offer_ids":[],
+        "operations":[{"type":"LAUNCH_GROUP","launch_group":{"executor":{}}},
+            {"type":"RESERVE","reserve":{"resources":[]}}]}}"#;
+    let call = Call::decode(call.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap();
+    let CallBody::Accept { operations, .. } = call.body else { panic!("{call:?}") };
+    let expected = ["LAUNCH_GROUP", "RESERVE"].map(|name| Operation::NotBuilt(name.into()));
+    assert_eq!(operations, expected);
+    let with_id = r#"{"framework_id":{"value":"f"},"type":"ACCEPT","accept":{"offer_ids":[],
+        "operations":[{"type":"LAUNCH","id":{"value":"x"},"launch":{"task_infos":[]}}]}}"#;
+    assert_eq!(problem::<Call>(with_id), "accept.operations[0].id: must not be set for LAUNCH");
+}
+
+#[test]
+fn payloads_say_what_they_ask_for() {
+    let flags = |rest: &str| {
+        let text = task(rest);
+        let task = TaskInfo::decode(text.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap();
+        let payload = task.payload;
+        (payload.has_command, payload.has_container, payload.has_check)
+    };
+    assert_eq!(flags(r#""labels":{"labels":[]}"#), (false, false, false));
+    assert_eq!(flags(r#""command":{}"#), (true, false, false));
+    assert_eq!(flags(r#""container":{"type":"DOCKER"}"#), (false, true, false));
+    let limits = r#""container":{"type":"MESOS","rlimit_info":{"rlimits":[]}}"#;
+    assert_eq!(flags(limits), (false, false, false));
+    assert_eq!(flags(r#""container":{"type":"MESOS","hostname":"h"}"#), (false, true, false));
+    assert_eq!(flags(r#""check":{"type":"TCP"}"#), (false, false, true));
+    assert_eq!(flags(r#""health_check":{}"#), (false, false, true));
+}
+
+#[test]
+fn limits_are_kept_in_protobuf_too() {
+    let limits = Limits { list_items: 3, name_bytes: 5, text_bytes: 8, ..Limits::DEFAULT };
+    let info = |edit: &dyn Fn(&mut FrameworkInfo)| {
+        let mut info = FrameworkInfo::new("u", "n");
+        edit(&mut info);
+        let bytes = info.encode(Encoding::Protobuf);
+        FrameworkInfo::decode(&bytes, Encoding::Protobuf, &limits).unwrap_err().to_string()
+    };
+    assert_eq!(info(&|i| i.user = "123456789".into()), "user: has 9 bytes, at most 8 are allowed");
+    assert_eq!(
+        info(&|i| i.labels = vec![("k".into(), None); 4]),
+        "labels.labels: has more than 3 elements"
+    );
+    let role = proto::Role::new("123456").unwrap();
+    assert_eq!(
+        info(&|i| i.roles = [role.clone()].into()),
+        "role: has 6 bytes, at most 5 are allowed"
+    );
+    // A container in a container in a container.
+    let mut nested = vec![0x0a, 1, b'c'];
+    for _ in 0..200 {
+        let mut outer = vec![0x0a, 1, b'c', 0x12];
+        prost::encoding::encode_varint(nested.len() as u64, &mut outer);
+        outer.extend(nested);
+        nested = outer;
+    }
+    let mut status = vec![0x0a, 3, 0x0a, 1, b't', 0x10, 1, 0x6a];
+    let mut container = vec![0x22];
+    prost::encoding::encode_varint(nested.len() as u64, &mut container);
+    container.extend(nested);
+    prost::encoding::encode_varint(container.len() as u64, &mut status);
+    status.extend(container);
+    let error = proto::TaskStatus::decode(&status, Encoding::Protobuf, &Limits::DEFAULT);
+    assert_eq!(error.unwrap_err().problem, "is nested deeper than 64 levels");
+}
