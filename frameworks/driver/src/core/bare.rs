@@ -72,7 +72,7 @@ impl Bare {
                 | Record::Group { .. }
                 | Record::Standing { .. }
                 | Record::Unit { .. }
-                | Record::Attempt
+                | Record::Attempt { .. }
                 | Record::Host { .. } => {}
             }
         }

@@ -222,6 +222,7 @@ impl Driver {
         info.checkpoint = true;
         info.roles = BTreeSet::from([self.options.role.clone()]);
         info.hostname = self.options.hostname.clone();
+        info.webui_url = self.options.webui_url.clone();
         info.capabilities = self.options.capabilities;
         info
     }

@@ -26,6 +26,7 @@ mod record;
 mod replica;
 mod rule;
 mod scheduler;
+mod tally;
 mod task;
 mod unit;
 mod units;
@@ -46,5 +47,6 @@ pub use record::{
 };
 pub use rule::{Rule, RuleTest};
 pub use scheduler::{GroupView, Scheduler, UnitView};
+pub use tally::Tally;
 pub use task::{parse as parse_task_id, task_id};
 pub use unit::{Counts, UnitState};

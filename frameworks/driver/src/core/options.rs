@@ -17,6 +17,8 @@ pub struct Options {
     pub role: Role,
     /// Where its scheduler runs, for people.
     pub hostname: Arc<str>,
+    /// Where its own API or page is, for people and tools.
+    pub webui_url: Option<Arc<str>>,
     /// Addresses of the masters, `host:port`, tried in turn; never empty.
     pub masters: Vec<Arc<str>>,
     /// How long tasks outlive the connection of the scheduler.
@@ -68,6 +70,7 @@ impl Options {
             user: Arc::from("root"),
             role: Role::any(),
             hostname: Arc::from("localhost"),
+            webui_url: None,
             masters,
             failover_timeout: Duration::from_secs(7 * 24 * 3600),
             capabilities: [Capability::PartitionAware, Capability::TaskKillingState]

@@ -128,8 +128,8 @@ pub(crate) enum Record {
     Group { number: u32, submitted: Time, spec: Box<GroupSpec> },
     Standing { number: u32, standing: Standing },
     Unit { number: u32, index: u32, unit: UnitRecord },
-    /// Ended attempts are read on demand only.
-    Attempt,
+    /// Of an ended attempt, what is counted; the rest is read on demand.
+    Attempt { group: u32, launched: Time, outcome: Outcome },
     Host { agent: AgentId, host: Arc<str>, port: u16 },
     Task { task: TaskId, agent: AgentId },
 }
@@ -497,7 +497,11 @@ pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, RecordError> {
             let [number, index] = numbers(key)?;
             Ok(Record::Unit { number, index, unit: reader.unit()? })
         }
-        Some(b'A') => numbers::<3>(key).map(|_| Record::Attempt),
+        Some(b'A') => {
+            let [group, _, _] = numbers(key)?;
+            let Attempt { launched, outcome, .. } = reader.attempt()?;
+            Ok(Record::Attempt { group, launched, outcome })
+        }
         Some(b'H') => {
             let agent = AgentId::new(name(key)?).map_err(|error| bad(error.to_string()))?;
             let port = u16::try_from(reader.u32()?).map_err(|_| bad("has no port".to_owned()))?;

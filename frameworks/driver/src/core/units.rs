@@ -5,6 +5,7 @@
 
 use super::group::{GroupId, GroupSpec};
 use super::record::Standing;
+use super::tally::Tally;
 use super::unit::{Counts, Ended, Mark, OpenUnit, Phase, UnitState};
 use proto::Time;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ pub(crate) struct Group {
     pub(crate) submitted: Time,
     pub(crate) standing: Standing,
     pub(crate) counts: Counts,
+    pub(crate) tally: Tally,
     /// Why its units found no place when it was tried last.
     pub(crate) why: Option<Arc<fenzo::Explanation>>,
     /// What was said of the ends of some units that did not end well.
@@ -56,6 +58,7 @@ impl Group {
             submitted,
             standing: Standing { count, stop: None, ended: None },
             counts: Counts { pending: count, ..Counts::default() },
+            tally: Tally::default(),
             why: None,
             messages: BTreeMap::new(),
             marks: vec![Mark::Fresh; count as usize],
@@ -161,6 +164,9 @@ impl Group {
 
     /// The unit is on its way in this form; `ready` if it waits no longer.
     pub(crate) fn set_open(&mut self, index: u32, unit: OpenUnit, ready: bool) {
+        if let Some(ended) = self.ended(index) {
+            self.tally.unit_reopened(index, ended.outcome());
+        }
         self.leave(index);
         self.marks[index as usize] = Mark::Open;
         if ready && matches!(unit.phase, Phase::Waiting { .. }) {
@@ -179,6 +185,7 @@ impl Group {
             self.ended.resize(index as usize + 1, Ended::NONE);
         }
         self.ended[index as usize] = ended;
+        self.tally.unit_ended(index, ended.outcome());
         if let Some(message) = message
             && (self.messages.len() < MESSAGES || self.messages.contains_key(&index))
         {

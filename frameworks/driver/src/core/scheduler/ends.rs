@@ -30,6 +30,9 @@ impl Scheduler {
         let agent = self.agents.id(live.agent).clone();
         let next = self.next(group, index, &unit, &live, verdict, now);
         self.driver.ended(&task);
+        if let Some(group) = self.groups.get_mut(&number) {
+            group.tally.attempt_ended(verdict.outcome);
+        }
         let host = fenzo::HostId::from(agent.as_str());
         self.placer.task_unassigned(&fenzo::TaskId::from(task.as_str()), &host);
         let attempt = Attempt {

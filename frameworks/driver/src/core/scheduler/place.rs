@@ -147,6 +147,9 @@ impl Scheduler {
             };
             let unit = OpenUnit { attempt, spent, phase: Phase::Live(live), due: None };
             self.put_open(now, number, index, unit);
+            if let Some(group) = self.groups.get_mut(&number) {
+                group.tally.launched(now);
+            }
             self.record_open(number, index);
             self.placer.task_assigned(&placed.request, &assignment.host);
             if self.groups.get(&number).is_some_and(|group| group.ready_count() == 0) {

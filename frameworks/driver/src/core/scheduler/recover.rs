@@ -24,6 +24,8 @@ struct Found {
     groups: BTreeMap<u32, Group>,
     standings: BTreeMap<u32, Standing>,
     units: Vec<(u32, u32, UnitRecord)>,
+    /// Group, launch and end of attempts that were followed by another.
+    attempts: Vec<(u32, Time, Outcome)>,
     agents: Agents,
 }
 
@@ -73,6 +75,12 @@ impl Scheduler {
             group.grow(standing.count);
             group.standing = standing;
         }
+        for (number, launched, outcome) in found.attempts {
+            if let Some(group) = self.groups.get_mut(&number) {
+                group.tally.launched(launched);
+                group.tally.attempt_ended(outcome);
+            }
+        }
         let mut living = Vec::new();
         for (number, index, unit) in found.units {
             let known = self.groups.get(&number).is_some_and(|group| index < group.len());
@@ -109,6 +117,10 @@ impl Scheduler {
                 let message =
                     last.message.filter(|_| last.outcome != Outcome::Succeeded);
                 if let Some(group) = self.groups.get_mut(&number) {
+                    if last.agent.is_some() {
+                        group.tally.launched(last.launched);
+                        group.tally.attempt_ended(last.outcome);
+                    }
                     group.set_ended(index, ended, message);
                 }
                 return;
@@ -116,6 +128,9 @@ impl Scheduler {
             PhaseRecord::Waiting { since, until } => Phase::Waiting { since, until },
             PhaseRecord::Live { agent, launched, running, unreachable, kill } => {
                 living.push((number, index));
+                if let Some(group) = self.groups.get_mut(&number) {
+                    group.tally.launched(launched);
+                }
                 Phase::Live(Live {
                     agent: self.agents.number(&agent),
                     launched,
@@ -189,8 +204,12 @@ impl Found {
             }
             Record::Unit { number, index, unit } => self.units.push((number, index, unit)),
             Record::Host { agent, host, port } => self.agents.recovered(&agent, host, port),
-            // Histories are read on demand; single tasks belong to frameworks without groups.
-            Record::Attempt | Record::Task { .. } => {}
+            // Histories are read on demand; here only what is counted of them.
+            Record::Attempt { group, launched, outcome } => {
+                self.attempts.push((group, launched, outcome));
+            }
+            // Single tasks belong to frameworks without groups.
+            Record::Task { .. } => {}
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::Scheduler;
 use crate::core::group::{GroupId, GroupSpec};
 use crate::core::outcome::Outcome;
 use crate::core::record::Stop;
+use crate::core::tally::Tally;
 use crate::core::task;
 use crate::core::unit::{Counts, NOWHERE, Phase, UnitState};
 use crate::core::units::Group;
@@ -31,6 +32,8 @@ pub struct GroupView {
     pub ended: Option<Time>,
     /// Its units by their states.
     pub counts: Counts,
+    /// What has happened to them so far.
+    pub tally: Tally,
 }
 
 /// A unit as it stands.
@@ -65,6 +68,35 @@ impl Scheduler {
     /// A group.
     pub fn view(&self, id: &GroupId) -> Option<GroupView> {
         self.group(id).map(view)
+    }
+
+    /// All groups that were submitted under this name, oldest first.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = GroupView> + 'a {
+        self.groups.values().filter(move |group| group.spec.name == name).map(view)
+    }
+
+    /// Up to `most` units in states that `wanted` names, looked for among the `range` units from
+    /// index `from` on; and where to look on, unless that was the last.
+    pub fn find_units(
+        &self,
+        id: &GroupId,
+        from: u32,
+        range: u32,
+        most: usize,
+        wanted: impl Fn(UnitState) -> bool,
+    ) -> (Vec<UnitView>, Option<u32>) {
+        let mut found = Vec::new();
+        let Some(group) = self.group(id) else { return (found, None) };
+        let end = from.saturating_add(range).min(group.len());
+        for index in from..end {
+            if found.len() == most {
+                return (found, Some(index));
+            }
+            if group.state(index).is_some_and(&wanted) {
+                found.extend(self.unit(id, index));
+            }
+        }
+        (found, (end < group.len()).then_some(end))
     }
 
     /// A group's units by their states.
@@ -190,5 +222,6 @@ fn view(group: &Group) -> GroupView {
         stop: group.standing.stop,
         ended: group.standing.ended,
         counts: group.counts,
+        tally: group.tally.clone(),
     }
 }
