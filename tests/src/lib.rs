@@ -1,1 +1,22 @@
-//! Being built.
+//! A whole cluster on one thread: the real cores of master, agents and frameworks under a virtual
+//! clock, a seeded network, seeded disks and seeded faults, with a judge that watches everything.
+//!
+//! docs/simulation.md says how to run it, how to read its trace and how to add to it. It links
+//! cores only; whatever a shell does is done here by the least that can stand for it.
+#![forbid(unsafe_code)]
+
+mod chaos;
+mod cluster;
+pub mod faults;
+mod liveness;
+pub mod network;
+mod node;
+pub mod oracle;
+pub mod prng;
+pub mod storage;
+pub mod trace;
+pub mod workload;
+pub mod world;
+
+pub use trace::Log;
+pub use world::{Failure, Report, Setup, World};

@@ -1,0 +1,182 @@
+//! Faults as they happen to the world, and their end.
+
+use crate::faults::Fault;
+use crate::network::{Direction, Peer};
+use crate::world::{Event, FrameworkNode, Node, World};
+use proto::Time;
+use std::time::Duration;
+
+impl World {
+    /// A fault happens, and the next of its kind is drawn.
+    pub(crate) fn fault(&mut self, fault: Fault, mean: Duration) {
+        if self.faults.healed() {
+            return;
+        }
+        let wait = self.random.wait(mean);
+        self.schedule_in(wait, Event::Fault { fault, mean });
+        self.trace.happened(self.now, "!", &format_args!("{fault:?}"));
+        match fault {
+            Fault::MasterCrash => {
+                self.crash_master();
+                self.start_master_after(100, 20_000);
+            }
+            Fault::MasterOutage => {
+                self.crash_master();
+                self.start_master_after(60_000, 180_000);
+            }
+            Fault::MasterCrashMidStep => self.master.crash_in = Some(self.some_steps()),
+            Fault::AgentCrash => {
+                let i = self.some_agent();
+                self.crash_agent(i);
+                let down = self.random.millis(20, 15_000);
+                self.schedule_in(down, Event::StartAgent(i));
+            }
+            Fault::AgentCrashMidStep => {
+                let i = self.some_agent();
+                self.agents[i].crash_in = Some(self.some_steps());
+            }
+            Fault::HostReboot => {
+                let i = self.some_agent();
+                self.crash_host(i);
+                let down = self.random.millis(2_000, 60_000);
+                self.schedule_in(down, Event::StartAgent(i));
+            }
+            Fault::SupervisorCrash => {
+                let i = self.some_agent();
+                self.crash_supervisor(i);
+            }
+            Fault::SchedulerCrash => {
+                let i = self.random.index(self.frameworks.len());
+                self.crash_driver(i);
+                if let FrameworkNode::Driver(_) = self.frameworks[i] {
+                    let down = self.random.millis(20, 60_000);
+                    self.schedule_in(down, Event::StartDriver(i));
+                }
+            }
+            Fault::SchedulerCrashMidStep => {
+                let i = self.random.index(self.frameworks.len());
+                let steps = self.some_steps();
+                if let Some(driver) = self.frameworks[i].driver_mut() {
+                    driver.crash_in = Some(steps);
+                }
+            }
+            _ => self.fault_of_network(fault),
+        }
+    }
+
+    fn fault_of_network(&mut self, fault: Fault) {
+        match fault {
+            Fault::Reset | Fault::HalfOpen => {
+                let open = self.network.open_connections();
+                let Some(conn) = open.get(self.random.index(open.len())).copied() else { return };
+                if fault == Fault::Reset {
+                    for (at, conn, way) in self.network.reset(self.now, conn) {
+                        self.schedule(at, Event::Arrive { conn, way });
+                    }
+                } else {
+                    self.half_open(conn);
+                }
+            }
+            Fault::Partition => {
+                let lasts = self.random.millis(500, 90_000);
+                let peer = self.some_peer();
+                self.block(peer, &Direction::BOTH, lasts);
+            }
+            Fault::OneWay => {
+                let lasts = self.random.millis(500, 60_000);
+                let way = Direction::BOTH[self.random.index(2)];
+                let peer = self.some_peer();
+                self.block(peer, &[way], lasts);
+            }
+            Fault::Clog => {
+                let lasts = self.random.millis(10, 5_000);
+                let way = Direction::BOTH[self.random.index(2)];
+                let peer = self.some_peer();
+                self.block(peer, &[way], lasts);
+            }
+            Fault::Swizzle => {
+                for peer in self.network.peers() {
+                    let lasts = self.random.millis(1_000, 20_000);
+                    self.block(peer, &Direction::BOTH, lasts);
+                }
+            }
+            Fault::SlowDisk => {
+                let until = self.now + self.random.millis(1_000, 30_000);
+                let node = match self.random.index(3) {
+                    0 => Node::Master,
+                    1 => Node::Agent(self.some_agent()),
+                    _ => Node::Framework(self.random.index(self.frameworks.len())),
+                };
+                self.slow.insert(node, until);
+            }
+            _ => {}
+        }
+    }
+
+    /// The dialling end forgets a stream without a word.
+    fn half_open(&mut self, conn: crate::network::Conn) {
+        let Some(peer) = self.network.peer(conn) else { return };
+        self.network.vanish(conn, Direction::Up);
+        match peer {
+            Peer::Agent(i) => self.agent_hears(i, conn, None),
+            Peer::Framework(i) => match self.frameworks[i] {
+                FrameworkNode::Driver(_) => self.driver_hears(i, conn, None),
+                FrameworkNode::Raw(_) => self.raw_hears(i, conn, None),
+            },
+        }
+    }
+
+    fn start_master_after(&mut self, low: u64, high: u64) {
+        let down = self.random.millis(low, high);
+        self.schedule_in(down, Event::StartMaster);
+    }
+
+    fn some_steps(&mut self) -> u32 {
+        self.random.between(1, 30) as u32
+    }
+
+    fn some_agent(&mut self) -> usize {
+        self.random.index(self.agents.len())
+    }
+
+    fn some_peer(&mut self) -> Peer {
+        let peers = self.network.peers();
+        peers[self.random.index(peers.len())]
+    }
+
+    fn block(&mut self, peer: Peer, ways: &[Direction], lasts: Duration) {
+        let until = self.now + lasts;
+        for way in ways {
+            self.network.block(peer, *way, until);
+        }
+        self.schedule(until, Event::Freed { peer });
+    }
+
+    /// The end of all faults: ways are free, disks are fast, and what is down comes up.
+    pub(crate) fn heal(&mut self) {
+        self.trace.happened(self.now, "!", &"heal");
+        self.faults.heal();
+        self.network.heal();
+        for peer in self.network.peers() {
+            self.schedule(self.now, Event::Freed { peer });
+        }
+        for until in self.slow.values_mut() {
+            *until = Time::ZERO;
+        }
+        self.master.crash_in = None;
+        self.schedule(self.now, Event::StartMaster);
+        for i in 0..self.agents.len() {
+            self.agents[i].crash_in = None;
+            let up = self.random.millis(0, 2_000);
+            self.schedule_in(up, Event::StartAgent(i));
+        }
+        for i in 0..self.frameworks.len() {
+            if let Some(driver) = self.frameworks[i].driver_mut() {
+                driver.crash_in = None;
+                let up = self.random.millis(0, 2_000);
+                self.schedule_in(up, Event::StartDriver(i));
+            }
+        }
+        self.begin_rest(self.now);
+    }
+}

@@ -1,0 +1,183 @@
+//! Which faults a run has, how often, and how bad: drawn once from the seed.
+//!
+//! Each run enables a random part of them (swarm testing), so that some runs are calm, some have
+//! one fault only, and some have everything. It says what shall happen and when; the world makes
+//! it happen.
+
+use crate::prng::Prng;
+use std::time::Duration;
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// The master's process is killed.
+    MasterCrash,
+    /// The master's process is killed between two effects of one step.
+    MasterCrashMidStep,
+    /// No master leads for minutes.
+    MasterOutage,
+    /// An agent's process is killed; its tasks go on.
+    AgentCrash,
+    /// An agent's process is killed between two effects of one step.
+    AgentCrashMidStep,
+    /// A host is started anew: its tasks die, its boot id changes.
+    HostReboot,
+    /// A supervisor is lost with its tasks while the agent goes on.
+    SupervisorCrash,
+    /// A scheduler is killed and started again from its store.
+    SchedulerCrash,
+    /// A scheduler is killed between two effects of one step.
+    SchedulerCrashMidStep,
+    /// A connection is reset.
+    Reset,
+    /// One end of a connection is gone and the other does not know.
+    HalfOpen,
+    /// A node and the master do not reach each other.
+    Partition,
+    /// Only one direction is cut.
+    OneWay,
+    /// A way is stopped for moments.
+    Clog,
+    /// All ways are stopped one by one, and freed in another order.
+    Swizzle,
+    /// A disk becomes slow.
+    SlowDisk,
+    /// Calls of HTTP frameworks are sent twice.
+    DuplicateCalls,
+    /// Calls of HTTP frameworks overtake each other.
+    ReorderedCalls,
+}
+
+impl Fault {
+    /// All kinds.
+    pub const ALL: [Self; 18] = [
+        Self::MasterCrash,
+        Self::MasterCrashMidStep,
+        Self::MasterOutage,
+        Self::AgentCrash,
+        Self::AgentCrashMidStep,
+        Self::HostReboot,
+        Self::SupervisorCrash,
+        Self::SchedulerCrash,
+        Self::SchedulerCrashMidStep,
+        Self::Reset,
+        Self::HalfOpen,
+        Self::Partition,
+        Self::OneWay,
+        Self::Clog,
+        Self::Swizzle,
+        Self::SlowDisk,
+        Self::DuplicateCalls,
+        Self::ReorderedCalls,
+    ];
+
+    /// The mean time between two of them, in seconds: from the wildest run to the calmest.
+    fn mean_seconds(self) -> (u64, u64) {
+        match self {
+            Self::MasterCrash | Self::MasterCrashMidStep => (30, 300),
+            Self::MasterOutage => (300, 900),
+            Self::AgentCrash | Self::AgentCrashMidStep => (10, 120),
+            Self::HostReboot | Self::SupervisorCrash => (60, 600),
+            Self::SchedulerCrash | Self::SchedulerCrashMidStep => (20, 200),
+            Self::Reset | Self::HalfOpen => (5, 100),
+            Self::Partition | Self::OneWay => (20, 200),
+            Self::Clog => (2, 60),
+            Self::Swizzle | Self::SlowDisk => (30, 300),
+            Self::DuplicateCalls | Self::ReorderedCalls => (0, 0),
+        }
+    }
+}
+
+/// The faults of one run.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    means: Vec<(Fault, Duration)>,
+    duplicates: bool,
+    reorders: bool,
+    /// No more faults happen.
+    healed: bool,
+}
+
+impl Faults {
+    /// Draws them.
+    pub fn draw(random: &mut Prng) -> Self {
+        // How likely each is: a calm run has few, a wild one nearly all.
+        let likely = [0, 15, 30, 50, 80][random.index(5)];
+        let mut means = Vec::new();
+        for fault in Fault::ALL {
+            let (wild, calm) = fault.mean_seconds();
+            if random.percent(likely) {
+                means.push((fault, Duration::from_secs(random.between(wild, calm))));
+            }
+        }
+        Self::of(means)
+    }
+
+    /// Just these, with their mean times.
+    pub fn of(mut means: Vec<(Fault, Duration)>) -> Self {
+        let has = |fault| means.iter().any(|(kind, _)| *kind == fault);
+        let duplicates = has(Fault::DuplicateCalls);
+        let reorders = has(Fault::ReorderedCalls);
+        means.retain(|(_, mean)| !mean.is_zero());
+        Self { means, duplicates, reorders, healed: false }
+    }
+
+    /// None at all.
+    pub fn none() -> Self {
+        Self::of(Vec::new())
+    }
+
+    /// The kinds that happen at times of their own, with their mean times.
+    pub fn timed(&self) -> &[(Fault, Duration)] {
+        &self.means
+    }
+
+    /// Whether calls over HTTP may be sent twice now.
+    pub fn duplicates(&self) -> bool {
+        self.duplicates && !self.healed
+    }
+
+    /// Whether calls over HTTP may overtake each other now.
+    pub fn reorders(&self) -> bool {
+        self.reorders && !self.healed
+    }
+
+    /// From now on nothing goes wrong any more.
+    pub fn heal(&mut self) {
+        self.healed = true;
+    }
+
+    /// Whether nothing goes wrong any more.
+    pub fn healed(&self) -> bool {
+        self.healed
+    }
+
+    /// One word a kind, for people.
+    pub fn names(&self) -> String {
+        let timed = self.means.iter().map(|(kind, mean)| format!("{kind:?}/{}s", mean.as_secs()));
+        let mut names: Vec<String> = timed.collect();
+        names.extend(self.duplicates.then(|| "DuplicateCalls".to_owned()));
+        names.extend(self.reorders.then(|| "ReorderedCalls".to_owned()));
+        if names.is_empty() { "none".to_owned() } else { names.join(" ") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_differ_in_their_faults_and_every_kind_is_drawn() {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut calm = 0;
+        for seed in 0..200 {
+            let faults = Faults::draw(&mut Prng::new(seed));
+            calm += u32::from(faults.names() == "none");
+            seen.extend(faults.timed().iter().map(|(kind, _)| *kind));
+            seen.extend(faults.duplicates().then_some(Fault::DuplicateCalls));
+            seen.extend(faults.reorders().then_some(Fault::ReorderedCalls));
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), Fault::ALL);
+        assert!((10..100).contains(&calm), "{calm}");
+    }
+}

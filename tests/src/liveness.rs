@@ -1,0 +1,85 @@
+//! Looking at the world as a whole: the audit every few seconds, and convergence after the faults.
+
+use crate::oracle::{Hosts, Living, Violation};
+use crate::world::{Event, FrameworkNode, World};
+use proto::operator::State;
+use proto::{AgentId, FrameworkId, TaskId, Time};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How long after the last fault everything must have come to rest.
+const BOUND: Duration = Duration::from_secs(300);
+/// How often the state is compared during the fault phase, and after it.
+const AUDIT: Duration = Duration::from_secs(5);
+const AUDIT_HEALED: Duration = Duration::from_secs(1);
+
+impl World {
+    /// Compares what the master says with the books; after the faults, also asks whether all has
+    /// come to rest.
+    pub(crate) fn audit(&mut self) {
+        let healed = self.healed_at;
+        self.schedule_in(if healed.is_some() { AUDIT_HEALED } else { AUDIT }, Event::Audit);
+        let state = self.state_of_master();
+        if let Some(state) = &state {
+            self.oracle.audit(state);
+        }
+        let Some(since) = healed else { return };
+        match self.settled(state.as_ref()) {
+            Ok(()) => self.converged = true,
+            Err(what) if self.now.since(since) > BOUND => {
+                let what = format!("{} s after the last fault: {what}", BOUND.as_secs());
+                let id = if what.contains("I2: ") { "I2" } else { "I16" };
+                self.violated(Violation { id, what });
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn settled(&self, state: Option<&State>) -> Result<(), String> {
+        let state = state.ok_or("no master leads")?;
+        let mut agents: Vec<AgentId> = Vec::new();
+        let mut living: Vec<Living> = Vec::new();
+        let mut known: BTreeSet<(FrameworkId, TaskId)> = BTreeSet::new();
+        for node in &self.agents {
+            let name = &node.name;
+            let core = node.core.as_ref().ok_or_else(|| format!("{name} is down"))?;
+            let id = core.agent_id().filter(|_| core.is_registered());
+            let id = id.ok_or_else(|| format!("{name} is not registered"))?.clone();
+            for task in core.tasks() {
+                if task.pending_updates > 0 {
+                    return Err(format!("{name} has updates of {} to deliver", task.task_id));
+                }
+                known.insert((task.framework_id.clone(), task.task_id.clone()));
+            }
+            for process in node.supervisor.living() {
+                let launch = &process.launch;
+                living.push(Living {
+                    agent: id.clone(),
+                    task: (launch.framework_id.clone(), launch.task.task_id.clone()),
+                    resources: launch.task.resources.clone(),
+                });
+            }
+            agents.push(id);
+        }
+        for node in &self.frameworks {
+            let name = node.name();
+            let open = match node {
+                FrameworkNode::Driver(node) => match &node.core {
+                    None => Some("is down".to_owned()),
+                    Some(core) if !core.is_subscribed() => Some("is not subscribed".to_owned()),
+                    Some(core) => node.plan.unfulfilled(core),
+                },
+                FrameworkNode::Raw(node) => node.unfinished(),
+            };
+            if let Some(what) = open {
+                return Err(format!("{name}: {what}"));
+            }
+        }
+        self.oracle.settled(state, &Hosts { agents: &agents, living: &living, known: &known })
+    }
+
+    /// The fault phase is over.
+    pub(crate) fn begin_rest(&mut self, now: Time) {
+        self.healed_at = Some(now);
+    }
+}

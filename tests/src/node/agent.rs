@@ -1,0 +1,363 @@
+//! An agent: the core, its checkpoint, its link to the master, and the supervisor beside it.
+
+use crate::network::{Conn, Direction, Peer};
+use crate::node::supervisor::{Conduct, Supervisor};
+use crate::oracle::Violation;
+use crate::storage::{Facts, Outbox};
+use crate::world::{Event, Node, Packet, World};
+use agent_core::{
+    Agent, AgentRecord, CheckpointOp, Effect, Input, Launch, Options, Recovered, SandboxRecord,
+    TaskRecord, UpdatesRecord,
+};
+use proto::{ContainerId, Exit, FrameworkId, FrameworkInfo, TaskId, TaskOutcome, Time};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An agent's durable records, by their keys.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpoint {
+    agent: Option<AgentRecord>,
+    frameworks: BTreeMap<FrameworkId, Arc<FrameworkInfo>>,
+    tasks: BTreeMap<(FrameworkId, TaskId), TaskRecord>,
+    updates: BTreeMap<(FrameworkId, TaskId), UpdatesRecord>,
+    sandboxes: BTreeMap<ContainerId, SandboxRecord>,
+}
+
+impl Facts for Checkpoint {
+    type Op = CheckpointOp;
+
+    fn apply(&mut self, op: CheckpointOp) {
+        match op {
+            CheckpointOp::PutAgent(record) => self.agent = Some(*record),
+            CheckpointOp::DeleteAgent => self.agent = None,
+            CheckpointOp::PutFramework(info) => {
+                if let Some(id) = info.id.clone() {
+                    self.frameworks.insert(id, info);
+                }
+            }
+            CheckpointOp::DeleteFramework(id) => {
+                self.frameworks.remove(&id);
+            }
+            CheckpointOp::PutTask(record) => {
+                let key = (record.framework_id.clone(), record.task.task_id.clone());
+                self.tasks.insert(key, record);
+            }
+            CheckpointOp::PutUpdates(record) => {
+                let key = (record.framework_id.clone(), record.task_id.clone());
+                self.updates.insert(key, record);
+            }
+            CheckpointOp::DeleteTask { framework_id, task_id } => {
+                let key = (framework_id, task_id);
+                self.tasks.remove(&key);
+                self.updates.remove(&key);
+            }
+            CheckpointOp::PutSandbox(record) => {
+                self.sandboxes.insert(record.container_id.clone(), record);
+            }
+            CheckpointOp::DeleteSandbox { container_id } => {
+                self.sandboxes.remove(&container_id);
+            }
+        }
+    }
+}
+
+impl Checkpoint {
+    fn recovered(&self) -> Recovered {
+        Recovered {
+            agent: self.agent.clone(),
+            frameworks: self.frameworks.values().cloned().collect(),
+            tasks: self.tasks.values().cloned().collect(),
+            updates: self.updates.values().cloned().collect(),
+            sandboxes: self.sandboxes.values().cloned().collect(),
+            ..Recovered::default()
+        }
+    }
+}
+
+/// One agent's host.
+#[derive(Debug)]
+pub(crate) struct AgentNode {
+    pub(crate) name: String,
+    pub(crate) options: Options,
+    pub(crate) core: Option<Agent>,
+    pub(crate) outbox: Outbox<Checkpoint, Effect>,
+    pub(crate) incarnation: u64,
+    /// Starts of the host so far.
+    pub(crate) boot: u64,
+    pub(crate) supervisor: Supervisor,
+    /// Whether the supervisor is the one that the last run of the agent used.
+    supervisor_continued: bool,
+    /// The core's number of the stream, and the stream.
+    link: Option<(u64, Conn)>,
+    /// When the supervisor's last word arrives.
+    said: Time,
+    /// The process is killed after this many more steps, in the middle of the last.
+    pub(crate) crash_in: Option<u32>,
+}
+
+impl AgentNode {
+    /// A host that is not started yet.
+    pub(crate) fn new(name: String, options: Options) -> Self {
+        Self {
+            name,
+            options,
+            core: None,
+            outbox: Outbox::default(),
+            incarnation: 0,
+            boot: 0,
+            supervisor: Supervisor::default(),
+            supervisor_continued: true,
+            link: None,
+            said: Time::ZERO,
+            crash_in: None,
+        }
+    }
+}
+
+impl World {
+    /// Starts the agent's process.
+    pub(crate) fn start_agent(&mut self, i: usize) {
+        if self.agents[i].core.is_some() {
+            return;
+        }
+        let seed = self.random.number();
+        let node = &mut self.agents[i];
+        node.incarnation += 1;
+        node.options.boot_id = format!("boot-{}", node.boot).into();
+        let mut recovered = node.outbox.durable().recovered();
+        recovered.supervisor_continued = std::mem::replace(&mut node.supervisor_continued, true);
+        recovered.containers = node.supervisor.report();
+        node.core = Some(Agent::new(node.options.clone(), seed, recovered, self.now));
+        self.trace.happened(self.now, &self.agents[i].name, &"agent starts");
+        self.step_agent(i, Input::Tick);
+    }
+
+    /// Kills the agent's process; the supervisor and the tasks go on.
+    pub(crate) fn crash_agent(&mut self, i: usize) {
+        let node = &mut self.agents[i];
+        if node.core.take().is_none() {
+            return;
+        }
+        node.incarnation += 1;
+        node.crash_in = None;
+        node.outbox.crash(&mut self.random);
+        let link = node.link.take();
+        self.trace.happened(self.now, &self.agents[i].name, &"agent is killed");
+        self.clear_wake(Node::Agent(i));
+        if let Some((_, conn)) = link {
+            self.abandon(conn, Direction::Up);
+        }
+    }
+
+    /// The supervisor is lost with all its tasks.
+    pub(crate) fn crash_supervisor(&mut self, i: usize) {
+        self.trace.happened(self.now, &self.agents[i].name, &"supervisor is lost");
+        self.lose_processes(i);
+        if self.agents[i].core.is_some() {
+            self.step_agent(i, Input::Supervisor { containers: Vec::new() });
+        } else {
+            self.agents[i].supervisor_continued = false;
+        }
+    }
+
+    /// The host goes down with everything on it.
+    pub(crate) fn crash_host(&mut self, i: usize) {
+        self.crash_agent(i);
+        self.trace.happened(self.now, &self.agents[i].name, &"host goes down");
+        self.lose_processes(i);
+        self.agents[i].boot += 1;
+        self.agents[i].supervisor_continued = false;
+    }
+
+    fn lose_processes(&mut self, i: usize) {
+        for id in self.agents[i].supervisor.lose_all() {
+            self.oracle.process_ended(i, &id);
+        }
+        // Ends that are scheduled are for processes that are no more.
+    }
+
+    /// Feeds the core and performs what may be performed.
+    pub(crate) fn step_agent(&mut self, i: usize, input: Input) {
+        let node = &mut self.agents[i];
+        let Some(core) = &mut node.core else { return };
+        self.trace.input(self.now, &node.name, &input);
+        let mut effects = Vec::new();
+        core.step(self.now, input, &mut effects);
+        self.trace.effects(&effects);
+        if let Err(broken) = core.check(self.now) {
+            let what = format!("{}: {}", node.name, broken.text);
+            self.violated(Violation { id: broken.id, what });
+            return;
+        }
+        self.oracle.agent_stepped(&node.name, core);
+        let crashes = self.agents[i].crash_in.as_mut().is_some_and(|left| {
+            *left = left.saturating_sub(1);
+            *left == 0
+        });
+        if crashes {
+            effects.truncate(self.random.index(effects.len() + 1));
+        }
+        let outbox = &mut self.agents[i].outbox;
+        for effect in effects {
+            match effect {
+                Effect::Persist(op) => outbox.persist(op),
+                Effect::Record(op) => outbox.record(op),
+                effect @ Effect::Forget { .. } => outbox.hold(effect),
+                effect => outbox.push(effect),
+            }
+        }
+        self.pump_agent(i);
+        if crashes {
+            self.crash_agent(i);
+            let down = self.random.millis(50, 5000);
+            self.schedule_in(down, Event::StartAgent(i));
+            return;
+        }
+        let deadline = self.agents[i].core.as_ref().and_then(Agent::deadline);
+        self.arrange_wake(Node::Agent(i), deadline);
+    }
+
+    /// Performs what waits no longer, and flushes what is written.
+    pub(crate) fn pump_agent(&mut self, i: usize) {
+        while let Some(effect) = self.agents[i].outbox.ready() {
+            self.perform_of_agent(i, effect);
+        }
+        if self.agents[i].outbox.begin_flush() {
+            let incarnation = self.agents[i].incarnation;
+            self.flush_later(Node::Agent(i), incarnation);
+        }
+    }
+
+    fn perform_of_agent(&mut self, i: usize, effect: Effect) {
+        match effect {
+            Effect::Launch(launch) => self.launch(i, *launch),
+            Effect::Kill { container_id, grace } => self.kill(i, &container_id, grace),
+            Effect::Forget { container_id } => {
+                if self.agents[i].supervisor.alive(&container_id).is_none() {
+                    self.agents[i].supervisor.forget(&container_id);
+                }
+            }
+            Effect::Connect { link } => {
+                let conn = self.dial(Peer::Agent(i));
+                self.agents[i].link = Some((link, conn));
+            }
+            Effect::Disconnect { link } => {
+                if let Some((_, conn)) = self.agents[i].link.take_if(|(number, _)| *number == link)
+                {
+                    self.hang_up(conn, Direction::Up);
+                }
+            }
+            Effect::ToMaster { link, call } => {
+                let current = self.agents[i].link.filter(|(number, _)| *number == link);
+                if let Some((_, conn)) = current {
+                    self.send(conn, Direction::Up, Packet::AgentCall(call));
+                }
+            }
+            Effect::CollectSandbox { container_id, .. } => {
+                let input = Input::SandboxCollected { container_id };
+                self.answer_agent(i, input);
+            }
+            // For people.
+            Effect::Note(_) => {}
+            Effect::Persist(_) | Effect::Record(_) => {
+                unreachable!("writes are taken out before they are queued")
+            }
+        }
+    }
+
+    fn launch(&mut self, i: usize, launch: Launch) {
+        let conduct = Conduct::of(self.setup.seed, launch.task.task_id.as_str());
+        let container_id = launch.container_id.clone();
+        if let Some(message) = conduct.unable {
+            self.answer_agent(i, Input::LaunchFailed { container_id, message });
+            return;
+        }
+        let capacity = self.agents[i].options.info.resources.clone();
+        self.oracle.process_started(i, &launch, &capacity);
+        let sandbox = self.agents[i].supervisor.start(self.now, launch);
+        if let Some((lasts, outcome)) = conduct.end {
+            self.end_later(i, container_id.clone(), lasts, outcome);
+        }
+        self.answer_agent(i, Input::Launched { container_id, sandbox });
+    }
+
+    fn kill(&mut self, i: usize, container_id: &ContainerId, grace: Duration) {
+        let Some(process) = self.agents[i].supervisor.alive(container_id) else { return };
+        let launch = &process.launch;
+        self.oracle.process_killed(launch, self.master.core.is_some());
+        let conduct = Conduct::of(self.setup.seed, launch.task.task_id.as_str());
+        self.agents[i].supervisor.ask_to_end(container_id);
+        let signalled = |signal| TaskOutcome { exit: Some(Exit::Signal(signal)), limit: None, usage: None };
+        match conduct.obeys {
+            Some(takes) if takes < grace => {
+                self.end_later(i, container_id.clone(), takes, signalled(15));
+            }
+            _ => self.end_later(i, container_id.clone(), grace, signalled(9)),
+        }
+    }
+
+    fn end_later(&mut self, i: usize, container_id: ContainerId, after: Duration, outcome: TaskOutcome) {
+        let boot = self.agents[i].boot;
+        let outcome = Box::new(outcome);
+        self.schedule_in(after, Event::ProcessEnds { agent: i, boot, container_id, outcome });
+    }
+
+    /// A process ends, if it is still the one that was meant.
+    pub(crate) fn process_ends(
+        &mut self,
+        i: usize,
+        boot: u64,
+        container_id: ContainerId,
+        outcome: TaskOutcome,
+    ) {
+        if self.agents[i].boot != boot {
+            return;
+        }
+        let Some(exited) = self.agents[i].supervisor.end(&container_id, outcome) else { return };
+        self.trace.happened(self.now, &self.agents[i].name, &format_args!("{container_id} ends"));
+        self.oracle.process_ended(i, &container_id);
+        self.answer_agent(i, Input::Exited { container_id, exited });
+    }
+
+    /// What the supervisor says; lost when the agent is not there, told again at its start.
+    fn answer_agent(&mut self, i: usize, input: Input) {
+        let incarnation = self.agents[i].incarnation;
+        let at = self.now + self.random.millis(0, 3);
+        // One socket: what was said first arrives first.
+        let at = at.max(self.agents[i].said);
+        self.agents[i].said = at;
+        self.schedule(at, Event::SupervisorSays { agent: i, incarnation, input: Box::new(input) });
+    }
+
+    /// The stream that was dialled is open, or could not be opened.
+    pub(crate) fn agent_dialled(&mut self, i: usize, conn: Conn, open: bool) {
+        let Some((link, _)) = self.agents[i].link.filter(|(_, ours)| *ours == conn) else {
+            self.hang_up(conn, Direction::Up);
+            return;
+        };
+        let input = if open {
+            Input::LinkUp { link }
+        } else {
+            self.agents[i].link = None;
+            Input::LinkDown { link, reason: Arc::from("the master cannot be reached") }
+        };
+        self.step_agent(i, input);
+    }
+
+    /// Something arrived from the master.
+    pub(crate) fn agent_hears(&mut self, i: usize, conn: Conn, packet: Option<Packet>) {
+        let Some((link, _)) = self.agents[i].link.filter(|(_, ours)| *ours == conn) else { return };
+        match packet {
+            Some(Packet::AgentEvent(event)) => {
+                self.step_agent(i, Input::FromMaster { link, event });
+            }
+            Some(Packet::AgentCall(_) | Packet::Call(_) | Packet::Event(_)) => {}
+            None => {
+                self.agents[i].link = None;
+                let reason = Arc::from("the stream broke");
+                self.step_agent(i, Input::LinkDown { link, reason });
+            }
+        }
+    }
+}

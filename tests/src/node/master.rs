@@ -1,0 +1,248 @@
+//! The master: the core, its registry's log, and the streams and requests of the shell.
+
+use crate::network::{Conn, Direction, Peer};
+use crate::oracle::Violation;
+use crate::storage::Outbox;
+use crate::world::{Event, Node, Packet, World};
+use master_core::{ConnectionId, Effect, Input, Master, Options, Registry, RegistryOp, RequestId};
+use proto::operator::{self, Response, State};
+use proto::scheduler::{self, CallBody, MasterInfo};
+use proto::MasterId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Who waits for the answer to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asker {
+    /// A gRPC stream: refusals go back on it.
+    Stream(Conn),
+    /// An HTTP request: nobody reads its answer.
+    Http,
+}
+
+/// The master's host.
+#[derive(Debug)]
+pub(crate) struct MasterNode {
+    options: Options,
+    pub(crate) core: Option<Master>,
+    pub(crate) outbox: Outbox<Registry, Effect>,
+    pub(crate) incarnation: u64,
+    /// Open streams, by the shell's account.
+    streams: BTreeSet<Conn>,
+    requests: BTreeMap<RequestId, Asker>,
+    next_request: u64,
+    pub(crate) crash_in: Option<u32>,
+}
+
+impl MasterNode {
+    /// A master that is not started yet.
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
+            options,
+            core: None,
+            outbox: Outbox::default(),
+            incarnation: 0,
+            streams: BTreeSet::new(),
+            requests: BTreeMap::new(),
+            next_request: 0,
+            crash_in: None,
+        }
+    }
+
+    fn request(&mut self, asker: Asker) -> RequestId {
+        self.next_request += 1;
+        let request = RequestId(self.next_request);
+        self.requests.insert(request, asker);
+        request
+    }
+}
+
+impl World {
+    /// Starts the master: it begins a new epoch with what its log says.
+    pub(crate) fn start_master(&mut self) {
+        if self.master.core.is_some() {
+            return;
+        }
+        let node = &mut self.master;
+        node.incarnation += 1;
+        let master_id = format!("m{}", node.incarnation);
+        let master_id = MasterId::new(master_id).expect("a letter and a number are an id");
+        if node.outbox.durable().cluster_id().is_none() {
+            node.outbox.install(RegistryOp::FoundCluster { cluster_id: Arc::from("sim") });
+        }
+        let epoch = node.outbox.durable().epoch() + 1;
+        node.outbox.install(RegistryOp::BeginEpoch { epoch, master_id: master_id.clone() });
+        let info = MasterInfo {
+            id: master_id,
+            hostname: Arc::from("master"),
+            ip: 0,
+            port: 5050,
+            version: Arc::from("1.11.0"),
+        };
+        let registry = node.outbox.durable().clone();
+        self.oracle.master_started(&registry);
+        let node = &mut self.master;
+        node.core = Some(Master::new(node.options.clone(), info, registry, self.now));
+        self.trace.happened(self.now, "m", &"master starts");
+        self.step_master(Input::Tick);
+    }
+
+    /// Kills the master's process. Its streams break, or are left half open.
+    pub(crate) fn crash_master(&mut self) {
+        let node = &mut self.master;
+        if node.core.take().is_none() {
+            return;
+        }
+        node.incarnation += 1;
+        node.crash_in = None;
+        node.streams.clear();
+        node.requests.clear();
+        node.outbox.crash(&mut self.random);
+        self.trace.happened(self.now, "m", &"master is killed");
+        self.clear_wake(Node::Master);
+        for conn in self.network.open_connections() {
+            self.abandon(conn, Direction::Down);
+        }
+    }
+
+    /// Feeds the core and performs what may be performed.
+    pub(crate) fn step_master(&mut self, input: Input) {
+        let Some(effects) = self.step_master_core(input) else { return };
+        let crashes = self.master.crash_in.as_mut().is_some_and(|left| {
+            *left = left.saturating_sub(1);
+            *left == 0
+        });
+        let kept = if crashes { self.random.index(effects.len() + 1) } else { effects.len() };
+        for effect in effects.into_iter().take(kept) {
+            match effect {
+                Effect::Persist(op) => self.master.outbox.persist(op),
+                effect => self.master.outbox.push(effect),
+            }
+        }
+        self.pump_master();
+        if crashes {
+            self.crash_master();
+            let down = self.random.millis(100, 5000);
+            self.schedule_in(down, Event::StartMaster);
+            return;
+        }
+        let deadline = self.master.core.as_ref().and_then(Master::deadline);
+        self.arrange_wake(Node::Master, deadline);
+    }
+
+    fn step_master_core(&mut self, input: Input) -> Option<Vec<Effect>> {
+        let core = self.master.core.as_mut()?;
+        self.trace.input(self.now, "m", &input);
+        self.oracle.master_will_step(&input);
+        let mut effects = Vec::new();
+        core.step(self.now, input, &mut effects);
+        self.trace.effects(&effects);
+        self.oracle.master_stepped(&effects, core);
+        if let Some(broken) = master_core::invariants::check(core).into_iter().next() {
+            self.violated(Violation { id: broken.id, what: format!("m: {}", broken.what) });
+        }
+        Some(effects)
+    }
+
+    /// Performs what waits no longer, and flushes what is written.
+    pub(crate) fn pump_master(&mut self) {
+        while let Some(effect) = self.master.outbox.ready() {
+            self.perform_of_master(effect);
+        }
+        if self.master.outbox.begin_flush() {
+            let incarnation = self.master.incarnation;
+            self.flush_later(Node::Master, incarnation);
+        }
+    }
+
+    fn perform_of_master(&mut self, effect: Effect) {
+        match effect {
+            Effect::ToFramework { connection, event } => {
+                self.send(connection.0, Direction::Down, Packet::Event(event));
+            }
+            Effect::ToAgent { connection, event } => {
+                self.send(connection.0, Direction::Down, Packet::AgentEvent(event));
+            }
+            Effect::CloseFramework { connection } | Effect::CloseAgent { connection } => {
+                self.master.streams.remove(&connection.0);
+                self.hang_up(connection.0, Direction::Down);
+            }
+            Effect::Accepted { request } => {
+                self.master.requests.remove(&request);
+            }
+            Effect::Refused { request, call, refusal } => {
+                if let Some(Asker::Stream(conn)) = self.master.requests.remove(&request) {
+                    let (code, message) = (refusal.http_status(), refusal.to_string().into());
+                    let event = scheduler::Event::Refused { call, code, message };
+                    self.send(conn, Direction::Down, Packet::Event(event));
+                }
+            }
+            Effect::Answer { request, .. } => {
+                self.master.requests.remove(&request);
+            }
+            Effect::Persist(_) => unreachable!("writes are taken out before they are queued"),
+        }
+    }
+
+    /// Something arrived on a stream to the master.
+    pub(crate) fn master_hears(&mut self, conn: Conn, peer: Peer, packet: Option<Packet>) {
+        let connection = ConnectionId(conn);
+        let input = match packet {
+            Some(Packet::AgentCall(call)) => Input::AgentCall { connection, call },
+            Some(Packet::Call(call)) => match call.body {
+                CallBody::Subscribe(subscribe) => {
+                    self.master.streams.insert(conn);
+                    let framework_id = call.framework_id;
+                    Input::Subscribe { connection, framework_id, call: subscribe, principal: None }
+                }
+                _ => {
+                    let request = self.master.request(Asker::Stream(conn));
+                    Input::Call { request, connection: Some(connection), call }
+                }
+            },
+            Some(Packet::AgentEvent(_) | Packet::Event(_)) => return,
+            None => {
+                self.master.streams.remove(&conn);
+                match peer {
+                    Peer::Agent(_) => Input::AgentClosed { connection },
+                    Peer::Framework(_) => Input::FrameworkClosed { connection },
+                }
+            }
+        };
+        self.step_master(input);
+    }
+
+    /// An HTTP request other than SUBSCRIBE arrived; `stream` is what its header names.
+    pub(crate) fn master_gets(&mut self, stream: Option<Conn>, call: scheduler::Call) {
+        if self.master.core.is_none() {
+            return;
+        }
+        let request = self.master.request(Asker::Http);
+        let known = stream.filter(|conn| self.master.streams.contains(conn));
+        self.step_master(Input::Call { request, connection: known.map(ConnectionId), call });
+    }
+
+    /// What the master answers to GET_STATE now; nothing when no master leads.
+    pub(crate) fn state_of_master(&mut self) -> Option<State> {
+        self.master.core.as_ref()?;
+        let request = self.master.request(Asker::Http);
+        let call = operator::Call::GetState;
+        let effects = self.step_master_core(Input::Operator { request, call })?;
+        let mut state = None;
+        for effect in effects {
+            match effect {
+                Effect::Answer { response, .. } => {
+                    if let Response::State(answer) = *response {
+                        state = Some(*answer);
+                    }
+                }
+                Effect::Persist(op) => self.master.outbox.persist(op),
+                effect => self.master.outbox.push(effect),
+            }
+        }
+        self.pump_master();
+        let deadline = self.master.core.as_ref().and_then(Master::deadline);
+        self.arrange_wake(Node::Master, deadline);
+        state
+    }
+}

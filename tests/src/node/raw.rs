@@ -1,0 +1,390 @@
+//! A framework of the Mesos v1 HTTP API, written by somebody careless: it hoards offers, forgets
+//! who it is, repeats its calls, acknowledges late or never, and starts a second instance.
+//!
+//! After the fault phase it behaves: it gives everything back, kills its tasks, reconciles and
+//! acknowledges.
+
+use crate::network::{Conn, Direction, Peer};
+use crate::prng::Prng;
+use crate::world::{Event, Packet, World};
+use proto::scheduler::{self, Call, CallBody, Subscribe};
+use proto::{
+    AgentId, Filters, FrameworkId, FrameworkInfo, OfferId, Operation, Resources, TaskId, TaskInfo,
+    TaskPayload, TaskStatus, Time,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What it does with offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Temper {
+    /// Launches tasks.
+    Accepts,
+    /// Keeps them.
+    Hoards,
+    /// Gives them back.
+    Declines,
+    /// Launches tasks and then goes away.
+    Vanishes,
+}
+
+/// What it knows of a task.
+#[derive(Clone, Debug)]
+struct Launched {
+    agent: Option<AgentId>,
+    /// From when on it may ask after it: its calls may overtake each other, and the master would
+    /// say that a task is gone which is yet to come.
+    sure: Time,
+}
+
+/// Longer than any call is under way.
+const CALLS_ARRIVE: Duration = Duration::from_secs(120);
+
+/// One such framework.
+#[derive(Debug)]
+pub(crate) struct RawNode {
+    pub(crate) name: String,
+    temper: Temper,
+    info: FrameworkInfo,
+    random: Prng,
+    stream: Option<Conn>,
+    /// The stream of an instance that was replaced.
+    stale: Option<Conn>,
+    subscribed: bool,
+    offers: BTreeMap<OfferId, (AgentId, Resources)>,
+    /// Offers that it should not use any more.
+    spent: Vec<(OfferId, AgentId)>,
+    living: BTreeMap<TaskId, Launched>,
+    launched: u32,
+    said: Time,
+    reconciled: Time,
+    /// It stays away until then.
+    away_until: Time,
+}
+
+impl RawNode {
+    /// A framework that has not subscribed yet.
+    pub(crate) fn new(name: String, temper: Temper, info: FrameworkInfo, random: Prng) -> Self {
+        Self {
+            name,
+            temper,
+            info,
+            random,
+            stream: None,
+            stale: None,
+            subscribed: false,
+            offers: BTreeMap::new(),
+            spent: Vec::new(),
+            living: BTreeMap::new(),
+            launched: 0,
+            said: Time::ZERO,
+            reconciled: Time::ZERO,
+            away_until: Time::ZERO,
+        }
+    }
+
+    /// Whether nothing of it is left in the cluster, as far as it knows.
+    pub(crate) fn unfinished(&self) -> Option<String> {
+        if !self.subscribed {
+            return Some("not subscribed".to_owned());
+        }
+        self.living.keys().next().map(|task| format!("{task} lives"))
+    }
+
+    fn forget(&mut self) {
+        self.info.id = None;
+        self.living.clear();
+    }
+
+    fn lose_stream(&mut self) {
+        self.stream = None;
+        self.subscribed = false;
+        let offers = std::mem::take(&mut self.offers);
+        self.spent.extend(offers.into_iter().map(|(offer, (agent, _))| (offer, agent)));
+    }
+
+    /// Tasks for an offer: some fit, some do not, one in a while is nonsense.
+    fn tasks(&mut self, agent: &AgentId, offered: &Resources) -> Vec<TaskInfo> {
+        let count = self.random.between(1, 3);
+        (0..count)
+            .map(|_| {
+                self.launched += 1;
+                let id = format!("{}-{}", self.name, self.launched);
+                let cpus = self.random.between(1, 6) * 100;
+                let cpus = if self.random.percent(5) { offered.cpus() + 1 } else { cpus };
+                let mut task = task_info(&id, agent, Resources::cpus_mem(cpus, 32_000));
+                task.kill_grace = self.random.percent(50).then(|| self.random.millis(0, 5000));
+                let limited = self.random.percent(20);
+                task.max_completion_time = limited.then(|| self.random.millis(100, 20_000));
+                task
+            })
+            .collect()
+    }
+
+    /// What to do with the offers at hand.
+    fn answer_offers(&mut self, now: Time, healed: bool) -> Vec<CallBody> {
+        let filters = |seconds| Filters { refuse: Duration::from_secs(seconds) };
+        if healed || self.temper == Temper::Declines {
+            let offer_ids: Vec<OfferId> = std::mem::take(&mut self.offers).into_keys().collect();
+            let filters = if healed { filters(600) } else { filters(self.random.below(10)) };
+            return vec![CallBody::Decline { offer_ids, filters }];
+        }
+        if self.temper == Temper::Hoards && self.random.percent(95) {
+            return Vec::new();
+        }
+        let mut calls = Vec::new();
+        for (offer, (agent, resources)) in std::mem::take(&mut self.offers) {
+            let tasks = self.tasks(&agent, &resources);
+            let mut offer_ids = vec![offer.clone()];
+            if self.random.percent(5)
+                && let Some((old, _)) = self.spent.pop()
+            {
+                offer_ids.push(old);
+            }
+            let valid = offer_ids.len() == 1;
+            for task in tasks.iter().filter(|_| valid) {
+                let known = Launched { agent: Some(agent.clone()), sure: now + CALLS_ARRIVE };
+                self.living.insert(task.task_id.clone(), known);
+            }
+            let filters = filters(self.random.below(20));
+            let operations = vec![Operation::Launch(tasks)];
+            calls.push(CallBody::Accept { offer_ids, operations, filters });
+            self.spent.push((offer, agent));
+        }
+        calls
+    }
+
+    /// What it does by itself.
+    fn act(&mut self, now: Time, healed: bool) -> Vec<CallBody> {
+        let mut calls = Vec::new();
+        if !self.subscribed {
+            return calls;
+        }
+        if !self.offers.is_empty() {
+            calls.extend(self.answer_offers(now, healed));
+        }
+        if healed {
+            calls.push(CallBody::Suppress { roles: Vec::new() });
+        } else if self.random.percent(5) {
+            calls.push(CallBody::Revive { roles: Vec::new() });
+        } else if self.random.percent(3) {
+            calls.push(CallBody::Suppress { roles: Vec::new() });
+        }
+        if now.since(self.reconciled) > Duration::from_secs(10) {
+            self.reconciled = now;
+            let sure = self.living.iter().filter(|(_, known)| known.sure <= now);
+            let tasks: Vec<_> =
+                sure.map(|(task, known)| (task.clone(), known.agent.clone())).collect();
+            if !tasks.is_empty() {
+                calls.push(CallBody::Reconcile { tasks });
+            }
+            calls.push(CallBody::Reconcile { tasks: Vec::new() });
+        }
+        let kill = if healed { 100 } else { 4 };
+        for (task_id, known) in self.living.iter().filter(|(_, known)| known.sure <= now) {
+            if self.random.percent(kill) {
+                let agent_id = known.agent.clone().filter(|_| self.random.percent(50));
+                calls.push(CallBody::Kill { task_id: task_id.clone(), agent_id, grace: None });
+            }
+        }
+        calls
+    }
+
+    fn hears(&mut self, now: Time, event: scheduler::Event, healed: bool) -> Vec<CallBody> {
+        match event {
+            scheduler::Event::Subscribed { framework_id, .. } => {
+                self.info.id = Some(framework_id);
+                self.subscribed = true;
+            }
+            scheduler::Event::Offers(offers) => {
+                for offer in offers {
+                    self.offers.insert(offer.id, (offer.agent_id, offer.resources));
+                }
+                let at_once = healed || self.random.percent(60);
+                return if at_once { self.answer_offers(now, healed) } else { Vec::new() };
+            }
+            scheduler::Event::Rescind(offer) => {
+                if let Some((agent, _)) = self.offers.remove(&offer) {
+                    self.spent.push((offer, agent));
+                }
+            }
+            scheduler::Event::Update(status) => return self.update(now, &status, healed),
+            // It was replaced or removed: it begins anew, as another.
+            scheduler::Event::Error(_) => self.forget(),
+            scheduler::Event::Message { .. }
+            | scheduler::Event::Failure { .. }
+            | scheduler::Event::Heartbeat
+            | scheduler::Event::Refused { .. } => {}
+        }
+        Vec::new()
+    }
+
+    fn update(&mut self, now: Time, status: &TaskStatus, healed: bool) -> Vec<CallBody> {
+        let task_id = status.task_id.clone();
+        if status.state.is_terminal() {
+            self.living.remove(&task_id);
+        } else {
+            let known = Launched { agent: status.agent_id.clone(), sure: now };
+            self.living.insert(task_id.clone(), known);
+        }
+        let (Some(uuid), Some(agent_id)) = (status.uuid, status.agent_id.clone()) else {
+            return Vec::new();
+        };
+        if healed || self.random.percent(85) {
+            vec![CallBody::Acknowledge { agent_id, task_id, uuid }]
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+/// A command task.
+pub(crate) fn task_info(id: &str, agent: &AgentId, resources: Resources) -> TaskInfo {
+    TaskInfo {
+        name: Arc::from(id),
+        task_id: TaskId::new(id).expect("letters and numbers are an id"),
+        agent_id: agent.clone(),
+        resources,
+        allocation_role: None,
+        limits: BTreeMap::new(),
+        executor: None,
+        kill_grace: None,
+        max_completion_time: None,
+        payload: TaskPayload {
+            bytes: Arc::from([]),
+            has_command: true,
+            has_container: false,
+            has_check: false,
+        },
+    }
+}
+
+impl World {
+    /// Its own clock ticks.
+    pub(crate) fn raw_acts(&mut self, i: usize) {
+        let (now, healed) = (self.now, self.faults.healed());
+        let Some(raw) = self.frameworks[i].raw_mut() else { return };
+        let pause = raw.random.millis(500, 3000);
+        self.schedule_in(pause, Event::RawActs(i));
+        let Some(raw) = self.frameworks[i].raw_mut() else { return };
+        if raw.stream.is_none() {
+            if now >= raw.away_until || healed {
+                self.raw_dials(i);
+            }
+            return;
+        }
+        if raw.subscribed && !healed && raw.random.percent(3) {
+            // A second instance of the same framework takes over; the first lives on.
+            raw.stale = raw.stream;
+            raw.lose_stream();
+            self.raw_dials(i);
+            return;
+        }
+        let vanishes = raw.temper == Temper::Vanishes && !healed && raw.random.percent(5);
+        if vanishes {
+            self.raw_vanishes(i);
+            return;
+        }
+        for body in raw.act(now, healed) {
+            self.raw_calls(i, body);
+        }
+    }
+
+    fn raw_vanishes(&mut self, i: usize) {
+        let now = self.now;
+        let Some(raw) = self.frameworks[i].raw_mut() else { return };
+        let stream = raw.stream;
+        raw.lose_stream();
+        raw.away_until = now + raw.random.millis(0, 60_000);
+        if raw.random.percent(30) {
+            raw.forget();
+        }
+        let quietly = raw.random.percent(30);
+        if let Some(conn) = stream {
+            if quietly {
+                self.network.vanish(conn, Direction::Up);
+            } else {
+                self.hang_up(conn, Direction::Up);
+            }
+        }
+    }
+
+    fn raw_dials(&mut self, i: usize) {
+        let conn = self.dial(Peer::Framework(i));
+        if let Some(raw) = self.frameworks[i].raw_mut() {
+            raw.stream = Some(conn);
+        }
+    }
+
+    /// One HTTP request, sent twice now and then.
+    fn raw_calls(&mut self, i: usize, body: CallBody) {
+        let (duplicates, reorders) = (self.faults.duplicates(), self.faults.reorders());
+        let latency = self.network.latency(Peer::Framework(i));
+        let now = self.now;
+        let Some(raw) = self.frameworks[i].raw_mut() else { return };
+        let stale = raw.stale.filter(|_| raw.random.percent(3));
+        let stream = stale.or(raw.stream);
+        let call = Call { framework_id: raw.info.id.clone(), body };
+        let copies = if duplicates && raw.random.percent(20) { 2 } else { 1 };
+        let mut due = Vec::new();
+        for _ in 0..copies {
+            let late = if reorders { raw.random.millis(0, 2000) } else { Duration::ZERO };
+            let at = if reorders { now + latency + late } else { (now + latency).max(raw.said) };
+            raw.said = at;
+            due.push(at);
+        }
+        if stale.is_none() {
+            self.oracle.framework_calls(&call);
+        }
+        for at in due {
+            let call = Box::new(call.clone());
+            self.schedule(at, Event::Http { framework: i, stream, call });
+        }
+    }
+
+    /// The stream that was dialled is open, or could not be opened.
+    pub(crate) fn raw_dialled(&mut self, i: usize, conn: Conn, open: bool) {
+        let Some(raw) = self.frameworks[i].raw_mut() else { return };
+        if raw.stream != Some(conn) {
+            self.hang_up(conn, Direction::Up);
+            return;
+        }
+        if !open {
+            raw.lose_stream();
+            return;
+        }
+        let body = CallBody::Subscribe(Box::new(Subscribe {
+            framework_info: raw.info.clone(),
+            suppressed_roles: BTreeSet::new(),
+            has_offer_constraints: false,
+        }));
+        let call = Call { framework_id: raw.info.id.clone(), body };
+        self.send(conn, Direction::Up, Packet::Call(call));
+    }
+
+    /// Something arrived from the master.
+    pub(crate) fn raw_hears(&mut self, i: usize, conn: Conn, packet: Option<Packet>) {
+        let (now, healed) = (self.now, self.faults.healed());
+        let Some(raw) = self.frameworks[i].raw_mut() else { return };
+        let current = raw.stream == Some(conn);
+        match packet {
+            Some(Packet::Event(event)) if current => {
+                self.trace.input(self.now, &raw.name, &event);
+                let calls = raw.hears(now, event.clone(), healed);
+                self.trace.effects(&calls);
+                let (id, aware): (Option<FrameworkId>, bool) =
+                    (raw.info.id.clone(), raw.info.is_partition_aware());
+                if let (scheduler::Event::Update(status), Some(id)) = (&event, &id) {
+                    self.oracle.framework_hears(id, aware, status);
+                }
+                for body in calls {
+                    self.raw_calls(i, body);
+                }
+            }
+            None if current => raw.lose_stream(),
+            None if raw.stale == Some(conn) => raw.stale = None,
+            Some(_) | None => {}
+        }
+    }
+}

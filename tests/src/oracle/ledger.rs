@@ -1,0 +1,316 @@
+//! The master's books, kept again from what it is told and what it says: offers and what tasks use,
+//! agent by agent.
+//!
+//! I4: on no agent do tasks and offers exceed what it has. I5: no offer is made twice, and one that
+//! is not outstanding launches nothing. I20: what the master says of the whole adds up.
+
+use super::{TaskKey, Verdict, broken};
+use master_core::{ConnectionId, Effect, Input, Registry, RegistryOp, RequestId};
+use proto::agent_link::{AgentCall, AgentEvent, AgentTask};
+use proto::operator::{AgentStanding, State};
+use proto::scheduler::{CallBody, Event};
+use proto::{AgentId, FrameworkId, OfferId, Resources};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the input of the present step will change, if the master takes it.
+#[derive(Debug, Default)]
+enum Pending {
+    #[default]
+    Nothing,
+    /// Offers are answered.
+    Answers { request: RequestId, framework: Option<FrameworkId>, offers: Vec<OfferId> },
+    /// A task's newest state.
+    Update { connection: ConnectionId, key: TaskKey, over: bool },
+    /// All tasks of an agent.
+    Returns { connection: ConnectionId, tasks: Vec<AgentTask> },
+    FrameworkClosed(ConnectionId),
+    AgentClosed(ConnectionId),
+}
+
+#[derive(Debug)]
+struct Offered {
+    framework: FrameworkId,
+    agent: AgentId,
+    resources: Resources,
+}
+
+/// The books.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pending: Pending,
+    totals: BTreeMap<AgentId, Resources>,
+    agents: BTreeMap<ConnectionId, AgentId>,
+    frameworks: BTreeMap<ConnectionId, FrameworkId>,
+    offers: BTreeMap<OfferId, Offered>,
+    /// All offers that were ever made.
+    made: BTreeSet<OfferId>,
+    used: BTreeMap<AgentId, BTreeMap<TaskKey, Resources>>,
+    over: BTreeSet<FrameworkId>,
+}
+
+impl Ledger {
+    /// A new master knows nothing of offers and tasks.
+    pub(super) fn begin(&mut self, registry: &Registry) {
+        let made = std::mem::take(&mut self.made);
+        let agents = registry.agents().iter();
+        let totals = agents.map(|(id, agent)| (id.clone(), agent.info.resources.clone()));
+        let over = registry.completed().iter().filter_map(|past| past.info.id.clone());
+        *self = Self { made, totals: totals.collect(), over: over.collect(), ..Self::default() };
+    }
+
+    pub(super) fn will_step(&mut self, input: &Input) {
+        self.pending = match input {
+            Input::Call { request, connection, call } => match &call.body {
+                CallBody::Accept { offer_ids, .. } | CallBody::Decline { offer_ids, .. } => {
+                    let framework = connection.and_then(|c| self.frameworks.get(&c).cloned());
+                    Pending::Answers { request: *request, framework, offers: offer_ids.clone() }
+                }
+                _ => Pending::Nothing,
+            },
+            Input::AgentCall { connection, call } => match call {
+                AgentCall::Update { framework_id, status, latest_state } => Pending::Update {
+                    connection: *connection,
+                    key: (framework_id.clone(), status.task_id.clone()),
+                    over: latest_state.is_terminal(),
+                },
+                AgentCall::Reregister { tasks, .. } => {
+                    Pending::Returns { connection: *connection, tasks: tasks.clone() }
+                }
+                _ => Pending::Nothing,
+            },
+            Input::FrameworkClosed { connection } => Pending::FrameworkClosed(*connection),
+            Input::AgentClosed { connection } => Pending::AgentClosed(*connection),
+            _ => Pending::Nothing,
+        };
+    }
+
+    pub(super) fn stepped(&mut self, effects: &[Effect]) -> Verdict {
+        let pending = std::mem::take(&mut self.pending);
+        let mut touched = BTreeSet::new();
+        self.take_input(&pending, effects)?;
+        for effect in effects {
+            self.take_effect(effect, &pending, &mut touched)?;
+        }
+        touched.iter().try_for_each(|agent| self.fits(agent))
+    }
+
+    fn take_input(&mut self, pending: &Pending, effects: &[Effect]) -> Verdict {
+        match pending {
+            Pending::Answers { request, framework, offers } => {
+                let taken = effects.contains(&Effect::Accepted { request: *request });
+                if !taken {
+                    return Ok(());
+                }
+                let ours = |id: &&OfferId| {
+                    self.offers.get(*id).is_some_and(|o| Some(&o.framework) == framework.as_ref())
+                };
+                let distinct: BTreeSet<&OfferId> = offers.iter().collect();
+                let valid = distinct.len() == offers.len() && offers.iter().all(|id| ours(&id));
+                let launches = effects.iter().any(|effect| {
+                    matches!(effect, Effect::ToAgent { event: AgentEvent::Run { .. }, .. })
+                });
+                if launches && !valid {
+                    return broken("I5", format!("{offers:?} are not outstanding, yet tasks run"));
+                }
+                let gone: Vec<OfferId> = offers.iter().filter(ours).cloned().collect();
+                for id in gone {
+                    self.offers.remove(&id);
+                }
+            }
+            Pending::Update { connection, key, over: true } => {
+                if let Some(agent) = self.agents.get(connection)
+                    && let Some(tasks) = self.used.get_mut(agent)
+                {
+                    tasks.remove(key);
+                }
+            }
+            Pending::FrameworkClosed(connection) => {
+                if let Some(id) = self.frameworks.remove(connection) {
+                    self.offers.retain(|_, offer| offer.framework != id);
+                }
+            }
+            Pending::AgentClosed(connection) => {
+                self.agents.remove(connection);
+            }
+            Pending::Nothing | Pending::Update { .. } | Pending::Returns { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn take_effect(
+        &mut self,
+        effect: &Effect,
+        pending: &Pending,
+        touched: &mut BTreeSet<AgentId>,
+    ) -> Verdict {
+        match effect {
+            Effect::Persist(op) => self.registry_changes(op),
+            Effect::ToFramework { connection, event } => {
+                return self.tells_framework(*connection, event, touched);
+            }
+            Effect::ToAgent { connection, event } => {
+                self.tells_agent(*connection, event, pending, touched);
+            }
+            Effect::CloseFramework { connection } => {
+                self.frameworks.remove(connection);
+            }
+            Effect::CloseAgent { connection } => {
+                self.agents.remove(connection);
+            }
+            Effect::Accepted { .. } | Effect::Refused { .. } | Effect::Answer { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn registry_changes(&mut self, op: &RegistryOp) {
+        match op {
+            RegistryOp::AdmitAgent { info, .. } => {
+                if let Some(id) = &info.id {
+                    self.totals.insert(id.clone(), info.resources.clone());
+                }
+            }
+            RegistryOp::MarkUnreachable { agent_id, .. } | RegistryOp::RemoveAgent { agent_id } => {
+                self.used.remove(agent_id);
+                self.offers.retain(|_, offer| offer.agent != *agent_id);
+            }
+            RegistryOp::CompleteFramework { info, .. } => {
+                if let Some(id) = &info.id {
+                    self.offers.retain(|_, offer| offer.framework != *id);
+                    for tasks in self.used.values_mut() {
+                        tasks.retain(|(framework, _), _| framework != id);
+                    }
+                    self.over.insert(id.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn tells_framework(
+        &mut self,
+        connection: ConnectionId,
+        event: &Event,
+        touched: &mut BTreeSet<AgentId>,
+    ) -> Verdict {
+        match event {
+            Event::Subscribed { framework_id, .. } => {
+                self.offers.retain(|_, offer| offer.framework != *framework_id);
+                self.frameworks.retain(|_, id| id != framework_id);
+                self.frameworks.insert(connection, framework_id.clone());
+            }
+            Event::Offers(offers) => {
+                for offer in offers {
+                    if !self.made.insert(offer.id.clone()) {
+                        return broken("I5", format!("offer {} is made a second time", offer.id));
+                    }
+                    touched.insert(offer.agent_id.clone());
+                    let offered = Offered {
+                        framework: offer.framework_id.clone(),
+                        agent: offer.agent_id.clone(),
+                        resources: offer.resources.clone(),
+                    };
+                    self.offers.insert(offer.id.clone(), offered);
+                }
+            }
+            Event::Rescind(id) => {
+                self.offers.remove(id);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn tells_agent(
+        &mut self,
+        connection: ConnectionId,
+        event: &AgentEvent,
+        pending: &Pending,
+        touched: &mut BTreeSet<AgentId>,
+    ) {
+        match event {
+            AgentEvent::Registered { agent_id, .. } | AgentEvent::Reregistered { agent_id, .. } => {
+                self.agents.retain(|_, id| id != agent_id);
+                self.agents.insert(connection, agent_id.clone());
+                touched.insert(agent_id.clone());
+                if let Pending::Returns { connection: on, tasks } = pending
+                    && *on == connection
+                {
+                    self.returns(agent_id, tasks);
+                }
+            }
+            AgentEvent::Run { framework, tasks, .. } => {
+                let Some(agent) = self.agents.get(&connection) else { return };
+                let Some(id) = &framework.id else { return };
+                let used = self.used.entry(agent.clone()).or_default();
+                for task in tasks {
+                    used.insert((id.clone(), task.task_id.clone()), task.resources.clone());
+                }
+                touched.insert(agent.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn returns(&mut self, agent: &AgentId, tasks: &[AgentTask]) {
+        let used = self.used.entry(agent.clone()).or_default();
+        for task in tasks {
+            let key = (task.framework_id.clone(), task.task_id.clone());
+            if task.state.is_terminal() || self.over.contains(&task.framework_id) {
+                used.remove(&key);
+            } else {
+                used.insert(key, task.resources.clone());
+            }
+        }
+    }
+
+    /// What is on the agent in tasks, and in offers.
+    fn sums(&self, agent: &AgentId) -> (Resources, Resources) {
+        let (mut used, mut offered) = (Resources::default(), Resources::default());
+        for resources in self.used.get(agent).into_iter().flat_map(BTreeMap::values) {
+            used.add(resources);
+        }
+        for offer in self.offers.values().filter(|offer| offer.agent == *agent) {
+            offered.add(&offer.resources);
+        }
+        (used, offered)
+    }
+
+    fn fits(&self, agent: &AgentId) -> Verdict {
+        let Some(total) = self.totals.get(agent) else {
+            return broken("I4", format!("{agent} was never admitted"));
+        };
+        let (used, offered) = self.sums(agent);
+        if !total.contains(&used.plus(&offered)) {
+            let what = format!("{agent} has {total}: used {used}, offered {offered}");
+            return broken("I4", what);
+        }
+        Ok(())
+    }
+
+    /// Compares what the master says with the books.
+    pub(super) fn audit(&self, state: &State) -> Verdict {
+        for agent in &state.agents {
+            let Some(id) = &agent.info.id else {
+                return broken("I20", format!("an agent without id on {}", agent.info.hostname));
+            };
+            let standing = agent.standing;
+            if !matches!(standing, AgentStanding::Active | AgentStanding::Suspect) {
+                continue;
+            }
+            let (used, offered) = self.sums(id);
+            if offered != agent.offered || used != agent.allocated {
+                let what = format!(
+                    "{id} ({standing:?}): the master says used {} offered {}, the books say used \
+                     {used} offered {offered}",
+                    agent.allocated, agent.offered
+                );
+                return broken("I20", what);
+            }
+            if !agent.info.resources.contains(&used.plus(&offered)) {
+                let what = format!("{id} has {}: {used} and {offered}", agent.info.resources);
+                return broken("I20", what);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! The judge: it watches what crosses every boundary and says which invariant of the cluster is
+//! broken.
+//!
+//! It keeps its own books from inputs and effects alone, so that it would notice a core whose
+//! books are wrong and consistent. It never changes what it watches, and each of its rules has a
+//! test that breaks it.
+
+mod audit;
+mod instances;
+mod kills;
+mod launches;
+mod ledger;
+mod registry;
+mod updates;
+
+pub use audit::{Hosts, Living};
+
+use driver::core::GroupId;
+use instances::Instances;
+use kills::Kills;
+use launches::Launches;
+use ledger::Ledger;
+use master_core::{Effect, Input, Master, Registry};
+use proto::agent_link::AgentEvent;
+use proto::operator::State;
+use proto::scheduler::Call;
+use proto::{ContainerId, FrameworkId, Resources, TaskId, TaskStatus};
+use registry::Replica;
+use std::collections::BTreeMap;
+use std::fmt;
+use updates::Updates;
+
+/// A framework's task.
+pub(crate) type TaskKey = (FrameworkId, TaskId);
+
+/// An invariant that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Its number, of the cluster (`I`) or of a core.
+    pub id: &'static str,
+    /// What is wrong, with names and figures.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.id, self.what)
+    }
+}
+
+/// What a rule answers.
+pub(crate) type Verdict = Result<(), Violation>;
+
+pub(crate) fn broken(id: &'static str, what: impl Into<String>) -> Verdict {
+    Err(Violation { id, what: what.into() })
+}
+
+/// All books.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    ledger: Ledger,
+    launches: Launches,
+    updates: Updates,
+    instances: Instances,
+    kills: Kills,
+    replica: Replica,
+    /// Ends of units, by framework, group and unit.
+    units: BTreeMap<(usize, GroupId, u32), String>,
+    found: Option<Violation>,
+}
+
+impl Oracle {
+    fn judge(&mut self, verdict: Verdict) {
+        if let (Err(violation), None) = (verdict, &self.found) {
+            self.found = Some(violation);
+        }
+    }
+
+    /// The first broken invariant since it was last asked.
+    pub fn take(&mut self) -> Option<Violation> {
+        self.found.take()
+    }
+
+    /// A master begins with this registry.
+    pub fn master_started(&mut self, registry: &Registry) {
+        self.ledger.begin(registry);
+        let verdict = self.replica.begin(registry);
+        self.judge(verdict);
+    }
+
+    /// The master is about to take this input.
+    pub fn master_will_step(&mut self, input: &Input) {
+        self.ledger.will_step(input);
+    }
+
+    /// The master took the input and decided this.
+    pub fn master_stepped(&mut self, effects: &[Effect], master: &Master) {
+        let verdict = self.watch(effects);
+        self.judge(verdict);
+        let verdict = self.replica.check(effects, master.registry());
+        self.judge(verdict);
+    }
+
+    fn watch(&mut self, effects: &[Effect]) -> Verdict {
+        for effect in effects {
+            if let Effect::Persist(op) = effect {
+                self.kills.registry_changes(op);
+            }
+            if let Effect::ToAgent { event: AgentEvent::Run { framework, tasks, .. }, .. } = effect
+                && let Some(id) = &framework.id
+            {
+                for task in tasks {
+                    self.launches.accepted((id.clone(), task.task_id.clone()))?;
+                }
+            }
+        }
+        self.ledger.stepped(effects)
+    }
+
+    /// An agent took a step.
+    pub fn agent_stepped(&mut self, name: &str, core: &agent_core::Agent) {
+        let held = core.tasks().filter_map(|task| task.resources);
+        let verdict = instances::conserved(name, core.total(), core.free(), held);
+        self.judge(verdict);
+    }
+
+    /// A process is started on a host with this much to give.
+    pub fn process_started(
+        &mut self,
+        host: usize,
+        launch: &agent_core::Launch,
+        capacity: &Resources,
+    ) {
+        let verdict = self.instances.started(host, launch, capacity);
+        self.judge(verdict);
+    }
+
+    /// A process is no more.
+    pub fn process_ended(&mut self, host: usize, container: &ContainerId) {
+        self.instances.ended(host, container);
+    }
+
+    /// An agent ordered a process to be killed.
+    pub fn process_killed(&mut self, launch: &agent_core::Launch, master_leads: bool) {
+        let key = (launch.framework_id.clone(), launch.task.task_id.clone());
+        let limited = launch.task.max_completion_time.is_some();
+        let verdict = self.kills.killed(&key, limited, master_leads);
+        self.judge(verdict);
+    }
+
+    /// A framework makes a call.
+    pub fn framework_calls(&mut self, call: &Call) {
+        self.kills.framework_calls(call);
+    }
+
+    /// A framework gets a status update; `aware` of partitions or not.
+    pub fn framework_hears(&mut self, framework: &FrameworkId, aware: bool, status: &TaskStatus) {
+        let key = (framework.clone(), status.task_id.clone());
+        self.launches.told(&key, status.state);
+        let verdict = self.updates.heard(key, aware, status);
+        self.judge(verdict);
+    }
+
+    /// A driver says that a unit is over.
+    pub fn unit_ended(&mut self, framework: usize, group: &GroupId, index: u32, end: &str) {
+        let key = (framework, group.clone(), index);
+        let known = self.units.entry(key).or_insert_with(|| end.to_owned());
+        if known != end {
+            let what = format!("unit {index} of {group} ended as {known}, and then as {end}");
+            self.judge(broken("I2", what));
+        }
+    }
+
+    /// Compares what the master says of the whole with the books.
+    pub fn audit(&mut self, state: &State) {
+        let verdict = self.ledger.audit(state);
+        self.judge(verdict);
+    }
+
+    /// What is not yet as it must be some time after the last fault.
+    ///
+    /// # Errors
+    /// A sentence on the first thing found.
+    pub fn settled(&self, state: &State, hosts: &Hosts<'_>) -> Result<(), String> {
+        audit::settled(state, hosts)?;
+        self.launches.all_told(&hosts.living.iter().map(Living::key).collect(), |framework| {
+            self.kills.is_over(framework)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! Status updates as frameworks see them: in order for each task, the same uuid for the same
+//! report, and nothing after an end.
+//!
+//! I7, and the part of I2 that a task has one end. The word TASK_LOST of the master to a framework
+//! that knows no partitions is no end: the task may come back, as in Mesos.
+
+use super::{TaskKey, Verdict, broken};
+use proto::{Reason, Source, StatusUuid, TaskState, TaskStatus, Transition};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Default)]
+struct History {
+    /// Reports that must be acknowledged, oldest first.
+    reports: Vec<(StatusUuid, TaskState)>,
+    /// The end, as it was first told.
+    end: Option<TaskState>,
+}
+
+/// What every framework heard of every task.
+#[derive(Debug, Default)]
+pub(super) struct Updates(BTreeMap<TaskKey, History>);
+
+impl Updates {
+    pub(super) fn heard(&mut self, key: TaskKey, aware: bool, status: &TaskStatus) -> Verdict {
+        let state = status.state;
+        let name = format!("task {} of {}", key.1, key.0);
+        let history = self.0.entry(key).or_default();
+        if let Some(uuid) = status.uuid {
+            match history.reports.iter().find(|(known, _)| *known == uuid) {
+                Some((_, was)) if *was == state => return Ok(()),
+                Some((_, was)) => {
+                    return broken("I7", format!("{name}: {uuid} said {was}, then {state}"));
+                }
+                None => {}
+            }
+            if let Some((_, last)) = history.reports.last()
+                && last.transition(state) != Transition::Advance
+            {
+                return broken("I7", format!("{name}: {last}, and then {state}"));
+            }
+            history.reports.push((uuid, state));
+        }
+        let certain = aware || status.source != Source::Master;
+        match history.end {
+            Some(end) if certain && !state.is_terminal() => {
+                broken("I7", format!("{name}: ended with {end}, and then {state}"))
+            }
+            // Whoever asks after a task that is forgotten is told that it is gone.
+            Some(_) if status.reason == Some(Reason::Reconciliation) && status.uuid.is_none() => {
+                Ok(())
+            }
+            Some(end) if certain && end != state => {
+                broken("I2", format!("{name} has two ends: {end} and {state}"))
+            }
+            Some(_) => Ok(()),
+            None => {
+                history.end = (certain && state.is_terminal()).then_some(state);
+                Ok(())
+            }
+        }
+    }
+}
