@@ -114,10 +114,10 @@ impl From<&Subscribe> for wire::Subscribe {
 
 impl TryFrom<w::scheduler::Call> for Call {
     type Error = DecodeError;
-    fn try_from(call: w::scheduler::Call) -> Result<Self, DecodeError> {
+    fn try_from(mut call: w::scheduler::Call) -> Result<Self, DecodeError> {
         let kind = call.r#type.and_then(|number| Type::try_from(number).ok());
         let kind = present(kind, "type")?;
-        let framework_id = maybe(call.framework_id.clone(), "framework_id")?;
+        let framework_id = maybe(call.framework_id.take(), "framework_id")?;
         if framework_id.is_none() && kind != Type::Subscribe {
             return Err(DecodeError::missing("framework_id"));
         }

@@ -1,0 +1,20 @@
+//! A framework's call in JSON: never a panic, and what was accepted can be written and read again in both encodings.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use proto::{Encoding, Limits, Wire};
+
+fuzz_target!(|bytes: &[u8]| {
+    check::<proto::scheduler::Call>(bytes);
+});
+
+fn check<T: Wire>(bytes: &[u8]) {
+    let Ok(value) = T::decode(bytes, Encoding::Json, &Limits::DEFAULT) else { return };
+    for encoding in [Encoding::Protobuf, Encoding::Json] {
+        let again = T::decode(&value.encode(encoding), encoding, &Limits::DEFAULT);
+        // Growth in writing may pass a limit; nothing else may be refused.
+        if let Err(error) = again {
+            assert!(error.problem.starts_with("has "), "{encoding:?}: {error}");
+        }
+    }
+}
