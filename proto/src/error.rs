@@ -50,6 +50,12 @@ impl DecodeError {
         Self::new(field, MISSING)
     }
 
+    /// The same error seen from the map that holds it under `key`, which a peer chose.
+    #[must_use]
+    pub(crate) fn under(self, key: &str) -> Self {
+        self.within(&format!("['{}']", shown(key)))
+    }
+
     /// The same error seen from the message that holds it under `parent`.
     #[must_use]
     pub fn within(mut self, parent: &str) -> Self {
@@ -83,4 +89,14 @@ impl From<InvalidValue> for DecodeError {
     fn from(error: InvalidValue) -> Self {
         Self { field: String::new(), problem: error.to_string() }
     }
+}
+
+/// Text of a peer as it may stand in a complaint: short, and without control characters.
+pub(crate) fn shown(text: &str) -> String {
+    const MOST: usize = 64;
+    let mut out: String = text.chars().take(MOST).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MOST).is_some() {
+        out.push_str("...");
+    }
+    out
 }

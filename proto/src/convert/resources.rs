@@ -4,6 +4,7 @@
 //! says it once, so the resources of one list must agree.
 
 use super::{At, list_with, present, tail, w};
+use crate::error::shown;
 use crate::schema::{Reader, Value as Raw};
 use crate::{DecodeError, Flavor, Piece, Ranges, ResourceName, Resources, Role, Value};
 use std::collections::BTreeSet;
@@ -95,7 +96,9 @@ pub(super) fn read(
             .and_then(|piece| {
                 let name = piece.name.clone();
                 let added = resources.add_piece(piece);
-                let problem = || format!("'{name}' stands twice with different types of value");
+                let problem = || {
+                    format!("'{}' stands twice with different types of value", shown(name.as_str()))
+                };
                 added.then_some(()).ok_or_else(|| DecodeError::new("type", problem()))
             })
             .map_err(|error| error.within(&format!("[{i}]")).within(field))?;
@@ -116,7 +119,8 @@ pub(super) fn agree(noted: &mut Option<Role>, name: &str) -> Result<(), DecodeEr
     match noted {
         Some(role) if role.as_str() == name => Ok(()),
         Some(role) => {
-            let problem = format!("'{name}' differs from '{role}': one role only is allowed");
+            let problem =
+                format!("'{}' differs from '{role}': one role only is allowed", shown(name));
             Err(DecodeError::new("", problem))
         }
         None => {

@@ -59,7 +59,7 @@ fn limits(
             Ok(value) => resources::milli(value, field).map(Some),
             Err(error) => Err(error),
         };
-        let limit = limit.map_err(|error| error.within(&format!("limits['{name}']")))?;
+        let limit = limit.map_err(|error| error.under(&name).within("limits"))?;
         Ok((Arc::from(name), limit))
     };
     wire.into_iter().map(read).collect()

@@ -1,6 +1,7 @@
 //! JSON text to protobuf bytes.
 
 use super::parser::{Parser, Shape};
+use crate::error::shown;
 use crate::schema::{Enum, Field, Kind, Label, Message};
 use crate::{DecodeError, Limits};
 use base64::Engine as _;
@@ -19,8 +20,11 @@ type Result<T> = std::result::Result<T, DecodeError>;
 /// Reads `text`, a message of this schema. Presence is not checked here.
 pub(crate) fn read(message: &'static Message, text: &[u8], limits: &Limits) -> Result<Vec<u8>> {
     if text.len() > limits.body_bytes {
-        let problem =
-            format!("has {} bytes, at most {} are allowed", text.len(), limits.body_bytes);
+        let problem = format!(
+            "the message has {} bytes, at most {} are allowed",
+            text.len(),
+            limits.body_bytes
+        );
         return Err(DecodeError::new("", problem));
     }
     let text = std::str::from_utf8(text).map_err(|_| DecodeError::new("", "is not UTF-8"))?;
@@ -93,12 +97,11 @@ fn entries(
             parser.null()?;
             continue;
         }
-        let at = |error: DecodeError| error.within(&format!("['{key}']"));
         nested(field.number, out, |out| {
             length_delimited(key_field.number, key.as_bytes(), out);
             value(value_field, parser, out)
         })
-        .map_err(at)?;
+        .map_err(|error| error.under(&key))?;
     }
     Ok(())
 }
@@ -203,8 +206,7 @@ fn enumeration(
             Ok(())
         }
         None if field.label == Label::Required => {
-            let name: String = name.chars().take(64).collect();
-            Err(DecodeError::new("", format!("'{}' is no known value", name.escape_debug())))
+            Err(DecodeError::new("", format!("'{}' is no known value", shown(&name))))
         }
         None => Ok(()),
     }

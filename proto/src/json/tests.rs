@@ -98,5 +98,5 @@ fn limits_hold_before_anything_is_built() {
     let read = |text: &str| read(&MESOS__V1__FILTERS, text.as_bytes(), &limits);
     assert!(read(r#"{"x":[[1]]}"#).is_ok());
     assert!(read(r#"{"x":[[[1]]]}"#).unwrap_err().problem.starts_with("nested deeper than 3"));
-    assert!(read(&" ".repeat(61)).unwrap_err().problem.starts_with("has 61 bytes"));
+    assert!(read(&" ".repeat(61)).unwrap_err().problem.starts_with("the message has 61 bytes"));
 }

@@ -17,8 +17,11 @@ pub(crate) fn check(
     limits: &Limits,
 ) -> Result<(), DecodeError> {
     if bytes.len() > limits.body_bytes {
-        let problem =
-            format!("has {} bytes, at most {} are allowed", bytes.len(), limits.body_bytes);
+        let problem = format!(
+            "the message has {} bytes, at most {} are allowed",
+            bytes.len(),
+            limits.body_bytes
+        );
         return Err(DecodeError::new("", problem));
     }
     nested(message, bytes, limits, 1)
