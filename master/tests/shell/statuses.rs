@@ -4,6 +4,8 @@ use crate::client::{Events, Http, JSON, request};
 use crate::cluster::{Running, subscribe};
 use serde_json::{Value, json};
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 const SCHEDULER: &str = "/api/v1/scheduler";
 
 #[tokio::test]
@@ -14,7 +16,7 @@ async fn the_scheduler_endpoint_answers_with_mesos_status_codes() {
     let unknown = r#"{"type":"TEARDOWN","framework_id":{"value":"nobody-0000"}}"#;
     let text = ("Content-Type", "text/plain");
     let html = ("Accept", "text/html");
-    let table: &[(&str, &[(&str, &str)], &str, u16, &str)] = &[
+    let table: &[(&str, Headers<'_>, &str, u16, &str)] = &[
         ("GET", &[], "", 405, "Expecting 'POST'"),
         ("PUT", &[JSON], &subscribe, 405, "Expecting 'POST'"),
         ("POST", &[], &subscribe, 400, "Content-Type"),
@@ -86,7 +88,7 @@ async fn calls_need_the_stream_of_their_framework() {
 async fn the_operator_endpoint_answers_and_refuses() {
     let dir = tempfile::tempdir().unwrap();
     let master = Running::at(dir.path()).await;
-    let table: &[(&str, &[(&str, &str)], &str, u16)] = &[
+    let table: &[(&str, Headers<'_>, &str, u16)] = &[
         ("GET", &[], "", 405),
         ("POST", &[], r#"{"type":"GET_HEALTH"}"#, 400),
         ("POST", &[("Content-Type", "a/b")], r#"{"type":"GET_HEALTH"}"#, 415),
