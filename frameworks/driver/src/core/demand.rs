@@ -33,7 +33,8 @@ pub(crate) struct Saying {
 #[derive(Debug, Default)]
 pub(crate) struct Demand {
     want: Want,
-    /// What the master was told, in the coarse form that is compared.
+    /// What the master was told, less the launches since: it takes them off by itself, and which
+    /// bundle it takes them off is its affair, so each is at least this.
     stated: Vec<(Resources, u32)>,
     suppressed: bool,
     /// Whether offers were refused for a while since the last REVIVE.
@@ -45,14 +46,22 @@ pub(crate) struct Demand {
 
 /// Counts are compared by their magnitude, so that a queue of a million is not restated for each
 /// unit that leaves it.
-fn coarse(want: &Want) -> Vec<(Resources, u32)> {
+fn magnitude(count: u32) -> u32 {
+    u32::BITS - count.leading_zeros()
+}
+
+fn bundles(want: &Want) -> &[(Resources, u32)] {
     match want {
-        Want::Nothing | Want::Anything => Vec::new(),
-        Want::Bundles(bundles) => bundles
-            .iter()
-            .map(|(resources, count)| (resources.clone(), u32::BITS - count.leading_zeros()))
-            .collect(),
+        Want::Nothing | Want::Anything => &[],
+        Want::Bundles(bundles) => bundles,
     }
+}
+
+fn alike(a: &[(Resources, u32)], b: &[(Resources, u32)]) -> bool {
+    let same = |((r, n), (s, m)): (&(Resources, u32), &(Resources, u32))| {
+        r == s && magnitude(*n) == magnitude(*m)
+    };
+    a.len() == b.len() && a.iter().zip(b).all(same)
 }
 
 impl Demand {
@@ -92,7 +101,7 @@ impl Demand {
 
     /// Takes note of what is wanted from now on.
     pub(crate) fn set(&mut self, now: Time, want: Want, open: bool, options: &Options) -> Saying {
-        if self.want == want {
+        if self.want == want && !(open && self.has_grown()) {
             return Saying::default();
         }
         self.want = want;
@@ -109,22 +118,29 @@ impl Demand {
         if self.suppressed || self.has_grown() {
             return self.say(now, true);
         }
-        if coarse(&self.want) != self.stated && self.restate_at.is_none() {
+        if !alike(bundles(&self.want), &self.stated) && self.restate_at.is_none() {
             self.restate_at = Some(now + options.restate);
         }
         Saying::default()
     }
 
+    /// Tasks were launched: the master takes them off what it was told.
+    pub(crate) fn launched(&mut self, tasks: usize) {
+        let tasks = u32::try_from(tasks).unwrap_or(u32::MAX);
+        for (_, count) in &mut self.stated {
+            *count = count.saturating_sub(tasks);
+        }
+    }
+
     fn has_grown(&self) -> bool {
-        coarse(&self.want).iter().any(|(resources, count)| {
+        bundles(&self.want).iter().any(|(resources, count)| {
             let stated = self.stated.iter().find(|(stated, _)| stated == resources);
-            stated.is_none_or(|(_, stated)| stated < count)
+            stated.is_none_or(|(_, stated)| magnitude(*stated) < magnitude(*count))
         })
     }
 
     fn say(&mut self, now: Time, grown: bool) -> Saying {
-        let coarse = coarse(&self.want);
-        let request = coarse != self.stated;
+        let request = !alike(bundles(&self.want), &self.stated);
         let revive = grown && self.want != Want::Nothing && (self.suppressed || self.filtered);
         if revive {
             self.suppressed = false;
@@ -133,7 +149,9 @@ impl Demand {
         if grown {
             self.grown_at = now;
         }
-        self.stated = coarse;
+        if request {
+            self.stated = bundles(&self.want).to_vec();
+        }
         self.restate_at = None;
         Saying { request, revive, suppress: false }
     }
@@ -163,7 +181,7 @@ impl Demand {
 mod tests {
     use super::*;
 
-    fn bundles(count: u32) -> Want {
+    fn wanted(count: u32) -> Want {
         Want::Bundles(vec![(Resources::cpus_mem(1000, 0), count)])
     }
 
@@ -177,15 +195,33 @@ mod tests {
         let mut demand = Demand::default();
         assert!(demand.subscribing());
         assert_eq!(demand.subscribed(at(0)), Saying::default());
-        let said = demand.set(at(10), bundles(100), true, &options);
+        let said = demand.set(at(10), wanted(100), true, &options);
         assert_eq!(said, Saying { request: true, revive: true, suppress: false });
         // Of the same magnitude: nothing to say.
-        assert_eq!(demand.set(at(20), bundles(99), true, &options), Saying::default());
+        assert_eq!(demand.set(at(20), wanted(99), true, &options), Saying::default());
         assert_eq!(demand.deadline(&options), None);
-        assert_eq!(demand.set(at(30), bundles(3), true, &options), Saying::default());
+        assert_eq!(demand.set(at(30), wanted(3), true, &options), Saying::default());
         assert_eq!(demand.deadline(&options), Some(at(1030)));
         assert!(demand.tick(at(1030), &options).request);
-        assert!(demand.set(at(1040), bundles(9), true, &options).request);
+        assert!(demand.set(at(1040), wanted(9), true, &options).request);
+    }
+
+    #[test]
+    fn what_was_launched_is_stated_again_when_it_is_wanted_again() {
+        let options = Options::new("t", vec!["m".into()]);
+        let mut demand = Demand::default();
+        demand.subscribing();
+        assert!(demand.set(at(0), wanted(1), true, &options).request);
+        demand.launched(1);
+        assert_eq!(demand.set(at(1), Want::Nothing, true, &options), Saying::default());
+        assert!(demand.set(at(2), wanted(1), true, &options).request);
+        // The next unit is ready before the launch of the last was noticed.
+        demand.launched(1);
+        assert!(demand.set(at(3), wanted(1), true, &options).request);
+        // A long queue shrinks on both sides alike.
+        assert!(demand.set(at(4), wanted(1000), true, &options).request);
+        demand.launched(100);
+        assert_eq!(demand.set(at(5), wanted(900), true, &options), Saying::default());
     }
 
     #[test]
@@ -193,11 +229,11 @@ mod tests {
         let options = Options::new("t", vec!["m".into()]);
         let mut demand = Demand::default();
         demand.subscribing();
-        demand.set(at(0), bundles(1), true, &options);
+        demand.set(at(0), wanted(1), true, &options);
         demand.set(at(100), Want::Nothing, true, &options);
         assert_eq!(demand.deadline(&options), Some(at(600)));
         // Work that comes in between meets the open offers.
-        demand.set(at(200), bundles(1), true, &options);
+        demand.set(at(200), wanted(1), true, &options);
         assert_eq!(demand.deadline(&options), None);
         demand.set(at(300), Want::Nothing, true, &options);
         let said = demand.tick(at(800), &options);
@@ -209,11 +245,11 @@ mod tests {
     fn filters_are_cleared_when_the_demand_grows() {
         let options = Options::new("t", vec!["m".into()]);
         let mut demand = Demand::default();
-        demand.set(at(0), bundles(1), false, &options);
+        demand.set(at(0), wanted(1), false, &options);
         assert!(!demand.subscribing());
         assert_eq!(demand.subscribed(at(1)), Saying { request: true, ..Saying::default() });
         demand.refused();
-        assert!(demand.set(at(5), bundles(50), true, &options).revive);
+        assert!(demand.set(at(5), wanted(50), true, &options).revive);
         assert_eq!(demand.refuse(at(6), &options), Duration::from_secs(1));
         assert_eq!(demand.refuse(at(6000), &options), options.refuse);
     }

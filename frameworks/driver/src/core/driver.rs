@@ -400,6 +400,7 @@ impl Driver {
         if !refuse.is_zero() {
             self.demand.refused();
         }
+        self.demand.launched(tasks.len());
         let operations = vec![Operation::Launch(tasks)];
         self.send(CallBody::Accept { offer_ids, operations, filters: Filters { refuse } }, effects);
         true
