@@ -3,7 +3,22 @@
 //! Its decisions are made in `agent-core`; here is what touches the world. Tasks belong to the
 //! `supervisor`, a separate small process that survives this one.
 
+mod checkpoint;
+mod clock;
+mod config;
 pub mod containerizer;
+mod containers;
+mod error;
+mod http;
+mod link;
+mod metrics;
+mod perform;
 pub mod probe;
 pub mod sandbox;
+mod sandboxes;
+mod server;
 pub mod supervisor;
+
+pub use config::{Config, MESOS_VERSION, attributes, resources};
+pub use error::Error;
+pub use server::{Stop, listen, run};

@@ -149,6 +149,11 @@ impl Agent {
         })
     }
 
+    /// What the agent says of itself; its id is [`Agent::agent_id`].
+    pub fn info(&self) -> &proto::AgentInfo {
+        &self.options.info
+    }
+
     /// What the agent has to give, all in all.
     pub fn total(&self) -> &Resources {
         &self.options.info.resources

@@ -1,0 +1,179 @@
+//! The checkpoint: what the agent must know after it was killed, in the guarded store.
+//!
+//! One record per agent, framework, task, update queue and sandbox, each with its own checksum: a
+//! record that cannot be read loses that task and nothing else, and the agent always starts.
+
+mod record;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub(crate) use record::Record;
+pub(crate) use writer::{Committed, Writer};
+
+use crate::Error;
+use agent_core::{CheckpointOp, Recovered};
+use proto::{FrameworkId, TaskId};
+use std::path::Path;
+use std::sync::Arc;
+use store::{Damaged, Storage, Store, StoreError};
+
+/// The newest format of the records below.
+const FORMAT: u32 = 1;
+
+const AGENT: u8 = b'A';
+const FRAMEWORK: u8 = b'F';
+const SANDBOX: u8 = b'B';
+const SUPERVISOR: u8 = b'S';
+const TASK: u8 = b'T';
+const UPDATES: u8 = b'U';
+
+/// A change of one record: its key, and its new value unless it goes.
+pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// Opens the store. One that is damaged as a whole is moved aside: the supervisor knows what runs.
+pub(crate) fn open(dir: &Path, cluster: Option<&str>) -> Result<Arc<Store>, Error> {
+    let options = || {
+        let options = store::Options::new("agent", FORMAT);
+        match cluster {
+            Some(cluster) => options.cluster(cluster),
+            None => options,
+        }
+    };
+    let opened = match Store::open(dir, options()) {
+        Err(StoreError::Corrupt { what, .. }) => {
+            let aside = store::set_aside(dir).map_err(Arc::new)?;
+            tracing::error!(
+                what,
+                moved_to = %aside.display(),
+                "the checkpoint is damaged and was moved aside; starting with what the supervisor knows"
+            );
+            Store::open(dir, options())
+        }
+        other => other,
+    };
+    Ok(Arc::new(opened.map_err(Arc::new)?))
+}
+
+/// What a store holds.
+pub(crate) struct Loaded {
+    /// For the core; containers and supervisor are not filled in.
+    pub(crate) recovered: Recovered,
+    /// Which supervisor the last run of the agent used.
+    pub(crate) supervisor: Option<String>,
+    /// Removals of records that cannot be read and have no task to speak for them.
+    pub(crate) repairs: Vec<Change>,
+}
+
+/// Reads all records.
+pub(crate) fn load(store: &dyn Storage) -> Loaded {
+    let mut loaded =
+        Loaded { recovered: Recovered::default(), supervisor: None, repairs: Vec::new() };
+    let Loaded { recovered, supervisor, repairs } = &mut loaded;
+    match store.get(&[AGENT]) {
+        Ok(Some(bytes)) => match Record::decode(&bytes) {
+            Ok(agent) => recovered.agent = Some(agent),
+            Err(error) => recovered.agent_corrupt = lost("agent", &error),
+        },
+        Ok(None) => {}
+        Err(damaged) => recovered.agent_corrupt = lost("agent", &damaged.problem),
+    }
+    if let Ok(Some(bytes)) = store.get(&[SUPERVISOR]) {
+        *supervisor = String::from_utf8(bytes).ok();
+    }
+    scan(store, FRAMEWORK, &mut recovered.frameworks, |key| repairs.push((key, None)));
+    scan(store, SANDBOX, &mut recovered.sandboxes, |key| repairs.push((key, None)));
+    let corrupt = &mut recovered.corrupt;
+    let mut corrupt_task = |key: Vec<u8>| match task_of_key(&key) {
+        Some(task) if !corrupt.contains(&task) => corrupt.push(task),
+        Some(_) => {}
+        None => repairs.push((key, None)),
+    };
+    scan(store, TASK, &mut recovered.tasks, &mut corrupt_task);
+    scan(store, UPDATES, &mut recovered.updates, &mut corrupt_task);
+    loaded
+}
+
+fn lost(what: &str, problem: &dyn std::fmt::Display) -> bool {
+    tracing::error!(record = what, %problem, "a record of the checkpoint cannot be read");
+    true
+}
+
+fn scan<T: Record>(
+    store: &dyn Storage,
+    prefix: u8,
+    into: &mut Vec<T>,
+    mut corrupt: impl FnMut(Vec<u8>),
+) {
+    for found in store.scan(&[prefix]) {
+        match found {
+            Ok(record) => match T::decode(&record.value) {
+                Ok(value) => into.push(value),
+                Err(error) => {
+                    lost(&String::from_utf8_lossy(&record.key), &error);
+                    corrupt(record.key);
+                }
+            },
+            Err(Damaged { key, problem }) => {
+                let name = key.as_deref().map(String::from_utf8_lossy);
+                lost(&name.unwrap_or_else(|| "all further records".into()), &problem);
+                if let Some(key) = key {
+                    corrupt(key);
+                }
+            }
+        }
+    }
+}
+
+/// Ids hold no control characters, so a NUL parts them.
+fn task_key(prefix: u8, framework_id: &FrameworkId, task_id: &TaskId) -> Vec<u8> {
+    let (framework, task) = (framework_id.as_str().as_bytes(), task_id.as_str().as_bytes());
+    [&[prefix], framework, b"\0", task].concat()
+}
+
+fn task_of_key(key: &[u8]) -> Option<(FrameworkId, TaskId)> {
+    let text = std::str::from_utf8(key.get(1..)?).ok()?;
+    let (framework, task) = text.split_once('\0')?;
+    Some((FrameworkId::new(framework).ok()?, TaskId::new(task).ok()?))
+}
+
+fn named(prefix: u8, name: &str) -> Vec<u8> {
+    [&[prefix], name.as_bytes()].concat()
+}
+
+/// Notes which supervisor the agent uses.
+pub(crate) fn supervisor_change(identity: &str) -> Change {
+    (vec![SUPERVISOR], Some(identity.as_bytes().to_vec()))
+}
+
+/// Appends what an operation changes.
+pub(crate) fn changes(op: &CheckpointOp, into: &mut Vec<Change>) {
+    let change = match op {
+        CheckpointOp::PutAgent(record) => (vec![AGENT], Some(record.encode())),
+        CheckpointOp::DeleteAgent => (vec![AGENT], None),
+        CheckpointOp::PutFramework(info) => {
+            let Some(id) = &info.id else { return };
+            (named(FRAMEWORK, id.as_str()), Some(info.encode()))
+        }
+        CheckpointOp::DeleteFramework(id) => (named(FRAMEWORK, id.as_str()), None),
+        CheckpointOp::PutTask(record) => {
+            let key = task_key(TASK, &record.framework_id, &record.task.task_id);
+            (key, Some(record.encode()))
+        }
+        CheckpointOp::PutUpdates(record) => {
+            let key = task_key(UPDATES, &record.framework_id, &record.task_id);
+            (key, Some(record.encode()))
+        }
+        CheckpointOp::DeleteTask { framework_id, task_id } => {
+            into.push((task_key(TASK, framework_id, task_id), None));
+            (task_key(UPDATES, framework_id, task_id), None)
+        }
+        CheckpointOp::PutSandbox(record) => {
+            (named(SANDBOX, record.container_id.as_str()), Some(record.encode()))
+        }
+        CheckpointOp::DeleteSandbox { container_id } => {
+            (named(SANDBOX, container_id.as_str()), None)
+        }
+    };
+    into.push(change);
+}

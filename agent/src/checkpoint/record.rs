@@ -1,0 +1,229 @@
+//! The bytes of records: of the checkpoint, and of a launch that the supervisor keeps.
+//!
+//! A version byte, then fields, each with its length. What the wire has a form for (tasks,
+//! statuses, frameworks, agents) is embedded in that form. Whatever is on disk, decoding gives a
+//! value or an error, never a panic.
+
+use agent_core::{AgentRecord, Launch, SandboxRecord, TaskRecord, UpdatesRecord};
+use proto::{
+    AgentInfo, ContainerId, DecodeError, Encoding, FrameworkInfo, Limits, Role, TaskInfo,
+    TaskState, TaskStatus, Time, Wire,
+};
+use std::sync::Arc;
+
+const VERSION: u8 = 1;
+
+/// What the agent itself wrote may be as large as the store takes.
+const LIMITS: Limits = Limits { body_bytes: 16 << 20, list_items: 1 << 20, ..Limits::DEFAULT };
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn new() -> Self {
+        Self(vec![VERSION])
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        // Longer than 4 GB cannot be: the store refuses far less.
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        self.0.extend_from_slice(&length.to_le_bytes());
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.bytes(text.as_bytes())
+    }
+
+    fn wire(&mut self, message: &impl Wire) -> &mut Self {
+        self.bytes(&message.encode(Encoding::Protobuf))
+    }
+
+    fn number(&mut self, number: u64) -> &mut Self {
+        self.0.extend_from_slice(&number.to_le_bytes());
+        self
+    }
+
+    fn done(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+fn broken(problem: &str) -> DecodeError {
+    DecodeError::new("", problem)
+}
+
+impl<'a> Reader<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        match bytes.split_first() {
+            Some((&VERSION, rest)) => Ok(Self(rest)),
+            Some((version, _)) => Err(broken(&format!("is of the unknown version {version}"))),
+            None => Err(broken("is empty")),
+        }
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], DecodeError> {
+        let (taken, rest) =
+            self.0.split_at_checked(count).ok_or_else(|| broken("ends too early"))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        <[u8; N]>::try_from(self.take(N)?).map_err(|_| broken("ends too early"))
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], DecodeError> {
+        let length = u32::from_le_bytes(self.array()?);
+        self.take(usize::try_from(length).unwrap_or(usize::MAX))
+    }
+
+    fn text(&mut self) -> Result<&'a str, DecodeError> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| broken("holds text that is not UTF-8"))
+    }
+
+    fn id<T: std::str::FromStr<Err = proto::InvalidValue>>(&mut self) -> Result<T, DecodeError> {
+        Ok(self.text()?.parse()?)
+    }
+
+    fn wire<T: Wire>(&mut self) -> Result<T, DecodeError> {
+        T::decode(self.bytes()?, Encoding::Protobuf, &LIMITS)
+    }
+
+    fn number(&mut self) -> Result<u64, DecodeError> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    fn done(self) -> Result<(), DecodeError> {
+        if self.0.is_empty() { Ok(()) } else { Err(broken("has bytes after its end")) }
+    }
+}
+
+/// A value with a form of its own on disk.
+pub(crate) trait Record: Sized {
+    fn encode(&self) -> Vec<u8>;
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError>;
+}
+
+impl Record for AgentRecord {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.text(self.agent_id.as_str()).text(self.master_id.as_str());
+        out.wire(&self.info).text(&self.boot_id).done()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(bytes)?;
+        let (agent_id, master_id) = (from.id()?, from.id()?);
+        let info: AgentInfo = from.wire()?;
+        let boot_id = from.text()?.into();
+        from.done()?;
+        Ok(Self { agent_id, master_id, info, boot_id })
+    }
+}
+
+impl Record for Arc<FrameworkInfo> {
+    fn encode(&self) -> Vec<u8> {
+        Writer::new().wire(&**self).done()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(bytes)?;
+        let info: FrameworkInfo = from.wire()?;
+        from.done()?;
+        Ok(Self::new(info))
+    }
+}
+
+impl Record for TaskRecord {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.text(self.container_id.as_str()).text(self.framework_id.as_str());
+        out.text(self.role.as_str()).wire(&*self.task).done()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(bytes)?;
+        let (container_id, framework_id) = (from.id()?, from.id()?);
+        let role = Role::new(from.text()?)?;
+        let task: TaskInfo = from.wire()?;
+        from.done()?;
+        Ok(Self { container_id, framework_id, role, task: Arc::new(task) })
+    }
+}
+
+impl Record for UpdatesRecord {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.text(self.framework_id.as_str()).text(self.task_id.as_str());
+        out.text(self.container_id.as_ref().map_or("", ContainerId::as_str));
+        out.text(self.state.name());
+        for status in &self.pending {
+            out.wire(&**status);
+        }
+        out.done()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(bytes)?;
+        let (framework_id, task_id) = (from.id()?, from.id()?);
+        let container_id = match from.text()? {
+            "" => None,
+            id => Some(ContainerId::new(id)?),
+        };
+        let state = TaskState::from_name(from.text()?)
+            .ok_or_else(|| broken("names a state that does not exist"))?;
+        let mut pending = Vec::new();
+        while !from.0.is_empty() {
+            pending.push(Arc::new(from.wire::<TaskStatus>()?));
+        }
+        Ok(Self { framework_id, task_id, container_id, state, pending })
+    }
+}
+
+impl Record for SandboxRecord {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.text(self.container_id.as_str()).text(self.framework_id.as_str());
+        out.text(self.task_id.as_str()).text(&self.path).number(self.ended.as_nanos()).done()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(bytes)?;
+        let record = Self {
+            container_id: from.id()?,
+            framework_id: from.id()?,
+            task_id: from.id()?,
+            path: from.text()?.into(),
+            ended: Time::from_nanos(from.number()?),
+        };
+        from.done()?;
+        Ok(record)
+    }
+}
+
+impl Record for Launch {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.text(self.container_id.as_str()).text(self.framework_id.as_str());
+        out.text(self.role.as_str()).wire(&*self.framework).wire(&*self.task).done()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(bytes)?;
+        let (container_id, framework_id) = (from.id()?, from.id()?);
+        let role = Role::new(from.text()?)?;
+        let framework: FrameworkInfo = from.wire()?;
+        let task: TaskInfo = from.wire()?;
+        from.done()?;
+        Ok(Self {
+            container_id,
+            framework: Arc::new(framework),
+            framework_id,
+            role,
+            task: Arc::new(task),
+        })
+    }
+}

@@ -1,0 +1,223 @@
+//! What an agent is started with, and what follows from it: checked before anything is opened.
+
+mod resource_text;
+#[cfg(test)]
+mod tests;
+
+pub use resource_text::{attributes, resources};
+
+use crate::Error;
+use crate::containerizer::native::NativeDefaults;
+use crate::probe::Machine;
+use proto::{AgentInfo, Attribute, Domain, Piece, Ranges, ResourceName, Resources, Value};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The Mesos version that is spoken: digits and dots only, because clients parse it.
+pub const MESOS_VERSION: &str = "1.11.0";
+
+/// Longest path of a unix socket that Linux takes, without its final NUL.
+const SOCKET_PATH_BYTES: usize = 107;
+
+/// What an agent is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Addresses of the masters, `HOST:PORT`; they are tried in turn.
+    pub masters: Vec<String>,
+    /// Where the agent keeps its checkpoint, its supervisor's socket and the sandboxes.
+    pub work_dir: PathBuf,
+    /// Program and leading arguments that run a supervisor, such as `[current_exe, "supervise"]`.
+    pub supervise: Vec<OsString>,
+    /// The name or address under which schedulers reach the agent; absent means the address it
+    /// listens on, or the machine's name when it listens on all.
+    pub hostname: Option<String>,
+    /// What the agent has to give, in Mesos' text or JSON form; what is not named is measured.
+    pub resources: Option<String>,
+    /// Facts for constraints, in Mesos' text form.
+    pub attributes: Option<String>,
+    /// Where the agent stands.
+    pub domain: Option<Domain>,
+    /// The cluster that the work directory must belong to, if the operator names one.
+    pub cluster: Option<String>,
+    /// Whether to use cgroups where they are permitted.
+    pub cgroups: bool,
+    /// Whether every allocation of cpus is a ceiling, not only a share.
+    pub cpu_ceiling: bool,
+    /// Processes and threads that a container may have when it states no figure.
+    pub pids: Option<u64>,
+    /// How long a sandbox is kept after its task's end when the disk is empty.
+    pub gc_delay: Duration,
+    /// Part of the disk that the collection of sandboxes keeps free, in millionths.
+    pub gc_disk_headroom_ppm: u32,
+    /// How often the disk is measured.
+    pub disk_watch_interval: Duration,
+    /// Bytes of the disk that are kept for the checkpoint when everything else has filled it.
+    pub disk_reserve_bytes: u64,
+    /// How long a supervisor without tasks waits for its agent to come back.
+    pub supervisor_away_grace: Duration,
+    /// First and longest pause between two attempts to reach a master.
+    pub connect_backoff: (Duration, Duration),
+    /// How long after it was sent a status update is sent again, first and at the longest.
+    pub update_retry: (Duration, Duration),
+}
+
+impl Config {
+    /// The defaults.
+    pub fn new(
+        masters: Vec<String>,
+        work_dir: impl Into<PathBuf>,
+        supervise: Vec<OsString>,
+    ) -> Self {
+        Self {
+            masters,
+            work_dir: work_dir.into(),
+            supervise,
+            hostname: None,
+            resources: None,
+            attributes: None,
+            domain: None,
+            cluster: None,
+            cgroups: true,
+            cpu_ceiling: false,
+            pids: None,
+            gc_delay: Duration::from_secs(7 * 24 * 3600),
+            gc_disk_headroom_ppm: 100_000,
+            disk_watch_interval: Duration::from_secs(60),
+            disk_reserve_bytes: 32 << 20,
+            supervisor_away_grace: Duration::from_secs(600),
+            connect_backoff: (Duration::from_millis(100), Duration::from_secs(10)),
+            update_retry: (Duration::from_secs(10), Duration::from_secs(600)),
+        }
+    }
+
+    /// Checks what can be checked without touching anything.
+    ///
+    /// # Errors
+    /// Names the setting and what it must be.
+    pub fn check(&self) -> Result<(), Error> {
+        let wrong = |setting: &'static str, given: &str, problem: &str| {
+            let (given, problem) = (given.to_owned(), problem.to_owned());
+            Err(Error::Setting { setting, given, problem })
+        };
+        if self.masters.is_empty() {
+            return wrong("--master", "", "name at least one, such as 127.0.0.1:5050");
+        }
+        for master in &self.masters {
+            let port = master.rsplit_once(':').map(|(host, port)| (host, port.parse::<u16>()));
+            if !matches!(port, Some((host, Ok(1..))) if !host.is_empty()) {
+                return wrong("--master", master, "should be HOST:PORT, such as 127.0.0.1:5050");
+            }
+        }
+        if self.work_dir.to_str().is_none() {
+            let given = self.work_dir.display().to_string();
+            return wrong("--work-dir", &given, "the path must be UTF-8");
+        }
+        if self.supervise.is_empty() {
+            return wrong("the supervisor's command", "", "name a program");
+        }
+        if self.hostname.as_ref().is_some_and(|name| name.is_empty() || name.contains(['/', ' '])) {
+            let given = self.hostname.clone().unwrap_or_default();
+            return wrong("--hostname", &given, "give a name or an address that others can reach");
+        }
+        if self.disk_watch_interval.is_zero() {
+            return wrong("--disk-watch-interval", "0", "give more than zero");
+        }
+        if let Some(text) = &self.resources {
+            resources(text)?;
+        }
+        if let Some(text) = &self.attributes {
+            attributes(text)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn native_defaults(&self) -> NativeDefaults {
+        NativeDefaults { cpu_ceiling: self.cpu_ceiling, pids: self.pids }
+    }
+
+    /// What the agent says of itself. What is not configured is measured.
+    pub(crate) fn agent_info(
+        &self,
+        machine: &Machine,
+        hostname: &str,
+        port: u16,
+    ) -> Result<AgentInfo, Error> {
+        let given = self.resources.as_deref().map(resources).transpose()?.unwrap_or_default();
+        let attributes = self.attributes.as_deref().map(attributes).transpose()?;
+        Ok(AgentInfo {
+            id: None,
+            hostname: hostname.into(),
+            port,
+            resources: with_measured(given, machine),
+            attributes: attributes.unwrap_or_default(),
+            domain: self.domain.clone(),
+        })
+    }
+}
+
+/// Mesos' rule: cpus, mem, disk and ports that are not named are measured.
+fn with_measured(mut given: Resources, machine: &Machine) -> Resources {
+    let megabytes = |bytes: u64| (bytes >> 20).saturating_mul(1000);
+    let measured = [
+        ("cpus", Value::Scalar(machine.cpus_milli)),
+        ("mem", Value::Scalar(megabytes(machine.memory_offer_bytes))),
+        ("disk", Value::Scalar(megabytes(machine.disk_offer_bytes))),
+        ("ports", Value::Ranges(Ranges::new([(31_000, 32_000)]))),
+    ];
+    for (name, value) in measured {
+        if !given.pieces().iter().any(|piece| piece.name.as_str() == name) {
+            let name = ResourceName::new(name);
+            given.add_piece(Piece { name, flavor: proto::Flavor::default(), value });
+        }
+    }
+    given
+}
+
+/// The directories and files of one agent.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) root: PathBuf,
+    pub(crate) checkpoint: PathBuf,
+    pub(crate) supervisor: PathBuf,
+    pub(crate) socket: PathBuf,
+    pub(crate) sandboxes: PathBuf,
+    pub(crate) reserve: PathBuf,
+    /// Names the agent's cgroup; the same at each start.
+    pub(crate) name: String,
+}
+
+impl Layout {
+    /// Makes the directories.
+    pub(crate) fn make(work_dir: &Path) -> Result<Self, Error> {
+        let failed = |source| Error::WorkDir { dir: work_dir.to_owned(), source };
+        std::fs::create_dir_all(work_dir).map_err(failed)?;
+        let root = work_dir.canonicalize().map_err(failed)?;
+        let supervisor = root.join("supervisor");
+        let socket = supervisor.join("socket");
+        let length = socket.as_os_str().len();
+        if length > SOCKET_PATH_BYTES {
+            let most = SOCKET_PATH_BYTES - (length - root.as_os_str().len());
+            return Err(Error::LongPath { dir: root, most });
+        }
+        let sandboxes = root.join("sandboxes");
+        for dir in [&supervisor, &sandboxes] {
+            std::fs::create_dir_all(dir).map_err(failed)?;
+        }
+        let name = format!("agent-{:016x}", fnv(root.as_os_str().as_encoded_bytes()));
+        let (checkpoint, reserve) = (root.join("meta"), root.join("reserve"));
+        Ok(Self { root, checkpoint, supervisor, socket, sandboxes, reserve, name })
+    }
+}
+
+/// FNV-1a: a short name for a path. Not for secrets.
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// An attribute's text, as operators write it.
+pub(crate) fn attribute_text(attribute: &Attribute) -> String {
+    format!("{}:{}", attribute.name, attribute.value)
+}

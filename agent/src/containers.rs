@@ -1,0 +1,202 @@
+//! Between the core's launches and the containerizer's: what a task asks for becomes a container,
+//! and what became of the container becomes an input.
+//!
+//! It decides nothing: what cannot be run is refused with a sentence, which the core reports.
+
+use crate::checkpoint::Record;
+use crate::clock::Clock;
+use crate::containerizer::{
+    self, Allocation, ContainerEvent, Ended, Limitation, Program, Rlimit, SandboxChoice,
+    SandboxFate, WaitStatus,
+};
+use agent_core::{Container, Exited, Input, Launch};
+use proto::{
+    CommandInfo, ContainerId, Exit, FrameworkInfo, LimitHit, TaskInfo, TaskOutcome, TaskUsage,
+};
+use std::sync::Arc;
+
+/// The names of one container, both ways.
+pub(crate) fn native_id(id: &ContainerId) -> Result<containerizer::ContainerId, String> {
+    containerizer::ContainerId::new(id.as_str()).map_err(|error| error.to_string())
+}
+
+fn core_id(id: &containerizer::ContainerId) -> Option<ContainerId> {
+    ContainerId::new(id.as_str()).ok()
+}
+
+/// The container that a launch asks for.
+///
+/// # Errors
+/// Why it cannot be, as a clause.
+pub(crate) fn container(launch: &Launch) -> Result<containerizer::Launch, String> {
+    let body = launch.task.payload.open().map_err(|error| error.to_string())?;
+    let command = body.command.ok_or("the task has no command")?;
+    if !command.uris.is_empty() {
+        return Err("this agent does not fetch files yet (command.uris)".to_owned());
+    }
+    Ok(containerizer::Launch {
+        id: native_id(&launch.container_id)?,
+        program: program(&command)?,
+        environment: environment(&command, launch),
+        user: user(&command, &launch.framework),
+        rlimits: command.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
+        sandbox: SandboxChoice::Pooled,
+        allocation: allocation(&launch.task),
+        record: launch.encode(),
+    })
+}
+
+fn program(command: &CommandInfo) -> Result<Program, String> {
+    let value = command.value.as_deref().filter(|value| !value.is_empty());
+    let value = value.ok_or("the command has no value")?.to_owned();
+    if command.shell {
+        return Ok(Program::Shell(value));
+    }
+    let argv = command.arguments.iter().map(|argument| argument.to_string()).collect();
+    Ok(Program::Exec { file: value, argv })
+}
+
+/// The task's variables, and who it is, unless it says otherwise.
+fn environment(command: &CommandInfo, launch: &Launch) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> = command
+        .environment
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
+    let identity = [
+        ("MESOS_TASK_ID", launch.task.task_id.as_str()),
+        ("MESOS_FRAMEWORK_ID", launch.framework_id.as_str()),
+        ("MESOS_SLAVE_ID", launch.task.agent_id.as_str()),
+        ("MESOS_CONTAINER_ID", launch.container_id.as_str()),
+    ];
+    for (name, value) in identity {
+        if !all.iter().any(|(named, _)| named == name) {
+            all.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    all
+}
+
+fn user(command: &CommandInfo, framework: &FrameworkInfo) -> Option<String> {
+    let named = command.user.as_deref().unwrap_or(&framework.user);
+    (!named.is_empty()).then(|| named.to_owned())
+}
+
+fn allocation(task: &TaskInfo) -> Allocation {
+    let limit = |name: &str| task.limits.get(name).copied();
+    let bytes = |milli: u64| {
+        let bytes = u128::from(milli) * (1 << 20) / 1000;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    };
+    let memory = match limit("mem") {
+        Some(limit) => limit,
+        None => Some(task.resources.mem()).filter(|milli| *milli > 0),
+    };
+    Allocation {
+        cpus_milli: task.resources.cpus(),
+        memory_bytes: memory.map(bytes),
+        cpu_limit_milli: limit("cpus").flatten(),
+        pids: limit("pids").flatten().map(|milli| (milli / 1000).max(1)),
+    }
+}
+
+/// Mesos' names of resource limits.
+fn rlimit((name, soft, hard): &(Arc<str>, Option<u64>, Option<u64>)) -> Result<Rlimit, String> {
+    let resource = match &**name {
+        "RLMT_AS" => libc::RLIMIT_AS,
+        "RLMT_CORE" => libc::RLIMIT_CORE,
+        "RLMT_CPU" => libc::RLIMIT_CPU,
+        "RLMT_DATA" => libc::RLIMIT_DATA,
+        "RLMT_FSIZE" => libc::RLIMIT_FSIZE,
+        "RLMT_LOCKS" => libc::RLIMIT_LOCKS,
+        "RLMT_MEMLOCK" => libc::RLIMIT_MEMLOCK,
+        "RLMT_MSGQUEUE" => libc::RLIMIT_MSGQUEUE,
+        "RLMT_NICE" => libc::RLIMIT_NICE,
+        "RLMT_NOFILE" => libc::RLIMIT_NOFILE,
+        "RLMT_NPROC" => libc::RLIMIT_NPROC,
+        "RLMT_RSS" => libc::RLIMIT_RSS,
+        "RLMT_RTPRIO" => libc::RLIMIT_RTPRIO,
+        "RLMT_RTTIME" => libc::RLIMIT_RTTIME,
+        "RLMT_SIGPENDING" => libc::RLIMIT_SIGPENDING,
+        "RLMT_STACK" => libc::RLIMIT_STACK,
+        other => return Err(format!("the resource limit {other} does not exist")),
+    };
+    let value = |limit: &Option<u64>| limit.unwrap_or(u64::MAX);
+    Ok(Rlimit { resource, soft: value(soft), hard: value(hard) })
+}
+
+/// What an event means to the core; absent for what only people read.
+pub(crate) fn input(event: ContainerEvent) -> Option<Input> {
+    match event {
+        ContainerEvent::Launched { id, launched } => Some(Input::Launched {
+            container_id: core_id(&id)?,
+            sandbox: launched.sandbox.to_string_lossy().into(),
+        }),
+        ContainerEvent::LaunchFailed { id, error } => Some(Input::LaunchFailed {
+            container_id: core_id(&id)?,
+            message: error.to_string().into(),
+        }),
+        ContainerEvent::Ended { id, ended } => {
+            Some(Input::Exited { container_id: core_id(&id)?, exited: exited(ended) })
+        }
+        ContainerEvent::UpdateFailed { id, reason } => {
+            tracing::warn!(container = %id, reason, "new limits could not be put in force");
+            None
+        }
+        ContainerEvent::Usage { .. }
+        | ContainerEvent::Recovered(_)
+        | ContainerEvent::Lost { .. } => None,
+    }
+}
+
+fn exited(ended: Ended) -> Exited {
+    if ended.lost_bytes > 0 {
+        tracing::warn!(bytes = ended.lost_bytes, "output of a task could not be stored");
+    }
+    let limit = ended.limitation.map(|limitation| match limitation {
+        Limitation::Memory { usage_bytes, limit_bytes } => {
+            LimitHit { resource: "mem".into(), usage: usage_bytes, limit: limit_bytes }
+        }
+    });
+    Exited {
+        outcome: TaskOutcome {
+            exit: Some(match ended.status {
+                WaitStatus::Exited(code) => Exit::Code(code.into()),
+                WaitStatus::Signaled(signal) => Exit::Signal(signal.into()),
+            }),
+            limit,
+            usage: Some(TaskUsage {
+                cpu_time: ended.cpu_time,
+                max_memory: ended.max_rss_bytes,
+                wall_time: ended.lasted,
+            }),
+        },
+        kill_requested: ended.kill_requested,
+        sandbox: match ended.sandbox {
+            SandboxFate::Kept(path) => Some(path.to_string_lossy().into()),
+            SandboxFate::Empty => None,
+        },
+    }
+}
+
+/// What the supervisor reports of the containers that outlived the last agent.
+pub(crate) fn report(recovered: Vec<containerizer::Recovered>, clock: &Clock) -> Vec<Container> {
+    let known = recovered.into_iter().filter_map(|container| {
+        let launch = Launch::decode(&container.record)
+            .inspect_err(|error| {
+                tracing::error!(container = %container.id, %error, "a container's launch cannot be read");
+            })
+            .ok();
+        Some(Container {
+            container_id: core_id(&container.id)?,
+            launch,
+            started: clock.since_boot(container.launched.started_boot_ns),
+            sandbox: container.launched.sandbox.to_string_lossy().into(),
+            exited: container.ended.map(exited),
+        })
+    });
+    known.collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,331 @@
+//! Performing effects in order: what stands behind a `Persist` waits until it is durable.
+//!
+//! One commit is under way at a time; what gathers meanwhile is the next. Records that nothing
+//! waits for are held a few milliseconds for company, so that they cost no sync of their own. A
+//! full disk holds back what waits behind it, first frees its own reserve, and tries again.
+
+use crate::Error;
+use crate::checkpoint::{self, Change, Committed, Writer};
+use crate::config::Layout;
+use crate::containerizer::Containerizer;
+use crate::containerizer::native::Native;
+use crate::containers;
+use crate::link::{Masters, Stream};
+use crate::metrics::Counts;
+use crate::sandboxes::{Place, Sandboxes};
+use agent_core::{CheckpointOp, Effect, Input, Launch, Note};
+use proto::ContainerId;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// How long a record that nothing waits for may gather others.
+const LINGER: Duration = Duration::from_millis(5);
+/// Pause before a commit that found the disk full is tried again.
+const FULL_RETRY: Duration = Duration::from_secs(1);
+
+pub(crate) struct Performer {
+    pub(crate) native: Native,
+    pub(crate) sandboxes: Sandboxes,
+    pub(crate) counts: Counts,
+    layout: Layout,
+    masters: Masters,
+    inbox: mpsc::Sender<Input>,
+    stream: Option<Stream>,
+    commits: Commits,
+    /// Effects that wait for the commit of this number.
+    held: VecDeque<(u64, Effect)>,
+    /// Containers to forget once the commit of this number is durable.
+    forgets: VecDeque<(u64, ContainerId)>,
+    /// Answers that the agent gives itself: launches that cannot be translated.
+    pub(crate) answers: Vec<Input>,
+}
+
+/// What is known of the checkpoint's commits. They are numbered from 1.
+struct Commits {
+    writer: Writer,
+    gathering: Vec<Change>,
+    gathering_since: Option<Instant>,
+    /// The number that the gathering changes will have.
+    next: u64,
+    under_way: bool,
+    durable: u64,
+    /// The number that effects wait for from now on.
+    barrier: u64,
+    /// Found the disk full: tried again at this time, before anything else.
+    stuck: Option<(Instant, Vec<Change>)>,
+}
+
+impl Commits {
+    fn gather(&mut self, op: &CheckpointOp, now: Instant) {
+        checkpoint::changes(op, &mut self.gathering);
+        self.gathering_since.get_or_insert(now);
+    }
+
+    /// Begins a commit when one is due; says when to look again.
+    fn advance(&mut self, wanted: u64, now: Instant) -> Option<Instant> {
+        if self.under_way {
+            return None;
+        }
+        if let Some((at, changes)) = self.stuck.take() {
+            if at > now {
+                self.stuck = Some((at, changes));
+                return Some(at);
+            }
+            self.under_way = true;
+            self.writer.commit(changes);
+            return None;
+        }
+        let due = self.gathering_since? + LINGER;
+        if wanted < self.next && due > now {
+            return Some(due);
+        }
+        self.under_way = true;
+        self.gathering_since = None;
+        self.next += 1;
+        self.writer.commit(std::mem::take(&mut self.gathering));
+        None
+    }
+}
+
+impl Performer {
+    pub(crate) fn new(
+        native: Native,
+        writer: Writer,
+        first: Vec<Change>,
+        layout: Layout,
+        masters: Masters,
+        inbox: mpsc::Sender<Input>,
+    ) -> Self {
+        Self {
+            native,
+            sandboxes: Sandboxes::default(),
+            counts: Counts::default(),
+            layout,
+            masters,
+            inbox,
+            stream: None,
+            commits: Commits {
+                writer,
+                gathering: first,
+                gathering_since: Some(Instant::now()),
+                next: 1,
+                under_way: false,
+                durable: 0,
+                barrier: 0,
+                stuck: None,
+            },
+            held: VecDeque::new(),
+            forgets: VecDeque::new(),
+            answers: Vec::new(),
+        }
+    }
+
+    /// Takes the effects of some steps.
+    pub(crate) fn perform(&mut self, effects: &mut Vec<Effect>) {
+        let now = Instant::now();
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Record(op) => {
+                    self.commits.gather(&op, now);
+                    self.counts.records += 1;
+                }
+                Effect::Persist(op) => {
+                    self.commits.gather(&op, now);
+                    self.commits.barrier = self.commits.next;
+                    self.counts.records += 1;
+                }
+                Effect::Forget { container_id } => {
+                    self.forgets.push_back((self.commits.next, container_id));
+                }
+                other if self.commits.barrier > self.commits.durable => {
+                    self.held.push_back((self.commits.barrier, other));
+                }
+                other => self.act(other),
+            }
+        }
+    }
+
+    /// Ends a round: orders leave, and a commit begins when one is due. Says when to look again.
+    pub(crate) fn flush(&mut self) -> Option<Instant> {
+        self.native.flush();
+        self.commits.advance(self.commits.barrier, Instant::now())
+    }
+
+    /// The writer answered.
+    ///
+    /// # Errors
+    /// When nothing can be made durable any more.
+    pub(crate) fn committed(&mut self, answer: Committed) -> Result<(), Error> {
+        self.commits.under_way = false;
+        match answer {
+            Committed::Durable => {
+                self.commits.durable += 1;
+                self.counts.commits += 1;
+                self.counts.disk_full = false;
+                self.release();
+                Ok(())
+            }
+            Committed::Full(changes, error) => {
+                self.disk_full(changes, &error);
+                Ok(())
+            }
+            Committed::Failed(error) => Err(error.into()),
+        }
+    }
+
+    /// Performs what waited for commits that are durable now.
+    fn release(&mut self) {
+        let durable = self.commits.durable;
+        while self.held.front().is_some_and(|(number, _)| *number <= durable) {
+            if let Some((_, effect)) = self.held.pop_front() {
+                self.act(effect);
+            }
+        }
+        while self.forgets.front().is_some_and(|(number, _)| *number <= durable) {
+            if let Some((_, container_id)) = self.forgets.pop_front()
+                && let Ok(id) = containers::native_id(&container_id)
+            {
+                self.native.forget(&id);
+            }
+        }
+    }
+
+    /// Gives the reserve to the checkpoint; once that is gone, waits for space.
+    fn disk_full(&mut self, changes: Vec<Change>, error: &store::StoreError) {
+        if !self.counts.disk_full {
+            tracing::error!(%error, "status updates wait until the disk has space again");
+        }
+        self.counts.disk_full = true;
+        let freed = std::fs::remove_file(&self.layout.reserve).is_ok();
+        let pause = if freed { Duration::ZERO } else { FULL_RETRY };
+        self.commits.stuck = Some((Instant::now() + pause, changes));
+    }
+
+    /// Another supervisor took the place of one that was lost.
+    pub(crate) fn replace_native(&mut self, native: Native, noted: Change) {
+        self.native = native;
+        self.commits.gathering.push(noted);
+        self.commits.gathering_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Sets aside the space that the checkpoint may use when the disk is full, unless it is full.
+    pub(crate) fn keep_reserve(&self, bytes: u64) {
+        if self.counts.disk_full || bytes == 0 || self.layout.reserve.exists() {
+            return;
+        }
+        let made = std::fs::File::create(&self.layout.reserve).and_then(|file| {
+            let allocated =
+                rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes);
+            allocated.map_err(std::io::Error::from)
+        });
+        if let Err(error) = made {
+            tracing::warn!(%error, "no space could be reserved for the checkpoint");
+            // An empty file would look like a reserve.
+            let _ = std::fs::remove_file(&self.layout.reserve);
+        }
+    }
+
+    /// How many effects wait for the disk.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    fn act(&mut self, effect: Effect) {
+        match effect {
+            Effect::Launch(launch) => self.launch(&launch),
+            Effect::Kill { container_id, grace } => {
+                if let Ok(id) = containers::native_id(&container_id) {
+                    self.native.kill(&id, grace);
+                }
+            }
+            Effect::Connect { link } => {
+                tracing::debug!(link, master = self.masters.current(), "connecting");
+                let (masters, inbox) = (self.masters.clone(), self.inbox.clone());
+                self.stream = Some(Stream::open(link, masters, inbox));
+            }
+            Effect::Disconnect { link } => {
+                self.stream.take_if(|stream| stream.number() == link);
+            }
+            Effect::ToMaster { link, call } => {
+                if let Some(stream) = self.stream.as_ref().filter(|s| s.number() == link) {
+                    stream.send(call);
+                }
+            }
+            Effect::CollectSandbox { container_id, path } => self.collect(container_id, &path),
+            Effect::Note(note) => say(&note),
+            Effect::Persist(_) | Effect::Record(_) | Effect::Forget { .. } => {
+                // `perform` keeps these to itself.
+            }
+        }
+    }
+
+    fn launch(&mut self, launch: &Launch) {
+        let task = (launch.framework_id.clone(), launch.task.task_id.clone());
+        let place = Place { path: None, running: true };
+        self.sandboxes.insert(&launch.container_id, task, place);
+        match containers::container(launch) {
+            Ok(container) => self.native.launch(container),
+            Err(message) => self.answers.push(Input::LaunchFailed {
+                container_id: launch.container_id.clone(),
+                message: message.into(),
+            }),
+        }
+    }
+
+    fn collect(&mut self, container_id: ContainerId, path: &str) {
+        self.sandboxes.removed(&container_id);
+        self.counts.sandboxes_collected += 1;
+        let (root, path) = (self.layout.sandboxes.clone(), Path::new(path).to_owned());
+        let inbox = self.inbox.clone();
+        tokio::spawn(async move {
+            let removal = tokio::task::spawn_blocking({
+                let path = path.clone();
+                move || crate::sandbox::gc::remove(&root, &path)
+            });
+            let input = match removal.await {
+                Ok(Ok(())) => Input::SandboxCollected { container_id },
+                Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                    Input::SandboxCollected { container_id }
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(path = %path.display(), %error, "a sandbox could not be removed");
+                    Input::SandboxCollectFailed { container_id }
+                }
+                Err(_) => Input::SandboxCollectFailed { container_id },
+            };
+            // The server may have ended meanwhile; the record is still there at the next start.
+            let _ = inbox.send(input).await;
+        });
+    }
+}
+
+/// What the core wants people to know.
+fn say(note: &Note) {
+    match note {
+        Note::Registered { agent_id, again } => {
+            tracing::info!(%agent_id, again, "registered with the master");
+        }
+        Note::LinkLost { reason, retry_after } => {
+            tracing::warn!(%reason, ?retry_after, "no connection to the master");
+        }
+        Note::Refused { message, gone: false } => {
+            tracing::error!(%message, "the master refuses this agent");
+        }
+        Note::Refused { message, gone: true } => {
+            tracing::error!(%message, "the master has removed this agent: its tasks end");
+        }
+        Note::Recovered { running, ended, lost } => {
+            tracing::info!(running, ended, lost, "tasks taken back");
+        }
+        Note::SupervisorLost { tasks } => {
+            tracing::error!(tasks, "the supervisor was lost, and its tasks with it");
+        }
+        Note::LaunchRefused { framework_id, task_id, message } => {
+            tracing::warn!(%framework_id, %task_id, %message, "launch refused");
+        }
+        Note::Ignored { message } => tracing::debug!(%message, "ignored"),
+    }
+}

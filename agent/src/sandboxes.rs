@@ -1,0 +1,147 @@
+//! Where the files of each task are: shared between the server, which learns it, and the file
+//! endpoints, which read it.
+//!
+//! A task that left nothing behind has no directory; it is remembered for a while as empty, so
+//! that its (empty) output can still be asked for.
+
+use proto::{ContainerId, FrameworkId, TaskId};
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Ended tasks without files that are remembered.
+const EMPTY_MAX: usize = 10_000;
+
+/// What is known of a container's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Its directory; absent before the launch, and when nothing was left behind.
+    pub(crate) path: Option<PathBuf>,
+    /// Whether more may be written.
+    pub(crate) running: bool,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    places: HashMap<ContainerId, (Place, (FrameworkId, TaskId))>,
+    /// The newest container of each task.
+    latest: HashMap<(FrameworkId, TaskId), ContainerId>,
+    /// Ended and empty, oldest first.
+    empty: VecDeque<ContainerId>,
+}
+
+/// The places of all containers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sandboxes(Arc<Mutex<Index>>);
+
+impl Sandboxes {
+    fn lock(&self) -> MutexGuard<'_, Index> {
+        // Nothing in here panics half way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A container of a task, newer than all others of it.
+    pub(crate) fn insert(
+        &self,
+        container_id: &ContainerId,
+        task: (FrameworkId, TaskId),
+        place: Place,
+    ) {
+        let mut index = self.lock();
+        index.latest.insert(task.clone(), container_id.clone());
+        index.places.insert(container_id.clone(), (place, task));
+    }
+
+    /// It runs, and its files are there.
+    pub(crate) fn launched(&self, container_id: &ContainerId, path: PathBuf) {
+        if let Some((place, _)) = self.lock().places.get_mut(container_id) {
+            place.path = Some(path);
+        }
+    }
+
+    /// It ended; its files stay at `path`, or there are none.
+    pub(crate) fn ended(&self, container_id: &ContainerId, path: Option<PathBuf>) {
+        let mut index = self.lock();
+        let Some((place, _)) = index.places.get_mut(container_id) else { return };
+        place.running = false;
+        place.path = path;
+        if place.path.is_none() {
+            index.empty.push_back(container_id.clone());
+            while index.empty.len() > EMPTY_MAX {
+                if let Some(oldest) = index.empty.pop_front() {
+                    index.forget(&oldest);
+                }
+            }
+        }
+    }
+
+    /// Its files are gone.
+    pub(crate) fn removed(&self, container_id: &ContainerId) {
+        self.lock().forget(container_id);
+    }
+
+    /// The place of a container.
+    pub(crate) fn of_container(&self, container_id: &str) -> Option<Place> {
+        let id = ContainerId::new(container_id).ok()?;
+        self.lock().places.get(&id).map(|(place, _)| place.clone())
+    }
+
+    /// The newest container of a task.
+    pub(crate) fn latest(&self, framework: &str, task: &str) -> Option<ContainerId> {
+        let task = (FrameworkId::new(framework).ok()?, TaskId::new(task).ok()?);
+        self.lock().latest.get(&task).cloned()
+    }
+}
+
+impl Index {
+    fn forget(&mut self, container_id: &ContainerId) {
+        if let Some((_, task)) = self.places.remove(container_id)
+            && self.latest.get(&task) == Some(container_id)
+        {
+            self.latest.remove(&task);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(name: &str) -> (FrameworkId, TaskId) {
+        (FrameworkId::new("F").unwrap(), TaskId::new(name).unwrap())
+    }
+
+    fn id(name: &str) -> ContainerId {
+        ContainerId::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_container_is_found_by_itself_and_as_the_latest_of_its_task() {
+        let all = Sandboxes::default();
+        let starting = Place { path: None, running: true };
+        all.insert(&id("c1"), task("t"), starting.clone());
+        all.insert(&id("c2"), task("t"), starting);
+        all.launched(&id("c2"), "/s/2".into());
+        assert_eq!(all.latest("F", "t"), Some(id("c2")));
+        let place = Place { path: Some("/s/2".into()), running: true };
+        assert_eq!(all.of_container("c2"), Some(place));
+        all.ended(&id("c2"), Some("/s/2".into()));
+        assert!(!all.of_container("c2").unwrap().running);
+        all.removed(&id("c2"));
+        assert_eq!((all.of_container("c2"), all.latest("F", "t")), (None, None));
+        assert!(all.of_container("c1").is_some());
+    }
+
+    #[test]
+    fn empty_ones_are_remembered_up_to_a_limit() {
+        let all = Sandboxes::default();
+        for n in 0..EMPTY_MAX + 5 {
+            let container = id(&format!("c{n}"));
+            all.insert(&container, task(&format!("t{n}")), Place { path: None, running: true });
+            all.ended(&container, None);
+        }
+        assert_eq!(all.lock().places.len(), EMPTY_MAX);
+        assert_eq!(all.lock().latest.len(), EMPTY_MAX);
+        assert_eq!(all.of_container("c4"), None);
+    }
+}

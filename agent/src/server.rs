@@ -1,0 +1,424 @@
+//! The agent's loop: one task owns the core, the containerizer and the checkpoint's commits.
+//!
+//! Inputs are taken in batches and stepped; their effects leave together. Nothing here decides
+//! what happens to a task.
+
+use crate::checkpoint::{self, Committed, Loaded, Writer};
+use crate::clock::Clock;
+use crate::config::{Config, Layout};
+use crate::containerizer::native::{Native, NativeOptions};
+use crate::containerizer::{ContainerEvent, Containerizer};
+use crate::http::{self, Ask};
+use crate::link::Masters;
+use crate::perform::Performer;
+use crate::sandboxes::Place;
+use crate::{Error, containers, metrics, probe};
+use agent_core::{Agent, Container, Input, Options, Recovered};
+use proto::AgentInfo;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Inputs stepped before their effects are performed.
+const BATCH: usize = 512;
+/// Inputs that may wait; the stream to the master waits then.
+const INBOX: usize = 4096;
+/// How long the containers may take to end when all are ended on purpose.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// What becomes of the tasks when the agent stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// They go on under their supervisor; the next agent of this work directory takes them back.
+    KeepTasks,
+    /// They are killed, and the supervisor ends too: for clusters that live for a while only.
+    EndTasks,
+}
+
+/// Listens on `address`; port 0 takes any.
+///
+/// # Errors
+/// Names the port and a fix.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            Error::PortInUse { host: address.ip().to_string(), port: address.port() }
+        }
+        _ => Error::Listen { address: address.to_string(), source },
+    })
+}
+
+/// Runs an agent, serving its own API on `listener`, until `shutdown` says how to stop.
+///
+/// # Errors
+/// Why it does not start; or that its checkpoint cannot be written any more, or its supervisor
+/// not be had, so that it must end. Its tasks go on.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = Stop>,
+) -> Result<(), Error> {
+    config.check()?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| Error::Listen { address: "the given socket".to_owned(), source })?;
+    let layout = Layout::make(&config.work_dir)?;
+    let store = checkpoint::open(&layout.checkpoint, config.cluster.as_deref())?;
+    let machine = probe::machine(&layout.root)?;
+    let hostname = hostname(&config, address, &machine.hostname).await;
+    let info = config.agent_info(&machine, &hostname, address.port())?;
+    let loaded = checkpoint::load(&*store);
+    check_reconfiguration(&loaded, &info, &machine.boot_id, &layout)?;
+
+    let clock = Clock::start();
+    let (native, mut events) = Native::start(native_options(&config, &layout)).await?;
+    let containers = first_report(&mut events, &clock).await;
+    let (writer, committed) = Writer::start(store).map_err(Error::Thread)?;
+    let supervisor = supervisor_identity(native.supervisor_pid());
+    let mut first = loaded.repairs;
+    first.push(checkpoint::supervisor_change(&supervisor));
+
+    let (inbox, inputs) = mpsc::channel(INBOX);
+    let masters = Masters::new(&config.masters);
+    let performer = Performer::new(native, writer, first, layout.clone(), masters, inbox);
+    let recovered = Recovered {
+        supervisor_continued: loaded.supervisor.as_deref() == Some(&supervisor),
+        containers,
+        ..loaded.recovered
+    };
+    index(&performer, &recovered);
+    let options = options(&config, info, &machine.boot_id);
+    let seed = uuid::Uuid::new_v4().as_u64_pair().0;
+    let core = Agent::new(options, seed, recovered, clock.now());
+    tracing::info!(
+        %address,
+        work_dir = %layout.root.display(),
+        resources = %core.total(),
+        isolation = performer.native.isolation(),
+        "agent serving"
+    );
+    let (asks, questions) = mpsc::channel(64);
+    let router = http::router(http::Context::new(performer.sandboxes.clone(), asks));
+    let server = Server { core, clock, performer, layout, config, effects: Vec::new() };
+    let channels = Channels { inputs, events, committed, questions };
+    tokio::select! {
+        result = server.serve(channels, shutdown) => result,
+        result = async { axum::serve(listener, router).await } => {
+            result.map_err(|source| Error::Listen { address: address.to_string(), source })
+        }
+    }
+}
+
+/// Under which name schedulers reach this agent: a name only when it resolves, because clients
+/// look it up.
+async fn hostname(config: &Config, address: SocketAddr, machine: &str) -> String {
+    if let Some(name) = &config.hostname {
+        return name.clone();
+    }
+    if !address.ip().is_unspecified() {
+        return address.ip().to_string();
+    }
+    match tokio::net::lookup_host((machine, address.port())).await {
+        Ok(_) => machine.to_owned(),
+        Err(error) => {
+            tracing::warn!(machine, %error, "the machine's name does not resolve; give --hostname");
+            "127.0.0.1".to_owned()
+        }
+    }
+}
+
+fn check_reconfiguration(
+    loaded: &Loaded,
+    info: &AgentInfo,
+    boot_id: &str,
+    layout: &Layout,
+) -> Result<(), Error> {
+    let Some(old) = loaded.recovered.agent.as_ref().filter(|old| &*old.boot_id == boot_id) else {
+        // After a reboot an agent that changed comes as another one.
+        return Ok(());
+    };
+    agent_core::reconfiguration(&old.info, info)
+        .map_err(|message| Error::Reconfigured { dir: layout.root.clone(), message })
+}
+
+fn native_options(config: &Config, layout: &Layout) -> NativeOptions {
+    NativeOptions {
+        command: config.supervise.clone(),
+        supervisor: crate::supervisor::options::Options {
+            socket: layout.socket.clone(),
+            dir: layout.supervisor.clone(),
+            sandboxes: layout.sandboxes.clone(),
+            name: layout.name.clone(),
+            away_grace: config.supervisor_away_grace,
+            cgroups: config.cgroups,
+            foreground: false,
+        },
+        defaults: config.native_defaults(),
+    }
+}
+
+fn options(config: &Config, info: AgentInfo, boot_id: &str) -> Options {
+    let (connect_backoff, connect_backoff_max) = config.connect_backoff;
+    let (update_retry, update_retry_max) = config.update_retry;
+    Options {
+        connect_backoff,
+        connect_backoff_max,
+        update_retry,
+        update_retry_max,
+        gc_delay: config.gc_delay,
+        gc_disk_headroom_ppm: config.gc_disk_headroom_ppm,
+        ..Options::new(info, env!("CARGO_PKG_VERSION"), boot_id)
+    }
+}
+
+/// A pid alone may be given to another process; with the time of its start it is one for ever.
+fn supervisor_identity(pid: u32) -> String {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name in parentheses may hold anything; the start time is the 20th field after it.
+    let started = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19));
+    format!("{pid}:{}", started.unwrap_or("unknown"))
+}
+
+/// The first event of a containerizer: all that outlived the last agent.
+async fn first_report(
+    events: &mut mpsc::UnboundedReceiver<ContainerEvent>,
+    clock: &Clock,
+) -> Vec<Container> {
+    match events.recv().await {
+        Some(ContainerEvent::Recovered(recovered)) => containers::report(recovered, clock),
+        other => {
+            tracing::error!(?other, "the supervisor did not report what it runs");
+            Vec::new()
+        }
+    }
+}
+
+/// Lets the files of all known containers be found.
+fn index(performer: &Performer, recovered: &Recovered) {
+    let sandboxes = &performer.sandboxes;
+    for record in &recovered.sandboxes {
+        let task = (record.framework_id.clone(), record.task_id.clone());
+        let path = Some(record.path.as_ref().into());
+        sandboxes.insert(&record.container_id, task, Place { path, running: false });
+    }
+    for container in &recovered.containers {
+        let Some(launch) = &container.launch else { continue };
+        let task = (launch.framework_id.clone(), launch.task.task_id.clone());
+        let path = match &container.exited {
+            None => Some(container.sandbox.clone()),
+            Some(exited) => exited.sandbox.clone(),
+        };
+        let place = Place { path: path.map(|p| (*p).into()), running: container.exited.is_none() };
+        sandboxes.insert(&container.container_id, task, place);
+    }
+}
+
+struct Channels {
+    inputs: mpsc::Receiver<Input>,
+    events: mpsc::UnboundedReceiver<ContainerEvent>,
+    committed: mpsc::UnboundedReceiver<Committed>,
+    questions: mpsc::Receiver<Ask>,
+}
+
+struct Server {
+    core: Agent,
+    clock: Clock,
+    performer: Performer,
+    layout: Layout,
+    config: Config,
+    effects: Vec<agent_core::Effect>,
+}
+
+impl Server {
+    async fn serve(
+        mut self,
+        mut channels: Channels,
+        shutdown: impl Future<Output = Stop>,
+    ) -> Result<(), Error> {
+        tokio::pin!(shutdown);
+        let mut disk_watch = tokio::time::interval(self.config.disk_watch_interval);
+        disk_watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (mut inputs, mut events) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        self.step(Input::Tick);
+        loop {
+            self.performer.perform(&mut self.effects);
+            self.answer_self();
+            let again = self.performer.flush();
+            let deadline = self.core.deadline().map(|at| self.clock.instant(at));
+            let wake = again.into_iter().chain(deadline).min();
+            tokio::select! {
+                biased;
+                stop = &mut shutdown => return self.stop(stop, &mut channels).await,
+                Some(answer) = channels.committed.recv() => self.performer.committed(answer)?,
+                count = channels.events.recv_many(&mut events, BATCH) => {
+                    if count == 0 {
+                        events.push(ContainerEvent::Lost { reason: "its channel ended".into() });
+                    }
+                    for event in events.drain(..) {
+                        self.container_event(event, &mut channels.events).await?;
+                    }
+                }
+                _ = channels.inputs.recv_many(&mut inputs, BATCH) => {
+                    inputs.drain(..).for_each(|input| self.step(input));
+                }
+                Some(ask) = channels.questions.recv() => self.answer(ask),
+                _ = disk_watch.tick() => self.watch_disk(),
+                () = sleep_until(wake) => self.step(Input::Tick),
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        self.performer.counts.steps += 1;
+        self.core.step(self.clock.now(), input, &mut self.effects);
+    }
+
+    /// Launches that were refused on the way to the containerizer come back as inputs.
+    fn answer_self(&mut self) {
+        while !self.performer.answers.is_empty() {
+            for input in std::mem::take(&mut self.performer.answers) {
+                self.index(&input);
+                self.step(input);
+            }
+            self.performer.perform(&mut self.effects);
+        }
+    }
+
+    async fn container_event(
+        &mut self,
+        event: ContainerEvent,
+        events: &mut mpsc::UnboundedReceiver<ContainerEvent>,
+    ) -> Result<(), Error> {
+        if let ContainerEvent::Lost { reason } = &event {
+            tracing::error!(reason, "the supervisor is gone; starting another one");
+            return self.replace_supervisor(events).await;
+        }
+        if let Some(input) = containers::input(event) {
+            self.index(&input);
+            self.step(input);
+        }
+        Ok(())
+    }
+
+    /// Keeps the places of files up to date.
+    fn index(&self, input: &Input) {
+        let sandboxes = &self.performer.sandboxes;
+        match input {
+            Input::Launched { container_id, sandbox } => {
+                sandboxes.launched(container_id, sandbox.as_ref().into());
+            }
+            Input::LaunchFailed { container_id, .. } => sandboxes.ended(container_id, None),
+            Input::Exited { container_id, exited } => {
+                sandboxes.ended(container_id, exited.sandbox.as_deref().map(Into::into));
+            }
+            _ => {}
+        }
+    }
+
+    async fn replace_supervisor(
+        &mut self,
+        events: &mut mpsc::UnboundedReceiver<ContainerEvent>,
+    ) -> Result<(), Error> {
+        let (native, receiver) = Native::start(native_options(&self.config, &self.layout)).await?;
+        let identity = supervisor_identity(native.supervisor_pid());
+        self.performer.replace_native(native, checkpoint::supervisor_change(&identity));
+        *events = receiver;
+        let containers = first_report(events, &self.clock).await;
+        let known: Vec<_> = containers.iter().map(|c| c.container_id.clone()).collect();
+        for task in self.core.tasks().filter(|task| !task.state.is_terminal()) {
+            let lost = task.container_id.filter(|id| !known.contains(id));
+            if let Some(id) = lost {
+                let path = task.sandbox.map(|path| path.as_ref().into());
+                self.performer.sandboxes.ended(id, path);
+            }
+        }
+        self.step(Input::Supervisor { containers });
+        Ok(())
+    }
+
+    fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::Metrics(reply) => {
+                let counts = self.performer.counts;
+                let text = metrics::render(&self.core, counts, self.performer.held());
+                // Whoever asked may be gone.
+                let _ = reply.send(text);
+            }
+            Ask::State(reply) => {
+                let state = http::state(&self.core, self.clock.started(), &self.config);
+                let _ = reply.send(state);
+            }
+            Ask::Health(reply) => {
+                let _ = reply.send(http::Health {
+                    registered: self.core.is_registered(),
+                    disk_full: self.performer.counts.disk_full,
+                });
+            }
+        }
+    }
+
+    fn watch_disk(&mut self) {
+        match rustix::fs::statvfs(&self.layout.sandboxes) {
+            Ok(stat) => {
+                // As df reckons: what is not for us does not count.
+                let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+                let all = used.saturating_add(stat.f_bavail).max(1);
+                let ppm = u128::from(used) * 1_000_000 / u128::from(all);
+                let used_ppm = u32::try_from(ppm).unwrap_or(1_000_000);
+                self.performer.counts.disk_used_ppm = used_ppm;
+                self.step(Input::DiskUsage { used_ppm });
+            }
+            Err(error) => tracing::warn!(%error, "the disk cannot be measured"),
+        }
+        self.performer.keep_reserve(self.config.disk_reserve_bytes);
+    }
+
+    /// Stops; the tasks go on, or end.
+    async fn stop(mut self, stop: Stop, channels: &mut Channels) -> Result<(), Error> {
+        tracing::info!(?stop, "agent stopping");
+        if stop == Stop::KeepTasks {
+            return Ok(());
+        }
+        let limit = Instant::now() + END_LIMIT;
+        let mut living: Vec<_> = self
+            .core
+            .tasks()
+            .filter(|task| !task.state.is_terminal())
+            .filter_map(|task| containers::native_id(task.container_id?).ok())
+            .collect();
+        living.iter().for_each(|id| self.performer.native.destroy(id));
+        self.performer.native.flush();
+        while !living.is_empty() {
+            match tokio::time::timeout_at(limit, channels.events.recv()).await {
+                Ok(Some(
+                    ContainerEvent::Ended { id, .. } | ContainerEvent::LaunchFailed { id, .. },
+                )) => {
+                    living.retain(|other| *other != id);
+                }
+                Ok(Some(ContainerEvent::Lost { .. }) | None) => return Ok(()),
+                Ok(Some(_)) => {}
+                Err(_) => {
+                    tracing::error!(tasks = living.len(), "tasks did not end in time");
+                    return Ok(());
+                }
+            }
+        }
+        self.performer.native.shutdown();
+        while let Ok(Some(event)) = tokio::time::timeout_at(limit, channels.events.recv()).await {
+            if matches!(event, ContainerEvent::Lost { .. }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
