@@ -182,7 +182,9 @@ async fn schedule(mut link: Duplex<Call, Event>) -> Outcome<usize> {
                 CallBody::Acknowledge {
                     agent_id: status.agent_id.ok_or("an update without its agent")?,
                     task_id: status.task_id,
-                    uuid: status.uuid.ok_or_else(|| format!("{:?}: {:?}", status.state, status.message))?,
+                    uuid: status
+                        .uuid
+                        .ok_or_else(|| format!("{:?}: {:?}", status.state, status.message))?,
                 }
             }
             Event::Error(message) => return Err(message.to_string().into()),

@@ -204,9 +204,12 @@ impl Server {
     }
 
     fn step(&mut self, input: Input) {
-        let begin = Instant::now();
+        let name = input_name(&input);
+        let (begin, before) = (Instant::now(), self.effects.len());
         self.core.step(self.clock.now(), input, &mut self.effects);
-        self.performer.counts.steps.observe(begin.elapsed());
+        let elapsed = begin.elapsed();
+        self.performer.counts.steps.observe(elapsed);
+        tracing::trace!(input = name, effects = self.effects.len() - before, ?elapsed, "step");
     }
 
     fn tick_if_due(&mut self) {
@@ -287,5 +290,19 @@ impl Server {
             version: &self.version,
         };
         render(&self.core, &self.performer.counts, &self.http_counts, &gauges)
+    }
+}
+
+/// For the log: constant, so that it costs nothing while nobody listens.
+fn input_name(input: &Input) -> &'static str {
+    match input {
+        Input::Tick => "tick",
+        Input::Subscribe { .. } => "subscribe",
+        Input::Call { .. } => "call",
+        Input::FrameworkClosed { .. } => "framework closed",
+        Input::AgentCall { .. } => "agent call",
+        Input::AgentClosed { .. } => "agent closed",
+        Input::Operator { .. } => "operator call",
+        Input::SetWeight { .. } => "set weight",
     }
 }

@@ -188,6 +188,49 @@ async fn a_task_lives_over_grpc_and_refusals_are_events() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_gone_frees_its_offers_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = Running::at(dir.path()).await;
+    let _agent = Agent::register(&master.address, 1).await;
+    let mut over_http = Events::subscribe(&master.address, &subscribe("http")).await;
+    over_http.wait("OFFERS").await;
+    let mut next = Events::subscribe(&master.address, &subscribe("next")).await;
+    next.wait("HEARTBEAT").await;
+    drop(over_http);
+    next.wait("OFFERS").await;
+    master.stop().await;
+}
+
+#[tokio::test]
+async fn a_scheduler_that_fails_over_takes_the_stream_from_the_old_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = Running::at(dir.path()).await;
+    let mut old = Events::subscribe(&master.address, &subscribe("f")).await;
+    let framework = old.wait("SUBSCRIBED").await["subscribed"]["framework_id"].clone();
+    let mut call = subscribe("f");
+    call["framework_id"] = framework.clone();
+    call["subscribe"]["framework_info"]["id"] = framework.clone();
+    let mut new = Events::subscribe(&master.address, &call).await;
+    assert_eq!(new.wait("SUBSCRIBED").await["subscribed"]["framework_id"], framework);
+    // The old one is told, and its stream ends.
+    let mut last = Value::Null;
+    while let Some(record) = old.record().await {
+        let event: Value = serde_json::from_slice(&record).unwrap();
+        if event["type"] != "HEARTBEAT" {
+            last = event;
+        }
+    }
+    assert_eq!(last["type"], "ERROR", "{last}");
+    let suppress = json!({"type": "SUPPRESS", "framework_id": framework}).to_string();
+    for (stream_id, status) in [(&old.stream_id, 400), (&new.stream_id, 202)] {
+        let headers = [JSON, ("Mesos-Stream-Id", &**stream_id)];
+        let mut http = Http::connect(&master.address).await;
+        assert_eq!(http.request("POST", SCHEDULER, &headers, &suppress).await.status, status);
+    }
+    master.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_over_grpc_ends_the_stream_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let master = Running::at(dir.path()).await;
