@@ -90,7 +90,10 @@ impl Engine {
         Ok((Self { orders, notices, storage }, task))
     }
 
-    async fn ask(&self, ask: impl FnOnce(u64) -> Input + Send + 'static) -> Result<Answer, AskError> {
+    async fn ask(
+        &self,
+        ask: impl FnOnce(u64) -> Input + Send + 'static,
+    ) -> Result<Answer, AskError> {
         let (reply, answer) = oneshot::channel();
         self.orders.send(Order::Ask(Box::new(ask), reply)).map_err(|_| AskError::Ended)?;
         match answer.await {

@@ -8,8 +8,8 @@ use crate::clock::Clock;
 use crate::connection::{Connection, Happening};
 use crate::core::{ConnectionId, Effect, Write};
 use grpc::ClientOptions;
-use proto::scheduler::Event;
 use proto::Time;
+use proto::scheduler::Event;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use store::{Batch, CommitResult, GroupCommit, Storage, StoreError};
@@ -52,7 +52,9 @@ pub enum RunError {
     #[error("the framework's records cannot be written: {0}")]
     Commit(Arc<StoreError>),
     /// A record cannot be read.
-    #[error("the framework's records cannot be read: {0}; restore the directory from a copy, or move it away to start anew")]
+    #[error(
+        "the framework's records cannot be read: {0}; restore the directory from a copy, or move it away to start anew"
+    )]
     Record(String),
     /// The system gives no thread.
     #[error("no thread for the store")]
@@ -191,10 +193,14 @@ impl<C: Core> Loop<C> {
         while let Ok(result) = self.commits.try_recv() {
             self.committed(result)?;
         }
-        while orders.len() < TURN && let Ok(order) = self.orders.try_recv() {
+        while orders.len() < TURN
+            && let Ok(order) = self.orders.try_recv()
+        {
             orders.push(order);
         }
-        while happenings.len() < TURN && let Ok(happening) = self.events.try_recv() {
+        while happenings.len() < TURN
+            && let Ok(happening) = self.events.try_recv()
+        {
             happenings.push(happening);
         }
         Ok(())

@@ -4,10 +4,10 @@
 //! that after a restart every living task is asked for, and a task that nobody knows is killed.
 
 use super::boundary::{ConnectionId, Effect, Notice};
+use super::demand::Want;
 use super::driver::{Driver, Signal};
 use super::options::Options;
 use super::record::{self, Record, RecordError};
-use super::demand::Want;
 use proto::scheduler::Event;
 use proto::{OfferId, Reason, Source, TaskId, TaskInfo, TaskState, TaskStatus, Time};
 use std::sync::Arc;

@@ -96,7 +96,11 @@ impl Demand {
     /// How long resources that fit nothing are refused now.
     pub(crate) fn refuse(&self, now: Time, options: &Options) -> Duration {
         const JUST_NOW: Duration = Duration::from_secs(1);
-        if now.since(self.grown_at) < JUST_NOW { options.refuse.min(JUST_NOW) } else { options.refuse }
+        if now.since(self.grown_at) < JUST_NOW {
+            options.refuse.min(JUST_NOW)
+        } else {
+            options.refuse
+        }
     }
 
     /// Takes note of what is wanted from now on.

@@ -357,10 +357,13 @@ impl Driver {
     fn take_offers(&mut self, offers: Vec<Offer>, effects: &mut Vec<Effect>) -> Vec<Signal> {
         // After SUPPRESS, offers that were under way are given back; so are those of other roles.
         let suppressed = self.demand.is_suppressed();
-        let (ours, others): (Vec<Offer>, Vec<Offer>) = offers
-            .into_iter()
-            .partition(|offer| !suppressed && offer.role == self.options.role);
-        self.decline_ids(others.into_iter().map(|offer| offer.id).collect(), Duration::ZERO, effects);
+        let (ours, others): (Vec<Offer>, Vec<Offer>) =
+            offers.into_iter().partition(|offer| !suppressed && offer.role == self.options.role);
+        self.decline_ids(
+            others.into_iter().map(|offer| offer.id).collect(),
+            Duration::ZERO,
+            effects,
+        );
         if ours.is_empty() {
             return Vec::new();
         }
@@ -566,8 +569,7 @@ impl Driver {
     fn reconcile(&mut self, now: Time, effects: &mut Vec<Effect>) {
         let due = self.reconciler.due(now, &self.options, &mut self.random);
         for batch in due.chunks(self.options.reconcile_batch.max(1)) {
-            let tasks =
-                batch.iter().map(|id| (id.clone(), self.agent_of(id).cloned())).collect();
+            let tasks = batch.iter().map(|id| (id.clone(), self.agent_of(id).cloned())).collect();
             self.send(CallBody::Reconcile { tasks }, effects);
         }
         if self.reconciler.all_due(now, &self.options) {

@@ -28,6 +28,8 @@ mod rule;
 mod scheduler;
 mod tally;
 mod task;
+#[cfg(test)]
+mod testing;
 mod unit;
 mod units;
 
@@ -35,9 +37,7 @@ pub use bare::{Bare, Order};
 pub use boundary::{Answer, ConnectionId, Effect, Input, Notice, Refusal, UnitChange, Write};
 pub use demand::Want;
 pub use driver::{Driver, Signal};
-pub use group::{
-    Command, ExitRule, GroupId, GroupSpec, Kind, Retry, SpecError, Template,
-};
+pub use group::{Command, ExitRule, GroupId, GroupSpec, Kind, Retry, SpecError, Template};
 pub use invariants::Violation;
 pub use options::Options;
 pub use outcome::{Budget, KillCause, Outcome, Verdict, classify};

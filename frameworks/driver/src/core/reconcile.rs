@@ -51,12 +51,7 @@ impl Reconciler {
     }
 
     /// The tasks to ask for now; empty when none.
-    pub(crate) fn due(
-        &mut self,
-        now: Time,
-        options: &Options,
-        random: &mut Random,
-    ) -> Vec<TaskId> {
+    pub(crate) fn due(&mut self, now: Time, options: &Options, random: &mut Random) -> Vec<TaskId> {
         if self.next.is_none_or(|next| next > now) {
             return Vec::new();
         }

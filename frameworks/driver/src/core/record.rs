@@ -125,13 +125,35 @@ pub enum Stop {
 pub(crate) enum Record {
     Framework(FrameworkId),
     NextGroup(u32),
-    Group { number: u32, submitted: Time, spec: Box<GroupSpec> },
-    Standing { number: u32, standing: Standing },
-    Unit { number: u32, index: u32, unit: UnitRecord },
+    Group {
+        number: u32,
+        submitted: Time,
+        spec: Box<GroupSpec>,
+    },
+    Standing {
+        number: u32,
+        standing: Standing,
+    },
+    Unit {
+        number: u32,
+        index: u32,
+        unit: UnitRecord,
+    },
     /// Of an ended attempt, what is counted; the rest is read on demand.
-    Attempt { group: u32, launched: Time, outcome: Outcome },
-    Host { agent: AgentId, host: Arc<str>, port: u16 },
-    Task { task: TaskId, agent: AgentId },
+    Attempt {
+        group: u32,
+        launched: Time,
+        outcome: Outcome,
+    },
+    Host {
+        agent: AgentId,
+        host: Arc<str>,
+        port: u16,
+    },
+    Task {
+        task: TaskId,
+        agent: AgentId,
+    },
 }
 
 // ---- keys ----
@@ -486,7 +508,8 @@ pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, RecordError> {
         Some(b'G') => {
             let [number] = numbers(key)?;
             let submitted = reader.time()?;
-            let spec = serde_json::from_slice(reader.rest).map_err(|error| bad(error.to_string()))?;
+            let spec =
+                serde_json::from_slice(reader.rest).map_err(|error| bad(error.to_string()))?;
             Ok(Record::Group { number, submitted, spec: Box::new(spec) })
         }
         Some(b'S') => {

@@ -86,7 +86,10 @@ pub(crate) fn describe(
     }
     let limit = spec.template.memory_limit.map(|milli| (Arc::from("mem"), Some(milli)));
     let body = TaskBody {
-        command: Some(command(&spec.template.command, &variables(group, spec, index, attempt, &id, ports))),
+        command: Some(command(
+            &spec.template.command,
+            &variables(group, spec, index, attempt, &id, ports),
+        )),
         labels: Vec::new(),
         data: None,
     };

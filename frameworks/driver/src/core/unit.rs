@@ -70,8 +70,7 @@ pub(crate) struct Ended {
 
 impl Ended {
     /// Stands where nothing has ended.
-    pub(crate) const NONE: Self =
-        Self { agent: NOWHERE, attempts: 0, millis: 0, exit: 0, kind: 0 };
+    pub(crate) const NONE: Self = Self { agent: NOWHERE, attempts: 0, millis: 0, exit: 0, kind: 0 };
 
     pub(crate) fn new(outcome: Outcome, agent: AgentOrdinal, attempts: u32, millis: u32) -> Self {
         let small = |number: i32| i16::try_from(number.clamp(-4096, 4096)).unwrap_or(0);

@@ -228,4 +228,16 @@ impl Group {
     pub(crate) fn ready_set(&self) -> &BTreeSet<u32> {
         &self.ready
     }
+
+    /// Breaks the bookkeeping, for a test of its checks.
+    #[cfg(test)]
+    pub(crate) fn plant_open(&mut self, index: u32, unit: OpenUnit) {
+        self.open.insert(index, unit);
+    }
+
+    /// Breaks the bookkeeping, for a test of its checks.
+    #[cfg(test)]
+    pub(crate) fn plant_ready(&mut self, index: u32) {
+        self.ready.insert(index);
+    }
 }

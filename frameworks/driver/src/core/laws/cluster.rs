@@ -30,8 +30,6 @@ pub(super) struct Cluster {
     tasks: BTreeMap<TaskId, Task>,
     suppressed: bool,
     numbers: u64,
-    /// Units that succeeded as the agents know it and the framework has acknowledged.
-    succeeded: BTreeSet<(String, u32)>,
     /// Every task that was ever launched: a task id is used once.
     launched: BTreeSet<TaskId>,
     /// Kills that arrived.
@@ -166,10 +164,11 @@ impl Cluster {
             let (group, index, _) = parse_task_id(task.task_id.as_str()).unwrap();
             let unit = (group.to_string(), index);
             assert!(self.launched.insert(task.task_id.clone()), "{} used twice", task.task_id);
-            assert!(!self.succeeded.contains(&unit), "L3: {unit:?} had succeeded");
             let twin = self.tasks.iter().find(|(id, other)| {
                 let (group, index, _) = parse_task_id(id.as_str()).unwrap();
-                !other.state.is_terminal() && !other.unreachable && (group.to_string(), index) == unit
+                !other.state.is_terminal()
+                    && !other.unreachable
+                    && (group.to_string(), index) == unit
             });
             assert!(twin.is_none(), "L2: {} beside {}", task.task_id, twin.unwrap().0);
             let (resources, state) = (task.resources, TaskState::Running);
@@ -210,14 +209,6 @@ impl Cluster {
             return;
         }
         let status = task.updates.remove(0);
-        if status.state == TaskState::Finished {
-            let (group, index, _) = parse_task_id(id.as_str()).unwrap();
-            if group.as_str().starts_with("service") {
-                self.tasks.remove(id);
-                return;
-            }
-            self.succeeded.insert((group.to_string(), index));
-        }
         if status.state.is_terminal() {
             self.tasks.remove(id);
         }

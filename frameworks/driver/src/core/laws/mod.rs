@@ -48,7 +48,7 @@ fn run(seed: u64, steps: usize) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// L1 to L7 and L9, with everything going wrong.
     #[test]

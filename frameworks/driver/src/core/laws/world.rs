@@ -116,6 +116,7 @@ impl World {
         match effect {
             Effect::Persist(writes) => {
                 for write in writes {
+                    self.check_success_is_final(&write);
                     match write.value {
                         Some(value) => self.store.insert(write.key, value),
                         None => self.store.remove(&write.key),
@@ -124,6 +125,7 @@ impl World {
             }
             Effect::Connect { connection, .. } => self.dialled = Some(connection),
             Effect::Disconnect { connection } => {
+                self.dialled.take_if(|dialled| *dialled == connection);
                 if self.connection == Some(connection) {
                     self.hang_up();
                 }
@@ -155,6 +157,15 @@ impl World {
             Effect::Notice(_) => {}
         }
         true
+    }
+
+    /// L3: once a unit is recorded as succeeded, its record never changes.
+    fn check_success_is_final(&self, write: &Write) {
+        let Some(before) = self.store.get(&write.key) else { return };
+        let Ok(Record::Unit { unit, .. }) = record::read(&write.key, before) else { return };
+        let succeeded =
+            matches!(&unit.phase, PhaseRecord::Ended(last) if last.outcome == Outcome::Succeeded);
+        assert!(!succeeded || write.value.as_ref() == Some(before), "L3: {unit:?}, then {write:?}");
     }
 
     fn hang_up(&mut self) {
@@ -189,10 +200,10 @@ impl World {
                     }
                 }
             }
-            CallBody::Acknowledge { task_id, .. } => {
+            CallBody::Acknowledge { task_id, uuid, .. } => {
                 // Of an attempt that counts, the end was recorded before.
                 let finished = self.cluster.unacknowledged().into_iter().any(|event| {
-                    matches!(event, Event::Update(s) if s.task_id == *task_id && s.state.is_terminal())
+                    matches!(event, Event::Update(s) if s.uuid == Some(*uuid) && s.state.is_terminal())
                 });
                 let (id, index, attempt) = parse_task_id(task_id.as_str()).unwrap();
                 let unit = self.recorded(&id, index);
@@ -298,10 +309,14 @@ impl World {
             self.events.push_back(offers);
             return;
         }
-        self.events.extend(self.cluster.unacknowledged());
-        if !self.events.is_empty() {
-            return;
+        if self.connection.is_some() {
+            self.events.extend(self.cluster.unacknowledged());
+            if !self.events.is_empty() {
+                return;
+            }
         }
+        // What was said while nobody listened is lost.
+        self.events.clear();
         if let Some(deadline) = self.core.deadline() {
             self.now = self.now.max(deadline);
             self.step(Input::Tick);

@@ -94,8 +94,7 @@ fn a_group_comes_back_and_a_newer_format_is_named() {
     let template = Template::default();
     let spec = GroupSpec::new("g", Kind::Ledger, 3, template);
     let mut write = group(12, Time::from_millis(4), &spec);
-    let Record::Group { number, submitted, spec: back } =
-        read(&write.key, value(&write)).unwrap()
+    let Record::Group { number, submitted, spec: back } = read(&write.key, value(&write)).unwrap()
     else {
         panic!("another record came back");
     };

@@ -136,12 +136,7 @@ impl Scheduler {
         self.end_group_if_over(now, number, effects);
     }
 
-    pub(crate) fn end_group_if_over(
-        &mut self,
-        now: Time,
-        number: u32,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(crate) fn end_group_if_over(&mut self, now: Time, number: u32, effects: &mut Vec<Effect>) {
         let Some(group) = self.groups.get_mut(&number) else { return };
         if group.standing.ended.is_some() || !group.is_over() {
             return;

@@ -22,6 +22,8 @@ use super::units::Group;
 use proto::{TaskId, Time};
 use std::collections::{BTreeMap, BTreeSet};
 
+#[cfg(test)]
+pub(crate) use place::lease;
 pub use view::{GroupView, UnitView};
 
 /// See the module.
@@ -144,8 +146,7 @@ impl Scheduler {
     /// Brings what depends on a group's ready units up to date.
     pub(crate) fn refresh(&mut self, number: u32) {
         let ready = self.groups.get(&number).is_some_and(|group| group.ready_count() > 0);
-        let changed =
-            if ready { self.active.insert(number) } else { self.active.remove(&number) };
+        let changed = if ready { self.active.insert(number) } else { self.active.remove(&number) };
         if changed || ready {
             self.dirty = true;
         }

@@ -2,6 +2,7 @@
 //! is explained, and the master is told what is still wanted.
 
 use super::Scheduler;
+use crate::core::Want;
 use crate::core::boundary::{Effect, UnitChange};
 use crate::core::driver::Driver;
 use crate::core::record;
@@ -9,7 +10,6 @@ use crate::core::rule;
 use crate::core::task;
 use crate::core::unit::{Live, OpenUnit, Phase};
 use crate::core::units::Group;
-use crate::core::Want;
 use fenzo::{HostAssignment, Lease, PortRange, TaskRequest};
 use proto::{Offer, OfferId, Quantities, ResourceName, Resources, Time};
 use std::sync::Arc;

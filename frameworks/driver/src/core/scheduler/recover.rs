@@ -114,8 +114,7 @@ impl Scheduler {
                 let took = last.ended.since(last.launched).as_millis();
                 let millis = u32::try_from(took).unwrap_or(u32::MAX);
                 let ended = Ended::new(last.outcome, agent, attempt, millis);
-                let message =
-                    last.message.filter(|_| last.outcome != Outcome::Succeeded);
+                let message = last.message.filter(|_| last.outcome != Outcome::Succeeded);
                 if let Some(group) = self.groups.get_mut(&number) {
                     if last.agent.is_some() {
                         group.tally.launched(last.launched);

@@ -82,8 +82,7 @@ impl Scheduler {
 
     fn kill_group(&mut self, now: Time, number: u32, effects: &mut Vec<Effect>) {
         let Some(group) = self.groups.get_mut(&number) else { return };
-        if group.standing.ended.is_some()
-            || matches!(group.standing.stop, Some((Stop::Killed, _)))
+        if group.standing.ended.is_some() || matches!(group.standing.stop, Some((Stop::Killed, _)))
         {
             return;
         }
@@ -104,7 +103,9 @@ impl Scheduler {
         let replica = group.spec.kind == Kind::Replica;
         let kept = replica && group.standing.stop.is_none() && index < group.standing.count;
         match group.mark(index) {
-            Some(Mark::Fresh) if !kept => self.end_waiting(now, number, index, Outcome::Killed, effects),
+            Some(Mark::Fresh) if !kept => {
+                self.end_waiting(now, number, index, Outcome::Killed, effects)
+            }
             Some(Mark::Open) => {
                 let Some(unit) = group.open(index).cloned() else { return };
                 match unit.phase {

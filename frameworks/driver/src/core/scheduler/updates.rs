@@ -102,8 +102,8 @@ impl Scheduler {
         let attempt = unit.attempt;
         // When it began to run matters after a restart only where a deadline hangs on it.
         let timed = group.spec.run_limit.is_some() || group.spec.kind == Kind::Replica;
-        let durable = live.unreachable != before.unreachable
-            || (timed && live.running != before.running);
+        let durable =
+            live.unreachable != before.unreachable || (timed && live.running != before.running);
         self.put_open(now, number, index, OpenUnit { phase: Phase::Live(live), ..unit });
         if durable {
             self.record_open(number, index);
