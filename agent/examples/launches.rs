@@ -1,7 +1,7 @@
 //! Measures launches against what the machine can do, in one run: floor, ours, floor, ours.
 //!
-//! `launches bare [N]`: /bin/true two at a time, against plain posix_spawn two at a time.
-//! `launches cgroups [N]`: eight at a time, against "make five v1 cgroups, spawn, wait, remove".
+//! `launches bare [N]`: /bin/true two at a time, against as many plain posix_spawns.
+//! `launches cgroups [N [K]]`: K (eight) at a time, against "make five v1 cgroups, spawn, wait, remove".
 //! `launches output [DIR]`: what it costs to be ready for a task's output, by method.
 //! Prints medians and the ratio; needs root for `cgroups`. Removes everything it makes.
 #![allow(unsafe_code)] // posix_spawn and pre_exec, for the floors.
@@ -32,12 +32,15 @@ fn main() -> std::process::ExitCode {
     }
     let extra = arguments.next();
     let count = extra.as_ref().and_then(|n| n.to_str()?.parse().ok()).unwrap_or(2000);
+    let at_once = arguments.next().and_then(|n| n.to_str()?.parse().ok());
     match mode.to_str() {
-        Some("bare") => compare("posix_spawn", count, 2, false, floor_spawn),
-        Some("cgroups") => compare("five v1 cgroups", count, 8, true, floor_cgroups),
+        Some("bare") => compare("posix_spawn", count, at_once.unwrap_or(2), false, floor_spawn),
+        Some("cgroups") => {
+            compare("five v1 cgroups", count, at_once.unwrap_or(8), true, floor_cgroups)
+        }
         Some("output") => output(&extra.map_or_else(std::env::temp_dir, PathBuf::from)),
         _ => {
-            println!("usage: launches bare|cgroups [N] | output [DIR]");
+            println!("usage: launches bare|cgroups [N [K]] | output [DIR]");
             return 2.into();
         }
     }
@@ -71,7 +74,8 @@ fn compare(name: &str, count: usize, at_once: usize, cgroups: bool, floor: fn(us
     let status = std::fs::read_to_string(format!("/proc/{}/status", native.supervisor_pid()));
     let status = status.unwrap_or_default();
     let memory = status.lines().filter(|l| l.starts_with("VmRSS") || l.starts_with("RssAnon"));
-    let memory: Vec<String> = memory.map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let memory: Vec<String> =
+        memory.map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     println!("{} ({}), {count} x /bin/true, {at_once} at a time", name, native.isolation());
     println!("  floor each round  {floors:.0?}");
     println!("  ours each round   {ours:.0?}");
@@ -79,7 +83,9 @@ fn compare(name: &str, count: usize, at_once: usize, cgroups: bool, floor: fn(us
     println!("  floor {floor:.0}/s  ours {ours:.0}/s  ratio {:.2}", ours / floor);
     println!("  supervisor: {}", memory.join(", "));
     native.shutdown();
-    runtime.block_on(async { while events.recv().await.is_some() {} });
+    runtime.block_on(async {
+        while !matches!(events.recv().await, Some(ContainerEvent::Lost { .. })) {}
+    });
 }
 
 async fn start(
@@ -261,7 +267,9 @@ fn output(dir: &Path) {
     let tmpfile = |dir: &Path| {
         let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
         for _ in 0..2 {
-            drop(rustix::fs::open(dir, flags, Mode::from_raw_mode(0o644)).expect("O_TMPFILE works"));
+            drop(
+                rustix::fs::open(dir, flags, Mode::from_raw_mode(0o644)).expect("O_TMPFILE works"),
+            );
         }
     };
     println!("ready for stdout and stderr of a silent task, {}", dir.display());

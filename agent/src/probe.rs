@@ -97,8 +97,9 @@ fn memory_total() -> Result<u64, ProbeError> {
     let text = read("/proc/meminfo")?;
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    let physical =
-        kib.ok_or(ProbeError::Parse { path: "/proc/meminfo", what: "MemTotal" })?.saturating_mul(1024);
+    let physical = kib
+        .ok_or(ProbeError::Parse { path: "/proc/meminfo", what: "MemTotal" })?
+        .saturating_mul(1024);
     // Inside a container the machine is larger than what we may use.
     let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
     let limit = limits.iter().find_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());

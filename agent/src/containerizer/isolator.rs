@@ -52,14 +52,15 @@ pub(super) fn standard(defaults: Defaults) -> Vec<Box<dyn Isolator>> {
 
 /// The limits that put an allocation in force.
 pub(super) fn limits_of(allocation: &Allocation, defaults: Defaults) -> Limits {
-    let ceiling = allocation
-        .cpu_limit_milli
-        .or(if defaults.cpu_ceiling { Some(allocation.cpus_milli) } else { None });
+    let ceiling = allocation.cpu_limit_milli.or(if defaults.cpu_ceiling {
+        Some(allocation.cpus_milli)
+    } else {
+        None
+    });
     Limits {
         cpu_shares: (allocation.cpus_milli.saturating_mul(1024) / 1000).clamp(2, 262_144),
         // The kernel refuses quotas under 1 ms.
-        cpu_quota_us: ceiling
-            .map(|milli| (milli.saturating_mul(QUOTA_PERIOD_US) / 1000).max(1000)),
+        cpu_quota_us: ceiling.map(|milli| (milli.saturating_mul(QUOTA_PERIOD_US) / 1000).max(1000)),
         memory_bytes: allocation.memory_bytes,
         pids: allocation.pids.or(defaults.pids),
     }
@@ -202,7 +203,9 @@ mod tests {
     fn what_cannot_be_passed_on_is_refused() {
         let mut wrong = launch(1000);
         wrong.environment.push(("A=B".into(), "c".into()));
-        assert!(matches!(prepared(&wrong), Err(LaunchError::Refused(text)) if text.contains("A=B")));
+        assert!(
+            matches!(prepared(&wrong), Err(LaunchError::Refused(text)) if text.contains("A=B"))
+        );
         let mut wrong = launch(1000);
         wrong.rlimits.push(Rlimit { resource: 7, soft: 2, hard: 1 });
         assert!(matches!(prepared(&wrong), Err(LaunchError::Refused(_))));

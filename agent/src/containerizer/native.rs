@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::isolator::{self, Defaults, Isolator};
 use super::{Allocation, ContainerEvent, ContainerId, Containerizer, Launch};
-use crate::supervisor::client::{self, Client, Connected};
+use crate::supervisor::client::{self, Client, Connected, Incoming};
 use crate::supervisor::options::Options;
 use crate::supervisor::task::{LaunchError, Limits, Program, TaskSpec};
 use crate::supervisor::wire::{Order, Report};
@@ -47,7 +47,7 @@ impl Native {
     pub async fn start(
         options: NativeOptions,
     ) -> Result<(Self, mpsc::UnboundedReceiver<ContainerEvent>), StartError> {
-        let Connected { client, welcome, recovered, reports } =
+        let Connected { client, welcome, recovered, incoming } =
             client::start(&options.command, &options.supervisor).await?;
         if let Some(warning) = &welcome.warning {
             tracing::warn!(isolation = %welcome.isolation, "{warning}");
@@ -55,7 +55,7 @@ impl Native {
         let (events, receiver) = mpsc::unbounded_channel();
         // The receiver is in our hand, so this cannot fail.
         let _ = events.send(ContainerEvent::Recovered(recovered));
-        tokio::spawn(translate(reports, events.clone(), welcome.pid));
+        tokio::spawn(translate(incoming, events.clone(), welcome.pid));
         let native = Self {
             client,
             isolators: isolator::standard(options.defaults),
@@ -165,37 +165,38 @@ impl Containerizer for Native {
 
 /// Turns reports into events until the supervisor is gone.
 async fn translate(
-    mut reports: mpsc::UnboundedReceiver<Report>,
+    incoming: Incoming,
     events: mpsc::UnboundedSender<ContainerEvent>,
     supervisor: u32,
 ) {
-    let mut batch = Vec::with_capacity(64);
-    while reports.recv_many(&mut batch, 64).await > 0 {
-        for report in batch.drain(..) {
-            let event = match report {
-                Report::Launched { id, launched } => ContainerEvent::Launched { id, launched },
-                Report::LaunchFailed { id, error } => ContainerEvent::LaunchFailed { id, error },
-                Report::Ended { id, ended } => ContainerEvent::Ended { id, ended: *ended },
-                Report::Usage { id, usage } => ContainerEvent::Usage { id, usage },
-                Report::UpdateFailed { id, reason } => ContainerEvent::UpdateFailed { id, reason },
-                Report::ShutdownRefused { running } => {
-                    tracing::warn!(running, "the supervisor stays: tasks are running");
-                    continue;
-                }
-                other @ (Report::Welcome { .. }
-                | Report::Known(_)
-                | Report::Complete
-                | Report::Refused { .. }) => {
-                    tracing::error!(?other, "report out of place");
-                    continue;
-                }
-            };
-            if events.send(event).is_err() {
-                return;
-            }
+    let deliver = |report| {
+        if let Some(event) = event_of(report) {
+            // A closed channel means that the agent is going away; the connection follows.
+            let _ = events.send(event);
         }
-    }
+    };
+    incoming.deliver(deliver).await;
     let reason = format!("the connection to the supervisor (pid {supervisor}) has closed");
-    // A closed channel means that the agent is going away.
     let _ = events.send(ContainerEvent::Lost { reason });
+}
+
+fn event_of(report: Report) -> Option<ContainerEvent> {
+    Some(match report {
+        Report::Launched { id, launched } => ContainerEvent::Launched { id, launched },
+        Report::LaunchFailed { id, error } => ContainerEvent::LaunchFailed { id, error },
+        Report::Ended { id, ended } => ContainerEvent::Ended { id, ended: *ended },
+        Report::Usage { id, usage } => ContainerEvent::Usage { id, usage },
+        Report::UpdateFailed { id, reason } => ContainerEvent::UpdateFailed { id, reason },
+        Report::ShutdownRefused { running } => {
+            tracing::warn!(running, "the supervisor stays: tasks are running");
+            return None;
+        }
+        other @ (Report::Welcome { .. }
+        | Report::Known(_)
+        | Report::Complete
+        | Report::Refused { .. }) => {
+            tracing::error!(?other, "report out of place");
+            return None;
+        }
+    })
 }

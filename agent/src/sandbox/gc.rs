@@ -100,8 +100,11 @@ pub fn measure(root: &Path, path: &Path, most: usize) -> io::Result<u64> {
                 return Ok(sum);
             }
             let name = entry.file_name();
-            let Ok(stat) = rustix::fs::statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            sum = sum.saturating_add(u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512));
+            let Ok(stat) = rustix::fs::statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) else {
+                continue;
+            };
+            sum =
+                sum.saturating_add(u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512));
             if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Directory
                 && pending.len() < 256
                 && let Ok(inner) = open_dir(&fd, Path::new(OsStr::from_bytes(name.to_bytes())))
@@ -192,7 +195,8 @@ mod tests {
         assert!(measure(&root, &root.join("a"), 100).unwrap() >= 8192);
         remove(&root, &root.join("a")).unwrap();
         assert!(!root.join("a").exists());
-        for wrong in [beside.clone(), root.clone(), root.join("b/precious"), root.join("../beside")] {
+        for wrong in [beside.clone(), root.clone(), root.join("b/precious"), root.join("../beside")]
+        {
             assert!(remove(&root, &wrong).is_err(), "{}", wrong.display());
         }
         // A link in place of a sandbox is removed at most itself.

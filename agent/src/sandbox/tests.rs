@@ -39,7 +39,9 @@ fn ranges_are_exact_and_a_follower_sees_growth() {
 #[test]
 fn every_way_out_is_refused() {
     let (_dir, sandbox) = sandbox();
-    for path in ["../secret", "sub/../../secret", "absolute", "up", "out/secret", "within/file", ".."] {
+    for path in
+        ["../secret", "sub/../../secret", "absolute", "up", "out/secret", "within/file", ".."]
+    {
         let refused = sandbox.read(path, 0, 10);
         assert!(matches!(refused, Err(SandboxError::Escapes(_))), "{path}: {refused:?}");
         assert!(sandbox.browse(path).is_err(), "{path}");
@@ -56,7 +58,8 @@ fn every_way_out_is_refused() {
 fn only_plain_files_are_opened() {
     let (dir, sandbox) = sandbox();
     let fifo = dir.path().join("box/fifo");
-    rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::from_raw_mode(0o644), 0)
+        .unwrap();
     for path in ["fifo", "sub", ""] {
         let refused = sandbox.read(path, 0, 1);
         assert!(matches!(refused, Err(SandboxError::NotAFile(_))), "{path}: {refused:?}");

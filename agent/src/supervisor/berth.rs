@@ -137,7 +137,8 @@ pub(super) enum BerthError {
 impl Berth {
     /// Prepares a berth; `name` names its cgroup.
     pub(super) fn make(tree: Option<&Tree>, name: &str) -> Result<Self, BerthError> {
-        let pipe = |name| Stream::new(name).map_err(|source| BerthError::Io { what: "a pipe", source });
+        let pipe =
+            |name| Stream::new(name).map_err(|source| BerthError::Io { what: "a pipe", source });
         Ok(Self {
             streams: [pipe("stdout")?, pipe("stderr")?],
             group: tree.map(|tree| Group::make(tree, name)).transpose()?,
@@ -192,15 +193,11 @@ impl Berth {
 
     /// After a task: whether the next may come in.
     pub(super) fn renew(&mut self) -> bool {
-        let streams = self.streams.iter_mut().fold(true, |fine, stream| stream.renew() && fine);
-        let group = match &mut self.group {
-            Some(group) => {
-                group.rebase();
-                !group.residue()
-            }
-            None => true,
-        };
-        self.recyclable && streams && group
+        let [out, err] = &mut self.streams;
+        // Both, whatever the first says: renewing also closes the task's files.
+        let streams = out.renew() & err.renew();
+        let clean = self.group.as_ref().is_none_or(|group| !group.residue());
+        self.recyclable && streams && clean
     }
 
     /// Gives the directory back to the file system, if it is empty.

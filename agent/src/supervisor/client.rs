@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use super::options::Options;
 use super::task::Recovered;
@@ -66,7 +66,7 @@ pub(crate) struct Welcome {
     pub(crate) warning: Option<String>,
 }
 
-/// An open connection: orders go out here, reports come in on the channel beside it.
+/// The sending half of a connection: orders go out here.
 #[derive(Debug)]
 pub(crate) struct Client {
     outbox: Arc<Outbox>,
@@ -98,21 +98,29 @@ pub(crate) struct Connected {
     pub(crate) client: Client,
     pub(crate) welcome: Welcome,
     pub(crate) recovered: Vec<Recovered>,
-    /// Reports from now on; closes when the supervisor is gone.
-    pub(crate) reports: mpsc::UnboundedReceiver<Report>,
+    /// Reports from now on, still in the socket.
+    pub(crate) incoming: Incoming,
+}
+
+/// The receiving half of a connection, before anybody listens.
+pub(crate) struct Incoming {
+    read: OwnedReadHalf,
+    buffer: Vec<u8>,
 }
 
 /// Connects to the supervisor of `options`, starting one with `command` if none listens.
 ///
 /// `command` is the program and its leading arguments, such as `["/usr/bin/tepui", "supervise"]`.
-pub(crate) async fn start(command: &[OsString], options: &Options) -> Result<Connected, StartError> {
+pub(crate) async fn start(
+    command: &[OsString],
+    options: &Options,
+) -> Result<Connected, StartError> {
     match StdStream::connect(&options.socket) {
         Ok(stream) => handshake(stream, &options.socket).await,
         Err(error) if absent(&error) => {
             run(command, options).await?;
-            let stream = StdStream::connect(&options.socket).map_err(|source| {
-                StartError::Connect { socket: options.socket.clone(), source }
-            })?;
+            let stream = StdStream::connect(&options.socket)
+                .map_err(|source| StartError::Connect { socket: options.socket.clone(), source })?;
             handshake(stream, &options.socket).await
         }
         Err(source) => Err(StartError::Connect { socket: options.socket.clone(), source }),
@@ -159,9 +167,7 @@ async fn handshake(stream: StdStream, socket: &Path) -> Result<Connected, StartE
     let state = tokio::time::timeout(HANDSHAKE_LIMIT, first_state(&mut read, &mut buffer)).await;
     let (welcome, recovered) =
         state.map_err(|_| refused("no answer in time".into()))?.map_err(refused)?;
-    let (sender, reports) = mpsc::unbounded_channel();
-    tokio::spawn(receive(read, buffer, sender));
-    Ok(Connected { client, welcome, recovered, reports })
+    Ok(Connected { client, welcome, recovered, incoming: Incoming { read, buffer } })
 }
 
 async fn first_state(
@@ -200,11 +206,7 @@ fn next_report(buffer: &mut Vec<u8>) -> Result<Option<Report>, String> {
 }
 
 /// Decodes up to `most` frames; returns the bytes they took.
-fn decode_some(
-    buffer: &[u8],
-    most: usize,
-    mut each: impl FnMut(Report),
-) -> Result<usize, String> {
+fn decode_some(buffer: &[u8], most: usize, mut each: impl FnMut(Report)) -> Result<usize, String> {
     let mut at = 0;
     for _ in 0..most {
         let rest = &buffer[at..];
@@ -215,27 +217,20 @@ fn decode_some(
     Ok(at)
 }
 
-/// Carries reports until the supervisor or the agent is gone.
-async fn receive(
-    mut read: OwnedReadHalf,
-    mut buffer: Vec<u8>,
-    sender: mpsc::UnboundedSender<Report>,
-) {
-    loop {
-        let consumed = decode_some(&buffer, usize::MAX, |report| {
-            // A closed receiver means the agent is going away; the next read ends this task.
-            let _ = sender.send(report);
-        });
-        match consumed {
-            Ok(consumed) => drop(buffer.drain(..consumed)),
-            Err(reason) => {
-                tracing::error!(%reason, "unreadable report from the supervisor");
+impl Incoming {
+    /// Gives each report to `each` until the connection is over.
+    pub(crate) async fn deliver(mut self, mut each: impl FnMut(Report)) {
+        loop {
+            match decode_some(&self.buffer, usize::MAX, &mut each) {
+                Ok(consumed) => drop(self.buffer.drain(..consumed)),
+                Err(reason) => {
+                    tracing::error!(%reason, "unreadable report from the supervisor");
+                    return;
+                }
+            }
+            if !matches!(self.read.read_buf(&mut self.buffer).await, Ok(n) if n > 0) {
                 return;
             }
-        }
-        tokio::select! {
-            got = read.read_buf(&mut buffer) => if !matches!(got, Ok(n) if n > 0) { return },
-            () = sender.closed() => return,
         }
     }
 }
@@ -269,7 +264,7 @@ impl Client {
     }
 
     /// Sends the batch: straight into the socket while it takes bytes, the rest in the
-    /// background. A broken connection shows on the reports' channel, not here.
+    /// background. A broken connection shows where reports are read, not here.
     pub(crate) fn flush(&mut self) {
         if self.pending.is_empty() {
             return;

@@ -168,7 +168,8 @@ fn lock(dir: &Path) -> Result<File, ServeError> {
 /// cgroups if we may use them; otherwise a sentence that says what is missing.
 fn isolation(options: &Options) -> Result<(Option<Tree>, Option<String>), ServeError> {
     if !options.cgroups {
-        let text = "cgroups are switched off: cpu, memory and pids limits of tasks are NOT enforced";
+        let text =
+            "cgroups are switched off: cpu, memory and pids limits of tasks are NOT enforced";
         return Ok((None, Some(text.into())));
     }
     match Tree::open(&options.name) {

@@ -7,6 +7,7 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::berth::{Berth, Ending};
+use super::cgroup::Group;
 use super::orders::kill_all;
 use super::server::{POOL, Supervisor};
 use super::strays::{self, Strays};
@@ -95,8 +96,6 @@ impl Supervisor {
     pub(super) fn vacate(&mut self, index: usize) {
         let Some(berth) = self.berths[index].as_mut() else { return };
         berth.occupant = None;
-        // After a failed launch nothing can be in it; asking costs little.
-        berth.take_used_directory();
         if berth.renew() && self.idle.len() < POOL {
             self.idle.push(index);
         } else {
@@ -108,7 +107,9 @@ impl Supervisor {
     pub(super) fn abandon(&mut self, index: usize) {
         if let Some(mut berth) = self.berths[index].take() {
             berth.discard_directory();
-            self.doomed.extend(berth.group.take().into_iter().filter_map(|mut g| (!g.remove()).then_some(g)));
+            self.doomed.extend(
+                berth.group.take().into_iter().filter_map(|mut g| (!g.remove()).then_some(g)),
+            );
             self.vacant.push(index);
         }
     }
@@ -118,7 +119,7 @@ impl Supervisor {
 fn conclude(berth: &mut Berth) -> Option<(super::berth::Occupant, Ended)> {
     let occupant = berth.occupant.take()?;
     let ending = occupant.ending.as_ref()?;
-    let counted = berth.group.as_mut().map(|group| group.counted()).unwrap_or_default();
+    let counted = berth.group.as_mut().map(Group::conclude).unwrap_or_default();
     let [(stdout_bytes, lost_out), (stderr_bytes, lost_err)] =
         [berth.streams[0].figures(), berth.streams[1].figures()];
     let sandbox = match &occupant.own_directory {

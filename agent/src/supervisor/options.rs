@@ -76,8 +76,7 @@ impl Options {
         let (mut cgroups, mut foreground) = (true, false);
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
-            let mut value =
-                |option| arguments.next().ok_or(UsageError::NoValue(option));
+            let mut value = |option| arguments.next().ok_or(UsageError::NoValue(option));
             match argument.to_str() {
                 Some("--socket") => socket = Some(PathBuf::from(value("--socket")?)),
                 Some("--dir") => dir = Some(PathBuf::from(value("--dir")?)),

@@ -58,7 +58,8 @@ impl Supervisor {
         let occupied = self.berths.len() - self.vacant.len() - self.idle.len();
         let berth = self.berths[index].as_mut().expect("an index from find_berth is a berth");
         let owner = spec.credentials.as_ref().map(|c| (c.uid, c.gid));
-        let own_directory = prepare(berth, &spec, owner, &self.options.sandboxes, &mut self.next_directory)?;
+        let own_directory =
+            prepare(berth, &spec, owner, &self.options.sandboxes, &mut self.next_directory)?;
         let directory = own_directory.as_ref().or(berth.directory.as_ref());
         let directory = directory.expect("prepare has made one or the other");
         let extra = added_variables(&spec, directory, berth.group.is_none());
@@ -74,7 +75,7 @@ impl Supervisor {
             stdout,
             stderr,
             joins: berth.group.as_ref().map_or(&[], |group| group.joins()),
-            into_cgroup: berth.group.as_ref().and_then(|group| group.into_cgroup()),
+            into_cgroup: berth.group.as_ref().and_then(|group| group.birthplace()),
             dies_with_us: berth.group.is_none(),
         };
         let (started, started_boot_ns) = (Instant::now(), sys::boot_time_ns());
@@ -158,7 +159,9 @@ impl Supervisor {
     /// Puts new limits in force.
     pub(super) fn update(&mut self, id: &ContainerId, limits: &Limits) {
         let Some((_, berth)) = self.berth_of(id) else { return };
-        let Some(Err(error)) = berth.group.as_mut().map(|group| group.limit(limits)) else { return };
+        let Some(Err(error)) = berth.group.as_mut().map(|group| group.limit(limits)) else {
+            return;
+        };
         let reason = refused(&BerthError::Cgroup(error)).to_string();
         self.report(&Report::UpdateFailed { id: id.clone(), reason });
     }

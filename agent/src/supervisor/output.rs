@@ -117,17 +117,15 @@ impl Stream {
         self.file = None;
         (self.stored, self.lost) = (0, 0);
         let flags = self.write.as_ref().and_then(|w| rustix::fs::fcntl_getfl(w).ok());
-        flags.is_some_and(|flags| !flags.intersects(OFlags::NONBLOCK | OFlags::APPEND | OFlags::DIRECT))
+        flags.is_some_and(|flags| {
+            !flags.intersects(OFlags::NONBLOCK | OFlags::APPEND | OFlags::DIRECT)
+        })
     }
 }
 
 /// Makes the file. One that the task has put there itself is appended to if it is a plain file
 /// with no second name: we may be root, and a link would lead us to someone else's file.
-fn open(
-    directory: BorrowedFd<'_>,
-    name: &str,
-    owner: Option<(u32, u32)>,
-) -> std::io::Result<File> {
+fn open(directory: BorrowedFd<'_>, name: &str, owner: Option<(u32, u32)>) -> std::io::Result<File> {
     let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let mode = Mode::from_raw_mode(0o644);
     match rustix::fs::openat(directory, name, flags | OFlags::CREATE | OFlags::EXCL, mode) {

@@ -163,8 +163,7 @@ impl Supervisor {
         }
         if self.peer.is_none() {
             self.adopt(stream);
-        } else if let Some((earlier, _)) =
-            self.waiting.replace((stream, Instant::now() + TURNOVER))
+        } else if let Some((earlier, _)) = self.waiting.replace((stream, Instant::now() + TURNOVER))
         {
             peer::refuse(&earlier, "a later agent has connected".into());
         }

@@ -204,7 +204,10 @@ pub(super) fn spawn(image: &Image<'_>, place: &Place<'_>) -> Result<u32, LaunchE
     // SAFETY: `job` is a live local; the child wrote it, if at all, before this call went on.
     // A volatile read, because the compiler cannot know that the clone changed it.
     let (failed, errno) = unsafe {
-        (std::ptr::read_volatile(&raw const job.failed), std::ptr::read_volatile(&raw const job.errno))
+        (
+            std::ptr::read_volatile(&raw const job.failed),
+            std::ptr::read_volatile(&raw const job.errno),
+        )
     };
     let pid = match pid {
         Ok(pid) => pid,

@@ -83,7 +83,8 @@ fn is_zombie(pid: u32) -> bool {
 pub(super) fn usage(pid: u32) -> Option<Usage> {
     let fields = stat(pid)?;
     let number = |i: usize| fields.get(i).and_then(|text| text.parse::<u64>().ok());
-    let tick = Duration::from_secs(1) / u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
+    let tick =
+        Duration::from_secs(1) / u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
     let ticks = u32::try_from(number(11)? + number(12)?).ok()?;
     Some(Usage {
         cpu_time: tick * ticks,

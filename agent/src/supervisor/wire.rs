@@ -28,11 +28,24 @@ pub(crate) enum Order {
     /// First frame of a connection: send what you know.
     Hello,
     Launch(Box<TaskSpec>),
-    Signal { id: ContainerId, signal: i32 },
-    Kill { id: ContainerId, grace: Duration },
-    Update { id: ContainerId, limits: Limits },
-    Usage { id: ContainerId },
-    Forget { id: ContainerId },
+    Signal {
+        id: ContainerId,
+        signal: i32,
+    },
+    Kill {
+        id: ContainerId,
+        grace: Duration,
+    },
+    Update {
+        id: ContainerId,
+        limits: Limits,
+    },
+    Usage {
+        id: ContainerId,
+    },
+    Forget {
+        id: ContainerId,
+    },
     /// Exit if nothing runs; unacknowledged ends are dropped.
     Shutdown,
 }
@@ -41,20 +54,43 @@ pub(crate) enum Order {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Report {
     /// First frame of a connection.
-    Welcome { pid: u32, isolation: String, warning: Option<String> },
+    Welcome {
+        pid: u32,
+        isolation: String,
+        warning: Option<String>,
+    },
     /// One container of the state at connection.
     Known(Box<Recovered>),
     /// The state at connection is complete.
     Complete,
-    Launched { id: ContainerId, launched: Launched },
-    LaunchFailed { id: ContainerId, error: LaunchError },
-    Ended { id: ContainerId, ended: Box<Ended> },
-    Usage { id: ContainerId, usage: Option<Usage> },
-    UpdateFailed { id: ContainerId, reason: String },
+    Launched {
+        id: ContainerId,
+        launched: Launched,
+    },
+    LaunchFailed {
+        id: ContainerId,
+        error: LaunchError,
+    },
+    Ended {
+        id: ContainerId,
+        ended: Box<Ended>,
+    },
+    Usage {
+        id: ContainerId,
+        usage: Option<Usage>,
+    },
+    UpdateFailed {
+        id: ContainerId,
+        reason: String,
+    },
     /// The connection is refused; it closes after this frame.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
     /// The supervisor stays: so many tasks run.
-    ShutdownRefused { running: u32 },
+    ShutdownRefused {
+        running: u32,
+    },
 }
 
 /// Why a frame cannot be understood.
@@ -339,10 +375,7 @@ impl<'a> Reader<'a> {
                 Program::Shell(self.text("command")?)
             },
             environment: self.texts("environment")?,
-            credentials: self
-                .flag("credentials")?
-                .then(|| self.credentials())
-                .transpose()?,
+            credentials: self.flag("credentials")?.then(|| self.credentials()).transpose()?,
             rlimits: (0..self.count("rlimits", 20)?)
                 .map(|_| self.rlimit())
                 .collect::<Result<_, _>>()?,

@@ -61,7 +61,9 @@ async fn ten_megabytes_of_output_arrive_whole() {
 async fn a_program_that_cannot_be_executed_is_named() {
     for rig in rigs() {
         let mut agent = rig.agent().await;
-        for (name, file, errno) in [("gone", "/no/such/file", libc::ENOENT), ("dir", "/etc", libc::EACCES)] {
+        for (name, file, errno) in
+            [("gone", "/no/such/file", libc::ENOENT), ("dir", "/etc", libc::EACCES)]
+        {
             let mut launch = shell(name, "");
             launch.program = Program::Exec { file: file.into(), argv: Vec::new() };
             agent.native.launch(launch);
@@ -91,7 +93,8 @@ async fn a_name_in_use_is_refused_until_forgotten() {
     agent.native.launch(shell("same", "true"));
     agent.native.flush();
     let failed = agent.until(|e| matches!(e, ContainerEvent::LaunchFailed { .. })).await;
-    let refused = ContainerEvent::LaunchFailed { id: id("same"), error: LaunchError::AlreadyExists };
+    let refused =
+        ContainerEvent::LaunchFailed { id: id("same"), error: LaunchError::AlreadyExists };
     assert_eq!(failed, refused);
     agent.native.forget(&id("same"));
     agent.run(shell("same", "true")).await;

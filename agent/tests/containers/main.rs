@@ -1,5 +1,7 @@
 //! Real containers: a real supervisor process, real tasks, real cgroups where they are permitted.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // A test's support code is a test, too.
+
 mod life;
 mod limits;
 mod restart;

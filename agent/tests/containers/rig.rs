@@ -46,7 +46,10 @@ impl Rig {
         if rustix::process::geteuid().is_root() {
             Some(Self::new(true))
         } else {
-            println!("not run: cgroups need root, and this is uid {:?}", rustix::process::geteuid());
+            println!(
+                "not run: cgroups need root, and this is uid {:?}",
+                rustix::process::geteuid()
+            );
             None
         }
     }
@@ -60,7 +63,10 @@ impl Rig {
 
     /// The directory of this rig's cgroup in one v1 hierarchy.
     pub(crate) fn cgroup(&self, controller: &str) -> PathBuf {
-        PathBuf::from("/sys/fs/cgroup").join(controller).join("tepui").join(&self.options.supervisor.name)
+        PathBuf::from("/sys/fs/cgroup")
+            .join(controller)
+            .join("tepui")
+            .join(&self.options.supervisor.name)
     }
 
     /// Ends the supervisor and checks that it leaves nothing of ours behind.
@@ -71,7 +77,11 @@ impl Rig {
         // The connection closes before the cgroups are removed; the lock is given up last.
         let lock = std::fs::File::open(lock).unwrap();
         let locked = move || rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive);
-        tokio::time::timeout(BOUND, tokio::task::spawn_blocking(locked)).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(BOUND, tokio::task::spawn_blocking(locked))
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
         assert!(!self.options.supervisor.socket.exists());
         for controller in ["cpu", "cpuacct", "memory", "pids", "freezer", "systemd", "unified"] {
             assert!(!self.cgroup(controller).exists(), "{controller} cgroup is left");
@@ -132,9 +142,8 @@ impl Agent {
         self.native.launch(launch);
         self.native.flush();
         let about = |event: &ContainerEvent| match event {
-            ContainerEvent::Launched { id: of, .. } | ContainerEvent::LaunchFailed { id: of, .. } => {
-                *of == id
-            }
+            ContainerEvent::Launched { id: of, .. }
+            | ContainerEvent::LaunchFailed { id: of, .. } => *of == id,
             _ => false,
         };
         match self.until(about).await {
@@ -144,7 +153,8 @@ impl Agent {
     }
 
     pub(crate) async fn ended(&mut self, id: &ContainerId) -> Ended {
-        let about = |e: &ContainerEvent| matches!(e, ContainerEvent::Ended { id: of, .. } if of == id);
+        let about =
+            |e: &ContainerEvent| matches!(e, ContainerEvent::Ended { id: of, .. } if of == id);
         match self.until(about).await {
             ContainerEvent::Ended { ended, .. } => ended,
             other => panic!("{other:?}"),

@@ -131,7 +131,11 @@ impl Group {
                 &self.memory,
                 if v1 { "memory.oom_control" } else { "memory.events" },
             )?,
-            cpu_usage: if v1 { open(&cpuacct, "cpuacct.usage")? } else { open(&self.cpu, "cpu.stat")? },
+            cpu_usage: if v1 {
+                open(&cpuacct, "cpuacct.usage")?
+            } else {
+                open(&self.cpu, "cpu.stat")?
+            },
         };
         for dir in &self.dirs {
             let path = dir.join(if v1 { "tasks" } else { "cgroup.procs" });
@@ -139,11 +143,7 @@ impl Group {
             self.joins.push(file.map_err(io_error("cannot open", &path))?);
         }
         self.join_fds = self.joins.iter().map(AsRawFd::as_raw_fd).collect();
-        if v1 {
-            self.watch_oom_v1()
-        } else {
-            self.prepare_v2()
-        }
+        if v1 { self.watch_oom_v1() } else { self.prepare_v2() }
     }
 
     fn watch_oom_v1(&mut self) -> Result<(), CgroupError> {
@@ -180,7 +180,7 @@ impl Group {
     }
 
     /// The directory to be born in (v2).
-    pub(in crate::supervisor) fn into_cgroup(&self) -> Option<BorrowedFd<'_>> {
+    pub(in crate::supervisor) fn birthplace(&self) -> Option<BorrowedFd<'_>> {
         if self.born_inside() { self.directory.as_ref().map(AsFd::as_fd) } else { None }
     }
 
@@ -327,13 +327,15 @@ impl Group {
         file.and_then(|file| read_field(file, "oom_kill")).unwrap_or(0)
     }
 
-    /// What was counted since the last [`Group::rebase`].
-    pub(in crate::supervisor) fn counted(&mut self) -> Counted {
-        let oom = self.take_oom_event() || self.oom_kills() > self.baseline.oom_kills;
-        let refused = self.counters.pids_events.as_ref().and_then(|f| read_field(f, "max"));
+    /// What was counted for the container that has ended; the next counts from here.
+    pub(in crate::supervisor) fn conclude(&mut self) -> Counted {
+        let before = self.baseline;
+        let noticed = self.take_oom_event();
+        self.rebase();
+        let oom = noticed || self.baseline.oom_kills > before.oom_kills;
         Counted {
             oom: oom.then(|| self.peak_and_limit()),
-            pids_refused: refused.unwrap_or(0).saturating_sub(self.baseline.pids_refused),
+            pids_refused: self.baseline.pids_refused.saturating_sub(before.pids_refused),
         }
     }
 
@@ -369,9 +371,8 @@ impl Group {
         }
     }
 
-    /// Forgets what the present container has counted.
-    pub(in crate::supervisor) fn rebase(&mut self) {
-        self.take_oom_event();
+    /// Lets the next container count from here. The old one must be dead: nothing may count on.
+    fn rebase(&mut self) {
         self.oom_seen = false;
         let refused = self.counters.pids_events.as_ref().and_then(|f| read_field(f, "max"));
         self.baseline = Baseline {

@@ -38,16 +38,15 @@ pub(super) enum CgroupError {
     #[error("no cgroup controllers are mounted")]
     Absent,
     #[error("{doing} {}: {source}", path.display())]
-    Io {
-        doing: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
     #[error("cgroup {} is in use by another supervisor; give this agent another name", .0.display())]
     Taken(PathBuf),
     #[error("processes in {} do not die", .0.display())]
     Stuck(PathBuf),
 }
+
+/// A controller and where its hierarchy is.
+type Mounted = (&'static str, PathBuf);
 
 /// Our directories `tepui/NAME`, one a hierarchy.
 #[derive(Debug)]
@@ -55,7 +54,7 @@ pub(super) struct Tree {
     pub(super) version: Version,
     /// One directory a hierarchy; a v1 hierarchy may carry several controllers.
     pub(super) roots: Vec<PathBuf>,
-    controllers: Vec<(&'static str, PathBuf)>,
+    controllers: Vec<Mounted>,
     /// Trees without limits that a service manager kills by; we only step out of its reach there.
     others: Vec<PathBuf>,
     /// Held locked for as long as we live.
@@ -70,10 +69,7 @@ const V1_CONTROLLERS: [(&str, Controllers); 5] = [
     ("freezer", Controllers::Freezer),
 ];
 
-pub(super) fn io_error(
-    doing: &'static str,
-    path: &Path,
-) -> impl FnOnce(io::Error) -> CgroupError {
+pub(super) fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CgroupError {
     let path = path.to_owned();
     move |source| CgroupError::Io { doing, path, source }
 }
@@ -174,7 +170,7 @@ impl Tree {
 }
 
 /// Where each controller that we use is mounted.
-fn mounts() -> Result<(Version, Vec<(&'static str, PathBuf)>), CgroupError> {
+fn mounts() -> Result<(Version, Vec<Mounted>), CgroupError> {
     if is_cgroup2_unified_mode() {
         let root = PathBuf::from(UNIFIED_MOUNTPOINT);
         let file = root.join("cgroup.controllers");
@@ -210,9 +206,11 @@ fn untyped_roots(name: &str) -> Vec<PathBuf> {
 
 fn make(path: &Path) -> Result<(), CgroupError> {
     match fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(CgroupError::Io { doing: "cannot make cgroup", path: path.to_owned(), source: error })
-        }
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(CgroupError::Io {
+            doing: "cannot make cgroup",
+            path: path.to_owned(),
+            source: error,
+        }),
         _ => Ok(()),
     }
 }
