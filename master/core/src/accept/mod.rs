@@ -148,7 +148,8 @@ impl Master {
         }
     }
 
-    /// Answers for the tasks of an ACCEPT with invalid offers.
+    /// Answers for the tasks of an ACCEPT with invalid offers. A task that is known was launched
+    /// by the same call, which was sent twice: it is not dropped, and nothing is said.
     fn drop_tasks(
         &mut self,
         framework: FrameworkOrd,
@@ -162,6 +163,12 @@ impl Master {
             Operation::NotBuilt(_) => &[],
         });
         for task in tasks {
+            let known = &self.frameworks[framework];
+            if known.tasks.contains_key(&task.task_id)
+                || known.unreachable.contains_key(&task.task_id)
+            {
+                continue;
+            }
             self.counters.tasks_refused += 1;
             let report = Report {
                 state: self.state_for(framework, TaskState::Dropped),
