@@ -65,14 +65,14 @@ impl Trace {
         }
     }
 
-    /// What it decided.
-    pub fn effects<E: Debug>(&mut self, effects: &[E]) {
+    /// What it decided; `show` is how people read it.
+    pub fn effects<E: Debug>(&mut self, effects: &[E], show: impl Fn(&E) -> String) {
         let _ = write!(self.hash, "{effects:?}");
         if self.log != Log::Off {
             for effect in effects {
                 let mut line = " ".repeat(MARGIN);
                 line.push_str("-> ");
-                push_cut(&mut line, &format!("{effect:?}"));
+                push_cut(&mut line, &show(effect));
                 self.keep(line);
             }
         }
@@ -148,7 +148,7 @@ mod tests {
         let run = |log, effects: &[u8]| {
             let mut trace = Trace::new(log, Time::ZERO);
             trace.input(Time::from_millis(1), "m", &"input");
-            trace.effects(effects);
+            trace.effects(effects, |effect| format!("{effect}"));
             (trace.hash(), trace.lines().count())
         };
         assert_eq!(run(Log::Off, &[1]).0, run(Log::Last(5), &[1]).0);

@@ -184,7 +184,7 @@ impl World {
         self.trace.input(self.now, &node.name, &input);
         let mut effects = Vec::new();
         core.step(self.now, input, &mut effects);
-        self.trace.effects(&effects);
+        self.trace.effects(&effects, |effect| format!("{effect:?}"));
         if let Err(broken) = core.check(self.now) {
             let what = format!("{}: {}", node.name, broken.text);
             self.violated(Violation { id: broken.id, what });

@@ -103,7 +103,7 @@ impl World {
         self.trace.input(self.now, &node.name, &input);
         let mut effects = Vec::new();
         core.step(self.now, input, &mut effects);
-        self.trace.effects(&effects);
+        self.trace.effects(&effects, |effect| format!("{effect:?}"));
         if let Err(broken) = core.check() {
             let what = format!("{}: {}", node.name, broken.what);
             self.violated(Violation { id: broken.id, what });

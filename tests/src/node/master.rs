@@ -136,7 +136,7 @@ impl World {
         self.oracle.master_will_step(&input);
         let mut effects = Vec::new();
         core.step(self.now, input, &mut effects);
-        self.trace.effects(&effects);
+        self.trace.effects(&effects, show);
         self.oracle.master_stepped(&effects, core);
         if let Some(broken) = master_core::invariants::check(core).into_iter().next() {
             self.violated(Violation { id: broken.id, what: format!("m: {}", broken.what) });
@@ -244,5 +244,13 @@ impl World {
         let deadline = self.master.core.as_ref().and_then(Master::deadline);
         self.arrange_wake(Node::Master, deadline);
         state
+    }
+}
+
+/// An effect for people; the answers to operators say nothing new.
+fn show(effect: &Effect) -> String {
+    match effect {
+        Effect::Answer { request, .. } => format!("{request} answered"),
+        effect => master_core::testing::render(effect),
     }
 }

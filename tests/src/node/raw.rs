@@ -10,7 +10,7 @@ use crate::world::{Event, Packet, World};
 use proto::scheduler::{self, Call, CallBody, Subscribe};
 use proto::{
     AgentId, Filters, FrameworkId, FrameworkInfo, OfferId, Operation, Resources, TaskId, TaskInfo,
-    TaskPayload, TaskStatus, Time,
+    TaskPayload, TaskState, TaskStatus, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,6 +38,8 @@ struct Launched {
     sure: Time,
 }
 
+/// A stream on which nothing comes for so long is dead: three heartbeats.
+const SILENCE: Duration = Duration::from_secs(45);
 /// Longer than any call is under way.
 const CALLS_ARRIVE: Duration = Duration::from_secs(120);
 
@@ -61,6 +63,8 @@ pub(crate) struct RawNode {
     reconciled: Time,
     /// It stays away until then.
     away_until: Time,
+    /// When it last heard anything.
+    heard: Time,
 }
 
 impl RawNode {
@@ -81,6 +85,7 @@ impl RawNode {
             said: Time::ZERO,
             reconciled: Time::ZERO,
             away_until: Time::ZERO,
+            heard: Time::ZERO,
         }
     }
 
@@ -222,7 +227,7 @@ impl RawNode {
 
     fn update(&mut self, now: Time, status: &TaskStatus, healed: bool) -> Vec<CallBody> {
         let task_id = status.task_id.clone();
-        if status.state.is_terminal() {
+        if status.state.is_terminal() || status.state == TaskState::Unknown {
             self.living.remove(&task_id);
         } else {
             let known = Launched { agent: status.agent_id.clone(), sure: now };
@@ -274,6 +279,14 @@ impl World {
             }
             return;
         }
+        if now.since(raw.heard) > SILENCE {
+            let stream = raw.stream;
+            raw.lose_stream();
+            if let Some(conn) = stream {
+                self.hang_up(conn, Direction::Up);
+            }
+            return;
+        }
         if raw.subscribed && !healed && raw.random.percent(3) {
             // A second instance of the same framework takes over; the first lives on.
             raw.stale = raw.stream;
@@ -311,8 +324,9 @@ impl World {
     }
 
     fn raw_dials(&mut self, i: usize) {
-        let conn = self.dial(Peer::Framework(i));
+        let (conn, now) = (self.dial(Peer::Framework(i)), self.now);
         if let Some(raw) = self.frameworks[i].raw_mut() {
+            raw.heard = now;
             raw.stream = Some(conn);
         }
     }
@@ -370,9 +384,10 @@ impl World {
         let current = raw.stream == Some(conn);
         match packet {
             Some(Packet::Event(event)) if current => {
+                raw.heard = now;
                 self.trace.input(self.now, &raw.name, &event);
                 let calls = raw.hears(now, event.clone(), healed);
-                self.trace.effects(&calls);
+                self.trace.effects(&calls, |call| format!("{call:?}"));
                 let (id, aware): (Option<FrameworkId>, bool) =
                     (raw.info.id.clone(), raw.info.is_partition_aware());
                 if let (scheduler::Event::Update(status), Some(id)) = (&event, &id) {

@@ -6,7 +6,7 @@ use super::{TaskKey, Verdict, broken};
 use proto::{FrameworkId, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All launches, with the last thing that their frameworks were told.
+/// All launches, with the last thing that their frameworks were told, or the end if it was told.
 #[derive(Debug, Default)]
 pub(super) struct Launches(BTreeMap<TaskKey, Option<TaskState>>);
 
@@ -22,7 +22,9 @@ impl Launches {
 
     /// The framework is told of it.
     pub(super) fn told(&mut self, key: &TaskKey, state: TaskState) {
-        if let Some(last) = self.0.get_mut(key) {
+        if let Some(last) = self.0.get_mut(key)
+            && !last.is_some_and(TaskState::is_terminal)
+        {
             *last = Some(state);
         }
     }
@@ -35,7 +37,9 @@ impl Launches {
     ) -> Result<(), String> {
         let lost = self.0.iter().find(|(key, told)| {
             let ended = told.is_some_and(TaskState::is_terminal);
-            !ended && !living.contains(*key) && !is_over(&key.0)
+            // The framework may have given it up since; if not, it waits for it, and that is seen.
+            let given_up = matches!(told, Some(TaskState::Unreachable | TaskState::Unknown));
+            !ended && !given_up && !living.contains(*key) && !is_over(&key.0)
         });
         match lost {
             None => Ok(()),

@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 struct History {
     /// Reports that must be acknowledged, oldest first.
     reports: Vec<(StatusUuid, TaskState)>,
-    /// The end, as it was first told.
-    end: Option<TaskState>,
+    /// The end, as it was first told, and whether the master only concluded it from knowing
+    /// nothing of the task.
+    end: Option<(TaskState, bool)>,
 }
 
 /// What every framework heard of every task.
@@ -41,20 +42,23 @@ impl Updates {
             history.reports.push((uuid, state));
         }
         let certain = aware || status.source != Source::Master;
+        // Who asks after a task that is forgotten, or not known yet, is told that it is gone, or
+        // unknown; and a launch with offers that were used up is refused, whatever became of an
+        // earlier one.
+        let from_memory = status.uuid.is_none()
+            && matches!(status.reason, Some(Reason::Reconciliation | Reason::InvalidOffers));
+        let tentative = from_memory && (state.is_terminal() || state == TaskState::Unknown);
         match history.end {
-            Some(end) if certain && !state.is_terminal() => {
+            Some(_) if tentative || !certain => Ok(()),
+            Some((end, _)) if !state.is_terminal() => {
                 broken("I7", format!("{name}: ended with {end}, and then {state}"))
             }
-            // Whoever asks after a task that is forgotten is told that it is gone.
-            Some(_) if status.reason == Some(Reason::Reconciliation) && status.uuid.is_none() => {
-                Ok(())
-            }
-            Some(end) if certain && end != state => {
+            Some((end, false)) if end != state => {
                 broken("I2", format!("{name} has two ends: {end} and {state}"))
             }
-            Some(_) => Ok(()),
-            None => {
-                history.end = (certain && state.is_terminal()).then_some(state);
+            Some((_, false)) => Ok(()),
+            Some((_, true)) | None => {
+                history.end = (certain && state.is_terminal()).then_some((state, tentative));
                 Ok(())
             }
         }
