@@ -2,24 +2,40 @@
 //! ratio, and the fitted growth exponent. Nothing here is a test: it prints, people judge.
 //!
 //! `cargo xtask bench` builds and runs it; `bench NAME` runs one part.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
 
+mod cluster;
 mod floor;
+mod latency;
+mod memory;
+mod offers;
 mod stats;
+mod tasks;
 
 fn main() {
-    let mut words = std::env::args().skip(1);
-    match words.next().as_deref() {
-        Some("floors") => floors(),
-        other => {
-            eprintln!("bench: {other:?} is none of: floors");
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["floors"] => floors(),
+        ["tasks"] => tasks::run(false),
+        ["tasks", "--large"] => tasks::run(true),
+        ["latency"] => latency::run(),
+        ["offers"] => offers::run(),
+        ["memory"] => memory::run(),
+        _ => {
+            eprintln!("bench: name one of: floors, tasks [--large], latency, offers, memory");
             std::process::exit(2);
         }
     }
 }
 
 fn floors() {
+    println!("floors (3 runs):");
     for _ in 0..3 {
-        println!("spawn 2 at a time: {:.0}/s", floor::spawn_rate(3000, 2));
-        println!("cgroups 8 at a time: {:?}/s", floor::cgroup_rate(1000, 8));
+        let cgroups = floor::cgroup_rate(2_000, 8);
+        println!(
+            "  spawn and wait, 2 at a time: {:.0}/s; with five cgroups, 8 at a time: {}",
+            floor::spawn_rate(5_000, 2),
+            cgroups.map_or("not permitted here".to_owned(), |rate| format!("{rate:.0}/s")),
+        );
     }
 }

@@ -102,6 +102,36 @@ impl Client {
         })
     }
 
+    /// GET of a body without end: each piece as it comes. Unbounded in time.
+    pub(crate) async fn stream(
+        &self,
+        path: &str,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), Failure> {
+        let request = Request::get(format!("http://{}{path}", self.address))
+            .body(Full::new(Bytes::new()))
+            .map_err(|e| Failure::new(Code::Usage, format!("'{}': {e}", self.address)))?;
+        let answer = self.pool.request(request).await.map_err(|e| self.unreachable(&e))?;
+        let status = answer.status().as_u16();
+        let mut body = answer.into_body();
+        if status != 200 {
+            let code = if status == 404 { Code::NotFound } else { Code::Failed };
+            let words = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            let words = String::from_utf8_lossy(&words).trim().to_owned();
+            return Err(Failure::new(code, format!("the {} answered {status}: {words}", self.what)));
+        }
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|e| {
+                let message = format!("the {} at {} broke off: {e}", self.what, self.address);
+                Failure::new(Code::Unavailable, message)
+            })?;
+            if let Some(data) = frame.data_ref() {
+                take(data);
+            }
+        }
+        Ok(())
+    }
+
     fn unreachable(&self, error: &dyn std::error::Error) -> Failure {
         let mut cause = error.to_string();
         let mut source = error.source();

@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) port: u16,
     /// One entry an agent.
     pub(crate) agents: Vec<AgentPlan>,
+    /// Whether agents use cgroups where that is permitted.
+    pub(crate) cgroups: bool,
 }
 
 /// One agent.
@@ -89,6 +91,9 @@ impl Cluster {
                 let mut arguments =
                     vec!["agent", "--master", &master, "--listen", &listen, "--work-dir", &work];
                 arguments.extend(["--attributes", &agent.attributes, "--kill-tasks-on-exit"]);
+                if !plan.cgroups {
+                    arguments.push("--no-cgroups");
+                }
                 if let Some(resources) = &agent.resources {
                     arguments.extend(["--resources", resources]);
                 }

@@ -4,10 +4,12 @@
 //! decide anything about the cluster.
 
 mod client;
+mod cluster;
 mod command;
 mod daemon;
 mod discover;
 mod failure;
+mod jobs_api;
 mod output;
 
 use clap::{Parser, Subcommand};
@@ -54,6 +56,20 @@ pub(crate) struct Print {
 enum Command {
     /// Run a master.
     Master(command::master::Options),
+    /// Run an agent.
+    Agent(command::agent::Options),
+    /// A whole cluster on this machine, for development.
+    Up(command::up::Options),
+    /// A cluster does real work on real files and verifies it.
+    Demo(command::demo::Options),
+    /// Run one task and show its output.
+    Run(command::run::Options),
+    /// Batch jobs and services.
+    #[command(subcommand)]
+    Job(command::job::Command),
+    /// The jobs framework itself.
+    #[command(subcommand)]
+    Jobs(command::jobs::Command),
     /// List tasks.
     Ps {
         #[command(flatten)]
@@ -64,6 +80,10 @@ enum Command {
         #[arg(short, long)]
         all: bool,
     },
+    /// Show what a task wrote.
+    Logs(command::logs::Options),
+    /// Kill a task.
+    Kill(command::kill::Options),
     /// List agents.
     Agents {
         #[command(flatten)]
@@ -81,6 +101,8 @@ enum Command {
         #[arg(short, long)]
         all: bool,
     },
+    /// Why a task, a job or a framework does not get what it waits for.
+    Why(command::why::Options),
     /// What this program is.
     Version {
         #[command(flatten)]
@@ -129,36 +151,39 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Master(options) => command::master::run(options),
+        Command::Agent(options) => command::agent::run(options),
+        Command::Jobs(command) => command::jobs::run(command),
         Command::Version { print } => command::version::run(print.output),
         Command::Completions { shell } => command::completions::run(shell),
-        Command::Supervise { arguments } => Err(Failure::exit(agent::supervisor::main(arguments))),
-        other => short(other),
+        Command::Supervise { arguments } => {
+            Err(Failure::exit(agent::supervisor::main(arguments)))
+        }
+        Command::Up(options) => block_on(command::up::run(options)),
+        Command::Demo(options) => block_on(command::demo::run(options)),
+        Command::Run(options) => block_on(command::run::run(options)),
+        Command::Job(command) => block_on(command::job::run(command)),
+        Command::Ps { server, print, all } => {
+            block_on(command::ps::run(&discover::master(&server), print.output, all))
+        }
+        Command::Logs(options) => block_on(command::logs::run(options)),
+        Command::Kill(options) => block_on(command::kill::run(options)),
+        Command::Agents { server, print } => {
+            block_on(command::agents::run(&discover::master(&server), print.output))
+        }
+        Command::Frameworks { server, print, all } => {
+            block_on(command::frameworks::run(&discover::master(&server), print.output, all))
+        }
+        Command::Why(options) => block_on(command::why::run(options)),
     }
 }
 
-/// Commands that talk to a cluster: one thread is enough for them.
-fn short(command: Command) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// Runs a command that talks to a cluster: one thread is enough for it.
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| Failure::new(failure::Code::Failed, format!("cannot start: {e}")))?;
-    runtime.block_on(async {
-        match command {
-            Command::Ps { server, print, all } => {
-                command::ps::run(&discover::master(&server), print.output, all).await
-            }
-            Command::Agents { server, print } => {
-                command::agents::run(&discover::master(&server), print.output).await
-            }
-            Command::Frameworks { server, print, all } => {
-                command::frameworks::run(&discover::master(&server), print.output, all).await
-            }
-            Command::Master(_)
-            | Command::Version { .. }
-            | Command::Completions { .. }
-            | Command::Supervise { .. } => unreachable!("handled by run"),
-        }
-    })
+        .map_err(|e| Failure::new(failure::Code::Failed, format!("cannot start: {e}")))?
+        .block_on(command)
 }
 
 #[cfg(test)]

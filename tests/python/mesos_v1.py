@@ -37,6 +37,7 @@ class Framework:
 
     def __init__(self, info, framework_id=None):
         self.events = queue.Queue()
+        self.held = []
         subscribe = {"type": "SUBSCRIBE", "subscribe": {"framework_info": info}}
         if framework_id:
             info["id"] = {"value": framework_id}
@@ -74,13 +75,23 @@ class Framework:
             self.events.put({"type": "CLOSED"})
 
     def next(self, kind, wanted=lambda event: True):
-        """The next event of a kind; passes over others. Bounded."""
+        """The next event of a kind; passes over others, and acknowledges every update, because the
+        next one of a task comes only then. Bounded."""
         deadline = time.monotonic() + TIMEOUT
+        seen = []
         while True:
             try:
                 event = self.events.get(timeout=max(0.01, deadline - time.monotonic()))
             except queue.Empty:
-                check(False, "an event %s arrives within %d s" % (kind, TIMEOUT))
+                check(False, "%s arrives within %d s; came: %s" % (kind, TIMEOUT, seen))
+            seen.append(event["type"])
+            if event["type"] == "UPDATE":
+                self.acknowledge(event["update"]["status"])
+            elif event["type"] == "OFFERS":
+                self.held.extend(event["offers"]["offers"])
+            elif event["type"] == "RESCIND":
+                gone = event["rescind"]["offer_id"]
+                self.held = [offer for offer in self.held if offer["id"] != gone]
             if event["type"] == kind and wanted(event):
                 return event
             check(event["type"] != "CLOSED", "the stream stays open while waiting for " + kind)
@@ -109,21 +120,20 @@ class Framework:
             lambda e: e["update"]["status"]["task_id"]["value"] == task_id
             and e["update"]["status"]["state"] == state,
         )
-        status = event["update"]["status"]
-        if "uuid" in status:
-            check(len(base64.b64decode(status["uuid"])) == 16, "a status uuid has 16 bytes")
-            self.call(
-                "ACKNOWLEDGE",
-                acknowledge={
-                    "agent_id": status["agent_id"],
-                    "task_id": status["task_id"],
-                    "uuid": status["uuid"],
-                },
-            )
-        return status
+        return event["update"]["status"]
+
+    def acknowledge(self, status):
+        if "uuid" not in status:
+            return
+        check(len(base64.b64decode(status["uuid"])) == 16, "a status uuid has 16 bytes")
+        names = ("agent_id", "task_id", "uuid")
+        self.call("ACKNOWLEDGE", acknowledge={name: status[name] for name in names})
 
     def offer(self):
-        return self.next("OFFERS")["offers"]["offers"][0]
+        """An offer that is held, or the next one. What is held is not offered again."""
+        if not self.held:
+            self.next("OFFERS")
+        return self.held.pop()
 
     def launch(self, offer, *tasks):
         self.call(
@@ -201,9 +211,12 @@ def main():
     framework.call("SUPPRESS")
     framework.call("REVIVE")
     offer = framework.offer()
-    framework.call(
-        "DECLINE", decline={"offer_ids": [offer["id"]], "filters": {"refuse_seconds": 0.05}}
-    )
+    framework.held.append(offer)
+    for offer in framework.held:
+        framework.call(
+            "DECLINE", decline={"offer_ids": [offer["id"]], "filters": {"refuse_seconds": 0.05}}
+        )
+    framework.held = []
     framework.offer()
 
     # Wrong calls change nothing and say what is wrong.

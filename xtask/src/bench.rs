@@ -23,7 +23,43 @@ struct Bench {
 }
 
 /// All benchmarks. A new one is a line here and a binary, or a hidden subcommand, behind it.
-const BENCHES: &[Bench] = &[];
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "floors",
+        about: "what this machine can do with nobody scheduling",
+        package: "bench",
+        binary: "bench",
+        arguments: &["floors"],
+    },
+    Bench {
+        name: "offers",
+        about: "SUBSCRIBE to first offer; freed resources to their next offer",
+        package: "bench",
+        binary: "bench",
+        arguments: &["offers"],
+    },
+    Bench {
+        name: "latency",
+        about: "one task, submit to FINISHED, idle and with a million queued",
+        package: "bench",
+        binary: "bench",
+        arguments: &["latency"],
+    },
+    Bench {
+        name: "memory",
+        about: "resident memory, idle and with a million queued tasks",
+        package: "bench",
+        binary: "bench",
+        arguments: &["memory"],
+    },
+    Bench {
+        name: "tasks",
+        about: "N x /bin/true in one job, of the floor, bare and with cgroups",
+        package: "bench",
+        binary: "bench",
+        arguments: &["tasks", "--large"],
+    },
+];
 
 /// Runs the benches named, or all.
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Failure> {
@@ -41,6 +77,8 @@ fn run_table(workspace: &Workspace, table: &[Bench], names: &[String]) -> Result
             )));
         }
     }
+    // What is measured, beside what measures.
+    step::run("build tepui", workspace.cargo(&["build", "--release", "-p", "tepui"]))?;
     for bench in chosen {
         println!("\n{}: {}", bench.name, bench.about);
         let build = ["build", "--release", "-p", bench.package, "--bin", bench.binary];

@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// What each agent has to give, in Mesos' form, such as 'cpus:2;mem:1024'.
     #[arg(long, value_name = "RESOURCES")]
     resources: Option<String>,
+    /// Do not use cgroups, even where that is permitted.
+    #[arg(long)]
+    no_cgroups: bool,
     /// Where everything durable is kept; it is there again at the next `up`.
     #[arg(long, value_name = "DIR", env = "TEPUI_DATA")]
     data: Option<PathBuf>,
@@ -41,19 +44,32 @@ fn default_data() -> Result<PathBuf, Failure> {
     })
 }
 
+/// What each of several agents has to give: an equal share of this machine. One agent alone finds
+/// out by itself.
+fn share(agents: u16) -> Option<String> {
+    if agents < 2 {
+        return None;
+    }
+    let machine = agent::probe::machine(std::path::Path::new("/")).ok()?;
+    let cpus = machine.cpus_milli / u64::from(agents);
+    let megabytes = machine.memory_offer_bytes / (1 << 20) / u64::from(agents);
+    Some(format!("cpus:{};mem:{megabytes}", output::milli(cpus)))
+}
+
 /// Runs the cluster until told to stop.
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let data = options.data.map_or_else(default_data, Ok)?;
     let agent = |at| AgentPlan {
         attributes: format!("zone:{}", zone(at)),
-        resources: options.resources.clone(),
+        resources: options.resources.clone().or_else(|| share(options.agents)),
     };
     let agents = (0..usize::from(options.agents)).map(agent).collect();
+    let cgroups = !options.no_cgroups;
     let failed = |e: std::io::Error| Failure::new(Code::Failed, format!("signals: {e}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut cluster = tokio::select! {
-        started = Cluster::start(Plan { data, port: options.port, agents }) => started?,
+        started = Cluster::start(Plan { data, port: options.port, agents, cgroups }) => started?,
         _ = interrupt.recv() => return Err(Failure::exit(130)),
         _ = terminate.recv() => return Ok(()),
     };
