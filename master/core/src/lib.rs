@@ -26,6 +26,7 @@ mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]
+#[allow(clippy::wildcard_enum_match_arm, reason = "a test names the one variant it is about")]
 mod tests;
 
 pub use effect::{Effect, Refusal};

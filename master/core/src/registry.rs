@@ -171,7 +171,7 @@ impl Registry {
                 self.agents.remove(agent_id);
             }
             RegistryOp::HoldFramework { info, registered, deadline } => {
-                if let Some(id) = &info.id {
+                if let Some(id) = info.id.as_ref().filter(|id| !self.is_completed(id)) {
                     let (info, registered) = (info.clone(), *registered);
                     let held = HeldFramework { info, registered, deadline: *deadline };
                     self.frameworks.insert(id.clone(), held);

@@ -51,8 +51,15 @@ impl Master {
     }
 
     fn new_agent_id(&mut self) -> AgentId {
-        let id = format!("{}-S{}", self.info.id, self.next_agent);
-        self.next_agent += 1;
-        AgentId::new(id).expect("a master's id leaves room for a number")
+        loop {
+            let id = format!("{}-S{}", self.info.id, self.next_agent);
+            self.next_agent += 1;
+            let id = AgentId::new(id).expect("a master's id leaves room for a number");
+            // An agent may come with any id, even one that was not given out yet.
+            let known = self.registry.agents().contains_key(&id);
+            if !known && !self.shelved.contains_key(&id) {
+                return id;
+            }
+        }
     }
 }

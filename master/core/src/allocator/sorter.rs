@@ -246,6 +246,8 @@ impl Sorter {
                 leaf.order.insert((share, count, seat.id.clone(), *framework));
             }
         }
+        // As a child among the roles below, the role's own frameworks have the default weight.
+        leaf.tally.share = Share(dominant(&leaf.tally.allocated, total));
         self.reckon(ord);
         let mut order = BTreeSet::new();
         let node = &self.nodes[ord];
@@ -369,6 +371,7 @@ impl Sorter {
             leaf.order.insert((share, count, seat.id.clone(), framework));
         }
         by(&mut leaf.tally);
+        leaf.tally.share = Share(dominant(&leaf.tally.allocated, total));
         let mut at = Some(ord);
         while let Some(ord) = at {
             by(&mut self.nodes[ord].tally);
@@ -410,12 +413,11 @@ impl Sorter {
         }
     }
 
-    /// Reckons a node's shares. The role's own frameworks, as a child, have the default weight.
+    /// Reckons a node's share. Its place in its parent's order must have been lifted.
     fn reckon(&mut self, ord: RoleOrd) {
         let node = &mut self.nodes[ord];
         let weight = node.weight_milli as f64 / DEFAULT_WEIGHT_MILLI as f64;
         node.tally.share = Share(dominant(&node.tally.allocated, &self.total) / weight);
-        node.leaf.tally.share = Share(dominant(&node.leaf.tally.allocated, &self.total));
     }
 
     /// Removes a seat that holds nothing and is not subscribed, and the nodes that it kept.

@@ -98,9 +98,15 @@ impl Master {
     }
 
     fn new_framework_id(&mut self) -> FrameworkId {
-        let id = format!("{}-{:04}", self.info.id, self.next_framework);
-        self.next_framework += 1;
-        FrameworkId::new(id).expect("a master's id leaves room for a number")
+        loop {
+            let id = format!("{}-{:04}", self.info.id, self.next_framework);
+            self.next_framework += 1;
+            let id = FrameworkId::new(id).expect("a master's id leaves room for a number");
+            // A framework may come with any id, even one that was not given out yet.
+            if !self.framework_ids.contains_key(&id) && !self.registry.is_completed(&id) {
+                return id;
+            }
+        }
     }
 
     /// The old instance hears that it is replaced; its offers are not the new one's.

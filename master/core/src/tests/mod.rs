@@ -1,3 +1,21 @@
 //! Core steps: given a small state, feed one input, compare the effects.
 
-mod smoke;
+mod accept;
+mod agents;
+mod allocator;
+mod calls;
+mod demand;
+mod explain;
+mod invariants;
+mod kill;
+mod life;
+mod offers;
+mod operator;
+mod partition;
+mod random;
+mod reconcile;
+mod recovery;
+mod registry;
+mod subscribe;
+mod teardown;
+mod updates;

@@ -1,0 +1,218 @@
+//! REQUEST: offers go where they are wanted.
+
+use crate::Options;
+use crate::testing::*;
+use proto::TaskState;
+use proto::scheduler::{CallBody, Demand};
+use std::time::Duration;
+
+fn request(demands: Vec<Demand>) -> CallBody {
+    CallBody::Request { demands }
+}
+
+/// A framework that states its demand before there is an agent.
+fn wanting(c: &mut Cluster, demands: Vec<Demand>) -> FrameworkSide {
+    let framework = c.framework();
+    expect(&c.call(&framework, request(demands)), &[]);
+    framework
+}
+
+fn offers(lines: &[String]) -> Vec<&String> {
+    lines.iter().filter(|line| line.contains("OFFERS")).collect()
+}
+
+#[test]
+fn an_agent_on_which_nothing_fits_is_not_offered() {
+    let mut c = Cluster::default();
+    wanting(&mut c, vec![demand(1, cpus_mem(8, 64))]);
+    c.agent(cpus_mem(4, 1024));
+    assert!(offers(&c.lines()).is_empty(), "{:?}", c.lines());
+    c.agent(cpus_mem(8, 1024));
+    assert_eq!(offers(&c.lines()), ["c1 <- OFFERS [m-O0 m-S1 * cpus:8; mem:1024]"]);
+}
+
+#[test]
+fn no_more_is_offered_than_is_wanted() {
+    let mut c = Cluster::default();
+    for _ in 0..10 {
+        c.agent(cpus_mem(4, 1024));
+    }
+    let framework = c.framework();
+    let declined: Vec<String> = (0..10).map(|n| format!("m-O{n}")).collect();
+    let declined: Vec<&str> = declined.iter().map(String::as_str).collect();
+    c.call(&framework, CallBody::Suppress { roles: vec![] });
+    c.decline(&framework, &declined, Duration::ZERO);
+    c.call(&framework, request(vec![demand(6, cpus_mem(2, 64))]));
+    // Two bundles fit on an agent: three agents are enough for six.
+    let lines = c.call(&framework, CallBody::Revive { roles: vec![] });
+    assert_eq!(offers(&lines).len(), 1, "{lines:?}");
+    assert_eq!(offers(&lines)[0].matches("m-O").count(), 3, "{lines:?}");
+}
+
+#[test]
+fn the_agent_with_least_to_spare_is_offered() {
+    let mut c = Cluster::default();
+    let framework = c.framework();
+    c.call(&framework, CallBody::Suppress { roles: vec![] });
+    for cpus in [16, 3, 2, 8] {
+        c.agent(cpus_mem(cpus, 1024));
+    }
+    c.call(&framework, request(vec![demand(1, cpus_mem(3, 64))]));
+    let lines = c.call(&framework, CallBody::Revive { roles: vec![] });
+    assert_eq!(offers(&lines), ["c1 <- OFFERS [m-O0 m-S1 * cpus:3; mem:1024]"]);
+}
+
+#[test]
+fn a_framework_without_a_demand_is_offered_everything() {
+    let mut c = Cluster::default();
+    let framework = wanting(&mut c, vec![demand(1, cpus_mem(8, 64))]);
+    c.agent(cpus_mem(4, 1024));
+    // An empty REQUEST takes the demand back.
+    let lines = c.call(&framework, request(vec![]));
+    assert_eq!(offers(&lines), ["c1 <- OFFERS [m-O0 m-S0 * cpus:4; mem:1024]"]);
+}
+
+#[test]
+fn what_one_framework_cannot_use_goes_to_the_next() {
+    let mut c = Cluster::default();
+    wanting(&mut c, vec![demand(1, cpus_mem(8, 64))]);
+    c.framework();
+    c.agent(cpus_mem(4, 1024));
+    assert_eq!(offers(&c.lines()), ["c3 <- OFFERS [m-O0 m-S0 * cpus:4; mem:1024]"]);
+}
+
+#[test]
+fn launching_meets_the_demand() {
+    let mut c = Cluster::default();
+    let framework = wanting(&mut c, vec![demand(1, cpus_mem(1, 64))]);
+    let agent = c.agent(cpus_mem(4, 1024));
+    c.agent(cpus_mem(4, 1024));
+    assert!(offers(&c.lines()).is_empty(), "one bundle is one offer: {:?}", c.lines());
+    let lines = c.launch(&framework, &["m-O0"], vec![task_info("t1", "m-S0", cpus_mem(1, 64))]);
+    expect(&lines, &["c3 <- RUN m-0000 * t1"]);
+    // Nothing is wanted any more, whatever is freed.
+    let lines = c.update(&agent, &framework, "t1", TaskState::Finished, 1);
+    assert!(offers(&lines).is_empty(), "{lines:?}");
+    // Until more is wanted.
+    let lines = c.call(&framework, request(vec![demand(2, cpus_mem(4, 1024))]));
+    assert_eq!(offers(&lines)[0].matches("m-O").count(), 2, "{lines:?}");
+}
+
+#[test]
+fn what_is_declined_is_looked_for_elsewhere_at_once() {
+    let mut c = Cluster::default();
+    let framework = wanting(&mut c, vec![demand(1, cpus_mem(1, 64))]);
+    c.agent(cpus_mem(4, 1024));
+    c.agent(cpus_mem(4, 1024));
+    let lines = c.decline(&framework, &["m-O0"], Duration::from_secs(5));
+    assert_eq!(offers(&lines), ["c1 <- OFFERS [m-O1 m-S1 * cpus:4; mem:1024]"]);
+}
+
+#[test]
+fn an_offer_that_times_out_is_wanted_again() {
+    let offer_timeout = Some(Duration::from_secs(2));
+    let mut c = Cluster::new(Options { offer_timeout, ..Options::default() });
+    wanting(&mut c, vec![demand(1, cpus_mem(1, 64))]);
+    c.agent(cpus_mem(4, 1024));
+    let lines = c.advance_alive(Duration::from_secs(2));
+    assert_eq!(offers(&lines), ["c1 <- OFFERS [m-O1 m-S0 * cpus:4; mem:1024]"]);
+}
+
+#[test]
+fn a_demand_may_name_its_role_and_its_agent() {
+    let mut c = Cluster::default();
+    let framework = c.framework_from(framework_info("f", &["a", "b"], &[]));
+    let mut wanted = demand(1, cpus_mem(1, 64));
+    wanted.role = Some(role("b"));
+    wanted.agent_id = Some(agent_id("m-S1"));
+    c.call(&framework, request(vec![wanted]));
+    c.agent(cpus_mem(4, 1024));
+    assert!(offers(&c.lines()).is_empty());
+    c.agent(cpus_mem(4, 1024));
+    assert_eq!(offers(&c.lines()), ["c1 <- OFFERS [m-O0 m-S1 b cpus:4; mem:1024]"]);
+}
+
+#[test]
+fn offers_that_stand_count_towards_a_new_demand() {
+    let mut c = Cluster::default();
+    c.agent(cpus_mem(4, 1024));
+    let framework = c.framework();
+    expect(&c.call(&framework, request(vec![demand(4, cpus_mem(1, 64))])), &[]);
+    c.agent(cpus_mem(4, 1024));
+    assert!(offers(&c.lines()).is_empty(), "{:?}", c.lines());
+    let lines = c.call(&framework, request(vec![demand(5, cpus_mem(1, 64))]));
+    assert_eq!(offers(&lines), ["c2 <- OFFERS [m-O1 m-S1 * cpus:4; mem:1024]"]);
+}
+
+#[test]
+fn wrong_demands_are_refused() {
+    let mut c = Cluster::default();
+    let framework = c.framework();
+    expect(
+        &c.call(&framework, request(vec![demand(0, cpus_mem(1, 64))])),
+        &["REQUEST refused (400): requests[0] asks for nothing: it needs resources and a count"],
+    );
+    let nothing = demand(1, proto::Resources::new());
+    expect(
+        &c.call(&framework, request(vec![demand(1, cpus_mem(1, 64)), nothing])),
+        &["REQUEST refused (400): requests[1] asks for nothing: it needs resources and a count"],
+    );
+    let mut other = demand(1, cpus_mem(1, 64));
+    other.role = Some(role("x"));
+    expect(
+        &c.call(&framework, request(vec![other])),
+        &["REQUEST refused (400): role 'x' is not one of the framework's roles (*)"],
+    );
+    let many = vec![demand(1, cpus_mem(1, 64)); 1001];
+    expect(
+        &c.call(&framework, request(many)),
+        &["REQUEST refused (400): 1001 requests in one call; at most 1000 are kept"],
+    );
+}
+
+#[test]
+fn a_tiny_bundle_in_huge_numbers_costs_nothing() {
+    let mut c = Cluster::default();
+    wanting(&mut c, vec![demand(u32::MAX, proto::Resources::cpus_mem(1, 1))]);
+    c.agent(cpus_mem(1_000_000, 1_000_000));
+    assert_eq!(offers(&c.lines()).len(), 1);
+}
+
+#[test]
+fn two_frameworks_with_demands_share_the_agents() {
+    let mut c = Cluster::default();
+    let first = c.framework();
+    let second = c.framework();
+    for framework in [&first, &second] {
+        c.call(framework, CallBody::Suppress { roles: vec![] });
+        c.call(framework, request(vec![demand(2, cpus_mem(4, 64))]));
+    }
+    for _ in 0..4 {
+        c.agent(cpus_mem(4, 1024));
+    }
+    let mut lines = c.call(&first, CallBody::Revive { roles: vec![] });
+    lines.extend(c.call(&second, CallBody::Revive { roles: vec![] }));
+    let offers = offers(&lines);
+    assert_eq!(offers.len(), 2, "{offers:?}");
+    assert!(offers.iter().all(|line| line.matches("m-O").count() == 2), "{offers:?}");
+}
+
+#[test]
+fn a_demand_ends_with_the_stream() {
+    let mut c = Cluster::default();
+    let mut framework = wanting(&mut c, vec![demand(1, cpus_mem(8, 64))]);
+    c.agent(cpus_mem(4, 1024));
+    let lines = c.resubscribe(&mut framework);
+    assert_eq!(offers(&lines).len(), 1, "{lines:?}");
+}
+
+#[test]
+fn operators_see_what_is_still_wanted() {
+    let mut c = Cluster::default();
+    let framework = wanting(&mut c, vec![demand(3, cpus_mem(1, 64)), demand(1, cpus_mem(9, 9))]);
+    c.agent(cpus_mem(4, 1024));
+    c.launch(&framework, &["m-O0"], vec![task_info("t1", "m-S0", cpus_mem(1, 64))]);
+    let ord = c.master.framework_ids[&framework.id];
+    let counts = c.master.frameworks[ord].demand.outstanding();
+    assert_eq!(counts.iter().map(|demand| demand.count).collect::<Vec<_>>(), [2, 1]);
+}

@@ -1,0 +1,264 @@
+//! A checker that never fired is not trusted: each invariant is broken once, and seen.
+
+use crate::allocator::Mark;
+use crate::deadlines::Deadline;
+use crate::invariants::{INVARIANTS, check};
+use crate::registry::RegistryOp;
+use crate::testing::*;
+use crate::{ConnectionId, Master};
+use proto::{AgentId, Resources, TaskState, Time};
+use std::time::Duration;
+
+/// A cluster with a bit of everything.
+fn cluster() -> Cluster {
+    let mut c = Cluster::default();
+    let agent = c.agent(cpus_mem(4, 1024));
+    let away = c.agent(cpus_mem(4, 1024));
+    c.agent(cpus_mem(4, 1024));
+    let framework = c.framework();
+    let other = c.framework();
+    c.launch(
+        &framework,
+        &["m-O0"],
+        vec![task_info("t1", "m-S0", cpus_mem(1, 64)), task_info("t2", "m-S0", cpus_mem(1, 64))],
+    );
+    c.launch(&framework, &["m-O1"], vec![task_info("t3", "m-S1", cpus_mem(4, 1024))]);
+    c.update(&agent, &framework, "t1", TaskState::Running, 1);
+    c.update(&agent, &framework, "t2", TaskState::Finished, 2);
+    c.decline(&framework, &["m-O2"], Duration::from_secs(500));
+    c.close_agent(&away);
+    let lines = c.advance_alive(Duration::from_secs(5));
+    assert!(lines.iter().any(|line| line.contains("t3 TASK_UNREACHABLE")), "{lines:?}");
+    c.close_framework(&other);
+    let over = c.framework();
+    c.call(&over, proto::scheduler::CallBody::Teardown);
+    assert_eq!(check(&c.master), []);
+    c
+}
+
+/// Breaks the master in one way and sees exactly that reported, maybe among others.
+fn broken(id: &str, how: impl FnOnce(&mut Master)) {
+    let mut c = cluster();
+    how(&mut c.master);
+    let found: Vec<&str> = check(&c.master).iter().map(|violation| violation.id).collect();
+    assert!(found.contains(&id), "{id} is not among {found:?}");
+}
+
+fn first_framework(m: &Master) -> crate::table::FrameworkOrd {
+    m.framework_ids[&framework_id("m-0000")]
+}
+
+fn first_agent(m: &Master) -> crate::table::AgentOrd {
+    m.agent_ids[&agent_id("m-S0")]
+}
+
+#[test]
+fn m1_a_stream_that_only_one_side_knows() {
+    broken("M1", |m| {
+        let ord = first_framework(m);
+        m.streams.insert(ConnectionId(999), ord);
+    });
+    broken("M1", |m| {
+        let ord = first_agent(m);
+        m.agents[ord].connection = Some(ConnectionId(999));
+    });
+    broken("M1", |m| m.streams.clear());
+    broken("M1", |m| m.links.clear());
+}
+
+#[test]
+fn m2_an_id_that_leads_elsewhere() {
+    broken("M2", |m| {
+        let ord = first_framework(m);
+        m.framework_ids.insert(framework_id("x"), ord);
+    });
+    broken("M2", |m| {
+        m.agent_ids.remove(&agent_id("m-S0"));
+    });
+}
+
+#[test]
+fn m3_an_agent_that_is_in_two_places() {
+    broken("M3", |m| {
+        let since = Time::ZERO;
+        m.registry.apply(&RegistryOp::MarkUnreachable { agent_id: agent_id("m-S0"), since });
+    });
+    broken("M3", |m| {
+        m.recovered.insert(agent_id("m-S0"));
+    });
+    broken("M3", |m| m.registry.apply(&RegistryOp::RemoveAgent { agent_id: agent_id("m-S0") }));
+}
+
+#[test]
+fn m4_an_offer_that_nobody_has() {
+    broken("M4", |m| {
+        let ord = first_framework(m);
+        m.frameworks[ord].offers.clear();
+        let ord = first_agent(m);
+        m.agents[ord].offers.clear();
+    });
+    broken("M4", |m| {
+        let ord = first_framework(m);
+        m.frameworks[ord].offers.insert(77_777);
+    });
+}
+
+#[test]
+fn m5_a_resource_in_two_places() {
+    broken("M5", |m| {
+        let ord = first_agent(m);
+        m.agents[ord].free = cpus_mem(4, 1024);
+    });
+    broken("M5", |m| {
+        let ord = first_agent(m);
+        m.agents[ord].used = Resources::new();
+    });
+}
+
+#[test]
+fn m6_an_offer_to_somebody_absent() {
+    broken("M6", |m| {
+        let number = *m.offers.keys().next().unwrap();
+        m.offers.get_mut(&number).unwrap().role = role("elsewhere");
+    });
+}
+
+#[test]
+fn m7_a_task_that_its_agent_does_not_know() {
+    broken("M7", |m| {
+        let ord = first_agent(m);
+        m.agents[ord].tasks.clear();
+    });
+    broken("M7", |m| {
+        let (agent, framework) = (first_agent(m), first_framework(m));
+        m.agents[agent].tasks.insert((framework, task_id("nobody's")));
+    });
+}
+
+#[test]
+fn m8_an_ended_task_that_holds() {
+    broken("M8", |m| {
+        let ord = first_framework(m);
+        m.frameworks[ord].tasks.get_mut(&task_id("t1")).unwrap().state = TaskState::Failed;
+    });
+}
+
+#[test]
+fn m9_something_that_waits_for_ever() {
+    broken("M9", |m| {
+        let ord = first_agent(m);
+        let at = m.agents[ord].deadline;
+        m.deadlines.clear(at, Deadline::Agent(ord));
+    });
+    broken("M9", |m| {
+        m.deadlines.set(Time::ZERO, Deadline::Offer(1));
+        m.deadlines.set(Time::ZERO, Deadline::Offer(2));
+    });
+    broken("M9", |m| {
+        let ord = first_framework(m);
+        m.frameworks[ord].heartbeat_at = None;
+    });
+    broken("M9", |m| {
+        let ord = m.framework_ids[&framework_id("m-0001")];
+        m.frameworks[ord].failover_deadline = None;
+    });
+}
+
+#[test]
+fn m10_a_filter_that_only_one_side_knows() {
+    broken("M10", |m| {
+        let ord = first_framework(m);
+        assert!(!m.frameworks[ord].filtered.is_empty(), "there is one");
+        m.frameworks[ord].filtered.clear();
+    });
+}
+
+#[test]
+fn m11_an_unreachable_task_of_nobody() {
+    broken("M11", |m| m.shelved.clear());
+    broken("M11", |m| {
+        let ord = first_framework(m);
+        m.frameworks[ord].unreachable.clear();
+    });
+    broken("M11", |m| {
+        let tasks = m.shelved.remove(&agent_id("m-S1")).unwrap();
+        let here: AgentId = agent_id("m-S0");
+        m.shelved.insert(here, tasks);
+    });
+}
+
+#[test]
+fn m12_a_free_agent_that_is_not_known_to_be() {
+    broken("M12", |m| m.allocator.free.clear());
+    broken("M12", |m| {
+        let ord = first_agent(m);
+        m.agents[ord].free_key = Some((1, 1, ord));
+    });
+}
+
+#[test]
+fn m13_somebody_waits_and_no_pass_is_due() {
+    broken("M13", |m| {
+        let ord = first_agent(m);
+        m.agents[ord].mark = Mark::Touched;
+    });
+    broken("M13", |m| {
+        let ord = first_framework(m);
+        m.wake(ord);
+        m.allocator.due = None;
+    });
+}
+
+#[test]
+fn m14_a_framework_that_is_held_and_here() {
+    broken("M14", |m| {
+        let ord = first_framework(m);
+        let info = proto::FrameworkInfo::clone(&m.frameworks[ord].info);
+        let (registered, deadline) = (Time::ZERO, Time::ZERO);
+        m.registry.apply(&RegistryOp::HoldFramework { info, registered, deadline });
+    });
+    broken("M14", |m| {
+        let ord = first_framework(m);
+        let info = proto::FrameworkInfo::clone(&m.frameworks[ord].info);
+        let (registered, unregistered) = (Time::ZERO, Time::ZERO);
+        m.registry.apply(&RegistryOp::CompleteFramework { info, registered, unregistered });
+    });
+}
+
+#[test]
+fn m15_a_history_without_end() {
+    broken("M15", |m| m.options.unreachable_tasks = 0);
+    broken("M15", |m| {
+        while m.past.len() <= crate::Registry::COMPLETED_KEPT {
+            let facts = m.past[0].facts.clone();
+            m.past.push_back(crate::framework::PastFramework::without_tasks(facts));
+        }
+    });
+}
+
+#[test]
+fn m16_shares_of_something_else() {
+    broken("M16", |m| {
+        let mut more = proto::Quantities::default();
+        more.add(&proto::ResourceName::new("cpus"), 1);
+        m.allocator.sorter.add_total(&more);
+    });
+    broken("M16", |m| {
+        let ord = first_framework(m);
+        let mut more = proto::Quantities::default();
+        more.add(&proto::ResourceName::new("cpus"), 1);
+        m.allocator.sorter.allocate(&role("*"), ord, &framework_id("m-0000"), &more);
+    });
+    broken("M16", |m| {
+        let ord = first_framework(m);
+        m.frameworks[ord].suppressed.insert(role("*"));
+    });
+}
+
+#[test]
+fn every_invariant_has_a_number_and_a_sentence() {
+    for (at, (id, sentence)) in INVARIANTS.iter().enumerate() {
+        assert_eq!(*id, format!("M{}", at + 1));
+        assert!(sentence.ends_with('.'));
+    }
+}

@@ -1,0 +1,313 @@
+//! SUBSCRIBE: new, again, in another's place, and what is refused.
+
+use crate::testing::*;
+use crate::{Input, Options};
+use proto::scheduler::{CallBody, Subscribe};
+use proto::{Capability, FrameworkInfo, TaskState};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[test]
+fn a_new_framework_gets_an_id_a_heartbeat_and_persists_nothing() {
+    let mut c = Cluster::default();
+    c.framework();
+    expect(&c.lines(), &["c1 <- SUBSCRIBED m-0000", "c1 <- HEARTBEAT"]);
+    c.framework();
+    expect(&c.lines(), &["c2 <- SUBSCRIBED m-0001", "c2 <- HEARTBEAT"]);
+}
+
+#[test]
+fn the_heartbeat_comes_every_fifteen_seconds() {
+    let mut c = Cluster::default();
+    c.framework();
+    let at = c.master.deadline().unwrap();
+    assert_eq!(at.since(c.now), Duration::from_secs(15));
+    c.now = at;
+    expect(&c.feed(Input::Tick), &["c1 <- HEARTBEAT"]);
+    assert_eq!(c.master.deadline().unwrap().since(at), Duration::from_secs(15));
+}
+
+#[test]
+fn a_second_instance_takes_over_at_once() {
+    let mut c = Cluster::default();
+    c.agent(cpus_mem(4, 1024));
+    let mut framework = c.framework();
+    let lines = c.resubscribe(&mut framework);
+    // The new instance never saw the old offers: they are not rescinded, but made anew.
+    expect(
+        &lines,
+        &[
+            "c2 <- ERROR Framework failed over",
+            "c2 closed",
+            "c3 <- SUBSCRIBED m-0000",
+            "c3 <- HEARTBEAT",
+            "c3 <- OFFERS [m-O1 m-S0 * cpus:4; mem:1024]",
+        ],
+    );
+}
+
+#[test]
+fn the_old_stream_that_ends_after_a_failover_changes_nothing() {
+    let mut c = Cluster::default();
+    let mut framework = c.framework();
+    let old = framework.connection;
+    c.resubscribe(&mut framework);
+    expect(&c.feed(Input::FrameworkClosed { connection: old }), &[]);
+    expect(&c.call(&framework, CallBody::Revive { roles: vec![] }), &[]);
+}
+
+#[test]
+fn a_retried_subscribe_on_the_same_stream_is_answered_again() {
+    let mut c = Cluster::default();
+    c.agent(cpus_mem(4, 1024));
+    let framework = c.framework();
+    let lines =
+        c.subscribe(framework.connection, Some(framework.id.clone()), framework.info.clone());
+    expect(
+        &lines,
+        &[
+            "c2 <- SUBSCRIBED m-0000",
+            "c2 <- HEARTBEAT",
+            "c2 <- OFFERS [m-O1 m-S0 * cpus:4; mem:1024]",
+        ],
+    );
+}
+
+#[test]
+fn an_unknown_id_is_accepted_as_it_is() {
+    let mut c = Cluster::default();
+    let connection = c.connection();
+    let lines =
+        c.subscribe(connection, Some(framework_id("old-0007")), framework_info("f", &["*"], &[]));
+    expect(&lines, &["c1 <- SUBSCRIBED old-0007", "c1 <- HEARTBEAT"]);
+}
+
+#[test]
+fn a_removed_framework_stays_removed() {
+    let mut c = Cluster::default();
+    let mut framework = c.framework();
+    expect(&c.call(&framework, CallBody::Teardown), &["registry: complete m-0000", "c1 closed"]);
+    let lines = c.resubscribe(&mut framework);
+    expect(&lines, &["c3 <- ERROR Framework has been removed", "c3 closed"]);
+}
+
+#[test]
+fn a_framework_that_comes_back_in_time_keeps_its_tasks() {
+    let mut c = Cluster::default();
+    let agent = c.agent(cpus_mem(4, 1024));
+    let mut framework = c.framework();
+    c.launch(&framework, &["m-O0"], vec![task_info("t1", "m-S0", cpus_mem(4, 1024))]);
+    c.update(&agent, &framework, "t1", TaskState::Running, 1);
+    let lines = c.close_framework(&framework);
+    expect(&lines, &["registry: hold m-0000 until 1100"]);
+    expect(&c.advance_alive(Duration::from_secs(99)), &[]);
+    let lines = c.resubscribe(&mut framework);
+    expect(&lines, &["registry: release m-0000", "c4 <- SUBSCRIBED m-0000", "c4 <- HEARTBEAT"]);
+    expect(&c.advance_alive(Duration::from_secs(200)), &[]);
+}
+
+#[test]
+fn a_framework_that_does_not_come_back_is_torn_down() {
+    let mut c = Cluster::default();
+    c.agent(cpus_mem(4, 1024));
+    let mut framework = c.framework();
+    c.launch(&framework, &["m-O0"], vec![task_info("t1", "m-S0", cpus_mem(1, 64))]);
+    c.close_framework(&framework);
+    let lines = c.advance_alive(Duration::from_secs(101));
+    expect(&lines, &["registry: complete m-0000", "c1 <- SHUTDOWN m-0000"]);
+    let lines = c.resubscribe(&mut framework);
+    expect(&lines, &["c4 <- ERROR Framework has been removed", "c4 closed"]);
+}
+
+#[test]
+fn without_a_failover_timeout_the_end_of_the_stream_is_the_end() {
+    let mut c = Cluster::default();
+    c.agent(cpus_mem(4, 1024));
+    let info = FrameworkInfo::new("user", "brief");
+    let framework = c.framework_from(info);
+    c.launch(&framework, &["m-O0"], vec![task_info("t1", "m-S0", cpus_mem(1, 64))]);
+    let lines = c.close_framework(&framework);
+    expect(&lines, &["registry: complete m-0000", "c1 <- SHUTDOWN m-0000"]);
+}
+
+#[test]
+fn roles_that_are_suppressed_from_the_start_get_no_offers() {
+    let mut c = Cluster::default();
+    c.agent(cpus_mem(4, 1024));
+    let connection = c.connection();
+    let info = framework_info("f", &["a", "b"], &[]);
+    let call = Box::new(Subscribe {
+        framework_info: info,
+        suppressed_roles: BTreeSet::from([role("a")]),
+        has_offer_constraints: false,
+    });
+    let lines = c.feed(Input::Subscribe { connection, framework_id: None, call, principal: None });
+    expect(
+        &lines,
+        &[
+            "c2 <- SUBSCRIBED m-0000",
+            "c2 <- HEARTBEAT",
+            "c2 <- OFFERS [m-O0 m-S0 b cpus:4; mem:1024]",
+        ],
+    );
+}
+
+#[test]
+fn the_description_is_renewed_except_user_principal_and_checkpointing() {
+    let mut c = Cluster::default();
+    c.agent(cpus_mem(4, 1024));
+    let mut framework = c.framework();
+    c.launch(&framework, &["m-O0"], vec![task_info("t1", "m-S0", cpus_mem(4, 1024))]);
+    framework.info.user = Arc::from("mallory");
+    framework.info.checkpoint = true;
+    framework.info.name = Arc::from("renamed");
+    let lines = c.resubscribe(&mut framework);
+    // Agents that run its tasks hear of the new description.
+    assert!(lines.contains(&"c1 <- UPDATE_FRAMEWORK m-0000".to_owned()), "{lines:?}");
+    let ord = c.master.framework_ids[&framework.id];
+    let info = &c.master.frameworks[ord].info;
+    assert_eq!((&*info.user, &*info.name, info.checkpoint), ("user", "renamed", false));
+}
+
+#[test]
+fn agents_are_not_told_of_a_description_that_did_not_change() {
+    let mut c = Cluster::default();
+    c.agent(cpus_mem(4, 1024));
+    let mut framework = c.framework();
+    c.launch(&framework, &["m-O0"], vec![task_info("t1", "m-S0", cpus_mem(4, 1024))]);
+    framework.info.id = Some(framework.id.clone());
+    let lines = c.resubscribe(&mut framework);
+    assert!(!lines.iter().any(|line| line.contains("UPDATE_FRAMEWORK")), "{lines:?}");
+}
+
+#[test]
+fn another_framework_on_the_same_stream_ends_the_first() {
+    let mut c = Cluster::default();
+    let framework = c.framework();
+    let lines = c.subscribe(framework.connection, None, framework_info("g", &["*"], &[]));
+    expect(
+        &lines,
+        &["registry: hold m-0000 until 1100", "c1 <- SUBSCRIBED m-0001", "c1 <- HEARTBEAT"],
+    );
+}
+
+fn refused(change: impl Fn(&mut Subscribe), principal: Option<&str>, options: Options) -> String {
+    let mut c = Cluster::new(options);
+    let connection = c.connection();
+    let mut call = Subscribe {
+        framework_info: framework_info("f", &["*"], &[]),
+        suppressed_roles: BTreeSet::new(),
+        has_offer_constraints: false,
+    };
+    change(&mut call);
+    let principal = principal.map(Arc::from);
+    let call = Box::new(call);
+    let lines = c.feed(Input::Subscribe { connection, framework_id: None, call, principal });
+    assert_eq!(lines.last().unwrap(), "c1 closed");
+    lines[0].strip_prefix("c1 <- ERROR ").unwrap().to_owned()
+}
+
+#[test]
+fn ids_that_differ_are_refused() {
+    let change = |call: &mut Subscribe| call.framework_info.id = Some(framework_id("x"));
+    assert_eq!(
+        refused(change, None, Options::default()),
+        "framework_id none and framework_info.id 'x' differ"
+    );
+}
+
+#[test]
+fn roles_need_the_capability() {
+    let change = |call: &mut Subscribe| call.framework_info.single_role = false;
+    assert_eq!(
+        refused(change, None, Options::default()),
+        "'FrameworkInfo.roles' needs the capability MULTI_ROLE"
+    );
+}
+
+#[test]
+fn a_suppressed_role_must_be_one_of_the_roles() {
+    let change = |call: &mut Subscribe| {
+        call.suppressed_roles.insert(role("other"));
+    };
+    assert_eq!(
+        refused(change, None, Options::default()),
+        "suppressed role 'other' is not one of the framework's roles"
+    );
+}
+
+#[test]
+fn offer_constraints_are_refused_rather_than_ignored() {
+    let change = |call: &mut Subscribe| call.has_offer_constraints = true;
+    assert_eq!(
+        refused(change, None, Options::default()),
+        "offer_constraints of SUBSCRIBE is not built yet"
+    );
+}
+
+#[test]
+fn nobody_may_claim_another_principal() {
+    let change = |call: &mut Subscribe| call.framework_info.principal = Some(Arc::from("alice"));
+    assert_eq!(
+        refused(change, Some("bob"), Options::default()),
+        "Framework principal 'alice' does not match authenticated principal 'bob'"
+    );
+}
+
+#[test]
+fn root_may_be_forbidden() {
+    let change = |call: &mut Subscribe| call.framework_info.user = Arc::from("root");
+    let options = Options { root_submissions: false, ..Options::default() };
+    assert!(refused(change, None, options).contains("'root' is not allowed"));
+}
+
+#[test]
+fn a_framework_keeps_its_principal() {
+    let mut c = Cluster::default();
+    let mut framework = c.framework();
+    framework.info.principal = Some(Arc::from("alice"));
+    let lines = c.resubscribe(&mut framework);
+    expect(
+        &lines,
+        &[
+            "c2 <- ERROR Changing framework's principal is not allowed: was none, would be 'alice'",
+            "c2 closed",
+        ],
+    );
+    // The instance that is there stays there.
+    framework.connection = crate::ConnectionId(1);
+    expect(&c.call(&framework, CallBody::Suppress { roles: vec![] }), &[]);
+}
+
+#[test]
+fn new_roles_get_offers_after_a_resubscription_and_old_ones_do_not() {
+    let mut c = Cluster::default();
+    c.agent(cpus_mem(4, 1024));
+    let mut framework = c.framework_from(framework_info("f", &["a", "b"], &[]));
+    framework.info.roles = BTreeSet::from([role("c")]);
+    let lines = c.resubscribe(&mut framework);
+    assert_eq!(lines.last().unwrap(), "c3 <- OFFERS [m-O1 m-S0 c cpus:4; mem:1024]");
+}
+
+#[test]
+fn partition_awareness_may_be_gained() {
+    let mut c = Cluster::default();
+    let agent = c.agent(cpus_mem(4, 1024));
+    let mut framework = c.framework_from(framework_info("f", &["*"], &[]));
+    framework.info.capabilities = [Capability::PartitionAware].into_iter().collect();
+    c.resubscribe(&mut framework);
+    c.launch(&framework, &["m-O1"], vec![task_info("t1", "m-S0", cpus_mem(4, 1024))]);
+    c.close_agent(&agent);
+    let lines = c.advance(Duration::from_secs(5));
+    assert!(lines.iter().any(|line| line.contains("t1 TASK_UNREACHABLE")), "{lines:?}");
+}
+
+#[test]
+fn an_id_that_somebody_came_with_is_not_given_out() {
+    let mut c = Cluster::default();
+    let connection = c.connection();
+    let info = framework_info("f", &["*"], &[]);
+    c.subscribe(connection, Some(framework_id("m-0000")), info);
+    assert_eq!(c.framework().id, framework_id("m-0001"));
+}
