@@ -103,6 +103,8 @@ pub(super) fn read(
             })
             .map_err(|error| error.within(&format!("[{i}]")).within(field))?;
     }
+    // Amounts of nothing are gone, and what they said with them.
+    let role = role.filter(|_| !resources.is_empty());
     Ok((resources, role))
 }
 

@@ -44,8 +44,12 @@ pub(super) fn interval(seconds: f64, field: &str) -> Result<Duration, DecodeErro
         let problem = format!("must be a number of seconds from 0 to {MOST}, is {seconds}");
         return Err(DecodeError::new(field, problem));
     }
-    // In range, so the cast is exact.
-    Ok(Duration::from_micros((seconds * 1e6).round() as u64))
+    // In range, so the casts are exact. Beyond 127 years a double tells milliseconds only.
+    Ok(if seconds < 4e9 {
+        Duration::from_micros((seconds * 1e6).round() as u64)
+    } else {
+        Duration::from_millis((seconds * 1e3).round() as u64)
+    })
 }
 
 /// Nanoseconds as 64 bits hold them.
