@@ -7,7 +7,12 @@ use proto::{Resources, TaskId};
 use std::time::Duration;
 
 #[tokio::main]
-#[expect(clippy::print_stdout, reason = "it talks to a person")]
+#[allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "a program for people"
+)]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let master = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:5050".to_owned());
     let dir = std::env::temp_dir().join("tepui-hello");

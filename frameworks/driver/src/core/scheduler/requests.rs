@@ -104,7 +104,7 @@ impl Scheduler {
         let kept = replica && group.standing.stop.is_none() && index < group.standing.count;
         match group.mark(index) {
             Some(Mark::Fresh) if !kept => {
-                self.end_waiting(now, number, index, Outcome::Killed, effects)
+                self.end_waiting(now, number, index, Outcome::Killed, effects);
             }
             Some(Mark::Open) => {
                 let Some(unit) = group.open(index).cloned() else { return };

@@ -157,6 +157,11 @@ impl Scheduler {
         self.driver.is_subscribed()
     }
 
+    /// Whether the framework asked the master for silence.
+    pub fn is_suppressed(&self) -> bool {
+        self.driver.is_suppressed()
+    }
+
     /// The offers at hand.
     pub fn offers(&self) -> impl Iterator<Item = &Offer> {
         self.driver.offers().values()

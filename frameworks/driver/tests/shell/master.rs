@@ -1,0 +1,265 @@
+//! A master of a few lines over real sockets: one agent, tasks that end as soon as they start.
+//!
+//! It keeps what a driver may rely on (updates come again until they are acknowledged, calls of an
+//! old connection are not heard) and can break the connection when it is told to.
+
+use grpc::{Incoming, Status, StreamHandler, StreamService};
+use proto::scheduler::{Call, CallBody, Event, MasterInfo};
+use proto::{
+    AgentId, FrameworkId, Limits, MasterId, Offer, OfferId, Operation, Reason, Resources, Role,
+    Source, StatusUuid, TaskId, TaskInfo, TaskState, TaskStatus, Time,
+};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+#[derive(Default)]
+struct State {
+    connection: u64,
+    events: Option<mpsc::UnboundedSender<Event>>,
+    framework: Option<FrameworkId>,
+    numbers: u64,
+    offer: Option<(OfferId, Resources)>,
+    suppressed: bool,
+    used: Resources,
+    tasks: BTreeMap<TaskId, (Resources, TaskStatus)>,
+    log: Vec<String>,
+    launches: BTreeMap<TaskId, u32>,
+    break_after: Option<u32>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Master {
+    state: Arc<Mutex<State>>,
+    capacity: Resources,
+    /// Whether tasks end by themselves.
+    instant: bool,
+}
+
+impl Master {
+    pub(crate) async fn start(cpus: u64, instant: bool) -> (Self, String) {
+        let capacity = Resources::cpus_mem(cpus, 64_000_000);
+        let master = Self { state: Arc::default(), capacity, instant };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let service = StreamService::<_, Call, Event>::new(master.clone(), Limits::DEFAULT);
+        let router = axum::Router::new().route_service(grpc::SCHEDULER_PATH, service);
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        (master, address)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// The connection breaks after so many more launches.
+    pub(crate) fn break_after(&self, launches: u32) {
+        self.state().break_after = Some(launches);
+    }
+
+    /// How often each task was launched.
+    pub(crate) fn launches(&self) -> BTreeMap<TaskId, u32> {
+        self.state().launches.clone()
+    }
+
+    /// Calls other than ACCEPT and ACKNOWLEDGE, in order.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.state().log.clone()
+    }
+
+    pub(crate) fn living(&self) -> usize {
+        self.state().tasks.len()
+    }
+}
+
+impl StreamHandler<Call, Event> for Master {
+    type Outgoing = UnboundedReceiverStream<Event>;
+
+    fn connect(
+        &self,
+        _: axum::http::Extensions,
+        mut incoming: Incoming<Call>,
+    ) -> Result<Self::Outgoing, Status> {
+        let (events, queue) = mpsc::unbounded_channel();
+        let number = {
+            let mut state = self.state();
+            state.connection += 1;
+            state.events = Some(events);
+            state.offer = None;
+            state.connection
+        };
+        let master = self.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(call)) = incoming.next().await {
+                let mut state = master.state();
+                if state.connection != number || state.events.is_none() {
+                    break;
+                }
+                master.call(&mut state, call);
+                master.offer(&mut state);
+            }
+            let mut state = master.state();
+            if state.connection == number {
+                state.events = None;
+                state.offer = None;
+            }
+        });
+        Ok(UnboundedReceiverStream::new(queue))
+    }
+}
+
+impl Master {
+    fn call(&self, state: &mut State, call: Call) {
+        match call.body {
+            CallBody::Subscribe(subscribe) => {
+                state.log.push(format!("SUBSCRIBE {:?}", call.framework_id));
+                state.suppressed = !subscribe.suppressed_roles.is_empty();
+                let id = call
+                    .framework_id
+                    .or_else(|| state.framework.clone())
+                    .unwrap_or_else(|| FrameworkId::new("m-0000").unwrap());
+                state.framework = Some(id.clone());
+                send(state, subscribed(id));
+                let again: Vec<TaskStatus> =
+                    state.tasks.values().map(|(_, status)| status.clone()).collect();
+                for status in again.into_iter().filter(|status| status.uuid.is_some()) {
+                    send(state, Event::Update(status));
+                }
+            }
+            CallBody::Accept { offer_ids, operations, .. } => {
+                for operation in operations {
+                    if let Operation::Launch(tasks) = operation {
+                        for task in tasks {
+                            self.launch(state, &offer_ids, task);
+                        }
+                    }
+                }
+                state.offer = None;
+            }
+            CallBody::Decline { .. } => {
+                state.log.push("DECLINE".into());
+                state.offer = None;
+            }
+            CallBody::Suppress { .. } => {
+                state.log.push("SUPPRESS".into());
+                state.suppressed = true;
+            }
+            CallBody::Revive { .. } => {
+                state.log.push("REVIVE".into());
+                state.suppressed = false;
+            }
+            CallBody::Acknowledge { task_id, uuid, .. } => {
+                let over = state.tasks.get(&task_id).is_some_and(|(_, status)| {
+                    status.uuid == Some(uuid) && status.state.is_terminal()
+                });
+                if over && let Some((resources, _)) = state.tasks.remove(&task_id) {
+                    state.used.subtract(&resources).unwrap();
+                }
+            }
+            CallBody::Kill { task_id, .. } => {
+                state.log.push(format!("KILL {task_id}"));
+                self.end(state, &task_id, TaskState::Killed);
+            }
+            CallBody::Reconcile { tasks } => {
+                for (task, _) in tasks {
+                    if !state.tasks.contains_key(&task) {
+                        let mut gone =
+                            TaskStatus::new(task, TaskState::Gone, Source::Master, Time::ZERO);
+                        gone.reason = Some(Reason::Reconciliation);
+                        send(state, Event::Update(gone));
+                    }
+                }
+            }
+            other => state.log.push(other.name().to_owned()),
+        }
+    }
+
+    fn launch(&self, state: &mut State, offers: &[OfferId], task: TaskInfo) {
+        let held = state.offer.as_ref().is_some_and(|(id, _)| offers == [id.clone()]);
+        assert!(held, "an offer that is not held");
+        if let Some(left) = &mut state.break_after {
+            if *left == 0 {
+                // The call is lost with the connection.
+                state.break_after = None;
+                state.events = None;
+                return;
+            }
+            *left -= 1;
+        }
+        if state.events.is_none() {
+            return;
+        }
+        *state.launches.entry(task.task_id.clone()).or_default() += 1;
+        state.used.add(&task.resources);
+        let id = task.task_id.clone();
+        let status = TaskStatus::new(id.clone(), TaskState::Staging, Source::Agent, Time::ZERO);
+        state.tasks.insert(id.clone(), (task.resources, status));
+        if self.instant {
+            self.end(state, &id, TaskState::Finished);
+        }
+    }
+
+    fn end(&self, state: &mut State, task: &TaskId, to: TaskState) {
+        state.numbers += 1;
+        let number = state.numbers;
+        let Some((_, status)) = state.tasks.get_mut(task) else { return };
+        if !status.state.is_terminal() {
+            status.state = to;
+            status.agent_id = Some(AgentId::new("m-S0").unwrap());
+            let mut uuid = [0; 16];
+            uuid[..8].copy_from_slice(&number.to_be_bytes());
+            status.uuid = Some(StatusUuid(uuid));
+        }
+        let status = status.clone();
+        send(state, Event::Update(status));
+    }
+
+    fn offer(&self, state: &mut State) {
+        let mut free = self.capacity.clone();
+        free.subtract(&state.used).unwrap();
+        let ready = state.events.is_some() && state.framework.is_some() && !state.suppressed;
+        if !ready || state.offer.is_some() || free.cpus() == 0 {
+            return;
+        }
+        state.numbers += 1;
+        let id = OfferId::new(format!("m-O{}", state.numbers)).unwrap();
+        state.offer = Some((id.clone(), free.clone()));
+        let offer = Offer {
+            id,
+            framework_id: state.framework.clone().unwrap(),
+            agent_id: AgentId::new("m-S0").unwrap(),
+            hostname: "host".into(),
+            port: 5051,
+            role: Role::any(),
+            resources: free,
+            attributes: [].into(),
+            domain: None,
+            executor_ids: Vec::new(),
+        };
+        send(state, Event::Offers(vec![offer]));
+    }
+}
+
+fn send(state: &State, event: Event) {
+    if let Some(events) = &state.events {
+        // A broken stream loses it, as a network does.
+        let _ = events.send(event);
+    }
+}
+
+fn subscribed(id: FrameworkId) -> Event {
+    Event::Subscribed {
+        framework_id: id,
+        heartbeat_interval: Duration::from_secs(15),
+        master: MasterInfo {
+            id: MasterId::new("m").unwrap(),
+            hostname: "localhost".into(),
+            ip: 0,
+            port: 5050,
+            version: "1.11.0".into(),
+        },
+    }
+}
