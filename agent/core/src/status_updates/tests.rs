@@ -115,7 +115,7 @@ fn an_acknowledgement_of_a_later_update_does_not_skip_the_earlier_one() {
 }
 
 #[test]
-fn the_acknowledged_end_deletes_the_record_and_then_lets_the_supervisor_forget() {
+fn the_acknowledged_end_lets_the_supervisor_forget_and_then_deletes_the_record() {
     let mut world = World::registered();
     world.running("t");
     world.acknowledge_last();
@@ -126,7 +126,7 @@ fn the_acknowledged_end_deletes_the_record_and_then_lets_the_supervisor_forget()
     let deleted =
         position(&world, |e| matches!(e, Effect::Record(CheckpointOp::DeleteTask { .. })));
     let forgotten = position(&world, |e| matches!(e, Effect::Forget { .. }));
-    assert!(deleted < forgotten);
+    assert!(forgotten < deleted);
     assert!(world.disk.recovered.tasks.is_empty() && world.disk.recovered.updates.is_empty());
     assert_eq!(world.agent.tasks().count(), 0);
 }

@@ -86,15 +86,17 @@ impl Agent {
         self.cancel_retry(key);
         let Some(framework) = self.frameworks.get_mut(&key.0) else { return };
         let Some(task) = framework.tasks.remove(&key.1) else { return };
-        effects.push(Effect::Record(CheckpointOp::DeleteTask {
-            framework_id: key.0.clone(),
-            task_id: key.1.clone(),
-        }));
+        // First the supervisor forgets, then the checkpoint: the other way round a crash in between
+        // would leave a container without its history, and its life would be told once more.
         if let Some(launched) = task.launched
             && self.containers.remove(&launched.container_id).is_some()
         {
             effects.push(Effect::Forget { container_id: launched.container_id });
         }
+        effects.push(Effect::Record(CheckpointOp::DeleteTask {
+            framework_id: key.0.clone(),
+            task_id: key.1.clone(),
+        }));
         self.forget_idle(&key.0, effects);
         self.left(effects);
     }
