@@ -47,7 +47,8 @@ impl Updates {
         // earlier one.
         let from_memory = status.uuid.is_none()
             && matches!(status.reason, Some(Reason::Reconciliation | Reason::InvalidOffers));
-        let tentative = from_memory && (state.is_terminal() || state == TaskState::Unknown);
+        let nothing = matches!(state, TaskState::Unknown | TaskState::Unreachable);
+        let tentative = from_memory && (state.is_terminal() || nothing);
         match history.end {
             Some(_) if tentative || !certain => Ok(()),
             Some((end, _)) if !state.is_terminal() => {
