@@ -1,0 +1,157 @@
+//! The process: engine, API, and what follows the engine's notices, from start to end.
+
+use crate::cluster::Cluster;
+use crate::config::{Config, Error};
+use crate::events::{EventLog, SharedLog};
+use crate::http;
+use crate::retention::Retention;
+use crate::service::Service;
+use axum::serve::ListenerExt;
+use driver::core::Notice;
+use driver::{Engine, RunError};
+use proto::Time;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, broadcast, watch};
+
+/// How long requests under way have to come to their ends.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// Notices noted in one go.
+const TURN: usize = 1024;
+
+/// Opens the API's address, `HOST:PORT`; port 0 takes any.
+///
+/// # Errors
+/// When it cannot be used.
+pub async fn listen(address: &str) -> Result<TcpListener, Error> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| Error::Listen { address: address.to_owned(), source })
+}
+
+/// Runs the framework until `shutdown`: its tasks go on, and the next start with the same
+/// directory takes them over. What a submit promised is durable at any moment.
+///
+/// # Errors
+/// When the records cannot be read or written, or the master ended the framework.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), Error> {
+    let address = listener.local_addr().map_err(Error::Serve)?;
+    let options = config.options(address)?;
+    let (engine, mut work) = Engine::start(options, &config.data_dir, "jobs").await?;
+    let log: SharedLog = Arc::new(EventLog::new(config.events.max(1), wall_clock()));
+    let surplus = Arc::new(Notify::new());
+    surplus.notify_one();
+    let noting = tokio::spawn(note(engine.watch(), Arc::clone(&log), Arc::clone(&surplus)));
+    let retention = Retention { jobs: config.keep_jobs.max(1), units: config.keep_units };
+    let forgetting = tokio::spawn(forget(engine.clone(), retention, surplus));
+    let (end, ending) = watch::channel(false);
+    let cluster = Cluster::new(config.masters.clone());
+    let service =
+        Service::new(engine, cluster, log, config.role.clone(), ending.clone());
+    let router = http::router(Arc::new(service));
+    let listener = listener.tap_io(|stream| {
+        // A small answer must not wait for the acknowledgement of the one before it.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY");
+        }
+    });
+    let mut told = ending;
+    let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+        // An error means that the sender is gone, which is an end too.
+        let _ = told.wait_for(|ending| *ending).await;
+    });
+    let mut serving = tokio::spawn(serving.into_future());
+    tracing::info!(%address, "the jobs API listens");
+    let ended = tokio::select! {
+        () = shutdown => None,
+        result = &mut work => Some(Ok(result)),
+        result = &mut serving => Some(Err(result)),
+    };
+    end.send_replace(true);
+    forgetting.abort();
+    noting.abort();
+    match ended {
+        Some(Err(served)) => flat(served).map_err(Error::Serve),
+        Some(Ok(worked)) => {
+            finish(serving).await;
+            worked.map_err(|_| RunError::Ended)?.map_err(Error::from)
+        }
+        None => {
+            finish(serving).await;
+            // The last handle is gone: the engine says farewell to the master and ends.
+            match tokio::time::timeout(FAREWELL, work).await {
+                Ok(worked) => worked.map_err(|_| RunError::Ended)?.map_err(Error::from),
+                Err(_) => Ok(()),
+            }
+        }
+    }
+}
+
+type Served = tokio::task::JoinHandle<std::io::Result<()>>;
+
+fn flat(
+    result: Result<std::io::Result<()>, tokio::task::JoinError>,
+) -> std::io::Result<()> {
+    result.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+}
+
+async fn finish(mut serving: Served) {
+    match tokio::time::timeout(FAREWELL, &mut serving).await {
+        Ok(served) => {
+            if let Err(error) = flat(served) {
+                tracing::warn!(%error, "the jobs API");
+            }
+        }
+        // Somebody holds a connection: their requests were told to come to an end.
+        Err(_) => serving.abort(),
+    }
+}
+
+fn wall_clock() -> Time {
+    Time::ZERO + SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Notes what happens, and wakes those who wait for it.
+async fn note(mut notices: broadcast::Receiver<Notice>, log: SharedLog, surplus: Arc<Notify>) {
+    loop {
+        let mut batch = Vec::new();
+        let mut lost = 0;
+        match notices.recv().await {
+            Ok(notice) => batch.push(notice),
+            Err(broadcast::error::RecvError::Lagged(count)) => lost += count,
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+        while batch.len() < TURN {
+            match notices.try_recv() {
+                Ok(notice) => batch.push(notice),
+                Err(broadcast::error::TryRecvError::Lagged(count)) => {
+                    // What came before the loss goes with it: nobody shall see half of it.
+                    batch.clear();
+                    lost += count;
+                }
+                Err(_) => break,
+            }
+        }
+        let ended = batch.iter().any(|notice| matches!(notice, Notice::GroupEnded(_)));
+        if lost > 0 {
+            tracing::debug!(lost, "more happened than was noted");
+            log.note_lost(lost);
+        }
+        log.note(wall_clock(), batch);
+        if ended || lost > 0 {
+            surplus.notify_one();
+        }
+    }
+}
+
+async fn forget(engine: Engine, retention: Retention, surplus: Arc<Notify>) {
+    loop {
+        surplus.notified().await;
+        retention.apply(&engine).await;
+    }
+}
