@@ -36,7 +36,7 @@ fn main() -> std::process::ExitCode {
     match mode.to_str() {
         Some("bare") => compare("posix_spawn", count, at_once.unwrap_or(2), false, floor_spawn),
         Some("cgroups") => {
-            compare("five v1 cgroups", count, at_once.unwrap_or(8), true, floor_cgroups)
+            compare("five v1 cgroups", count, at_once.unwrap_or(8), true, floor_cgroups);
         }
         Some("output") => output(&extra.map_or_else(std::env::temp_dir, PathBuf::from)),
         _ => {

@@ -8,7 +8,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -18,6 +20,9 @@ use super::options::{Options, UsageError};
 use super::peer;
 use super::server::Supervisor;
 use super::sys::{self, Fork};
+
+/// How long a supervisor that has stopped answering may take to end.
+const HANDOVER: Duration = Duration::from_secs(5);
 
 /// Why a supervisor does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +132,7 @@ fn make_private_dir(dir: &Path) -> Result<(), ServeError> {
 /// Takes the lock, the cgroups and the socket, and serves.
 fn serve(options: Options, listening: impl FnOnce()) -> Result<(), ServeError> {
     make_private_dir(&options.dir)?;
-    let _lock = lock(&options.dir)?;
+    let _lock = lock(&options)?;
     // The working directory of whoever started us may be unmounted one day.
     let _ = std::env::set_current_dir("/");
     sys::raise_descriptor_limit();
@@ -148,20 +153,30 @@ fn serve(options: Options, listening: impl FnOnce()) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// The lock file, held by the process that serves a directory.
-fn lock(dir: &Path) -> Result<File, ServeError> {
-    let path = dir.join("supervisor.lock");
+/// The lock file, held by the process that serves a directory. It names the process and its
+/// socket.
+///
+/// A supervisor that is ending closes its socket before its lock is free: one that no longer
+/// answers is waited for.
+fn lock(options: &Options) -> Result<File, ServeError> {
+    let path = options.dir.join("supervisor.lock");
     let mut how = OpenOptions::new();
     how.read(true).write(true).create(true).truncate(false).mode(0o600);
     let file = how.open(&path).map_err(failed("open", &path))?;
-    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        let pid = fs::read_to_string(&path).unwrap_or_default();
-        let dir = dir.display().to_string();
-        return Err(ServeError::Taken { pid: pid.trim().to_owned(), dir });
+    let until = Instant::now() + HANDOVER;
+    while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let (pid, socket) = text.split_once('\n').unwrap_or((&text, ""));
+        if UnixStream::connect(socket.trim_end()).is_ok() || Instant::now() > until {
+            let dir = options.dir.display().to_string();
+            return Err(ServeError::Taken { pid: pid.to_owned(), dir });
+        }
+        // Start-up only, and the kernel has no event for it that could be bounded.
+        std::thread::sleep(Duration::from_millis(2));
     }
     file.set_len(0).map_err(failed("write", &path))?;
-    let pid = format!("{}\n", std::process::id());
-    file.write_all_at(pid.as_bytes(), 0).map_err(failed("write", &path))?;
+    let text = format!("{}\n{}\n", std::process::id(), options.socket.display());
+    file.write_all_at(text.as_bytes(), 0).map_err(failed("write", &path))?;
     Ok(file)
 }
 

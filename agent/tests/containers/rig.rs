@@ -89,6 +89,24 @@ impl Rig {
     }
 }
 
+impl Drop for Rig {
+    /// After a failed test: ends the supervisor, and lets another clear what it leaves.
+    fn drop(&mut self) {
+        let options = &mut self.options.supervisor;
+        let served = std::os::unix::net::UnixStream::connect(&options.socket).is_ok();
+        let lock = std::fs::read_to_string(options.dir.join("supervisor.lock")).unwrap_or_default();
+        let pid = lock.lines().next().and_then(|line| line.parse().ok());
+        let Some(pid) = pid.and_then(rustix::process::Pid::from_raw).filter(|_| served) else {
+            return;
+        };
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        options.away_grace = Duration::ZERO;
+        options.foreground = true;
+        let mut clear = std::process::Command::new(&self.options.command[0]);
+        let _ = clear.args(options.to_arguments()).status();
+    }
+}
+
 /// An agent's end of the containerizer.
 pub(crate) struct Agent {
     pub(crate) native: Native,

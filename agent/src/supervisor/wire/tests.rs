@@ -1,6 +1,9 @@
 //! Every message survives the wire, and nothing that arrives can panic the reader.
 
 use super::*;
+use crate::supervisor::task::{
+    Credentials, Limitation, Program, Rlimit, SandboxChoice, SandboxFate, WaitStatus,
+};
 
 fn id() -> ContainerId {
     ContainerId::new("job-1.0").unwrap()

@@ -1,0 +1,28 @@
+//! An agent and nothing else, for this package's tests: `agent MASTER WORK_DIR SUPERVISE...`.
+//!
+//! It is a process of its own so that it can be killed. The product's own is `tepui agent`.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    let (Some(master), Some(work_dir)) = (arguments.next(), arguments.next()) else {
+        return ExitCode::from(2);
+    };
+    let supervise: Vec<OsString> = arguments.collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else { return ExitCode::FAILURE };
+    runtime.block_on(async {
+        let masters = vec![master.to_string_lossy().into_owned()];
+        let mut config = agent::Config::new(masters, work_dir, supervise);
+        config.cgroups = false;
+        config.resources = Some("cpus:4000;mem:1000000;disk:1000".to_owned());
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let Ok(listener) = agent::listen(address).await else { return ExitCode::FAILURE };
+        match agent::run(config, listener, std::future::pending()).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        }
+    })
+}
