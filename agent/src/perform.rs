@@ -228,6 +228,12 @@ impl Performer {
         }
     }
 
+    /// Begins the last commit, lingering or not; false when there is nothing to wait for.
+    pub(crate) fn finish(&mut self) -> bool {
+        self.commits.advance(u64::MAX, Instant::now());
+        self.commits.under_way
+    }
+
     /// How many effects wait for the disk.
     pub(crate) fn held(&self) -> usize {
         self.held.len()

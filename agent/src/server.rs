@@ -379,10 +379,10 @@ impl Server {
     /// Stops; the tasks go on, or end.
     async fn stop(mut self, stop: Stop, channels: &mut Channels) -> Result<(), Error> {
         tracing::info!(?stop, "agent stopping");
-        if stop == Stop::KeepTasks {
-            return Ok(());
-        }
         let limit = Instant::now() + END_LIMIT;
+        if stop == Stop::KeepTasks {
+            return self.write_all(limit, channels).await;
+        }
         let mut living: Vec<_> = self
             .core
             .tasks()
@@ -410,6 +410,20 @@ impl Server {
         while let Ok(Some(event)) = tokio::time::timeout_at(limit, channels.events.recv()).await {
             if matches!(event, ContainerEvent::Lost { .. }) {
                 break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Server {
+    /// What was recorded so far becomes durable, so that the next agent has less to repeat.
+    async fn write_all(mut self, limit: Instant, channels: &mut Channels) -> Result<(), Error> {
+        self.performer.perform(&mut self.effects);
+        while self.performer.finish() {
+            match tokio::time::timeout_at(limit, channels.committed.recv()).await {
+                Ok(Some(answer)) => self.performer.committed(answer)?,
+                Ok(None) | Err(_) => break,
             }
         }
         Ok(())

@@ -6,6 +6,7 @@
 use super::Change;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 use store::{Batch, Storage, StoreError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -22,7 +23,19 @@ pub(crate) enum Committed {
 
 /// Hands changes to the thread.
 pub(crate) struct Writer {
-    orders: Sender<Vec<Change>>,
+    orders: Option<Sender<Vec<Change>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Writer {
+    /// Waits for the commit that is under way: the store is closed when the writer is gone.
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in it was printed by the thread.
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Writer {
@@ -32,7 +45,7 @@ impl Writer {
     ) -> Result<(Self, UnboundedReceiver<Committed>), std::io::Error> {
         let (orders, waiting) = channel::<Vec<Change>>();
         let (answers, committed) = unbounded_channel();
-        std::thread::Builder::new().name("checkpoint".to_owned()).stack_size(512 * 1024).spawn(
+        let thread = std::thread::Builder::new().name("checkpoint".to_owned()).stack_size(512 * 1024).spawn(
             move || {
                 while let Ok(changes) = waiting.recv() {
                     if !commit(&*store, changes, &answers) {
@@ -41,13 +54,15 @@ impl Writer {
                 }
             },
         )?;
-        Ok((Self { orders }, committed))
+        Ok((Self { orders: Some(orders), thread: Some(thread) }, committed))
     }
 
     /// Begins a commit. The caller waits for its answer before it begins another.
     pub(crate) fn commit(&self, changes: Vec<Change>) {
         // The thread ends only after it answered with a failure, which ends the agent.
-        let _ = self.orders.send(changes);
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(changes);
+        }
     }
 }
 

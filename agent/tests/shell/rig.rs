@@ -1,0 +1,292 @@
+//! A scripted master, and agents that talk to it.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use agent::{Config, Error, Stop};
+use grpc::{Incoming, Status, StreamHandler, StreamService};
+use proto::agent_link::{AgentCall, AgentEvent, AgentTask};
+use proto::{
+    AgentId, CommandInfo, FrameworkId, FrameworkInfo, Limits, MasterId, Resources, Role, TaskBody,
+    TaskId, TaskInfo, TaskPayload, TaskState, TaskStatus,
+};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+
+/// Nothing here takes a fraction of this, even on a busy machine.
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
+
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(BOUND, what).await.expect("it happens within the bound")
+}
+
+/// Takes streams of agents and hands them to the test.
+#[derive(Clone)]
+struct Handler(mpsc::UnboundedSender<Connection>);
+
+impl StreamHandler<AgentCall, AgentEvent> for Handler {
+    type Outgoing = UnboundedReceiverStream<AgentEvent>;
+
+    fn connect(
+        &self,
+        _: http::Extensions,
+        mut incoming: Incoming<AgentCall>,
+    ) -> Result<Self::Outgoing, Status> {
+        let (events, outgoing) = mpsc::unbounded_channel();
+        let (sender, calls) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok(Some(call)) = incoming.next().await {
+                if sender.send(call).is_err() {
+                    return;
+                }
+            }
+        });
+        let connection = Connection { calls, events, tasks: Vec::new() };
+        self.0.send(connection).map_err(|_| Status::unavailable("the test is over"))?;
+        Ok(UnboundedReceiverStream::new(outgoing))
+    }
+}
+
+/// A master that says what the test says.
+pub(crate) struct Master {
+    pub(crate) address: String,
+    connections: mpsc::UnboundedReceiver<Connection>,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Master {
+    pub(crate) async fn start() -> Self {
+        let (sender, connections) = mpsc::unbounded_channel();
+        let limits = Limits { body_bytes: 64 << 20, list_items: 1 << 20, ..Limits::DEFAULT };
+        let service = StreamService::<_, AgentCall, AgentEvent>::new(Handler(sender), limits);
+        let router = axum::Router::new().route_service(grpc::AGENT_LINK_PATH, service);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { address, connections, server }
+    }
+
+    /// The next stream of an agent, admitted.
+    pub(crate) async fn admit(&mut self) -> Connection {
+        self.admit_and_reconcile(Vec::new()).await
+    }
+
+    pub(crate) async fn admit_and_reconcile(
+        &mut self,
+        reconcile: Vec<(FrameworkId, TaskId)>,
+    ) -> Connection {
+        let mut connection = soon(self.connections.recv()).await.unwrap();
+        let (agent_id, master_id) = (agent_id(), MasterId::new("M").unwrap());
+        let ping_timeout = Duration::from_secs(60);
+        match connection.next().await {
+            AgentCall::Register { info, .. } => {
+                assert_eq!(info.id, None);
+                connection.say(AgentEvent::Registered { agent_id, master_id, ping_timeout });
+            }
+            AgentCall::Reregister { info, tasks, .. } => {
+                assert_eq!(info.id, Some(agent_id.clone()));
+                connection.tasks = tasks;
+                connection.say(AgentEvent::Reregistered {
+                    agent_id,
+                    master_id,
+                    ping_timeout,
+                    reconcile,
+                });
+            }
+            other => panic!("{other:?}"),
+        }
+        connection
+    }
+}
+
+/// One agent's stream.
+pub(crate) struct Connection {
+    calls: mpsc::UnboundedReceiver<AgentCall>,
+    events: mpsc::UnboundedSender<AgentEvent>,
+    /// What it told when it came back.
+    pub(crate) tasks: Vec<AgentTask>,
+}
+
+impl Connection {
+    pub(crate) fn say(&self, event: AgentEvent) {
+        self.events.send(event).expect("the agent listens");
+    }
+
+    pub(crate) async fn next(&mut self) -> AgentCall {
+        soon(self.calls.recv()).await.expect("the stream is open")
+    }
+
+    /// The next call, or none when the agent is gone.
+    pub(crate) async fn next_or_end(&mut self) -> Option<AgentCall> {
+        soon(self.calls.recv()).await
+    }
+
+    pub(crate) fn run(&self, tasks: Vec<TaskInfo>) {
+        self.say(AgentEvent::Run { framework: Arc::new(framework()), role: Role::any(), tasks });
+    }
+
+    pub(crate) fn kill(&self, task: &str) {
+        let (framework_id, task_id) = (framework_id(), TaskId::new(task).unwrap());
+        self.say(AgentEvent::Kill { framework_id, task_id, grace: None });
+    }
+
+    /// The next status update, not acknowledged.
+    pub(crate) async fn update(&mut self) -> TaskStatus {
+        loop {
+            if let AgentCall::Update { status, .. } = self.next().await {
+                return *status;
+            }
+        }
+    }
+
+    pub(crate) fn acknowledge(&self, status: &TaskStatus) {
+        // An agent that was killed meanwhile will send it again.
+        let _ = self.events.send(AgentEvent::Acknowledge {
+            framework_id: framework_id(),
+            task_id: status.task_id.clone(),
+            uuid: status.uuid.expect("an agent's update has a uuid"),
+        });
+    }
+
+    /// The next status update, acknowledged.
+    pub(crate) async fn acknowledged(&mut self) -> TaskStatus {
+        let status = self.update().await;
+        self.acknowledge(&status);
+        status
+    }
+
+    /// Runs a task to its end; its last update.
+    pub(crate) async fn run_to_end(&mut self, task: TaskInfo) -> TaskStatus {
+        self.run(vec![task]);
+        self.end().await
+    }
+
+    /// The next end of a task; what comes before it may come twice.
+    pub(crate) async fn end(&mut self) -> TaskStatus {
+        loop {
+            let status = self.acknowledged().await;
+            if status.state.is_terminal() {
+                return status;
+            }
+        }
+    }
+
+    /// Runs a task and waits until it runs.
+    pub(crate) async fn start(&mut self, task: TaskInfo) {
+        self.run(vec![task]);
+        assert_eq!(self.acknowledged().await.state, TaskState::Running);
+    }
+}
+
+pub(crate) fn agent_id() -> AgentId {
+    AgentId::new("M-S0").unwrap()
+}
+
+pub(crate) fn framework_id() -> FrameworkId {
+    FrameworkId::new("M-0000").unwrap()
+}
+
+/// A framework of nobody in particular, which understands partitions.
+pub(crate) fn framework() -> FrameworkInfo {
+    let mut info = FrameworkInfo::new("", "test");
+    info.id = Some(framework_id());
+    info.capabilities = [proto::Capability::PartitionAware].into_iter().collect();
+    info
+}
+
+/// A task that runs a line of shell, with a hundredth of a cpu.
+pub(crate) fn shell(id: &str, line: &str) -> TaskInfo {
+    command(
+        id,
+        CommandInfo { shell: true, value: Some(line.into()), ..CommandInfo::default() },
+    )
+}
+
+pub(crate) fn command(id: &str, command: CommandInfo) -> TaskInfo {
+    TaskInfo {
+        name: id.into(),
+        task_id: TaskId::new(id).unwrap(),
+        agent_id: agent_id(),
+        resources: Resources::cpus_mem(10, 16_000),
+        allocation_role: None,
+        limits: BTreeMap::new(),
+        executor: None,
+        kill_grace: Some(Duration::from_millis(500)),
+        max_completion_time: None,
+        payload: TaskPayload::new(&TaskBody { command: Some(command), ..TaskBody::default() }),
+    }
+}
+
+pub(crate) fn config(master: &Master, work_dir: &Path) -> Config {
+    let supervise = vec![env!("CARGO_BIN_EXE_supervise").into()];
+    let mut config = Config::new(vec![master.address.clone()], work_dir, supervise);
+    config.cgroups = false;
+    config.resources = Some("cpus:4;mem:4096;disk:1000".to_owned());
+    config
+}
+
+/// An agent in this process.
+pub(crate) struct Agent {
+    pub(crate) address: SocketAddr,
+    stop: Option<oneshot::Sender<Stop>>,
+    run: tokio::task::JoinHandle<Result<(), Error>>,
+}
+
+impl Agent {
+    pub(crate) async fn start(config: Config) -> Self {
+        let listener = agent::listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async move { stopped.await.unwrap_or(Stop::KeepTasks) };
+        let run = tokio::spawn(agent::run(config, listener, shutdown));
+        Self { address, stop: Some(stop), run }
+    }
+
+    /// Stops it and waits until it is gone.
+    pub(crate) async fn stop(mut self, stop: Stop) {
+        self.stop.take().unwrap().send(stop).expect("the agent runs");
+        soon(&mut self.run).await.unwrap().unwrap();
+    }
+
+    /// Ends it without a word, as far as one can within a process.
+    pub(crate) async fn abort(self) {
+        self.run.abort();
+        assert!(self.run.await.unwrap_err().is_cancelled());
+    }
+
+    /// Why it ended.
+    pub(crate) async fn error(self) -> Error {
+        // The sender lives as long as the agent: it must not take its end for a shutdown.
+        let Self { run, stop, .. } = self;
+        let error = soon(run).await.unwrap().unwrap_err();
+        drop(stop);
+        error
+    }
+
+    /// The body of a GET, with its status.
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let exchange = async {
+            let mut stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
+            let request = format!("GET {path} HTTP/1.0\r\nhost: agent\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await.unwrap();
+            String::from_utf8(answer).unwrap()
+        };
+        let answer = soon(exchange).await;
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP response");
+        let status = head.split_whitespace().nth(1).unwrap().parse().unwrap();
+        (status, body.to_owned())
+    }
+}

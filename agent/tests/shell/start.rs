@@ -1,0 +1,125 @@
+//! What an agent refuses to start with, and how it stops.
+
+use crate::rig::{Agent, BOUND, Master, config, shell, soon};
+use agent::Stop;
+use proto::agent_link::AgentEvent;
+
+#[tokio::test]
+async fn two_agents_with_one_work_directory_do_not_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let first = Agent::start(config(&master, dir.path())).await;
+    let _link = master.admit().await;
+    let error = Agent::start(config(&master, dir.path())).await.error().await.to_string();
+    assert!(error.contains("in use by another process"), "{error}");
+    assert!(error.contains(dir.path().to_str().unwrap()), "{error}");
+    assert_eq!(first.get("/health").await.0, 200, "the first one goes on");
+    first.stop(Stop::EndTasks).await;
+}
+
+#[tokio::test]
+async fn a_changed_description_is_refused_and_the_old_one_is_taken_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let agent = Agent::start(config(&master, dir.path())).await;
+    drop(master.admit().await);
+    agent.stop(Stop::KeepTasks).await;
+    let mut changed = config(&master, dir.path());
+    changed.resources = Some("cpus:8;mem:4096;disk:1000".to_owned());
+    let error = Agent::start(changed).await.error().await.to_string();
+    assert!(error.contains("resources") && error.contains("cpus:8"), "{error}");
+    let mut changed = config(&master, dir.path());
+    changed.attributes = Some("zone:b".to_owned());
+    let error = Agent::start(changed).await.error().await.to_string();
+    assert!(error.contains("zone:b"), "{error}");
+    let agent = Agent::start(config(&master, dir.path())).await;
+    let link = master.admit().await;
+    assert!(link.tasks.is_empty(), "it kept its id and has no tasks");
+    agent.stop(Stop::EndTasks).await;
+}
+
+#[tokio::test]
+async fn a_work_directory_of_another_cluster_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let mut east = config(&master, dir.path());
+    east.cluster = Some("east".to_owned());
+    let agent = Agent::start(east).await;
+    drop(master.admit().await);
+    agent.stop(Stop::EndTasks).await;
+    let mut west = config(&master, dir.path());
+    west.cluster = Some("west".to_owned());
+    let error = Agent::start(west).await.error().await.to_string();
+    assert!(error.contains("east") && error.contains("west"), "{error}");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = agent::listen(address).await.unwrap_err().to_string();
+    assert!(error.contains(&address.port().to_string()) && error.contains("--port"), "{error}");
+}
+
+#[tokio::test]
+async fn an_agent_waits_for_a_master_that_is_not_there_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let mut config = config(&master, dir.path());
+    // The first address answers nobody; the second one is right.
+    config.masters.insert(0, "127.0.0.1:1".to_owned());
+    let agent = Agent::start(config).await;
+    let _link = master.admit().await;
+    let (_, metrics) = agent.get("/metrics").await;
+    assert!(metrics.contains("tepui_agent_links_lost_total 1"), "{metrics}");
+    agent.stop(Stop::EndTasks).await;
+}
+
+#[tokio::test]
+async fn a_refused_agent_asks_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let mut config = config(&master, dir.path());
+    config.connect_backoff.1 = std::time::Duration::from_millis(50);
+    let agent = Agent::start(config).await;
+    let first = master.admit().await;
+    assert_eq!(agent.get("/health").await.0, 200);
+    first.say(AgentEvent::Refused { message: "not now".into(), gone: false });
+    let _again = master.admit().await;
+    agent.stop(Stop::EndTasks).await;
+}
+
+#[tokio::test]
+async fn stopping_with_the_tasks_ends_them_and_their_supervisor() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let agent = Agent::start(config(&master, dir.path())).await;
+    let mut link = master.admit().await;
+    let file = dir.path().join("pid");
+    let line = format!("echo $$ $PPID > {}; exec sleep 1000", file.display());
+    link.start(shell("t", &line)).await;
+    let pids = soon(async {
+        loop {
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            if text.ends_with('\n') {
+                break text;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    agent.stop(Stop::EndTasks).await;
+    let until = std::time::Instant::now() + BOUND;
+    for pid in pids.split_whitespace() {
+        while is_alive(pid) {
+            assert!(std::time::Instant::now() < until, "{pid} is still there");
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// A zombie has ended; that nobody waited for it is not its fault.
+fn is_alive(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
