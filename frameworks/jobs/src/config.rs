@@ -111,7 +111,7 @@ pub enum Error {
     #[error("the jobs API cannot listen on {address}: {source}; give another address, or port 0 for any")]
     Listen {
         /// The address.
-        address: String,
+        address: SocketAddr,
         /// What the system said.
         source: std::io::Error,
     },

@@ -11,6 +11,7 @@ use driver::core::Notice;
 use driver::{Engine, RunError};
 use proto::Time;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
@@ -21,13 +22,13 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// Notices noted in one go.
 const TURN: usize = 1024;
 
-/// Opens the API's address, `HOST:PORT`; port 0 takes any.
+/// Opens the API's address; port 0 takes any.
 ///
 /// # Errors
 /// When it cannot be used.
-pub async fn listen(address: &str) -> Result<TcpListener, Error> {
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     let listener = TcpListener::bind(address).await;
-    listener.map_err(|source| Error::Listen { address: address.to_owned(), source })
+    listener.map_err(|source| Error::Listen { address, source })
 }
 
 /// Runs the framework until `shutdown`: its tasks go on, and the next start with the same
