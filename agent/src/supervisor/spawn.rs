@@ -216,7 +216,7 @@ pub(super) fn spawn(image: &Image<'_>, place: &Place<'_>) -> Result<u32, LaunchE
     if failed == Step::None {
         return Ok(pid.cast_unsigned());
     }
-    sys::reap_failed(pid);
+    sys::reap_named(pid);
     let step = match failed {
         Step::Execute => format!("execve {}", String::from_utf8_lossy(last(&image.candidates))),
         other => other.name().to_owned(),
@@ -412,3 +412,6 @@ unsafe fn execute(job: &Job) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

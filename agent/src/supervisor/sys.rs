@@ -37,8 +37,8 @@ pub(super) fn reap_one() -> Option<Reaped> {
     })
 }
 
-/// Waits for one child by name, after its exec has failed: it has exited or is about to.
-pub(super) fn reap_failed(pid: i32) {
+/// Waits for one child by name, which has exited or is about to.
+pub(super) fn reap_named(pid: i32) {
     let mut status = 0;
     // SAFETY: the pointer is to a live local.
     while unsafe { libc::waitpid(pid, &raw mut status, 0) } < 0

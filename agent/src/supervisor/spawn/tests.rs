@@ -1,0 +1,58 @@
+//! Birth inside a cgroup, on whatever v2 hierarchy this machine has (it needs no controllers).
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::*;
+use crate::supervisor::task::{ContainerId, Limits, SandboxChoice};
+
+#[test]
+fn a_child_is_born_inside_a_v2_cgroup() {
+    let mounts = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"];
+    let v2 = |path: &&&str| Path::new(path).join("cgroup.subtree_control").exists();
+    let mount = mounts.iter().find(v2);
+    let name = format!("tepui-spawn-{}", std::process::id());
+    let Some(group) = mount.map(|mount| Path::new(mount).join(&name)) else {
+        println!("not run: no cgroup v2 hierarchy is mounted");
+        return;
+    };
+    if let Err(error) = fs::create_dir(&group) {
+        println!("not run: cannot make {}: {error}", group.display());
+        return;
+    }
+    let spec = TaskSpec {
+        id: ContainerId::new("born").unwrap(),
+        program: Program::Shell("cat /proc/self/cgroup; pwd".into()),
+        environment: vec!["PATH=/usr/bin:/bin".into()],
+        credentials: None,
+        rlimits: Vec::new(),
+        sandbox: SandboxChoice::Pooled,
+        limits: Limits::default(),
+        record: Vec::new(),
+    };
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+    let (root, null) = (File::open("/").unwrap(), File::open("/dev/null").unwrap());
+    let inside = File::open(&group).unwrap();
+    let image = Image::new(&spec, &[]).unwrap();
+    let place = Place {
+        directory: root.as_fd(),
+        stdin: null.as_fd(),
+        stdout: write.as_fd(),
+        stderr: write.as_fd(),
+        joins: &[],
+        into_cgroup: Some(inside.as_fd()),
+        dies_with_us: false,
+    };
+    let pid = spawn(&image, &place).unwrap();
+    drop(write);
+    let mut said = String::new();
+    File::from(read).read_to_string(&mut said).unwrap();
+    sys::reap_named(pid.cast_signed());
+    fs::remove_dir(&group).unwrap();
+    assert!(said.lines().any(|line| line == format!("0::/{name}")), "{said}");
+    assert!(said.ends_with("\n/\n"), "{said}");
+}
