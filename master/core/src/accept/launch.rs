@@ -22,8 +22,8 @@ impl Master {
         let mut run = Vec::with_capacity(tasks.len());
         for task in tasks {
             match self.validate(framework, agent, role, &task, remaining) {
-                Ok(rest) => {
-                    *remaining = rest;
+                Ok(()) => {
+                    remaining.subtract(&task.resources).expect("the task was checked to fit");
                     let record = Task::launched(agent, role.clone(), &task, self.now);
                     self.insert_task(framework, task.task_id.clone(), record);
                     self.take_up(framework, &task.task_id, &task.resources);

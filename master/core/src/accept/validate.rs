@@ -87,7 +87,7 @@ impl fmt::Display for TaskInvalid {
 }
 
 impl Master {
-    /// Checks a task; says what remains of the offers once it runs.
+    /// Checks a task against what remains of its offers.
     pub(super) fn validate(
         &self,
         framework: FrameworkOrd,
@@ -95,7 +95,7 @@ impl Master {
         role: &Role,
         task: &TaskInfo,
         remaining: &Resources,
-    ) -> Result<Resources, TaskInvalid> {
+    ) -> Result<(), TaskInvalid> {
         let record = &self.frameworks[framework];
         let id = || task.task_id.clone();
         if record.tasks.contains_key(&task.task_id) {
@@ -123,10 +123,9 @@ impl Master {
         if task.executor.is_some() {
             return Err(TaskInvalid::NotBuilt("Custom executors"));
         }
-        let mut rest = remaining.clone();
-        match rest.subtract(&task.resources) {
-            Ok(()) => Ok(rest),
-            Err(short) => {
+        match remaining.shortfall(&task.resources) {
+            None => Ok(()),
+            Some(short) => {
                 let (wanted, remaining) = (task.resources.clone(), remaining.clone());
                 Err(TaskInvalid::TooMuch(Box::new(TooMuch { wanted, remaining, short })))
             }

@@ -236,17 +236,18 @@ impl Master {
         Some((role.clone(), framework, credit?))
     }
 
-    /// Marks the agents that woken frameworks may want.
+    /// Marks the agents that woken frameworks may want: all that are free as soon as one of them
+    /// stated no demand.
     fn mark_for_woken(&mut self) {
-        for framework in std::mem::take(&mut self.allocator.calls) {
-            let agents = if self.frameworks[framework].demand.is_stated() {
-                self.agents_for_demand(framework)
-            } else {
-                self.allocator.free.iter().map(|(_, _, agent)| *agent).collect()
-            };
-            for agent in agents {
-                self.mark(agent, Mark::Woken);
-            }
+        let calls = std::mem::take(&mut self.allocator.calls);
+        let takes_any = |framework: &FrameworkOrd| !self.frameworks[*framework].demand.is_stated();
+        let agents: Vec<AgentOrd> = if calls.iter().any(takes_any) {
+            self.allocator.free.iter().map(|(_, _, agent)| *agent).collect()
+        } else {
+            calls.iter().flat_map(|framework| self.agents_for_demand(*framework)).collect()
+        };
+        for agent in agents {
+            self.mark(agent, Mark::Woken);
         }
     }
 

@@ -29,6 +29,7 @@ pub(crate) struct Task {
     pub(crate) agent: AgentOrd,
     pub(crate) agent_id: AgentId,
     pub(crate) role: Role,
+    /// Set by `Master::take_up`.
     pub(crate) resources: Arc<Resources>,
     /// Whether `resources` are counted as used.
     pub(crate) holds: bool,
@@ -92,7 +93,7 @@ impl Task {
             agent,
             agent_id: info.agent_id.clone(),
             role,
-            resources: Arc::new(info.resources.clone()),
+            resources: Arc::default(),
             holds: false,
             executor_id: info.executor.as_ref().map(|executor| executor.executor_id.clone()),
             state,
@@ -123,7 +124,7 @@ impl Task {
             agent,
             agent_id,
             role: report.role.clone(),
-            resources: Arc::new(report.resources.clone()),
+            resources: Arc::default(),
             holds: false,
             executor_id: report.executor_id.clone(),
             state: report.state,

@@ -293,7 +293,7 @@ fn info_of(who: u8) -> FrameworkInfo {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Invariants are checked by `Cluster::step`.
     #[test]
