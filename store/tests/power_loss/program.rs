@@ -1,7 +1,7 @@
 //! What runs in the guest: it writes to stores until the machine dies, or says what a dead machine
 //! left.
 //!
-//! `write|verify guarded|bare DIR STORES`. `bare` is the engine with its own `flush` alone, so that
+//! Commands, with `;` between them: `write|verify guarded|bare DIR STORES`. `bare` is the engine with its own `flush` alone, so that
 //! the test can show that it would see a loss. Writing prints `ACK store commit.` after each commit
 //! returned; verifying prints `KEPT store commits.` for each store, or `LOST store problem` when it
 //! does not open or holds what was never written.
@@ -115,7 +115,12 @@ fn verify(dir: &Path, guarded: bool, stores: u64) {
     }
 }
 
-pub(crate) fn run(arguments: &str) -> Outcome<()> {
+/// Obeys commands in order.
+pub(crate) fn run(commands: &str) -> Outcome<()> {
+    commands.split_terminator(';').try_for_each(obey)
+}
+
+fn obey(arguments: &str) -> Outcome<()> {
     let words: Vec<&str> = arguments.split(' ').collect();
     let [verb, mode, dir, stores] = words[..] else {
         return Err(format!("'{arguments}' is not: write|verify guarded|bare DIR STORES"));
