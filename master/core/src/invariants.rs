@@ -13,7 +13,7 @@ use proto::{Quantities, Resources, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The invariants: number and sentence. docs/ARCHITECTURE.md says the same.
-pub const INVARIANTS: [(&str, &str); 16] = [
+pub const INVARIANTS: [(&str, &str); 17] = [
     ("M1", "A stream belongs to one framework or one agent, and both sides know it."),
     ("M2", "Every framework and every agent is found under its id, and nothing else is."),
     (
@@ -52,6 +52,7 @@ pub const INVARIANTS: [(&str, &str); 16] = [
         "Shares are reckoned from exactly what is in offers and used, out of exactly what the \
          registered agents have; and those who may be offered something stand in line.",
     ),
+    ("M17", "Exactly the bundles that standing offers are credited with do not lack."),
 ];
 
 /// An invariant that does not hold.
@@ -79,6 +80,7 @@ pub fn check(m: &Master) -> Vec<Violation> {
     queue(m, &mut found);
     limits(m, &mut found);
     shares(m, &mut found);
+    demands(m, &mut found);
     found.0
 }
 
@@ -400,4 +402,12 @@ fn shares(m: &Master, found: &mut Found) {
     found.unless(seats == expected.len(), "M16", || {
         format!("{seats} seats, {} are owed", expected.len())
     });
+}
+
+fn demands(m: &Master, found: &mut Found) {
+    for (_, framework) in m.frameworks.iter() {
+        let offers = framework.offers.iter().filter_map(|number| m.offers.get(number));
+        let holds = framework.demand.is_credited_by(offers.map(|offer| &offer.credit));
+        found.unless(holds, "M17", || format!("{}: {:?}", framework.id, framework.demand));
+    }
 }

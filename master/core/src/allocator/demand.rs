@@ -128,6 +128,17 @@ impl DemandBook {
         !credit.bundles.is_empty()
     }
 
+    /// Whether exactly these credits are counted (for the invariants).
+    pub(crate) fn is_credited_by<'a>(&self, credits: impl Iterator<Item = &'a Credit>) -> bool {
+        let mut counted = vec![0_u32; self.demands.len()];
+        for credit in credits.filter(|credit| credit.edition == self.edition) {
+            for (index, times) in &credit.bundles {
+                counted[*index] = counted[*index].saturating_add(*times);
+            }
+        }
+        counted == self.credited
+    }
+
     /// So many tasks were launched from an offer with this credit, which is gone already.
     pub(crate) fn launched(&mut self, credit: &Credit, tasks: usize) {
         if credit.edition != self.edition {

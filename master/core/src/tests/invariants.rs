@@ -256,6 +256,19 @@ fn m16_shares_of_something_else() {
 }
 
 #[test]
+fn m17_a_demand_that_somebody_forgot_to_credit() {
+    let mut c = Cluster::default();
+    let framework = c.framework();
+    let demands = vec![demand(1, cpus_mem(1, 64))];
+    c.call(&framework, proto::scheduler::CallBody::Request { demands: demands.clone() });
+    c.agent(cpus_mem(4, 1024));
+    assert_eq!(check(&c.master), []);
+    let number = *c.master.offers.keys().next().unwrap();
+    c.master.offers.get_mut(&number).unwrap().credit = crate::allocator::demand::Credit::default();
+    assert_eq!(check(&c.master)[0].id, "M17");
+}
+
+#[test]
 fn every_invariant_has_a_number_and_a_sentence() {
     for (at, (id, sentence)) in INVARIANTS.iter().enumerate() {
         assert_eq!(*id, format!("M{}", at + 1));
