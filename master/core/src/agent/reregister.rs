@@ -41,6 +41,7 @@ impl Master {
         out: &mut Vec<Effect>,
     ) {
         if let Err(message) = self.check_return(&returning) {
+            self.agent_closed(connection, out);
             let message = Arc::from(message);
             out.push(Effect::ToAgent {
                 connection,

@@ -194,7 +194,7 @@ impl Sorter {
         seats.filter(|(_, seat)| seat.subscribed).map(|(ord, _)| *ord).collect()
     }
 
-    /// Counts an allocation, offered or used.
+    /// Counts what is allocated anew: an offer.
     pub(crate) fn allocate(
         &mut self,
         role: &Role,
@@ -202,11 +202,33 @@ impl Sorter {
         id: &FrameworkId,
         quantities: &Quantities,
     ) {
+        self.charge(role, framework, id, quantities, 1);
+    }
+
+    /// Counts what was allocated before: a task that was launched from an offer, or came back.
+    pub(crate) fn hold(
+        &mut self,
+        role: &Role,
+        framework: FrameworkOrd,
+        id: &FrameworkId,
+        quantities: &Quantities,
+    ) {
+        self.charge(role, framework, id, quantities, 0);
+    }
+
+    fn charge(
+        &mut self,
+        role: &Role,
+        framework: FrameworkOrd,
+        id: &FrameworkId,
+        quantities: &Quantities,
+        allocations: u64,
+    ) {
         let node = self.node_of(role);
         self.seat(node, role, framework, id);
         self.change(node, framework, |tally| {
             tally.allocated.add_all(quantities);
-            tally.count += 1;
+            tally.count += allocations;
         });
     }
 

@@ -183,7 +183,7 @@ impl Master {
         let role = task.role.clone();
         let id = record.id.clone();
         self.reserve_used(agent, resources);
-        self.allocator.sorter.allocate(&role, framework, &id, &scalars(resources));
+        self.allocator.sorter.hold(&role, framework, &id, &scalars(resources));
     }
 
     /// Gives back what a task holds. Keeps M5 and M8.

@@ -391,3 +391,21 @@ fn the_id_of_a_forgotten_agent_whose_tasks_are_remembered_is_not_given_out() {
     assert!(lines.contains(&"registry: remove m-S0".to_owned()), "{lines:?}");
     assert_eq!(c.agent(cpus_mem(4, 1024)).id, agent_id("m-S1"));
 }
+
+#[test]
+fn an_agent_that_is_refused_on_its_own_stream_is_disconnected() {
+    let mut c = Cluster::default();
+    let agent = c.agent(cpus_mem(4, 1024));
+    c.framework();
+    let info = proto::AgentInfo { id: None, ..agent.info.clone() };
+    let (version, tasks, frameworks) = (Arc::from("1"), vec![], vec![]);
+    let call = AgentCall::Reregister { info, version, tasks, frameworks };
+    expect(
+        &c.agent_call(&agent, call),
+        &[
+            "c2 <- RESCIND m-O0",
+            "c1 <- REFUSED an agent without an id must register, not reregister",
+            "c1 closed",
+        ],
+    );
+}

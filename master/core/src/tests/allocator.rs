@@ -228,3 +228,33 @@ fn resources_that_are_never_offered_do_not_disturb() {
     c.framework();
     expect(&c.lines(), &["c2 <- SUBSCRIBED m-0000", "c2 <- HEARTBEAT"]);
 }
+
+#[test]
+fn launching_is_no_further_allocation() {
+    let mut c = Cluster::default();
+    let a = c.framework();
+    let b = c.framework();
+    let agent = c.agent(cpus_mem(4, 64));
+    let offer = offer_to(&c.lines(), &a);
+    let tasks = ["t1", "t2", "t3"].map(|id| task_info(id, "m-S0", cpus_mem(1, 16))).to_vec();
+    c.launch(&a, &[&offer], tasks);
+    // The rest went to b: each was allocated something once. What a's tasks free goes to a, whose
+    // share is as small as b's once b gave back.
+    c.decline(&b, &["m-O1"], Duration::from_secs(1000));
+    for (byte, id) in ["t1", "t2", "t3"].iter().enumerate() {
+        c.call(&a, CallBody::Suppress { roles: vec![] });
+        c.call(&b, CallBody::Suppress { roles: vec![] });
+        c.update(&agent, &a, id, TaskState::Finished, u8::try_from(byte).unwrap());
+    }
+    let sorter = &c.master.allocator.sorter;
+    let shares: Vec<f64> = sorter.roles().map(|(_, share, _)| share).collect();
+    assert_eq!(shares, [0.0]);
+    c.call(&b, CallBody::Revive { roles: vec![] });
+    let lines = c.lines();
+    offer_to(&lines, &b);
+    c.decline(&b, &["m-O2"], Duration::ZERO);
+    c.call(&a, CallBody::Revive { roles: vec![] });
+    // b was served twice, a once.
+    let next = c.decline(&b, &["m-O3"], Duration::ZERO);
+    offer_to(&next, &a);
+}
