@@ -42,6 +42,8 @@ pub(crate) struct Demand {
     idle_since: Option<Time>,
     restate_at: Option<Time>,
     grown_at: Time,
+    /// Whether there is work that none of the refused offers was held against.
+    untried: bool,
 }
 
 /// Counts are compared by their magnitude, so that a queue of a million is not restated for each
@@ -88,6 +90,11 @@ impl Demand {
         self.say(now, true)
     }
 
+    /// There is work of a kind that was not waiting before: what was refused may suit it.
+    pub(crate) fn renew(&mut self) {
+        self.untried = true;
+    }
+
     /// Offers were refused for a while.
     pub(crate) fn refused(&mut self) {
         self.filtered = true;
@@ -105,7 +112,8 @@ impl Demand {
 
     /// Takes note of what is wanted from now on.
     pub(crate) fn set(&mut self, now: Time, want: Want, open: bool, options: &Options) -> Saying {
-        if self.want == want && !(open && self.has_grown()) {
+        let untried = open && std::mem::take(&mut self.untried) && self.filtered;
+        if self.want == want && !untried && !(open && self.has_grown()) {
             return Saying::default();
         }
         self.want = want;
@@ -119,7 +127,7 @@ impl Demand {
         if !open {
             return Saying::default();
         }
-        if self.suppressed || self.has_grown() {
+        if self.suppressed || untried || self.has_grown() {
             return self.say(now, true);
         }
         if !alike(bundles(&self.want), &self.stated) && self.restate_at.is_none() {
@@ -208,6 +216,22 @@ mod tests {
         assert_eq!(demand.deadline(&options), Some(at(1030)));
         assert!(demand.tick(at(1030), &options).request);
         assert!(demand.set(at(1040), wanted(9), true, &options).request);
+    }
+
+    #[test]
+    fn work_of_another_kind_gets_back_what_was_refused() {
+        let options = Options::new("t", vec!["m".into()]);
+        let mut demand = Demand::default();
+        demand.subscribing();
+        demand.set(at(0), wanted(1_000_000), true, &options);
+        demand.refused();
+        assert_eq!(demand.set(at(10), wanted(1_000_001), true, &options), Saying::default());
+        demand.renew();
+        let said = demand.set(at(20), wanted(1_000_001), true, &options);
+        assert_eq!(said, Saying { request: false, revive: true, suppress: false });
+        // Nothing is refused any more: nothing to say.
+        demand.renew();
+        assert_eq!(demand.set(at(30), wanted(1_000_001), true, &options), Saying::default());
     }
 
     #[test]

@@ -505,6 +505,12 @@ impl Driver {
         self.say(said, effects);
     }
 
+    /// There is work of a kind that was not waiting before: what was refused is asked for again
+    /// with the next [`set_want`](Self::set_want).
+    pub fn renew_want(&mut self) {
+        self.demand.renew();
+    }
+
     fn say(&mut self, said: Saying, effects: &mut Vec<Effect>) {
         let role = || vec![self.options.role.clone()];
         if said.request {

@@ -147,6 +147,9 @@ impl Scheduler {
     pub(crate) fn refresh(&mut self, number: u32) {
         let ready = self.groups.get(&number).is_some_and(|group| group.ready_count() > 0);
         let changed = if ready { self.active.insert(number) } else { self.active.remove(&number) };
+        if changed && ready {
+            self.driver.renew_want();
+        }
         if changed || ready {
             self.dirty = true;
         }
