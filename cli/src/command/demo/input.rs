@@ -72,16 +72,20 @@ pub(super) fn collect(root: &Path) -> Result<Vec<Source>, Failure> {
 }
 
 /// Cuts the files into at most `count` runs of neighbours with about the same number of bytes;
-/// none is empty.
+/// none is empty. A file larger than its share makes the other shards smaller, not fewer.
 pub(super) fn shards(sources: &[Source], count: usize) -> Vec<&[Source]> {
-    let total: u64 = sources.iter().map(|s| s.bytes + 1).sum();
-    let goal = total / count.max(1) as u64 + 1;
-    let mut shards = Vec::with_capacity(count);
+    let weight = |source: &Source| source.bytes + 1;
+    let mut left: u64 = sources.iter().map(weight).sum();
+    let mut shards: Vec<&[Source]> = Vec::with_capacity(count);
     let (mut start, mut held) = (0, 0);
     for (at, source) in sources.iter().enumerate() {
-        held += source.bytes + 1;
-        if held >= goal && shards.len() + 1 < count {
+        held += weight(source);
+        let shards_left = count.saturating_sub(shards.len()).max(1) as u64;
+        let files_left = (sources.len() - at - 1) as u64;
+        // As many files as shards are left: each is a shard of its own.
+        if shards_left > 1 && (held >= left / shards_left || files_left < shards_left) {
             shards.push(&sources[start..=at]);
+            left -= held;
             (start, held) = (at + 1, 0);
         }
     }
@@ -114,7 +118,7 @@ mod tests {
         let sources: Vec<Source> = (0..100).map(|i| source(&i.to_string(), i * 7 % 13)).collect();
         for count in [1, 3, 50, 100, 300] {
             let shards = shards(&sources, count);
-            assert!(shards.len() <= count);
+            assert_eq!(shards.len(), count.min(sources.len()));
             assert!(shards.iter().all(|shard| !shard.is_empty()));
             assert_eq!(shards.concat(), sources);
         }
