@@ -26,7 +26,8 @@ pub struct ClientOptions {
     pub keep_alive_timeout: Duration,
     /// Messages that wait to be sent; who sends more waits.
     pub queue: usize,
-    /// Limits on what the other side sends.
+    /// Limits on what the master sends. Wider than the master's own: one OFFERS event speaks of
+    /// many agents, one answer of the whole cluster.
     pub limits: Limits,
 }
 
@@ -37,7 +38,7 @@ impl Default for ClientOptions {
             keep_alive_interval: tuning::KEEP_ALIVE_INTERVAL,
             keep_alive_timeout: tuning::KEEP_ALIVE_TIMEOUT,
             queue: tuning::CLIENT_QUEUE,
-            limits: Limits::DEFAULT,
+            limits: Limits { body_bytes: 256 << 20, list_items: 4 << 20, ..Limits::DEFAULT },
         }
     }
 }

@@ -7,7 +7,9 @@ use grpc::{
 };
 use proto::agent_link::{AgentCall, AgentEvent};
 use proto::scheduler::{Call, CallBody, Event};
-use proto::{FrameworkId, Limits, operator};
+use proto::{
+    AgentId, Encoding, FrameworkId, Limits, Offer, OfferId, Resources, Role, Wire, operator,
+};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpListener;
@@ -31,6 +33,9 @@ impl StreamHandler<Call, Event> for Echo {
             loop {
                 match incoming.next().await {
                     Ok(Some(call)) if call.body == CallBody::Teardown => break,
+                    Ok(Some(call)) if matches!(call.body, CallBody::Request { .. }) => {
+                        sender.send(Event::Offers(many_offers())).await.unwrap();
+                    }
                     Ok(Some(call)) => {
                         let event = Event::Error(Arc::from(call.body.name()));
                         sender.send(event).await.unwrap();
@@ -127,6 +132,34 @@ async fn a_message_beyond_the_limit_ends_its_stream_with_the_reason() {
         other => panic!("{other:?}"),
     }
     assert_eq!(link.incoming.next().await.unwrap(), None);
+}
+
+/// So many offers that they exceed what a server would take.
+fn many_offers() -> Vec<Offer> {
+    let agent = |n: usize| AgentId::new(format!("00000000-0000-4000-8000-000000000000-S{n}"));
+    let offer = |n: usize| Offer {
+        id: OfferId::new(format!("00000000-0000-4000-8000-000000000000-O{n}")).unwrap(),
+        framework_id: FrameworkId::new("00000000-0000-4000-8000-000000000000-0000").unwrap(),
+        agent_id: agent(n).unwrap(),
+        hostname: Arc::from("agent.example.org"),
+        port: 5051,
+        role: Role::any(),
+        resources: Resources::cpus_mem(1000, 1_000_000),
+        attributes: Arc::from([]),
+        domain: None,
+        executor_ids: Vec::new(),
+    };
+    (0..20_000).map(offer).collect()
+}
+
+#[tokio::test]
+async fn a_client_takes_more_at_once_than_a_server() {
+    let address = serve(Limits::DEFAULT).await;
+    let mut link = SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap();
+    link.sender.send(call(CallBody::Request { demands: vec![] })).await.unwrap();
+    let event = link.incoming.next().await.unwrap().unwrap();
+    assert!(event.encode(Encoding::Protobuf).len() > Limits::DEFAULT.body_bytes);
+    assert!(matches!(event, Event::Offers(offers) if offers.len() == 20_000));
 }
 
 #[tokio::test]

@@ -223,3 +223,6 @@ impl<T> Outbox<T> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! When a reader is too slow, and when it is not.
+
+use super::*;
+use std::task::Waker;
+
+const STALL: Duration = Duration::from_millis(1);
+
+fn limits(waiting: usize, stall: Duration) -> OutboxLimits {
+    OutboxLimits { waiting, stall }
+}
+
+fn take(pending: &mut Pending<u32>) -> Option<u32> {
+    match pending.poll_take(&mut task::Context::from_waker(Waker::noop())) {
+        Poll::Ready(taken) => taken,
+        Poll::Pending => panic!("nothing waits"),
+    }
+}
+
+#[test]
+fn a_reader_that_stands_still_is_too_slow_once_it_has_too_many_for_too_long() {
+    let (mut outbox, pending) = outbox(limits(3, STALL), Kill::default());
+    // waits: the stall, which is a length of time and nothing else.
+    std::thread::sleep(STALL * 2);
+    for n in 0..3 {
+        assert_eq!(outbox.send(n), Sent::Waiting);
+    }
+    assert_eq!(outbox.send(3), Sent::Full);
+    drop(pending);
+    assert_eq!(outbox.send(4), Sent::Gone);
+}
+
+#[test]
+fn a_reader_that_takes_may_have_a_burst_waiting_and_not_more() {
+    let (mut outbox, mut pending) = outbox(limits(3, STALL), Kill::default());
+    for n in 0..3 {
+        assert_eq!(outbox.send(n), Sent::Waiting);
+    }
+    // waits: the stall, as above; but this one takes a message in between.
+    std::thread::sleep(STALL * 2);
+    assert_eq!(take(&mut pending), Some(0));
+    assert_eq!(outbox.send(3), Sent::Waiting);
+    let (mut outbox, _pending) = super::outbox(limits(3, Duration::from_secs(60)), Kill::default());
+    let taken = (0..1000).take_while(|n| outbox.send(*n) == Sent::Waiting).count();
+    assert_eq!(taken, 3 * BURST);
+}
+
+#[tokio::test]
+async fn the_last_word_has_a_place_and_ends_the_stream() {
+    let (mut outbox, mut pending) = outbox(limits(1, Duration::from_secs(60)), Kill::default());
+    let burst = u32::try_from(BURST).unwrap();
+    for n in 0..burst {
+        assert_eq!(outbox.send(n), Sent::Waiting);
+    }
+    assert_eq!(outbox.send(burst), Sent::Full);
+    outbox.cut_off(Some(99), Duration::from_secs(60));
+    let read: Vec<u32> = std::iter::from_fn(|| take(&mut pending)).collect();
+    assert_eq!(read.last(), Some(&99));
+    assert_eq!(read.len(), BURST + 1);
+}
+
+#[test]
+fn streams_are_found_by_the_id_they_were_given_until_they_are_forgotten() {
+    let streams = Streams::default();
+    let (a, b) = (streams.number(), streams.number());
+    assert_ne!(a, b);
+    let (id_a, id_b) = (streams.name(a), streams.name(b));
+    assert_eq!(streams.find(&id_a.to_string()), Some(a));
+    assert_eq!(streams.find(&id_b.to_string()), Some(b));
+    assert_eq!(streams.find("no uuid"), None);
+    streams.forget(&id_a);
+    assert_eq!(streams.find(&id_a.to_string()), None);
+}
