@@ -37,8 +37,6 @@ pub(crate) struct Performer {
     commits: Commits,
     /// Effects that wait for the commit of this number.
     held: VecDeque<(u64, Effect)>,
-    /// Containers to forget once the commit of this number is durable.
-    forgets: VecDeque<(u64, ContainerId)>,
     /// Answers that the agent gives itself: launches that cannot be translated.
     pub(crate) answers: Vec<Input>,
 }
@@ -118,7 +116,6 @@ impl Performer {
                 stuck: None,
             },
             held: VecDeque::new(),
-            forgets: VecDeque::new(),
             answers: Vec::new(),
         }
     }
@@ -138,7 +135,9 @@ impl Performer {
                     self.counts.records += 1;
                 }
                 Effect::Forget { container_id } => {
-                    self.forgets.push_back((self.commits.next, container_id));
+                    if let Ok(id) = containers::native_id(&container_id) {
+                        self.native.forget(&id);
+                    }
                 }
                 other if self.commits.barrier > self.commits.durable => {
                     self.held.push_back((self.commits.barrier, other));
@@ -148,7 +147,8 @@ impl Performer {
         }
     }
 
-    /// Ends a round: orders leave, and a commit begins when one is due. Says when to look again.
+    /// Ends a round: orders leave (before the records of forgotten containers are deleted), and a
+    /// commit begins when one is due. Says when to look again.
     pub(crate) fn flush(&mut self) -> Option<Instant> {
         self.native.flush();
         self.commits.advance(self.commits.barrier, Instant::now())
@@ -182,13 +182,6 @@ impl Performer {
         while self.held.front().is_some_and(|(number, _)| *number <= durable) {
             if let Some((_, effect)) = self.held.pop_front() {
                 self.act(effect);
-            }
-        }
-        while self.forgets.front().is_some_and(|(number, _)| *number <= durable) {
-            if let Some((_, container_id)) = self.forgets.pop_front()
-                && let Ok(id) = containers::native_id(&container_id)
-            {
-                self.native.forget(&id);
             }
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! `Persist` is a barrier: nothing after it is performed before it is durable. `Record` is written
 //! in the same order but holds nothing up; a crash may lose it, and recovery does without. One
-//! effect waits alone: `Forget` is performed only once everything recorded or persisted before it
-//! is durable, and the others may overtake it.
+//! effect waits for nothing: `Forget` may be performed at once, since what the checkpoint needs of
+//! the container was durable before its end was told.
 
 use crate::input::{AgentRecord, Launch, SandboxRecord, TaskRecord, UpdatesRecord};
 use proto::agent_link::AgentCall;
@@ -16,7 +16,7 @@ use std::time::Duration;
 pub enum Effect {
     /// Make this durable before anything that follows.
     Persist(CheckpointOp),
-    /// Write this, in order with the other records; nothing waits for it but `Forget`.
+    /// Write this, in order with the other records; nothing waits for it.
     Record(CheckpointOp),
     /// Start a container. Answered by `Launched` or `LaunchFailed`, then `Exited`.
     Launch(Box<Launch>),
@@ -27,8 +27,9 @@ pub enum Effect {
         /// Between TERM and KILL.
         grace: Duration,
     },
-    /// The end of this container is on record: the supervisor may drop it. Waits until all that
-    /// was recorded before is durable.
+    /// The end of this container is durable and acknowledged, or wanted by nobody: the supervisor
+    /// may drop it. Leaves before the record of its task is deleted, so that no crash can find the
+    /// container without its history.
     Forget {
         /// Which.
         container_id: ContainerId,

@@ -1,5 +1,7 @@
 //! The agent's shell with a scripted master and the real supervisor.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 mod life;
 mod restart;
 mod rig;

@@ -80,7 +80,8 @@ async fn a_task_that_the_agent_does_not_know_is_answered_for() {
     let dir = tempfile::tempdir().unwrap();
     let mut master = Master::start().await;
     let agent = Agent::start(config(&master, dir.path())).await;
-    drop(master.admit().await);
+    let _link = master.admit().await;
+    agent.registered().await;
     agent.abort().await;
     let agent = Agent::start(config(&master, dir.path())).await;
     let unknown = (framework_id(), TaskId::new("unknown").unwrap());
@@ -171,7 +172,7 @@ async fn a_hundred_kills_under_load_lose_and_repeat_nothing() {
     let mut config = config(&master, dir.path());
     config.resources = Some("cpus:4000;mem:1000000;disk:1000".to_owned());
     let last = Agent::start(config).await;
-    drop(master.admit().await);
+    let _link = master.admit().await;
     last.stop(Stop::EndTasks).await;
 }
 

@@ -1,7 +1,5 @@
 //! A scripted master, and agents that talk to it.
 
-#![allow(clippy::unwrap_used, reason = "a test may")]
-
 use agent::{Config, Error, Stop};
 use grpc::{Incoming, Status, StreamHandler, StreamService};
 use proto::agent_link::{AgentCall, AgentEvent, AgentTask};
@@ -251,6 +249,11 @@ impl Agent {
         let shutdown = async move { stopped.await.unwrap_or(Stop::KeepTasks) };
         let run = tokio::spawn(agent::run(config, listener, shutdown));
         Self { address, stop: Some(stop), run }
+    }
+
+    /// Waits until it knows that it is admitted.
+    pub(crate) async fn registered(&self) {
+        soon(async { while self.get("/health").await.0 != 200 {} }).await;
     }
 
     /// Stops it and waits until it is gone.

@@ -10,6 +10,7 @@ async fn two_agents_with_one_work_directory_do_not_go() {
     let mut master = Master::start().await;
     let first = Agent::start(config(&master, dir.path())).await;
     let _link = master.admit().await;
+    first.registered().await;
     let error = Agent::start(config(&master, dir.path())).await.error().await.to_string();
     assert!(error.contains("in use by another process"), "{error}");
     assert!(error.contains(dir.path().to_str().unwrap()), "{error}");
@@ -22,7 +23,8 @@ async fn a_changed_description_is_refused_and_the_old_one_is_taken_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut master = Master::start().await;
     let agent = Agent::start(config(&master, dir.path())).await;
-    drop(master.admit().await);
+    let _link = master.admit().await;
+    agent.registered().await;
     agent.stop(Stop::KeepTasks).await;
     let mut changed = config(&master, dir.path());
     changed.resources = Some("cpus:8;mem:4096;disk:1000".to_owned());
@@ -45,7 +47,7 @@ async fn a_work_directory_of_another_cluster_is_refused() {
     let mut east = config(&master, dir.path());
     east.cluster = Some("east".to_owned());
     let agent = Agent::start(east).await;
-    drop(master.admit().await);
+    let _link = master.admit().await;
     agent.stop(Stop::EndTasks).await;
     let mut west = config(&master, dir.path());
     west.cluster = Some("west".to_owned());
@@ -83,7 +85,7 @@ async fn a_refused_agent_asks_again() {
     config.connect_backoff.1 = std::time::Duration::from_millis(50);
     let agent = Agent::start(config).await;
     let first = master.admit().await;
-    assert_eq!(agent.get("/health").await.0, 200);
+    agent.registered().await;
     first.say(AgentEvent::Refused { message: "not now".into(), gone: false });
     let _again = master.admit().await;
     agent.stop(Stop::EndTasks).await;
