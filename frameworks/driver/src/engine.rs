@@ -86,7 +86,7 @@ impl Engine {
             notices: notices.clone(),
         };
         let storage: Arc<dyn Storage> = storage;
-        let task = tokio::spawn(Loop::new(core, clock, Arc::clone(&storage), orders_out)?.run());
+        let task = Loop::new(core, clock, Arc::clone(&storage), orders_out)?.start()?;
         Ok((Self { orders, notices, storage }, task))
     }
 

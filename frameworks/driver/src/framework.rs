@@ -104,7 +104,7 @@ impl Builder {
         let (events_in, events) = mpsc::unbounded_channel();
         let (orders, orders_out) = mpsc::unbounded_channel();
         let core = BareCore { bare, events: events_in };
-        let task = tokio::spawn(Loop::new(core, clock, storage, orders_out)?.run());
+        let task = Loop::new(core, clock, storage, orders_out)?.start()?;
         let framework = Framework { orders, events, task };
         framework.want(Want::Anything);
         Ok(framework)

@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use store::{Batch, CommitResult, GroupCommit, Storage, StoreError};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// A core that the loop can drive.
 pub(crate) trait Core: Send + 'static {
@@ -57,7 +58,7 @@ pub enum RunError {
     )]
     Record(String),
     /// The system gives no thread.
-    #[error("no thread for the store")]
+    #[error("no thread for the framework")]
     Thread(#[source] std::io::Error),
     /// The master ended the framework.
     #[error("the master ended the framework: {0}")]
@@ -71,8 +72,9 @@ pub enum RunError {
 const INBOX: usize = 16 * 1024;
 /// Inputs stepped before their records are handed to the disk.
 const TURN: usize = 1024;
-/// Commits under way before the loop waits for the disk.
-const COMMITS: u64 = 64;
+/// Commits under way before the loop waits for the disk: one is being written, the next gathers
+/// all that comes meanwhile.
+const COMMITS: u64 = 2;
 
 pub(crate) struct Loop<C: Core> {
     core: C,
@@ -91,7 +93,7 @@ pub(crate) struct Loop<C: Core> {
     /// Effects with the batch that they wait for.
     held: VecDeque<(u64, Effect)>,
     /// Tasks of connections that say farewell.
-    leaving: Vec<tokio::task::JoinHandle<()>>,
+    leaving: Vec<JoinHandle<()>>,
     ended: bool,
 }
 
@@ -140,8 +142,19 @@ impl<C: Core> Loop<C> {
         })
     }
 
-    /// Runs until the owner has gone, the core has nothing more to wait for, or the store fails.
-    pub(crate) async fn run(mut self) -> Result<(), RunError> {
+    /// Runs on a thread of its own until the owner has gone or the store fails.
+    ///
+    /// Loop, connection and timers share that thread: what one hands to another needs no other
+    /// thread to be woken, and what has come together is stepped and recorded together.
+    pub(crate) fn start(self) -> Result<JoinHandle<Result<(), RunError>>, RunError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(RunError::Thread)?;
+        Ok(tokio::task::spawn_blocking(move || runtime.block_on(self.run())))
+    }
+
+    async fn run(mut self) -> Result<(), RunError> {
         let mut effects = Vec::new();
         let mut happenings = Vec::with_capacity(TURN);
         let mut orders = Vec::new();

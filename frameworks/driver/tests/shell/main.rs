@@ -1,5 +1,10 @@
 //! The shell over real sockets and a real store, against a master of a few lines.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::disallowed_types, reason = "tests may")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests may"
+)]
 
 mod master;
 
