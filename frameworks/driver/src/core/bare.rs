@@ -206,3 +206,6 @@ impl Bare {
 fn is_over(state: TaskState) -> bool {
     state.is_terminal() || state == TaskState::Unknown
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@
 
 mod agents;
 mod bare;
+mod blame;
 mod boundary;
 mod demand;
 mod driver;

@@ -30,6 +30,7 @@ impl Scheduler {
         let agent = self.agents.id(live.agent).clone();
         let next = self.next(group, index, &unit, &live, verdict, now);
         self.driver.ended(&task);
+        self.blame.ended(now, live.agent, verdict.outcome);
         if let Some(group) = self.groups.get_mut(&number) {
             group.tally.attempt_ended(verdict.outcome);
         }

@@ -13,6 +13,7 @@ mod updates;
 mod view;
 
 use super::agents::Agents;
+use super::blame::Blame;
 use super::boundary::{Effect, Input, Notice, UnitChange, Write};
 use super::driver::{Driver, Signal};
 use super::group::GroupId;
@@ -39,6 +40,7 @@ pub struct Scheduler {
     pub(crate) tokens: BTreeMap<String, u32>,
     pub(crate) next_group: u32,
     pub(crate) agents: Agents,
+    pub(crate) blame: Blame,
     /// Deadlines of units; of groups as a whole with the index `GROUP`.
     pub(crate) timers: BTreeSet<(Time, u32, u32)>,
     /// Whether a pass is due.
@@ -122,7 +124,7 @@ impl Scheduler {
                     self.drop_leases();
                     effects.push(Effect::Notice(Notice::Stopped(message)));
                 }
-                Signal::Offers(offers) => self.take_offers(now, &offers),
+                Signal::Offers(offers) => self.take_offers(now, &offers, effects),
                 Signal::Rescinded(offer) => {
                     let lease = fenzo::LeaseId::from(offer.as_str());
                     self.placer.expire_lease(&lease);

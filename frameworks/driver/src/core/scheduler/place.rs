@@ -3,6 +3,7 @@
 
 use super::Scheduler;
 use crate::core::Want;
+use crate::core::blame::AVOIDED;
 use crate::core::boundary::{Effect, UnitChange};
 use crate::core::driver::Driver;
 use crate::core::record;
@@ -19,12 +20,35 @@ use std::time::Duration;
 const BUNDLES: usize = 64;
 
 impl Scheduler {
-    pub(crate) fn take_offers(&mut self, now: Time, offers: &[Offer]) {
+    pub(crate) fn take_offers(&mut self, now: Time, offers: &[Offer], effects: &mut Vec<Effect>) {
         for offer in offers {
             self.agents.note_address(&offer.agent_id, &offer.hostname, offer.port);
+        }
+        let avoided = self.avoided_offers(now, offers);
+        for offer in offers.iter().filter(|offer| !avoided.contains(&offer.id)) {
             self.new_leases.push(lease(now, offer));
         }
+        self.driver.decline(avoided, AVOIDED, effects);
         self.dirty = true;
+    }
+
+    /// Offers of agents that failed units lately, if there are offers of others.
+    fn avoided_offers(&mut self, now: Time, offers: &[Offer]) -> Vec<OfferId> {
+        if self.blame.avoided(now) == 0 {
+            return Vec::new();
+        }
+        let held = self.driver.offers().values();
+        let avoids: Vec<(OfferId, bool)> = held
+            .map(|offer| {
+                let agent = self.agents.number(&offer.agent_id);
+                (offer.id.clone(), self.blame.avoids(now, agent))
+            })
+            .collect();
+        if avoids.iter().all(|(_, avoided)| *avoided) {
+            return Vec::new();
+        }
+        let new = |id: &OfferId| offers.iter().any(|offer| offer.id == *id);
+        avoids.into_iter().filter(|(id, avoided)| *avoided && new(id)).map(|(id, _)| id).collect()
     }
 
     pub(crate) fn pass(&mut self, now: Time, effects: &mut Vec<Effect>) {

@@ -4,6 +4,7 @@
 
 use super::Scheduler;
 use crate::core::agents::Agents;
+use crate::core::blame::Blame;
 use crate::core::driver::Driver;
 use crate::core::group::GroupId;
 use crate::core::options::Options;
@@ -59,6 +60,7 @@ impl Scheduler {
             groups: std::mem::take(&mut found.groups),
             active: BTreeSet::new(),
             agents: std::mem::take(&mut found.agents),
+            blame: Blame::default(),
             timers: BTreeSet::new(),
             dirty: false,
             writes: Vec::new(),

@@ -422,3 +422,33 @@ fn a_record_that_belongs_to_nothing_is_named() {
     let error = Scheduler::recover(options(), 1, bench.store.clone()).unwrap_err();
     assert!(error.to_string().contains("belongs to no group"), "{error}");
 }
+
+#[test]
+fn an_agent_that_fails_units_is_avoided_while_there_are_others() {
+    let mut bench = Bench::subscribed();
+    let id = bench.submit(batch("b", 1));
+    bench.settle();
+    for attempt in 0..3 {
+        bench.offer("S1", 1000);
+        bench.settle();
+        let task = task_id(&id, 0, attempt);
+        let mut failed = bench.status(&task, TaskState::Failed);
+        failed.reason = Some(Reason::ContainerLaunchFailed);
+        bench.event(Event::Update(failed));
+        bench.pass(seconds(5));
+    }
+    bench.submit(batch("more", 10));
+    bench.settle();
+    // Alone it is better than nothing.
+    bench.offer("S1", 1000);
+    bench.settle();
+    assert_eq!(bench.launched().len(), 1);
+    let one = crate::core::testing::offer("X1", "S1", 1000);
+    let other = crate::core::testing::offer("X2", "S2", 1000);
+    bench.event(Event::Offers(vec![one, other]));
+    assert_eq!(bench.names(), ["DECLINE"]);
+    bench.settle();
+    let launched = bench.launched();
+    assert_eq!(launched.len(), 1);
+    assert_eq!(launched[0].agent_id.as_str(), "S2");
+}

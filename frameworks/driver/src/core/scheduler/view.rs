@@ -187,7 +187,7 @@ impl Scheduler {
                 why.push(format!("its agent is out of reach; it is replaced after {grace} s"));
             }
             UnitState::BackingOff => why.extend(backing_off(group, index, now)),
-            UnitState::Pending => self.why_pending(group, &mut why),
+            UnitState::Pending => self.why_pending(group, now, &mut why),
         }
         if !self.driver.is_subscribed() {
             why.push("no master talks to the framework now".to_owned());
@@ -195,13 +195,20 @@ impl Scheduler {
         Some(why)
     }
 
-    fn why_pending(&self, group: &Group, why: &mut Vec<String>) {
+    fn why_pending(&self, group: &Group, now: Time, why: &mut Vec<String>) {
         if let Some(explanation) = &group.why {
             why.push(format!("when it was tried last, {explanation}"));
         }
         let demand = task::demand(&group.spec);
         if self.driver.offers().is_empty() {
             why.push(format!("no offers are at hand; asked for {demand}"));
+        }
+        match self.blame.avoided(now) {
+            0 => {}
+            1 => why.push("1 agent is avoided for a while: it failed units lately".to_owned()),
+            many => {
+                why.push(format!("{many} agents are avoided for a while: they failed units lately"))
+            }
         }
         let ahead = group.ready_count();
         if ahead > 1 {
