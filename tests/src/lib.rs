@@ -13,6 +13,7 @@ pub mod network;
 mod node;
 pub mod oracle;
 pub mod prng;
+pub mod script;
 pub mod storage;
 pub mod trace;
 pub mod workload;

@@ -63,7 +63,7 @@ impl Facts for Checkpoint {
 }
 
 impl Checkpoint {
-    fn recovered(&self) -> Recovered {
+    pub(crate) fn recovered(&self) -> Recovered {
         Recovered {
             agent: self.agent.clone(),
             frameworks: self.frameworks.values().cloned().collect(),
