@@ -50,19 +50,19 @@ impl Own {
     }
 
     fn names(&self) -> Vec<&str> {
-        let name = |effect| match effect {
-            &Effect::Send { ref call, .. } => Some(call.body.name()),
+        let calls = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Send { call, .. } => Some(call.body.name()),
             _ => None,
-        };
-        self.effects.iter().filter_map(name).collect()
+        });
+        calls.collect()
     }
 
     fn told(&self) -> Vec<&Signal> {
-        let signal = |effect| match effect {
-            &Effect::Notice(Notice::Signal(ref signal)) => Some(&**signal),
+        let signals = self.effects.iter().filter_map(|effect| match effect {
+            Effect::Notice(Notice::Signal(signal)) => Some(&**signal),
             _ => None,
-        };
-        self.effects.iter().filter_map(signal).collect()
+        });
+        signals.collect()
     }
 
     fn launch(&mut self, offer: &str, id: &str) {

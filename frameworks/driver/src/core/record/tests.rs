@@ -3,6 +3,7 @@
 use super::*;
 use crate::core::group::{Kind, Template};
 use proptest::prelude::*;
+use proto::Exit;
 
 fn outcomes() -> Vec<Outcome> {
     vec![

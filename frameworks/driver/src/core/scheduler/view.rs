@@ -207,7 +207,9 @@ impl Scheduler {
             0 => {}
             1 => why.push("1 agent is avoided for a while: it failed units lately".to_owned()),
             many => {
-                why.push(format!("{many} agents are avoided for a while: they failed units lately"))
+                why.push(format!(
+                    "{many} agents are avoided for a while: they failed units lately"
+                ));
             }
         }
         let ahead = group.ready_count();
