@@ -1,6 +1,8 @@
 //! The floors: what this machine can do with nobody scheduling, measured in the same run as ours.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,17 +16,23 @@ pub(crate) fn spawn_rate(count: usize, at_once: usize) -> f64 {
     rate(count, at_once, |_, _| true_once())
 }
 
-/// Processes a second when each gets five cgroups of its own, made before and removed after.
+/// Processes a second when each runs in five cgroups of its own, made before and removed after.
+/// The child joins them itself before it runs the program, as everything that isolates must: this
+/// forks, from a process that is small.
 ///
 /// None where the hierarchies are not v1 or cannot be written.
 pub(crate) fn cgroup_rate(count: usize, at_once: usize) -> Option<f64> {
     let parents = parents()?;
     let figure = rate(count, at_once, |worker, number| {
         let name = format!("floor-{worker}-{number}");
+        let mut doors = Vec::new();
         for parent in &parents {
-            fs::create_dir(parent.join(&name)).expect("the parent is ours and writable");
+            let group = parent.join(&name);
+            fs::create_dir(&group).expect("the parent is ours and writable");
+            let door = fs::OpenOptions::new().write(true).open(group.join("cgroup.procs"));
+            doors.push(door.expect("a new cgroup can be joined"));
         }
-        true_once();
+        true_in(doors);
         for parent in &parents {
             fs::remove_dir(parent.join(&name)).expect("nothing is left in it");
         }
@@ -36,14 +44,24 @@ pub(crate) fn cgroup_rate(count: usize, at_once: usize) -> Option<f64> {
     Some(figure)
 }
 
+fn program() -> Command {
+    let mut command = Command::new("/bin/true");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
 fn true_once() {
-    let status = Command::new("/bin/true")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .expect("/bin/true is on every machine");
-    assert!(status.success());
+    assert!(program().status().expect("/bin/true is on every machine").success());
+}
+
+/// The same, in the cgroups behind `doors`.
+#[allow(unsafe_code, reason = "the child must join before it runs the program")]
+fn true_in(doors: Vec<fs::File>) {
+    let mut command = program();
+    let join = move || doors.iter().try_for_each(|mut door| door.write_all(b"0"));
+    // SAFETY: between fork and exec the child only calls write(2) on descriptors that it has.
+    unsafe { command.pre_exec(join) };
+    assert!(command.status().expect("/bin/true is on every machine").success());
 }
 
 fn parents() -> Option<Vec<PathBuf>> {

@@ -11,7 +11,7 @@ const SIZES: [(usize, usize); 4] = [(1_250, 3), (2_500, 3), (5_000, 5), (10_000,
 const LARGE: usize = 100_000;
 
 /// What one task asks for: so little that many are under way at once, and the pipe never runs dry.
-const TASK: &str = r#""exec":["/bin/true"],"cpus":0.05,"mem":8"#;
+const TASK: &str = r#""exec":["/bin/true"],"cpus":0.1,"mem":8"#;
 const AGENT: &str = "cpus:2;mem:4096";
 
 /// Runs all sizes, bare and with cgroups.
