@@ -178,3 +178,43 @@ retry.user: goes with kind: batch; what ends in a service is always replaced
 ";
     assert_eq!(said.unwrap_err(), expected);
 }
+
+/// What is between the fences of this kind in the documentation.
+fn fenced(kind: &str) -> Vec<String> {
+    let documentation = include_str!("../../../../docs/jobs.md");
+    let mut blocks = Vec::new();
+    let mut inside: Option<(bool, String)> = None;
+    for line in documentation.lines() {
+        match (line.strip_prefix("```"), &mut inside) {
+            (Some(opened), None) => inside = Some((opened == kind, String::new())),
+            (Some(_), Some(_)) => {
+                blocks.extend(inside.take().and_then(|(ours, block)| ours.then_some(block)));
+            }
+            (None, Some((_, block))) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+#[test]
+fn the_documentation_holds() {
+    let examples = fenced("yaml");
+    assert_eq!(examples.len(), 2);
+    for example in &examples {
+        yaml(example).unwrap();
+    }
+    let golden = include_str!("twenty_errors.txt");
+    let shown = fenced("").concat();
+    assert!(shown.lines().count() >= 6);
+    for line in shown.lines() {
+        assert!(golden.lines().any(|said| said == line), "{line}");
+    }
+    let documentation = include_str!("../../../../docs/jobs.md");
+    for field in FIELDS.iter().chain(&TASK_FIELDS) {
+        assert!(documentation.contains(&format!("\n| `{field}` |")), "{field}");
+    }
+}
