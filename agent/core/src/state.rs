@@ -74,10 +74,11 @@ impl Framework {
         self.info.as_ref().is_some_and(|info| info.capabilities.has(capability))
     }
 
-    /// `state`, or `TASK_LOST` when the framework knows no other word for it. A framework of which
-    /// nothing is known gets the word that everybody understands.
+    /// `state`, or `TASK_LOST` when the framework knows no other word for it. Of a framework that
+    /// was never here nothing is known: the master, which knows it, says LOST in its place.
     pub(crate) fn word(&self, state: TaskState) -> TaskState {
-        if self.understands(Capability::PartitionAware) { state } else { TaskState::Lost }
+        let understood = self.info.is_none() || self.understands(Capability::PartitionAware);
+        if understood { state } else { TaskState::Lost }
     }
 }
 

@@ -192,13 +192,13 @@ fn tasks_that_the_agent_does_not_know_are_answered_for() {
 }
 
 #[test]
-fn a_framework_of_which_nothing_is_known_hears_lost() {
+fn of_a_framework_that_was_never_here_the_master_finds_the_word() {
     let mut world = World::registered();
     world.step(Input::LinkDown { link: world.link, reason: "reset".into() });
     world.pass(Duration::from_secs(1));
     world.step(Input::LinkUp { link: world.link });
     world.hear(reregistered(vec![key("unknown")]));
-    assert_eq!(world.last().state, TaskState::Lost);
+    assert_eq!(world.last().state, TaskState::Dropped);
 }
 
 #[test]
