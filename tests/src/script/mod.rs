@@ -30,6 +30,9 @@ pub fn run(text: &str) -> Result<String, String> {
             in_output = true;
             continue;
         }
+        if line.trim().is_empty() && written.ends_with("\n\n") {
+            continue;
+        }
         written.push_str(line);
         written.push('\n');
         if line.trim().is_empty() || line.starts_with('#') {
@@ -45,7 +48,7 @@ pub fn run(text: &str) -> Result<String, String> {
         }
         written.push('\n');
     }
-    Ok(written)
+    Ok(format!("{}\n", written.trim_end()))
 }
 
 fn command(stage: &mut Stage, line: &str) -> Result<Vec<String>, String> {

@@ -455,6 +455,7 @@ impl Stage {
         let mut info = FrameworkInfo::new("nobody", name);
         if let Some(player) = self.frameworks.get(name) {
             info = player.info.clone();
+            self.names.insert(player.connection, format!("{name} (before)"));
         }
         info.checkpoint = true;
         if words.pair("failover_timeout").is_some() || info.id.is_none() {

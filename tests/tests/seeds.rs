@@ -1,0 +1,56 @@
+//! Seeds that once failed, a few fresh ones, and the promise that a seed tells one story.
+
+use sim::{Log, Report, Setup, World};
+
+const SEEDS: &str = include_str!("../seeds.txt");
+
+fn run(seed: u64, minutes: u64) -> Report {
+    World::new(Setup { seed, minutes, log: Log::Off, faults: None }).run()
+}
+
+fn assert_fine(report: &Report, minutes: u64) {
+    let (seed, summary) = (report.seed, &report.summary);
+    assert!(
+        report.failure.is_none(),
+        "seed {seed}: {:?} ({summary}); repeat: cargo xtask sim {seed} --minutes {minutes} --log",
+        report.failure
+    );
+}
+
+/// Lines are `SEED MINUTES why`; `#` begins a comment.
+fn listed() -> Vec<(u64, u64)> {
+    let lines = SEEDS.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
+    lines
+        .map(|line| {
+            let mut words = line.split_whitespace();
+            let mut number = || words.next().and_then(|word| word.parse().ok());
+            (number().expect("a seed"), number().expect("minutes"))
+        })
+        .collect()
+}
+
+#[test]
+fn seeds_that_once_failed_are_fine() {
+    let listed = listed();
+    assert!(!listed.is_empty());
+    for (seed, minutes) in listed {
+        assert_fine(&run(seed, minutes), minutes);
+    }
+}
+
+#[test]
+fn the_first_seeds_are_fine() {
+    for seed in 1..=12 {
+        assert_fine(&run(seed, 2), 2);
+    }
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story_and_another_does_not() {
+    let (one, again, other) = (run(5, 2), run(5, 2), run(6, 2));
+    assert_eq!((one.hash, one.steps), (again.hash, again.steps));
+    assert_ne!(one.hash, other.hash);
+    let logged = World::new(Setup { seed: 5, minutes: 2, log: Log::Last(10), faults: None }).run();
+    assert_eq!(logged.hash, one.hash, "whether anybody reads it changes nothing");
+    assert_eq!(logged.lines.len(), 10);
+}
