@@ -108,7 +108,9 @@ pub enum Error {
         why: String,
     },
     /// The address of the API cannot be used.
-    #[error("the jobs API cannot listen on {address}: {source}; give another address, or port 0 for any")]
+    #[error(
+        "the jobs API cannot listen on {address}: {source}; give another address, or port 0 for any"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,

@@ -1,7 +1,7 @@
 //! Ended jobs are kept for a while and then forgotten, the oldest first.
 
-use driver::core::{GroupId, Scheduler};
 use driver::Engine;
+use driver::core::{GroupId, Scheduler};
 
 /// How much of the past is kept.
 #[derive(Clone, Copy, Debug)]

@@ -52,8 +52,7 @@ pub async fn run(
     let forgetting = tokio::spawn(forget(engine.clone(), retention, surplus));
     let (end, ending) = watch::channel(false);
     let cluster = Cluster::new(config.masters.clone());
-    let service =
-        Service::new(engine, cluster, log, config.role.clone(), ending.clone());
+    let service = Service::new(engine, cluster, log, config.role.clone(), ending.clone());
     let router = http::router(Arc::new(service));
     let listener = listener.tap_io(|stream| {
         // A small answer must not wait for the acknowledgement of the one before it.
@@ -95,9 +94,7 @@ pub async fn run(
 
 type Served = tokio::task::JoinHandle<std::io::Result<()>>;
 
-fn flat(
-    result: Result<std::io::Result<()>, tokio::task::JoinError>,
-) -> std::io::Result<()> {
+fn flat(result: Result<std::io::Result<()>, tokio::task::JoinError>) -> std::io::Result<()> {
     result.unwrap_or_else(|error| Err(std::io::Error::other(error)))
 }
 

@@ -115,7 +115,8 @@ impl Service {
     fn role_problems(&self, role: Option<&str>) -> Vec<Problem> {
         let Some(role) = role.filter(|role| *role != self.role) else { return Vec::new() };
         let ours = &self.role;
-        let problem = format!("there is no role '{role}' here: this framework has the role '{ours}'");
+        let problem =
+            format!("there is no role '{role}' here: this framework has the role '{ours}'");
         vec![Problem { path: "role".to_owned(), problem }]
     }
 
@@ -279,17 +280,19 @@ impl Service {
                 Until::Started => seen.group.tally.attempts > 0 || seen.group.ended.is_some(),
                 Until::Ended => seen.group.ended.is_some(),
             };
+            if reached {
+                drop(sign);
+                self.log.tidy(&id);
+                return Ok(seen.job(&self.role));
+            }
             let over = tokio::select! {
-                biased;
-                () = std::future::ready(()), if reached => true,
                 _ = sign => false,
                 () = &mut deadline => true,
                 _ = ending.wait_for(|ending| *ending) => return Err(Refusal::ending()),
             };
             if over {
                 self.log.tidy(&id);
-                // At the deadline it is what it was when nothing had been told since.
-                return Ok(seen.job(&self.role));
+                return self.job(id.as_str()).await;
             }
         }
     }

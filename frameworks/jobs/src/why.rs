@@ -36,8 +36,6 @@ impl Service {
         let first = self.units(group.id.as_str(), waits, 0, 1).await?.units.pop();
         let Some(first) = first else { return self.why_job_again(group, state) };
         let mut why = self.why_unit(group.id.as_str(), first.index).await?;
-        let share = format!("{} of {} units wait", counts.pending, group.count);
-        why.reasons.insert(0, share);
         why.state = state;
         Ok(why)
     }

@@ -36,8 +36,7 @@ const WAIT: (Duration, Duration) = (Duration::from_secs(600), Duration::from_sec
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (status, Json(self.errors)).into_response()
     }
 }
@@ -83,8 +82,7 @@ async fn submit(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Answer<Response> {
-    let query =
-        Query::parse(query.as_deref(), &["token", "dry_run", "dryRun", "format", "wait"])?;
+    let query = Query::parse(query.as_deref(), &["token", "dry_run", "dryRun", "format", "wait"])?;
     let body = body.map_err(|error| {
         let problem = match error.status() {
             StatusCode::PAYLOAD_TOO_LARGE => format!("must have at most {MAX_BYTES} bytes"),
@@ -281,8 +279,7 @@ async fn health(State(service): Shared) -> Answer<Response> {
             .unwrap_or(u32::MAX),
     };
     let health = service.engine.read(look).await.map_err(Refusal::from)?;
-    let status =
-        if health.registered { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if health.registered { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Ok(answer(status, &health))
 }
 

@@ -78,7 +78,9 @@ mod tests {
 
     #[test]
     fn what_is_none_is_refused_with_examples() {
-        for text in ["", "5", "s", "5 s", "1m30h", "1s1s", "-5s", "1.5s", "5min", "99999999999999999999s"] {
+        for text in
+            ["", "5", "s", "5 s", "1m30h", "1s1s", "-5s", "1.5s", "5min", "99999999999999999999s"]
+        {
             assert!(parse(text).unwrap_err().contains("30s"), "{text}");
         }
         assert!(parse("40000d").unwrap_err().contains("hundred years"));

@@ -98,7 +98,10 @@ fn read(text: &str, format: Format) -> Result<Value, String> {
         }
         Format::Toml => toml::from_str(text).map_err(|error| {
             let line = error.span().map_or(0, |span| {
-                text.as_bytes()[..span.start.min(text.len())].iter().filter(|b| **b == b'\n').count()
+                text.as_bytes()[..span.start.min(text.len())]
+                    .iter()
+                    .filter(|b| **b == b'\n')
+                    .count()
             });
             format!("is no TOML: line {}: {}", line + 1, error.message())
         }),
@@ -107,8 +110,18 @@ fn read(text: &str, format: Format) -> Result<Value, String> {
 }
 
 const FIELDS: [&str; 12] = [
-    "kind", "name", "role", "array", "replicas", "retry", "timeLimit", "pendingTtl", "onExit",
-    "task", "hard", "soft",
+    "kind",
+    "name",
+    "role",
+    "array",
+    "replicas",
+    "retry",
+    "timeLimit",
+    "pendingTtl",
+    "onExit",
+    "task",
+    "hard",
+    "soft",
 ];
 /// Fields that only one kind has.
 const OF_BATCH: [&str; 4] = ["array", "timeLimit", "pendingTtl", "onExit"];
@@ -207,7 +220,9 @@ fn array(field: &Field<'_>) -> Option<u32> {
         }
         None => {
             let shown = text.escape_debug();
-            field.wrong(format!("must be a number of units, or a range such as 0-567, is '{shown}'"));
+            field.wrong(format!(
+                "must be a number of units, or a range such as 0-567, is '{shown}'"
+            ));
             None
         }
     }
@@ -231,13 +246,13 @@ fn retry(field: &Field<'_>, kind: Option<Kind>) -> Option<Retry> {
     if kind == Some(Kind::Replica) {
         for key in ["user", "platform", "timeout"] {
             if fields.get(key).is_some() {
-                fields.wrong(key, "goes with kind: batch; what ends in a service is always replaced");
+                fields
+                    .wrong(key, "goes with kind: batch; what ends in a service is always replaced");
             }
         }
     } else {
-        let budget = |key, default| {
-            fields.get(key).map_or(Some(default), |field| field.whole(0, 1_000_000))
-        };
+        let budget =
+            |key, default| fields.get(key).map_or(Some(default), |field| field.whole(0, 1_000_000));
         let (user, platform) = (budget("user", retry.user), budget("platform", retry.platform));
         let timeout = budget("timeout", retry.timeout);
         (retry.user, retry.platform, retry.timeout) = (user?, platform?, timeout?);
@@ -296,7 +311,17 @@ fn on_exit(field: &Field<'_>) -> Option<BTreeMap<i32, ExitRule>> {
 }
 
 const TASK_FIELDS: [&str; 11] = [
-    "command", "exec", "cpus", "mem", "disk", "gpus", "ports", "limits", "env", "user", "killGrace",
+    "command",
+    "exec",
+    "cpus",
+    "mem",
+    "disk",
+    "gpus",
+    "ports",
+    "limits",
+    "env",
+    "user",
+    "killGrace",
 ];
 
 fn task(field: &Field<'_>) -> Option<Template> {

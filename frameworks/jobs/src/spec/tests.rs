@@ -98,7 +98,8 @@ fn every_field_of_a_batch_is_read() {
 #[test]
 fn the_three_formats_say_the_same() {
     let yaml = yaml("kind: service\nname: web\nreplicas: 2\ntask: {command: sleep 9, mem: 64}\n");
-    let toml = "kind = 'service'\nname = 'web'\nreplicas = 2\n[task]\ncommand = 'sleep 9'\nmem = 64\n";
+    let toml =
+        "kind = 'service'\nname = 'web'\nreplicas = 2\n[task]\ncommand = 'sleep 9'\nmem = 64\n";
     let json =
         r#"{"kind":"service","name":"web","replicas":2,"task":{"command":"sleep 9","mem":64}}"#;
     let plain = |mut spec: Spec| {

@@ -122,7 +122,8 @@ async fn a_batch_is_submitted_and_waited_for() {
     assert_eq!(launched.len(), 100);
     let seventh = launched.iter().find(|task| task.task_id.as_str() == "sums-0.7.0").unwrap();
     let command = seventh.payload.open().unwrap().command.unwrap();
-    let text = |(name, value): &(std::sync::Arc<str>, std::sync::Arc<str>)| format!("{name}={value}");
+    let text =
+        |(name, value): &(std::sync::Arc<str>, std::sync::Arc<str>)| format!("{name}={value}");
     let variables: Vec<String> = command.environment.iter().map(text).collect();
     let expected = [
         "TEPUI_JOB=sums-0",
