@@ -71,6 +71,7 @@ impl Bare {
                 Record::NextGroup(_)
                 | Record::Group { .. }
                 | Record::Standing { .. }
+                | Record::Forgotten(_)
                 | Record::Unit { .. }
                 | Record::Attempt { .. }
                 | Record::Host { .. } => {}

@@ -48,7 +48,8 @@ pub struct Options {
     /// How long resources that fit nothing are refused.
     pub refuse: Duration,
     /// How long offers are kept at hand once nothing is wanted: a submit within this time starts
-    /// without waiting for an offer. Then they are given back and the framework is suppressed.
+    /// without waiting for an offer (its ACCEPT leaves after half the time: 1.2 ms against 2.3 ms
+    /// on a busy machine). Then they are given back and the framework is suppressed.
     pub idle_linger: Duration,
     /// How long at least between two statements of a demand that only shrank.
     pub restate: Duration,

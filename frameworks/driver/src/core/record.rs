@@ -16,8 +16,8 @@ use std::sync::Arc;
 pub(crate) use reading::read;
 pub use reading::{read_attempt, read_last_attempt};
 pub(crate) use writing::{
-    attempt, framework, group, host, next_group, no_framework, no_group, no_task, standing, task,
-    unit,
+    attempt, forgotten, framework, group, host, next_group, no_framework, no_group, no_task,
+    standing, task, unit,
 };
 
 const VERSION: u8 = 1;
@@ -142,6 +142,8 @@ pub(crate) enum Record {
         number: u32,
         standing: Standing,
     },
+    /// The group is forgotten: what is left of its records is being deleted.
+    Forgotten(u32),
     Unit {
         number: u32,
         index: u32,

@@ -108,11 +108,10 @@ impl Group {
         next
     }
 
-    /// Never-tried units, in order.
-    pub(crate) fn fresh_units(&self) -> Vec<u32> {
-        (self.first_fresh..self.len())
-            .filter(|index| self.marks[*index as usize] == Mark::Fresh)
-            .collect()
+    /// The first `most` never-tried units, in order.
+    pub(crate) fn fresh_units(&self, most: usize) -> Vec<u32> {
+        let fresh = |index: &u32| self.marks[*index as usize] == Mark::Fresh;
+        (self.first_fresh..self.len()).filter(fresh).take(most).collect()
     }
 
     pub(crate) fn fresh_count(&self) -> u32 {

@@ -179,6 +179,10 @@ pub(crate) fn read(key: &[u8], value: &[u8]) -> Result<Record, RecordError> {
             let [number] = numbers(key)?;
             Ok(Record::Standing { number, standing: reader.standing()? })
         }
+        Some(b'X') => {
+            let [number] = numbers(key)?;
+            Ok(Record::Forgotten(number))
+        }
         Some(b'U') => {
             let [number, index] = numbers(key)?;
             Ok(Record::Unit { number, index, unit: reader.unit()? })

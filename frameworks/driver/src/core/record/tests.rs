@@ -126,7 +126,7 @@ fn standings_and_attempts_come_back_and_long_messages_are_cut_at_a_character() {
 proptest! {
     #[test]
     fn arbitrary_records_never_panic(
-        kind in prop::sample::select(b"FNGSUAHTx".to_vec()),
+        kind in prop::sample::select(b"FNGSXUAHTx".to_vec()),
         rest in prop::collection::vec(any::<u8>(), 0..16),
         value in prop::collection::vec(any::<u8>(), 0..64),
     ) {

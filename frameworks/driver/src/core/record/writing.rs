@@ -63,8 +63,14 @@ pub(crate) fn group(number: u32, submitted: Time, spec: &GroupSpec) -> Write {
     write(key(b'G', &[number]), value)
 }
 
-pub(crate) fn no_group(number: u32) -> [Write; 2] {
-    [delete(key(b'G', &[number])), delete(key(b'S', &[number]))]
+/// The group is forgotten; its records may go one by one.
+pub(crate) fn forgotten(number: u32) -> Write {
+    write(key(b'X', &[number]), Writer::new().0)
+}
+
+/// The last records of a forgotten group.
+pub(crate) fn no_group(number: u32) -> [Write; 3] {
+    [b'G', b'S', b'X'].map(|kind| delete(key(kind, &[number])))
 }
 
 pub(crate) fn standing(number: u32, standing: Standing) -> Write {

@@ -8,6 +8,7 @@ mod ends;
 mod place;
 mod recover;
 mod requests;
+mod slices;
 mod timers;
 mod updates;
 mod view;
@@ -21,6 +22,7 @@ use super::record;
 use super::unit::{Live, OpenUnit, Phase};
 use super::units::Group;
 use proto::{TaskId, Time};
+use slices::Forgotten;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[cfg(test)]
@@ -43,6 +45,10 @@ pub struct Scheduler {
     pub(crate) blame: Blame,
     /// Deadlines of units; of groups as a whole with the index `GROUP`.
     pub(crate) timers: BTreeSet<(Time, u32, u32)>,
+    /// Stopped groups whose never-tried units are not all ended yet.
+    pub(crate) ending: BTreeSet<u32>,
+    /// Groups whose records are being deleted.
+    pub(crate) forgotten: BTreeMap<u32, Forgotten>,
     /// Whether a pass is due.
     pub(crate) dirty: bool,
     /// Records of the step under way.
@@ -95,7 +101,7 @@ impl Scheduler {
         if self.driver.is_stopped() {
             return None;
         }
-        if self.dirty {
+        if self.dirty || self.has_slices() {
             return Some(Time::ZERO);
         }
         let timer = self.timers.first().map(|(due, _, _)| *due);
@@ -106,6 +112,7 @@ impl Scheduler {
         let signals = self.driver.tick(now, effects);
         self.signals(now, signals, effects);
         self.expire_timers(now, effects);
+        self.slices(now, effects);
         if self.dirty {
             self.dirty = false;
             self.pass(now, effects);

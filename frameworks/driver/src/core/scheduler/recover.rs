@@ -3,6 +3,7 @@
 //! What a record of the group says of all units (it was killed) is not written again for each.
 
 use super::Scheduler;
+use super::slices::Forgotten;
 use crate::core::agents::Agents;
 use crate::core::blame::Blame;
 use crate::core::driver::Driver;
@@ -28,6 +29,7 @@ struct Found {
     /// Group, launch and end of attempts that were followed by another.
     attempts: Vec<(u32, Time, Outcome)>,
     agents: Agents,
+    forgotten: Vec<u32>,
 }
 
 impl Scheduler {
@@ -62,6 +64,8 @@ impl Scheduler {
             agents: std::mem::take(&mut found.agents),
             blame: Blame::default(),
             timers: BTreeSet::new(),
+            ending: BTreeSet::new(),
+            forgotten: BTreeMap::new(),
             dirty: false,
             writes: Vec::new(),
         };
@@ -90,6 +94,12 @@ impl Scheduler {
                 return Err(RecordError::orphan(&record::unit_key(number, index)));
             }
             self.put_unit(number, index, unit, &mut living);
+        }
+        for number in found.forgotten {
+            if let Some(group) = self.groups.remove(&number) {
+                self.tokens.retain(|_, of| *of != number);
+                self.forgotten.insert(number, Forgotten { group, from: 0 });
+            }
         }
         let numbers: Vec<u32> = self.groups.keys().copied().collect();
         for number in numbers {
@@ -156,11 +166,15 @@ impl Scheduler {
             Some((Stop::PendingLimit, _)) => Some(Outcome::PendingTimedOut),
             None => None,
         };
-        for index in group.fresh_units() {
+        for index in group.fresh_units(usize::MAX) {
             let scaled_away = (index >= count).then_some(Outcome::Killed);
             if let Some(outcome) = of_fresh.or(scaled_away) {
                 group.set_ended(index, Ended::new(outcome, NOWHERE, 0, 0), None);
             }
+        }
+        // That it is over may not be recorded yet.
+        if stop.is_some() && group.standing.ended.is_none() {
+            self.ending.insert(number);
         }
     }
 
@@ -204,6 +218,7 @@ impl Found {
                 self.standings.insert(number, standing);
             }
             Record::Unit { number, index, unit } => self.units.push((number, index, unit)),
+            Record::Forgotten(number) => self.forgotten.push(number),
             Record::Host { agent, host, port } => self.agents.recovered(&agent, host, port),
             // Histories are read on demand; here only what is counted of them.
             Record::Attempt { group, launched, outcome } => {

@@ -2,6 +2,7 @@
 //! the record of what it promises.
 
 use super::Scheduler;
+use super::slices::Forgotten;
 use crate::core::boundary::{Answer, Effect, Notice, Refusal, UnitChange};
 use crate::core::group::{GroupId, GroupSpec, Kind, SpecError};
 use crate::core::outcome::{KillCause, Outcome};
@@ -90,7 +91,7 @@ impl Scheduler {
         let standing = group.standing;
         let open: Vec<u32> = group.all_open().keys().copied().collect();
         self.writes.push(record::standing(number, standing));
-        self.end_fresh(number, Outcome::Killed, effects);
+        self.end_fresh(now, number, effects);
         for index in open {
             self.kill_unit(now, number, index, effects);
         }
@@ -198,17 +199,12 @@ impl Scheduler {
         let number = group.number;
         let Some(group) = self.groups.remove(&number) else { return Answer::Done };
         self.active.remove(&number);
-        for index in 0..group.len() {
-            self.writes.push(record::delete(record::unit_key(number, index)));
-            let attempts = group.ended(index).map_or(0, |ended| ended.attempts);
-            for attempt in 0..attempts {
-                self.writes.push(record::delete(record::attempt_key(number, index, attempt)));
-            }
-        }
-        self.writes.extend(record::no_group(number));
         if let Some(token) = &group.spec.token {
             self.tokens.remove(token);
         }
+        // Its records go slice by slice; this one says that none of them counts any more.
+        self.writes.push(record::forgotten(number));
+        self.forgotten.insert(number, Forgotten { group, from: 0 });
         Answer::Done
     }
 }

@@ -367,8 +367,13 @@ fn an_ended_group_can_be_forgotten_and_its_number_is_not_used_again() {
     bench.update(&tasks[0].task_id, TaskState::Finished);
     bench.step(Input::Forget { request: 2, group: id.clone() });
     assert!(bench.core.view(&id).is_none());
+    // A crash before its records are gone brings nothing back.
     bench.restart();
     assert!(bench.core.view(&id).is_none());
+    bench.settle();
+    let left: Vec<u8> = bench.store.keys().map(|key| key[0]).collect();
+    assert_eq!(left, b"FHN");
+    bench.restart();
     assert_ne!(bench.submit(batch("b", 1)), id);
 }
 
@@ -451,4 +456,27 @@ fn an_agent_that_fails_units_is_avoided_while_there_are_others() {
     let launched = bench.launched();
     assert_eq!(launched.len(), 1);
     assert_eq!(launched[0].agent_id.as_str(), "S2");
+}
+
+#[test]
+fn a_large_group_is_ended_and_forgotten_in_slices() {
+    let mut bench = Bench::subscribed();
+    let id = bench.submit(batch("many", 100_000));
+    bench.step(Input::Kill { request: 1, group: id.clone(), index: None });
+    assert!(bench.effects.len() < 10_000, "{} effects in a step", bench.effects.len());
+    assert!(bench.core.counts(&id).unwrap().pending > 0);
+    bench.restart();
+    assert_eq!(bench.core.counts(&id).unwrap().killed, 100_000);
+    bench.connect();
+    bench.settle();
+    assert!(bench.core.view(&id).unwrap().ended.is_some());
+    bench.step(Input::Forget { request: 2, group: id });
+    while bench.core.has_slices() {
+        let writes = bench.step(Input::Tick).iter().map(|effect| match effect {
+            Effect::Persist(writes) => writes.len(),
+            _ => 0,
+        });
+        assert!(writes.sum::<usize>() < 10_000);
+    }
+    assert!(!bench.store.keys().any(|key| b"GSUX".contains(&key[0])));
 }

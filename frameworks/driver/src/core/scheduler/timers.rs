@@ -7,7 +7,7 @@ use crate::core::group::{GroupSpec, Kind};
 use crate::core::options::Options;
 use crate::core::outcome::{KillCause, Outcome, Verdict};
 use crate::core::record::{self, Stop};
-use crate::core::unit::{Ended, Live, NOWHERE, OpenUnit, Phase};
+use crate::core::unit::{Live, OpenUnit, Phase};
 use proto::{TaskId, Time};
 
 /// The earliest deadline of a unit.
@@ -79,21 +79,8 @@ impl Scheduler {
         group.standing.stop = Some((Stop::PendingLimit, now));
         let standing = group.standing;
         self.writes.push(record::standing(number, standing));
-        self.end_fresh(number, Outcome::PendingTimedOut, effects);
         self.refresh(number);
-        self.end_group_if_over(now, number, effects);
-    }
-
-    /// Ends all never-tried units of a group; the group's record says so for all of them.
-    pub(crate) fn end_fresh(&mut self, number: u32, outcome: Outcome, effects: &mut Vec<Effect>) {
-        let Some(group) = self.groups.get_mut(&number) else { return };
-        let units = group.fresh_units();
-        for index in &units {
-            group.set_ended(*index, Ended::new(outcome, NOWHERE, 0, 0), None);
-        }
-        for index in units {
-            self.notify(number, index, 0, UnitChange::Ended(outcome), effects);
-        }
+        self.end_fresh(now, number, effects);
     }
 
     fn expire_unit(&mut self, now: Time, number: u32, index: u32, effects: &mut Vec<Effect>) {
