@@ -52,11 +52,6 @@ impl Client {
         Self { what, address: address.into(), pool }
     }
 
-    /// The server's `host:port`.
-    pub(crate) fn address(&self) -> &str {
-        &self.address
-    }
-
     /// GET with the default time limit.
     pub(crate) async fn get(&self, path: &str) -> Result<Answer, Failure> {
         self.send(Method::GET, path, None, TIMEOUT).await
@@ -118,7 +113,10 @@ impl Client {
             let code = if status == 404 { Code::NotFound } else { Code::Failed };
             let words = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
             let words = String::from_utf8_lossy(&words).trim().to_owned();
-            return Err(Failure::new(code, format!("the {} answered {status}: {words}", self.what)));
+            return Err(Failure::new(
+                code,
+                format!("the {} answered {status}: {words}", self.what),
+            ));
         }
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|e| {

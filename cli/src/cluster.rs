@@ -135,11 +135,6 @@ impl Cluster {
         &self.data
     }
 
-    /// Name and process id of each part.
-    pub(crate) fn processes(&self) -> Vec<(String, Option<u32>)> {
-        self.parts.iter().map(|part| (part.name.clone(), part.child.id())).collect()
-    }
-
     fn spawn(&mut self, name: &str, arguments: &[&str]) -> Result<(), Failure> {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         let log = self.data.join("logs").join(format!("{name}.log"));
@@ -241,11 +236,10 @@ pub(crate) async fn active_agents(master: &Client) -> Result<Vec<AgentView>, Fai
 }
 
 fn terminate(part: &Part) {
-    if let Some(pid) = part.child.id().and_then(|pid| i32::try_from(pid).ok()) {
-        if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-            // It may have ended just now; its exit status is ours to reap, so the pid is not reused.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
+    let number = part.child.id().and_then(|pid| i32::try_from(pid).ok());
+    if let Some(pid) = number.and_then(rustix::process::Pid::from_raw) {
+        // It may have ended just now; its exit status is ours to reap, so the pid is not reused.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
 }
 
@@ -299,9 +293,10 @@ fn free_ports(first: u16, more: usize) -> Result<Vec<u16>, Failure> {
     }
     held.iter()
         .map(|listener| {
-            listener.local_addr().map(|address| address.port()).map_err(|e| {
-                Failure::new(Code::Failed, format!("a listener has no address: {e}"))
-            })
+            listener
+                .local_addr()
+                .map(|address| address.port())
+                .map_err(|e| Failure::new(Code::Failed, format!("a listener has no address: {e}")))
         })
         .collect()
 }

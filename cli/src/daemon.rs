@@ -52,9 +52,9 @@ fn log(options: &DaemonOptions) -> Result<(), Failure> {
         .with_writer(std::io::stderr)
         .with_ansi(crate::output::is_lively());
     if options.log_json {
-        builder.json().init()
+        builder.json().init();
     } else {
-        builder.init()
+        builder.init();
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What goes wrong for a person at the terminal: what failed, why, and what to do next.
 //!
 //! Everything that ends a command unsuccessfully becomes a `Failure`, and its code is the process'
-//! exit code. The codes are documented in `tepui help exit-codes` and `docs/operations.md`.
+//! exit code. The codes are documented in `docs/operations.md`.
 
 use std::fmt;
 
@@ -25,23 +25,6 @@ pub(crate) enum Code {
     Unavailable = 7,
     /// The task or job ended unsuccessfully.
     Unsuccessful = 8,
-}
-
-impl Code {
-    /// All codes with their meaning, for the documentation.
-    pub(crate) const ALL: [(Self, &'static str); 8] = [
-        (Self::Failed, "something failed"),
-        (Self::Usage, "the command line, a flag or a spec is wrong"),
-        (Self::NotFound, "the named thing does not exist"),
-        (Self::Denied, "not allowed"),
-        (
-            Self::Conflict,
-            "it conflicts with what is there (a port in use, a foreign data directory)",
-        ),
-        (Self::Timeout, "it took too long (wait, a bounded start)"),
-        (Self::Unavailable, "the server cannot be reached"),
-        (Self::Unsuccessful, "the task or job ended unsuccessfully"),
-    ];
 }
 
 /// A failed command.
@@ -102,5 +85,25 @@ mod tests {
         let failure = Failure::new(Code::Conflict, "port 5050 is in use").next("use --port 5051");
         assert_eq!(failure.to_string(), "error: port 5050 is in use\nnext:  use --port 5051");
         assert_eq!(failure.code, 5);
+    }
+
+    /// Every code with its meaning, as the documentation has it.
+    const MEANINGS: [(Code, &str); 8] = [
+        (Code::Failed, "something failed"),
+        (Code::Usage, "the command line, a flag or a spec is wrong"),
+        (Code::NotFound, "the named thing does not exist"),
+        (Code::Denied, "not allowed"),
+        (Code::Timeout, "it took too long (wait, a bounded start)"),
+        (Code::Unavailable, "the server cannot be reached"),
+        (Code::Unsuccessful, "the task or job ended unsuccessfully"),
+    ];
+
+    #[test]
+    fn every_code_is_documented() {
+        let page = include_str!("../../docs/operations.md");
+        for (code, meaning) in MEANINGS {
+            let row = format!("| {} | {meaning} |", code as u8);
+            assert!(page.contains(&row), "docs/operations.md lacks: {row}");
+        }
     }
 }

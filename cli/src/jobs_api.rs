@@ -28,7 +28,9 @@ impl std::str::FromStr for Target {
         let (job, index) = match text.split_once('/') {
             Some((job, at)) => (job, Some(index(at)?)),
             None => match text.split('.').collect::<Vec<_>>()[..] {
-                [job, at, attempt] if attempt.parse::<u32>().is_ok() && at.parse::<u32>().is_ok() => {
+                [job, at, attempt]
+                    if attempt.parse::<u32>().is_ok() && at.parse::<u32>().is_ok() =>
+                {
                     (job, Some(index(at)?))
                 }
                 _ => (text, None),
@@ -130,8 +132,11 @@ pub(crate) async fn wait(
     let deadline = limit.map(|limit| tokio::time::Instant::now() + limit);
     loop {
         let left = deadline.map_or(WAIT, |at| at - tokio::time::Instant::now()).min(WAIT);
-        let path =
-            format!("/v1/jobs/{}/wait?until={until}&timeout={:.3}", escape(job), left.as_secs_f64());
+        let path = format!(
+            "/v1/jobs/{}/wait?until={until}&timeout={:.3}",
+            escape(job),
+            left.as_secs_f64()
+        );
         let slack = Duration::from_secs(30);
         let value = accept(&jobs.send(Method::GET, &path, None, left + slack).await?)?;
         let done = if until == "started" { &value["started"] } else { &value["ended"] };

@@ -155,9 +155,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Jobs(command) => command::jobs::run(command),
         Command::Version { print } => command::version::run(print.output),
         Command::Completions { shell } => command::completions::run(shell),
-        Command::Supervise { arguments } => {
-            Err(Failure::exit(agent::supervisor::main(arguments)))
-        }
+        Command::Supervise { arguments } => Err(Failure::exit(agent::supervisor::main(arguments))),
         Command::Up(options) => block_on(command::up::run(options)),
         Command::Demo(options) => block_on(command::demo::run(options)),
         Command::Run(options) => block_on(command::run::run(options)),

@@ -142,7 +142,8 @@ async fn list(flags: Flags) -> Result<(), Failure> {
         output::print_json(&value["jobs"]);
         return Ok(());
     }
-    let mut table = Table::new(&["JOB", "KIND", "STATE", "UNITS", "DONE", "RUNNING", "FAILED", "SUBMITTED"]);
+    let mut table =
+        Table::new(&["JOB", "KIND", "STATE", "UNITS", "DONE", "RUNNING", "FAILED", "SUBMITTED"]);
     for job in value["jobs"].as_array().into_iter().flatten() {
         let counts = &job["counts"];
         table.row(vec![
@@ -176,7 +177,11 @@ async fn show(options: OneOptions) -> Result<(), Failure> {
         output::print_json(&value);
         return Ok(());
     }
-    output::print(&if options.task.index.is_some() { describe_unit(&value) } else { describe(&value) });
+    output::print(&if options.task.index.is_some() {
+        describe_unit(&value)
+    } else {
+        describe(&value)
+    });
     Ok(())
 }
 
@@ -206,7 +211,8 @@ fn describe(job: &Value) -> String {
 /// A unit with its attempts.
 fn describe_unit(detail: &Value) -> String {
     let unit = &detail["unit"];
-    let mut text = format!("{}/{} is {}\n", word(&unit["job"]), word(&unit["index"]), word(&unit["state"]));
+    let mut text =
+        format!("{}/{} is {}\n", word(&unit["job"]), word(&unit["index"]), word(&unit["state"]));
     if unit["agent"].is_string() {
         text += &format!("  on agent {} ({})\n", word(&unit["agent"]), word(&unit["address"]));
     }

@@ -31,7 +31,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let jobs = discover::jobs(&options.server).await?;
     let unit = unit(&jobs, &options.task).await?;
     let stream = if options.stderr { "stderr" } else { "stdout" };
-    copy(&unit, stream, options.follow, |bytes| output::print_bytes(bytes)).await
+    copy(&unit, stream, options.follow, output::print_bytes).await
 }
 
 /// The unit that a target names; a job with one unit needs no index.
@@ -56,7 +56,8 @@ pub(crate) async fn copy(
     follow: bool,
     mut take: impl FnMut(&[u8]),
 ) -> Result<(), Failure> {
-    let (Some(address), Some(sandbox)) = (unit["address"].as_str(), unit["sandbox"].as_str()) else {
+    let (Some(address), Some(sandbox)) = (unit["address"].as_str(), unit["sandbox"].as_str())
+    else {
         let job = unit["job"].as_str().unwrap_or_default();
         let message = format!("{job}/{} has not been launched yet", unit["index"]);
         return Err(Failure::new(Code::NotFound, message)

@@ -110,7 +110,7 @@ async fn follow(jobs: &Client, id: &str) -> Result<Value, Failure> {
     if unit["address"].is_string() {
         let copies = async {
             tokio::try_join!(
-                logs::copy(unit, "stdout", true, |bytes| output::print_bytes(bytes)),
+                logs::copy(unit, "stdout", true, output::print_bytes),
                 logs::copy(unit, "stderr", true, logs::to_stderr),
             )
         };

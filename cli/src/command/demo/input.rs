@@ -22,7 +22,8 @@ pub(super) struct Source {
 /// The directory to read: the one given, or the first default that has files.
 pub(super) fn directory(given: Option<&Path>) -> Result<PathBuf, Failure> {
     let Some(given) = given else {
-        let found = DEFAULTS.iter().map(Path::new).find(|d| !collect(d).unwrap_or_default().is_empty());
+        let found =
+            DEFAULTS.iter().map(Path::new).find(|d| !collect(d).unwrap_or_default().is_empty());
         return found.map(Path::to_owned).ok_or_else(|| {
             let message = format!("there are no documentation files in {}", DEFAULTS.join(", "));
             Failure::new(Code::NotFound, message).next("name a directory with --input DIR")

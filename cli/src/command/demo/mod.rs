@@ -9,12 +9,12 @@ mod report;
 mod watch;
 mod work;
 
+use crate::Print;
 use crate::client::Client;
 use crate::cluster::{AgentPlan, Cluster, Plan};
 use crate::failure::{Code, Failure};
 use crate::jobs_api;
 use crate::output::{self, Form};
-use crate::Print;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -47,19 +47,19 @@ pub(crate) struct Options {
 }
 
 /// Everything that the report needs.
-pub(super) struct Outcome {
-    pub(super) input: PathBuf,
-    pub(super) files: usize,
-    pub(super) bytes: u64,
-    pub(super) shards: usize,
-    pub(super) map: Value,
-    pub(super) reduce: Value,
-    pub(super) units: Vec<Value>,
-    pub(super) packing: watch::Packing,
+struct Outcome {
+    input: PathBuf,
+    files: usize,
+    bytes: u64,
+    shards: usize,
+    map: Value,
+    reduce: Value,
+    units: Vec<Value>,
+    packing: watch::Packing,
     /// From the first submit to the end of the reduce step.
-    pub(super) took: Duration,
-    pub(super) serial_took: Duration,
-    pub(super) verified: bool,
+    took: Duration,
+    serial_took: Duration,
+    verified: bool,
 }
 
 /// Runs the demo.
@@ -144,7 +144,8 @@ async fn work(
         shards.len()
     ));
 
-    let (jobs, master) = (Client::new("jobs", cluster.jobs()), Client::new("master", cluster.master()));
+    let (jobs, master) =
+        (Client::new("jobs", cluster.jobs()), Client::new("master", cluster.master()));
     let began = Instant::now();
     let id = submit(&jobs, "shards", work::SHARD, shards.len(), lists, out).await?;
     let packing = watch::until_ended(&master, &jobs, &id, shards.len() as u64).await?;

@@ -86,7 +86,11 @@ pub(super) fn text(outcome: &Outcome) -> String {
         "from submit to the end of the reduce step: {seconds:.2} s; serially: {:.2} s",
         outcome.serial_took.as_secs_f64()
     );
-    let verdict = if outcome.verified { "verified: equal to the serial run" } else { "WRONG: differs from the serial run" };
+    let verdict = if outcome.verified {
+        "verified: equal to the serial run"
+    } else {
+        "WRONG: differs from the serial run"
+    };
     let _ = writeln!(text, "{verdict}");
     text
 }
