@@ -13,8 +13,9 @@ use crate::refusal::Refusal;
 use crate::service::{Service, Submit};
 use crate::spec::{FORMAT_LABEL, Format, MAX_BYTES, TEXT_LABEL};
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, body::Bytes};
@@ -61,7 +62,18 @@ pub(crate) fn router(service: Arc<Service>) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(MAX_BYTES))
+        .layer(middleware::from_fn(no_browsers))
         .with_state(service)
+}
+
+/// A page in a browser on this machine reaches loopback too, and must not submit anything: its
+/// changes name their origin, tools do not.
+async fn no_browsers(request: Request, next: Next) -> Response {
+    if request.method() == Method::GET || !request.headers().contains_key(header::ORIGIN) {
+        return next.run(request).await;
+    }
+    let problem = "changes from a page in a browser are refused: use tepui, or another tool";
+    Refusal::new(403, "", problem).into_response()
 }
 
 fn path<T>(parts: Parts<T>) -> Answer<T> {
