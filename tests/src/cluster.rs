@@ -67,8 +67,7 @@ fn master(random: &mut Prng) -> master_core::Options {
 }
 
 fn agent(random: &mut Prng, i: usize) -> AgentNode {
-    let resources =
-        Resources::cpus_mem(random.between(4, 8) * 500, random.between(2, 8) * 512_000);
+    let resources = Resources::cpus_mem(random.between(4, 8) * 500, random.between(2, 8) * 512_000);
     let zone: Arc<str> = format!("z{}", i % 2).into();
     let info = AgentInfo {
         id: None,

@@ -15,6 +15,7 @@ pub mod oracle;
 pub mod prng;
 pub mod script;
 pub mod storage;
+mod streams;
 pub mod trace;
 pub mod workload;
 pub mod world;

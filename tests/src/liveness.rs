@@ -1,6 +1,6 @@
 //! Looking at the world as a whole: the audit every few seconds, and convergence after the faults.
 
-use crate::oracle::{Hosts, Living, Violation};
+use crate::oracle::{Hosts, Living, restless};
 use crate::world::{Event, FrameworkNode, World};
 use proto::operator::State;
 use proto::{AgentId, FrameworkId, TaskId, Time};
@@ -28,8 +28,7 @@ impl World {
             Ok(()) => self.converged = true,
             Err(what) if self.now.since(since) > BOUND => {
                 let what = format!("{} s after the last fault: {what}", BOUND.as_secs());
-                let id = if what.contains("I2: ") { "I2" } else { "I16" };
-                self.violated(Violation { id, what });
+                self.violated(restless(what));
             }
             Err(_) => {}
         }

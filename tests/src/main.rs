@@ -70,7 +70,10 @@ fn simulate(out: &mut impl Write, arguments: &Arguments) -> std::io::Result<bool
             let (steps, hash) = (report.steps, report.hash);
             let took = report.simulated.as_secs();
             let summary = &report.summary;
-            writeln!(out, "seed {seed}: fine, {steps} steps in {took} s, hash {hash:016x} ({summary})")?;
+            writeln!(
+                out,
+                "seed {seed}: fine, {steps} steps in {took} s, hash {hash:016x} ({summary})"
+            )?;
         }
     }
     let (seeds, seconds) = (arguments.runs, simulated.as_secs());

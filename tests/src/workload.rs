@@ -4,9 +4,7 @@
 //! as a careful client does. It looks at nothing but the answers.
 
 use crate::prng::Prng;
-use driver::core::{
-    Answer, Command, GroupId, GroupSpec, Input, Kind, Retry, Scheduler, Template,
-};
+use driver::core::{Answer, Command, GroupId, GroupSpec, Input, Kind, Retry, Scheduler, Template};
 use proto::Time;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -120,7 +118,8 @@ impl Plan {
                     let group = group.clone();
                     if let Some((_, count)) = planned.scale.filter(|(time, _)| passed(*time)) {
                         (Ask::Scale, Input::Scale { request, group, count })
-                    } else if let Some((_, index)) = planned.kill.filter(|(time, _)| passed(*time)) {
+                    } else if let Some((_, index)) = planned.kill.filter(|(time, _)| passed(*time))
+                    {
                         (Ask::Kill, Input::Kill { request, group, index })
                     } else {
                         continue;

@@ -6,12 +6,12 @@
 
 use crate::cluster;
 use crate::faults::{Fault, Faults};
-use crate::network::{Arrival, Conn, Direction, Due, Network, Peer};
+use crate::network::{Conn, Direction, Due, Network, Peer};
 use crate::node::agent::AgentNode;
 use crate::node::framework::DriverNode;
 use crate::node::master::MasterNode;
 use crate::node::raw::RawNode;
-use crate::oracle::{Oracle, Violation};
+use crate::oracle::{Oracle, Violation, restless};
 use crate::prng::Prng;
 use crate::trace::{Log, Trace};
 use proto::agent_link::{AgentCall, AgentEvent};
@@ -92,23 +92,50 @@ pub enum Packet {
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A core's deadline.
-    Wake { node: Node },
+    Wake {
+        node: Node,
+    },
     /// A flush is done.
-    Flushed { node: Node, incarnation: u64 },
+    Flushed {
+        node: Node,
+        incarnation: u64,
+    },
     /// Something may arrive.
-    Arrive { conn: Conn, way: Direction },
+    Arrive {
+        conn: Conn,
+        way: Direction,
+    },
     /// A way is free again.
-    Freed { peer: Peer },
+    Freed {
+        peer: Peer,
+    },
     /// A dialled connection opens, if it can.
-    Dialled { conn: Conn },
+    Dialled {
+        conn: Conn,
+    },
     /// A dialled connection has waited for too long.
-    DialTimeout { conn: Conn },
+    DialTimeout {
+        conn: Conn,
+    },
     /// An HTTP request arrives.
-    Http { framework: usize, stream: Option<Conn>, call: Box<Call> },
+    Http {
+        framework: usize,
+        stream: Option<Conn>,
+        call: Box<Call>,
+    },
     /// The supervisor's word reaches the agent.
-    SupervisorSays { agent: usize, incarnation: u64, input: Box<agent_core::Input> },
+    SupervisorSays {
+        agent: usize,
+        incarnation: u64,
+        input: Box<agent_core::Input>,
+    },
     /// A process ends.
-    ProcessEnds { agent: usize, boot: u64, container_id: ContainerId, outcome: Box<TaskOutcome> },
+    ProcessEnds {
+        agent: usize,
+        boot: u64,
+        container_id: ContainerId,
+        outcome: Box<TaskOutcome>,
+    },
     StartMaster,
     StartAgent(usize),
     StartDriver(usize),
@@ -117,7 +144,10 @@ pub(crate) enum Event {
     /// The drivers' owners look at their plans.
     Work,
     /// A fault.
-    Fault { fault: Fault, mean: Duration },
+    Fault {
+        fault: Fault,
+        mean: Duration,
+    },
     /// Nothing goes wrong any more.
     Heal,
     /// The state is looked at as a whole.
@@ -214,8 +244,6 @@ pub struct World {
 
 /// The time that traces show as zero.
 pub const START: Time = Time::from_millis(1_000_000_000_000);
-/// How long a connection may take to open.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// More events than this at one instant are a cluster that spins.
 const CROWD: u32 = 100_000;
 
@@ -292,7 +320,7 @@ impl World {
         self.now = self.now.max(next.at);
         if self.crowd > CROWD {
             let what = format!("{CROWD} events at one instant, the next is {:?}", next.event);
-            self.violated(Violation { id: "I16", what });
+            self.violated(restless(what));
             return true;
         }
         self.handle(next.event);
@@ -374,7 +402,7 @@ impl World {
         self.schedule(self.now + wait, event);
     }
 
-    fn schedule_arrival(&mut self, due: Option<Due>) {
+    pub(crate) fn schedule_arrival(&mut self, due: Option<Due>) {
         if let Some((at, conn, way)) = due {
             self.schedule(at, Event::Arrive { conn, way });
         }
@@ -443,95 +471,6 @@ impl World {
                 }
             }
             Node::Master | Node::Agent(_) => {}
-        }
-    }
-
-    /// Sends on a stream; lost when the sender's end is closed.
-    pub(crate) fn send(&mut self, conn: Conn, way: Direction, packet: Packet) {
-        let due = self.network.send(self.now, conn, way, packet);
-        self.schedule_arrival(due);
-    }
-
-    /// Closes one end of a stream.
-    pub(crate) fn hang_up(&mut self, conn: Conn, end: Direction) {
-        let due = self.network.close(self.now, conn, end);
-        self.schedule_arrival(due);
-    }
-
-    /// The process at one end died: what it sent last may be lost, and mostly the other end is
-    /// told.
-    pub(crate) fn abandon(&mut self, conn: Conn, end: Direction) {
-        self.network.lose_tail(conn, end);
-        if self.random.percent(80) {
-            self.hang_up(conn, end);
-        } else {
-            self.network.vanish(conn, end);
-        }
-    }
-
-    /// A node dials the master.
-    pub(crate) fn dial(&mut self, peer: Peer) -> Conn {
-        let conn = self.network.dial(peer);
-        let wait = self.network.latency(peer) + self.network.latency(peer);
-        self.schedule_in(wait, Event::Dialled { conn });
-        conn
-    }
-
-    fn dialled(&mut self, conn: Conn) {
-        let Some(peer) = self.network.peer(conn) else { return };
-        let blocked = Direction::BOTH
-            .iter()
-            .any(|way| self.network.blocked(self.now, peer, *way).is_some());
-        if blocked {
-            self.schedule_in(DIAL_TIMEOUT, Event::DialTimeout { conn });
-        } else if self.master.core.is_none() {
-            self.dial_failed(conn);
-        } else if self.network.open(conn) {
-            self.tell_dialled(peer, conn, true);
-        }
-    }
-
-    fn dial_failed(&mut self, conn: Conn) {
-        let Some(peer) = self.network.peer(conn) else { return };
-        if self.network.refuse(conn) {
-            self.tell_dialled(peer, conn, false);
-        }
-    }
-
-    fn tell_dialled(&mut self, peer: Peer, conn: Conn, open: bool) {
-        match peer {
-            Peer::Agent(i) => self.agent_dialled(i, conn, open),
-            Peer::Framework(i) => match self.frameworks[i] {
-                FrameworkNode::Driver(_) => self.driver_dialled(i, conn, open),
-                FrameworkNode::Raw(_) => self.raw_dialled(i, conn, open),
-            },
-        }
-    }
-
-    fn arrive(&mut self, conn: Conn, way: Direction) {
-        let Some(peer) = self.network.peer(conn) else { return };
-        let (arrival, next) = self.network.arrive(self.now, conn, way);
-        self.schedule_arrival(next);
-        let packet = match arrival {
-            Arrival::Nothing => return,
-            Arrival::Packet(packet) => Some(packet),
-            Arrival::Closed => None,
-        };
-        match (way, peer) {
-            (Direction::Up, peer) => self.master_hears(conn, peer, packet),
-            (Direction::Down, Peer::Agent(i)) => self.agent_hears(i, conn, packet),
-            (Direction::Down, Peer::Framework(i)) => match self.frameworks[i] {
-                FrameworkNode::Driver(_) => self.driver_hears(i, conn, packet),
-                FrameworkNode::Raw(_) => self.raw_hears(i, conn, packet),
-            },
-        }
-    }
-
-    fn http(&mut self, framework: usize, stream: Option<Conn>, call: Box<Call>) {
-        let peer = Peer::Framework(framework);
-        match self.network.blocked(self.now, peer, Direction::Up) {
-            Some(until) => self.schedule(until, Event::Http { framework, stream, call }),
-            None => self.master_gets(stream, *call),
         }
     }
 }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 fn transcripts() -> Vec<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-    let mut all: Vec<PathBuf> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let entries = fs::read_dir(folder).expect("the folder is part of the sources");
+    let paths = entries.map(|entry| entry.expect("a folder can be read").path());
+    let mut all: Vec<PathBuf> = paths.collect();
     all.sort();
     all
 }
@@ -21,7 +22,9 @@ fn every_transcript_tells_what_happens() {
         match sim::script::run(&told) {
             Err(problem) => wrong.push(format!("{name}: {problem}")),
             Ok(happens) if update => fs::write(&path, happens).unwrap(),
-            Ok(happens) if happens != told => wrong.push(format!("{name}:\n{}", diff(&told, &happens))),
+            Ok(happens) if happens != told => {
+                wrong.push(format!("{name}:\n{}", diff(&told, &happens)));
+            }
             Ok(_) => {}
         }
     }
@@ -42,8 +45,13 @@ fn every_transcript_says_which_behaviour_of_mesos_it_follows() {
 /// The first lines that differ.
 fn diff(told: &str, happens: &str) -> String {
     let at = told.lines().zip(happens.lines()).take_while(|(a, b)| a == b).count();
-    let show = |text: &str| {
-        text.lines().nth(at).map_or_else(|| "(the end)".to_owned(), str::to_owned)
-    };
-    format!("  line {}: told    {}\n  line {}: happens {}", at + 1, show(told), at + 1, show(happens))
+    let show =
+        |text: &str| text.lines().nth(at).map_or_else(|| "(the end)".to_owned(), str::to_owned);
+    format!(
+        "  line {}: told    {}\n  line {}: happens {}",
+        at + 1,
+        show(told),
+        at + 1,
+        show(happens)
+    )
 }

@@ -270,7 +270,7 @@ impl World {
         let conduct = Conduct::of(self.setup.seed, launch.task.task_id.as_str());
         let container_id = launch.container_id.clone();
         if let Some(message) = conduct.unable {
-            self.answer_agent(i, Input::LaunchFailed { container_id, message });
+            self.answer_agent(i, Input::LaunchFailed { container_id, message, exit: None });
             return;
         }
         let capacity = self.agents[i].options.info.resources.clone();
@@ -288,7 +288,8 @@ impl World {
         self.oracle.process_killed(launch, self.master.core.is_some());
         let conduct = Conduct::of(self.setup.seed, launch.task.task_id.as_str());
         self.agents[i].supervisor.ask_to_end(container_id);
-        let signalled = |signal| TaskOutcome { exit: Some(Exit::Signal(signal)), limit: None, usage: None };
+        let signalled =
+            |signal| TaskOutcome { exit: Some(Exit::Signal(signal)), limit: None, usage: None };
         match conduct.obeys {
             Some(takes) if takes < grace => {
                 self.end_later(i, container_id.clone(), takes, signalled(15));
@@ -297,7 +298,13 @@ impl World {
         }
     }
 
-    fn end_later(&mut self, i: usize, container_id: ContainerId, after: Duration, outcome: TaskOutcome) {
+    fn end_later(
+        &mut self,
+        i: usize,
+        container_id: ContainerId,
+        after: Duration,
+        outcome: TaskOutcome,
+    ) {
         let boot = self.agents[i].boot;
         let outcome = Box::new(outcome);
         self.schedule_in(after, Event::ProcessEnds { agent: i, boot, container_id, outcome });

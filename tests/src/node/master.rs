@@ -5,9 +5,9 @@ use crate::oracle::Violation;
 use crate::storage::Outbox;
 use crate::world::{Event, Node, Packet, World};
 use master_core::{ConnectionId, Effect, Input, Master, Options, Registry, RegistryOp, RequestId};
+use proto::MasterId;
 use proto::operator::{self, Response, State};
 use proto::scheduler::{self, CallBody, MasterInfo};
-use proto::MasterId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

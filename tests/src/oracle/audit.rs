@@ -2,7 +2,7 @@
 //!
 //! I16 rests on it: the world asks until it holds or the bound has passed.
 
-use super::TaskKey;
+use super::{TaskKey, Violation};
 use proto::operator::State;
 use proto::{AgentId, Resources};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +35,12 @@ pub struct Hosts<'a> {
     pub known: &'a BTreeSet<TaskKey>,
 }
 
+/// The cluster did not come to rest.
+pub fn restless(what: String) -> Violation {
+    let id = if what.contains("I2: ") { "I2" } else { "I16" };
+    Violation { id, what }
+}
+
 /// What the master says against what the hosts say.
 pub(super) fn settled(state: &State, hosts: &Hosts<'_>) -> Result<(), String> {
     let living: BTreeSet<TaskKey> = hosts.living.iter().map(Living::key).collect();
@@ -46,7 +52,8 @@ pub(super) fn settled(state: &State, hosts: &Hosts<'_>) -> Result<(), String> {
         .map(|task| (task.framework_id.clone(), task.task_id.clone()))
         .collect();
     if let Some((framework, task)) = living.symmetric_difference(&with_master).next() {
-        let who = if living.contains(&(framework.clone(), task.clone())) { "hosts" } else { "master" };
+        let who =
+            if living.contains(&(framework.clone(), task.clone())) { "hosts" } else { "master" };
         return Err(format!("only the {who} think that task {task} of {framework} lives"));
     }
     if let Some((framework, task)) = living.symmetric_difference(hosts.known).next() {

@@ -23,7 +23,12 @@ pub(super) struct Instances {
 }
 
 impl Instances {
-    pub(super) fn started(&mut self, host: usize, launch: &Launch, capacity: &Resources) -> Verdict {
+    pub(super) fn started(
+        &mut self,
+        host: usize,
+        launch: &Launch,
+        capacity: &Resources,
+    ) -> Verdict {
         let key = (launch.framework_id.clone(), launch.task.task_id.clone());
         if let Some(other) = self.live.values().find(|instance| instance.key == key) {
             let what = format!(

@@ -18,11 +18,22 @@ enum Pending {
     #[default]
     Nothing,
     /// Offers are answered.
-    Answers { request: RequestId, framework: Option<FrameworkId>, offers: Vec<OfferId> },
+    Answers {
+        request: RequestId,
+        framework: Option<FrameworkId>,
+        offers: Vec<OfferId>,
+    },
     /// A task's newest state.
-    Update { connection: ConnectionId, key: TaskKey, over: bool },
+    Update {
+        connection: ConnectionId,
+        key: TaskKey,
+        over: bool,
+    },
     /// All tasks of an agent.
-    Returns { connection: ConnectionId, tasks: Vec<AgentTask> },
+    Returns {
+        connection: ConnectionId,
+        tasks: Vec<AgentTask>,
+    },
     FrameworkClosed(ConnectionId),
     AgentClosed(ConnectionId),
 }

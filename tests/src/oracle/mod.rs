@@ -13,7 +13,7 @@ mod ledger;
 mod registry;
 mod updates;
 
-pub use audit::{Hosts, Living};
+pub use audit::{Hosts, Living, restless};
 
 use driver::core::GroupId;
 use instances::Instances;

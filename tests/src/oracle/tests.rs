@@ -1,10 +1,10 @@
 //! A checker that never fired is not trusted: each rule sees its violation planted here.
 
 use super::*;
-use proto::Time;
 use agent_core::Launch;
 use master_core::testing::{agent_info, cpus_mem, framework_info, task_info, uuid};
 use master_core::{ConnectionId, RegistryOp, RequestId};
+use proto::Time;
 use proto::agent_link::AgentCall;
 use proto::operator::{AgentStanding, AgentView};
 use proto::scheduler::{CallBody, Event};
@@ -308,6 +308,7 @@ fn i16_master_and_hosts_disagree_after_the_faults() {
     assert_eq!(audit::settled(&State::default(), &empty), Ok(()));
     let ghost = Hosts { agents: &[], living: &[living], known: &none };
     assert!(audit::settled(&State::default(), &ghost).unwrap_err().contains("only the hosts"));
+    assert_eq!(restless("it spins".to_owned()).id, "I16");
     let stranger = Hosts { agents: &agents, living: &[], known: &none };
     assert!(audit::settled(&State::default(), &stranger).unwrap_err().contains("does not know"));
 }

@@ -5,6 +5,7 @@
 //! or writes the new one when asked to. docs/simulation.md lists the commands.
 
 mod stage;
+mod verbs;
 mod words;
 
 use stage::Stage;

@@ -23,7 +23,10 @@ impl<'a> Words<'a> {
 
     /// The word at a position; the command is at 0.
     pub(super) fn word(&self, at: usize) -> Result<&'a str, String> {
-        self.words.get(at).copied().ok_or_else(|| format!("a word is missing after {:?}", self.words))
+        self.words
+            .get(at)
+            .copied()
+            .ok_or_else(|| format!("a word is missing after {:?}", self.words))
     }
 
     /// All words from a position on.
