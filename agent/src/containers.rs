@@ -9,6 +9,7 @@ use crate::containerizer::{
     self, Allocation, ContainerEvent, Ended, Limitation, Program, Rlimit, SandboxChoice,
     SandboxFate, WaitStatus,
 };
+use crate::supervisor::task::LaunchError;
 use agent_core::{Container, Exited, Input, Launch};
 use proto::{
     CommandInfo, ContainerId, Exit, FrameworkInfo, LimitHit, TaskInfo, TaskOutcome, TaskUsage,
@@ -134,6 +135,7 @@ pub(crate) fn input(event: ContainerEvent) -> Option<Input> {
         }),
         ContainerEvent::LaunchFailed { id, error } => Some(Input::LaunchFailed {
             container_id: core_id(&id)?,
+            exit: fault_of_command(&error),
             message: error.to_string().into(),
         }),
         ContainerEvent::Ended { id, ended } => {
@@ -196,6 +198,17 @@ pub(crate) fn report(recovered: Vec<containerizer::Recovered>, clock: &Clock) ->
         })
     });
     known.collect()
+}
+
+/// What a shell would exit with, when the program that was to be run is at fault.
+fn fault_of_command(error: &LaunchError) -> Option<proto::Exit> {
+    match error {
+        LaunchError::Spawn { step, errno } if step.starts_with("execve") => {
+            let absent = matches!(*errno, libc::ENOENT | libc::ENOTDIR);
+            Some(proto::Exit::Code(if absent { 127 } else { 126 }))
+        }
+        LaunchError::Spawn { .. } | LaunchError::AlreadyExists | LaunchError::Refused(_) => None,
+    }
 }
 
 #[cfg(test)]

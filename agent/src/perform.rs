@@ -270,6 +270,7 @@ impl Performer {
             Err(message) => self.answers.push(Input::LaunchFailed {
                 container_id: launch.container_id.clone(),
                 message: message.into(),
+                exit: None,
             }),
         }
     }

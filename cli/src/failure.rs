@@ -93,6 +93,10 @@ mod tests {
         (Code::Usage, "the command line, a flag or a spec is wrong"),
         (Code::NotFound, "the named thing does not exist"),
         (Code::Denied, "not allowed"),
+        (
+            Code::Conflict,
+            "it conflicts with what is there (a port in use, a foreign data directory)",
+        ),
         (Code::Timeout, "it took too long (wait, a bounded start)"),
         (Code::Unavailable, "the server cannot be reached"),
         (Code::Unsuccessful, "the task or job ended unsuccessfully"),

@@ -44,6 +44,9 @@ pub enum Input {
         container_id: ContainerId,
         /// Why, as a sentence.
         message: Arc<str>,
+        /// When the command itself is at fault, the exit code that a shell would give: 127 when
+        /// there is no such program, 126 when it cannot be executed.
+        exit: Option<proto::Exit>,
     },
     /// A container has ended. Repeated (as part of `Supervisor`) until `Effect::Forget`.
     Exited {

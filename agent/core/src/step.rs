@@ -46,8 +46,8 @@ impl Agent {
             Input::Launched { container_id, sandbox } => {
                 self.container_launched(now, &container_id, now, sandbox, effects);
             }
-            Input::LaunchFailed { container_id, message } => {
-                self.launch_failed(now, &container_id, message, effects);
+            Input::LaunchFailed { container_id, message, exit } => {
+                self.launch_failed(now, &container_id, (message, exit), effects);
             }
             Input::Exited { container_id, exited } => {
                 self.container_exited(now, &container_id, exited, effects);

@@ -6,6 +6,10 @@ use crate::jobs_api::{self, Target, escape};
 use crate::{Server, discover, output};
 use serde_json::Value;
 use std::io::Write;
+use std::time::Duration;
+
+/// How long a launch may take from the framework to the agent.
+const ARRIVAL: Duration = Duration::from_secs(5);
 
 /// What `tepui logs` takes.
 #[derive(clap::Args, Debug)]
@@ -65,7 +69,20 @@ pub(crate) async fn copy(
     };
     let path = escape(&format!("{sandbox}/{stream}"));
     let query = format!("/files/download?path={path}&offset=0&follow={follow}");
-    Client::new("agent", address).stream(&query, &mut take).await
+    let agent = Client::new("agent", address);
+    let deadline = tokio::time::Instant::now() + ARRIVAL;
+    loop {
+        match agent.stream(&query, &mut take).await {
+            // Launched is what the framework knows; the agent may hear of it a moment later.
+            Err(failure)
+                if failure.code == Code::NotFound as u8
+                    && tokio::time::Instant::now() < deadline =>
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            result => return result,
+        }
+    }
 }
 
 /// Writes bytes to standard error.

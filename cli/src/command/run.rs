@@ -24,10 +24,10 @@ It runs in a sandbox of its own on some agent; its exit code is passed on (128 +
 signal ended it), and Ctrl-C kills it.")]
 pub(crate) struct Options {
     /// Cpus it needs.
-    #[arg(long, default_value_t = 0.1, value_name = "N")]
+    #[arg(long, default_value_t = 0.1, value_name = "N", value_parser = amount)]
     cpus: f64,
     /// Memory it may use, in MB.
-    #[arg(long, default_value_t = 64.0, value_name = "MB")]
+    #[arg(long, default_value_t = 64.0, value_name = "MB", value_parser = amount)]
     mem: f64,
     /// A variable of its environment.
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
@@ -43,6 +43,14 @@ pub(crate) struct Options {
     /// The command and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<String>,
+}
+
+/// A finite amount above nothing.
+fn amount(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(amount) if amount.is_finite() && amount > 0.0 => Ok(amount),
+        _ => Err("a number above 0 is needed, such as 2 or 0.5".to_owned()),
+    }
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {
@@ -88,7 +96,7 @@ fn spec(options: &Options, name: &str) -> Value {
     if let Some(user) = &options.user {
         task["user"] = json!(user);
     }
-    json!({ "kind": "batch", "name": name, "retry": { "user": 0 }, "task": task })
+    json!({ "kind": "batch", "name": name, "retry": { "user": 0, "platform": 0 }, "task": task })
 }
 
 /// A token that no other run has: the time and the process.
@@ -139,7 +147,15 @@ fn explain_end(job: &Value) {
 
 #[cfg(test)]
 mod tests {
-    use super::variable;
+    use super::{amount, variable};
+
+    #[test]
+    fn amounts_are_finite_and_above_nothing() {
+        assert_eq!(amount("0.5"), Ok(0.5));
+        for wrong in ["0", "-1", "NaN", "inf", "x"] {
+            assert!(amount(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn variables_have_a_name() {

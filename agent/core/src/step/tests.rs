@@ -127,7 +127,7 @@ fn fail_start(which: u8, world: &mut World) {
         .key_of(&container_id)
         .and_then(|key| world.agent.task(&key).map(|t| t.phase == crate::state::Phase::Launching));
     if launching == Some(true) {
-        world.step(Input::LaunchFailed { container_id, message: "no".into() });
+        world.step(Input::LaunchFailed { container_id, message: "no".into(), exit: None });
     }
 }
 

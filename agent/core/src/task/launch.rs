@@ -53,12 +53,13 @@ impl Agent {
         }
     }
 
-    /// The container could not be started: TASK_FAILED, or TASK_KILLED when that was wanted.
+    /// The container could not be started: TASK_FAILED, or TASK_KILLED when that was wanted. When
+    /// the command itself is at fault, it is a command that failed, as it is for a shell.
     pub(crate) fn launch_failed(
         &mut self,
         now: Time,
         container_id: &ContainerId,
-        message: Arc<str>,
+        (message, exit): (Arc<str>, Option<proto::Exit>),
         effects: &mut Vec<Effect>,
     ) {
         let Some(key) = self.key_of(container_id) else { return };
@@ -72,11 +73,18 @@ impl Agent {
                 Reason::TaskKilledDuringLaunch,
                 "Killed before it was launched",
             ),
-            Some(KillCause::CompletionTime | KillCause::Abandoned) | None => Report::of_agent(
-                TaskState::Failed,
-                Reason::ContainerLaunchFailed,
-                format!("Command could not be started: {message}"),
-            ),
+            Some(KillCause::CompletionTime | KillCause::Abandoned) | None => {
+                let message = format!("Command could not be started: {message}");
+                if exit.is_some() {
+                    let mut report = Report::of_command(TaskState::Failed);
+                    report.message = Some(message.into());
+                    report.outcome =
+                        Some(proto::TaskOutcome { exit, ..proto::TaskOutcome::default() });
+                    report
+                } else {
+                    Report::of_agent(TaskState::Failed, Reason::ContainerLaunchFailed, message)
+                }
+            }
         };
         // Nothing of it remains that the supervisor could forget.
         self.containers.remove(container_id);

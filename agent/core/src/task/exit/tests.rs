@@ -95,15 +95,27 @@ fn a_launch_that_fails_says_why_and_frees_the_resources() {
     let mut world = World::registered();
     world.run(task("t"));
     let container_id = world.container_of("t");
-    let message = "execve /no/such/file failed: No such file or directory".into();
-    world.step(Input::LaunchFailed { container_id, message });
+    let message = "mkdir /full failed: No space left on device".into();
+    world.step(Input::LaunchFailed { container_id, message, exit: None });
     let status = world.last();
     assert_eq!(
         (status.state, status.reason),
         (TaskState::Failed, Some(Reason::ContainerLaunchFailed))
     );
-    assert!(status.message.unwrap().starts_with("Command could not be started: execve"));
+    assert!(status.message.unwrap().starts_with("Command could not be started: mkdir"));
     assert_eq!(world.agent.free(), world.agent.total());
+}
+
+#[test]
+fn a_command_that_does_not_exist_fails_as_it_does_for_a_shell() {
+    let mut world = World::registered();
+    world.run(task("t"));
+    let container_id = world.container_of("t");
+    let message = "execve /no/such/file failed: No such file or directory".into();
+    world.step(Input::LaunchFailed { container_id, message, exit: Some(Exit::Code(127)) });
+    let status = world.last();
+    assert_eq!((status.state, status.reason), (TaskState::Failed, None));
+    assert_eq!(status.outcome.unwrap().exit, Some(Exit::Code(127)));
 }
 
 #[test]
@@ -136,7 +148,11 @@ fn what_is_told_of_an_unknown_container_is_ignored() {
     let mut world = World::registered();
     let container_id = proto::ContainerId::new("nobody").unwrap();
     world.step(Input::Launched { container_id: container_id.clone(), sandbox: "/s".into() });
-    world.step(Input::LaunchFailed { container_id: container_id.clone(), message: "no".into() });
+    world.step(Input::LaunchFailed {
+        container_id: container_id.clone(),
+        message: "no".into(),
+        exit: None,
+    });
     world.step(Input::Exited { container_id, exited: exited(Exit::Code(0)) });
     assert_eq!(world.effects, []);
 }

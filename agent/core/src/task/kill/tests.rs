@@ -65,7 +65,7 @@ fn a_launch_that_fails_under_a_kill_was_killed() {
     world.run(task("t"));
     world.kill("t", None);
     let container_id = world.container_of("t");
-    world.step(crate::Input::LaunchFailed { container_id, message: "no".into() });
+    world.step(crate::Input::LaunchFailed { container_id, message: "no".into(), exit: None });
     assert_eq!(world.last().state, TaskState::Killed);
     assert_eq!(world.last().reason, Some(Reason::TaskKilledDuringLaunch));
 }
