@@ -1,19 +1,21 @@
 //! The vocabulary of the cluster and its wire forms.
 //!
 //! Everything that crosses a process boundary is named here: ids, resources, offers, tasks, the
-//! scheduler API's `Call` and `Event`, the operator API, and the private link between master and
-//! agent. Domain types cannot be wrong: they are made by checked constructors or by decoding
+//! scheduler, operator, executor and agent APIs' calls and answers, and the private link between
+//! master and agent. Domain types cannot be wrong: they are made by checked constructors or by decoding
 //! ("parse, don't validate"). Generated wire types stay private to this crate.
 //!
 //! It must never do I/O, read a clock or draw entropy: the cores depend on it.
 #![forbid(unsafe_code)]
 
 mod agent;
+pub mod agent_api;
 pub mod agent_link;
 mod attributes;
 mod convert;
 mod encoding;
 mod error;
+pub mod executor;
 mod framework;
 mod id;
 mod json;

@@ -9,15 +9,20 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use prost_types::field_descriptor_proto::{Label, Type};
-use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet};
+use prost_types::{
+    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
+    FileDescriptorSet,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 7] = [
     "mesos/v1/mesos.proto",
     "mesos/v1/scheduler/scheduler.proto",
     "mesos/v1/master/master.proto",
+    "mesos/v1/executor/executor.proto",
+    "mesos/v1/agent/agent.proto",
     "tepui/v1/agent_link.proto",
     "tepui/v1/payload.proto",
 ];
@@ -45,7 +50,7 @@ const TAILED: [(&str, &[&str]); 3] = [
 ];
 
 /// Fields that no struct has: Mesos defines them, JSON knows them, and nobody here reads them.
-const UNREAD: [&str; 9] = [
+const UNREAD: [&str; 10] = [
     ".mesos.v1.ContainerStatus.executor_pid",
     ".mesos.v1.ContainerStatus.network_infos",
     ".mesos.v1.Environment.Variable.secret",
@@ -55,14 +60,19 @@ const UNREAD: [&str; 9] = [
     ".mesos.v1.TaskStatus.labels",
     ".mesos.v1.URL.fragment",
     ".mesos.v1.URL.query",
+    ".mesos.v1.agent.Response.GetContainers.Container.container_status",
 ];
 
 /// Where the messages are that we encode and decode.
-const ROOTS: [&str; 11] = [
+const ROOTS: [&str; 15] = [
     ".mesos.v1.scheduler.Call",
     ".mesos.v1.scheduler.Event",
     ".mesos.v1.master.Call",
     ".mesos.v1.master.Response",
+    ".mesos.v1.executor.Call",
+    ".mesos.v1.executor.Event",
+    ".mesos.v1.agent.Call",
+    ".mesos.v1.agent.Response",
     ".mesos.v1.AgentInfo",
     ".mesos.v1.FrameworkInfo",
     ".mesos.v1.TaskInfo",
@@ -125,8 +135,14 @@ fn rust(set: &FileDescriptorSet) -> Vec<(PathBuf, String)> {
     by_module.into_iter().map(|(name, text)| (dir.join(name), text)).collect()
 }
 
-/// The package that stands for messages with a tail; its types are written by hand.
+/// The package that stands for messages with a tail; its types are written by hand. A list of
+/// doubles keeps prost from deriving Copy, Eq and Hash for what holds them.
 fn tail_file() -> FileDescriptorProto {
+    let mut numbers =
+        FieldDescriptorProto { name: Some("numbers".to_owned()), ..Default::default() };
+    numbers.number = Some(1);
+    numbers.set_label(Label::Repeated);
+    numbers.set_type(Type::Double);
     FileDescriptorProto {
         name: Some("tail.proto".to_owned()),
         package: Some("tail".to_owned()),
@@ -135,6 +151,7 @@ fn tail_file() -> FileDescriptorProto {
             .iter()
             .map(|(name, _)| DescriptorProto {
                 name: name.rsplit('.').next().map(str::to_owned),
+                field: vec![numbers.clone()],
                 ..DescriptorProto::default()
             })
             .collect(),

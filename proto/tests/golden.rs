@@ -7,7 +7,7 @@ use proto::{
     AgentId, Attribute, Capabilities, Capability, CommandInfo, ContainerId, Encoding, ExecutorId,
     Filters, FrameworkId, Limits, Offer, OfferId, Operation, Piece, Ranges, ResourceName,
     Resources, Role, Source, StatusUuid, TaskBody, TaskId, TaskInfo, TaskPayload, TaskState,
-    TaskStatus, Time, Value, Wire, operator,
+    TaskStatus, Time, Value, Wire, agent_api, executor, operator,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -217,4 +217,65 @@ fn calls_that_are_not_built_keep_their_name() {
         "max_grace_period":{"seconds":600},"mark_gone":false}}"#;
     let call: operator::Call = golden(drain, r#"{"type":"DRAIN_AGENT"}"#);
     assert_eq!(call, operator::Call::NotBuilt("DRAIN_AGENT".into()));
+}
+
+#[test]
+fn an_executor_and_its_agent() {
+    let update: executor::Call = golden(
+        r#"{"executor_id":{"value":"e"},"framework_id":{"value":"M-0000"},"type":"UPDATE","update":{
+            "status":{"task_id":{"value":"t1"},"state":"TASK_RUNNING","source":"SOURCE_EXECUTOR",
+            "uuid":"AAECAwQFBgcICQoLDA0ODw=="}}}"#,
+        concat!(
+            r#"{"executor_id":{"value":"e"},"framework_id":{"value":"M-0000"},"type":"UPDATE","#,
+            r#""update":{"status":{"task_id":{"value":"t1"},"state":"TASK_RUNNING","#,
+            r#""timestamp":0.0,"source":"SOURCE_EXECUTOR","uuid":"AAECAwQFBgcICQoLDA0ODw=="}}}"#,
+        ),
+    );
+    let executor::CallBody::Update(update) = update.body else { panic!("{update:?}") };
+    assert_eq!(update.uuid(), StatusUuid([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]));
+    let subscribe: executor::Call = golden(
+        r#"{"executor_id":{"value":"e"},"framework_id":{"value":"M-0000"},"type":"SUBSCRIBE"}"#,
+        concat!(
+            r#"{"executor_id":{"value":"e"},"framework_id":{"value":"M-0000"},"#,
+            r#""type":"SUBSCRIBE","subscribe":{}}"#,
+        ),
+    );
+    assert_eq!(subscribe.body.name(), "SUBSCRIBE");
+    let launch = concat!(
+        r#"{"type":"LAUNCH_GROUP","launch_group":{"task_group":{"tasks":["#,
+        r#"{"name":"n","task_id":{"value":"t1"},"agent_id":{"value":"M-S0"}}]}}}"#,
+    );
+    let executor::Event::LaunchGroup(tasks) = same(launch) else { panic!("no group") };
+    assert_eq!(tasks[0].task_id, task_id());
+    assert_eq!(same::<executor::Event>(r#"{"type":"SHUTDOWN"}"#), executor::Event::Shutdown);
+}
+
+#[test]
+fn an_agents_own_api() {
+    let read = r#"{"type":"READ_FILE","read_file":{"path":"/slave/log","offset":7}}"#;
+    let path = "/slave/log".into();
+    let wanted = agent_api::Call::ReadFile { path, offset: 7, length: None };
+    assert_eq!(same::<agent_api::Call>(read), wanted);
+    let containers: agent_api::Call = golden(
+        r#"{"type":"GET_CONTAINERS"}"#,
+        concat!(
+            r#"{"type":"GET_CONTAINERS","get_containers":"#,
+            r#"{"show_nested":false,"show_standalone":false}}"#,
+        ),
+    );
+    let wanted = agent_api::Call::GetContainers { show_nested: false, show_standalone: false };
+    assert_eq!(containers, wanted);
+    let launch = r#"{"type":"LAUNCH_CONTAINER","launch_container":{"container_id":{"value":"c"}}}"#;
+    let launch: agent_api::Call = golden(launch, r#"{"type":"LAUNCH_CONTAINER"}"#);
+    assert_eq!(launch, agent_api::Call::NotBuilt("LAUNCH_CONTAINER".into()));
+    let data = r#"{"type":"READ_FILE","read_file":{"size":9,"data":"aGk="}}"#;
+    let wanted = agent_api::Response::FileData { size: 9, data: b"hi"[..].into() };
+    assert_eq!(same::<agent_api::Response>(data), wanted);
+    let agent = concat!(
+        r#"{"type":"GET_AGENT","get_agent":{"agent_info":{"hostname":"h","port":5051},"#,
+        r#""drain_config":{"max_grace_period":{"seconds":600,"nanos":0},"mark_gone":true}}}"#,
+    );
+    let agent_api::Response::Agent(agent) = same(agent) else { panic!("no agent") };
+    let max_grace = Some(Duration::from_secs(600));
+    assert_eq!(agent.drain, Some(agent_api::Drain { max_grace, mark_gone: true }));
 }

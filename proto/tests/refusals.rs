@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proto::scheduler::{Call, CallBody, Event};
-use proto::{AgentInfo, Encoding, FrameworkInfo, Limits, Operation, TaskInfo, Wire};
+use proto::{
+    AgentInfo, Encoding, FrameworkInfo, Limits, Operation, TaskInfo, Wire, agent_api, executor,
+};
 
 fn problem<T: Wire>(text: &str) -> String {
     match T::decode(text.as_bytes(), Encoding::Json, &Limits::DEFAULT) {
@@ -193,4 +195,42 @@ fn limits_are_kept_in_protobuf_too() {
     status.extend(container);
     let error = proto::TaskStatus::decode(&status, Encoding::Protobuf, &Limits::DEFAULT);
     assert_eq!(error.unwrap_err().problem, "is nested deeper than 64 levels");
+}
+
+#[test]
+fn updates_of_executors() {
+    let update = |rest: &str| {
+        problem::<executor::Call>(&format!(
+            r#"{{"executor_id":{{"value":"e"}},"framework_id":{{"value":"f"}},"type":"UPDATE",
+                "update":{{"status":{{"task_id":{{"value":"t"}},{rest}}}}}}}"#
+        ))
+    };
+    let uuid = r#""uuid":"AAECAwQFBgcICQoLDA0ODw==""#;
+    assert_eq!(
+        update(r#""state":"TASK_RUNNING","source":"SOURCE_EXECUTOR""#),
+        "update.status: TaskStatus must have a 'uuid'"
+    );
+    assert_eq!(
+        update(&format!(r#""state":"TASK_RUNNING","source":"SOURCE_AGENT",{uuid}"#)),
+        "update.status: TaskStatus must have the source SOURCE_EXECUTOR"
+    );
+    assert_eq!(
+        update(&format!(r#""state":"TASK_STAGING",{uuid}"#)),
+        "update.status: TaskStatus must not be TASK_STAGING"
+    );
+    assert_eq!(
+        update(&format!(r#""state":"TASK_RUNNING","executor_id":{{"value":"other"}},{uuid}"#)),
+        "update.status.executor_id: must be the same as 'executor_id'"
+    );
+    assert_eq!(
+        update(r#""state":"TASK_RUNNING","uuid":"AAEC""#),
+        "update.status.uuid: UUID must have 16 bytes, has 3"
+    );
+    assert_eq!(
+        problem::<agent_api::Response>(
+            r#"{"type":"GET_AGENT","get_agent":{"agent_info":{"hostname":"h"},
+                "drain_config":{"max_grace_period":{"seconds":-1}}}}"#
+        ),
+        "get_agent.drain_config.max_grace_period: must not be negative, is -1 s and 0 ns"
+    );
 }

@@ -88,6 +88,10 @@ messages! {
     event: testing::event();
     operator_call: testing::operator_call();
     operator_response: testing::operator_response();
+    executor_call: testing::executor_call();
+    executor_event: testing::executor_event();
+    agent_api_call: testing::agent_api_call();
+    agent_api_response: testing::agent_api_response();
     agent_call: testing::agent_call();
     agent_event: testing::agent_event();
     task_info: testing::task_info();
@@ -98,12 +102,16 @@ messages! {
 
 fn all_decoders(bytes: &[u8], encoding: Encoding) {
     use proto::{AgentInfo, FrameworkInfo, TaskInfo, TaskStatus};
-    use proto::{agent_link, operator, scheduler};
+    use proto::{agent_api, agent_link, executor, operator, scheduler};
     let limits = &Limits::DEFAULT;
     drop(scheduler::Call::decode(bytes, encoding, limits));
     drop(scheduler::Event::decode(bytes, encoding, limits));
     drop(operator::Call::decode(bytes, encoding, limits));
     drop(operator::Response::decode(bytes, encoding, limits));
+    drop(executor::Call::decode(bytes, encoding, limits));
+    drop(executor::Event::decode(bytes, encoding, limits));
+    drop(agent_api::Call::decode(bytes, encoding, limits));
+    drop(agent_api::Response::decode(bytes, encoding, limits));
     drop(agent_link::AgentCall::decode(bytes, encoding, limits));
     drop(agent_link::AgentEvent::decode(bytes, encoding, limits));
     drop(TaskInfo::decode(bytes, encoding, limits));

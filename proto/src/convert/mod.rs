@@ -5,9 +5,13 @@
 //! conversions ask again rather than rely on it, and never panic.
 
 mod agent;
+mod agent_api_call;
+mod agent_api_response;
+mod agent_api_views;
 mod agent_call;
 mod agent_event;
 mod attributes;
+mod executor;
 mod framework;
 mod id;
 mod offer;
@@ -87,6 +91,10 @@ wire! {
     crate::scheduler::Event => w::scheduler::Event, MESOS__V1__SCHEDULER__EVENT;
     crate::operator::Call => w::master::Call, MESOS__V1__MASTER__CALL;
     crate::operator::Response => w::master::Response, MESOS__V1__MASTER__RESPONSE;
+    crate::executor::Call => w::executor::Call, MESOS__V1__EXECUTOR__CALL;
+    crate::executor::Event => w::executor::Event, MESOS__V1__EXECUTOR__EVENT;
+    crate::agent_api::Call => w::agent::Call, MESOS__V1__AGENT__CALL;
+    crate::agent_api::Response => w::agent::Response, MESOS__V1__AGENT__RESPONSE;
     crate::agent_link::AgentCall => link::AgentCall, TEPUI__V1__AGENT_CALL;
     crate::agent_link::AgentEvent => link::AgentEvent, TEPUI__V1__AGENT_EVENT;
     crate::TaskInfo => tail::TaskInfo, MESOS__V1__TASK_INFO;

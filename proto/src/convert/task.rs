@@ -73,6 +73,20 @@ pub(super) fn grace(policy: Option<w::KillPolicy>) -> Result<Option<Duration>, D
     maybe(policy.and_then(|policy| policy.grace_period), "kill_policy.grace_period")
 }
 
+/// An executor by itself: nobody says which role its resources are allocated to.
+impl From<&ExecutorInfo> for tail::ExecutorInfo {
+    fn from(executor: &ExecutorInfo) -> Self {
+        write(executor, Style::default())
+    }
+}
+
+impl TryFrom<tail::ExecutorInfo> for ExecutorInfo {
+    type Error = DecodeError;
+    fn try_from(wire: tail::ExecutorInfo) -> Result<Self, DecodeError> {
+        read(wire, &mut None)
+    }
+}
+
 fn write(executor: &ExecutorInfo, style: Style<'_>) -> tail::ExecutorInfo {
     let known = w::ExecutorInfo {
         executor_id: Some((&executor.executor_id).into()),

@@ -219,6 +219,81 @@ static MESOS__V1__VOLUME__SOURCE__TYPE: Enum = Enum { values: &[
     ("HOST_PATH", 4),
 ] };
 
+static MESOS__V1__AGENT__CALL__TYPE: Enum = Enum { values: &[
+    ("UNKNOWN", 0),
+    ("GET_HEALTH", 1),
+    ("GET_FLAGS", 2),
+    ("GET_VERSION", 3),
+    ("GET_METRICS", 4),
+    ("GET_LOGGING_LEVEL", 5),
+    ("SET_LOGGING_LEVEL", 6),
+    ("LIST_FILES", 7),
+    ("READ_FILE", 8),
+    ("GET_STATE", 9),
+    ("GET_CONTAINERS", 10),
+    ("GET_FRAMEWORKS", 11),
+    ("GET_EXECUTORS", 12),
+    ("GET_TASKS", 13),
+    ("LAUNCH_NESTED_CONTAINER", 14),
+    ("WAIT_NESTED_CONTAINER", 15),
+    ("KILL_NESTED_CONTAINER", 16),
+    ("LAUNCH_NESTED_CONTAINER_SESSION", 17),
+    ("ATTACH_CONTAINER_INPUT", 18),
+    ("ATTACH_CONTAINER_OUTPUT", 19),
+    ("GET_AGENT", 20),
+    ("REMOVE_NESTED_CONTAINER", 21),
+    ("LAUNCH_CONTAINER", 22),
+    ("WAIT_CONTAINER", 23),
+    ("KILL_CONTAINER", 24),
+    ("REMOVE_CONTAINER", 25),
+    ("GET_RESOURCE_PROVIDERS", 26),
+    ("ADD_RESOURCE_PROVIDER_CONFIG", 27),
+    ("UPDATE_RESOURCE_PROVIDER_CONFIG", 28),
+    ("REMOVE_RESOURCE_PROVIDER_CONFIG", 29),
+    ("PRUNE_IMAGES", 30),
+    ("GET_OPERATIONS", 31),
+    ("MARK_RESOURCE_PROVIDER_GONE", 32),
+] };
+
+static MESOS__V1__AGENT__RESPONSE__TYPE: Enum = Enum { values: &[
+    ("UNKNOWN", 0),
+    ("GET_HEALTH", 1),
+    ("GET_FLAGS", 2),
+    ("GET_VERSION", 3),
+    ("GET_METRICS", 4),
+    ("GET_LOGGING_LEVEL", 5),
+    ("LIST_FILES", 6),
+    ("READ_FILE", 7),
+    ("GET_STATE", 8),
+    ("GET_CONTAINERS", 9),
+    ("GET_FRAMEWORKS", 10),
+    ("GET_EXECUTORS", 11),
+    ("GET_TASKS", 12),
+    ("GET_AGENT", 14),
+    ("OK", 1001),
+] };
+
+static MESOS__V1__EXECUTOR__CALL__TYPE: Enum = Enum { values: &[
+    ("UNKNOWN", 0),
+    ("SUBSCRIBE", 1),
+    ("UPDATE", 2),
+    ("MESSAGE", 3),
+    ("HEARTBEAT", 4),
+] };
+
+static MESOS__V1__EXECUTOR__EVENT__TYPE: Enum = Enum { values: &[
+    ("UNKNOWN", 0),
+    ("SUBSCRIBED", 1),
+    ("LAUNCH", 2),
+    ("KILL", 3),
+    ("ACKNOWLEDGED", 4),
+    ("MESSAGE", 5),
+    ("ERROR", 6),
+    ("SHUTDOWN", 7),
+    ("LAUNCH_GROUP", 8),
+    ("HEARTBEAT", 9),
+] };
+
 static MESOS__V1__MASTER__CALL__TYPE: Enum = Enum { values: &[
     ("UNKNOWN", 0),
     ("GET_HEALTH", 1),
@@ -964,6 +1039,44 @@ pub(crate) static MESOS__V1__DOMAIN_INFO__FAULT_DOMAIN__ZONE_INFO: Message = Mes
     ],
 };
 
+pub(crate) static MESOS__V1__DRAIN_CONFIG: Message = Message {
+    fields: &[
+        Field {
+            name: "max_grace_period",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__DRAIN_CONFIG__GRACE_PERIOD),
+            default: Default::None,
+        },
+        Field {
+            name: "mark_gone",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Bool,
+            default: Default::Bool(false),
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__DRAIN_CONFIG__GRACE_PERIOD: Message = Message {
+    fields: &[
+        Field {
+            name: "seconds",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Int64,
+            default: Default::None,
+        },
+        Field {
+            name: "nanos",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Int32,
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__DURATION_INFO: Message = Message {
     fields: &[
         Field {
@@ -1122,6 +1235,60 @@ pub(crate) static MESOS__V1__EXECUTOR_INFO: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__FILE_INFO: Message = Message {
+    fields: &[
+        Field {
+            name: "path",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "nlink",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Int32,
+            default: Default::None,
+        },
+        Field {
+            name: "size",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "mtime",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__TIME_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "mode",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Uint32,
+            default: Default::None,
+        },
+        Field {
+            name: "uid",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "gid",
+            number: 7,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__FILTERS: Message = Message {
     fields: &[
         Field {
@@ -1130,6 +1297,25 @@ pub(crate) static MESOS__V1__FILTERS: Message = Message {
             label: Label::Optional,
             kind: Kind::Double,
             default: Default::Double(5.0),
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__FLAG: Message = Message {
+    fields: &[
+        Field {
+            name: "name",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "value",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
         },
     ],
 };
@@ -1617,6 +1803,25 @@ pub(crate) static MESOS__V1__MASTER_INFO: Message = Message {
             number: 8,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__DOMAIN_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__METRIC: Message = Message {
+    fields: &[
+        Field {
+            name: "name",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "value",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Double,
             default: Default::None,
         },
     ],
@@ -2346,6 +2551,74 @@ pub(crate) static MESOS__V1__RESOURCE_PROVIDER_ID: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__RESOURCE_STATISTICS: Message = Message {
+    fields: &[
+        Field {
+            name: "timestamp",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Double,
+            default: Default::None,
+        },
+        Field {
+            name: "cpus_user_time_secs",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Double,
+            default: Default::None,
+        },
+        Field {
+            name: "cpus_system_time_secs",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Double,
+            default: Default::None,
+        },
+        Field {
+            name: "cpus_limit",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Double,
+            default: Default::None,
+        },
+        Field {
+            name: "mem_rss_bytes",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "mem_limit_bytes",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "processes",
+            number: 30,
+            label: Label::Optional,
+            kind: Kind::Uint32,
+            default: Default::None,
+        },
+        Field {
+            name: "threads",
+            number: 31,
+            label: Label::Optional,
+            kind: Kind::Uint32,
+            default: Default::None,
+        },
+        Field {
+            name: "mem_total_bytes",
+            number: 36,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__ROLE: Message = Message {
     fields: &[
         Field {
@@ -2506,6 +2779,18 @@ pub(crate) static MESOS__V1__TASK: Message = Message {
             number: 1000,
             label: Label::Optional,
             kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__TASK_GROUP_INFO: Message = Message {
+    fields: &[
+        Field {
+            name: "tasks",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__TASK_INFO),
             default: Default::None,
         },
     ],
@@ -3136,6 +3421,818 @@ pub(crate) static MESOS__V1__VOLUME__SOURCE__SANDBOX_PATH: Message = Message {
             number: 2,
             label: Label::Required,
             kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL: Message = Message {
+    fields: &[
+        Field {
+            name: "type",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Enum(&MESOS__V1__AGENT__CALL__TYPE),
+            default: Default::None,
+        },
+        Field {
+            name: "get_metrics",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__GET_METRICS),
+            default: Default::None,
+        },
+        Field {
+            name: "set_logging_level",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__SET_LOGGING_LEVEL),
+            default: Default::None,
+        },
+        Field {
+            name: "list_files",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__LIST_FILES),
+            default: Default::None,
+        },
+        Field {
+            name: "read_file",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__READ_FILE),
+            default: Default::None,
+        },
+        Field {
+            name: "get_containers",
+            number: 20,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__GET_CONTAINERS),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__GET_CONTAINERS: Message = Message {
+    fields: &[
+        Field {
+            name: "show_nested",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
+        Field {
+            name: "show_standalone",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__GET_METRICS: Message = Message {
+    fields: &[
+        Field {
+            name: "timeout",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__DURATION_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__LIST_FILES: Message = Message {
+    fields: &[
+        Field {
+            name: "path",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__READ_FILE: Message = Message {
+    fields: &[
+        Field {
+            name: "path",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "offset",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "length",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__SET_LOGGING_LEVEL: Message = Message {
+    fields: &[
+        Field {
+            name: "level",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Uint32,
+            default: Default::None,
+        },
+        Field {
+            name: "duration",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__DURATION_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE: Message = Message {
+    fields: &[
+        Field {
+            name: "type",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Enum(&MESOS__V1__AGENT__RESPONSE__TYPE),
+            default: Default::None,
+        },
+        Field {
+            name: "get_health",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_HEALTH),
+            default: Default::None,
+        },
+        Field {
+            name: "get_flags",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_FLAGS),
+            default: Default::None,
+        },
+        Field {
+            name: "get_version",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_VERSION),
+            default: Default::None,
+        },
+        Field {
+            name: "get_metrics",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_METRICS),
+            default: Default::None,
+        },
+        Field {
+            name: "get_logging_level",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_LOGGING_LEVEL),
+            default: Default::None,
+        },
+        Field {
+            name: "list_files",
+            number: 7,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__LIST_FILES),
+            default: Default::None,
+        },
+        Field {
+            name: "read_file",
+            number: 8,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__READ_FILE),
+            default: Default::None,
+        },
+        Field {
+            name: "get_state",
+            number: 9,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_STATE),
+            default: Default::None,
+        },
+        Field {
+            name: "get_containers",
+            number: 10,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_CONTAINERS),
+            default: Default::None,
+        },
+        Field {
+            name: "get_frameworks",
+            number: 11,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_FRAMEWORKS),
+            default: Default::None,
+        },
+        Field {
+            name: "get_executors",
+            number: 12,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_EXECUTORS),
+            default: Default::None,
+        },
+        Field {
+            name: "get_tasks",
+            number: 13,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_TASKS),
+            default: Default::None,
+        },
+        Field {
+            name: "get_agent",
+            number: 15,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_AGENT),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__GET_AGENT: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_info",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "drain_config",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__DRAIN_CONFIG),
+            default: Default::None,
+        },
+        Field {
+            name: "estimated_drain_start_time",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__TIME_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__GET_CONTAINERS: Message = Message {
+    fields: &[
+        Field {
+            name: "containers",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_CONTAINERS__CONTAINER),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__GET_CONTAINERS__CONTAINER: Message = Message {
+    fields: &[
+        Field {
+            name: "framework_id",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__FRAMEWORK_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "executor_id",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "executor_name",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "container_id",
+            number: 4,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__CONTAINER_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "container_status",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__CONTAINER_STATUS),
+            default: Default::None,
+        },
+        Field {
+            name: "resource_statistics",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__RESOURCE_STATISTICS),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__GET_EXECUTORS: Message = Message {
+    fields: &[
+        Field {
+            name: "executors",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_EXECUTORS__EXECUTOR),
+            default: Default::None,
+        },
+        Field {
+            name: "completed_executors",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_EXECUTORS__EXECUTOR),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__GET_EXECUTORS__EXECUTOR: Message = Message {
+    fields: &[
+        Field {
+            name: "executor_info",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__GET_FLAGS: Message = Message {
+    fields: &[
+        Field {
+            name: "flags",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__FLAG),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__GET_FRAMEWORKS: Message = Message {
+    fields: &[
+        Field {
+            name: "frameworks",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_FRAMEWORKS__FRAMEWORK),
+            default: Default::None,
+        },
+        Field {
+            name: "completed_frameworks",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_FRAMEWORKS__FRAMEWORK),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__GET_FRAMEWORKS__FRAMEWORK: Message = Message {
+    fields: &[
+        Field {
+            name: "framework_info",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__FRAMEWORK_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__GET_HEALTH: Message = Message {
+    fields: &[
+        Field {
+            name: "healthy",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__GET_LOGGING_LEVEL: Message = Message {
+    fields: &[
+        Field {
+            name: "level",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Uint32,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__GET_METRICS: Message = Message {
+    fields: &[
+        Field {
+            name: "metrics",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__METRIC),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__GET_STATE: Message = Message {
+    fields: &[
+        Field {
+            name: "get_tasks",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_TASKS),
+            default: Default::None,
+        },
+        Field {
+            name: "get_executors",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_EXECUTORS),
+            default: Default::None,
+        },
+        Field {
+            name: "get_frameworks",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_FRAMEWORKS),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__GET_TASKS: Message = Message {
+    fields: &[
+        Field {
+            name: "pending_tasks",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__TASK),
+            default: Default::None,
+        },
+        Field {
+            name: "queued_tasks",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__TASK),
+            default: Default::None,
+        },
+        Field {
+            name: "launched_tasks",
+            number: 3,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__TASK),
+            default: Default::None,
+        },
+        Field {
+            name: "terminated_tasks",
+            number: 4,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__TASK),
+            default: Default::None,
+        },
+        Field {
+            name: "completed_tasks",
+            number: 5,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__TASK),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__GET_VERSION: Message = Message {
+    fields: &[
+        Field {
+            name: "version_info",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__VERSION_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__LIST_FILES: Message = Message {
+    fields: &[
+        Field {
+            name: "file_infos",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__FILE_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__READ_FILE: Message = Message {
+    fields: &[
+        Field {
+            name: "size",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "data",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Bytes,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__EXECUTOR__CALL: Message = Message {
+    fields: &[
+        Field {
+            name: "executor_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "framework_id",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__FRAMEWORK_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "type",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Enum(&MESOS__V1__EXECUTOR__CALL__TYPE),
+            default: Default::None,
+        },
+        Field {
+            name: "subscribe",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR__CALL__SUBSCRIBE),
+            default: Default::None,
+        },
+        Field {
+            name: "update",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR__CALL__UPDATE),
+            default: Default::None,
+        },
+        Field {
+            name: "message",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR__CALL__MESSAGE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__EXECUTOR__CALL__MESSAGE: Message = Message {
+    fields: &[
+        Field {
+            name: "data",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Bytes,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__EXECUTOR__CALL__SUBSCRIBE: Message = Message {
+    fields: &[
+        Field {
+            name: "unacknowledged_tasks",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__TASK_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "unacknowledged_updates",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR__CALL__UPDATE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__EXECUTOR__CALL__UPDATE: Message = Message {
+    fields: &[
+        Field {
+            name: "status",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__TASK_STATUS),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__EXECUTOR__EVENT: Message = Message {
+    fields: &[
+        Field {
+            name: "type",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Enum(&MESOS__V1__EXECUTOR__EVENT__TYPE),
+            default: Default::None,
+        },
+        Field {
+            name: "subscribed",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR__EVENT__SUBSCRIBED),
+            default: Default::None,
+        },
+        Field {
+            name: "acknowledged",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR__EVENT__ACKNOWLEDGED),
+            default: Default::None,
+        },
+        Field {
+            name: "launch",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR__EVENT__LAUNCH),
+            default: Default::None,
+        },
+        Field {
+            name: "kill",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR__EVENT__KILL),
+            default: Default::None,
+        },
+        Field {
+            name: "message",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR__EVENT__MESSAGE),
+            default: Default::None,
+        },
+        Field {
+            name: "error",
+            number: 7,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR__EVENT__ERROR),
+            default: Default::None,
+        },
+        Field {
+            name: "launch_group",
+            number: 8,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR__EVENT__LAUNCH_GROUP),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__EXECUTOR__EVENT__ACKNOWLEDGED: Message = Message {
+    fields: &[
+        Field {
+            name: "task_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__TASK_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "uuid",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Bytes,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__EXECUTOR__EVENT__ERROR: Message = Message {
+    fields: &[
+        Field {
+            name: "message",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__EXECUTOR__EVENT__KILL: Message = Message {
+    fields: &[
+        Field {
+            name: "task_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__TASK_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "kill_policy",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__KILL_POLICY),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__EXECUTOR__EVENT__LAUNCH: Message = Message {
+    fields: &[
+        Field {
+            name: "task",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__TASK_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__EXECUTOR__EVENT__LAUNCH_GROUP: Message = Message {
+    fields: &[
+        Field {
+            name: "task_group",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__TASK_GROUP_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__EXECUTOR__EVENT__MESSAGE: Message = Message {
+    fields: &[
+        Field {
+            name: "data",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Bytes,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__EXECUTOR__EVENT__SUBSCRIBED: Message = Message {
+    fields: &[
+        Field {
+            name: "executor_info",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "framework_info",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__FRAMEWORK_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "agent_info",
+            number: 3,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__AGENT_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "container_id",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__CONTAINER_ID),
             default: Default::None,
         },
     ],

@@ -3,14 +3,18 @@
 //! Behind the feature `testing`, for the property tests of this and other packages; production code
 //! never sees it. Times and intervals that the wire keeps in seconds come in whole microseconds.
 
+mod agent_api;
 mod agent_link;
+mod executor;
 mod framework;
 mod operator;
 mod resources;
 mod scheduler;
 mod task;
 
+pub use agent_api::{agent_api_call, agent_api_response};
 pub use agent_link::{agent_call, agent_event};
+pub use executor::{executor_call, executor_event};
 pub use framework::{agent_info, framework_info};
 pub use operator::{operator_call, operator_response};
 pub use resources::{attribute, ranges, resources};

@@ -79,7 +79,7 @@ fn framework_view() -> impl Strategy<Value = FrameworkView> {
     )
 }
 
-fn task_view() -> impl Strategy<Value = TaskView> {
+pub(super) fn task_view() -> impl Strategy<Value = TaskView> {
     let ids = (task_id(), framework_id(), agent_id());
     let statuses = vec(task_status(), 0..2);
     (text(), ids, task_state(), resources(), role(), statuses).prop_map(

@@ -54,7 +54,7 @@ fn command() -> impl Strategy<Value = CommandInfo> {
         })
 }
 
-fn executor() -> impl Strategy<Value = ExecutorInfo> {
+pub(super) fn executor() -> impl Strategy<Value = ExecutorInfo> {
     // data: "\x01", name: "x", type: CUSTOM
     const REST: &[u8] = &[0x22, 1, 1, 0x4a, 1, b'x', 0x78, 2];
     let payload = prop::sample::select(vec![&[][..], REST]).prop_map(Arc::from);

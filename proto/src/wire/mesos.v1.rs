@@ -537,6 +537,12 @@ pub struct TaskInfo {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
+pub struct TaskGroupInfo {
+    #[prost(message, repeated, tag = "1")]
+    pub tasks: ::prost::alloc::vec::Vec<crate::wire::tail::TaskInfo>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct ExecutorInfo {
     #[prost(message, optional, tag = "1")]
     pub executor_id: ::core::option::Option<ExecutorId>,
@@ -1038,6 +1044,81 @@ pub struct Role {
     pub resources: ::prost::alloc::vec::Vec<crate::wire::tail::Resource>,
     #[prost(uint64, optional, tag = "1000")]
     pub dominant_share_ppm: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Flag {
+    #[prost(string, optional, tag = "1")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "2")]
+    pub value: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Metric {
+    #[prost(string, optional, tag = "1")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(double, optional, tag = "2")]
+    pub value: ::core::option::Option<f64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct FileInfo {
+    #[prost(string, optional, tag = "1")]
+    pub path: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(int32, optional, tag = "2")]
+    pub nlink: ::core::option::Option<i32>,
+    #[prost(uint64, optional, tag = "3")]
+    pub size: ::core::option::Option<u64>,
+    #[prost(message, optional, tag = "4")]
+    pub mtime: ::core::option::Option<TimeInfo>,
+    #[prost(uint32, optional, tag = "5")]
+    pub mode: ::core::option::Option<u32>,
+    #[prost(string, optional, tag = "6")]
+    pub uid: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "7")]
+    pub gid: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ResourceStatistics {
+    #[prost(double, optional, tag = "1")]
+    pub timestamp: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "2")]
+    pub cpus_user_time_secs: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "3")]
+    pub cpus_system_time_secs: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "4")]
+    pub cpus_limit: ::core::option::Option<f64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub mem_rss_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "6")]
+    pub mem_limit_bytes: ::core::option::Option<u64>,
+    #[prost(uint32, optional, tag = "30")]
+    pub processes: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "31")]
+    pub threads: ::core::option::Option<u32>,
+    #[prost(uint64, optional, tag = "36")]
+    pub mem_total_bytes: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct DrainConfig {
+    #[prost(message, optional, tag = "1")]
+    pub max_grace_period: ::core::option::Option<drain_config::GracePeriod>,
+    #[prost(bool, optional, tag = "2")]
+    pub mark_gone: ::core::option::Option<bool>,
+}
+/// Nested message and enum types in `DrainConfig`.
+pub mod drain_config {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct GracePeriod {
+        #[prost(int64, optional, tag = "1")]
+        pub seconds: ::core::option::Option<i64>,
+        #[prost(int32, optional, tag = "2")]
+        pub nanos: ::core::option::Option<i32>,
+    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

@@ -10,6 +10,12 @@ pub(crate) mod tail;
 pub(crate) mod mesos {
     pub(crate) mod v1 {
         include!("mesos.v1.rs");
+        pub(crate) mod agent {
+            include!("mesos.v1.agent.rs");
+        }
+        pub(crate) mod executor {
+            include!("mesos.v1.executor.rs");
+        }
         pub(crate) mod master {
             include!("mesos.v1.master.rs");
         }
