@@ -17,6 +17,12 @@ fn main() -> std::io::Result<()> {
     write("operator_call_json", Json, testing::operator_response())?;
     write("agent_link_protobuf", Protobuf, testing::agent_call())?;
     write("agent_link_protobuf", Protobuf, testing::agent_event())?;
+    for encoding in [Json, Protobuf] {
+        write("executor_api", encoding, testing::executor_call())?;
+        write("executor_api", encoding, testing::executor_event())?;
+        write("agent_api", encoding, testing::agent_api_call())?;
+        write("agent_api", encoding, testing::agent_api_response())?;
+    }
     let records: Vec<u8> = [&b"a"[..], b"", b"10\nx"].map(recordio::encode).concat();
     seed("recordio", "records", &records)
 }
@@ -32,7 +38,7 @@ where
         let tree = strategy
             .new_tree(&mut runner)
             .map_err(|reason| std::io::Error::other(reason.to_string()))?;
-        seed(target, &format!("{kind}_{i}"), &tree.current().encode(encoding))?;
+        seed(target, &format!("{kind}_{encoding:?}_{i}"), &tree.current().encode(encoding))?;
     }
     Ok(())
 }
