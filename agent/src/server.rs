@@ -14,6 +14,7 @@ use crate::perform::Performer;
 use crate::sandboxes::Place;
 use crate::{Error, containers, metrics, probe};
 use agent_core::{Agent, Container, Input, Options, Recovered};
+use axum::serve::ListenerExt;
 use proto::AgentInfo;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -106,10 +107,19 @@ pub async fn run(
     let channels = Channels { inputs, events, committed, questions };
     tokio::select! {
         result = server.serve(channels, shutdown) => result,
-        result = async { axum::serve(listener, router).await } => {
+        result = async { axum::serve(without_delay(listener), router).await } => {
             result.map_err(|source| Error::Listen { address: address.to_string(), source })
         }
     }
+}
+
+/// Small answers must not wait for the peer to confirm what came before them.
+fn without_delay(listener: TcpListener) -> impl axum::serve::Listener<Addr = SocketAddr> {
+    listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection was lost before it was served");
+        }
+    })
 }
 
 /// Under which name schedulers reach this agent: a name only when it resolves, because clients

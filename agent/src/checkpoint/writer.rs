@@ -45,15 +45,16 @@ impl Writer {
     ) -> Result<(Self, UnboundedReceiver<Committed>), std::io::Error> {
         let (orders, waiting) = channel::<Vec<Change>>();
         let (answers, committed) = unbounded_channel();
-        let thread = std::thread::Builder::new().name("checkpoint".to_owned()).stack_size(512 * 1024).spawn(
-            move || {
+        let thread = std::thread::Builder::new()
+            .name("checkpoint".to_owned())
+            .stack_size(512 * 1024)
+            .spawn(move || {
                 while let Ok(changes) = waiting.recv() {
                     if !commit(&*store, changes, &answers) {
                         return;
                     }
                 }
-            },
-        )?;
+            })?;
         Ok((Self { orders: Some(orders), thread: Some(thread) }, committed))
     }
 

@@ -45,10 +45,9 @@ async fn ends_are_told_in_fields() {
     assert_eq!((end.state, end.outcome.unwrap().exit), (TaskState::Failed, Some(Exit::Code(3))));
     let end = link.run_to_end(shell("signal", "kill -KILL $$")).await;
     assert_eq!((end.state, end.outcome.unwrap().exit), (TaskState::Failed, Some(Exit::Signal(9))));
-    let missing =
-        CommandInfo { value: Some("/no/such/program".into()), ..CommandInfo::default() };
+    let missing = CommandInfo { value: Some("/no/such/program".into()), ..CommandInfo::default() };
     let end = link.run_to_end(command("missing", missing)).await;
-    assert_eq!((end.state, end.reason), (TaskState::Failed, Some(Reason::ContainerLaunchFailed)));
+    assert_eq!((end.state, end.outcome.unwrap().exit), (TaskState::Failed, Some(Exit::Code(127))));
     assert!(end.message.unwrap().contains("/no/such/program"));
     let user = CommandInfo {
         shell: true,
@@ -57,6 +56,7 @@ async fn ends_are_told_in_fields() {
         ..CommandInfo::default()
     };
     let end = link.run_to_end(command("user", user)).await;
+    assert_eq!(end.reason, Some(Reason::ContainerLaunchFailed));
     assert!(end.message.unwrap().contains("no-such-user"));
     agent.stop(Stop::EndTasks).await;
 }

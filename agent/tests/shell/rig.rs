@@ -1,6 +1,7 @@
 //! A scripted master, and agents that talk to it.
 
 use agent::{Config, Error, Stop};
+use axum::serve::ListenerExt;
 use grpc::{Incoming, Status, StreamHandler, StreamService};
 use proto::agent_link::{AgentCall, AgentEvent, AgentTask};
 use proto::{
@@ -71,6 +72,8 @@ impl Master {
         let router = axum::Router::new().route_service(grpc::AGENT_LINK_PATH, service);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
+        // Small events must not wait for the answer to the packet before them.
+        let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { address, connections, server }
     }
@@ -205,10 +208,7 @@ pub(crate) fn framework() -> FrameworkInfo {
 
 /// A task that runs a line of shell, with a hundredth of a cpu.
 pub(crate) fn shell(id: &str, line: &str) -> TaskInfo {
-    command(
-        id,
-        CommandInfo { shell: true, value: Some(line.into()), ..CommandInfo::default() },
-    )
+    command(id, CommandInfo { shell: true, value: Some(line.into()), ..CommandInfo::default() })
 }
 
 pub(crate) fn command(id: &str, command: CommandInfo) -> TaskInfo {
@@ -227,7 +227,9 @@ pub(crate) fn command(id: &str, command: CommandInfo) -> TaskInfo {
 }
 
 pub(crate) fn config(master: &Master, work_dir: &Path) -> Config {
-    let supervise = vec![env!("CARGO_BIN_EXE_supervise").into()];
+    // Examples share this file and have no such program.
+    let supervise = option_env!("CARGO_BIN_EXE_supervise").expect("the test's own supervisor");
+    let supervise = vec![supervise.into()];
     let mut config = Config::new(vec![master.address.clone()], work_dir, supervise);
     config.cgroups = false;
     config.resources = Some("cpus:4;mem:4096;disk:1000".to_owned());
