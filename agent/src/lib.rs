@@ -12,6 +12,7 @@ mod error;
 mod http;
 mod link;
 mod metrics;
+mod orphans;
 mod perform;
 pub mod probe;
 pub mod sandbox;

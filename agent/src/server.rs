@@ -12,8 +12,8 @@ use crate::http::{self, Ask};
 use crate::link::Masters;
 use crate::perform::Performer;
 use crate::sandboxes::Place;
-use crate::{Error, containers, metrics, probe};
-use agent_core::{Agent, Container, Input, Options, Recovered};
+use crate::{Error, containers, metrics, orphans, probe};
+use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered};
 use axum::serve::ListenerExt;
 use proto::AgentInfo;
 use std::future::Future;
@@ -82,14 +82,21 @@ pub async fn run(
     let mut first = loaded.repairs;
     first.push(checkpoint::supervisor_change(&supervisor));
 
-    let (inbox, inputs) = mpsc::channel(INBOX);
-    let masters = Masters::new(&config.masters);
-    let performer = Performer::new(native, writer, first, layout.clone(), masters, inbox);
-    let recovered = Recovered {
+    let mut recovered = Recovered {
         supervisor_continued: loaded.supervisor.as_deref() == Some(&supervisor),
         containers,
         ..loaded.recovered
     };
+    if !recovered.supervisor_continued {
+        for record in orphans::find(&layout.sandboxes, &recovered) {
+            checkpoint::changes(&CheckpointOp::PutSandbox(record.clone()), &mut first);
+            recovered.sandboxes.push(record);
+        }
+    }
+
+    let (inbox, inputs) = mpsc::channel(INBOX);
+    let masters = Masters::new(&config.masters);
+    let performer = Performer::new(native, writer, first, layout.clone(), masters, inbox);
     index(&performer, &recovered);
     let options = options(&config, info, &machine.boot_id);
     let seed = uuid::Uuid::new_v4().as_u64_pair().0;

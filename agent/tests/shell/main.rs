@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod cgroup;
 mod life;
 mod restart;
 mod rig;
