@@ -13,7 +13,7 @@ mod rig;
 
 use agent::Stop;
 use proto::CommandInfo;
-use rig::{Agent, Connection, Master, command};
+use rig::{Agent, Connection, Master, command, config};
 use std::time::{Duration, Instant};
 
 /// Tasks under way unless the second argument says otherwise.
@@ -42,9 +42,7 @@ fn job(name: String) -> proto::TaskInfo {
 async fn measure(tasks: usize, window: usize) {
     let dir = tempfile::tempdir().unwrap();
     let mut master = Master::start().await;
-    let supervise = vec![std::env::current_exe().unwrap().into(), "supervise".into()];
-    let mut config = agent::Config::new(vec![master.address.clone()], dir.path(), supervise);
-    config.cgroups = false;
+    let mut config = config(&master, dir.path());
     config.resources = Some("cpus:100;mem:100000;disk:1000".to_owned());
     let agent = Agent::start(config).await;
     let mut link = master.admit().await;

@@ -227,9 +227,11 @@ pub(crate) fn command(id: &str, command: CommandInfo) -> TaskInfo {
 }
 
 pub(crate) fn config(master: &Master, work_dir: &Path) -> Config {
-    // Examples share this file and have no such program.
-    let supervise = option_env!("CARGO_BIN_EXE_supervise").expect("the test's own supervisor");
-    let supervise = vec![supervise.into()];
+    let supervise = match option_env!("CARGO_BIN_EXE_supervise") {
+        Some(program) => vec![program.into()],
+        // An example shares this file and is its own supervisor.
+        None => vec![std::env::current_exe().unwrap().into(), "supervise".into()],
+    };
     let mut config = Config::new(vec![master.address.clone()], work_dir, supervise);
     config.cgroups = false;
     config.resources = Some("cpus:4;mem:4096;disk:1000".to_owned());
