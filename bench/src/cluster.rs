@@ -27,7 +27,8 @@ fn program() -> PathBuf {
 impl Cluster {
     /// One agent with these resources, and further options of `tepui up`.
     pub(crate) fn start(resources: &str, more: &[&str]) -> Self {
-        let place = tempfile::Builder::new().prefix("tepui-bench-").tempdir().expect("TMPDIR works");
+        let place =
+            tempfile::Builder::new().prefix("tepui-bench-").tempdir().expect("TMPDIR works");
         let mut child = Command::new(program())
             .args(["up", "--port", "0", "--agents", "1", "--resources", resources, "--data"])
             .arg(place.path())
@@ -82,7 +83,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw)
+        if let Some(pid) =
+            i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw)
         {
             // Our own child, not yet reaped.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);

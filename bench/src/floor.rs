@@ -67,7 +67,8 @@ fn true_in(doors: Vec<fs::File>) {
 fn parents() -> Option<Vec<PathBuf>> {
     let root = Path::new("/sys/fs/cgroup");
     let mut parents = Vec::new();
-    for controller in ["cpu", "memory", "pids", "freezer", "cpuacct", "blkio", "cpuset", "devices"] {
+    for controller in ["cpu", "memory", "pids", "freezer", "cpuacct", "blkio", "cpuset", "devices"]
+    {
         let hierarchy = root.join(controller);
         // `cpu` and `cpuacct` may be one hierarchy under two names.
         let real = fs::canonicalize(&hierarchy).ok()?;

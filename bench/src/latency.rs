@@ -29,11 +29,7 @@ pub(crate) fn run() {
     http.post(&format!("/v1/jobs/{id}/kill"), "");
     drop(cluster);
     let after = floor::spawn_rate(2_000, 1);
-    println!(
-        "latency: one spawn takes {:.2} ms before, {:.2} ms after",
-        1e3 / before,
-        1e3 / after
-    );
+    println!("latency: one spawn takes {:.2} ms before, {:.2} ms after", 1e3 / before, 1e3 / after);
     print("idle cluster", &idle);
     println!("  an array of {QUEUED} was accepted in {took:.1} ms");
     print("a million queued", &busy);

@@ -268,8 +268,10 @@ fn launch(name: &str, arguments: &[String], log: &Path) -> Result<Child, Failure
 /// What a part that ended during the start left in its log.
 fn last_words(part: &Part, status: std::process::ExitStatus) -> Failure {
     let log = std::fs::read_to_string(&part.log).unwrap_or_default();
-    let words: Vec<&str> = log.lines().rev().take(5).collect();
-    let words: Vec<&str> = words.into_iter().rev().collect();
+    // Its error; a log may have lines of others before it.
+    let lines: Vec<&str> = log.lines().collect();
+    let error = lines.iter().rposition(|line| line.starts_with("error: "));
+    let words = &lines[error.unwrap_or(lines.len().saturating_sub(5))..];
     let code = status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code > 0);
     Failure {
         code: code.unwrap_or(Code::Failed as u8),

@@ -52,7 +52,7 @@ pub(crate) struct Options {
     #[arg(long)]
     cpu_ceiling: bool,
     /// The most processes and threads that one task may have.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pids: Option<u64>,
     /// End all tasks, and their supervisor, when the agent is told to stop.
     #[arg(long)]
@@ -87,5 +87,12 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
 }
 
 fn failure(error: &agent::Error) -> Failure {
-    Failure::new(Code::Conflict, with_causes(error))
+    let code = match error {
+        agent::Error::Setting { .. } | agent::Error::LongPath { .. } => Code::Usage,
+        agent::Error::PortInUse { .. }
+        | agent::Error::Store(_)
+        | agent::Error::Reconfigured { .. } => Code::Conflict,
+        _ => Code::Failed,
+    };
+    Failure::new(code, with_causes(error))
 }

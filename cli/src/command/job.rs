@@ -7,8 +7,12 @@ use crate::jobs_api::{self, Target};
 use crate::output::{self, Form, Table};
 use crate::{Print, Server, discover};
 use serde_json::Value;
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The longest spec that is read.
+const MAX_SPEC_BYTES: u64 = 1 << 20;
 
 /// Batch jobs and services.
 #[derive(clap::Subcommand, Debug)]
@@ -125,14 +129,25 @@ fn read_spec(file: &std::path::Path) -> Result<(String, &'static str), Failure> 
         Failure::new(Code::Usage, message).next("docs/jobs.md has examples of specs")
     };
     if file.as_os_str() == "-" {
-        return std::io::read_to_string(std::io::stdin()).map(|t| (t, "yaml")).map_err(unreadable);
+        return read_bounded(std::io::stdin()).map(|text| (text, "yaml")).map_err(unreadable);
     }
     let format = match file.extension().and_then(std::ffi::OsStr::to_str) {
         Some("toml") => "toml",
         Some("json") => "json",
         _ => "yaml",
     };
-    std::fs::read_to_string(file).map(|text| (text, format)).map_err(unreadable)
+    let text = std::fs::File::open(file).and_then(read_bounded).map_err(unreadable)?;
+    Ok((text, format))
+}
+
+/// Reads a text that is no longer than a spec can be.
+fn read_bounded(source: impl Read) -> std::io::Result<String> {
+    let mut text = String::new();
+    source.take(MAX_SPEC_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_SPEC_BYTES {
+        return Err(std::io::Error::other(format!("it is longer than {MAX_SPEC_BYTES} bytes")));
+    }
+    Ok(text)
 }
 
 async fn list(flags: Flags) -> Result<(), Failure> {

@@ -47,7 +47,14 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     let Command::Serve(options) = command;
     let mut config = jobs::Config::new(options.master, options.data);
     config.role = options.role;
-    let failure = |error: &jobs::Error| Failure::new(Code::Conflict, with_causes(error));
+    let failure = |error: &jobs::Error| {
+        let code = match error {
+            jobs::Error::NoMaster | jobs::Error::Role { .. } => Code::Usage,
+            jobs::Error::Serve(_) => Code::Failed,
+            _ => Code::Conflict,
+        };
+        Failure::new(code, with_causes(error))
+    };
     daemon::run(&options.daemon, async move |stop| {
         let listener = jobs::listen(options.listen).await.map_err(|e| failure(&e))?;
         jobs::run(config, listener, stop).await.map_err(|e| failure(&e))

@@ -26,7 +26,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
     /// Seconds of silence after which an agent is unreachable.
-    #[arg(long, default_value_t = 5.0, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, default_value_t = 5.0, value_name = "SECONDS", value_parser = some_seconds)]
     agent_timeout: f64,
     /// Seconds after which an unanswered offer is rescinded; 0 means never.
     #[arg(long, default_value_t = 60.0, value_name = "SECONDS", value_parser = seconds)]
@@ -43,6 +43,14 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() && (0.0..=1e9).contains(&seconds) => Ok(seconds),
         _ => Err("a number of seconds is needed, such as 5 or 0.5".to_owned()),
+    }
+}
+
+/// At least a tenth of a second: less than a ping needs is no timeout.
+fn some_seconds(text: &str) -> Result<f64, String> {
+    match seconds(text) {
+        Ok(seconds) if seconds >= 0.1 => Ok(seconds),
+        _ => Err("at least 0.1 seconds are needed, such as 5".to_owned()),
     }
 }
 
@@ -91,7 +99,7 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::seconds;
+    use super::{seconds, some_seconds};
 
     #[test]
     fn seconds_are_finite_and_not_negative() {
@@ -99,5 +107,6 @@ mod tests {
         for wrong in ["-1", "NaN", "inf", "5s", ""] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
+        assert!(some_seconds("0").is_err() && some_seconds("0.1").is_ok());
     }
 }

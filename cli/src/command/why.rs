@@ -60,7 +60,12 @@ fn sentences(list: &Value) -> Vec<&str> {
 }
 
 async fn explain(server: &Server, framework: FrameworkId, print: Print) -> Result<(), Failure> {
-    let answer = discover::master(server).operator(&Call::Explain(framework.clone())).await?;
+    let answer = discover::master(server).operator(&Call::Explain(framework.clone())).await;
+    // The master answers 400 for a framework that it does not know, as Mesos does.
+    let answer = answer.map_err(|failure| match failure.message.contains("cannot be found") {
+        true => Failure { code: Code::NotFound as u8, ..failure },
+        false => failure,
+    })?;
     let Response::Explanation(reasons) = answer else {
         return Err(Failure::new(Code::Failed, "the master answered something else"));
     };

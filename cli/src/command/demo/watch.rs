@@ -54,7 +54,7 @@ fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
 }
 
-/// Watches until the job ended. What is printed moves where the terminal allows it.
+/// Watches until the job ended: there is at least one look. What is printed moves where the terminal allows it.
 pub(super) async fn until_ended(
     master: &Client,
     jobs: &Client,
@@ -66,15 +66,6 @@ pub(super) async fn until_ended(
     let ended = jobs_api::wait(jobs, id, "ended", None);
     tokio::pin!(ended);
     loop {
-        tokio::select! {
-            job = &mut ended => {
-                erase(drawn);
-                let job = job?;
-                output::say(&states(&job["counts"], units));
-                return Ok(packing);
-            }
-            () = tokio::time::sleep(LOOK) => {}
-        }
         let agents = active_agents(master).await?;
         let job = jobs_api::accept(&jobs.get(&format!("/v1/jobs/{id}")).await?)?;
         // While fewer tasks are left than fit, an agent cannot be full.
@@ -91,7 +82,8 @@ pub(super) async fn until_ended(
                 bar(used.cpus(), total.cpus(), 24),
                 bar(used.mem(), total.mem(), 24),
             );
-            if waiting {
+            // Every agent is in the report, however short the job is.
+            if waiting || !packing.agents.contains_key(&name) {
                 let one = packing.agents.entry(name).or_default();
                 one.zone = zone;
                 one.looks += 1;
@@ -108,6 +100,15 @@ pub(super) async fn until_ended(
         } else if last_line.elapsed() >= LINE {
             last_line = Instant::now();
             output::say(&states(&job["counts"], units));
+        }
+        tokio::select! {
+            job = &mut ended => {
+                erase(drawn);
+                let job = job?;
+                output::say(&states(&job["counts"], units));
+                return Ok(packing);
+            }
+            () = tokio::time::sleep(LOOK) => {}
         }
     }
 }
