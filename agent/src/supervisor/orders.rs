@@ -141,7 +141,7 @@ impl Supervisor {
 
     /// The grace of a kill has run out.
     pub(super) fn kill_due(&mut self, index: usize, serial: u64) {
-        let Some(berth) = self.berths.get(index).and_then(Option::as_ref) else { return };
+        let Some(berth) = self.berths.get_mut(index).and_then(Option::as_mut) else { return };
         if berth.occupant.as_ref().is_some_and(|occupant| occupant.serial == serial) {
             kill_all(berth);
         }
@@ -224,8 +224,8 @@ fn added_variables(spec: &TaskSpec, directory: &Directory, marked: bool) -> Vec<
 }
 
 /// Kills every process of a container that we can find.
-pub(super) fn kill_all(berth: &Berth) {
-    if let Some(group) = &berth.group {
+pub(super) fn kill_all(berth: &mut Berth) {
+    if let Some(group) = &mut berth.group {
         group.kill();
     }
     if let Some(occupant) = berth.occupant.as_ref().filter(|o| o.ending.is_none()) {

@@ -61,7 +61,7 @@ impl Rig {
         Agent { native, events, recovered, seen: Vec::new() }
     }
 
-    /// The directory of this rig's cgroup in one v1 hierarchy.
+    /// The directory of this rig's cgroup in one v1 hierarchy, or with no name in the v2 one.
     pub(crate) fn cgroup(&self, controller: &str) -> PathBuf {
         PathBuf::from("/sys/fs/cgroup")
             .join(controller)
@@ -83,7 +83,8 @@ impl Rig {
             .unwrap()
             .unwrap();
         assert!(!self.options.supervisor.socket.exists());
-        for controller in ["cpu", "cpuacct", "memory", "pids", "freezer", "systemd", "unified"] {
+        for controller in ["", "cpu", "cpuacct", "memory", "pids", "freezer", "systemd", "unified"]
+        {
             assert!(!self.cgroup(controller).exists(), "{controller} cgroup is left");
         }
     }

@@ -44,6 +44,9 @@ pub(in crate::supervisor) struct Group {
     written_memory: bool,
     baseline: Baseline,
     oom_seen: bool,
+    /// v2: `cgroup.kill` was written. Kernels that count such kills (6.1.172 does) compare the count
+    /// of the group a child is born in with that of its parent's group, and kill it at birth.
+    barren: bool,
 }
 
 /// Open files that are read for every container.
@@ -96,6 +99,7 @@ impl Group {
             written_memory: false,
             baseline: Baseline::default(),
             oom_seen: false,
+            barren: false,
         };
         for dir in &group.dirs {
             super::make(dir)?;
@@ -290,8 +294,9 @@ impl Group {
     }
 
     /// Kills every process of the group. Some may take a moment to be gone.
-    pub(in crate::supervisor) fn kill(&self) {
+    pub(in crate::supervisor) fn kill(&mut self) {
         if self.version == Version::V2 && fs::write(self.dirs[0].join("cgroup.kill"), "1").is_ok() {
+            self.barren = true;
             return;
         }
         // Frozen processes cannot fork away from under the list, and their numbers cannot be
@@ -382,9 +387,13 @@ impl Group {
         };
     }
 
-    /// Whether the former container left memory charged (page cache, mostly) for which the next
-    /// one would pay. Such a group is removed: reclaiming would evict what others may read.
+    /// Whether the next container would suffer from the former one: it left memory charged (page
+    /// cache, mostly), for which the next would pay, or its end left the group barren. Such a group
+    /// is removed: reclaiming would evict what others may read.
     pub(in crate::supervisor) fn residue(&self) -> bool {
+        if self.barren {
+            return true;
+        }
         let Some(file) = &self.counters.memory_current else { return false };
         read_number(file).is_none_or(|charged| charged > RESIDUE_LIMIT)
     }

@@ -1,0 +1,86 @@
+//! The tests of containers on a pure cgroup v2 host: this very executable in a guest machine.
+//!
+//! The machine has one processor, so that what shares it can be measured, and no hardware
+//! acceleration, so everything takes some ten times longer.
+
+use std::path::Path;
+use std::time::Duration;
+
+use boot::{Guest, Root, machine};
+
+#[path = "../../../store/tests/power_loss/boot.rs"]
+mod boot;
+
+/// Longer than any test takes there.
+const BOUND: Duration = Duration::from_secs(300);
+const MEGABYTES: u32 = 512;
+const SUPERVISE: &str = env!("CARGO_BIN_EXE_supervise");
+
+/// What runs there, of each of these at least one test: what is about cgroups, and what a small
+/// machine can do in some seconds.
+const TESTS: [&str; 7] = [
+    "v2::",
+    "limits::",
+    "life::exit_codes_signals_and_output_are_exact",
+    "life::a_task_runs_as_the_user_it_names",
+    "life::a_kill_asks_first_and_a_deaf_task_is_killed_after_the_grace",
+    "life::what_a_task_leaves_behind_dies_with_it",
+    "restart::ta",
+];
+
+fn init() -> String {
+    format!(
+        r#"#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /etc /tmp
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox mount -t devtmpfs devtmpfs /dev
+/bin/busybox mount -t tmpfs -o mode=1777 tmpfs /tmp
+/bin/busybox mount -t cgroup2 cgroup2 /sys/fs/cgroup
+/bin/busybox --install -s /bin
+ln -s /proc/self/fd /dev/fd
+ln -s /proc/self/fd/1 /dev/stdout
+echo 'root:x:0:0:root:/:/bin/sh' > /etc/passwd
+echo 'nobody:x:65534:65534:nobody:/:/bin/sh' >> /etc/passwd
+{}=1 /program --test-threads=1 {} 2>&1
+echo "groups left: $(ls -d /sys/fs/cgroup/*/ 2>/dev/null)"
+echo OVER
+poweroff -f
+"#,
+        crate::v2::DEMANDED,
+        TESTS.join(" "),
+    )
+}
+
+#[test]
+#[ignore = "group guest: QEMU, a kernel and busybox"]
+fn containers_are_limited_on_a_cgroup_v2_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = std::env::current_exe().unwrap();
+    let init = init();
+    let supervise = Path::new(SUPERVISE);
+    let root = Root {
+        init: &init,
+        programs: &[(&program, Path::new("/program")), (supervise, supervise)],
+        modules: &[],
+    };
+    let root = root.build(dir.path());
+    let guest = Guest::boot(machine(MEGABYTES, &root, "loglevel=1"), BOUND);
+    let (mut passed, mut result, mut left) = (Vec::new(), String::new(), None);
+    while let Some(line) = guest.line().filter(|line| line != "OVER") {
+        println!("guest: {line}");
+        if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... ok"))
+        {
+            passed.push(name.to_owned());
+        } else if line.starts_with("test result: ") {
+            result = line;
+        } else if let Some(groups) = line.strip_prefix("groups left:") {
+            left = Some(groups.trim().to_owned());
+        }
+    }
+    assert!(result.starts_with("test result: ok."), "{result:?}");
+    for wanted in TESTS {
+        assert!(passed.iter().any(|name| name.starts_with(wanted)), "{wanted}: {passed:?}");
+    }
+    assert_eq!(left.as_deref(), Some(""), "cgroups are left behind");
+}
