@@ -5,6 +5,7 @@
     reason = "tests may unwrap and say what they saw"
 )]
 
+mod boot;
 mod guest;
 mod machine;
 mod program;
