@@ -57,6 +57,20 @@ struct Commits {
 }
 
 impl Commits {
+    /// `first` is part of the first commit.
+    fn new(writer: Writer, first: Vec<Change>) -> Self {
+        Self {
+            writer,
+            gathering: first,
+            gathering_since: Some(Instant::now()),
+            next: 1,
+            under_way: false,
+            durable: 0,
+            barrier: 0,
+            stuck: None,
+        }
+    }
+
     fn gather(&mut self, op: &CheckpointOp, now: Instant) {
         checkpoint::changes(op, &mut self.gathering);
         self.gathering_since.get_or_insert(now);
@@ -105,16 +119,7 @@ impl Performer {
             masters,
             inbox,
             stream: None,
-            commits: Commits {
-                writer,
-                gathering: first,
-                gathering_since: Some(Instant::now()),
-                next: 1,
-                under_way: false,
-                durable: 0,
-                barrier: 0,
-                stuck: None,
-            },
+            commits: Commits::new(writer, first),
             held: VecDeque::new(),
             answers: Vec::new(),
         }
@@ -329,3 +334,6 @@ fn say(note: &Note) {
         Note::Ignored { message } => tracing::debug!(%message, "ignored"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -267,7 +267,6 @@ impl Server {
             let deadline = self.core.deadline().map(|at| self.clock.instant(at));
             let wake = again.into_iter().chain(deadline).min();
             tokio::select! {
-                biased;
                 stop = &mut shutdown => return self.stop(stop, &mut channels).await,
                 Some(answer) = channels.committed.recv() => self.performer.committed(answer)?,
                 count = channels.events.recv_many(&mut events, BATCH) => {
@@ -400,6 +399,8 @@ impl Server {
         if stop == Stop::KeepTasks {
             return self.write_all(limit, channels).await;
         }
+        // A launch that still waits for the disk would be missed.
+        self.write_all(limit, channels).await?;
         let mut living: Vec<_> = self
             .core
             .tasks()
@@ -435,7 +436,7 @@ impl Server {
 
 impl Server {
     /// What was recorded so far becomes durable, so that the next agent has less to repeat.
-    async fn write_all(mut self, limit: Instant, channels: &mut Channels) -> Result<(), Error> {
+    async fn write_all(&mut self, limit: Instant, channels: &mut Channels) -> Result<(), Error> {
         self.performer.perform(&mut self.effects);
         while self.performer.finish() {
             match tokio::time::timeout_at(limit, channels.committed.recv()).await {
