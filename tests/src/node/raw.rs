@@ -9,8 +9,8 @@ use crate::prng::Prng;
 use crate::world::{Event, Packet, World};
 use proto::scheduler::{self, Call, CallBody, Subscribe};
 use proto::{
-    AgentId, Filters, FrameworkId, FrameworkInfo, OfferId, Operation, Resources, TaskId, TaskInfo,
-    TaskPayload, TaskState, TaskStatus, Time,
+    AgentId, CommandInfo, Filters, FrameworkId, FrameworkInfo, OfferId, Operation, Resources,
+    TaskBody, TaskId, TaskInfo, TaskPayload, TaskState, TaskStatus, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -256,12 +256,14 @@ pub(crate) fn task_info(id: &str, agent: &AgentId, resources: Resources) -> Task
         executor: None,
         kill_grace: None,
         max_completion_time: None,
-        payload: TaskPayload {
-            bytes: Arc::from([]),
-            has_command: true,
-            has_container: false,
-            has_check: false,
-        },
+        payload: TaskPayload::new(&TaskBody {
+            command: Some(CommandInfo {
+                shell: true,
+                value: Some(Arc::from("true")),
+                ..CommandInfo::default()
+            }),
+            ..TaskBody::default()
+        }),
     }
 }
 

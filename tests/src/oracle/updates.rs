@@ -49,8 +49,11 @@ impl Updates {
             && matches!(status.reason, Some(Reason::Reconciliation | Reason::InvalidOffers));
         let nothing = matches!(state, TaskState::Unknown | TaskState::Unreachable);
         let tentative = from_memory && (state.is_terminal() || nothing);
+        // An agent whose last records were lost with it tells a life once more, and the master
+        // says what it is being told.
+        let repeated = from_memory && history.reports.iter().any(|(_, told)| *told == state);
         match history.end {
-            Some(_) if tentative || !certain => Ok(()),
+            Some(_) if tentative || repeated || !certain => Ok(()),
             Some((end, _)) if !state.is_terminal() => {
                 broken("I7", format!("{name}: ended with {end}, and then {state}"))
             }
