@@ -87,7 +87,9 @@ impl Cluster {
             for (at, (agent, port)) in plan.agents.iter().zip(agent_ports).enumerate() {
                 let name = format!("agent-{}", at + 1);
                 let listen = format!("127.0.0.1:{port}");
-                let work = data(&name);
+                // Each size of cluster has agents of its own: an agent that has less or more than
+                // before is another one.
+                let work = data(&format!("agents-of-{}/{name}", plan.agents.len()));
                 let mut arguments =
                     vec!["agent", "--master", &master, "--listen", &listen, "--work-dir", &work];
                 arguments.extend(["--attributes", &agent.attributes, "--kill-tasks-on-exit"]);

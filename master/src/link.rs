@@ -1,6 +1,6 @@
 //! gRPC streams of schedulers and agents, and the operator's calls, as messages to the core.
 
-use crate::connections::{Message, Outcome, Pending, Reply, outbox};
+use crate::connections::{Message, Outcome, Pending, Reply, Weigh, outbox};
 use crate::http::Context;
 use crate::listen::Kill;
 use axum::Router;
@@ -9,8 +9,8 @@ use grpc::{
 };
 use master_core::ConnectionId;
 use proto::agent_link::{AgentCall, AgentEvent};
-use proto::operator;
 use proto::scheduler::{Call, CallBody, Event};
+use proto::{AgentInfo, Encoding, Wire, operator};
 use std::pin::Pin;
 use std::task::{self, Poll};
 use tokio::sync::oneshot;
@@ -38,7 +38,7 @@ struct Link(Context);
 /// What a stream sends: its outbox, until the master closes it.
 struct Outgoing<T>(Pending<T>);
 
-impl<T> Stream for Outgoing<T> {
+impl<T: Weigh> Stream for Outgoing<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<T>> {
@@ -96,7 +96,7 @@ impl StreamHandler<AgentCall, AgentEvent> for Link {
         tokio::spawn(async move {
             let mut message = Message::OpenAgent { connection, outbox };
             while context.send(message).await.is_ok() {
-                message = match read(&mut incoming).await {
+                message = match read(&mut incoming).await.bounded() {
                     Read::Message(call) => Message::Agent { connection, call },
                     Read::End => break,
                     Read::Unreadable(problem) => {
@@ -134,6 +134,34 @@ enum Read<T> {
     Unreadable(String),
 }
 
+/// The longest description of an agent or of a framework that an agent may bring, in bytes: it
+/// becomes a fact of the registry, whose records have a limit.
+const MAX_DESCRIPTION_BYTES: usize = 4 << 20;
+
+impl Read<AgentCall> {
+    /// The same, but what describes an agent or a framework at too great a length is unreadable.
+    fn bounded(self) -> Self {
+        let Self::Message(call) = self else { return self };
+        let problem = |what: &str, bytes: usize| {
+            (bytes > MAX_DESCRIPTION_BYTES).then(|| {
+                format!("the description of {what} has {bytes} bytes, at most {MAX_DESCRIPTION_BYTES} are taken")
+            })
+        };
+        let agent = |info: &AgentInfo| problem("the agent", info.encode(Encoding::Protobuf).len());
+        let too_long = match &call {
+            AgentCall::Register { info, .. } => agent(info),
+            AgentCall::Reregister { info, frameworks, .. } => agent(info).or_else(|| {
+                frameworks.iter().find_map(|framework| {
+                    let bytes = framework.encode(Encoding::Protobuf).len();
+                    problem(&format!("the framework '{}'", framework.name), bytes)
+                })
+            }),
+            AgentCall::Update { .. } | AgentCall::Pong { .. } | AgentCall::Message { .. } => None,
+        };
+        too_long.map_or(Self::Message(call), Self::Unreadable)
+    }
+}
+
 async fn read<T>(incoming: &mut Incoming<T>) -> Read<T> {
     match incoming.next().await {
         Ok(Some(message)) => Read::Message(message),
@@ -169,5 +197,33 @@ fn grpc_code(http: u16) -> Code {
         404 => Code::NotFound,
         501 => Code::Unimplemented,
         _ => Code::InvalidArgument,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::{Attribute, Resources};
+
+    fn registration(attributes: usize) -> Read<AgentCall> {
+        let attribute = Attribute::text("a".repeat(200), "b".repeat(800));
+        let info = AgentInfo {
+            id: None,
+            hostname: "h".into(),
+            port: 1,
+            resources: Resources::cpus_mem(1000, 1000),
+            attributes: vec![attribute; attributes],
+            domain: None,
+        };
+        Read::Message(AgentCall::Register { info, version: "1".into(), nonce: 1 })
+    }
+
+    #[test]
+    fn a_description_that_the_registry_could_not_keep_is_unreadable() {
+        assert!(matches!(registration(10).bounded(), Read::Message(_)));
+        let Read::Unreadable(problem) = registration(20_000).bounded() else {
+            panic!("20 MB of attributes were taken");
+        };
+        assert!(problem.contains("the agent has"), "{problem}");
     }
 }

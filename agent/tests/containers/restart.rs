@@ -170,6 +170,7 @@ async fn tasks_do_not_outlive_a_killed_supervisor_and_a_new_one_starts_clean() {
             // A zombie is dead too; whoever is init here may take its time to reap.
             let status = format!("/proc/{}/status", launched.pid);
             while std::fs::read_to_string(&status).is_ok_and(|text| !text.contains("State:\tZ")) {
+                // waits: between two looks at a process that is not ours to wait for
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

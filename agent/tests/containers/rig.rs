@@ -205,6 +205,7 @@ pub(crate) async fn filled(path: PathBuf) -> String {
         loop {
             match tokio::fs::read_to_string(&path).await {
                 Ok(text) if text.ends_with('\n') => return text,
+                // waits: between two looks at a file that a task writes
                 _ => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         }

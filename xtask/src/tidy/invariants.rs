@@ -108,7 +108,7 @@ mod tests {
             (DOCUMENT, TABLE),
             ("master/core/src/invariants.rs", "// D3\nreport(\"M1\"); report(\"M2\");\n"),
             ("tests/src/oracle/offers.rs", "Id::I2 => {}\n"),
-            ("tests/src/oracle/tests.rs", "Id::I99 => {}\n"),
+            ("tests/src/oracle/tests.rs", "Id::M9 => {}\n"),
         ]);
         let messages: Vec<String> = check(&tree).into_iter().map(|found| found.message).collect();
         assert_eq!(messages.len(), 2, "{messages:?}");
