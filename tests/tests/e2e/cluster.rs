@@ -1,9 +1,11 @@
 //! A cluster of real processes for one test: each can be killed and started again; nothing is left
 //! behind, whether the test passes or not.
 
+use crate::http::{get, post};
+use serde_json::Value;
+use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -40,6 +42,8 @@ pub fn wait_for<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
 
 /// One process of the cluster.
 pub struct Process {
+    /// Words before the program, to run it somewhere else.
+    prefix: Vec<String>,
     name: String,
     arguments: Vec<String>,
     log: PathBuf,
@@ -48,14 +52,26 @@ pub struct Process {
 
 impl Process {
     fn start(name: &str, arguments: Vec<String>, log: PathBuf) -> Self {
-        let child = Self::spawn(&arguments, &log);
-        Self { name: name.to_owned(), arguments, log, child }
+        Self::start_under(Vec::new(), name, arguments, log)
     }
 
-    fn spawn(arguments: &[String], log: &Path) -> Child {
+    /// Starts it with words before the program, such as those that enter a namespace.
+    pub fn start_under(
+        prefix: Vec<String>,
+        name: &str,
+        arguments: Vec<String>,
+        log: PathBuf,
+    ) -> Self {
+        let child = Self::spawn(&prefix, &arguments, &log);
+        Self { prefix, name: name.to_owned(), arguments, log, child }
+    }
+
+    fn spawn(prefix: &[String], arguments: &[String], log: &Path) -> Child {
         let file = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        Command::new(program())
-            .args(arguments)
+        let program = program().display().to_string();
+        let mut words = prefix.iter().chain([&program]).chain(arguments);
+        Command::new(words.next().expect("at least the program"))
+            .args(words)
             .arg("--exit-with-parent")
             .stdin(Stdio::piped())
             .stdout(file.try_clone().unwrap())
@@ -63,11 +79,6 @@ impl Process {
             .process_group(0)
             .spawn()
             .unwrap()
-    }
-
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// SIGKILL, and waits for the end.
@@ -78,7 +89,7 @@ impl Process {
 
     /// Starts it again with the same arguments.
     pub fn again(&mut self) {
-        self.child = Self::spawn(&self.arguments, &self.log);
+        self.child = Self::spawn(&self.prefix, &self.arguments, &self.log);
     }
 
     /// SIGTERM, and waits for the end.
@@ -117,59 +128,78 @@ pub struct Cluster {
     pub jobs_address: String,
 }
 
-fn free_port() -> u16 {
+/// A port of loopback that nobody uses at this moment.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
 }
 
 impl Cluster {
     /// A cluster with `agents` agents of the given resources in zones of their own, ready.
     pub fn start(agents: usize, resources: &str, with_jobs: bool) -> Self {
-        let place = tempfile::Builder::new().prefix("tepui-e2e-").tempdir().unwrap();
-        let dir = |name: &str| place.path().join(name).display().to_string();
-        let log = |name: &str| place.path().join(format!("{name}.log"));
-        let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
-
-        let master_address = format!("127.0.0.1:{}", free_port());
-        let arguments = words(&["master", "--listen", &master_address, "--data", &dir("master")]);
-        let master = Process::start("master", arguments, log("master"));
-        let mut parts = Vec::new();
-        let mut agent_addresses = Vec::new();
+        let mut cluster = Self::master_at("127.0.0.1");
         for at in 0..agents {
-            let (name, address) = (format!("agent-{at}"), format!("127.0.0.1:{}", free_port()));
-            let arguments = words(&[
-                "agent",
-                "--master",
-                &master_address,
-                "--listen",
-                &address,
-                "--work-dir",
-                &dir(&name),
-                "--resources",
-                resources,
-                "--attributes",
-                &format!("zone:z{at}"),
-                "--kill-tasks-on-exit",
-            ]);
-            parts.push(Process::start(&name, arguments, log(&name)));
-            agent_addresses.push(address);
+            let name = format!("agent-{at}");
+            let work = cluster.place.path().join(&name);
+            cluster.add_agent(&name, &work, resources);
         }
-        let jobs_address = format!("127.0.0.1:{}", free_port());
-        let jobs = with_jobs.then(|| {
-            let (master, data) = (&master_address, dir("jobs"));
-            let arguments = ["jobs", "serve", "--master", master, "--listen", &jobs_address];
-            let mut arguments = words(&arguments);
-            arguments.extend(words(&["--data", &data]));
-            Process::start("jobs", arguments, log("jobs"))
-        });
-        let cluster =
-            Self { place, master, master_address, agents: parts, agent_addresses, jobs, jobs_address };
-        cluster.wait_for_agents(agents);
         if with_jobs {
-            wait_for("the jobs framework", || {
-                get(&cluster.jobs_address, "/health").filter(|answer| answer.status == 200)
-            });
+            cluster.add_jobs();
         }
+        cluster.wait_for_agents(agents);
         cluster
+    }
+
+    /// A cluster without agents, its master at an address of this machine.
+    pub fn start_at(host: &str) -> Self {
+        let mut cluster = Self::master_at(host);
+        cluster.add_jobs();
+        cluster
+    }
+
+    fn master_at(host: &str) -> Self {
+        let place = tempfile::Builder::new().prefix("tepui-e2e-").tempdir().unwrap();
+        let master_address = format!("{host}:{}", free_port());
+        let data = place.path().join("master").display().to_string();
+        let arguments = words(&["master", "--listen", &master_address, "--data", &data]);
+        let master = Process::start("master", arguments, place.path().join("master.log"));
+        Self {
+            place,
+            master,
+            master_address,
+            agents: Vec::new(),
+            agent_addresses: Vec::new(),
+            jobs: None,
+            jobs_address: format!("127.0.0.1:{}", free_port()),
+        }
+    }
+
+    /// Starts one more agent.
+    pub fn add_agent(&mut self, name: &str, work: &Path, resources: &str) {
+        let address = format!("127.0.0.1:{}", free_port());
+        let work = work.display().to_string();
+        let zone = format!("zone:z{}", self.agents.len());
+        let mut arguments = words(&["agent", "--master", &self.master_address]);
+        arguments.extend(words(&["--listen", &address, "--work-dir", &work]));
+        arguments.extend(words(&["--resources", resources, "--attributes", &zone]));
+        arguments.push("--kill-tasks-on-exit".to_owned());
+        let log = self.place.path().join(format!("{name}.log"));
+        self.agents.push(Process::start(name, arguments, log));
+        self.agent_addresses.push(address);
+    }
+
+    fn add_jobs(&mut self) {
+        let data = self.place.path().join("jobs").display().to_string();
+        let mut arguments = words(&["jobs", "serve", "--master", &self.master_address]);
+        arguments.extend(words(&["--listen", &self.jobs_address, "--data", &data]));
+        let log = self.place.path().join("jobs.log");
+        self.jobs = Some(Process::start("jobs", arguments, log));
+        wait_for("the jobs framework", || {
+            get(&self.jobs_address, "/health").filter(|answer| answer.status == 200)
+        });
     }
 
     /// Waits until so many agents are active.
@@ -180,7 +210,7 @@ impl Cluster {
     }
 
     /// One call of the operator API without arguments, as JSON; none while the master is away.
-    pub fn operator(&self, call: &str) -> Option<serde_json::Value> {
+    pub fn operator(&self, call: &str) -> Option<Value> {
         let body = format!("{{\"type\":\"{call}\"}}");
         let answer = post(&self.master_address, "/api/v1", &body)?;
         (answer.status == 200).then(|| serde_json::from_str(&answer.body).unwrap())
@@ -199,14 +229,63 @@ impl Cluster {
         (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
     }
 
+    /// A directory of the test's own, in which its tasks write.
+    pub fn dir(&self, name: &str) -> PathBuf {
+        let dir = self.place.path().join(name);
+        fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    /// Hands a job in; gives its id.
+    pub fn submit(&self, spec: &Value) -> String {
+        let answer = post(&self.jobs_address, "/v1/jobs?format=json", &spec.to_string());
+        let answer = answer.expect("the jobs framework answers");
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        let submitted: Value = serde_json::from_str(&answer.body).unwrap();
+        submitted["id"].as_str().unwrap().to_owned()
+    }
+
+    /// What the jobs framework answers at a path; none while it is away.
+    pub fn job(&self, path: &str) -> Option<Value> {
+        let answer = get(&self.jobs_address, &format!("/v1/jobs/{path}"))?;
+        (answer.status == 200).then(|| serde_json::from_str(&answer.body).unwrap())
+    }
+
+    /// Waits until a job has ended, whoever dies meanwhile.
+    pub fn wait_ended(&self, id: &str) -> Value {
+        wait_for("the job's end", || self.job(id).filter(|job| !job["ended"].is_null()))
+    }
+
+    /// Waits until so many of a job's units run.
+    pub fn wait_running(&self, id: &str, count: u64) {
+        wait_for("units to run", || {
+            self.job(id).filter(|job| job["counts"]["running"] == count).map(drop)
+        });
+    }
+
+    /// What a unit wrote to standard output, as its agent hands it out.
+    pub fn stdout(&self, id: &str, index: u64) -> String {
+        let detail = self.job(&format!("{id}/units/{index}")).expect("the unit is known");
+        let unit = &detail["unit"];
+        let (address, sandbox) = (unit["address"].as_str(), unit["sandbox"].as_str());
+        let path = format!("/files/download?path={}/stdout", sandbox.unwrap());
+        let answer = get(address.unwrap(), &path).expect("the agent answers");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
+    }
+
+    /// Runs a single unit to its end and gives the unit.
+    pub fn one(&self, spec: &Value) -> Value {
+        let id = self.submit(spec);
+        let job = self.wait_ended(&id);
+        job["units_shown"][0].clone()
+    }
+
     /// Everything that was logged, for a failing test.
     pub fn logs(&self) -> String {
-        let mut all = format!("--- master\n{}", self.master.words());
-        for agent in &self.agents {
-            all += &format!("--- {}\n{}", agent.name, agent.words());
-        }
-        if let Some(jobs) = &self.jobs {
-            all += &format!("--- jobs\n{}", jobs.words());
+        let mut all = String::new();
+        for part in [&self.master].into_iter().chain(&self.agents).chain(&self.jobs) {
+            write!(all, "--- {}\n{}", part.name, part.words()).unwrap();
         }
         all
     }
@@ -217,13 +296,13 @@ impl Cluster {
     }
 }
 
-fn active(answer: &serde_json::Value) -> usize {
+fn active(answer: &Value) -> usize {
     let agents = answer["get_agents"]["agents"].as_array().cloned().unwrap_or_default();
     agents.iter().filter(|agent| agent["active"] == true).count()
 }
 
 /// Living processes whose command line mentions `text`.
-fn mentioning(text: &str) -> Vec<(u32, String)> {
+pub fn mentioning(text: &str) -> Vec<(u32, String)> {
     let own = std::process::id();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -260,51 +339,4 @@ impl Drop for Cluster {
             assert!(left.is_empty(), "left behind: {left:?}");
         }
     }
-}
-
-/// An HTTP answer.
-#[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub body: String,
-}
-
-/// GET; none when nobody answers.
-pub fn get(address: &str, path: &str) -> Option<Answer> {
-    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
-}
-
-/// POST of JSON; none when nobody answers.
-pub fn post(address: &str, path: &str, body: &str) -> Option<Answer> {
-    let length = body.len();
-    exchange(
-        address,
-        &format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nAccept: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        ),
-    )
-}
-
-fn exchange(address: &str, request: &str) -> Option<Answer> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(LIMIT)).ok()?;
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).ok()?;
-    let status = line.split(' ').nth(1)?.parse().ok()?;
-    let mut length = None;
-    loop {
-        line.clear();
-        reader.read_line(&mut line).ok()?;
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse::<usize>().ok();
-        }
-    }
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body).ok()?;
-    Some(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
 }

@@ -1,0 +1,65 @@
+//! SIGKILL of the jobs framework, and of every part in an order that a seed chooses.
+
+use crate::cluster::{Cluster, wait_for};
+use crate::kill_master::{assert_all_succeeded, assert_each_ran_once, batch};
+use std::time::Duration;
+
+/// Numbers from a seed (splitmix64).
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
+
+#[test]
+fn a_killed_jobs_framework_loses_nothing_and_runs_nothing_twice() {
+    let mut cluster = Cluster::start(1, "cpus:2;mem:1024", true);
+    let dir = cluster.dir("told");
+    let id = cluster.submit(&batch("sums", 200, &dir, "0.05"));
+    for step in 1..=4u64 {
+        wait_for("progress", || {
+            let job = cluster.job(&id)?;
+            (job["counts"]["succeeded"].as_u64()? >= step * 40).then_some(())
+        });
+        let jobs = cluster.jobs.as_mut().unwrap();
+        jobs.kill_9();
+        jobs.again();
+    }
+    let job = cluster.wait_ended(&id);
+    assert_all_succeeded(&job, 200);
+    assert_each_ran_once(&dir, 200);
+}
+
+#[test]
+fn every_part_killed_in_a_seeded_order_loses_nothing_and_runs_nothing_twice() {
+    let mut cluster = Cluster::start(2, "cpus:2;mem:1024", true);
+    let dir = cluster.dir("told");
+    let id = cluster.submit(&batch("sums", 300, &dir, "0.05"));
+    let mut dice = Dice::new(2);
+    for _ in 0..20 {
+        let part = match dice.below(4) {
+            0 => &mut cluster.master,
+            1 => cluster.jobs.as_mut().unwrap(),
+            2 => &mut cluster.agents[0],
+            _ => &mut cluster.agents[1],
+        };
+        part.kill_9();
+        part.again();
+        // waits: for a moment of the cluster's life that the seed chooses
+        std::thread::sleep(Duration::from_millis(dice.below(250)));
+    }
+    let job = cluster.wait_ended(&id);
+    assert_all_succeeded(&job, 300);
+    assert_each_ran_once(&dir, 300);
+}

@@ -1,0 +1,17 @@
+//! End to end: real processes of the one binary, killed, starved and cut off. What a test starts it
+//! ends; what it makes it removes. Nothing here may depend on how fast the machine is.
+
+mod bad_input;
+mod cgroup;
+mod cluster;
+mod demo;
+mod ends;
+mod http;
+mod kill_agent;
+mod kill_all;
+mod kill_master;
+mod program;
+mod protobuf;
+mod python;
+mod run;
+mod up;
