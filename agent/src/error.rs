@@ -19,7 +19,7 @@ pub enum Error {
     },
     /// The port is taken.
     #[error(
-        "port {port} of {host} is in use: stop what listens there, or choose another with --port"
+        "port {port} of {host} is in use: stop what listens there, or choose another with --listen"
     )]
     PortInUse {
         /// Where.

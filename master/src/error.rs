@@ -16,7 +16,7 @@ pub enum Error {
     },
     /// The address is taken.
     #[error(
-        "port {port} on {host} is in use: stop the process that has it (it may be another master), or choose another port"
+        "port {port} on {host} is in use: stop the process that has it (it may be another master), or choose another with --listen"
     )]
     PortInUse {
         /// The address without the port.
