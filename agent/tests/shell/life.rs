@@ -61,6 +61,13 @@ async fn ends_are_told_in_fields() {
     agent.stop(Stop::EndTasks).await;
 }
 
+/// Waits until a task has said that it is ready.
+async fn printed(agent: &Agent, task: &str) {
+    let run = format!("/frameworks/{}/executors/{task}/runs/latest", framework_id());
+    let (_, body) = agent.get(&format!("/files/read?path={run}/stdout&wait_ms=20000")).await;
+    assert!(body.contains("ready"), "{body}");
+}
+
 #[tokio::test]
 async fn a_kill_ends_a_task() {
     let dir = tempfile::tempdir().unwrap();
@@ -71,7 +78,9 @@ async fn a_kill_ends_a_task() {
     link.kill("t");
     let end = link.acknowledged().await;
     assert_eq!((end.state, end.outcome.unwrap().exit), (TaskState::Killed, Some(Exit::Signal(15))));
-    link.start(shell("stubborn", "trap '' TERM; while true; do sleep 0.05; done")).await;
+    let line = "trap '' TERM; echo ready; while true; do sleep 0.05; done";
+    link.start(shell("stubborn", line)).await;
+    printed(&agent, "stubborn").await;
     link.kill("stubborn");
     let end = link.acknowledged().await;
     assert_eq!((end.state, end.outcome.unwrap().exit), (TaskState::Killed, Some(Exit::Signal(9))));
@@ -168,9 +177,7 @@ async fn a_removed_framework_ends_silently() {
     let gone = dir.path().join("gone");
     let line = format!("trap 'touch {}; exit' TERM; echo ready; sleep 1000 & wait", gone.display());
     link.start(shell("t", &line)).await;
-    let run = format!("/frameworks/{}/executors/t/runs/latest", framework_id());
-    let (_, body) = agent.get(&format!("/files/read?path={run}/stdout&wait_ms=20000")).await;
-    assert!(body.contains("ready"));
+    printed(&agent, "t").await;
     link.say(AgentEvent::ShutdownFramework { framework_id: framework_id() });
     let (_, mut metrics) = agent.get("/metrics").await;
     soon(async {

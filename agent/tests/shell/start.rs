@@ -60,7 +60,7 @@ async fn a_taken_port_is_named() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();
     let error = agent::listen(address).await.unwrap_err().to_string();
-    assert!(error.contains(&address.port().to_string()) && error.contains("--port"), "{error}");
+    assert!(error.contains(&address.port().to_string()) && error.contains("--listen"), "{error}");
 }
 
 #[tokio::test]
