@@ -35,6 +35,9 @@ pub struct Config {
     /// Events that may wait for a reader that stands still; one more, after `reader_stall`, and it
     /// is cut off. A reader that keeps taking may have sixteen times as many.
     pub outbox_events: usize,
+    /// Bytes of memory (estimated) that may wait for a reader that stands still, as with events. A
+    /// reader that keeps taking may have four times as many.
+    pub outbox_bytes: usize,
     /// How long a reader with too many events may stand still.
     pub reader_stall: Duration,
     /// How long a reader that was cut off has to read why, before its connection is closed.
@@ -61,6 +64,7 @@ impl Config {
             request_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(600),
             outbox_events: 65_536,
+            outbox_bytes: 16 << 20,
             reader_stall: Duration::from_secs(5),
             cut_off_grace: Duration::from_secs(5),
             inbox: 16_384,
@@ -81,6 +85,9 @@ impl Config {
         }
         if self.outbox_events < 16 {
             return wrong("the number of events that wait for a reader", "at least 16");
+        }
+        if self.outbox_bytes < 64 << 10 {
+            return wrong("the number of bytes that wait for a reader", "at least 65536");
         }
         if self.inbox == 0 || self.max_connections == 0 {
             return wrong("the numbers of connections and of waiting inputs", "at least 1");

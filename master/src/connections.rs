@@ -3,7 +3,10 @@
 //!
 //! A slow reader never slows the master or another stream. A burst may fill an outbox far beyond
 //! its limit as long as the reader keeps taking; one that stands still is cut off, is told so
-//! should it read again, and loses its connection soon after.
+//! should it read again, and loses its connection soon after. Messages are counted, and their
+//! bytes as well: a few big ones fill an outbox as many small ones do.
+
+mod weight;
 
 use crate::listen::Kill;
 use master_core::ConnectionId;
@@ -17,6 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
+pub(crate) use weight::Weigh;
 
 /// What connections tell the task that owns the core.
 #[derive(Debug)]
@@ -116,6 +120,8 @@ impl Streams {
 struct Progress {
     /// Messages that the reader took.
     taken: AtomicU64,
+    /// Their bytes.
+    taken_bytes: AtomicU64,
 }
 
 /// The sending end of one stream.
@@ -126,6 +132,8 @@ pub(crate) struct Outbox<T> {
     /// Gone once the stream's reading end is.
     progress: Weak<Progress>,
     limits: OutboxLimits,
+    /// Bytes of all messages that were sent.
+    sent_bytes: u64,
     /// How far the reader was, and when, at the newest progress seen beyond the limit.
     seen: (u64, Instant),
 }
@@ -135,12 +143,17 @@ pub(crate) struct Outbox<T> {
 pub(crate) struct OutboxLimits {
     /// Messages that may wait for a reader that stands still.
     pub(crate) waiting: usize,
+    /// Bytes that may wait for it.
+    pub(crate) bytes: usize,
     /// How long a reader with more than that may stand still.
     pub(crate) stall: Duration,
 }
 
 /// A reader that takes messages may have so many times more of them waiting, but no more.
 const BURST: usize = 16;
+
+/// As `BURST`, of bytes. One message alone may be bigger.
+const BURST_BYTES: u64 = 4;
 
 /// The reading end of one stream.
 #[derive(Debug)]
@@ -149,12 +162,13 @@ pub(crate) struct Pending<T> {
     progress: Arc<Progress>,
 }
 
-impl<T> Pending<T> {
+impl<T: Weigh> Pending<T> {
     /// The next message; `None` at the end.
     pub(crate) fn poll_take(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<T>> {
         let taken = self.events.poll_recv(cx);
-        if matches!(taken, Poll::Ready(Some(_))) {
+        if let Poll::Ready(Some(message)) = &taken {
             self.progress.taken.fetch_add(1, Ordering::Relaxed);
+            self.progress.taken_bytes.fetch_add(message.weight() as u64, Ordering::Relaxed);
         }
         taken
     }
@@ -165,7 +179,8 @@ pub(crate) fn outbox<T>(limits: OutboxLimits, kill: Kill) -> (Outbox<T>, Pending
     let (sender, events) = mpsc::channel(limits.waiting.saturating_mul(BURST) + 1);
     let progress = Arc::new(Progress::default());
     let (weak, seen) = (Arc::downgrade(&progress), (0, Instant::now()));
-    (Outbox { sender, kill, progress: weak, limits, seen }, Pending { events, progress })
+    let outbox = Outbox { sender, kill, progress: weak, limits, sent_bytes: 0, seen };
+    (outbox, Pending { events, progress })
 }
 
 /// What became of a message.
@@ -178,7 +193,7 @@ pub(crate) enum Sent {
     Full,
 }
 
-impl<T> Outbox<T> {
+impl<T: Weigh> Outbox<T> {
     pub(crate) fn is_gone(&self) -> bool {
         self.sender.is_closed()
     }
@@ -186,14 +201,30 @@ impl<T> Outbox<T> {
     /// Puts a message behind those that wait.
     pub(crate) fn send(&mut self, message: T) -> Sent {
         let waiting = self.sender.max_capacity() - self.sender.capacity();
-        if waiting >= self.limits.waiting && self.is_stuck() {
+        let (weight, bytes, limit) =
+            (message.weight() as u64, self.waiting_bytes(), self.limits.bytes as u64);
+        if bytes > 0 && bytes + weight > limit.saturating_mul(BURST_BYTES) {
+            return Sent::Full;
+        }
+        if (waiting >= self.limits.waiting || bytes >= limit) && self.is_stuck() {
             return Sent::Full;
         }
         match self.sender.try_send(message) {
-            Ok(()) => Sent::Waiting,
+            Ok(()) => {
+                self.sent_bytes += weight;
+                Sent::Waiting
+            }
             Err(TrySendError::Closed(_)) => Sent::Gone,
             Err(TrySendError::Full(_)) => Sent::Full,
         }
+    }
+
+    /// Bytes that the reader has not taken.
+    fn waiting_bytes(&self) -> u64 {
+        let taken = self.progress.upgrade().map(|p| p.taken_bytes.load(Ordering::Relaxed));
+        // A reader that is gone has nothing waiting. One that takes a message right now may be
+        // ahead of the sum.
+        taken.map_or(0, |taken| self.sent_bytes.saturating_sub(taken))
     }
 
     /// Whether the reader stands still, or has all that a burst may hold.

@@ -91,8 +91,10 @@ pub fn open_registry(config: &Config) -> Result<OpenRegistry, Error> {
 }
 
 fn open(config: &Config) -> Result<OpenRegistry, RegistrarError> {
+    // The directory is bound to its cluster once the facts name it, never before: so a directory
+    // that is bound and has no such fact has lost facts.
     let options = Options {
-        cluster: config.cluster.clone(),
+        cluster: None,
         cache_bytes: config.cache_bytes,
         ..Options::new("master", FORMAT)
     };
@@ -103,6 +105,7 @@ fn open(config: &Config) -> Result<OpenRegistry, RegistrarError> {
             RegistrarError::Damaged { dir: config.data_dir.clone(), key, problem }
         })?;
     ops.iter().for_each(|op| registry.apply(op));
+    check_cluster(config, &store, &registry)?;
 
     let mut facts = Vec::new();
     let cluster_id = match registry.cluster_id() {
@@ -131,6 +134,35 @@ fn open(config: &Config) -> Result<OpenRegistry, RegistrarError> {
         master_id,
         registrar: Box::new(StoreRegistrar { group, completed }),
     })
+}
+
+/// Refuses the data of another cluster, and those whose first fact is gone.
+fn check_cluster(
+    config: &Config,
+    store: &Store,
+    registry: &Registry,
+) -> Result<(), RegistrarError> {
+    if let Some(wanted) = &config.cluster
+        && store.identity().cluster.is_some()
+    {
+        store.bind_cluster(wanted)?;
+    }
+    match (registry.cluster_id(), store.identity().cluster) {
+        (Some(cluster_id), _) => {
+            store.bind_cluster(cluster_id)?;
+            // An older start may have left it unbound.
+            if let Some(wanted) = &config.cluster {
+                store.bind_cluster(wanted)?;
+            }
+            Ok(())
+        }
+        (None, None) => Ok(()),
+        (None, Some(bound)) => Err(RegistrarError::Damaged {
+            dir: config.data_dir.clone(),
+            key: "c".to_owned(),
+            problem: format!("is missing, though the directory belongs to cluster {bound}"),
+        }),
+    }
 }
 
 /// What was admitted once must be readable again, whatever the limits are today.

@@ -58,7 +58,11 @@ impl Context {
             counts,
             limits: config.limits.clone(),
             agent_limits: config.agent_limits.clone(),
-            outbox: OutboxLimits { waiting: config.outbox_events, stall: config.reader_stall },
+            outbox: OutboxLimits {
+                waiting: config.outbox_events,
+                bytes: config.outbox_bytes,
+                stall: config.reader_stall,
+            },
             request_timeout: config.request_timeout,
             version: config.options.version.clone(),
             authority: format!("{}:{}", config.hostname, address.port()),

@@ -94,6 +94,26 @@ async fn a_damaged_fact_is_named() {
 }
 
 #[tokio::test]
+async fn facts_that_are_gone_are_damage_and_not_another_cluster() {
+    for cluster in [None, Some("mine".to_owned())] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = || master::Config { cluster: cluster.clone(), ..config(dir.path()) };
+        drop(master::registrar::open_registry(&config()).unwrap());
+        drop(master::registrar::open_registry(&config()).unwrap());
+        let store = Store::open(&config().data_dir, Options::new("master", 1)).unwrap();
+        let mut batch = Batch::new();
+        batch.delete(*b"c");
+        store.commit(batch).unwrap();
+        drop(store);
+        let Err(error) = master::registrar::open_registry(&config()) else { panic!("opened") };
+        let error = error.to_string();
+        assert!(error.contains("damaged (record c is missing"), "{error}");
+        // Nothing was founded in its place.
+        assert!(master::registrar::open_registry(&config()).is_err());
+    }
+}
+
+#[tokio::test]
 async fn every_fact_is_read_back_as_it_was_written() {
     use master::registrar::open_registry;
     use master_core::RegistryOp;

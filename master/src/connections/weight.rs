@@ -1,0 +1,86 @@
+//! About how many bytes of memory a message holds while it waits for its reader.
+//!
+//! Estimates, made from what is unbounded in a message (texts, data, lists): they bound memory,
+//! nothing is decided by their last digit. What is shared with the core's tables counts as well,
+//! because the tables may let go of it first.
+
+use proto::agent_link::AgentEvent;
+use proto::scheduler::Event;
+use proto::{FrameworkInfo, Offer, Resources, TaskInfo, TaskStatus, Value};
+
+/// What stands for small fields: ids, names, and what an allocation costs.
+const SMALL: usize = 128;
+
+/// A message whose memory can be estimated; always the same for one message.
+pub(crate) trait Weigh {
+    /// In bytes.
+    fn weight(&self) -> usize;
+}
+
+impl Weigh for Event {
+    fn weight(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Offers(offers) => offers.iter().map(offer).sum(),
+                Self::Update(update) => status(update),
+                Self::Message { data, .. } => SMALL + data.len(),
+                Self::Error(message) | Self::Refused { message, .. } => message.len(),
+                Self::Subscribed { .. }
+                | Self::Rescind(_)
+                | Self::Failure { .. }
+                | Self::Heartbeat => SMALL,
+            }
+    }
+}
+
+impl Weigh for AgentEvent {
+    fn weight(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Run { framework: info, tasks, .. } => {
+                    framework(info) + tasks.iter().map(task).sum::<usize>()
+                }
+                Self::UpdateFramework { framework: info } => framework(info),
+                Self::Reregistered { reconcile, .. } => reconcile.len() * SMALL,
+                Self::Message { data, .. } => SMALL + data.len(),
+                Self::Refused { message, .. } => message.len(),
+                Self::Registered { .. }
+                | Self::Ping { .. }
+                | Self::Kill { .. }
+                | Self::Acknowledge { .. }
+                | Self::ShutdownFramework { .. } => SMALL,
+            }
+    }
+}
+
+fn offer(offer: &Offer) -> usize {
+    let executors = offer.executor_ids.len() * SMALL;
+    size_of::<Offer>() + SMALL + resources(&offer.resources) + executors
+}
+
+fn status(status: &TaskStatus) -> usize {
+    SMALL
+        + status.message.as_ref().map_or(0, |message| message.len())
+        + status.data.as_ref().map_or(0, |data| data.len())
+}
+
+fn task(task: &TaskInfo) -> usize {
+    let executor = task.executor.as_ref();
+    let executor = executor.map_or(0, |e| e.payload.len() + resources(&e.resources));
+    let limits = task.limits.len() * SMALL;
+    let payload = task.payload.bytes.len();
+    size_of::<TaskInfo>() + SMALL + resources(&task.resources) + limits + payload + executor
+}
+
+fn framework(info: &FrameworkInfo) -> usize {
+    size_of::<FrameworkInfo>() + (info.roles.len() + info.labels.len()) * SMALL
+}
+
+fn resources(resources: &Resources) -> usize {
+    let piece = |value: &Value| match value {
+        Value::Scalar(_) => SMALL,
+        Value::Ranges(ranges) => SMALL + ranges.pairs().len() * size_of::<(u64, u64)>(),
+        Value::Set(items) => SMALL + items.iter().map(|item| 32 + item.len()).sum::<usize>(),
+    };
+    resources.pieces().iter().map(|p| piece(&p.value)).sum()
+}
