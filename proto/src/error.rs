@@ -100,3 +100,10 @@ pub(crate) fn shown(text: &str) -> String {
     }
     out
 }
+
+/// A number of a peer as it may stand in a complaint: never hundreds of digits.
+pub(crate) fn number(value: f64) -> String {
+    const PLAIN: std::ops::Range<f64> = 1e-6..1e15;
+    let plain = value == 0.0 || !value.is_finite() || PLAIN.contains(&value.abs());
+    if plain { value.to_string() } else { format!("{value:e}") }
+}

@@ -43,7 +43,7 @@ pub use id::{
     AgentId, ContainerId, ExecutorId, FrameworkId, MasterId, OfferId, StatusUuid, TaskId,
 };
 pub use limits::Limits;
-pub use offer::{Filters, Offer, Operation};
+pub use offer::{Filters, Offer, Operation, UnreadableTask};
 pub use resources::{Flavor, Piece, Quantities, Ranges, ResourceName, Resources, Shortfall, Value};
 pub use role::Role;
 pub use task::{

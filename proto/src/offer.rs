@@ -1,7 +1,8 @@
 //! Offers, and what a framework may do with them.
 
 use crate::{
-    AgentId, Attribute, Domain, ExecutorId, FrameworkId, OfferId, Resources, Role, TaskInfo,
+    AgentId, Attribute, Domain, ExecutorId, FrameworkId, OfferId, Resources, Role, TaskId,
+    TaskInfo,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +38,22 @@ pub struct Offer {
 pub enum Operation {
     /// Launch tasks, each checked in order against what remains.
     Launch(Vec<TaskInfo>),
+    /// Tasks of a LAUNCH that no `TaskInfo` can hold: each is answered for by itself, and the
+    /// others of its LAUNCH, which stands before this one, go on.
+    Unreadable(Vec<UnreadableTask>),
     /// An operation of the Mesos API that is not built yet, by its name on the wire.
     NotBuilt(Arc<str>),
+}
+
+/// A task that makes no sense (a negative amount, say) but has an id to answer for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableTask {
+    /// Its id.
+    pub task_id: TaskId,
+    /// Where it was to run, when that can be read.
+    pub agent_id: Option<AgentId>,
+    /// The field and what is wrong with it.
+    pub problem: Arc<str>,
 }
 
 /// How long what was refused is not to be offered again.

@@ -5,6 +5,7 @@ use proto::scheduler::{Call, CallBody, Event};
 use proto::{
     AgentInfo, Encoding, FrameworkInfo, Limits, Operation, TaskInfo, Wire, agent_api, executor,
 };
+use std::fmt::Write;
 
 fn problem<T: Wire>(text: &str) -> String {
     match T::decode(text.as_bytes(), Encoding::Json, &Limits::DEFAULT) {
@@ -29,6 +30,8 @@ fn amounts() {
     let said = "resources[0].scalar.value: must be a number from 0 to 1000000000000, is ";
     assert_eq!(scalar("-1"), format!("{said}-1"));
     assert_eq!(scalar("1e13"), format!("{said}10000000000000"));
+    assert_eq!(scalar("-1e300"), format!("{said}-1e300"));
+    assert_eq!(scalar("-1e-300"), format!("{said}-1e-300"));
     assert_eq!(scalar("\"-Infinity\""), format!("{said}-inf"));
     assert_eq!(scalar("\"NaN\""), "resources[0].scalar.value: must be a number");
 }
@@ -97,6 +100,10 @@ fn roles() {
     assert_eq!(
         info(r#""failover_timeout":-1"#),
         "failover_timeout: must be a number of seconds from 0 to 9223372036, is -1"
+    );
+    assert_eq!(
+        info(r#""failover_timeout":1e308"#),
+        "failover_timeout: must be a number of seconds from 0 to 9223372036, is 1e308"
     );
 }
 
@@ -232,5 +239,63 @@ fn updates_of_executors() {
                 "drain_config":{"max_grace_period":{"seconds":-1}}}}"#
         ),
         "get_agent.drain_config.max_grace_period: must not be negative, is -1 s and 0 ns"
+    );
+}
+
+/// An ACCEPT that launches these tasks.
+fn launch(tasks: &[&str]) -> String {
+    let mut all = String::new();
+    for task in tasks {
+        write!(all, "{}{task}", if all.is_empty() { "" } else { "," }).unwrap();
+    }
+    format!(
+        r#"{{"framework_id":{{"value":"f"}},"type":"ACCEPT","accept":{{"operations":[
+            {{"type":"LAUNCH","launch":{{"task_infos":[{all}]}}}}]}}}}"#
+    )
+}
+
+#[test]
+fn one_wrong_task_does_not_refuse_the_others() {
+    let scalar =
+        |value: &str| format!(r#"{{"name":"cpus","type":"SCALAR","scalar":{{"value":{value}}}}}"#);
+    let good = task(&format!(r#""resources":[{}]"#, scalar("1")));
+    for (wrong, said) in [
+        (
+            task(&format!(r#""resources":[{}]"#, scalar("-1"))),
+            "resources[0].scalar.value: must be a number from 0 to 1000000000000, is -1",
+        ),
+        (
+            task(r#""kill_policy":{"grace_period":{"nanoseconds":-5}}"#),
+            "kill_policy.grace_period.nanoseconds: must not be negative, is -5",
+        ),
+        (
+            task(r#""max_completion_time":{"nanoseconds":-5}"#),
+            "max_completion_time.nanoseconds: must not be negative, is -5",
+        ),
+        (
+            task(r#""executor":{"executor_id":{"value":"a/b"}}"#),
+            "executor.executor_id.value: ExecutorID must not contain '/'",
+        ),
+    ] {
+        let call: Call =
+            Wire::decode(launch(&[&wrong, &good]).as_bytes(), Encoding::Json, &Limits::DEFAULT)
+                .unwrap();
+        let CallBody::Accept { operations, .. } = call.body else { panic!("{call:?}") };
+        let [Operation::Launch(tasks), Operation::Unreadable(unreadable)] = &operations[..] else {
+            panic!("{operations:?}")
+        };
+        assert_eq!((tasks.len(), tasks[0].resources.cpus()), (1, 1000));
+        assert_eq!(unreadable.len(), 1);
+        assert_eq!((unreadable[0].task_id.as_str(), &*unreadable[0].problem), ("t", said));
+        assert_eq!(unreadable[0].agent_id.as_ref().unwrap().as_str(), "a");
+    }
+}
+
+#[test]
+fn a_task_without_a_readable_id_refuses_the_call_for_nothing_could_answer_for_it() {
+    let task = r#"{"name":"t","task_id":{"value":"a/b"},"agent_id":{"value":"a"}}"#;
+    assert_eq!(
+        problem::<Call>(&launch(&[task])),
+        "accept.operations[0].launch.task_infos[0].task_id.value: TaskID must not contain '/'"
     );
 }

@@ -47,6 +47,10 @@ fn mutated<T: Wire + Clone + PartialEq + std::fmt::Debug>(
                 let encoded = decoded.encode(again);
                 let result = T::decode(&encoded, again, &Limits::DEFAULT);
                 match again {
+                    // A task that could not be read is written as its ids alone.
+                    _ if format!("{decoded:?}").contains("Unreadable([") => {
+                        prop_assert!(result.is_ok(), "{result:?}");
+                    }
                     Encoding::Protobuf => prop_assert_eq!(result, Ok(decoded.clone())),
                     // Defaults that an opaque payload left out are said.
                     Encoding::Json => prop_assert!(result.is_ok(), "{result:?}"),

@@ -14,9 +14,9 @@ use crate::{ConnectionId, Effect, Input, Master, Options, Registry, RequestId};
 use proto::agent_link::{AgentCall, AgentTask};
 use proto::scheduler::{Call, CallBody, Demand, MasterInfo, Subscribe};
 use proto::{
-    AgentId, AgentInfo, Capability, ExecutorId, Filters, FrameworkId, FrameworkInfo, MasterId,
-    OfferId, Operation, Reason, Resources, Role, Source, StatusUuid, TaskId, TaskInfo, TaskPayload,
-    TaskState, TaskStatus, Time,
+    AgentId, AgentInfo, Capability, CommandInfo, ExecutorId, Filters, FrameworkId, FrameworkInfo,
+    MasterId, OfferId, Operation, Reason, Resources, Role, Source, StatusUuid, TaskBody, TaskId,
+    TaskInfo, TaskPayload, TaskState, TaskStatus, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -130,13 +130,15 @@ pub fn task_info(id: &str, agent: &str, resources: Resources) -> TaskInfo {
         executor: None,
         kill_grace: None,
         max_completion_time: None,
-        payload: TaskPayload {
-            bytes: Arc::from([]),
-            has_command: true,
-            has_container: false,
-            has_check: false,
-        },
+        payload: command("true"),
     }
+}
+
+/// The payload of a task with a command line.
+pub fn command(line: &str) -> TaskPayload {
+    let command =
+        CommandInfo { shell: true, value: Some(Arc::from(line)), ..CommandInfo::default() };
+    TaskPayload::new(&TaskBody { command: Some(command), ..TaskBody::default() })
 }
 
 /// A demand for so many bundles in any role.

@@ -1,9 +1,9 @@
 //! Offers, and the operations of an ACCEPT.
 
 use super::resources::{self, Style};
-use super::{At, agent, list, need, port, present, tail, text, w};
+use super::{At, agent, list, list_with, need, port, present, tail, task, text, w};
 use crate::scheduler::Demand;
-use crate::{DecodeError, Filters, Offer, Operation, Role};
+use crate::{DecodeError, Filters, Offer, Operation, Role, TaskInfo, UnreadableTask};
 use std::net::IpAddr;
 use std::sync::Arc;
 use w::offer::operation::{Launch, Type};
@@ -84,14 +84,8 @@ impl TryFrom<w::Offer> for Offer {
 impl From<&Operation> for w::offer::Operation {
     fn from(operation: &Operation) -> Self {
         match operation {
-            Operation::Launch(tasks) => {
-                let task_infos = tasks.iter().map(tail::TaskInfo::from).collect();
-                Self {
-                    r#type: Some(Type::Launch as i32),
-                    launch: Some(Launch { task_infos }),
-                    id: None,
-                }
-            }
+            Operation::Launch(tasks) => launch(tasks.iter().map(Into::into).collect()),
+            Operation::Unreadable(tasks) => launch(tasks.iter().map(Into::into).collect()),
             Operation::NotBuilt(name) => {
                 let kind = Type::from_str_name(name).unwrap_or(Type::Unknown);
                 Self { r#type: Some(kind as i32), launch: None, id: None }
@@ -100,20 +94,47 @@ impl From<&Operation> for w::offer::Operation {
     }
 }
 
-impl TryFrom<w::offer::Operation> for Operation {
-    type Error = DecodeError;
-    fn try_from(wire: w::offer::Operation) -> Result<Self, DecodeError> {
-        let kind = wire.r#type.and_then(|number| Type::try_from(number).ok());
-        match present(kind, "type")? {
-            Type::Launch if wire.id.is_some() => {
-                Err(DecodeError::new("id", "must not be set for LAUNCH"))
-            }
-            Type::Launch => {
-                let launch = present(wire.launch, "launch")?;
-                Ok(Self::Launch(list(launch.task_infos, "task_infos").at("launch")?))
-            }
-            other => Ok(Self::NotBuilt(Arc::from(other.as_str_name()))),
+fn launch(task_infos: Vec<tail::TaskInfo>) -> w::offer::Operation {
+    let launch = Some(Launch { task_infos });
+    w::offer::Operation { r#type: Some(Type::Launch as i32), launch, id: None }
+}
+
+/// The operations of an ACCEPT, where a LAUNCH with unreadable tasks becomes two.
+pub(super) fn operations(
+    wire: Vec<w::offer::Operation>,
+    field: &str,
+) -> Result<Vec<Operation>, DecodeError> {
+    let read: Vec<(Operation, Vec<UnreadableTask>)> = list_with(wire, field, operation)?;
+    let mut operations = Vec::with_capacity(read.len());
+    for (operation, unreadable) in read {
+        operations.push(operation);
+        if !unreadable.is_empty() {
+            operations.push(Operation::Unreadable(unreadable));
         }
+    }
+    Ok(operations)
+}
+
+fn operation(wire: w::offer::Operation) -> Result<(Operation, Vec<UnreadableTask>), DecodeError> {
+    let kind = wire.r#type.and_then(|number| Type::try_from(number).ok());
+    match present(kind, "type")? {
+        Type::Launch if wire.id.is_some() => {
+            Err(DecodeError::new("id", "must not be set for LAUNCH"))
+        }
+        Type::Launch => {
+            let launch = present(wire.launch, "launch")?;
+            let read: Vec<Result<TaskInfo, UnreadableTask>> =
+                list_with(launch.task_infos, "task_infos", task::launched).at("launch")?;
+            let (mut tasks, mut unreadable) = (Vec::with_capacity(read.len()), Vec::new());
+            for task in read {
+                match task {
+                    Ok(task) => tasks.push(task),
+                    Err(task) => unreadable.push(task),
+                }
+            }
+            Ok((Operation::Launch(tasks), unreadable))
+        }
+        other => Ok((Operation::NotBuilt(Arc::from(other.as_str_name())), Vec::new())),
     }
 }
 

@@ -4,7 +4,7 @@
 //! says it once, so the resources of one list must agree.
 
 use super::{At, list_with, present, tail, w};
-use crate::error::shown;
+use crate::error::{self, shown};
 use crate::schema::{Reader, Value as Raw};
 use crate::{DecodeError, Flavor, Piece, Ranges, ResourceName, Resources, Role, Value};
 use std::collections::BTreeSet;
@@ -166,6 +166,7 @@ fn read_piece(value: tail::Resource) -> Result<Piece, DecodeError> {
 /// A scalar in thousandths, rounded half up as Mesos does.
 pub(super) fn milli(value: f64, field: &str) -> Result<u64, DecodeError> {
     if !value.is_finite() || !(0.0..=MOST).contains(&value) {
+        let value = error::number(value);
         let problem = format!("must be a number from 0 to {MOST}, is {value}");
         return Err(DecodeError::new(field, problem));
     }

@@ -143,7 +143,7 @@ fn body(kind: Type, call: w::scheduler::Call) -> Result<CallBody, DecodeError> {
             let accept = present(call.accept, "accept")?;
             Ok(CallBody::Accept {
                 offer_ids: list(accept.offer_ids, "offer_ids").at("accept")?,
-                operations: list(accept.operations, "operations").at("accept")?,
+                operations: offer::operations(accept.operations, "operations").at("accept")?,
                 filters: offer::filters(accept.filters),
             })
         }

@@ -2,7 +2,9 @@
 
 use super::resources::{self, Style};
 use super::{At, maybe, need, present, tail, text, w};
-use crate::{DecodeError, ExecutorInfo, Role, TaskInfo, TaskPayload};
+use crate::{
+    AgentId, DecodeError, ExecutorInfo, Role, TaskId, TaskInfo, TaskPayload, UnreadableTask,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,22 +32,65 @@ impl From<&TaskInfo> for tail::TaskInfo {
 
 impl TryFrom<tail::TaskInfo> for TaskInfo {
     type Error = DecodeError;
-    fn try_from(wire: tail::TaskInfo) -> Result<Self, DecodeError> {
-        let tail::TaskInfo { known, tail } = wire;
-        let (resources, mut allocation_role) = resources::read(known.resources, "resources")?;
-        let executor = known.executor.map(|executor| read(*executor, &mut allocation_role));
-        Ok(Self {
-            name: text(known.name, "name")?,
-            task_id: need(known.task_id, "task_id")?,
-            agent_id: need(known.agent_id, "agent_id")?,
-            resources,
-            limits: limits(known.limits)?,
-            executor: executor.transpose().at("executor")?,
-            allocation_role,
-            kill_grace: grace(known.kill_policy)?,
-            max_completion_time: maybe(known.max_completion_time, "max_completion_time")?,
-            payload: TaskPayload::from_bytes(tail.into())?,
-        })
+    fn try_from(mut wire: tail::TaskInfo) -> Result<Self, DecodeError> {
+        let task_id = need(wire.known.task_id.take(), "task_id")?;
+        let agent_id = need(wire.known.agent_id.take(), "agent_id")?;
+        describe(wire, task_id, agent_id)
+    }
+}
+
+/// A task that is to be launched: wrong as a whole only when its id cannot be read, for then no
+/// status could answer for it.
+pub(super) fn launched(
+    mut wire: tail::TaskInfo,
+) -> Result<Result<TaskInfo, UnreadableTask>, DecodeError> {
+    let task_id: TaskId = need(wire.known.task_id.take(), "task_id")?;
+    let unreadable = |agent_id, error: DecodeError| {
+        let problem = Arc::from(error.to_string());
+        UnreadableTask { task_id: task_id.clone(), agent_id, problem }
+    };
+    let agent_id: AgentId = match need(wire.known.agent_id.take(), "agent_id") {
+        Ok(agent_id) => agent_id,
+        Err(error) => return Ok(Err(unreadable(None, error))),
+    };
+    let task = describe(wire, task_id.clone(), agent_id.clone());
+    Ok(task.map_err(|error| unreadable(Some(agent_id), error)))
+}
+
+fn describe(
+    wire: tail::TaskInfo,
+    task_id: TaskId,
+    agent_id: AgentId,
+) -> Result<TaskInfo, DecodeError> {
+    let tail::TaskInfo { known, tail } = wire;
+    let (resources, mut allocation_role) = resources::read(known.resources, "resources")?;
+    let executor = known.executor.map(|executor| read(*executor, &mut allocation_role));
+    Ok(TaskInfo {
+        name: text(known.name, "name")?,
+        task_id,
+        agent_id,
+        resources,
+        limits: limits(known.limits)?,
+        executor: executor.transpose().at("executor")?,
+        allocation_role,
+        kill_grace: grace(known.kill_policy)?,
+        max_completion_time: maybe(known.max_completion_time, "max_completion_time")?,
+        payload: TaskPayload::from_bytes(tail.into())?,
+    })
+}
+
+/// Its ids and nothing else: what every master refuses as well.
+impl From<&UnreadableTask> for tail::TaskInfo {
+    fn from(task: &UnreadableTask) -> Self {
+        let agent_id = task.agent_id.as_ref().map(Into::into);
+        let none = w::AgentId { value: Some(String::new()) };
+        let known = w::TaskInfo {
+            name: Some(String::new()),
+            task_id: Some((&task.task_id).into()),
+            agent_id: Some(agent_id.unwrap_or(none)),
+            ..w::TaskInfo::default()
+        };
+        Self { known, tail: Vec::new() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Times and intervals: nanoseconds in messages of their own, or seconds in doubles.
 
 use super::{present, w};
-use crate::{DecodeError, Time};
+use crate::{DecodeError, Time, error};
 use std::time::Duration;
 
 impl From<Time> for w::TimeInfo {
@@ -41,6 +41,7 @@ pub(super) fn interval(seconds: f64, field: &str) -> Result<Duration, DecodeErro
     // Mesos keeps intervals in 63 bits of nanoseconds: 292 years.
     const MOST: f64 = 9_223_372_036.0;
     if !seconds.is_finite() || !(0.0..=MOST).contains(&seconds) {
+        let seconds = error::number(seconds);
         let problem = format!("must be a number of seconds from 0 to {MOST}, is {seconds}");
         return Err(DecodeError::new(field, problem));
     }

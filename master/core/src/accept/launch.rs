@@ -6,7 +6,7 @@ use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::{Report, Task};
 use proto::agent_link::AgentEvent;
-use proto::{Reason, Resources, Role, TaskInfo, TaskState};
+use proto::{AgentId, Reason, Resources, Role, TaskId, TaskInfo, TaskState};
 
 impl Master {
     /// Launches what is right of `tasks`, and says how many that were.
@@ -30,16 +30,8 @@ impl Master {
                     run.push(task);
                 }
                 Err(invalid) => {
-                    self.counters.tasks_refused += 1;
-                    let message = invalid.to_string();
-                    let report = Report {
-                        state: TaskState::Error,
-                        reason: Some(Reason::TaskInvalid),
-                        message: &message,
-                        agent_id: Some(task.agent_id.clone()),
-                        unreachable_time: None,
-                    };
-                    self.report(framework, &task.task_id, report, out);
+                    let (id, agent_id) = (&task.task_id, Some(task.agent_id.clone()));
+                    self.refuse_task(framework, id, agent_id, &invalid.to_string(), out);
                 }
             }
         }
@@ -51,5 +43,25 @@ impl Master {
             self.send(agent, event, out);
         }
         launched
+    }
+
+    /// Answers for a task that is wrong.
+    pub(super) fn refuse_task(
+        &mut self,
+        framework: FrameworkOrd,
+        task_id: &TaskId,
+        agent_id: Option<AgentId>,
+        message: &str,
+        out: &mut Vec<Effect>,
+    ) {
+        self.counters.tasks_refused += 1;
+        let report = Report {
+            state: TaskState::Error,
+            reason: Some(Reason::TaskInvalid),
+            message,
+            agent_id,
+            unreachable_time: None,
+        };
+        self.report(framework, task_id, report, out);
     }
 }

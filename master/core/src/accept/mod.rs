@@ -12,7 +12,10 @@ use crate::effect::{Effect, Refusal};
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::Report;
-use proto::{AgentId, Filters, OfferId, Operation, Reason, Resources, Role, TaskState};
+use proto::{
+    AgentId, Filters, OfferId, Operation, Reason, Resources, Role, TaskId, TaskState,
+    UnreadableTask,
+};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -88,6 +91,11 @@ impl Master {
                     let (agent, role) = (accepted.agent, &accepted.role);
                     launched += self.launch(framework, agent, role, tasks, &mut remaining, out);
                 }
+                Operation::Unreadable(tasks) => {
+                    for UnreadableTask { task_id, agent_id, problem } in tasks {
+                        self.refuse_task(framework, &task_id, agent_id, &problem, out);
+                    }
+                }
                 Operation::NotBuilt(_) => {}
             }
         }
@@ -158,15 +166,9 @@ impl Master {
         out: &mut Vec<Effect>,
     ) {
         let message = format!("Task launched with invalid offers: {invalid}");
-        let tasks = operations.iter().flat_map(|operation| match operation {
-            Operation::Launch(tasks) => tasks.as_slice(),
-            Operation::NotBuilt(_) => &[],
-        });
-        for task in tasks {
+        for (task_id, agent_id) in operations.iter().flat_map(ids) {
             let known = &self.frameworks[framework];
-            if known.tasks.contains_key(&task.task_id)
-                || known.unreachable.contains_key(&task.task_id)
-            {
+            if known.tasks.contains_key(task_id) || known.unreachable.contains_key(task_id) {
                 continue;
             }
             self.counters.tasks_refused += 1;
@@ -174,10 +176,23 @@ impl Master {
                 state: self.state_for(framework, TaskState::Dropped),
                 reason: Some(Reason::InvalidOffers),
                 message: &message,
-                agent_id: Some(task.agent_id.clone()),
+                agent_id: agent_id.cloned(),
                 unreachable_time: None,
             };
-            self.report(framework, &task.task_id, report, out);
+            self.report(framework, task_id, report, out);
         }
+    }
+}
+
+/// The tasks of an operation, and where they were to run.
+fn ids(operation: &Operation) -> Vec<(&TaskId, Option<&AgentId>)> {
+    match operation {
+        Operation::Launch(tasks) => {
+            tasks.iter().map(|task| (&task.task_id, Some(&task.agent_id))).collect()
+        }
+        Operation::Unreadable(tasks) => {
+            tasks.iter().map(|task| (&task.task_id, task.agent_id.as_ref())).collect()
+        }
+        Operation::NotBuilt(_) => Vec::new(),
     }
 }

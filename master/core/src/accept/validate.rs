@@ -29,6 +29,8 @@ pub(crate) enum TaskInvalid {
     LimitTooLow { name: Arc<str>, limit: u64, request: u64 },
     /// Neither a command nor an executor, or both.
     CommandOrExecutor,
+    /// A command without a value, or with what no process can be given.
+    Command(Box<str>),
     /// Not built yet.
     NotBuilt(&'static str),
     /// More than what remains of the offers.
@@ -77,6 +79,7 @@ impl fmt::Display for TaskInvalid {
             Self::CommandOrExecutor => {
                 f.write_str("Task must have either a command or an executor, and not both")
             }
+            Self::Command(problem) => write!(f, "Task's command {problem}"),
             Self::NotBuilt(what) => write!(f, "{what} are not built yet"),
             Self::TooMuch(too_much) => {
                 let TooMuch { wanted, remaining, short } = &**too_much;
@@ -123,6 +126,7 @@ impl Master {
         if task.executor.is_some() {
             return Err(TaskInvalid::NotBuilt("Custom executors"));
         }
+        check_command(task)?;
         match remaining.shortfall(&task.resources) {
             None => Ok(()),
             Some(short) => {
@@ -149,6 +153,39 @@ fn check_resources(task: &TaskInfo, role: &Role) -> Result<(), TaskInvalid> {
         Some(piece) => Err(TaskInvalid::MixedRevocable(Arc::from(piece.name.as_str()))),
         None => Ok(()),
     }
+}
+
+/// What would fail on every agent is the task's own fault, and is said before it is launched.
+fn check_command(task: &TaskInfo) -> Result<(), TaskInvalid> {
+    let wrong = |problem: String| Err(TaskInvalid::Command(problem.into()));
+    let command = match task.payload.open() {
+        Ok(body) => body.command.ok_or(TaskInvalid::CommandOrExecutor)?,
+        Err(error) => return wrong(format!("cannot be run: {error}")),
+    };
+    let Some(value) = command.value.as_deref().filter(|value| !value.is_empty()) else {
+        return wrong("has no value".to_owned());
+    };
+    if !command.uris.is_empty() {
+        return Err(TaskInvalid::NotBuilt("URIs of commands"));
+    }
+    if value.contains('\0') || command.arguments.iter().any(|argument| argument.contains('\0')) {
+        return wrong("holds a NUL character".to_owned());
+    }
+    for (name, value) in &command.environment {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let name: String = name.chars().take(64).flat_map(char::escape_debug).collect();
+            return wrong(format!(
+                "has the environment variable '{name}': a name is not empty and holds no '=' and \
+                 no NUL character"
+            ));
+        }
+        if value.contains('\0') {
+            return wrong(format!(
+                "has a NUL character in the value of its environment variable '{name}'"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn check_limits(task: &TaskInfo) -> Result<(), TaskInvalid> {

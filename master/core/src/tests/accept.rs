@@ -2,7 +2,10 @@
 
 use crate::testing::*;
 use proto::scheduler::CallBody;
-use proto::{ExecutorInfo, Filters, Operation, Resources, TaskInfo};
+use proto::{
+    CommandInfo, ExecutorInfo, FetchUri, Filters, Operation, Resources, TaskBody, TaskInfo,
+    TaskPayload, UnreadableTask,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -250,6 +253,105 @@ fn a_task_has_a_command_or_an_executor() {
         invalid(|task| task.executor = Some(executor())),
         "Task must have either a command or an executor, and not both"
     );
+}
+
+fn invalid_command(change: impl Fn(&mut CommandInfo)) -> String {
+    invalid(|task| {
+        let mut command = task.payload.open().unwrap().command.unwrap();
+        change(&mut command);
+        task.payload =
+            TaskPayload::new(&TaskBody { command: Some(command), ..TaskBody::default() });
+    })
+}
+
+#[test]
+fn a_command_that_no_agent_can_run_is_the_tasks_error() {
+    assert_eq!(invalid_command(|command| command.value = None), "Task's command has no value");
+    let empty = |command: &mut CommandInfo| command.value = Some(Arc::from(""));
+    assert_eq!(invalid_command(empty), "Task's command has no value");
+    let nul = |command: &mut CommandInfo| command.arguments = vec![Arc::from("a\0")];
+    assert_eq!(invalid_command(nul), "Task's command holds a NUL character");
+    let fetch = |command: &mut CommandInfo| {
+        command.uris = vec![FetchUri {
+            value: Arc::from("http://h/f"),
+            executable: false,
+            extract: true,
+            cache: false,
+            output_file: None,
+        }];
+    };
+    assert_eq!(invalid_command(fetch), "URIs of commands are not built yet");
+    let variable = |name: &'static str, value: &'static str| {
+        move |command: &mut CommandInfo| {
+            command.environment = vec![(Arc::from(name), Arc::from(value))];
+        }
+    };
+    for (name, shown) in [("", ""), ("A=B", "A=B"), ("A\0", "A\\0")] {
+        let wrong = format!(
+            "Task's command has the environment variable '{shown}': a name is not empty and \
+             holds no '=' and no NUL character"
+        );
+        assert_eq!(invalid_command(variable(name, "v")), wrong);
+    }
+    assert_eq!(
+        invalid_command(variable("A", "\0")),
+        "Task's command has a NUL character in the value of its environment variable 'A'"
+    );
+}
+
+#[test]
+fn secrets_and_unknown_limits_of_processes_are_the_tasks_error() {
+    let rlimit = |command: &mut CommandInfo| {
+        command.rlimits = vec![(Arc::from("RLMT_OF_THE_FUTURE"), None, None)];
+    };
+    assert_eq!(
+        invalid_command(rlimit),
+        "Task's command cannot be run: container.rlimit_info.rlimits[0].type: is not a known \
+         resource limit"
+    );
+    // CommandInfo { environment { variables { name "A", type SECRET } } }, field 7 of a task.
+    let bytes = [0x3a, 9, 0x12, 7, 0x0a, 5, 0x0a, 1, b'A', 0x18, 2];
+    let secret = |task: &mut TaskInfo| task.payload.bytes = Arc::from(bytes);
+    assert_eq!(
+        invalid(secret),
+        "Task's command cannot be run: command.environment.variables[0].type: SECRET is not built \
+         yet"
+    );
+}
+
+#[test]
+fn a_task_that_cannot_be_read_is_answered_for_and_others_go_on() {
+    let unreadable = |id: &str, agent| UnreadableTask {
+        task_id: task_id(id),
+        agent_id: agent,
+        problem: Arc::from("resources[0].scalar.value: must be more"),
+    };
+    let accept = CallBody::Accept {
+        offer_ids: vec![offer_id("m-O0")],
+        operations: vec![
+            Operation::Launch(vec![small("good")]),
+            Operation::Unreadable(vec![
+                unreadable("t1", Some(agent_id("m-S0"))),
+                unreadable("t2", None),
+            ]),
+        ],
+        filters: Filters::DEFAULT,
+    };
+    let (mut c, _, framework) = one_agent();
+    expect(
+        &c.call(&framework, accept.clone()),
+        &[
+            "c1 <- RUN m-0000 * good",
+            "c2 <- UPDATE t1 TASK_ERROR master REASON_TASK_INVALID: resources[0].scalar.value: \
+             must be more",
+            "c2 <- UPDATE t2 TASK_ERROR master REASON_TASK_INVALID: resources[0].scalar.value: \
+             must be more",
+        ],
+    );
+    // With offers that do not stand they are dropped like all others.
+    let lines = c.call(&framework, accept);
+    assert!(lines[0].contains("t1 TASK_DROPPED master REASON_INVALID_OFFERS"), "{lines:?}");
+    assert!(lines[1].contains("t2 TASK_DROPPED master REASON_INVALID_OFFERS"), "{lines:?}");
 }
 
 fn executor() -> ExecutorInfo {
