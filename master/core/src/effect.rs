@@ -9,6 +9,7 @@ use proto::scheduler::Event;
 use proto::{FrameworkId, Role, operator};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One effect, to be performed in the order it was pushed. A connection named here may have ended
 /// in the meantime: then there is nothing to do.
@@ -125,6 +126,20 @@ pub enum Refusal {
         /// As it would be.
         claimed: Option<Arc<str>>,
     },
+    /// The framework wants to be kept for longer than the operator allows.
+    FailoverTimeoutTooLong {
+        /// What it asked for.
+        asked: Duration,
+        /// What it may ask for.
+        limit: Duration,
+    },
+    /// So many frameworks are kept for schedulers that are away that no new one is taken.
+    TooManyFrameworksAway {
+        /// How many there are.
+        away: usize,
+        /// How many may be.
+        limit: usize,
+    },
     /// Tasks of root are not allowed here.
     RootSubmission,
     /// A role's weight must be more than zero.
@@ -137,6 +152,7 @@ impl Refusal {
         match self {
             Self::NotSubscribed(_) | Self::RootSubmission | Self::PrincipalMismatch { .. } => 403,
             Self::NotBuilt(_) => 501,
+            Self::TooManyFrameworksAway { .. } => 503,
             Self::FrameworkIdMissing
             | Self::FrameworkUnknown(_)
             | Self::WrongStream(_)
@@ -149,6 +165,7 @@ impl Refusal {
             | Self::MultiRoleMissing
             | Self::SuppressedRoleNotSubscribed(_)
             | Self::PrincipalChanged { .. }
+            | Self::FailoverTimeoutTooLong { .. }
             | Self::WeightZero(_) => 400,
         }
     }
@@ -208,6 +225,17 @@ impl fmt::Display for Refusal {
                 "Changing framework's principal is not allowed: was {}, would be {}",
                 or_none(was.as_ref()),
                 or_none(claimed.as_ref())
+            ),
+            Self::FailoverTimeoutTooLong { asked, limit } => write!(
+                f,
+                "failover_timeout is {} seconds; at most {} are allowed",
+                asked.as_secs(),
+                limit.as_secs()
+            ),
+            Self::TooManyFrameworksAway { away, limit } => write!(
+                f,
+                "{away} frameworks wait for their schedulers, {limit} may: no new framework is \
+                 taken until one comes back, is torn down or reaches its failover timeout"
             ),
             Self::RootSubmission => {
                 f.write_str("User 'root' is not allowed to run frameworks without root submissions")

@@ -71,7 +71,7 @@ impl Master {
             match deadline {
                 Deadline::RecoveryOver => self.recovery_over(out),
                 Deadline::Agent(ord) => self.agent_deadline(ord, out),
-                Deadline::Failover(ord) => self.teardown(ord, out),
+                Deadline::Failover(ord) => self.teardown(ord, None, out),
                 Deadline::Heartbeat(ord) => self.heartbeat(ord, out),
                 Deadline::Offer(number) => self.offer_timed_out(number, out),
                 Deadline::Filter { agent, framework, filter } => {
@@ -134,7 +134,7 @@ impl Master {
     ) -> Result<(), Refusal> {
         match body {
             CallBody::Subscribe(_) => return Err(Refusal::SubscribeNeedsStream),
-            CallBody::Teardown => self.teardown(ord, out),
+            CallBody::Teardown => self.teardown(ord, None, out),
             CallBody::Accept { offer_ids, operations, filters } => {
                 return self.accept(ord, &offer_ids, operations, filters, out);
             }

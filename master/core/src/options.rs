@@ -36,6 +36,11 @@ pub struct Options {
     pub framework_reregister_timeout: Duration,
     /// What agents are told: without a message for so long, reconnect.
     pub agent_ping_timeout: Duration,
+    /// The longest failover timeout that a framework may ask for.
+    pub max_failover_timeout: Duration,
+    /// Frameworks whose schedulers may be away, each a durable fact: while there are so many, no
+    /// new framework is taken.
+    pub frameworks_away: usize,
     /// Completed tasks remembered for each framework.
     pub completed_tasks: usize,
     /// Unreachable tasks remembered for each framework.
@@ -68,6 +73,8 @@ impl Default for Options {
             agent_reregister_timeout: Duration::from_secs(600),
             framework_reregister_timeout: Duration::from_secs(600),
             agent_ping_timeout: Duration::from_secs(5),
+            max_failover_timeout: Duration::from_secs(365 * 24 * 60 * 60),
+            frameworks_away: 10_000,
             completed_tasks: 1000,
             unreachable_tasks: 1000,
             unreachable_agents: 100_000,

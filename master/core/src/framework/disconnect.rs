@@ -20,7 +20,7 @@ impl Master {
         let framework = &self.frameworks[ord];
         let timeout = framework.info.failover_timeout;
         if timeout.is_zero() {
-            self.teardown(ord, out);
+            self.teardown(ord, None, out);
             return;
         }
         let deadline = self.now + timeout;

@@ -83,11 +83,20 @@ impl Master {
         if &*info.user == "root" && !self.options.root_submissions {
             return Err(Refusal::RootSubmission);
         }
+        if info.failover_timeout > self.options.max_failover_timeout {
+            let (asked, limit) = (info.failover_timeout, self.options.max_failover_timeout);
+            return Err(Refusal::FailoverTimeoutTooLong { asked, limit });
+        }
+        let known = framework_id.and_then(|id| self.framework_ord(id));
+        let (away, limit) = (self.registry.frameworks().len(), self.options.frameworks_away);
+        if known.is_none() && away >= limit {
+            return Err(Refusal::TooManyFrameworksAway { away, limit });
+        }
         let Some(id) = framework_id else { return Ok(()) };
         if self.registry.is_completed(id) {
             return Err(Refusal::FrameworkRemoved(id.clone()));
         }
-        if let Some(ord) = self.framework_ord(id) {
+        if let Some(ord) = known {
             let was = &self.frameworks[ord].info.principal;
             if *was != info.principal {
                 let (was, claimed) = (was.clone(), info.principal.clone());

@@ -10,10 +10,19 @@ use crate::state::Master;
 use crate::table::FrameworkOrd;
 use crate::task::Step;
 use proto::agent_link::AgentEvent;
+use proto::scheduler::Event;
 use proto::{FrameworkInfo, Reason, Source, TaskId, TaskState};
+use std::sync::Arc;
 
 impl Master {
-    pub(crate) fn teardown(&mut self, ord: FrameworkOrd, out: &mut Vec<Effect>) {
+    /// Ends the framework, and its stream with `last_word`, should it have both: no word of it
+    /// leaves before it is durable.
+    pub(crate) fn teardown(
+        &mut self,
+        ord: FrameworkOrd,
+        last_word: Option<&str>,
+        out: &mut Vec<Effect>,
+    ) {
         let connection = self.frameworks[ord].connection;
         self.deactivate(ord);
         let facts = CompletedFramework {
@@ -45,6 +54,10 @@ impl Master {
             self.past.pop_front();
         }
         if let Some(connection) = connection {
+            if let Some(last_word) = last_word {
+                let event = Event::Error(Arc::from(last_word));
+                out.push(Effect::ToFramework { connection, event });
+            }
             out.push(Effect::CloseFramework { connection });
         }
     }

@@ -9,7 +9,6 @@ use crate::input::RequestId;
 use crate::registry::RegistryOp;
 use crate::state::Master;
 use proto::operator::{Call, Response, State};
-use proto::scheduler::Event;
 use proto::{FrameworkId, Role};
 use std::sync::Arc;
 
@@ -87,8 +86,7 @@ impl Master {
         out: &mut Vec<Effect>,
     ) -> Result<Response, Refusal> {
         let ord = self.framework_ord(id).ok_or_else(|| Refusal::FrameworkUnknown(id.clone()))?;
-        self.tell(ord, Event::Error(Arc::from("Framework has been removed")), out);
-        self.teardown(ord, out);
+        self.teardown(ord, Some("Framework has been removed"), out);
         Ok(Response::Ok)
     }
 

@@ -311,3 +311,44 @@ fn an_id_that_somebody_came_with_is_not_given_out() {
     c.subscribe(connection, Some(framework_id("m-0000")), info);
     assert_eq!(c.framework().id, framework_id("m-0001"));
 }
+
+#[test]
+fn a_failover_timeout_has_a_limit() {
+    let mut c = Cluster::default();
+    let mut info = framework_info("f", &["*"], &[]);
+    info.failover_timeout = Duration::from_secs(365 * 86_400 + 1);
+    let connection = c.connection();
+    expect(
+        &c.subscribe(connection, None, info.clone()),
+        &[
+            "c1 <- ERROR failover_timeout is 31536001 seconds; at most 31536000 are allowed",
+            "c1 closed",
+        ],
+    );
+    info.failover_timeout -= Duration::from_secs(1);
+    c.framework_from(info);
+}
+
+#[test]
+fn so_many_frameworks_may_be_away_and_no_new_one_is_taken_until_there_is_room() {
+    let mut c = Cluster::new(Options { frameworks_away: 2, ..Options::default() });
+    let mut frameworks = [c.framework(), c.framework(), c.framework()];
+    c.close_framework(&frameworks[0]);
+    c.close_framework(&frameworks[1]);
+    let (connection, info) = (c.connection(), framework_info("new", &["*"], &[]));
+    let lines = c.subscribe(connection, None, info.clone());
+    assert!(lines[0].contains("ERROR 2 frameworks wait for their schedulers, 2 may"), "{lines:?}");
+    assert_eq!(lines[1], format!("{connection} closed"));
+    // Under an id of its own choice it is no less new.
+    let chosen = Some(framework_id("mine"));
+    let lines = c.subscribe(connection, chosen, info.clone());
+    assert!(lines[0].contains("ERROR 2 frameworks"), "{lines:?}");
+    // Known ones lose nothing: they may come back, and leave even now.
+    c.close_framework(&frameworks[2]);
+    for framework in &mut frameworks {
+        let lines = c.resubscribe(framework);
+        assert!(lines.iter().any(|line| line.contains("SUBSCRIBED")), "{lines:?}");
+    }
+    let lines = c.subscribe(connection, None, info);
+    assert!(lines[0].contains("SUBSCRIBED"), "{lines:?}");
+}

@@ -48,8 +48,8 @@ fn an_operator_may_remove_a_framework() {
     expect(
         &c.operator(Call::Teardown(framework.id.clone())),
         &[
-            "c1 <- ERROR Framework has been removed",
             "registry: complete m-0000",
+            "c1 <- ERROR Framework has been removed",
             "c1 closed",
             "answer: Ok",
         ],
