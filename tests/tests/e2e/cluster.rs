@@ -12,10 +12,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Nothing in these tests takes longer unless it is broken.
-pub const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// The `tepui` program under test.
-pub fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     if let Some(named) = std::env::var_os("TEPUI_BIN") {
         return named.into();
     }
@@ -28,7 +28,7 @@ pub fn program() -> PathBuf {
 
 /// Waits until `holds` gives something, with a bound. What is awaited has no event to wait for:
 /// it is the state of other processes.
-pub fn wait_for<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + LIMIT;
     loop {
         if let Some(value) = holds() {
@@ -41,7 +41,7 @@ pub fn wait_for<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T {
 }
 
 /// One process of the cluster.
-pub struct Process {
+pub(crate) struct Process {
     /// Words before the program, to run it somewhere else.
     prefix: Vec<String>,
     name: String,
@@ -56,7 +56,7 @@ impl Process {
     }
 
     /// Starts it with words before the program, such as those that enter a namespace.
-    pub fn start_under(
+    pub(crate) fn start_under(
         prefix: Vec<String>,
         name: &str,
         arguments: Vec<String>,
@@ -82,18 +82,18 @@ impl Process {
     }
 
     /// SIGKILL, and waits for the end.
-    pub fn kill_9(&mut self) {
+    pub(crate) fn kill_9(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Starts it again with the same arguments.
-    pub fn again(&mut self) {
+    pub(crate) fn again(&mut self) {
         self.child = Self::spawn(&self.prefix, &self.arguments, &self.log);
     }
 
     /// SIGTERM, and waits for the end.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if self.child.try_wait().unwrap().is_some() {
             return;
         }
@@ -112,24 +112,24 @@ impl Process {
     }
 
     /// What it logged.
-    pub fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
 
 /// A master, agents and, if asked for, the jobs framework.
-pub struct Cluster {
-    pub place: tempfile::TempDir,
-    pub master: Process,
-    pub master_address: String,
-    pub agents: Vec<Process>,
-    pub agent_addresses: Vec<String>,
-    pub jobs: Option<Process>,
-    pub jobs_address: String,
+pub(crate) struct Cluster {
+    pub(crate) place: tempfile::TempDir,
+    pub(crate) master: Process,
+    pub(crate) master_address: String,
+    pub(crate) agents: Vec<Process>,
+    pub(crate) agent_addresses: Vec<String>,
+    pub(crate) jobs: Option<Process>,
+    pub(crate) jobs_address: String,
 }
 
 /// A port of loopback that nobody uses at this moment.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -139,7 +139,7 @@ fn words(words: &[&str]) -> Vec<String> {
 
 impl Cluster {
     /// A cluster with `agents` agents of the given resources in zones of their own, ready.
-    pub fn start(agents: usize, resources: &str, with_jobs: bool) -> Self {
+    pub(crate) fn start(agents: usize, resources: &str, with_jobs: bool) -> Self {
         let mut cluster = Self::master_at("127.0.0.1");
         for at in 0..agents {
             let name = format!("agent-{at}");
@@ -154,7 +154,7 @@ impl Cluster {
     }
 
     /// A cluster without agents, its master at an address of this machine.
-    pub fn start_at(host: &str) -> Self {
+    pub(crate) fn start_at(host: &str) -> Self {
         let mut cluster = Self::master_at(host);
         cluster.add_jobs();
         cluster
@@ -178,7 +178,7 @@ impl Cluster {
     }
 
     /// Starts one more agent.
-    pub fn add_agent(&mut self, name: &str, work: &Path, resources: &str) {
+    pub(crate) fn add_agent(&mut self, name: &str, work: &Path, resources: &str) {
         let address = format!("127.0.0.1:{}", free_port());
         let work = work.display().to_string();
         let zone = format!("zone:z{}", self.agents.len());
@@ -203,21 +203,21 @@ impl Cluster {
     }
 
     /// Waits until so many agents are active.
-    pub fn wait_for_agents(&self, count: usize) {
+    pub(crate) fn wait_for_agents(&self, count: usize) {
         wait_for("agents to be active", || {
             (active(&self.operator("GET_AGENTS")?) == count).then_some(())
         });
     }
 
     /// One call of the operator API without arguments, as JSON; none while the master is away.
-    pub fn operator(&self, call: &str) -> Option<Value> {
+    pub(crate) fn operator(&self, call: &str) -> Option<Value> {
         let body = format!("{{\"type\":\"{call}\"}}");
         let answer = post(&self.master_address, "/api/v1", &body)?;
         (answer.status == 200).then(|| serde_json::from_str(&answer.body).unwrap())
     }
 
     /// The command line against this cluster: exit code, standard output, standard error.
-    pub fn tepui(&self, arguments: &[&str]) -> (i32, String, String) {
+    pub(crate) fn tepui(&self, arguments: &[&str]) -> (i32, String, String) {
         let output = Command::new(program())
             .args(arguments)
             .env("TEPUI_MASTER", &self.master_address)
@@ -230,14 +230,14 @@ impl Cluster {
     }
 
     /// A directory of the test's own, in which its tasks write.
-    pub fn dir(&self, name: &str) -> PathBuf {
+    pub(crate) fn dir(&self, name: &str) -> PathBuf {
         let dir = self.place.path().join(name);
         fs::create_dir_all(&dir).unwrap();
         dir
     }
 
     /// Hands a job in; gives its id.
-    pub fn submit(&self, spec: &Value) -> String {
+    pub(crate) fn submit(&self, spec: &Value) -> String {
         let answer = post(&self.jobs_address, "/v1/jobs?format=json", &spec.to_string());
         let answer = answer.expect("the jobs framework answers");
         assert_eq!(answer.status, 201, "{}", answer.body);
@@ -246,25 +246,25 @@ impl Cluster {
     }
 
     /// What the jobs framework answers at a path; none while it is away.
-    pub fn job(&self, path: &str) -> Option<Value> {
+    pub(crate) fn job(&self, path: &str) -> Option<Value> {
         let answer = get(&self.jobs_address, &format!("/v1/jobs/{path}"))?;
         (answer.status == 200).then(|| serde_json::from_str(&answer.body).unwrap())
     }
 
     /// Waits until a job has ended, whoever dies meanwhile.
-    pub fn wait_ended(&self, id: &str) -> Value {
+    pub(crate) fn wait_ended(&self, id: &str) -> Value {
         wait_for("the job's end", || self.job(id).filter(|job| !job["ended"].is_null()))
     }
 
     /// Waits until so many of a job's units run.
-    pub fn wait_running(&self, id: &str, count: u64) {
+    pub(crate) fn wait_running(&self, id: &str, count: u64) {
         wait_for("units to run", || {
             self.job(id).filter(|job| job["counts"]["running"] == count).map(drop)
         });
     }
 
     /// What a unit wrote to standard output, as its agent hands it out.
-    pub fn stdout(&self, id: &str, index: u64) -> String {
+    pub(crate) fn stdout(&self, id: &str, index: u64) -> String {
         let detail = self.job(&format!("{id}/units/{index}")).expect("the unit is known");
         let unit = &detail["unit"];
         let (address, sandbox) = (unit["address"].as_str(), unit["sandbox"].as_str());
@@ -275,14 +275,14 @@ impl Cluster {
     }
 
     /// Runs a single unit to its end and gives the unit.
-    pub fn one(&self, spec: &Value) -> Value {
+    pub(crate) fn one(&self, spec: &Value) -> Value {
         let id = self.submit(spec);
         let job = self.wait_ended(&id);
         job["units_shown"][0].clone()
     }
 
     /// Everything that was logged, for a failing test.
-    pub fn logs(&self) -> String {
+    pub(crate) fn logs(&self) -> String {
         let mut all = String::new();
         for part in [&self.master].into_iter().chain(&self.agents).chain(&self.jobs) {
             write!(all, "--- {}\n{}", part.name, part.words()).unwrap();
@@ -291,7 +291,7 @@ impl Cluster {
     }
 
     /// Processes that mention this cluster's directory: its parts, supervisors and tasks.
-    pub fn processes(&self) -> Vec<(u32, String)> {
+    pub(crate) fn processes(&self) -> Vec<(u32, String)> {
         mentioning(&self.place.path().display().to_string())
     }
 }
@@ -302,7 +302,7 @@ fn active(answer: &Value) -> usize {
 }
 
 /// Living processes whose command line mentions `text`.
-pub fn mentioning(text: &str) -> Vec<(u32, String)> {
+pub(crate) fn mentioning(text: &str) -> Vec<(u32, String)> {
     let own = std::process::id();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {

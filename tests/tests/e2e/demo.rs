@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// Some files to work on, and a place for the demo's own.
-pub fn place() -> TempDir {
+pub(crate) fn place() -> TempDir {
     let place = tempfile::Builder::new().prefix("tepui-e2e-").tempdir().unwrap();
     let (input, temporary) = (place.path().join("input"), place.path().join("tmp"));
     fs::create_dir(&input).unwrap();
@@ -19,13 +19,13 @@ pub fn place() -> TempDir {
     place
 }
 
-pub fn arguments(place: &Path) -> Vec<String> {
+pub(crate) fn arguments(place: &Path) -> Vec<String> {
     let input = place.join("input").display().to_string();
     let words = ["demo", "--tasks", "12", "-o", "json", "--input"];
     words.iter().map(ToString::to_string).chain([input]).collect()
 }
 
-pub fn verified(said: &Said, place: &Path) {
+pub(crate) fn verified(said: &Said, place: &Path) {
     assert_eq!(said.code, 0, "{said:?}");
     let report: serde_json::Value = serde_json::from_str(&said.out).expect("one JSON value");
     assert!(report.is_object());

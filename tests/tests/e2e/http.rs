@@ -6,18 +6,18 @@ use std::net::TcpStream;
 
 /// An HTTP answer.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
 /// GET; none when nobody answers.
-pub fn get(address: &str, path: &str) -> Option<Answer> {
+pub(crate) fn get(address: &str, path: &str) -> Option<Answer> {
     exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
 }
 
 /// POST of JSON; none when nobody answers.
-pub fn post(address: &str, path: &str, body: &str) -> Option<Answer> {
+pub(crate) fn post(address: &str, path: &str, body: &str) -> Option<Answer> {
     let length = body.len();
     exchange(
         address,

@@ -4,7 +4,9 @@
 use crate::cluster::{Cluster, wait_for};
 use crate::http::get;
 use crate::kill_all::Dice;
-use crate::kill_master::{assert_all_succeeded, assert_each_ran_once, batch, is_alive, pids_told};
+use crate::kill_master::{
+    assert_all_succeeded, assert_each_ran_once, batch, is_alive, pids_told, wait_for_successes,
+};
 use serde_json::json;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -25,17 +27,21 @@ fn an_agent_killed_a_hundred_times_loses_nothing() {
         "task": { "command": command, "cpus": 0.25, "mem": 16 },
     }));
     cluster.wait_running(&long, 4);
-    let short = cluster.submit(&batch("short", 200, &dir, "0.02"));
+    let short = cluster.submit(&batch("short", 400, &dir, "0.02"));
     let mut dice = Dice::new(4711);
-    for _ in 0..100 {
+    for step in 0..50u64 {
+        // In the middle of work, and then once more while the next agent starts.
+        wait_for_successes(&cluster, &short, step * 7);
         cluster.agents[0].kill_9();
         cluster.agents[0].again();
-        // waits: for a moment of the agent's life that the seed chooses, its start included
-        std::thread::sleep(Duration::from_millis(dice.below(120)));
+        // waits: for a moment of the agent's start that the seed chooses
+        std::thread::sleep(Duration::from_millis(dice.below(60)));
+        cluster.agents[0].kill_9();
+        cluster.agents[0].again();
     }
     let ended = cluster.wait_ended(&short);
-    assert_all_succeeded(&ended, 200);
-    assert_each_ran_once(&dir, 200);
+    assert_all_succeeded(&ended, 400);
+    assert_each_ran_once(&dir, 400);
     fs::write(dir.join("enough"), "").unwrap();
     let job = cluster.wait_ended(&long);
     assert_eq!(job["attempts"], 4, "{job:#}");

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// Units that say when they start and when they end, each in a file of its own.
-pub fn batch(name: &str, units: usize, dir: &Path, seconds: &str) -> Value {
+pub(crate) fn batch(name: &str, units: usize, dir: &Path, seconds: &str) -> Value {
     let command = format!(
         "f={}/$TEPUI_INDEX; echo start >> $f; sleep {seconds}; echo end >> $f",
         dir.display()
@@ -19,7 +19,7 @@ pub fn batch(name: &str, units: usize, dir: &Path, seconds: &str) -> Value {
 }
 
 /// Each unit of `batch` started once and ended once.
-pub fn assert_each_ran_once(dir: &Path, units: usize) {
+pub(crate) fn assert_each_ran_once(dir: &Path, units: usize) {
     for unit in 0..units {
         let told = fs::read_to_string(dir.join(unit.to_string())).unwrap_or_default();
         assert_eq!(told, "start\nend\n", "unit {unit}");
@@ -27,14 +27,22 @@ pub fn assert_each_ran_once(dir: &Path, units: usize) {
 }
 
 /// The job succeeded with exactly one recorded success a unit.
-pub fn assert_all_succeeded(job: &Value, units: usize) {
+pub(crate) fn assert_all_succeeded(job: &Value, units: usize) {
     assert_eq!(job["state"], "succeeded", "{job:#}");
     assert_eq!(job["counts"]["succeeded"], units, "{job:#}");
     assert_eq!(job["attempt_outcomes"]["succeeded"], units, "{job:#}");
 }
 
+/// Waits until at least so many units have succeeded.
+pub(crate) fn wait_for_successes(cluster: &Cluster, id: &str, count: u64) {
+    wait_for("progress", || {
+        let job = cluster.job(id)?;
+        (job["counts"]["succeeded"].as_u64()? >= count).then_some(())
+    });
+}
+
 /// The pids that so many units wrote, each to the file of its number; none until all have.
-pub fn pids_told(dir: &Path, units: u64) -> Option<Vec<u32>> {
+pub(crate) fn pids_told(dir: &Path, units: u64) -> Option<Vec<u32>> {
     let pid = |unit: u64| {
         let told = fs::read_to_string(dir.join(unit.to_string())).ok()?;
         told.strip_suffix('\n')?.parse().ok()
@@ -43,7 +51,7 @@ pub fn pids_told(dir: &Path, units: u64) -> Option<Vec<u32>> {
 }
 
 /// Whether the process runs (an ended one that nobody has waited for does not).
-pub fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
@@ -54,10 +62,7 @@ fn a_killed_master_costs_a_batch_nothing() {
     let dir = cluster.dir("told");
     let id = cluster.submit(&batch("sums", 300, &dir, "0.05"));
     for quarter in 1..=3u64 {
-        wait_for("progress", || {
-            let job = cluster.job(&id)?;
-            (job["counts"]["succeeded"].as_u64()? >= quarter * 75).then_some(())
-        });
+        wait_for_successes(&cluster, &id, quarter * 75);
         cluster.master.kill_9();
         cluster.master.again();
     }

@@ -1,6 +1,13 @@
 //! End to end: real processes of the one binary, killed, starved and cut off. What a test starts it
 //! ends; what it makes it removes. Nothing here may depend on how fast the machine is.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test's support code is a test, too; figures and logs of a failure are its output"
+)]
+
 mod bad_input;
 mod cgroup;
 mod cluster;

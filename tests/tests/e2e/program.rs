@@ -7,10 +7,10 @@ use std::time::Instant;
 
 /// What a command said.
 #[derive(Debug)]
-pub struct Said {
-    pub code: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl From<Output> for Said {
@@ -26,7 +26,7 @@ impl From<Output> for Said {
 
 impl Said {
     /// The code is this one, and standard error has all these words.
-    pub fn expect(&self, code: i32, words: &[&str]) {
+    pub(crate) fn expect(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");
         for word in words {
             assert!(self.err.contains(word), "'{word}' is missing: {self:?}");
@@ -35,24 +35,24 @@ impl Said {
 }
 
 /// Runs the program to its end.
-pub fn tepui(arguments: &[&str]) -> Said {
+pub(crate) fn tepui(arguments: &[&str]) -> Said {
     Command::new(program()).args(arguments).stdin(Stdio::null()).output().unwrap().into()
 }
 
 /// Sends a signal by name.
-pub fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status();
     assert!(sent.unwrap().success(), "no process {pid}");
 }
 
 /// A program that goes on until it is told to stop; killed when the test fails.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     out: BufReader<ChildStdout>,
 }
 
 impl Running {
-    pub fn start(arguments: &[&str], master: Option<&str>) -> Self {
+    pub(crate) fn start(arguments: &[&str], master: Option<&str>) -> Self {
         let mut command = Command::new(program());
         if let Some(master) = master {
             command.env("TEPUI_MASTER", master);
@@ -68,19 +68,19 @@ impl Running {
         Self { child, out }
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// The next line of standard output, without its end.
-    pub fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.out.read_line(&mut line).unwrap();
         line.trim_end_matches('\n').to_owned()
     }
 
     /// Sends a signal and waits for the end; gives the exit code.
-    pub fn end(mut self, name: &str) -> i32 {
+    pub(crate) fn end(mut self, name: &str) -> i32 {
         signal(self.pid(), name);
         let began = Instant::now();
         let status = wait_for("the end after a signal", || self.child.try_wait().unwrap());
