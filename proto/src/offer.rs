@@ -1,8 +1,7 @@
 //! Offers, and what a framework may do with them.
 
 use crate::{
-    AgentId, Attribute, Domain, ExecutorId, FrameworkId, OfferId, Resources, Role, TaskId,
-    TaskInfo,
+    AgentId, Attribute, Domain, ExecutorId, FrameworkId, OfferId, Resources, Role, TaskId, TaskInfo,
 };
 use std::sync::Arc;
 use std::time::Duration;
