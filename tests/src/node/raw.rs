@@ -275,6 +275,11 @@ impl World {
         let pause = raw.random.millis(500, 3000);
         self.schedule_in(pause, Event::RawActs(i));
         let Some(raw) = self.frameworks[i].raw_mut() else { return };
+        if healed && let Some(first) = raw.stale.take() {
+            // The instance that was replaced ends, also when the second never came.
+            self.hang_up(first, Direction::Up);
+            return;
+        }
         if raw.stream.is_none() {
             if now >= raw.away_until || healed {
                 self.raw_dials(i);
