@@ -79,7 +79,7 @@ fn framework(info: &FrameworkInfo) -> usize {
 fn resources(resources: &Resources) -> usize {
     let piece = |value: &Value| match value {
         Value::Scalar(_) => SMALL,
-        Value::Ranges(ranges) => SMALL + ranges.pairs().len() * size_of::<(u64, u64)>(),
+        Value::Ranges(ranges) => SMALL + size_of_val(ranges.pairs()),
         Value::Set(items) => SMALL + items.iter().map(|item| 32 + item.len()).sum::<usize>(),
     };
     resources.pieces().iter().map(|p| piece(&p.value)).sum()
