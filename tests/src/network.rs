@@ -278,7 +278,6 @@ impl<P> Network<P> {
             Some((_, Some(packet))) => Arrival::Packet(packet),
             Some((_, None)) => {
                 let was_open = std::mem::take(connection.sender(way.reverse()));
-                *connection.sender(way) = false;
                 if was_open { Arrival::Closed } else { Arrival::Nothing }
             }
         };

@@ -82,6 +82,9 @@ fn a_reset_reaches_both_ends_and_loses_tails_only() {
             (0..4).filter_map(|n| network.send(at(0), conn, Direction::Up, n)).collect();
         due.extend(network.reset(at(0), conn));
         let mut seen = settle(&mut network, due);
+        for way in Direction::BOTH {
+            assert!(seen.contains(&(way, Arrival::Closed)), "{way:?} is not told");
+        }
         seen.retain(|(way, arrival)| *way == Direction::Up && *arrival != Arrival::Closed);
         let expected: Vec<_> =
             (0..seen.len() as u32).map(|n| (Direction::Up, Arrival::Packet(n))).collect();
