@@ -2,7 +2,7 @@
 
 use crate::Error;
 use master_core::Options;
-use proto::Limits;
+use proto::{Limits, Role};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +21,9 @@ pub struct Config {
     pub hostname: Arc<str>,
     /// What the core is told.
     pub options: Options,
+    /// Weights of roles in thousandths, none 0: they replace what the registry has for these
+    /// roles. Other roles keep theirs; a role that was never named weighs 1000.
+    pub weights: Vec<(Role, u64)>,
     /// Limits on what frameworks and operators send.
     pub limits: Limits,
     /// Limits on what agents send: a registration holds all their tasks.
@@ -58,6 +61,7 @@ impl Config {
             cluster: None,
             hostname: hostname.into(),
             options: Options { version, ..Options::default() },
+            weights: Vec::new(),
             limits: Limits::DEFAULT,
             agent_limits,
             max_connections: 10_000,
@@ -88,6 +92,9 @@ impl Config {
         }
         if self.outbox_bytes < 64 << 10 {
             return wrong("the number of bytes that wait for a reader", "at least 65536");
+        }
+        if self.weights.iter().any(|(_, weight)| *weight == 0) {
+            return wrong("the weight of a role", "more than zero");
         }
         if self.inbox == 0 || self.max_connections == 0 {
             return wrong("the numbers of connections and of waiting inputs", "at least 1");

@@ -120,6 +120,10 @@ fn open(config: &Config) -> Result<OpenRegistry, RegistrarError> {
     let master_id = MasterId::new(uuid::Uuid::new_v4().to_string()).expect("a UUID is a valid id");
     let epoch = registry.epoch() + 1;
     facts.push(RegistryOp::BeginEpoch { epoch, master_id: master_id.clone() });
+    facts.extend(config.weights.iter().map(|(role, weight_milli)| RegistryOp::SetWeight {
+        role: role.clone(),
+        weight_milli: *weight_milli,
+    }));
     let mut batch = Batch::new();
     for op in &facts {
         registry.apply(op);

@@ -2,6 +2,7 @@
 
 use crate::daemon;
 use crate::failure::{Code, Failure};
+use proto::Role;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +35,9 @@ pub(crate) struct Options {
     /// Seconds that agents have to come back after the master restarted.
     #[arg(long, default_value_t = 600.0, value_name = "SECONDS", value_parser = seconds)]
     agent_reregister_timeout: f64,
+    /// Weights of roles, such as 'eng=2,web=0.5': a role gets shares in proportion. They are kept.
+    #[arg(long, value_name = "ROLE=WEIGHT,...", value_delimiter = ',', value_parser = weight)]
+    weights: Vec<(Role, u64)>,
     #[command(flatten)]
     daemon: daemon::DaemonOptions,
 }
@@ -54,11 +58,24 @@ fn some_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A role and its weight in thousandths.
+fn weight(text: &str) -> Result<(Role, u64), String> {
+    let wrong = || "ROLE=WEIGHT is needed, with a weight from 0.001 up, such as eng=2".to_owned();
+    let (role, weight) = text.split_once('=').ok_or_else(wrong)?;
+    let role = Role::new(role).map_err(|e| e.to_string())?;
+    let milli = weight.parse::<f64>().map_err(|_| wrong())? * 1000.0;
+    if !(1.0..=1e9).contains(&milli) {
+        return Err(wrong());
+    }
+    Ok((role, milli.round() as u64))
+}
+
 /// Runs the master until it is told to stop.
 pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let hostname = options.hostname.unwrap_or_else(|| options.listen.ip().to_string());
     let mut config = master::Config::new(options.data, hostname);
     config.cluster = options.cluster;
+    config.weights = options.weights;
     let core = &mut config.options;
     core.agent_timeout = Duration::from_secs_f64(options.agent_timeout);
     core.ping_interval = core.ping_interval.min(core.agent_timeout / 4);
@@ -99,7 +116,15 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{seconds, some_seconds};
+    use super::{seconds, some_seconds, weight};
+
+    #[test]
+    fn weights_name_a_role_and_are_above_nothing() {
+        assert_eq!(weight("eng/prod=0.5").unwrap().1, 500);
+        for wrong in ["eng", "eng=0", "eng=-1", "eng=NaN", "a//b=1", "=1"] {
+            assert!(weight(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn seconds_are_finite_and_not_negative() {

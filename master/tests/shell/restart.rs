@@ -168,3 +168,19 @@ async fn every_fact_is_read_back_as_it_was_written() {
     };
     assert_eq!(without_epoch(again), without_epoch(facts));
 }
+
+#[test]
+fn weights_given_at_one_start_are_kept_at_the_next() {
+    use master::registrar::open_registry;
+    let dir = tempfile::tempdir().unwrap();
+    let role = proto::Role::new("eng").unwrap();
+    let mut given = config(dir.path());
+    given.weights = vec![(role.clone(), 2500)];
+    drop(open_registry(&given).unwrap());
+    let again = open_registry(&config(dir.path())).unwrap().registry;
+    let weights = again.facts().into_iter().filter_map(|op| match op {
+        master_core::RegistryOp::SetWeight { role, weight_milli } => Some((role, weight_milli)),
+        _ => None,
+    });
+    assert_eq!(weights.collect::<Vec<_>>(), [(role, 2500)]);
+}
