@@ -10,7 +10,8 @@ use crate::random::update_uuid;
 use crate::state::{Agent, Phase, Task, TaskKey, Timer};
 use proto::agent_link::AgentCall;
 use proto::{
-    ExecutorId, Reason, Source, StatusUuid, TaskOutcome, TaskState, TaskStatus, Time, Transition,
+    ExecutorId, FrameworkId, Reason, Source, StatusUuid, TaskOutcome, TaskState, TaskStatus, Time,
+    Transition,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -166,6 +167,22 @@ impl Agent {
             .map(|(id, (task_id, _))| (id.clone(), task_id.clone()))
             .collect();
         for key in &waiting {
+            self.send_next(now, key, effects);
+        }
+    }
+
+    /// Sends the oldest update of each task of a framework anew: its scheduler came back, and what
+    /// was under way to the one before is lost. Waiting for the retry would hold resources idle.
+    pub(crate) fn resend(&mut self, now: Time, id: &FrameworkId, effects: &mut Vec<Effect>) {
+        let Some(framework) = self.frameworks.get(id) else { return };
+        let waiting: Vec<TaskKey> = framework
+            .tasks
+            .iter()
+            .filter(|(_, task)| !task.stream.pending.is_empty())
+            .map(|(task_id, _)| (id.clone(), task_id.clone()))
+            .collect();
+        for key in &waiting {
+            self.cancel_retry(key);
             self.send_next(now, key, effects);
         }
     }

@@ -97,6 +97,7 @@ impl Agent {
                 let known = framework.id.clone().filter(|id| self.frameworks.contains_key(id));
                 if let Some(id) = known {
                     self.remember_framework(&id, framework, effects);
+                    self.resend(now, &id, effects);
                 }
             }
             AgentEvent::Message { executor_id, .. } => {

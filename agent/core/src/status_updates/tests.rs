@@ -1,9 +1,10 @@
 //! Update queues: in order, one under way, at least once, checkpointed before sent.
 
-use crate::testing::{World, exited, framework_id, key, task};
+use crate::testing::{World, exited, framework, framework_id, key, task};
 use crate::{CheckpointOp, Effect, Input};
 use proto::agent_link::{AgentCall, AgentEvent};
 use proto::{Exit, StatusUuid, TaskState};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn position(world: &World, found: impl Fn(&Effect) -> bool) -> usize {
@@ -143,6 +144,16 @@ fn updates_wait_while_there_is_no_master_and_go_out_on_the_next_stream() {
     world.pass(Duration::from_secs(1));
     world.register();
     assert_eq!(world.states(), [TaskState::Running]);
+}
+
+#[test]
+fn a_framework_that_came_back_is_sent_at_once_what_it_has_not_acknowledged() {
+    let mut world = World::registered();
+    world.running("t");
+    let first = world.last();
+    world.effects.clear();
+    world.hear(AgentEvent::UpdateFramework { framework: Arc::new(framework()) });
+    assert_eq!(world.sent(), [first]);
 }
 
 #[test]

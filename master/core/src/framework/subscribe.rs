@@ -39,20 +39,21 @@ impl Master {
             self.disconnect_framework(other, out);
         }
         let info = call.framework_info;
-        let (ord, changed) = match known {
+        let ord = match known {
             Some(ord) => {
                 self.fail_over(ord, connection, out);
-                (ord, self.describe_framework(ord, info))
+                self.describe_framework(ord, info);
+                ord
             }
             None => {
                 let id = framework_id.unwrap_or_else(|| self.new_framework_id());
-                (self.add_framework(FrameworkInfo { id: Some(id), ..info }, self.now), false)
+                self.add_framework(FrameworkInfo { id: Some(id), ..info }, self.now)
             }
         };
         self.connect(ord, connection);
         self.frameworks[ord].suppressed = call.suppressed_roles;
         self.seat_framework(ord);
-        self.welcome_framework(ord, changed, out);
+        self.welcome_framework(ord, out);
         self.wake(ord);
     }
 
@@ -134,9 +135,8 @@ impl Master {
         }
     }
 
-    /// Takes the new description; user, principal and checkpointing stay as they were. Says whether
-    /// it differs from the old one.
-    fn describe_framework(&mut self, ord: FrameworkOrd, info: FrameworkInfo) -> bool {
+    /// Takes the new description; user, principal and checkpointing stay as they were.
+    fn describe_framework(&mut self, ord: FrameworkOrd, info: FrameworkInfo) {
         let framework = &mut self.frameworks[ord];
         let was = &framework.info;
         let info = FrameworkInfo {
@@ -146,12 +146,10 @@ impl Master {
             checkpoint: was.checkpoint,
             ..info
         };
-        let changed = info != *framework.info;
         framework.info = Arc::new(info);
         if !framework.recovered {
             framework.reregistered = Some(self.now);
         }
-        changed
     }
 
     fn connect(&mut self, ord: FrameworkOrd, connection: ConnectionId) {
@@ -162,7 +160,7 @@ impl Master {
         assert!(bound.is_none(), "a stream is one framework's: M1");
     }
 
-    fn welcome_framework(&mut self, ord: FrameworkOrd, changed: bool, out: &mut Vec<Effect>) {
+    fn welcome_framework(&mut self, ord: FrameworkOrd, out: &mut Vec<Effect>) {
         let subscribed = Event::Subscribed {
             framework_id: self.frameworks[ord].id.clone(),
             heartbeat_interval: self.options.heartbeat_interval,
@@ -170,12 +168,11 @@ impl Master {
         };
         self.tell(ord, subscribed, out);
         self.heartbeat(ord, out);
-        if changed {
-            let framework = &self.frameworks[ord].info;
-            for agent in self.agents_of(ord) {
-                let framework = framework.clone();
-                self.send(agent, AgentEvent::UpdateFramework { framework }, out);
-            }
+        // Even unchanged: agents take it as the sign to send anew what is not acknowledged.
+        let framework = &self.frameworks[ord].info;
+        for agent in self.agents_of(ord) {
+            let framework = framework.clone();
+            self.send(agent, AgentEvent::UpdateFramework { framework }, out);
         }
     }
 }

@@ -42,6 +42,7 @@ fn the_agent_comes_first() {
         &[
             "c5 <- SUBSCRIBED m-0000",
             "c5 <- HEARTBEAT",
+            "c4 <- UPDATE_FRAMEWORK m-0000",
             "c5 <- OFFERS [m1-O0 m-S0 * cpus:1; mem:512]",
         ],
     );
