@@ -141,7 +141,7 @@ fn two_agents_cannot_share_a_work_directory() {
     let place = Place::new();
     let mut first = up(&place);
     let master = ready(&mut first, &place);
-    let work = format!("{}/agent-1", place.dir());
+    let work = format!("{}/agents-of-2/agent-1", place.dir());
     let said =
         tepui(&["agent", "--master", &master, "--listen", "127.0.0.1:0", "--work-dir", &work]);
     said.expect(5, &[&work, "in use"]);
@@ -165,7 +165,7 @@ fn data_of_a_newer_version_are_refused() {
     let mut first = up(&place);
     ready(&mut first, &place);
     assert_eq!(first.end("TERM"), 0);
-    for part in ["master", "agent-1", "jobs"] {
+    for part in ["master", "agents-of-2/agent-1", "jobs"] {
         let file = identity(&Path::new(&place.dir()).join(part)).expect("an identity");
         let text = fs::read_to_string(&file).unwrap();
         let (heading, rest) = text.split_once('\n').unwrap();
