@@ -71,7 +71,9 @@ pub async fn run(
     let machine = probe::machine(&layout.root)?;
     let hostname = hostname(&config, address, &machine.hostname).await;
     let info = config.agent_info(&machine, &hostname, address.port())?;
-    let loaded = checkpoint::load(&*store);
+    let mut loaded = checkpoint::load(&*store);
+    let seed = uuid::Uuid::new_v4().as_u64_pair();
+    checkpoint::keep_nonce(&*store, &mut loaded, seed.1);
     check_reconfiguration(&loaded, &info, &machine.boot_id, &layout)?;
 
     let clock = Clock::start();
@@ -99,8 +101,7 @@ pub async fn run(
     let performer = Performer::new(native, writer, first, layout.clone(), masters, inbox);
     index(&performer, &recovered);
     let options = options(&config, info, &machine.boot_id);
-    let seed = uuid::Uuid::new_v4().as_u64_pair().0;
-    let core = Agent::new(options, seed, recovered, clock.now());
+    let core = Agent::new(options, seed.0, recovered, clock.now());
     tracing::info!(
         %address,
         work_dir = %layout.root.display(),

@@ -127,6 +127,9 @@ pub struct Recovered {
     pub agent: Option<AgentRecord>,
     /// Whether that identity was there but could not be read. The agent registers anew then.
     pub agent_corrupt: bool,
+    /// The nonce of an agent that was never told its id, durable since its first start: killed
+    /// before it could keep the id, it gets the same one. Not used once there was an identity.
+    pub nonce: Option<u64>,
     /// The frameworks on record.
     pub frameworks: Vec<Arc<FrameworkInfo>>,
     /// The tasks on record.

@@ -66,8 +66,10 @@ impl Agent {
     /// jitter come from it. The first effects come with the first step, which must be a `Tick`.
     pub fn new(options: Options, seed: u64, recovered: Recovered, now: Time) -> Self {
         let mut random = Random::new(seed);
+        let drawn = random.next();
+        let nameless = recovered.agent.is_none() && !recovered.agent_corrupt;
         let mut agent = Self {
-            nonce: random.next(),
+            nonce: recovered.nonce.filter(|_| nameless).unwrap_or(drawn),
             free: options.info.resources.clone(),
             options,
             random,

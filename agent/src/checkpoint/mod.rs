@@ -23,6 +23,7 @@ const FORMAT: u32 = 1;
 
 const AGENT: u8 = b'A';
 const FRAMEWORK: u8 = b'F';
+const NONCE: u8 = b'N';
 const SANDBOX: u8 = b'B';
 const SUPERVISOR: u8 = b'S';
 const TASK: u8 = b'T';
@@ -77,6 +78,9 @@ pub(crate) fn load(store: &dyn Storage) -> Loaded {
         },
         Ok(None) => {}
         Err(damaged) => recovered.agent_corrupt = lost("agent", &damaged.problem),
+    }
+    if let Ok(Some(bytes)) = store.get(&[NONCE]) {
+        recovered.nonce = bytes.try_into().ok().map(u64::from_le_bytes);
     }
     if let Ok(Some(bytes)) = store.get(&[SUPERVISOR]) {
         *supervisor = String::from_utf8(bytes).ok();
@@ -141,6 +145,21 @@ fn named(prefix: u8, name: &str) -> Vec<u8> {
     [&[prefix], name.as_bytes()].concat()
 }
 
+/// Makes the nonce of an agent that has no id durable, before it first registers: killed after
+/// the master gave it an id and before it could keep it, it is given the same one.
+pub(crate) fn keep_nonce(store: &dyn Storage, loaded: &mut Loaded, nonce: u64) {
+    if loaded.recovered.agent.is_some() || loaded.recovered.nonce.is_some() {
+        return;
+    }
+    let mut batch = store::Batch::new();
+    batch.put(vec![NONCE], nonce.to_le_bytes().to_vec());
+    match store.commit(batch) {
+        Ok(()) => loaded.recovered.nonce = Some(nonce),
+        // It registers all the same; only a kill at the worst moment would cost it its id.
+        Err(error) => tracing::warn!(%error, "the agent's nonce cannot be kept"),
+    }
+}
+
 /// Notes which supervisor the agent uses.
 pub(crate) fn supervisor_change(identity: &str) -> Change {
     (vec![SUPERVISOR], Some(identity.as_bytes().to_vec()))
@@ -150,7 +169,10 @@ pub(crate) fn supervisor_change(identity: &str) -> Change {
 pub(crate) fn changes(op: &CheckpointOp, into: &mut Vec<Change>) {
     let change = match op {
         CheckpointOp::PutAgent(record) => (vec![AGENT], Some(record.encode())),
-        CheckpointOp::DeleteAgent => (vec![AGENT], None),
+        CheckpointOp::DeleteAgent => {
+            into.push((vec![NONCE], None));
+            (vec![AGENT], None)
+        }
         CheckpointOp::PutFramework(info) => {
             let Some(id) = &info.id else { return };
             (named(FRAMEWORK, id.as_str()), Some(info.encode()))

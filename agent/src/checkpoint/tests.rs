@@ -1,6 +1,6 @@
 //! Records survive the disk; damage costs what it touched.
 
-use super::{Committed, Record, Writer, changes, load, open, supervisor_change};
+use super::{Committed, NONCE, Record, Writer, changes, keep_nonce, load, open, supervisor_change};
 use agent_core::{AgentRecord, CheckpointOp, Launch, SandboxRecord, TaskRecord, UpdatesRecord};
 use proto::{
     AgentId, AgentInfo, CommandInfo, ContainerId, Exit, FrameworkId, FrameworkInfo, MasterId,
@@ -248,4 +248,18 @@ async fn a_full_disk_gives_the_changes_back() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn the_nonce_of_an_agent_without_an_id_is_kept_until_it_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), None).unwrap();
+    let mut loaded = load(&*store);
+    keep_nonce(&*store, &mut loaded, 7);
+    let mut again = load(&*store);
+    keep_nonce(&*store, &mut again, 8);
+    assert_eq!((loaded.recovered.nonce, again.recovered.nonce), (Some(7), Some(7)));
+    let mut gone = Vec::new();
+    changes(&CheckpointOp::DeleteAgent, &mut gone);
+    assert!(gone.contains(&(vec![NONCE], None)));
 }

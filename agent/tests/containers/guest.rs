@@ -31,11 +31,14 @@ const TESTS: [&str; 7] = [
 fn init() -> String {
     format!(
         r#"#!/bin/busybox sh
-/bin/busybox mkdir -p /proc /sys /dev /etc /tmp
+/bin/busybox mkdir -p /proc /sys /dev /etc /tmp /scratch
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sysfs /sys
 /bin/busybox mount -t devtmpfs devtmpfs /dev
-/bin/busybox mount -t tmpfs -o mode=1777 tmpfs /tmp
+# Not over /tmp: the programs may lie below it, where they were built.
+/bin/busybox chmod 1777 /tmp
+/bin/busybox mount -t tmpfs -o mode=1777 tmpfs /scratch
+export TMPDIR=/scratch
 /bin/busybox mount -t cgroup2 cgroup2 /sys/fs/cgroup
 /bin/busybox --install -s /bin
 ln -s /proc/self/fd /dev/fd

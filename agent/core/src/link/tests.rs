@@ -1,9 +1,9 @@
 //! Reaching a master, registering, and noticing that it is gone.
 
 use crate::testing::{PING_TIMEOUT, World, agent_id, exited, key, plain_framework, task};
-use crate::{CheckpointOp, Effect, Input, Note};
+use crate::{Agent, CheckpointOp, Effect, Input, Note, Recovered};
 use proto::agent_link::{AgentCall, AgentEvent};
-use proto::{AgentId, Exit, MasterId, Reason, Resources, TaskState};
+use proto::{AgentId, Exit, MasterId, Reason, Resources, TaskState, Time};
 use std::time::Duration;
 
 fn connects(world: &World) -> usize {
@@ -269,4 +269,19 @@ fn a_stream_that_comes_up_twice_registers_once() {
     world.step(Input::LinkUp { link: world.link });
     world.step(Input::LinkUp { link: world.link });
     assert_eq!(calls(&world).len(), 1);
+}
+
+#[test]
+fn an_agent_that_never_heard_its_id_registers_with_the_nonce_of_its_first_start() {
+    let nonce_of = |recovered: Recovered, seed: u64| {
+        let mut agent = Agent::new(crate::testing::options(), seed, recovered, Time::ZERO);
+        let mut effects = Vec::new();
+        agent.step(Time::ZERO, Input::Tick, &mut effects);
+        agent.nonce
+    };
+    let kept = Recovered { nonce: Some(7), ..Recovered::default() };
+    assert_eq!(nonce_of(kept.clone(), 1), 7);
+    assert_eq!(nonce_of(kept.clone(), 2), 7);
+    // Once there was an identity, a new one must not be taken for it.
+    assert_ne!(nonce_of(Recovered { agent_corrupt: true, ..kept }, 1), 7);
 }
