@@ -44,15 +44,16 @@ impl Text {
     }
 }
 
-/// All metrics at this moment. `held` is how many effects wait for the disk.
-pub(crate) fn render(core: &Agent, counts: Counts, held: usize) -> String {
+/// All metrics at this moment. `admitted` is whether it is registered under an id that is durable,
+/// `held` how many effects wait for the disk.
+pub(crate) fn render(core: &Agent, admitted: bool, counts: Counts, held: usize) -> String {
     let mut text = Text(String::with_capacity(4096));
     let number = |yes: bool| u8::from(yes);
     text.metric(
         "tepui_agent_registered",
         "gauge",
         "Whether the agent is part of the cluster.",
-        number(core.is_registered()),
+        number(admitted),
     );
     resources(&mut text, core);
     tasks(&mut text, core);

@@ -34,6 +34,9 @@ pub(crate) struct Performer {
     masters: Masters,
     inbox: mpsc::Sender<Input>,
     stream: Option<Stream>,
+    /// Whether the registration on the current stream was announced, which is once the identity
+    /// that it gave is durable.
+    admitted: bool,
     commits: Commits,
     /// Effects that wait for the commit of this number.
     held: VecDeque<(u64, Effect)>,
@@ -119,6 +122,7 @@ impl Performer {
             masters,
             inbox,
             stream: None,
+            admitted: false,
             commits: Commits::new(writer, first),
             held: VecDeque::new(),
             answers: Vec::new(),
@@ -232,6 +236,12 @@ impl Performer {
         self.commits.under_way
     }
 
+    /// Whether the core's registration outlives this process: the agent is known to the master, and
+    /// an agent that is started after it comes back under the same id.
+    pub(crate) fn is_admitted(&self, core: &agent_core::Agent) -> bool {
+        core.is_registered() && self.admitted
+    }
+
     /// How many effects wait for the disk.
     pub(crate) fn held(&self) -> usize {
         self.held.len()
@@ -249,6 +259,7 @@ impl Performer {
                 tracing::debug!(link, master = self.masters.current(), "connecting");
                 let (masters, inbox) = (self.masters.clone(), self.inbox.clone());
                 self.stream = Some(Stream::open(link, masters, inbox));
+                self.admitted = false;
             }
             Effect::Disconnect { link } => {
                 self.stream.take_if(|stream| stream.number() == link);
@@ -259,7 +270,10 @@ impl Performer {
                 }
             }
             Effect::CollectSandbox { container_id, path } => self.collect(container_id, &path),
-            Effect::Note(note) => say(&note),
+            Effect::Note(note) => {
+                self.admitted |= matches!(note, Note::Registered { .. });
+                say(&note);
+            }
             Effect::Persist(_) | Effect::Record(_) | Effect::Forget { .. } => {
                 // `perform` keeps these to itself.
             }

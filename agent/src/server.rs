@@ -360,17 +360,19 @@ impl Server {
         match ask {
             Ask::Metrics(reply) => {
                 let counts = self.performer.counts;
-                let text = metrics::render(&self.core, counts, self.performer.held());
+                let admitted = self.performer.is_admitted(&self.core);
+                let text = metrics::render(&self.core, admitted, counts, self.performer.held());
                 // Whoever asked may be gone.
                 let _ = reply.send(text);
             }
             Ask::State(reply) => {
-                let state = http::state(&self.core, self.clock.started(), &self.config);
+                let admitted = self.performer.is_admitted(&self.core);
+                let state = http::state(&self.core, admitted, self.clock.started(), &self.config);
                 let _ = reply.send(state);
             }
             Ask::Health(reply) => {
                 let _ = reply.send(http::Health {
-                    registered: self.core.is_registered(),
+                    registered: self.performer.is_admitted(&self.core),
                     disk_full: self.performer.counts.disk_full,
                 });
             }

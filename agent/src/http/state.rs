@@ -6,8 +6,8 @@ use agent_core::{Agent, TaskView};
 use proto::{Resources, Time, Value as Amount};
 use serde_json::{Map, Value, json};
 
-/// The state at this moment.
-pub(crate) fn state(core: &Agent, started: Time, config: &Config) -> Value {
+/// The state at this moment. `admitted` is whether it is registered under an id that is durable.
+pub(crate) fn state(core: &Agent, admitted: bool, started: Time, config: &Config) -> Value {
     let info = core.info();
     let attributes: Map<String, Value> = info
         .attributes
@@ -20,7 +20,7 @@ pub(crate) fn state(core: &Agent, started: Time, config: &Config) -> Value {
         "id": core.agent_id().map(ToString::to_string),
         "hostname": &*info.hostname,
         "start_time": started.as_secs_f64(),
-        "registered": core.is_registered(),
+        "registered": admitted,
         "masters": config.masters,
         "resources": resources(core.total()),
         "free_resources": resources(core.free()),

@@ -92,6 +92,26 @@ async fn a_task_that_the_agent_does_not_know_is_answered_for() {
     agent.stop(Stop::EndTasks).await;
 }
 
+#[tokio::test]
+async fn an_agent_that_says_it_is_registered_comes_back_under_its_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    for round in 0..10 {
+        let work_dir = dir.path().join(round.to_string());
+        let agent = Agent::start(config(&master, &work_dir)).await;
+        let _link = master.admit().await;
+        agent.registered().await;
+        let (_, metrics) = agent.get("/metrics").await;
+        assert!(metrics.contains("tepui_agent_registered 1"), "{metrics}");
+        agent.abort().await;
+        let agent = Agent::start(config(&master, &work_dir)).await;
+        let unknown = (framework_id(), TaskId::new("unknown").unwrap());
+        // It fails on an agent that registers anew.
+        let _link = master.admit_and_reconcile(vec![unknown]).await;
+        agent.stop(Stop::EndTasks).await;
+    }
+}
+
 /// What the framework has of each task: its updates, each once.
 #[derive(Default)]
 struct Ledger {

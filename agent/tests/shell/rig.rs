@@ -93,6 +93,7 @@ impl Master {
         match connection.next().await {
             AgentCall::Register { info, .. } => {
                 assert_eq!(info.id, None);
+                assert!(reconcile.is_empty(), "an agent that was known forgot its id");
                 connection.say(AgentEvent::Registered { agent_id, master_id, ping_timeout });
             }
             AgentCall::Reregister { info, tasks, .. } => {
