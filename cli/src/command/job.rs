@@ -218,7 +218,15 @@ fn describe(job: &Value) -> String {
     }
     text += &format!("; {} attempts\n", word(&job["attempts"]));
     for unit in job["failures"].as_array().into_iter().flatten() {
-        text += &format!("  unit {} {}\n", word(&unit["index"]), word(&unit["outcome"]["text"]));
+        let outcome = word(&unit["outcome"]["text"]);
+        text += &format!("  unit {} {outcome}{}\n", word(&unit["index"]), said(unit));
+    }
+    for unit in job["units_shown"].as_array().into_iter().flatten() {
+        // It waits, and this is how its last attempt ended.
+        if let (true, Some(message)) = (unit["outcome"].is_null(), unit["message"].as_str()) {
+            let (index, state) = (word(&unit["index"]), word(&unit["state"]));
+            text += &format!("  unit {index} is {state}; {message}\n");
+        }
     }
     text
 }
@@ -238,10 +246,15 @@ fn describe_unit(detail: &Value) -> String {
             word(&attempt["outcome"]["text"]),
             word(&attempt["agent"]),
             word(&attempt["took_seconds"]),
-            attempt["message"].as_str().map(|m| format!(" ({m})")).unwrap_or_default(),
+            said(attempt),
         );
     }
     text
+}
+
+/// What was said of an end, in parentheses.
+fn said(ended: &Value) -> String {
+    ended["message"].as_str().map(|message| format!(" ({message})")).unwrap_or_default()
 }
 
 async fn wait(options: WaitOptions) -> Result<(), Failure> {

@@ -200,7 +200,8 @@ pub struct Unit {
     pub took_seconds: Option<f64>,
     /// How it ended.
     pub outcome: Option<Outcome>,
-    /// What was said of its end.
+    /// What was said of its end; while it waits for another attempt, how its last one ended (told
+    /// with a job of few units and with a unit that is asked for, not in lists).
     pub message: Option<String>,
 }
 

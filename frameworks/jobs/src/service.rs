@@ -11,7 +11,7 @@ use crate::refusal::Refusal;
 use crate::show::{self, Seen};
 use crate::spec::{self, Format, Spec};
 use driver::Engine;
-use driver::core::{GroupId, GroupView, Scheduler, UnitState};
+use driver::core::{Attempt, GroupId, GroupView, Scheduler, UnitState};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -178,7 +178,20 @@ impl Service {
 
     /// A job by its name or id, as the API shows it.
     pub(crate) async fn job(&self, job: &str) -> Result<api::Job, Refusal> {
-        Ok(self.seen(job).await?.job(&self.role))
+        let seen = self.seen(job).await?;
+        self.shown(&seen).await
+    }
+
+    /// A job as the API shows it; what only the records tell of its units is looked up.
+    pub(crate) async fn shown(&self, seen: &Seen) -> Result<api::Job, Refusal> {
+        let mut job = seen.job(&self.role);
+        for unit in job.failures.iter_mut().chain(&mut job.units_shown) {
+            if show::lacks_history(unit) {
+                let attempts = self.attempts(&seen.group, unit.index).await?;
+                show::complete(unit, attempts.last());
+            }
+        }
+        Ok(job)
     }
 
     /// Some units of a job.
@@ -223,20 +236,23 @@ impl Service {
             let problem = format!("{id} has no unit {index}: it has {count}, from 0");
             return Err(Refusal::new(404, "", problem));
         };
-        let (engine, number) = (self.engine.clone(), group.number);
-        let attempts = tokio::task::spawn_blocking(move || engine.attempts(number, index)).await;
-        let attempts = match attempts {
-            Ok(Ok(attempts)) => attempts,
-            Ok(Err(error)) => return Err(Refusal::new(500, "", error.to_string())),
-            Err(_) => return Err(Refusal::ending()),
-        };
+        let attempts = self.attempts(&group, index).await?;
         let framework = framework.as_ref();
+        let mut unit = show::unit(&group, &unit, framework);
+        show::complete(&mut unit, attempts.last());
         let attempts =
             attempts.iter().map(|attempt| show::attempt(&group, index, attempt, framework));
-        Ok(api::UnitDetail {
-            unit: show::unit(&group, &unit, framework),
-            attempts: attempts.collect(),
-        })
+        Ok(api::UnitDetail { unit, attempts: attempts.collect() })
+    }
+
+    /// The ended attempts of a unit, oldest first, from the records.
+    async fn attempts(&self, group: &GroupView, index: u32) -> Result<Vec<Attempt>, Refusal> {
+        let (engine, number) = (self.engine.clone(), group.number);
+        match tokio::task::spawn_blocking(move || engine.attempts(number, index)).await {
+            Ok(Ok(attempts)) => Ok(attempts),
+            Ok(Err(error)) => Err(Refusal::new(500, "", error.to_string())),
+            Err(_) => Err(Refusal::ending()),
+        }
     }
 
     /// Ends a job; one that has ended stays as it is.
@@ -283,7 +299,7 @@ impl Service {
             if reached {
                 drop(sign);
                 self.log.tidy(&id);
-                return Ok(seen.job(&self.role));
+                return self.shown(&seen).await;
             }
             let over = tokio::select! {
                 _ = sign => false,

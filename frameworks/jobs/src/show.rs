@@ -176,6 +176,51 @@ pub(crate) fn attempt(
     }
 }
 
+/// Whether [`complete`] has more to say of a unit: the figures of a memory limit, which the engine
+/// does not keep at hand, or how the last attempt ended of one that waits for another.
+pub(crate) fn lacks_history(unit: &api::Unit) -> bool {
+    let figures = |outcome: &api::Outcome| {
+        outcome.name == Outcome::OomKilled { limit: 0, usage: 0 }.name()
+            && outcome.limit_bytes.is_none()
+    };
+    match &unit.outcome {
+        Some(outcome) => figures(outcome),
+        None => unit.attempt > 0 && waits(unit),
+    }
+}
+
+fn waits(unit: &api::Unit) -> bool {
+    [UnitState::Pending, UnitState::BackingOff].iter().any(|state| state.name() == unit.state)
+}
+
+/// Adds what the record of a unit's last attempt tells.
+pub(crate) fn complete(unit: &mut api::Unit, last: Option<&Attempt>) {
+    let Some(last) = last else { return };
+    let (ended, waiting) = (outcome(last.outcome), waits(unit));
+    match &mut unit.outcome {
+        // A rule for its exit code may have made something else of it.
+        Some(shown) if shown.name == ended.name => *shown = ended,
+        Some(_) => return,
+        None if waiting => {}
+        None => return,
+    }
+    if unit.message.is_none() {
+        unit.message = match unit.outcome {
+            Some(_) => last.message.as_ref().map(ToString::to_string),
+            None => Some(sentence(last)),
+        };
+    }
+}
+
+/// How an attempt ended, and what was said of it.
+pub(crate) fn sentence(attempt: &Attempt) -> String {
+    let (number, outcome) = (attempt.attempt, attempt.outcome);
+    match &attempt.message {
+        Some(message) => format!("attempt {number}: {outcome} ({message})"),
+        None => format!("attempt {number}: {outcome}"),
+    }
+}
+
 /// How an attempt ended.
 pub(crate) fn outcome(outcome: Outcome) -> api::Outcome {
     let (exit_code, signal) = match outcome {

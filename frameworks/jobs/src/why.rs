@@ -21,6 +21,13 @@ impl Service {
             let ends = group.tally.unit_outcomes.iter();
             let ends: Vec<String> = ends.map(|(name, count)| format!("{count} {name}")).collect();
             reasons.push(format!("its units: {}", ends.join(", ")));
+            let shown = self.shown(&seen).await?;
+            if let Some((unit, outcome)) =
+                shown.failures.first().and_then(|unit| Some((unit, unit.outcome.as_ref()?)))
+            {
+                let said = unit.message.as_ref().map_or(String::new(), |said| format!(" ({said})"));
+                reasons.push(format!("unit {}: {}{said}", unit.index, outcome.text));
+            }
             let (job, master) = (group.id.to_string(), Vec::new());
             return Ok(api::Why { job, index: None, state, reasons, master });
         }
@@ -69,6 +76,9 @@ impl Service {
             reasons: reasons.unwrap_or_default(),
             master: Vec::new(),
         };
+        if unit.outcome.is_none() {
+            why.reasons.extend(unit.message);
+        }
         if why.state != "pending" {
             return Ok(why);
         }

@@ -173,6 +173,47 @@ async fn failures_are_told_with_their_exit_codes_attempts_and_places() {
 }
 
 #[tokio::test]
+async fn a_unit_tells_how_its_last_attempt_ended() {
+    let (_master, address) = Master::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let jobs = Jobs::start(&address, dir.path()).await;
+    // Out of memory: the figures are there of the unit as they are of the attempt.
+    let job = jobs.submit("?wait=60", &batch("hungry", 1)).await.job.unwrap();
+    let shown: Job = jobs.get("/v1/jobs/hungry").await;
+    let detail: UnitDetail = jobs.get("/v1/jobs/hungry/units/0").await;
+    for unit in [&job.failures[0], &shown.failures[0], &shown.units_shown[0], &detail.unit] {
+        let outcome = unit.outcome.as_ref().unwrap();
+        assert_eq!((outcome.limit_bytes, outcome.usage_bytes), (Some(32), Some(40)), "{unit:?}");
+        assert_eq!(outcome, &detail.attempts[1].outcome);
+    }
+    let why: Why = jobs.get("/v1/jobs/hungry/why").await;
+    let end = "unit 0: out of memory: used 40 of 32 bytes (It ended with Signal(9))";
+    assert!(why.reasons.iter().any(|reason| reason == end), "{why:?}");
+
+    // Waiting for another attempt.
+    let spec = batch("fails", 1).replace("backoff: 1ms", "backoff: 10m");
+    jobs.submit("", &spec).await;
+    let waits = async {
+        loop {
+            let job: Job = jobs.get("/v1/jobs/fails").await;
+            if job.units_shown[0].state == "backing_off" {
+                return job;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let job = tokio::time::timeout(Duration::from_secs(60), waits).await.unwrap();
+    let end = "attempt 0: failed with exit code 3 (It ended with Code(3))";
+    assert_eq!(job.units_shown[0].message.as_deref(), Some(end));
+    assert_eq!(job.units_shown[0].outcome, None);
+    for path in ["/v1/jobs/fails/why", "/v1/jobs/fails/units/0/why"] {
+        let why: Why = jobs.get(path).await;
+        assert!(why.reasons.iter().any(|reason| reason == end), "{why:?}");
+    }
+    jobs.stop().await;
+}
+
+#[tokio::test]
 async fn a_restart_takes_everything_up_and_launches_nothing_twice() {
     let (master, address) = Master::start().await;
     let dir = tempfile::tempdir().unwrap();

@@ -1,14 +1,16 @@
 //! A master and its two agents, of a few lines over real sockets.
 //!
-//! What becomes of a task stands in its name: `fails` exits with 3, `waits` runs until it is
+//! What becomes of a task stands in its name: `fails` exits with 3, `hungry` takes 40 of 32 bytes,
+//! `waits` runs until it is
 //! killed, anything else succeeds.
 
 use grpc::{Incoming, OperatorHandler, OperatorService, Status, StreamHandler, StreamService};
 use proto::operator::{self, AgentStanding, AgentView};
 use proto::scheduler::{Call, CallBody, Event, MasterInfo};
 use proto::{
-    AgentId, AgentInfo, Domain, Exit, FrameworkId, Limits, MasterId, Offer, OfferId, Operation,
-    Resources, Source, StatusUuid, TaskId, TaskInfo, TaskOutcome, TaskState, TaskStatus, Time,
+    AgentId, AgentInfo, Domain, Exit, FrameworkId, LimitHit, Limits, MasterId, Offer, OfferId,
+    Operation, Resources, Source, StatusUuid, TaskId, TaskInfo, TaskOutcome, TaskState, TaskStatus,
+    Time,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -191,6 +193,8 @@ impl State {
         self.report(&id, TaskState::Running, None);
         if task.name.starts_with("fails") {
             self.report(&id, TaskState::Failed, Some(Exit::Code(3)));
+        } else if task.name.starts_with("hungry") {
+            self.report(&id, TaskState::Failed, Some(Exit::Signal(9)));
         } else if !task.name.starts_with("waits") {
             self.report(&id, TaskState::Finished, Some(Exit::Code(0)));
         }
@@ -202,7 +206,10 @@ impl State {
         let Some((_, status)) = self.tasks.get_mut(task) else { return };
         status.state = to;
         status.agent_id = Some(agent_id(0));
-        status.outcome = exit.map(|exit| TaskOutcome { exit: Some(exit), ..Default::default() });
+        let hungry = exit == Some(Exit::Signal(9));
+        let limit = hungry.then(|| LimitHit { resource: "mem".into(), usage: 40, limit: 32 });
+        status.outcome = exit.map(|exit| TaskOutcome { exit: Some(exit), limit, usage: None });
+        status.message = exit.map(|exit| format!("It ended with {exit:?}").into());
         let mut uuid = [0; 16];
         uuid[..8].copy_from_slice(&self.numbers.to_be_bytes());
         status.uuid = Some(StatusUuid(uuid));
