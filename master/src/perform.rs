@@ -89,6 +89,8 @@ impl Performer {
             Effect::Answer { request, response } => {
                 self.answer(request, Outcome::Answer(response));
             }
+            // Nobody keeps a copy yet.
+            Effect::Publish(_) => {}
         }
     }
 

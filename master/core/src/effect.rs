@@ -3,6 +3,7 @@
 //! Effects are performed in order; `Persist` is a barrier. This file decides nothing.
 
 use crate::input::{ConnectionId, RequestId};
+use crate::publish::Change;
 use crate::registry::RegistryOp;
 use proto::agent_link::AgentEvent;
 use proto::scheduler::Event;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 /// One effect, to be performed in the order it was pushed. A connection named here may have ended
 /// in the meantime: then there is nothing to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Make this fact durable before anything after it leaves the process.
     Persist(RegistryOp),
@@ -63,6 +64,8 @@ pub enum Effect {
         /// The answer.
         response: Box<operator::Response>,
     },
+    /// Tell whoever keeps a copy of the state. Comes after everything else of its step.
+    Publish(Change),
 }
 
 /// Why a call or a subscription is refused, with the figures. `Display` is a sentence for people.

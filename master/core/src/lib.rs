@@ -19,6 +19,7 @@ mod message;
 mod offer;
 mod operator;
 mod options;
+pub mod publish;
 pub mod registry;
 mod state;
 mod table;
@@ -34,6 +35,7 @@ pub use explain::Why;
 pub use gauges::Gauges;
 pub use input::{ConnectionId, Input, RequestId};
 pub use options::Options;
+pub use publish::{Book, Change};
 pub use registry::{Registry, RegistryOp};
 pub use state::{Counters, Master};
 
@@ -64,6 +66,7 @@ impl Master {
                 self.set_weight(request, role, weight_milli, out);
             }
         }
+        self.publish(out);
     }
 
     fn tick(&mut self, out: &mut Vec<Effect>) {

@@ -47,6 +47,9 @@ pub struct Options {
     pub unreachable_tasks: usize,
     /// Unreachable agents remembered in the registry; the oldest go first.
     pub unreachable_agents: usize,
+    /// How long changes of loads and demands gather before they are published; `None` publishes
+    /// nothing at all.
+    pub publish_interval: Option<Duration>,
     /// Demands kept for each framework.
     pub demands: usize,
     /// Whether frameworks may run tasks as root.
@@ -78,6 +81,7 @@ impl Default for Options {
             completed_tasks: 1000,
             unreachable_tasks: 1000,
             unreachable_agents: 100_000,
+            publish_interval: Some(Duration::from_millis(250)),
             demands: 1000,
             root_submissions: true,
         }

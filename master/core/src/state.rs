@@ -11,6 +11,7 @@ use crate::framework::{Framework, PastFramework};
 use crate::input::ConnectionId;
 use crate::offer::OfferRecord;
 use crate::options::Options;
+use crate::publish::Publisher;
 use crate::registry::{Registry, RegistryOp};
 use crate::table::{AgentOrd, FrameworkOrd, Table};
 use proto::scheduler::{Event, MasterInfo};
@@ -81,6 +82,7 @@ pub struct Master {
     pub(crate) offers: BTreeMap<u64, OfferRecord>,
     pub(crate) allocator: Allocator,
     pub(crate) deadlines: Deadlines,
+    pub(crate) publisher: Publisher,
     pub(crate) counters: Counters,
 
     pub(crate) next_framework: u64,
@@ -111,6 +113,7 @@ impl Master {
             offers: BTreeMap::new(),
             allocator: Allocator::new(registry.weights().clone()),
             deadlines: Deadlines::default(),
+            publisher: Publisher::default(),
             counters: Counters::default(),
             next_framework: 0,
             next_agent: 0,
@@ -120,6 +123,8 @@ impl Master {
         };
         m.recover_agents();
         m.recover_frameworks();
+        // What is so from the beginning is in the first snapshot.
+        m.publisher = Publisher::new(m.options.publish_interval);
         m
     }
 
@@ -154,10 +159,7 @@ impl Master {
 
     /// When the next `Input::Tick` is due.
     pub fn deadline(&self) -> Option<Time> {
-        match (self.deadlines.next(), self.allocator.due) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [self.deadlines.next(), self.allocator.due, self.publisher.due].into_iter().flatten().min()
     }
 
     /// The durable facts, as if every `Persist` so far were durable.
@@ -178,6 +180,7 @@ impl Master {
     /// Changes the registry, durably.
     pub(crate) fn persist(&mut self, op: RegistryOp, out: &mut Vec<Effect>) {
         self.registry.apply(&op);
+        self.publisher.fact(&op);
         out.push(Effect::Persist(op));
     }
 

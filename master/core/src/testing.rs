@@ -10,7 +10,7 @@ mod render;
 pub use render::render;
 
 use crate::invariants;
-use crate::{ConnectionId, Effect, Input, Master, Options, Registry, RequestId};
+use crate::{Book, ConnectionId, Effect, Input, Master, Options, Registry, RequestId};
 use proto::agent_link::{AgentCall, AgentTask};
 use proto::scheduler::{Call, CallBody, Demand, MasterInfo, Subscribe};
 use proto::{
@@ -53,6 +53,8 @@ pub struct Cluster {
     pub now: Time,
     /// The effects of the last input, in order.
     pub effects: Vec<Effect>,
+    /// What was published, put together.
+    pub book: Book,
     options: Options,
     next: u64,
     masters: u64,
@@ -181,7 +183,8 @@ impl Cluster {
     pub fn with_registry(options: Options, registry: Registry) -> Self {
         let now = Time::from_millis(1_000_000);
         let master = Master::new(options.clone(), master_info("m"), registry, now);
-        Self { master, now, effects: Vec::new(), options, next: 0, masters: 0 }
+        let book = book_of(&master, &options);
+        Self { master, now, effects: Vec::new(), book, options, next: 0, masters: 0 }
     }
 
     /// The master dies and another one begins with the same registry, under the id `m1`, `m2` and
@@ -191,6 +194,7 @@ impl Cluster {
         let info = master_info(&format!("m{}", self.masters));
         let registry = self.master.registry().clone();
         self.master = Master::new(self.options.clone(), info, registry, self.now);
+        self.book = book_of(&self.master, &self.options);
     }
 
     fn fresh(&mut self) -> u64 {
@@ -209,8 +213,17 @@ impl Cluster {
     /// When one does not hold.
     pub fn step(&mut self, input: Input) {
         let told = format!("{input:?}");
+        let before = self.effects.len();
         self.master.step(self.now, input, &mut self.effects);
-        let violations = invariants::check(&self.master);
+        for effect in &self.effects[before..] {
+            if let Effect::Publish(change) = effect {
+                self.book.apply(change.clone());
+            }
+        }
+        let mut violations = invariants::check(&self.master);
+        if self.options.publish_interval.is_some() {
+            violations.extend(self.master.differences(&self.book));
+        }
         assert!(violations.is_empty(), "after {told}: {violations:#?}");
     }
 
@@ -222,9 +235,10 @@ impl Cluster {
         self.lines()
     }
 
-    /// The effects since the last input, one line each.
+    /// The effects since the last input, one line each; what was published is in `book`.
     pub fn lines(&self) -> Vec<String> {
-        self.effects.iter().map(render).collect()
+        let told = |effect: &&Effect| !matches!(effect, Effect::Publish(_));
+        self.effects.iter().filter(told).map(render).collect()
     }
 
     fn settle(&mut self) {
@@ -444,6 +458,12 @@ impl Cluster {
         let request = RequestId(self.fresh());
         self.feed(Input::Operator { request, call })
     }
+}
+
+fn book_of(master: &Master, options: &Options) -> Book {
+    let mut book = Book::new(options.completed_tasks);
+    master.snapshot().into_iter().for_each(|change| book.apply(change));
+    book
 }
 
 fn master_info(id: &str) -> MasterInfo {

@@ -180,6 +180,7 @@ impl World {
             Effect::Answer { request, .. } => {
                 self.master.requests.remove(&request);
             }
+            Effect::Publish(_) => {}
             Effect::Persist(_) => unreachable!("writes are taken out before they are queued"),
         }
     }

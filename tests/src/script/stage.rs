@@ -183,7 +183,7 @@ impl Stage {
         let mut line = master_core::testing::render(&effect);
         match effect {
             Effect::Persist(op) => self.registry.apply(&op),
-            Effect::Accepted { .. } => return,
+            Effect::Accepted { .. } | Effect::Publish(_) => return,
             Effect::ToFramework { connection, event } => {
                 line = self.named(connection, &line);
                 if event == Event::Heartbeat {

@@ -27,6 +27,7 @@ impl Master {
                     let record = Task::launched(agent, role.clone(), &task, self.now);
                     self.insert_task(framework, task.task_id.clone(), record);
                     self.take_up(framework, &task.task_id, &task.resources);
+                    self.publish_task(framework, &task.task_id);
                     run.push(task);
                 }
                 Err(invalid) => {

@@ -101,6 +101,7 @@ impl Master {
         }
         for credit in &accepted.credits {
             self.frameworks[framework].demand.launched(credit, launched);
+            self.publisher.demand(framework, self.now);
         }
         self.add_filter(framework, accepted.agent, &accepted.role, remaining, filters);
         Ok(())

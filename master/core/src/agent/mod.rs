@@ -111,6 +111,7 @@ impl Master {
         });
         let known = self.agent_ids.insert(id, ord);
         assert!(known.is_none(), "an agent is added once");
+        self.publisher.load(ord, self.now);
         ord
     }
 
@@ -125,6 +126,8 @@ impl Master {
         self.deadlines.clear(agent.deadline, Deadline::Agent(ord));
         self.allocator.sorter.remove_total(&agent.scalars);
         self.agent_ids.remove(&agent.id);
+        self.publisher.forget_agent(ord);
+        self.publisher.agent(&agent.id);
     }
 
     /// Gives an agent its stream, and takes it from whoever had it before.
@@ -146,6 +149,7 @@ impl Master {
         }
         self.agents[ord].connection = Some(connection);
         self.links.insert(connection, ord);
+        self.publisher.agent(&self.agents[ord].id);
         self.start_pinging(ord);
         self.index_free(ord);
     }
@@ -155,6 +159,7 @@ impl Master {
         let connection = self.agents[ord].connection.take();
         if let Some(connection) = &connection {
             self.links.remove(connection);
+            self.publisher.agent(&self.agents[ord].id);
         }
         connection
     }
@@ -184,6 +189,7 @@ impl Master {
         agent.free = total.clone();
         agent.info.resources = total;
         self.index_free(ord);
+        self.publisher.load(ord, self.now);
     }
 
     /// Moves resources of an agent from free to offered. Keeps M5.
@@ -192,6 +198,7 @@ impl Master {
         agent.free.subtract(resources).expect("only what is free is offered: M5");
         agent.offered.add(resources);
         self.index_free(ord);
+        self.publisher.load(ord, self.now);
     }
 
     /// Moves resources of an agent from offered to free. Keeps M5.
@@ -200,6 +207,7 @@ impl Master {
         agent.offered.subtract(resources).expect("what an offer holds is offered: M5");
         agent.free.add(resources);
         self.index_free(ord);
+        self.publisher.load(ord, self.now);
         self.touch(ord);
     }
 
@@ -209,6 +217,7 @@ impl Master {
         agent.free.subtract(resources).expect("a task uses what is free: M5");
         agent.used.add(resources);
         self.index_free(ord);
+        self.publisher.load(ord, self.now);
     }
 
     /// Moves resources of an agent from used to free. Keeps M5.
@@ -217,6 +226,7 @@ impl Master {
         agent.used.subtract(resources).expect("what a living task holds is used: M5");
         agent.free.add(resources);
         self.index_free(ord);
+        self.publisher.load(ord, self.now);
         self.touch(ord);
     }
 }

@@ -49,6 +49,7 @@ impl Master {
         let ping = &mut self.agents[ord].ping;
         ping.awaited = false;
         if std::mem::take(&mut ping.missed) > 0 {
+            self.publisher.agent(&self.agents[ord].id);
             self.index_free(ord);
             self.touch(ord);
         }
@@ -62,7 +63,11 @@ impl Master {
         }
         let allowed = self.pings_allowed();
         let ping = &mut self.agents[ord].ping;
-        ping.missed += u32::from(ping.awaited);
+        if std::mem::take(&mut ping.awaited) {
+            ping.missed += 1;
+            self.publisher.agent(&self.agents[ord].id);
+        }
+        let ping = &mut self.agents[ord].ping;
         if ping.missed >= allowed {
             self.unreachable(ord, out);
             return;

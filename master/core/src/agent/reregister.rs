@@ -112,6 +112,7 @@ impl Master {
         let owed = self.settle_tasks(ord, &returning, was_unreachable);
         self.describe_agent(ord, &returning);
         self.agents[ord].reregistered = Some(self.now);
+        self.publisher.agent(&id);
         self.bind_agent(ord, connection, out);
         self.welcome(ord, &id, owed, &returning.frameworks, as_new, out);
         self.touch(ord);
@@ -191,6 +192,7 @@ impl Master {
                 owed.kills.push((report.framework_id.clone(), task_id.clone()));
             }
             self.take_up(framework, task_id, &report.resources);
+            self.publish_task(framework, task_id);
             return;
         }
         let shelved = self.unshelve_task(framework, task_id);
@@ -200,6 +202,7 @@ impl Master {
         let task = Task::reported(ord, agent_id, report, shelved, self.now);
         self.insert_task(framework, task_id.clone(), task);
         self.take_up(framework, task_id, &report.resources);
+        self.publish_task(framework, task_id);
         if kill.is_some() && !report.state.is_terminal() {
             owed.kills.push((report.framework_id.clone(), task_id.clone()));
         }
@@ -227,7 +230,7 @@ impl Master {
     fn reconcile_shelved(&mut self, ord: AgentOrd, owed: &mut Owed) {
         let gone = self.shelved.get(&self.agents[ord].id).cloned().unwrap_or_default();
         for (framework, task_id) in gone {
-            self.unshelve_task(framework, &task_id);
+            self.forget_task(framework, &task_id);
             owed.reconcile.push((self.frameworks[framework].id.clone(), task_id));
         }
     }

@@ -39,6 +39,9 @@ impl Master {
             self.streams.remove(&connection);
         }
         self.unwake(ord);
+        if self.frameworks[ord].demand.is_stated() {
+            self.publisher.demand(ord, self.now);
+        }
         self.frameworks[ord].demand.restate(Vec::new());
         self.recover_framework_offers(ord);
         self.clear_filters(ord, |_| true);

@@ -124,6 +124,7 @@ impl Master {
     /// Tells the sorter in which roles the framework stands, and in which it gets offers.
     pub(crate) fn seat_framework(&mut self, ord: FrameworkOrd) {
         let framework = &self.frameworks[ord];
+        self.publisher.framework(&framework.id);
         let sorter = &mut self.allocator.sorter;
         for role in sorter.roles_of(ord) {
             if !framework.info.roles.contains(&role) {
@@ -142,6 +143,7 @@ impl Master {
             self.deadlines.clear(old, Deadline::Failover(ord));
         }
         framework.failover_deadline = at;
+        self.publisher.framework(&framework.id);
         if let Some(at) = at {
             self.deadlines.set(at, Deadline::Failover(ord));
         }

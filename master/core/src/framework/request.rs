@@ -28,6 +28,7 @@ impl Master {
             }
         }
         self.frameworks[ord].demand.restate(demands);
+        self.publisher.demand(ord, self.now);
         self.credit_offers_anew(ord);
         self.wake(ord);
         Ok(())

@@ -5,6 +5,7 @@
 
 use super::PastFramework;
 use crate::effect::Effect;
+use crate::publish::Change;
 use crate::registry::{CompletedFramework, Registry, RegistryOp};
 use crate::state::Master;
 use crate::table::FrameworkOrd;
@@ -49,6 +50,9 @@ impl Master {
         }
         self.framework_ids.remove(&framework_id);
         let framework = self.frameworks.remove(ord);
+        self.publisher.forget_framework(ord);
+        let unregistered = facts.unregistered;
+        self.publisher.tell(|| Change::FrameworkEnded { framework_id, unregistered });
         self.past.push_back(PastFramework { facts, tasks: framework.completed });
         while self.past.len() > Registry::COMPLETED_KEPT {
             self.past.pop_front();

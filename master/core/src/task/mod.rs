@@ -11,6 +11,7 @@ pub(crate) mod status_update;
 
 use crate::agent::scalars;
 use crate::effect::Effect;
+use crate::publish::Change;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use proto::agent_link::AgentTask;
@@ -39,7 +40,7 @@ pub(crate) struct Task {
     /// The state of the newest status update.
     pub(crate) told: TaskState,
     /// The newest status update of the agent.
-    pub(crate) status: Option<Box<TaskStatus>>,
+    pub(crate) status: Option<Arc<TaskStatus>>,
     /// The states that were told, oldest first, each once.
     pub(crate) steps: Vec<Step>,
     /// Set once a kill was asked for; repeated when the agent comes back.
@@ -50,11 +51,15 @@ pub(crate) struct Task {
 
 /// A state that a task went through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
-    pub(crate) state: TaskState,
-    pub(crate) at: Time,
-    pub(crate) source: Source,
-    pub(crate) reason: Option<Reason>,
+pub struct Step {
+    /// The state.
+    pub state: TaskState,
+    /// When it was told.
+    pub at: Time,
+    /// By whom.
+    pub source: Source,
+    /// Why.
+    pub reason: Option<Reason>,
 }
 
 /// A kill that was asked for.
@@ -64,14 +69,20 @@ pub(crate) struct Kill {
 }
 
 /// A task that is over, in about a hundred bytes.
-#[derive(Clone, Debug)]
-pub(crate) struct PastTask {
-    pub(crate) task_id: TaskId,
-    pub(crate) name: Arc<str>,
-    pub(crate) agent_id: AgentId,
-    pub(crate) role: Role,
-    pub(crate) resources: Arc<Resources>,
-    pub(crate) step: Step,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastTask {
+    /// Its id.
+    pub task_id: TaskId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where it ran.
+    pub agent_id: AgentId,
+    /// The role that its resources were allocated to.
+    pub role: Role,
+    /// What it used.
+    pub resources: Arc<Resources>,
+    /// Its end.
+    pub step: Step,
 }
 
 /// What the master itself says of a task. Such a report has no uuid and is sent once.
@@ -222,7 +233,13 @@ impl Master {
             reason: None,
         });
         let limit = self.options.completed_tasks;
-        let completed = &mut self.frameworks[framework].completed;
+        let record = &mut self.frameworks[framework];
+        self.publisher.tell(|| Change::TaskEnded {
+            framework_id: record.id.clone(),
+            task_id: task_id.clone(),
+            step,
+        });
+        let completed = &mut record.completed;
         completed.push_back(PastTask {
             task_id,
             name: task.name,
@@ -253,12 +270,21 @@ impl Master {
         task.record(Step { state, at: since, source, reason });
         let record = &mut self.frameworks[framework];
         record.unreachable.insert(task_id.clone(), task);
-        record.unreachable_order.push_back(task_id);
+        record.unreachable_order.push_back(task_id.clone());
+        self.publish_task(framework, &task_id);
         while self.frameworks[framework].unreachable.len() > self.options.unreachable_tasks {
             let Some(oldest) = self.frameworks[framework].unreachable_order.front().cloned() else {
                 break;
             };
-            self.unshelve_task(framework, &oldest);
+            self.forget_task(framework, &oldest);
+        }
+    }
+
+    /// Remembers a task of an unreachable agent no longer.
+    pub(crate) fn forget_task(&mut self, framework: FrameworkOrd, task_id: &TaskId) {
+        if self.unshelve_task(framework, task_id).is_some() {
+            let (framework_id, task_id) = (self.frameworks[framework].id.clone(), task_id.clone());
+            self.publisher.tell(|| Change::TaskForgotten { framework_id, task_id });
         }
     }
 

@@ -6,11 +6,13 @@
 
 use super::Step;
 use crate::effect::Effect;
+use crate::publish::Change;
 use crate::state::Master;
 use crate::table::AgentOrd;
 use proto::agent_link::AgentEvent;
 use proto::scheduler::Event;
 use proto::{FrameworkId, TaskState, TaskStatus, Transition};
+use std::sync::Arc;
 
 impl Master {
     pub(crate) fn status_update(
@@ -32,6 +34,7 @@ impl Master {
             status.agent_id = Some(self.agents[agent].id.clone());
         }
         status.state = self.state_for(framework, status.state);
+        let status: Arc<TaskStatus> = Arc::from(status);
         if self.frameworks[framework].is_connected() {
             self.tell(framework, Event::Update(TaskStatus::clone(&status)), out);
         }
@@ -43,18 +46,28 @@ impl Master {
         };
         task.advance(latest_state);
         let over = task.state.is_terminal();
-        match task.told.transition(status.state) {
-            Transition::Stale => {}
+        let step = Step {
+            state: status.state,
+            at: status.timestamp,
+            source: status.source,
+            reason: status.reason,
+        };
+        let step = match task.told.transition(status.state) {
+            Transition::Stale => None,
             Transition::Advance | Transition::Repeat => {
-                task.record(Step {
-                    state: status.state,
-                    at: status.timestamp,
-                    source: status.source,
-                    reason: status.reason,
-                });
+                task.record(step);
                 task.status = Some(status.clone());
+                Some(step)
             }
-        }
+        };
+        let state = task.state;
+        self.publisher.tell(|| Change::TaskUpdated {
+            framework_id,
+            task_id: status.task_id.clone(),
+            state,
+            step,
+            status: status.clone(),
+        });
         if over {
             self.lay_down(framework, &status.task_id);
         }

@@ -22,6 +22,7 @@ pub fn render(effect: &Effect) -> String {
             format!("{call} refused ({}): {refusal}", refusal.http_status())
         }
         Effect::Answer { request: _, response } => format!("answer: {response:?}"),
+        Effect::Publish(change) => format!("publish: {change:?}"),
     }
 }
 

@@ -275,3 +275,35 @@ fn every_invariant_has_a_number_and_a_sentence() {
         assert!(sentence.ends_with('.'));
     }
 }
+
+#[test]
+fn m18_a_copy_that_missed_something() {
+    let c = cluster();
+    assert_eq!(c.master.differences(&c.book), []);
+    let misses = |how: &dyn Fn(&mut crate::Book)| {
+        let mut book = c.book.clone();
+        how(&mut book);
+        let found = c.master.differences(&book);
+        assert!(found.iter().any(|violation| violation.id == "M18"), "{found:?}");
+    };
+    misses(&|book| drop(book.agents.remove(&agent_id("m-S0"))));
+    misses(&|book| drop(book.past.pop_back()));
+    misses(&|book| drop(book.frameworks.remove(&framework_id("m-0000"))));
+    misses(&|book| {
+        let page = book.frameworks.get_mut(&framework_id("m-0000")).unwrap();
+        page.tasks.remove(&task_id("t1"));
+    });
+    misses(&|book| {
+        let op = RegistryOp::SetWeight { role: role("a"), weight_milli: 7 };
+        book.facts.apply(&op);
+    });
+}
+
+#[test]
+fn m18_a_load_that_was_never_told() {
+    let mut c = cluster();
+    c.advance_alive(Duration::from_secs(1));
+    let mut book = c.book.clone();
+    book.loads.remove(&agent_id("m-S0"));
+    assert_eq!(c.master.differences(&book)[0].id, "M18");
+}
