@@ -1,7 +1,8 @@
 //! An agent that has no id registers.
 //!
 //! The id is durable before the agent hears it. The answer may be lost, so a registration with the
-//! nonce of an earlier one gets the same id, by this master or the next.
+//! nonce of an earlier one gets the same id, by this master or the next. Any other registration is a
+//! new agent, and takes the place of one that this master still expects back at that address.
 
 use crate::agent::reregister::Returning;
 use crate::effect::Effect;
@@ -29,6 +30,7 @@ impl Master {
             self.readmit(connection, returning, true, out);
             return;
         }
+        self.replace_recovered(&info, out);
         let id = self.new_agent_id();
         let info = AgentInfo { id: Some(id.clone()), ..info };
         let admit = RegistryOp::AdmitAgent {

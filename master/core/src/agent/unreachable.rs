@@ -10,7 +10,7 @@ use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::Report;
 use proto::scheduler::Event;
-use proto::{AgentId, Reason, TaskState, Time};
+use proto::{AgentId, AgentInfo, Reason, TaskState, Time};
 
 impl Master {
     pub(crate) fn unreachable(&mut self, ord: AgentOrd, out: &mut Vec<Effect>) {
@@ -49,14 +49,35 @@ impl Master {
     /// Recovered agents had their time to come back. What they ran is not known to this master, so
     /// frameworks hear of the agents only, and reconcile.
     pub(crate) fn recovery_over(&mut self, out: &mut Vec<Effect>) {
-        let since: Time = self.now;
         for agent_id in std::mem::take(&mut self.recovered) {
-            self.counters.agents_unreachable += 1;
-            let mark = RegistryOp::MarkUnreachable { agent_id: agent_id.clone(), since };
-            self.persist(mark, out);
-            self.tell_all_of_failure(&agent_id, out);
+            self.give_up_recovered(agent_id, out);
         }
         self.prune_unreachable(out);
+    }
+
+    /// The agents that this master expects back at the address of a new one, which has taken their
+    /// place: nobody need wait for them. One that comes back in spite of it is taken back.
+    pub(crate) fn replace_recovered(&mut self, info: &AgentInfo, out: &mut Vec<Effect>) {
+        let is_there = |id: &AgentId| {
+            let old = self.registry.agents().get(id).map(|agent| &agent.info);
+            old.is_some_and(|old| old.hostname == info.hostname && old.port == info.port)
+        };
+        let replaced: Vec<_> = self.recovered.iter().filter(|id| is_there(id)).cloned().collect();
+        if replaced.is_empty() {
+            return;
+        }
+        for agent_id in replaced {
+            self.recovered.remove(&agent_id);
+            self.give_up_recovered(agent_id, out);
+        }
+        self.prune_unreachable(out);
+    }
+
+    fn give_up_recovered(&mut self, agent_id: AgentId, out: &mut Vec<Effect>) {
+        let since: Time = self.now;
+        self.counters.agents_unreachable += 1;
+        self.persist(RegistryOp::MarkUnreachable { agent_id: agent_id.clone(), since }, out);
+        self.tell_all_of_failure(&agent_id, out);
     }
 
     fn tell_all_of_failure(&self, agent_id: &AgentId, out: &mut Vec<Effect>) {

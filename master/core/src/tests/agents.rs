@@ -44,7 +44,7 @@ fn the_ids_of_two_masters_do_not_meet() {
     let mut c = Cluster::default();
     register(&mut c, "h", 7);
     c.restart_master();
-    expect(&register(&mut c, "h", 8)[1..], &["c2 <- REGISTERED m1-S0"]);
+    expect(&register(&mut c, "other", 8)[1..], &["c2 <- REGISTERED m1-S0"]);
 }
 
 #[test]

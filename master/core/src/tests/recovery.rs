@@ -62,6 +62,24 @@ fn agents_have_ten_minutes_to_come_back() {
 }
 
 #[test]
+fn an_agent_whose_address_another_has_is_not_waited_for() {
+    let (mut c, mut agent, mut framework) = running();
+    c.resubscribe(&mut framework);
+    let ask = CallBody::Reconcile { tasks: vec![(task_id("t1"), Some(agent_id("m-S0")))] };
+    c.agent_from(agent_info("elsewhere", cpus_mem(1, 1)));
+    expect(&c.call(&framework, ask.clone()), &[]);
+    // It lost its id, and its work directory with it.
+    c.agent_from(proto::AgentInfo { id: None, ..agent.info.clone() });
+    let lines = c.lines();
+    expect(&lines[..2], &["registry: unreachable m-S0", "c4 <- FAILURE m-S0"]);
+    let lines = c.call(&framework, ask);
+    assert!(lines[0].contains("t1 TASK_UNREACHABLE master REASON_RECONCILIATION"), "{lines:?}");
+    // Both have that address: what runs on the old one counts all the same.
+    let lines = c.reregister(&mut agent, report(&framework), &[]);
+    assert_eq!(lines[0], "registry: reachable m-S0");
+}
+
+#[test]
 fn an_agent_may_come_back_after_ten_minutes() {
     let (mut c, mut agent, mut framework) = running();
     c.resubscribe(&mut framework);
