@@ -60,7 +60,49 @@ impl World {
                     driver.crash_in = Some(steps);
                 }
             }
+            Fault::CrashAtStart | Fault::CorruptRecords | Fault::ClockJump => {
+                self.fault_of_start(fault);
+            }
             _ => self.fault_of_network(fault),
+        }
+    }
+
+    /// What shows when a process is started again.
+    fn fault_of_start(&mut self, fault: Fault) {
+        let node = match self.random.index(3) {
+            _ if fault == Fault::CorruptRecords => Node::Agent(self.some_agent()),
+            0 => Node::Master,
+            1 => Node::Agent(self.some_agent()),
+            _ => Node::Framework(self.random.index(self.frameworks.len())),
+        };
+        if fault == Fault::ClockJump {
+            let jump = self.clocks.jump(&mut self.random, node);
+            self.trace.happened(self.now, "!", &jump);
+        }
+        let doomed =
+            if fault == Fault::CrashAtStart { self.random.between(1, 4) as u32 } else { 0 };
+        let up = self.random.millis(20, 5_000);
+        match node {
+            Node::Master => {
+                self.crash_master();
+                self.master.doomed = doomed;
+                self.schedule_in(up, Event::StartMaster);
+            }
+            Node::Agent(i) => {
+                self.crash_agent(i);
+                self.agents[i].doomed = doomed;
+                if fault == Fault::CorruptRecords {
+                    self.damage_records(i);
+                }
+                self.schedule_in(up, Event::StartAgent(i));
+            }
+            Node::Framework(i) => {
+                self.crash_driver(i);
+                if let Some(driver) = self.frameworks[i].driver_mut() {
+                    driver.doomed = doomed;
+                    self.schedule_in(up, Event::StartDriver(i));
+                }
+            }
         }
     }
 
@@ -164,15 +206,18 @@ impl World {
             *until = Time::ZERO;
         }
         self.master.crash_in = None;
+        self.master.doomed = 0;
         self.schedule(self.now, Event::StartMaster);
         for i in 0..self.agents.len() {
             self.agents[i].crash_in = None;
+            self.agents[i].doomed = 0;
             let up = self.random.millis(0, 2_000);
             self.schedule_in(up, Event::StartAgent(i));
         }
         for i in 0..self.frameworks.len() {
             if let Some(driver) = self.frameworks[i].driver_mut() {
                 driver.crash_in = None;
+                driver.doomed = 0;
                 let up = self.random.millis(0, 2_000);
                 self.schedule_in(up, Event::StartDriver(i));
             }

@@ -7,12 +7,13 @@
 use crate::network::{Network, Peer};
 use crate::node::agent::AgentNode;
 use crate::node::framework::DriverNode;
+use crate::node::operator::some_role;
 use crate::node::raw::{RawNode, Temper};
 use crate::prng::Prng;
 use crate::workload::Plan;
 use crate::world::{FrameworkNode, Packet, START};
 use proto::{
-    AgentInfo, Attribute, AttributeValue, Capability, Domain, FrameworkInfo, Resources, Role, Time,
+    AgentInfo, Attribute, AttributeValue, Capability, Domain, FrameworkInfo, Resources, Time,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -94,7 +95,7 @@ fn agent(random: &mut Prng, i: usize) -> AgentNode {
 fn driver(mut random: Prng, i: usize, end: Time) -> FrameworkNode {
     let name = format!("f{i}");
     let mut options = driver::core::Options::new(name.clone(), vec![Arc::from("master:5050")]);
-    options.role = role(&mut random);
+    options.role = some_role(&mut random);
     options.unreachable_grace = random.millis(1_000, 60_000);
     options.launch_timeout = Duration::from_secs(random.between(10, 120));
     options.reconcile_all = Duration::from_secs(random.between(30, 300));
@@ -108,7 +109,7 @@ fn raw(mut random: Prng, i: usize) -> FrameworkNode {
     let temper = tempers[random.index(tempers.len())];
     let mut info = FrameworkInfo::new("nobody", name.clone());
     info.checkpoint = true;
-    info.roles = BTreeSet::from([role(&mut random)]);
+    info.roles = BTreeSet::from([some_role(&mut random)]);
     info.failover_timeout = random.millis(0, 30_000);
     if random.percent(50) {
         info.capabilities = info.capabilities.with(Capability::PartitionAware);
@@ -118,9 +119,4 @@ fn raw(mut random: Prng, i: usize) -> FrameworkNode {
     }
     let stream = random.split("acts");
     FrameworkNode::Raw(Box::new(RawNode::new(name, temper, info, stream)))
-}
-
-fn role(random: &mut Prng) -> Role {
-    let names = ["*", "batch", "batch/night", "services"];
-    Role::new(names[random.index(names.len())]).expect("each of them is a role")
 }

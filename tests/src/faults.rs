@@ -42,6 +42,13 @@ pub enum Fault {
     Swizzle,
     /// A disk becomes slow.
     SlowDisk,
+    /// A node is killed, and killed again while it starts, in the middle of taking back what it
+    /// knew.
+    CrashAtStart,
+    /// Records of an agent's checkpoint cannot be read when it starts.
+    CorruptRecords,
+    /// A node is killed, and its clock is another one when it starts.
+    ClockJump,
     /// Calls of HTTP frameworks are sent twice.
     DuplicateCalls,
     /// Calls of HTTP frameworks overtake each other.
@@ -50,7 +57,7 @@ pub enum Fault {
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::MasterCrash,
         Self::MasterCrashMidStep,
         Self::MasterOutage,
@@ -67,6 +74,9 @@ impl Fault {
         Self::Clog,
         Self::Swizzle,
         Self::SlowDisk,
+        Self::CrashAtStart,
+        Self::CorruptRecords,
+        Self::ClockJump,
         Self::DuplicateCalls,
         Self::ReorderedCalls,
     ];
@@ -82,6 +92,7 @@ impl Fault {
             Self::Reset | Self::HalfOpen => (5, 100),
             Self::Partition | Self::OneWay => (20, 200),
             Self::Clog => (2, 60),
+            Self::CrashAtStart | Self::CorruptRecords | Self::ClockJump => (40, 400),
             Self::Swizzle | Self::SlowDisk => (30, 300),
             Self::DuplicateCalls | Self::ReorderedCalls => (0, 0),
         }

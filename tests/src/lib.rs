@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod chaos;
+mod clocks;
 mod cluster;
 pub mod faults;
 mod liveness;
@@ -21,4 +22,4 @@ pub mod workload;
 pub mod world;
 
 pub use trace::Log;
-pub use world::{Failure, Report, Setup, World};
+pub use world::{Failure, Plant, Report, Setup, World};

@@ -40,7 +40,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
 }
 
 fn run(seed: u64, minutes: u64, log: Log) -> Report {
-    World::new(Setup { seed, minutes, log, faults: None }).run()
+    World::new(Setup { seed, minutes, log, faults: None, plant: None }).run()
 }
 
 /// Says what broke, shows how it came to it, and how to see it again.

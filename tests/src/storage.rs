@@ -47,6 +47,8 @@ pub struct Outbox<F: Facts, E> {
     queue: VecDeque<Queued<E>>,
     /// Effects that wait for writes and may be overtaken.
     held: VecDeque<(u64, E)>,
+    /// Barriers do not hold: the planted fault of tests.
+    leaky: bool,
 }
 
 impl<F: Facts, E> Default for Outbox<F, E> {
@@ -59,6 +61,7 @@ impl<F: Facts, E> Default for Outbox<F, E> {
             flush: None,
             queue: VecDeque::new(),
             held: VecDeque::new(),
+            leaky: false,
         }
     }
 }
@@ -69,9 +72,19 @@ impl<F: Facts, E> Outbox<F, E> {
         &self.durable
     }
 
-    /// Changes what a start would find, as a process does before it begins to serve.
-    pub fn install(&mut self, op: F::Op) {
-        self.durable.apply(op);
+    /// What a start would find, to be spoiled.
+    pub fn durable_mut(&mut self) -> &mut F {
+        &mut self.durable
+    }
+
+    /// From now on barriers do not hold: what this breaks must be noticed.
+    pub fn leak(&mut self) {
+        self.leaky = true;
+    }
+
+    /// Whether all that was written is durable.
+    pub fn is_synced(&self) -> bool {
+        self.written == self.synced
     }
 
     /// A write that nothing waits for.
@@ -83,7 +96,9 @@ impl<F: Facts, E> Outbox<F, E> {
     /// A write that everything after it waits for.
     pub fn persist(&mut self, op: F::Op) {
         self.record(op);
-        self.queue.push_back(Queued::Barrier(self.written));
+        if !self.leaky {
+            self.queue.push_back(Queued::Barrier(self.written));
+        }
     }
 
     /// An effect, after all before it.

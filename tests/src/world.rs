@@ -4,12 +4,14 @@
 //! the run's seed, so a run is a function of its setup. It must never read a real clock, draw real
 //! entropy or iterate anything without an order.
 
+use crate::clocks::Clocks;
 use crate::cluster;
 use crate::faults::{Fault, Faults};
 use crate::network::{Conn, Direction, Due, Network, Peer};
 use crate::node::agent::AgentNode;
 use crate::node::framework::DriverNode;
 use crate::node::master::MasterNode;
+use crate::node::operator::OperatorNode;
 use crate::node::raw::RawNode;
 use crate::oracle::{Oracle, Violation, restless};
 use crate::prng::Prng;
@@ -32,6 +34,19 @@ pub struct Setup {
     pub log: Log,
     /// Instead of the faults that the seed draws.
     pub faults: Option<Faults>,
+    /// A defect of the shells that the judge must notice.
+    pub plant: Option<Plant>,
+}
+
+/// A planted defect: persists of these nodes are no barriers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    /// Of the master.
+    LeakyMaster,
+    /// Of all agents.
+    LeakyAgents,
+    /// Of all drivers.
+    LeakyDrivers,
 }
 
 /// How a run went.
@@ -141,6 +156,8 @@ pub(crate) enum Event {
     StartDriver(usize),
     /// An HTTP framework does something by itself.
     RawActs(usize),
+    /// The operator asks for something.
+    OperatorActs,
     /// The drivers' owners look at their plans.
     Work,
     /// A fault.
@@ -228,12 +245,14 @@ pub struct World {
     pub(crate) master: MasterNode,
     pub(crate) agents: Vec<AgentNode>,
     pub(crate) frameworks: Vec<FrameworkNode>,
+    pub(crate) operator: OperatorNode,
     pub(crate) network: Network<Packet>,
     pub(crate) oracle: Oracle,
     pub(crate) trace: Trace,
     heap: BinaryHeap<Reverse<Scheduled>>,
     scheduled: u64,
     wakes: BTreeMap<Node, Time>,
+    pub(crate) clocks: Clocks,
     pub(crate) slow: BTreeMap<Node, Time>,
     failure: Option<Failure>,
     /// Events at the present instant.
@@ -263,12 +282,14 @@ impl World {
             master: MasterNode::new(drawn.master),
             agents: drawn.agents,
             frameworks: drawn.frameworks,
+            operator: OperatorNode::draw(root.split("operator")),
             network,
             oracle: Oracle::default(),
             trace: Trace::new(setup.log, START),
             heap: BinaryHeap::new(),
             scheduled: 0,
             wakes: BTreeMap::new(),
+            clocks: Clocks::default(),
             slow: BTreeMap::new(),
             failure: None,
             crowd: 0,
@@ -276,8 +297,23 @@ impl World {
             healed_at: None,
             setup,
         };
+        world.plant();
         world.schedule_start(end);
         world
+    }
+
+    fn plant(&mut self) {
+        match self.setup.plant {
+            None => {}
+            Some(Plant::LeakyMaster) => self.master.outbox.leak(),
+            Some(Plant::LeakyAgents) => {
+                self.agents.iter_mut().for_each(|agent| agent.outbox.leak());
+            }
+            Some(Plant::LeakyDrivers) => {
+                let drivers = self.frameworks.iter_mut().filter_map(FrameworkNode::driver_mut);
+                drivers.for_each(|driver| driver.outbox.leak());
+            }
+        }
     }
 
     fn schedule_start(&mut self, end: Time) {
@@ -298,6 +334,7 @@ impl World {
             let wait = self.random.wait(mean);
             self.schedule(START + wait, Event::Fault { fault, mean });
         }
+        self.schedule(START + Duration::from_secs(1), Event::OperatorActs);
         self.schedule(START + Duration::from_secs(1), Event::Work);
         self.schedule(START + Duration::from_secs(5), Event::Audit);
         self.schedule(end, Event::Heal);
@@ -381,6 +418,7 @@ impl World {
             Event::StartAgent(i) => self.start_agent(i),
             Event::StartDriver(i) => self.start_driver(i),
             Event::RawActs(i) => self.raw_acts(i),
+            Event::OperatorActs => self.operator_acts(),
             Event::Work => {
                 for i in 0..self.frameworks.len() {
                     self.work(i);
@@ -408,9 +446,15 @@ impl World {
         }
     }
 
-    /// Sees to it that the node is woken at its deadline.
+    /// The present time by a node's own clock.
+    pub(crate) fn clock(&self, node: Node) -> Time {
+        self.clocks.local(node, self.now)
+    }
+
+    /// Sees to it that the node is woken at its deadline, by its own clock.
     pub(crate) fn arrange_wake(&mut self, node: Node, deadline: Option<Time>) {
-        let Some(at) = deadline.map(|at| at.max(self.now)) else { return };
+        let at = deadline.map(|at| self.clocks.global(node, at).max(self.now));
+        let Some(at) = at else { return };
         if self.wakes.get(&node).is_none_or(|planned| at < *planned) {
             self.wakes.insert(node, at);
             self.schedule(at, Event::Wake { node });
@@ -435,7 +479,7 @@ impl World {
                 core.and_then(driver::core::Scheduler::deadline)
             }
         };
-        if deadline.is_none_or(|at| at > self.now) {
+        if deadline.is_none_or(|at| at > self.clock(node)) {
             self.arrange_wake(node, deadline);
             return;
         }
@@ -456,8 +500,7 @@ impl World {
     fn flushed(&mut self, node: Node, incarnation: u64) {
         match node {
             Node::Master if self.master.incarnation == incarnation => {
-                self.master.outbox.end_flush();
-                self.pump_master();
+                self.master_flushed();
             }
             Node::Agent(i) if self.agents[i].incarnation == incarnation => {
                 self.agents[i].outbox.end_flush();

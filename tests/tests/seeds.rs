@@ -1,11 +1,17 @@
 //! Seeds that once failed, a few fresh ones, and the promise that a seed tells one story.
 
-use sim::{Log, Report, Setup, World};
+use sim::faults::{Fault, Faults};
+use sim::{Log, Plant, Report, Setup, World};
+use std::time::Duration;
 
 const SEEDS: &str = include_str!("../seeds.txt");
 
+fn setup(seed: u64, minutes: u64) -> Setup {
+    Setup { seed, minutes, log: Log::Off, faults: None, plant: None }
+}
+
 fn run(seed: u64, minutes: u64) -> Report {
-    World::new(Setup { seed, minutes, log: Log::Off, faults: None }).run()
+    World::new(setup(seed, minutes)).run()
 }
 
 fn assert_fine(report: &Report, minutes: u64) {
@@ -50,7 +56,31 @@ fn the_same_seed_tells_the_same_story_and_another_does_not() {
     let (one, again, other) = (run(5, 2), run(5, 2), run(6, 2));
     assert_eq!((one.hash, one.steps), (again.hash, again.steps));
     assert_ne!(one.hash, other.hash);
-    let logged = World::new(Setup { seed: 5, minutes: 2, log: Log::Last(10), faults: None }).run();
+    let logged = World::new(Setup { log: Log::Last(10), ..setup(5, 2) }).run();
     assert_eq!(logged.hash, one.hash, "whether anybody reads it changes nothing");
     assert_eq!(logged.lines.len(), 10);
+}
+
+/// The first violations of a defect under crashes and slow disks.
+fn found(plant: Plant, crashes: Fault) -> Vec<&'static str> {
+    let seconds = |fault, seconds| (fault, Duration::from_secs(seconds));
+    let faults = Faults::of(vec![seconds(crashes, 5), seconds(Fault::SlowDisk, 10)]);
+    let run = |seed, plant| {
+        World::new(Setup { faults: Some(faults.clone()), plant, ..setup(seed, 4) }).run()
+    };
+    let seeds = 1..=6;
+    for seed in seeds.clone() {
+        assert_fine(&run(seed, None), 4);
+    }
+    seeds.filter_map(|seed| Some(run(seed, Some(plant)).failure?.violation.id)).collect()
+}
+
+#[test]
+fn a_barrier_that_does_not_hold_is_noticed_at_the_next_crash() {
+    let of_master = found(Plant::LeakyMaster, Fault::MasterCrash);
+    assert!(of_master.contains(&"I1"), "{of_master:?}");
+    let of_agents = found(Plant::LeakyAgents, Fault::AgentCrash);
+    assert!(of_agents.contains(&"I1"), "{of_agents:?}");
+    let of_drivers = found(Plant::LeakyDrivers, Fault::SchedulerCrash);
+    assert!(of_drivers.contains(&"I1"), "{of_drivers:?}");
 }

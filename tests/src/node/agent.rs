@@ -1,79 +1,15 @@
 //! An agent: the core, its checkpoint, its link to the master, and the supervisor beside it.
 
 use crate::network::{Conn, Direction, Peer};
+use crate::node::checkpoint::Checkpoint;
 use crate::node::supervisor::{Conduct, Supervisor};
 use crate::oracle::Violation;
-use crate::storage::{Facts, Outbox};
+use crate::storage::Outbox;
 use crate::world::{Event, Node, Packet, World};
-use agent_core::{
-    Agent, AgentRecord, CheckpointOp, Effect, Input, Launch, Options, Recovered, SandboxRecord,
-    TaskRecord, UpdatesRecord,
-};
-use proto::{ContainerId, Exit, FrameworkId, FrameworkInfo, TaskId, TaskOutcome, Time};
-use std::collections::BTreeMap;
+use agent_core::{Agent, Effect, Input, Launch, Options};
+use proto::{ContainerId, Exit, TaskOutcome, Time};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// An agent's durable records, by their keys.
-#[derive(Debug, Default)]
-pub(crate) struct Checkpoint {
-    agent: Option<AgentRecord>,
-    frameworks: BTreeMap<FrameworkId, Arc<FrameworkInfo>>,
-    tasks: BTreeMap<(FrameworkId, TaskId), TaskRecord>,
-    updates: BTreeMap<(FrameworkId, TaskId), UpdatesRecord>,
-    sandboxes: BTreeMap<ContainerId, SandboxRecord>,
-}
-
-impl Facts for Checkpoint {
-    type Op = CheckpointOp;
-
-    fn apply(&mut self, op: CheckpointOp) {
-        match op {
-            CheckpointOp::PutAgent(record) => self.agent = Some(*record),
-            CheckpointOp::DeleteAgent => self.agent = None,
-            CheckpointOp::PutFramework(info) => {
-                if let Some(id) = info.id.clone() {
-                    self.frameworks.insert(id, info);
-                }
-            }
-            CheckpointOp::DeleteFramework(id) => {
-                self.frameworks.remove(&id);
-            }
-            CheckpointOp::PutTask(record) => {
-                let key = (record.framework_id.clone(), record.task.task_id.clone());
-                self.tasks.insert(key, record);
-            }
-            CheckpointOp::PutUpdates(record) => {
-                let key = (record.framework_id.clone(), record.task_id.clone());
-                self.updates.insert(key, record);
-            }
-            CheckpointOp::DeleteTask { framework_id, task_id } => {
-                let key = (framework_id, task_id);
-                self.tasks.remove(&key);
-                self.updates.remove(&key);
-            }
-            CheckpointOp::PutSandbox(record) => {
-                self.sandboxes.insert(record.container_id.clone(), record);
-            }
-            CheckpointOp::DeleteSandbox { container_id } => {
-                self.sandboxes.remove(&container_id);
-            }
-        }
-    }
-}
-
-impl Checkpoint {
-    pub(crate) fn recovered(&self) -> Recovered {
-        Recovered {
-            agent: self.agent.clone(),
-            frameworks: self.frameworks.values().cloned().collect(),
-            tasks: self.tasks.values().cloned().collect(),
-            updates: self.updates.values().cloned().collect(),
-            sandboxes: self.sandboxes.values().cloned().collect(),
-            ..Recovered::default()
-        }
-    }
-}
 
 /// One agent's host.
 #[derive(Debug)]
@@ -94,6 +30,8 @@ pub(crate) struct AgentNode {
     said: Time,
     /// The process is killed after this many more steps, in the middle of the last.
     pub(crate) crash_in: Option<u32>,
+    /// So many of its next starts do not end well.
+    pub(crate) doomed: u32,
 }
 
 impl AgentNode {
@@ -111,6 +49,7 @@ impl AgentNode {
             link: None,
             said: Time::ZERO,
             crash_in: None,
+            doomed: 0,
         }
     }
 }
@@ -122,13 +61,24 @@ impl World {
             return;
         }
         let seed = self.random.number();
+        self.clocks.start(Node::Agent(i));
+        let now = self.clock(Node::Agent(i));
         let node = &mut self.agents[i];
         node.incarnation += 1;
+        if node.doomed > 0 {
+            node.doomed -= 1;
+            node.crash_in = Some(self.random.between(1, 5) as u32);
+        }
         node.options.boot_id = format!("boot-{}", node.boot).into();
         let mut recovered = node.outbox.durable().recovered();
         recovered.supervisor_continued = std::mem::replace(&mut node.supervisor_continued, true);
         recovered.containers = node.supervisor.report();
-        node.core = Some(Agent::new(node.options.clone(), seed, recovered, self.now));
+        for container in &mut recovered.containers {
+            // Told in time since boot, and understood by the clock of this start.
+            container.started = self.clocks.local(Node::Agent(i), container.started);
+        }
+        self.oracle.agent_started(i, &recovered);
+        node.core = Some(Agent::new(node.options.clone(), seed, recovered, now));
         self.trace.happened(self.now, &self.agents[i].name, &"agent starts");
         self.step_agent(i, Input::Tick);
     }
@@ -148,6 +98,14 @@ impl World {
         if let Some((_, conn)) = link {
             self.abandon(conn, Direction::Up);
         }
+    }
+
+    /// Records of an agent that is not running become unreadable.
+    pub(crate) fn damage_records(&mut self, i: usize) {
+        let tasks = self.agents[i].outbox.durable_mut().damage(&mut self.random);
+        let what = format_args!("records of {tasks:?} are damaged");
+        self.trace.happened(self.now, &self.agents[i].name, &what);
+        self.oracle.records_damaged(tasks);
     }
 
     /// The supervisor is lost with all its tasks.
@@ -183,21 +141,22 @@ impl World {
         let Some(core) = &mut node.core else { return };
         self.trace.input(self.now, &node.name, &input);
         let mut effects = Vec::new();
-        core.step(self.now, input, &mut effects);
+        let now = self.clocks.local(Node::Agent(i), self.now);
+        core.step(now, input, &mut effects);
         self.trace.effects(&effects, |effect| format!("{effect:?}"));
-        if let Err(broken) = core.check(self.now) {
+        if let Err(broken) = core.check(now) {
             let what = format!("{}: {}", node.name, broken.text);
             self.violated(Violation { id: broken.id, what });
             return;
         }
-        self.oracle.agent_stepped(&node.name, core);
-        let crashes = self.agents[i].crash_in.as_mut().is_some_and(|left| {
+        let crashes = node.crash_in.as_mut().is_some_and(|left| {
             *left = left.saturating_sub(1);
             *left == 0
         });
         if crashes {
             effects.truncate(self.random.index(effects.len() + 1));
         }
+        self.oracle.agent_stepped(i, core, &effects);
         let outbox = &mut self.agents[i].outbox;
         for effect in effects {
             match effect {
@@ -221,6 +180,7 @@ impl World {
     /// Performs what waits no longer, and flushes what is written.
     pub(crate) fn pump_agent(&mut self, i: usize) {
         while let Some(effect) = self.agents[i].outbox.ready() {
+            self.oracle.agent_says(i, &effect);
             self.perform_of_agent(i, effect);
         }
         if self.agents[i].outbox.begin_flush() {

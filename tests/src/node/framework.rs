@@ -36,6 +36,8 @@ pub(crate) struct DriverNode {
     /// The core's number of the stream, and the stream.
     link: Option<(u64, Conn)>,
     pub(crate) crash_in: Option<u32>,
+    /// So many of its next starts do not end well.
+    pub(crate) doomed: u32,
     pub(crate) plan: Plan,
 }
 
@@ -50,6 +52,7 @@ impl DriverNode {
             incarnation: 0,
             link: None,
             crash_in: None,
+            doomed: 0,
             plan,
         }
     }
@@ -63,10 +66,18 @@ impl World {
         if node.core.is_some() {
             return;
         }
+        self.clocks.start(Node::Framework(i));
         node.incarnation += 1;
+        if node.doomed > 0 {
+            node.doomed -= 1;
+            node.crash_in = Some(self.random.between(1, 5) as u32);
+        }
         let stored = node.outbox.durable().0.iter().map(|(k, v)| (k.clone(), v.clone()));
         match Scheduler::recover(node.options.clone(), seed, stored) {
-            Ok(core) => node.core = Some(core),
+            Ok(core) => {
+                self.oracle.driver_started(i, &core);
+                node.core = Some(core);
+            }
             Err(error) => {
                 let what = format!("{} cannot read what it wrote: {error}", node.name);
                 self.violated(Violation { id: "I2", what });
@@ -102,7 +113,7 @@ impl World {
         let Some(core) = &mut node.core else { return };
         self.trace.input(self.now, &node.name, &input);
         let mut effects = Vec::new();
-        core.step(self.now, input, &mut effects);
+        core.step(self.clocks.local(Node::Framework(i), self.now), input, &mut effects);
         self.trace.effects(&effects, |effect| format!("{effect:?}"));
         if let Err(broken) = core.check() {
             let what = format!("{}: {}", node.name, broken.what);
@@ -135,6 +146,7 @@ impl World {
     /// Performs what waits no longer, and flushes what is written.
     pub(crate) fn pump_driver(&mut self, i: usize) {
         while let Some(effect) = self.frameworks[i].driver_mut().and_then(|n| n.outbox.ready()) {
+            self.oracle.driver_says(i, &effect);
             self.perform_of_driver(i, effect);
         }
         let Some(node) = self.frameworks[i].driver_mut() else { return };

@@ -32,6 +32,10 @@ pub(crate) struct MasterNode {
     requests: BTreeMap<RequestId, Asker>,
     next_request: u64,
     pub(crate) crash_in: Option<u32>,
+    /// It writes that it begins to lead, and does not lead yet.
+    starting: Option<MasterId>,
+    /// So many of its next starts do not end well.
+    pub(crate) doomed: u32,
 }
 
 impl MasterNode {
@@ -46,6 +50,8 @@ impl MasterNode {
             requests: BTreeMap::new(),
             next_request: 0,
             crash_in: None,
+            starting: None,
+            doomed: 0,
         }
     }
 
@@ -58,39 +64,80 @@ impl MasterNode {
 }
 
 impl World {
-    /// Starts the master: it begins a new epoch with what its log says.
+    /// Starts the master: it begins a new epoch with what its log says, and leads once that is
+    /// durable.
     pub(crate) fn start_master(&mut self) {
-        if self.master.core.is_some() {
+        if self.master.core.is_some() || self.master.starting.is_some() {
             return;
         }
+        self.clocks.start(Node::Master);
         let node = &mut self.master;
         node.incarnation += 1;
         let master_id = format!("m{}", node.incarnation);
         let master_id = MasterId::new(master_id).expect("a letter and a number are an id");
+        self.trace.happened(self.now, "m", &"master starts");
         if node.outbox.durable().cluster_id().is_none() {
-            node.outbox.install(RegistryOp::FoundCluster { cluster_id: Arc::from("sim") });
+            node.outbox.persist(RegistryOp::FoundCluster { cluster_id: Arc::from("sim") });
         }
         let epoch = node.outbox.durable().epoch() + 1;
-        node.outbox.install(RegistryOp::BeginEpoch { epoch, master_id: master_id.clone() });
+        node.outbox.persist(RegistryOp::BeginEpoch { epoch, master_id: master_id.clone() });
+        node.starting = Some(master_id);
+        self.pump_master();
+        if self.master_is_doomed(2) {
+            self.crash_and_start_master();
+        }
+    }
+
+    /// Whether this start ends here, one time in so many.
+    fn master_is_doomed(&mut self, one_in: u64) -> bool {
+        let ends = self.master.doomed > 0 && self.random.below(one_in) == 0;
+        self.master.doomed -= u32::from(ends);
+        ends
+    }
+
+    fn crash_and_start_master(&mut self) {
+        self.crash_master();
+        let down = self.random.millis(1, 5000);
+        self.schedule_in(down, Event::StartMaster);
+    }
+
+    /// A flush is done: the master begins to lead, if it waited for that.
+    pub(crate) fn master_flushed(&mut self) {
+        self.master.outbox.end_flush();
+        self.pump_master();
+        if !self.master.outbox.is_synced() {
+            return;
+        }
+        let Some(id) = self.master.starting.take() else { return };
+        let registry = self.master.outbox.durable().clone();
+        self.oracle.master_started(&registry);
+        if self.master_is_doomed(2) {
+            self.master.starting = Some(id);
+            self.crash_and_start_master();
+            return;
+        }
         let info = MasterInfo {
-            id: master_id,
+            id,
             hostname: Arc::from("master"),
             ip: 0,
             port: 5050,
             version: Arc::from("1.11.0"),
         };
-        let registry = node.outbox.durable().clone();
-        self.oracle.master_started(&registry);
+        let now = self.clock(Node::Master);
         let node = &mut self.master;
-        node.core = Some(Master::new(node.options.clone(), info, registry, self.now));
-        self.trace.happened(self.now, "m", &"master starts");
+        node.core = Some(Master::new(node.options.clone(), info, registry, now));
+        if self.master_is_doomed(1) {
+            self.master.crash_in = Some(self.random.between(1, 8) as u32);
+        }
+        self.trace.happened(self.now, "m", &"master leads");
         self.step_master(Input::Tick);
     }
 
     /// Kills the master's process. Its streams break, or are left half open.
     pub(crate) fn crash_master(&mut self) {
         let node = &mut self.master;
-        if node.core.take().is_none() {
+        let (core, starting) = (node.core.take(), node.starting.take());
+        if core.is_none() && starting.is_none() {
             return;
         }
         node.incarnation += 1;
@@ -135,7 +182,7 @@ impl World {
         self.trace.input(self.now, "m", &input);
         self.oracle.master_will_step(&input);
         let mut effects = Vec::new();
-        core.step(self.now, input, &mut effects);
+        core.step(self.clocks.local(Node::Master, self.now), input, &mut effects);
         self.trace.effects(&effects, show);
         self.oracle.master_stepped(&effects, core);
         if let Some(broken) = master_core::invariants::check(core).into_iter().next() {
@@ -147,6 +194,9 @@ impl World {
     /// Performs what waits no longer, and flushes what is written.
     pub(crate) fn pump_master(&mut self) {
         while let Some(effect) = self.master.outbox.ready() {
+            if let Some(core) = &self.master.core {
+                self.oracle.master_says(&effect, core.registry());
+            }
             self.perform_of_master(effect);
         }
         if self.master.outbox.begin_flush() {
@@ -221,6 +271,11 @@ impl World {
         let request = self.master.request(Asker::Http);
         let known = stream.filter(|conn| self.master.streams.contains(conn));
         self.step_master(Input::Call { request, connection: known.map(ConnectionId), call });
+    }
+
+    /// The number of an operator's request, which waits for its answer.
+    pub(crate) fn operator_request(&mut self) -> RequestId {
+        self.master.request(Asker::Http)
     }
 
     /// What the master answers to GET_STATE now; nothing when no master leads.

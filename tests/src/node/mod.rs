@@ -4,7 +4,9 @@
 //! leave. It must never decide anything that a core decides.
 
 pub(crate) mod agent;
+pub(crate) mod checkpoint;
 pub(crate) mod framework;
 pub(crate) mod master;
+pub(crate) mod operator;
 pub(crate) mod raw;
 pub(crate) mod supervisor;

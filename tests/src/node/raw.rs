@@ -171,6 +171,8 @@ impl RawNode {
         }
         if healed {
             calls.push(CallBody::Suppress { roles: Vec::new() });
+        } else if self.random.below(300) == 0 {
+            calls.push(CallBody::Teardown);
         } else if self.random.percent(5) {
             calls.push(CallBody::Revive { roles: Vec::new() });
         } else if self.random.percent(3) {

@@ -59,7 +59,7 @@ impl Instances {
 
 /// Whether free and held resources of an agent add up.
 pub(super) fn conserved<'a>(
-    name: &str,
+    name: std::fmt::Arguments<'_>,
     total: &Resources,
     free: &Resources,
     held: impl Iterator<Item = &'a Resources>,

@@ -168,7 +168,7 @@ impl Ledger {
             Effect::CloseAgent { connection } => {
                 self.agents.remove(connection);
             }
-            Effect::Accepted { .. } | Effect::Refused { .. } | Effect::Answer { .. } => {}
+            _ => {}
         }
         Ok(())
     }

@@ -10,6 +10,8 @@ mod instances;
 mod kills;
 mod launches;
 mod ledger;
+mod papers;
+mod promises;
 mod registry;
 mod updates;
 
@@ -21,6 +23,8 @@ use kills::Kills;
 use launches::Launches;
 use ledger::Ledger;
 use master_core::{Effect, Input, Master, Registry};
+use papers::Papers;
+use promises::{Promises, Submissions};
 use proto::agent_link::AgentEvent;
 use proto::operator::State;
 use proto::scheduler::Call;
@@ -64,6 +68,9 @@ pub struct Oracle {
     instances: Instances,
     kills: Kills,
     replica: Replica,
+    promises: Promises,
+    submissions: Submissions,
+    papers: Papers,
     /// Ends of units, by framework, group and unit.
     units: BTreeMap<(usize, GroupId, u32), String>,
     found: Option<Violation>,
@@ -84,6 +91,8 @@ impl Oracle {
     /// A master begins with this registry.
     pub fn master_started(&mut self, registry: &Registry) {
         self.ledger.begin(registry);
+        let verdict = self.promises.begin(registry);
+        self.judge(verdict);
         let verdict = self.replica.begin(registry);
         self.judge(verdict);
     }
@@ -91,6 +100,7 @@ impl Oracle {
     /// The master is about to take this input.
     pub fn master_will_step(&mut self, input: &Input) {
         self.ledger.will_step(input);
+        self.promises.will_step(input);
     }
 
     /// The master took the input and decided this.
@@ -99,6 +109,12 @@ impl Oracle {
         self.judge(verdict);
         let verdict = self.replica.check(effects, master.registry());
         self.judge(verdict);
+        self.promises.stepped(effects, master.registry());
+    }
+
+    /// Something leaves the master.
+    pub fn master_says(&mut self, effect: &Effect, registry: &Registry) {
+        self.promises.leaves(effect, registry);
     }
 
     fn watch(&mut self, effects: &[Effect]) -> Verdict {
@@ -117,11 +133,46 @@ impl Oracle {
         self.ledger.stepped(effects)
     }
 
-    /// An agent took a step.
-    pub fn agent_stepped(&mut self, name: &str, core: &agent_core::Agent) {
+    /// An agent starts with what its disk gives.
+    pub fn agent_started(&mut self, agent: usize, recovered: &agent_core::Recovered) {
+        let verdict = self.papers.begin(agent, recovered);
+        self.judge(verdict);
+    }
+
+    /// Records of tasks became unreadable.
+    pub(crate) fn records_damaged(&mut self, tasks: impl IntoIterator<Item = TaskKey>) {
+        self.papers.damage(tasks);
+    }
+
+    /// An agent took a step and decided this.
+    pub fn agent_stepped(
+        &mut self,
+        agent: usize,
+        core: &agent_core::Agent,
+        effects: &[agent_core::Effect],
+    ) {
+        self.papers.stepped(agent, effects);
+        let name = format_args!("a{agent}");
         let held = core.tasks().filter_map(|task| task.resources);
         let verdict = instances::conserved(name, core.total(), core.free(), held);
         self.judge(verdict);
+    }
+
+    /// Something leaves an agent.
+    pub fn agent_says(&mut self, agent: usize, effect: &agent_core::Effect) {
+        let verdict = self.papers.leaves(agent, effect);
+        self.judge(verdict);
+    }
+
+    /// A scheduler starts from its store.
+    pub fn driver_started(&mut self, framework: usize, core: &driver::core::Scheduler) {
+        let verdict = self.submissions.begin(framework, core);
+        self.judge(verdict);
+    }
+
+    /// Something leaves a scheduler.
+    pub fn driver_says(&mut self, framework: usize, effect: &driver::core::Effect) {
+        self.submissions.leaves(framework, effect);
     }
 
     /// A process is started on a host with this much to give.
@@ -157,6 +208,8 @@ impl Oracle {
     pub fn framework_hears(&mut self, framework: &FrameworkId, aware: bool, status: &TaskStatus) {
         let key = (framework.clone(), status.task_id.clone());
         self.launches.told(&key, status.state);
+        let verdict = self.papers.heard(&key, status);
+        self.judge(verdict);
         let verdict = self.updates.heard(key, aware, status);
         self.judge(verdict);
     }

@@ -34,12 +34,18 @@ impl Updates {
                 }
                 None => {}
             }
+            let corrupt = status.reason == Some(Reason::CheckpointCorrupt);
             if let Some((_, last)) = history.reports.last()
                 && last.transition(state) != Transition::Advance
+                && !corrupt
             {
                 return broken("I7", format!("{name}: {last}, and then {state}"));
             }
             history.reports.push((uuid, state));
+        }
+        if status.reason == Some(Reason::CheckpointCorrupt) && history.end.is_some() {
+            // The record that knew of the end is lost.
+            return Ok(());
         }
         let certain = aware || status.source != Source::Master;
         // Who asks after a task that is forgotten, or not known yet, is told that it is gone, or

@@ -2,7 +2,7 @@
 //! what they are told, and streams that deliver at once or, when cut, not at all.
 
 use super::words::Words;
-use crate::node::agent::Checkpoint;
+use crate::node::checkpoint::Checkpoint;
 use crate::node::supervisor::Supervisor;
 use crate::storage::Facts;
 use agent_core::{Agent, Input as AgentInput};

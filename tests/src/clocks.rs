@@ -1,0 +1,83 @@
+//! The wall clocks of the nodes: right until somebody sets them, which a process notices only when
+//! it is started again.
+//!
+//! The shells read the wall clock once, at their start, and count on with a monotonic clock. So a
+//! node's time runs as fast as the world's and is off by an amount that lasts for a life. What a
+//! core wrote down in one life and compares with its time in the next is what a jump puts to the
+//! test. Nothing but the nodes' own times comes from here.
+
+use crate::prng::Prng;
+use crate::world::Node;
+use proto::Time;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How far a clock is off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Offset {
+    behind: bool,
+    by: Duration,
+}
+
+/// All clocks.
+#[derive(Debug, Default)]
+pub(crate) struct Clocks {
+    /// As processes that run read them.
+    running: BTreeMap<Node, Offset>,
+    /// As the next start will read them.
+    set: BTreeMap<Node, Offset>,
+}
+
+impl Clocks {
+    /// Somebody sets the clock of a node's host: by seconds, hours or a year, either way.
+    pub(crate) fn jump(&mut self, random: &mut Prng, node: Node) -> String {
+        let most = [5_000, 3_600_000, 31_536_000_000][random.index(3)];
+        let offset = Offset { behind: random.percent(50), by: random.millis(0, most) };
+        self.set.insert(node, offset);
+        let way = if offset.behind { "behind" } else { "ahead" };
+        format!("{node:?} {:?} {way}", offset.by)
+    }
+
+    /// A process starts and reads its clock.
+    pub(crate) fn start(&mut self, node: Node) {
+        if let Some(offset) = self.set.remove(&node) {
+            self.running.insert(node, offset);
+        }
+    }
+
+    /// What a node says that the time is.
+    pub(crate) fn local(&self, node: Node, time: Time) -> Time {
+        let Offset { behind, by } = self.running.get(&node).copied().unwrap_or_default();
+        if behind { time - by } else { time + by }
+    }
+
+    /// When it is that a node means by a time.
+    pub(crate) fn global(&self, node: Node, time: Time) -> Time {
+        let Offset { behind, by } = self.running.get(&node).copied().unwrap_or_default();
+        if behind { time + by } else { time - by }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_is_seen_from_the_next_start_on_and_deadlines_follow_it() {
+        let (mut clocks, mut random) = (Clocks::default(), Prng::new(3));
+        let (node, now) = (Node::Agent(1), Time::from_millis(1_000_000_000_000));
+        let mut seen = Vec::new();
+        for _ in 0..20 {
+            let before = clocks.local(node, now);
+            clocks.jump(&mut random, node);
+            assert_eq!(clocks.local(node, now), before, "a life keeps its clock");
+            clocks.start(node);
+            let local = clocks.local(node, now);
+            assert_eq!(clocks.global(node, local), now);
+            seen.push(local.cmp(&now));
+        }
+        assert!(seen.contains(&std::cmp::Ordering::Less), "some are behind");
+        assert!(seen.contains(&std::cmp::Ordering::Greater), "some are ahead");
+        assert_eq!(clocks.local(Node::Master, now), now, "nobody set this one");
+    }
+}

@@ -1,0 +1,180 @@
+//! What left the master or a scheduler, and must be true for whoever starts after it.
+//!
+//! I1: what was told or answered is durable. A word that left before its record was durable is
+//! found at the next start, when the crash took the record with it. I13: no two masters lead with
+//! one epoch or under one id. It watches words as they leave, not as they are decided.
+
+use super::{Verdict, broken};
+use driver::core::{Answer, Effect as DriverEffect, GroupId, Notice, Scheduler, UnitChange};
+use master_core::{Effect, Input, Registry, RequestId};
+use proto::agent_link::AgentEvent;
+use proto::operator;
+use proto::scheduler::{CallBody, Event};
+use proto::{AgentId, FrameworkId, MasterId, Reason, Role};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A fact that somebody was told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fact {
+    Admitted(AgentId),
+    Reachable(AgentId),
+    Unreachable(AgentId),
+    /// The framework's scheduler is here.
+    Here(FrameworkId),
+    Over(FrameworkId),
+    Weight(Role, u64),
+}
+
+impl Fact {
+    fn holds(&self, registry: &Registry) -> bool {
+        let agent = |id| registry.agents().get(id);
+        match self {
+            Self::Admitted(id) => agent(id).is_some(),
+            Self::Reachable(id) => agent(id).is_some_and(|agent| agent.unreachable.is_none()),
+            Self::Unreachable(id) => agent(id).is_none_or(|agent| agent.unreachable.is_some()),
+            Self::Here(id) => !registry.frameworks().contains_key(id),
+            Self::Over(id) => {
+                let forgotten = registry.completed().len() >= Registry::COMPLETED_KEPT;
+                registry.is_completed(id) || forgotten
+            }
+            Self::Weight(role, milli) => registry.weight_milli(role) == *milli,
+        }
+    }
+}
+
+/// What the master promised.
+#[derive(Debug, Default)]
+pub(super) struct Promises {
+    told: BTreeSet<Fact>,
+    /// Requests whose answer will promise something.
+    asked: BTreeMap<RequestId, Fact>,
+    cluster: Option<Arc<str>>,
+    epoch: u64,
+    masters: BTreeSet<MasterId>,
+}
+
+impl Promises {
+    /// A master starts with what is durable, its own epoch included.
+    pub(super) fn begin(&mut self, registry: &Registry) -> Verdict {
+        self.asked.clear();
+        let (epoch, cluster) = (registry.epoch(), registry.cluster_id().cloned());
+        let fresh = registry.master_id().is_some_and(|id| self.masters.insert(id.clone()));
+        if epoch <= self.epoch || !fresh {
+            let id = registry.master_id();
+            return broken("I13", format!("epoch {epoch} of {id:?} follows {}", self.epoch));
+        }
+        self.epoch = epoch;
+        if self.cluster.is_some() && self.cluster != cluster {
+            return broken("I1", format!("cluster {:?} became {cluster:?}", self.cluster));
+        }
+        self.cluster = cluster;
+        match self.told.iter().find(|fact| !fact.holds(registry)) {
+            Some(fact) => broken("I1", format!("{fact:?} was told, and lost in a crash")),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn will_step(&mut self, input: &Input) {
+        let asked = match input {
+            Input::Call { request, call, .. } if call.body == CallBody::Teardown => {
+                call.framework_id.clone().map(|id| (*request, Fact::Over(id)))
+            }
+            Input::Operator { request, call: operator::Call::Teardown(id) } => {
+                Some((*request, Fact::Over(id.clone())))
+            }
+            Input::SetWeight { request, role, weight_milli } => {
+                Some((*request, Fact::Weight(role.clone(), *weight_milli)))
+            }
+            _ => None,
+        };
+        self.asked.extend(asked);
+    }
+
+    /// The master changed its mind: what was told before need not be true any more.
+    pub(super) fn stepped(&mut self, effects: &[Effect], registry: &Registry) {
+        if effects.iter().any(|effect| matches!(effect, Effect::Persist(_))) {
+            self.told.retain(|fact| fact.holds(registry));
+        }
+    }
+
+    /// A word leaves; `registry` is what the master believes by now.
+    pub(super) fn leaves(&mut self, effect: &Effect, registry: &Registry) {
+        let mut facts = Vec::new();
+        match effect {
+            Effect::Accepted { request } | Effect::Answer { request, .. } => {
+                facts.extend(self.asked.remove(request));
+            }
+            Effect::Refused { request, .. } => {
+                self.asked.remove(request);
+            }
+            Effect::ToAgent { event: AgentEvent::Registered { agent_id, .. }, .. } => {
+                facts.push(Fact::Admitted(agent_id.clone()));
+            }
+            Effect::ToAgent { event: AgentEvent::Reregistered { agent_id, .. }, .. } => {
+                facts.push(Fact::Admitted(agent_id.clone()));
+                facts.push(Fact::Reachable(agent_id.clone()));
+            }
+            Effect::ToFramework { event: Event::Subscribed { framework_id, .. }, .. } => {
+                facts.push(Fact::Here(framework_id.clone()));
+            }
+            Effect::ToFramework { event: Event::Update(status), .. }
+                if status.reason == Some(Reason::AgentRemoved) =>
+            {
+                facts.extend(status.agent_id.clone().map(Fact::Unreachable));
+            }
+            _ => {}
+        }
+        // What was decided meanwhile may be durable or not: then either is true.
+        self.told.extend(facts.into_iter().filter(|fact| fact.holds(registry)));
+    }
+}
+
+/// Units that are kept running end as often as they are scaled away.
+fn is_service(group: &GroupId) -> bool {
+    group.as_str().starts_with("long-kept")
+}
+
+/// What schedulers promised their owners.
+#[derive(Debug, Default)]
+pub(super) struct Submissions {
+    groups: BTreeSet<(usize, GroupId)>,
+    ended: BTreeSet<(usize, GroupId, u32)>,
+}
+
+impl Submissions {
+    pub(super) fn leaves(&mut self, framework: usize, effect: &DriverEffect) {
+        match effect {
+            DriverEffect::Answer {
+                answer: Answer::Submitted(group) | Answer::AlreadySubmitted(group),
+                ..
+            } => {
+                self.groups.insert((framework, group.clone()));
+            }
+            DriverEffect::Notice(Notice::Unit {
+                group,
+                index,
+                change: UnitChange::Ended(_),
+                ..
+            }) if !is_service(group) => {
+                self.ended.insert((framework, group.clone(), *index));
+            }
+            _ => {}
+        }
+    }
+
+    /// A scheduler starts from its store.
+    pub(super) fn begin(&self, framework: usize, core: &Scheduler) -> Verdict {
+        let mut groups = self.groups.iter().filter(|(of, _)| *of == framework);
+        if let Some((_, group)) = groups.find(|(_, group)| core.counts(group).is_none()) {
+            return broken("I1", format!("{group} was taken on, and lost in a crash"));
+        }
+        let mut ended = self.ended.iter().filter(|(of, ..)| *of == framework);
+        match ended.find(|(_, group, index)| core.outcome(group, *index).is_none()) {
+            Some((_, group, index)) => {
+                broken("I1", format!("unit {index} of {group} had ended, and its end is lost"))
+            }
+            None => Ok(()),
+        }
+    }
+}
