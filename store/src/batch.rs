@@ -7,6 +7,15 @@ pub(crate) enum Change {
     Delete(Vec<u8>),
 }
 
+/// What one change does to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit<'a> {
+    /// It has a value afterwards.
+    Put(&'a [u8]),
+    /// It has none.
+    Delete(&'a [u8]),
+}
+
 /// Changes in order; of several to one key the last wins.
 #[derive(Default)]
 pub struct Batch {
@@ -38,6 +47,14 @@ impl Batch {
     pub fn append(&mut self, mut later: Self) {
         self.bytes += later.bytes;
         self.changes.append(&mut later.changes);
+    }
+
+    /// Its changes, in order, by key.
+    pub fn edits(&self) -> impl Iterator<Item = Edit<'_>> {
+        self.changes.iter().map(|change| match change {
+            Change::Put(key, _) => Edit::Put(key),
+            Change::Delete(key) => Edit::Delete(key),
+        })
     }
 
     /// Whether it changes nothing.

@@ -19,16 +19,18 @@ mod engine;
 mod error;
 mod group_commit;
 mod identity;
+mod pace;
 mod record;
 mod storage;
 mod store;
 #[cfg(test)]
 mod tests;
 
-pub use batch::Batch;
+pub use batch::{Batch, Edit};
 pub use error::StoreError;
 pub use group_commit::{CommitResult, GroupCommit};
 pub use identity::Identity;
+pub use pace::Pace;
 pub use record::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub use storage::{Damaged, Record, Scan, Storage};
 pub use store::{Options, Store, set_aside};
