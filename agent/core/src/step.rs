@@ -44,7 +44,7 @@ impl Agent {
                 }
             }
             Input::Launched { container_id, sandbox } => {
-                self.container_launched(now, &container_id, now, sandbox, effects);
+                self.launched(now, container_id, sandbox, effects);
             }
             Input::LaunchFailed { container_id, message, exit } => {
                 self.launch_failed(now, &container_id, (message, exit), effects);

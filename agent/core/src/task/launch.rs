@@ -5,8 +5,29 @@ use crate::state::{Agent, KillCause, Phase, Timer};
 use crate::status_updates::Report;
 use proto::{Capability, ContainerId, Reason, TaskState, Time};
 use std::sync::Arc;
+use std::time::Duration;
 
 impl Agent {
+    /// The supervisor started a container. One whose task has ended meanwhile (the order was still
+    /// on its way when its supervisor was lost, and another one followed it) runs for nobody: it
+    /// is killed, or it would hold the host's resources for ever.
+    pub(crate) fn launched(
+        &mut self,
+        now: Time,
+        container_id: ContainerId,
+        sandbox: Arc<str>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let task = self.key_of(&container_id).and_then(|key| self.task(&key));
+        if task.is_some_and(|task| task.phase != Phase::Ended) {
+            self.container_launched(now, &container_id, now, sandbox, effects);
+            return;
+        }
+        effects
+            .push(Effect::Kill { container_id: container_id.clone(), grace: Duration::ZERO });
+        self.strays.insert(container_id);
+    }
+
     /// The container's first process was executed: TASK_RUNNING, and TASK_KILLING when a kill was
     /// ordered meanwhile. `started` is when: its run may be limited.
     pub(crate) fn container_launched(

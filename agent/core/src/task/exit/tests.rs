@@ -147,7 +147,6 @@ fn a_sandbox_that_holds_something_is_on_record_until_it_is_collected() {
 fn what_is_told_of_an_unknown_container_is_ignored() {
     let mut world = World::registered();
     let container_id = proto::ContainerId::new("nobody").unwrap();
-    world.step(Input::Launched { container_id: container_id.clone(), sandbox: "/s".into() });
     world.step(Input::LaunchFailed {
         container_id: container_id.clone(),
         message: "no".into(),

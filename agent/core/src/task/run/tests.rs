@@ -1,10 +1,11 @@
 //! Launches: recorded and handed on, or refused with a reason.
 
 use crate::testing::{World, exited, framework, framework_id, plain_framework, task};
-use crate::{CheckpointOp, Effect, Note};
+use crate::{CheckpointOp, Effect, Input, Note};
 use proto::agent_link::AgentEvent;
 use proto::{Exit, Reason, Resources, Role, TaskInfo, TaskState};
 use std::sync::Arc;
+use std::time::Duration;
 
 #[test]
 fn a_launch_records_framework_and_task_and_reaches_the_supervisor() {
@@ -158,4 +159,19 @@ fn idle_frameworks_are_remembered_up_to_a_limit() {
     }
     assert_eq!(world.disk.recovered.frameworks.len(), 3);
     assert!(!world.disk.recovered.frameworks.iter().any(|f| f.id == Some(framework_id())));
+}
+
+#[test]
+fn a_container_that_starts_after_its_task_was_given_up_is_killed() {
+    let mut world = World::registered();
+    world.run(task("t"));
+    let container_id = world.container_of("t");
+    world.step(Input::Supervisor { containers: Vec::new() });
+    assert_eq!(world.last().reason, Some(Reason::SupervisorLost));
+    // The order was still under way, and another supervisor took it.
+    world.launched("t");
+    assert_eq!(world.kills, [(container_id, Duration::ZERO)]);
+    world.exit("t", exited(Exit::Signal(9)));
+    assert_eq!(world.states(), [TaskState::Failed], "nothing more is said of it");
+    assert!(world.containers.is_empty(), "it is forgotten");
 }
