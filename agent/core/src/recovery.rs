@@ -366,6 +366,10 @@ impl Agent {
         let report = if self.rebooted {
             let state = framework.word(TaskState::Gone);
             Report::of_agent(state, Reason::AgentRebooted, "The agent's host was started anew")
+        } else if history.is_none() && recovered.corrupt.contains(key) {
+            // It may have run, and its end may have been told: what told of it is lost.
+            let state = framework.word(TaskState::Gone);
+            Report::of_agent(state, Reason::CheckpointCorrupt, "Its record could not be read")
         } else if recovered.supervisor_continued && state == TaskState::Staging {
             let state = framework.word(TaskState::Dropped);
             let message = "The agent was started anew before the task was launched";

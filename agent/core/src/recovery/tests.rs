@@ -162,6 +162,17 @@ fn a_launch_that_never_reached_the_supervisor_is_dropped() {
 }
 
 #[test]
+fn a_task_whose_updates_cannot_be_read_is_not_taken_for_one_that_never_ran() {
+    let mut world = World::registered();
+    world.running("t");
+    world.containers.clear();
+    world.disk.recovered.updates.clear();
+    world.disk.recovered.corrupt.push(key("t"));
+    let status = restarted(world).last();
+    assert_eq!((status.state, status.reason), (TaskState::Gone, Some(Reason::CheckpointCorrupt)));
+}
+
+#[test]
 fn a_launch_that_never_reached_the_supervisor_is_lost_to_a_simple_framework() {
     let mut world = World::registered();
     world.run_as(plain_framework(), task("t"));

@@ -23,8 +23,7 @@ impl Agent {
             self.container_launched(now, &container_id, now, sandbox, effects);
             return;
         }
-        effects
-            .push(Effect::Kill { container_id: container_id.clone(), grace: Duration::ZERO });
+        effects.push(Effect::Kill { container_id: container_id.clone(), grace: Duration::ZERO });
         self.strays.insert(container_id);
     }
 
