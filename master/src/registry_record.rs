@@ -6,19 +6,24 @@
 //! | `e` | the newest epoch |
 //! | `a/AGENT` | an admitted agent |
 //! | `u/AGENT` | since when it is unreachable |
+//! | `i/AGENT` | it is deactivated |
+//! | `d/AGENT` | its drain |
+//! | `g/AGENT` | since when it is gone for ever |
 //! | `f/FRAMEWORK` | a framework whose scheduler is away |
 //! | `x/TIME FRAMEWORK` | a completed framework, oldest first |
 //! | `w/ROLE` | a weight |
+//! | `n` | the number of the newest commit, and how many facts there are (`witness`) |
 //!
 //! Values are private to this file: fields in order, integers in little endian, texts and messages
 //! with their length before them. Their version is the format of the store.
 
-use master_core::{Registry, RegistryOp};
+use master_core::{Drain, Registry, RegistryOp};
 use proto::{
     AgentId, AgentInfo, Encoding, FrameworkId, FrameworkInfo, Limits, MasterId, Role, Time, Wire,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use store::{Batch, Storage};
 
 /// The keys of completed frameworks, oldest first: only so many are kept.
@@ -49,9 +54,31 @@ pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batc
             batch.put(key(b'u', agent_id.as_str()), fields.0);
         }
         RegistryOp::MarkReachable { agent_id } => batch.delete(key(b'u', agent_id.as_str())),
+        RegistryOp::DeactivateAgent { agent_id } => {
+            batch.put(key(b'i', agent_id.as_str()), Vec::new());
+        }
+        RegistryOp::ReactivateAgent { agent_id } => {
+            batch.delete(key(b'i', agent_id.as_str()));
+            batch.delete(key(b'd', agent_id.as_str()));
+        }
+        RegistryOp::DrainAgent { agent_id, drain } => {
+            let grace = drain.max_grace.map(|grace| grace.as_nanos());
+            let fields = Fields::default()
+                .int(drain.since.as_nanos())
+                .int(u64::from(grace.is_some()))
+                .int(grace.map_or(0, |grace| u64::try_from(grace).unwrap_or(u64::MAX)))
+                .int(u64::from(drain.mark_gone))
+                .int(u64::from(drain.drained));
+            batch.put(key(b'd', agent_id.as_str()), fields.0);
+        }
+        RegistryOp::MarkGone { agent_id, since } => {
+            forget_agent(agent_id, batch);
+            let fields = Fields::default().int(since.as_nanos());
+            batch.put(key(b'g', agent_id.as_str()), fields.0);
+        }
         RegistryOp::RemoveAgent { agent_id } => {
-            batch.delete(key(b'a', agent_id.as_str()));
-            batch.delete(key(b'u', agent_id.as_str()));
+            forget_agent(agent_id, batch);
+            batch.delete(key(b'g', agent_id.as_str()));
         }
         RegistryOp::HoldFramework { info, registered, deadline } => {
             let Some(id) = &info.id else { return };
@@ -84,6 +111,13 @@ pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batc
     }
 }
 
+/// Deletes all that is said of an admitted agent.
+fn forget_agent(agent_id: &AgentId, batch: &mut Batch) {
+    for kind in [b'a', b'u', b'i', b'd'] {
+        batch.delete(key(kind, agent_id.as_str()));
+    }
+}
+
 /// Reads all facts, as operations in an order that rebuilds the registry.
 ///
 /// # Errors
@@ -95,7 +129,7 @@ pub(crate) fn read(
     let mut ops = Vec::new();
     let mut completed = Completed::new();
     // The order of the registry's own snapshot: agents before what is said of them.
-    for prefix in [&b"c"[..], b"e", b"a/", b"u/", b"f/", b"x/", b"w/"] {
+    for prefix in [&b"c"[..], b"e", b"a/", b"u/", b"i/", b"d/", b"g/", b"f/", b"x/", b"w/"] {
         for record in storage.scan(prefix) {
             let record = record.map_err(|damaged| {
                 (printable(damaged.key.as_deref().unwrap_or(b"unknown")), damaged.problem)
@@ -134,6 +168,23 @@ fn read_one(key: &[u8], value: &[u8], limits: &Limits) -> Result<RegistryOp, Str
         Some(b'u') => {
             let agent_id = AgentId::new(name()?).map_err(|error| error.to_string())?;
             RegistryOp::MarkUnreachable { agent_id, since: fields.time()? }
+        }
+        Some(b'i') => {
+            let agent_id = AgentId::new(name()?).map_err(|error| error.to_string())?;
+            RegistryOp::DeactivateAgent { agent_id }
+        }
+        Some(b'd') => {
+            let agent_id = AgentId::new(name()?).map_err(|error| error.to_string())?;
+            let since = fields.time()?;
+            let (has_grace, grace) = (fields.int()?, fields.int()?);
+            let max_grace = (has_grace == 1).then(|| Duration::from_nanos(grace));
+            let (mark_gone, drained) = (fields.int()? == 1, fields.int()? == 1);
+            let drain = Drain { since, max_grace, mark_gone, drained };
+            RegistryOp::DrainAgent { agent_id, drain }
+        }
+        Some(b'g') => {
+            let agent_id = AgentId::new(name()?).map_err(|error| error.to_string())?;
+            RegistryOp::MarkGone { agent_id, since: fields.time()? }
         }
         Some(b'f') => {
             let info: FrameworkInfo = fields.message(limits)?;

@@ -303,6 +303,7 @@ fn input_name(input: &Input) -> &'static str {
         Input::AgentCall { .. } => "agent call",
         Input::AgentClosed { .. } => "agent closed",
         Input::Operator { .. } => "operator call",
+        Input::Order { .. } => "order",
         Input::SetWeight { .. } => "set weight",
     }
 }

@@ -13,10 +13,14 @@ pub(crate) enum Deadline {
     RecoveryOver,
     /// The next ping of a connected agent, or the end of waiting for a disconnected one.
     Agent(AgentOrd),
+    /// The longest grace of the agent's drain is over.
+    Drain(AgentOrd),
     /// The framework's scheduler did not come back.
     Failover(FrameworkOrd),
     /// The framework hears that nothing is new.
     Heartbeat(FrameworkOrd),
+    /// The framework is owed more answers.
+    Reconcile(FrameworkOrd),
     /// The offer was not answered.
     Offer(u64),
     /// A filter ends.

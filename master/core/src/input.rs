@@ -4,6 +4,7 @@
 //! Inputs carry domain values that were decoded and limited by the shell. Whatever they say, they
 //! cannot make the core fail: they are answered or refused.
 
+use crate::order::Order;
 use proto::agent_link::AgentCall;
 use proto::scheduler::{Call, Subscribe};
 use proto::{FrameworkId, Role, operator};
@@ -82,6 +83,13 @@ pub enum Input {
         request: RequestId,
         /// The call.
         call: operator::Call,
+    },
+    /// An operator orders something of an agent. Answered as `Operator`.
+    Order {
+        /// Who waits for the answer.
+        request: RequestId,
+        /// The order.
+        order: Order,
     },
     /// An operator sets a role's weight. Answered with `Effect::Answer` (`Ok`) or
     /// `Effect::Refused`.

@@ -13,7 +13,7 @@ use proto::{Quantities, Resources, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The invariants: number and sentence. docs/ARCHITECTURE.md says the same.
-pub const INVARIANTS: [(&str, &str); 18] = [
+pub const INVARIANTS: [(&str, &str); 20] = [
     ("M1", "A stream belongs to one framework or one agent, and both sides know it."),
     ("M2", "Every framework and every agent is found under its id, and nothing else is."),
     (
@@ -39,7 +39,11 @@ pub const INVARIANTS: [(&str, &str); 18] = [
         "M11",
         "A task on an unreachable agent is found under that agent, which is not in the tables.",
     ),
-    ("M12", "Free agents are those that are connected, not suspect, and worth an offer."),
+    (
+        "M12",
+        "Free agents are those that are connected, not suspect, not deactivated, and worth an \
+         offer.",
+    ),
     ("M13", "A marked agent waits once in the queue, and whoever waits has a pass due."),
     (
         "M14",
@@ -54,6 +58,16 @@ pub const INVARIANTS: [(&str, &str); 18] = [
     ),
     ("M17", "Exactly the bundles that standing offers are credited with do not lack."),
     ("M18", "A copy that was fed all that was published is what the master would tell anew."),
+    (
+        "M19",
+        "An agent that is gone is not admitted, not expected, and has no tasks, unreachable ones \
+         included.",
+    ),
+    (
+        "M20",
+        "A deactivated agent has no offers; on one that drains every living task is ordered to be \
+         killed, and one without tasks is drained.",
+    ),
 ];
 
 /// An invariant that does not hold.
@@ -83,6 +97,8 @@ pub fn check(m: &Master) -> Vec<Violation> {
     limits(m, &mut found);
     shares(m, &mut found);
     demands(m, &mut found);
+    gone(m, &mut found);
+    drains(m, &mut found);
     found.0
 }
 
@@ -236,6 +252,10 @@ fn deadlines(m: &Master, found: &mut Found) {
     for (ord, agent) in m.agents.iter() {
         let holds = m.deadlines.contains(agent.deadline, Deadline::Agent(ord));
         wants(holds, &|| format!("{} has no deadline", agent.id), found);
+        if let Some(at) = agent.drain_deadline {
+            let holds = m.deadlines.contains(at, Deadline::Drain(ord));
+            wants(holds, &|| format!("the drain of {} has no deadline", agent.id), found);
+        }
         for (framework, filters) in &agent.filters.0 {
             for filter in filters {
                 let (agent, framework, filter_number) = (ord, *framework, filter.number);
@@ -254,6 +274,14 @@ fn deadlines(m: &Master, found: &mut Found) {
         if let Some(at) = framework.failover_deadline {
             let holds = m.deadlines.contains(at, Deadline::Failover(ord));
             wants(holds, &|| format!("{id} waits without a deadline"), found);
+        }
+        let owed = &framework.reconciling;
+        found.unless(owed.due.is_some() != owed.is_empty(), "M9", || {
+            format!("{id}: answers wait without a time")
+        });
+        if let Some(at) = owed.due {
+            let holds = m.deadlines.contains(at, Deadline::Reconcile(ord));
+            wants(holds, &|| format!("{id} waits for answers without a deadline"), found);
         }
         let beats = framework.heartbeat_at.is_some();
         found.unless(beats == framework.is_connected(), "M9", || format!("{id}: heartbeats"));
@@ -319,9 +347,7 @@ fn shelved(m: &Master, found: &mut Found) {
 
 fn free_agents(m: &Master, found: &mut Found) {
     for (ord, agent) in m.agents.iter() {
-        let worth = agent.is_connected()
-            && !agent.is_suspect()
-            && is_allocatable(&m.options.min_allocatable, &agent.free);
+        let worth = agent.is_offerable() && is_allocatable(&m.options.min_allocatable, &agent.free);
         let key = worth.then(|| (agent.free.cpus(), agent.free.mem(), ord));
         let indexed = agent.free_key.is_none_or(|key| m.allocator.free.contains(&key));
         found.unless(agent.free_key == key && indexed, "M12", || {
@@ -411,5 +437,36 @@ fn demands(m: &Master, found: &mut Found) {
         let offers = framework.offers.iter().filter_map(|number| m.offers.get(number));
         let holds = framework.demand.is_credited_by(offers.map(|offer| &offer.credit));
         found.unless(holds, "M17", || format!("{}: {:?}", framework.id, framework.demand));
+    }
+}
+
+fn gone(m: &Master, found: &mut Found) {
+    for id in m.registry.gone().keys() {
+        let known = m.registry.agents().contains_key(id)
+            || m.agent_ids.contains_key(id)
+            || m.recovered.contains(id)
+            || m.shelved.contains_key(id);
+        found.unless(!known, "M19", || format!("{id} is gone, and known"));
+    }
+}
+
+fn drains(m: &Master, found: &mut Found) {
+    for (_, agent) in m.agents.iter() {
+        let facts = m.registry.agents().get(&agent.id);
+        let said = facts.map(|facts| (facts.deactivated, facts.drain.is_some()));
+        let holds = said == Some((agent.deactivated, agent.draining));
+        found.unless(holds, "M20", || format!("{} is not as the registry says", agent.id));
+        found.unless(!(agent.deactivated && !agent.offers.is_empty()), "M20", || {
+            format!("{} is deactivated and in offers", agent.id)
+        });
+        for (framework, task_id) in agent.tasks.iter().filter(|_| agent.draining) {
+            let task = m.frameworks.get(*framework).and_then(|f| f.tasks.get(task_id));
+            let holds = task.is_none_or(|task| task.state.is_terminal() || task.kill.is_some());
+            found.unless(holds, "M20", || format!("{task_id} lives on {}, which drains", agent.id));
+        }
+        let drain = facts.and_then(|facts| facts.drain.as_ref());
+        let empty = agent.is_connected() && agent.tasks.is_empty();
+        let waits = drain.is_some_and(|drain| !drain.drained);
+        found.unless(!(empty && waits), "M20", || format!("{} is empty and drains", agent.id));
     }
 }

@@ -19,7 +19,9 @@ mod message;
 mod offer;
 mod operator;
 mod options;
+mod order;
 pub mod publish;
+mod refusal;
 pub mod registry;
 mod state;
 mod table;
@@ -35,8 +37,9 @@ pub use explain::Why;
 pub use gauges::Gauges;
 pub use input::{ConnectionId, Input, RequestId};
 pub use options::Options;
+pub use order::Order;
 pub use publish::{Book, Change};
-pub use registry::{Registry, RegistryOp};
+pub use registry::{Drain, Registry, RegistryOp};
 pub use state::{Counters, Master};
 
 use agent::reregister::Returning;
@@ -62,10 +65,12 @@ impl Master {
             Input::AgentCall { connection, call } => self.agent_call(connection, call, out),
             Input::AgentClosed { connection } => self.agent_closed(connection, out),
             Input::Operator { request, call } => self.operator(request, call, out),
+            Input::Order { request, order } => self.order(request, order, out),
             Input::SetWeight { request, role, weight_milli } => {
                 self.set_weight(request, role, weight_milli, out);
             }
         }
+        self.end_drains(out);
         self.publish(out);
     }
 
@@ -74,8 +79,10 @@ impl Master {
             match deadline {
                 Deadline::RecoveryOver => self.recovery_over(out),
                 Deadline::Agent(ord) => self.agent_deadline(ord, out),
+                Deadline::Drain(ord) => self.drain_deadline(ord, out),
                 Deadline::Failover(ord) => self.teardown(ord, None, out),
                 Deadline::Heartbeat(ord) => self.heartbeat(ord, out),
+                Deadline::Reconcile(ord) => self.reconcile_slice(ord, out),
                 Deadline::Offer(number) => self.offer_timed_out(number, out),
                 Deadline::Filter { agent, framework, filter } => {
                     self.filter_ended(agent, framework, filter);
@@ -153,7 +160,7 @@ impl Master {
             CallBody::Acknowledge { agent_id, task_id, uuid } => {
                 self.acknowledge(ord, &agent_id, task_id, uuid, out);
             }
-            CallBody::Reconcile { tasks } => self.reconcile(ord, &tasks, out),
+            CallBody::Reconcile { tasks } => return self.reconcile(ord, tasks, out),
             CallBody::Message { agent_id, executor_id, data } => {
                 self.message_to_executor(ord, &agent_id, executor_id, data, out);
             }

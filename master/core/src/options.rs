@@ -34,6 +34,9 @@ pub struct Options {
     /// After a restart of the master: how long frameworks have to come back, at the least when they
     /// are known from their tasks only (a scheduler could not come back while no master led).
     pub framework_reregister_timeout: Duration,
+    /// How long after one agent was given up the next one may be, at the earliest; `None` sets no
+    /// pace.
+    pub agent_removal_interval: Option<Duration>,
     /// What agents are told: without a message for so long, reconnect.
     pub agent_ping_timeout: Duration,
     /// The longest failover timeout that a framework may ask for.
@@ -75,6 +78,7 @@ impl Default for Options {
             agent_timeout: Duration::from_secs(5),
             agent_reregister_timeout: Duration::from_secs(600),
             framework_reregister_timeout: Duration::from_secs(600),
+            agent_removal_interval: None,
             agent_ping_timeout: Duration::from_secs(5),
             max_failover_timeout: Duration::from_secs(365 * 24 * 60 * 60),
             frameworks_away: 10_000,

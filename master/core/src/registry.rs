@@ -8,6 +8,7 @@
 use proto::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, MasterId, Role, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One change of the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,30 @@ pub enum RegistryOp {
     MarkReachable {
         /// Which.
         agent_id: AgentId,
+    },
+    /// No offers are made of the agent until it is reactivated.
+    DeactivateAgent {
+        /// Which.
+        agent_id: AgentId,
+    },
+    /// The agent is offered again; a drain of it is over.
+    ReactivateAgent {
+        /// Which.
+        agent_id: AgentId,
+    },
+    /// The agent is deactivated and emptied, or is empty now.
+    DrainAgent {
+        /// Which.
+        agent_id: AgentId,
+        /// How, and how far it has come.
+        drain: Drain,
+    },
+    /// The agent will never be back; its id is refused from now on.
+    MarkGone {
+        /// Which.
+        agent_id: AgentId,
+        /// Since when.
+        since: Time,
     },
     /// The agent is forgotten.
     RemoveAgent {
@@ -97,6 +122,23 @@ pub struct AdmittedAgent {
     pub registered: Time,
     /// Since when it is unreachable, if it is.
     pub unreachable: Option<Time>,
+    /// Whether no offers are made of it.
+    pub deactivated: bool,
+    /// Its drain, under way or done.
+    pub drain: Option<Drain>,
+}
+
+/// How an agent is emptied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Since when.
+    pub since: Time,
+    /// The longest that a task may take to end, counted from `since`, whatever its own grace.
+    pub max_grace: Option<Duration>,
+    /// Whether the agent is marked gone once it is empty.
+    pub mark_gone: bool,
+    /// Whether it is empty.
+    pub drained: bool,
 }
 
 /// A framework whose scheduler is away.
@@ -128,6 +170,8 @@ pub struct Registry {
     epoch: u64,
     master_id: Option<MasterId>,
     agents: BTreeMap<AgentId, AdmittedAgent>,
+    /// Agents that will never be back, and since when.
+    gone: BTreeMap<AgentId, Time>,
     frameworks: BTreeMap<FrameworkId, HeldFramework>,
     /// Oldest first.
     completed: Vec<CompletedFramework>,
@@ -167,8 +211,30 @@ impl Registry {
                     agent.unreachable = None;
                 }
             }
+            RegistryOp::DeactivateAgent { agent_id } => {
+                if let Some(agent) = self.agents.get_mut(agent_id) {
+                    agent.deactivated = true;
+                }
+            }
+            RegistryOp::ReactivateAgent { agent_id } => {
+                if let Some(agent) = self.agents.get_mut(agent_id) {
+                    agent.deactivated = false;
+                    agent.drain = None;
+                }
+            }
+            RegistryOp::DrainAgent { agent_id, drain } => {
+                if let Some(agent) = self.agents.get_mut(agent_id) {
+                    agent.deactivated = true;
+                    agent.drain = Some(drain.clone());
+                }
+            }
+            RegistryOp::MarkGone { agent_id, since } => {
+                self.agents.remove(agent_id);
+                self.gone.insert(agent_id.clone(), *since);
+            }
             RegistryOp::RemoveAgent { agent_id } => {
                 self.agents.remove(agent_id);
+                self.gone.remove(agent_id);
             }
             RegistryOp::HoldFramework { info, registered, deadline } => {
                 if let Some(id) = info.id.as_ref().filter(|id| !self.is_completed(id)) {
@@ -202,6 +268,8 @@ impl Registry {
             nonce: nonce.or_else(|| known.and_then(|agent| agent.nonce)),
             registered: known.map_or(at, |agent| agent.registered),
             unreachable: known.and_then(|agent| agent.unreachable),
+            deactivated: known.is_some_and(|agent| agent.deactivated),
+            drain: known.and_then(|agent| agent.drain.clone()),
         };
         self.agents.insert(id.clone(), agent);
     }
@@ -231,10 +299,20 @@ impl Registry {
                 nonce: agent.nonce,
                 registered: agent.registered,
             });
+            let agent_id = || agent_id.clone();
             if let Some(since) = agent.unreachable {
-                ops.push(RegistryOp::MarkUnreachable { agent_id: agent_id.clone(), since });
+                ops.push(RegistryOp::MarkUnreachable { agent_id: agent_id(), since });
+            }
+            if let Some(drain) = agent.drain.clone() {
+                ops.push(RegistryOp::DrainAgent { agent_id: agent_id(), drain });
+            } else if agent.deactivated {
+                ops.push(RegistryOp::DeactivateAgent { agent_id: agent_id() });
             }
         }
+        ops.extend(self.gone.iter().map(|(agent_id, since)| RegistryOp::MarkGone {
+            agent_id: agent_id.clone(),
+            since: *since,
+        }));
         ops.extend(self.frameworks.values().map(|held| RegistryOp::HoldFramework {
             info: held.info.clone(),
             registered: held.registered,
@@ -270,6 +348,11 @@ impl Registry {
     /// All agents, unreachable ones too.
     pub fn agents(&self) -> &BTreeMap<AgentId, AdmittedAgent> {
         &self.agents
+    }
+
+    /// Agents that will never be back, and since when.
+    pub fn gone(&self) -> &BTreeMap<AgentId, Time> {
+        &self.gone
     }
 
     /// Frameworks whose schedulers are away.

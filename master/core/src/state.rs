@@ -79,6 +79,11 @@ pub struct Master {
     /// Tasks of unreachable agents, by agent.
     pub(crate) shelved: BTreeMap<AgentId, BTreeSet<(FrameworkOrd, TaskId)>>,
 
+    /// Draining agents that lost a task in this step: one of them may be empty.
+    pub(crate) maybe_drained: BTreeSet<AgentId>,
+    /// Before it no agent is given up.
+    pub(crate) next_removal: Time,
+
     pub(crate) offers: BTreeMap<u64, OfferRecord>,
     pub(crate) allocator: Allocator,
     pub(crate) deadlines: Deadlines,
@@ -110,6 +115,8 @@ impl Master {
             recovered: BTreeSet::new(),
             nonces: BTreeMap::new(),
             shelved: BTreeMap::new(),
+            maybe_drained: BTreeSet::new(),
+            next_removal: Time::ZERO,
             offers: BTreeMap::new(),
             allocator: Allocator::new(registry.weights().clone()),
             deadlines: Deadlines::default(),

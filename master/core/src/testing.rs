@@ -10,7 +10,7 @@ mod render;
 pub use render::render;
 
 use crate::invariants;
-use crate::{Book, ConnectionId, Effect, Input, Master, Options, Registry, RequestId};
+use crate::{Book, ConnectionId, Effect, Input, Master, Options, Order, Registry, RequestId};
 use proto::agent_link::{AgentCall, AgentTask};
 use proto::scheduler::{Call, CallBody, Demand, MasterInfo, Subscribe};
 use proto::{
@@ -451,6 +451,12 @@ impl Cluster {
     ) -> Vec<String> {
         let (agent_id, task_id, uuid) = (agent.id.clone(), task_id(id), uuid(byte));
         self.call(framework, CallBody::Acknowledge { agent_id, task_id, uuid })
+    }
+
+    /// An operator orders something of an agent.
+    pub fn order(&mut self, order: Order) -> Vec<String> {
+        let request = RequestId(self.fresh());
+        self.feed(Input::Order { request, order })
     }
 
     /// An operator calls.

@@ -1,12 +1,17 @@
 //! Agents: their record, and what it holds and has free.
 //!
-//! One file per message: `register`, `reregister`, `disconnect`, `ping`, `unreachable`. Only agents
-//! that registered with this master are in the table; recovered and unreachable ones are in the
-//! registry alone.
+//! One file per message or command: `register`, `reregister`, `disconnect`, `ping`, `unreachable`;
+//! `deactivate`, `drain`, `gone`; and `removal`, the pace of giving agents up. Only agents that
+//! registered with this master are in the table; recovered and unreachable ones are in the registry
+//! alone.
 
+pub(crate) mod deactivate;
 pub(crate) mod disconnect;
+pub(crate) mod drain;
+pub(crate) mod gone;
 pub(crate) mod ping;
 pub(crate) mod register;
+pub(crate) mod removal;
 pub(crate) mod reregister;
 pub(crate) mod unreachable;
 
@@ -37,6 +42,12 @@ pub(crate) struct Agent {
     pub(crate) ping: ping::Ping,
     /// The next ping, or the end of waiting.
     pub(crate) deadline: Time,
+    /// Whether an operator wants no offers of it; as the registry says.
+    pub(crate) deactivated: bool,
+    /// Whether it is being drained, or is drained; as the registry says.
+    pub(crate) draining: bool,
+    /// When the longest grace of its drain ends.
+    pub(crate) drain_deadline: Option<Time>,
     pub(crate) has_gpus: bool,
     /// What counts towards shares.
     pub(crate) scalars: Quantities,
@@ -63,6 +74,11 @@ impl Agent {
     pub(crate) fn is_suspect(&self) -> bool {
         self.connection.is_some() && self.ping.missed > 0
     }
+
+    /// Whether what it has free may be offered.
+    pub(crate) fn is_offerable(&self) -> bool {
+        self.connection.is_some() && self.ping.missed == 0 && !self.deactivated
+    }
 }
 
 /// The scalars of what an agent has: what shares are reckoned in.
@@ -88,6 +104,7 @@ impl Master {
     ) -> AgentOrd {
         let scalars = scalars(&info.resources);
         self.allocator.sorter.add_total(&scalars);
+        let deactivated = self.registry.agents().get(&id).is_some_and(|facts| facts.deactivated);
         let ord = self.agents.insert(Agent {
             id: id.clone(),
             attributes: Arc::from(info.attributes.as_slice()),
@@ -97,6 +114,9 @@ impl Master {
             reregistered: None,
             ping: ping::Ping::default(),
             deadline: Time::ZERO,
+            deactivated,
+            draining: false,
+            drain_deadline: None,
             has_gpus: info.resources.scalar("gpus") > 0,
             scalars,
             used: Resources::new(),
@@ -119,6 +139,7 @@ impl Master {
     pub(crate) fn drop_agent(&mut self, ord: AgentOrd) {
         self.unbind_agent(ord);
         self.clear_agent_filters(ord);
+        self.set_drain_deadline(ord, None);
         self.index_free(ord);
         self.allocator.forget(ord);
         let agent = self.agents.remove(ord);

@@ -49,6 +49,8 @@ impl Master {
         let ping = &mut self.agents[ord].ping;
         ping.awaited = false;
         if std::mem::take(&mut ping.missed) > 0 {
+            // It may have waited to be given up.
+            self.start_pinging(ord);
             self.publisher.agent(&self.agents[ord].id);
             self.index_free(ord);
             self.touch(ord);
@@ -58,7 +60,7 @@ impl Master {
     /// The agent's deadline came: ping it, or give it up.
     pub(crate) fn agent_deadline(&mut self, ord: AgentOrd, out: &mut Vec<Effect>) {
         if !self.agents[ord].is_connected() {
-            self.unreachable(ord, out);
+            self.give_up(ord, out);
             return;
         }
         let allowed = self.pings_allowed();
@@ -69,7 +71,7 @@ impl Master {
         }
         let ping = &mut self.agents[ord].ping;
         if ping.missed >= allowed {
-            self.unreachable(ord, out);
+            self.give_up(ord, out);
             return;
         }
         ping.awaited = true;
@@ -79,5 +81,16 @@ impl Master {
         self.index_free(ord);
         let at = self.now + self.ping_interval();
         self.set_agent_deadline(ord, at);
+    }
+
+    /// The agent is unreachable, or will be when its turn comes.
+    fn give_up(&mut self, ord: AgentOrd, out: &mut Vec<Effect>) {
+        match self.may_give_up() {
+            Ok(()) => self.unreachable(ord, out),
+            Err(turn) => {
+                self.index_free(ord);
+                self.set_agent_deadline(ord, turn);
+            }
+        }
     }
 }

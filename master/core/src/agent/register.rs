@@ -59,7 +59,7 @@ impl Master {
             let id = AgentId::new(id).expect("a master's id leaves room for a number");
             // An agent may come with any id, even one that was not given out yet.
             let known = self.registry.agents().contains_key(&id);
-            if !known && !self.shelved.contains_key(&id) {
+            if !known && !self.is_gone(&id) && !self.shelved.contains_key(&id) {
                 return id;
             }
         }

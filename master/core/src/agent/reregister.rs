@@ -4,6 +4,7 @@
 //! besides, the agent is asked to answer for. Nothing that runs is ever killed here, except tasks
 //! of frameworks that are over.
 
+use crate::agent::gone::GONE;
 use crate::effect::Effect;
 use crate::input::ConnectionId;
 use crate::registry::RegistryOp;
@@ -40,13 +41,13 @@ impl Master {
         returning: Returning,
         out: &mut Vec<Effect>,
     ) {
-        if let Err(message) = self.check_return(&returning) {
+        let gone = returning.info.id.as_ref().is_some_and(|id| self.is_gone(id));
+        let checked = if gone { Err(GONE.to_owned()) } else { self.check_return(&returning) };
+        if let Err(message) = checked {
             self.agent_closed(connection, out);
             let message = Arc::from(message);
-            out.push(Effect::ToAgent {
-                connection,
-                event: AgentEvent::Refused { message, gone: false },
-            });
+            let event = AgentEvent::Refused { message, gone };
+            out.push(Effect::ToAgent { connection, event });
             out.push(Effect::CloseAgent { connection });
             return;
         }
@@ -115,6 +116,7 @@ impl Master {
         self.publisher.agent(&id);
         self.bind_agent(ord, connection, out);
         self.welcome(ord, &id, owed, &returning.frameworks, as_new, out);
+        self.go_on_draining(ord, out);
         self.touch(ord);
     }
 

@@ -4,6 +4,7 @@
 //! living tasks are TASK_UNREACHABLE to partition-aware frameworks and TASK_LOST to others; ended
 //! ones keep their state. The agent and its tasks may come back: see `reregister`.
 
+use crate::deadlines::Deadline;
 use crate::effect::Effect;
 use crate::registry::RegistryOp;
 use crate::state::Master;
@@ -49,7 +50,12 @@ impl Master {
     /// Recovered agents had their time to come back. What they ran is not known to this master, so
     /// frameworks hear of the agents only, and reconcile.
     pub(crate) fn recovery_over(&mut self, out: &mut Vec<Effect>) {
-        for agent_id in std::mem::take(&mut self.recovered) {
+        while let Some(agent_id) = self.recovered.first().cloned() {
+            if let Err(turn) = self.may_give_up() {
+                self.deadlines.set(turn, Deadline::RecoveryOver);
+                break;
+            }
+            self.recovered.remove(&agent_id);
             self.give_up_recovered(agent_id, out);
         }
         self.prune_unreachable(out);
@@ -80,7 +86,7 @@ impl Master {
         self.tell_all_of_failure(&agent_id, out);
     }
 
-    fn tell_all_of_failure(&self, agent_id: &AgentId, out: &mut Vec<Effect>) {
+    pub(crate) fn tell_all_of_failure(&self, agent_id: &AgentId, out: &mut Vec<Effect>) {
         for framework in self.streams.values() {
             let agent_id = Some(agent_id.clone());
             self.tell(

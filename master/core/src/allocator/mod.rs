@@ -115,9 +115,8 @@ impl Master {
     /// Keeps `Allocator::free` right: an agent is in it while it may be offered. Keeps M12.
     pub(crate) fn index_free(&mut self, agent: AgentOrd) {
         let record = &mut self.agents[agent];
-        let worth = record.connection.is_some()
-            && !record.is_suspect()
-            && is_allocatable(&self.options.min_allocatable, &record.free);
+        let worth =
+            record.is_offerable() && is_allocatable(&self.options.min_allocatable, &record.free);
         let key = worth.then(|| (record.free.cpus(), record.free.mem(), agent));
         if record.free_key == key {
             return;

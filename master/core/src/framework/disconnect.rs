@@ -39,6 +39,7 @@ impl Master {
             self.streams.remove(&connection);
         }
         self.unwake(ord);
+        self.stop_reconciling(ord);
         if self.frameworks[ord].demand.is_stated() {
             self.publisher.demand(ord, self.now);
         }

@@ -16,6 +16,7 @@ use crate::input::ConnectionId;
 use crate::registry::CompletedFramework;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
+use crate::task::reconcile::Reconciling;
 use crate::task::{PastTask, Task};
 use proto::{Capability, FrameworkId, FrameworkInfo, Resources, Role, TaskId, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -38,6 +39,7 @@ pub(crate) struct Framework {
     pub(crate) heartbeat_at: Option<Time>,
     pub(crate) suppressed: BTreeSet<Role>,
     pub(crate) demand: DemandBook,
+    pub(crate) reconciling: Reconciling,
     /// Whether any of its tasks ever had a custom executor.
     pub(crate) uses_executors: bool,
     pub(crate) offers: BTreeSet<u64>,
@@ -106,6 +108,7 @@ impl Master {
             heartbeat_at: None,
             suppressed: BTreeSet::new(),
             demand: DemandBook::default(),
+            reconciling: Reconciling::default(),
             uses_executors: false,
             offers: BTreeSet::new(),
             filtered: BTreeSet::new(),

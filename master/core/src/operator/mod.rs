@@ -55,7 +55,7 @@ impl Master {
         self.answer_operator(request, call_name, answer, out);
     }
 
-    fn answer_operator(
+    pub(crate) fn answer_operator(
         &mut self,
         request: RequestId,
         call: Arc<str>,

@@ -127,6 +127,10 @@ pub(super) fn fact_kind(op: &RegistryOp) -> FactKind<'_> {
         }
         RegistryOp::MarkUnreachable { agent_id, .. }
         | RegistryOp::MarkReachable { agent_id }
+        | RegistryOp::DeactivateAgent { agent_id }
+        | RegistryOp::ReactivateAgent { agent_id }
+        | RegistryOp::DrainAgent { agent_id, .. }
+        | RegistryOp::MarkGone { agent_id, .. }
         | RegistryOp::RemoveAgent { agent_id } => FactKind::Agent(agent_id),
         RegistryOp::HoldFramework { .. }
         | RegistryOp::ReleaseFramework { .. }
@@ -253,6 +257,8 @@ fn agent_record(id: &AgentId, facts: &AdmittedAgent, agent: Option<&Agent>) -> A
         registered: facts.registered,
         reregistered: agent.and_then(|agent| agent.reregistered),
         unreachable: facts.unreachable,
+        deactivated: facts.deactivated,
+        drain: facts.drain.clone(),
     }
 }
 

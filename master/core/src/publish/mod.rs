@@ -12,7 +12,7 @@ mod snapshot;
 pub use book::{Book, FrameworkPage, PastPage};
 pub(crate) use feed::Publisher;
 
-use crate::registry::RegistryOp;
+use crate::registry::{Drain, RegistryOp};
 pub use crate::task::{PastTask, Step};
 use proto::operator::AgentStanding;
 use proto::scheduler::Demand;
@@ -99,6 +99,10 @@ pub struct AgentRecord {
     pub reregistered: Option<Time>,
     /// Since when it is unreachable.
     pub unreachable: Option<Time>,
+    /// Whether no offers are made of it.
+    pub deactivated: bool,
+    /// Its drain, under way or done.
+    pub drain: Option<Drain>,
 }
 
 /// What is used and offered on a registered agent.

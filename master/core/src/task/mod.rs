@@ -214,7 +214,11 @@ impl Master {
         self.lay_down(framework, task_id);
         let record = &mut self.frameworks[framework];
         let task = record.tasks.remove(task_id).expect("the task is in its table");
-        self.agents[task.agent].tasks.remove(&(framework, task_id.clone()));
+        let agent = &mut self.agents[task.agent];
+        agent.tasks.remove(&(framework, task_id.clone()));
+        if agent.draining {
+            self.maybe_drained.insert(agent.id.clone());
+        }
         task
     }
 

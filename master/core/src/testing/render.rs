@@ -40,6 +40,19 @@ fn op_text(op: &RegistryOp) -> String {
         }
         RegistryOp::MarkUnreachable { agent_id, .. } => format!("unreachable {agent_id}"),
         RegistryOp::MarkReachable { agent_id } => format!("reachable {agent_id}"),
+        RegistryOp::DeactivateAgent { agent_id } => format!("deactivate {agent_id}"),
+        RegistryOp::ReactivateAgent { agent_id } => format!("reactivate {agent_id}"),
+        RegistryOp::DrainAgent { agent_id, drain } if drain.drained => {
+            format!("drained {agent_id}")
+        }
+        RegistryOp::DrainAgent { agent_id, drain } => {
+            let gone = if drain.mark_gone { ", then gone" } else { "" };
+            match drain.max_grace {
+                Some(grace) => format!("drain {agent_id} within {} s{gone}", grace.as_secs()),
+                None => format!("drain {agent_id}{gone}"),
+            }
+        }
+        RegistryOp::MarkGone { agent_id, .. } => format!("gone {agent_id}"),
         RegistryOp::RemoveAgent { agent_id } => format!("remove {agent_id}"),
         RegistryOp::HoldFramework { info, deadline, .. } => {
             format!("hold {} until {}", id_of(info), deadline.as_millis() / 1000)

@@ -307,3 +307,47 @@ fn m18_a_load_that_was_never_told() {
     book.loads.remove(&agent_id("m-S0"));
     assert_eq!(c.master.differences(&book)[0].id, "M18");
 }
+
+#[test]
+fn m19_a_gone_agent_that_somebody_knows() {
+    let gone = || RegistryOp::MarkGone { agent_id: agent_id("m-S9"), since: Time::ZERO };
+    broken("M19", |m| {
+        m.registry.apply(&gone());
+        m.recovered.insert(agent_id("m-S9"));
+    });
+    broken("M19", |m| {
+        m.registry.apply(&RegistryOp::MarkGone { agent_id: agent_id("m-S1"), since: Time::ZERO });
+    });
+}
+
+#[test]
+fn m20_a_drain_that_somebody_forgot() {
+    broken("M20", |m| {
+        let ord = first_agent(m);
+        m.agents[ord].deactivated = true;
+    });
+    let draining = |m: &mut Master, id: &str| {
+        let drain =
+            crate::Drain { since: Time::ZERO, max_grace: None, mark_gone: false, drained: false };
+        let agent_id = agent_id(id);
+        m.registry.apply(&RegistryOp::DrainAgent { agent_id: agent_id.clone(), drain });
+        let ord = m.agent_ids[&agent_id];
+        m.agents[ord].deactivated = true;
+        m.agents[ord].draining = true;
+    };
+    // A task that nobody killed; an agent that is empty.
+    broken("M20", |m| draining(m, "m-S0"));
+    broken("M20", |m| draining(m, "m-S2"));
+}
+
+#[test]
+fn m9_answers_that_nobody_will_give() {
+    let mut c = Cluster::default();
+    let framework = c.framework();
+    let tasks = (0..2000).map(|n| (task_id(&format!("t{n}")), None)).collect();
+    c.call(&framework, proto::scheduler::CallBody::Reconcile { tasks });
+    assert_eq!(check(&c.master), []);
+    let ord = first_framework(&c.master);
+    c.master.frameworks[ord].reconciling.due = None;
+    assert_eq!(check(&c.master)[0].id, "M9");
+}

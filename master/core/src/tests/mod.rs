@@ -5,6 +5,8 @@ mod agents;
 mod allocator;
 mod calls;
 mod demand;
+mod drain;
+
 mod explain;
 mod invariants;
 mod kill;
@@ -16,6 +18,8 @@ mod random;
 mod reconcile;
 mod recovery;
 mod registry;
+mod removal;
+
 mod subscribe;
 mod teardown;
 mod updates;

@@ -4,7 +4,7 @@
 use crate::allocator::sorter::Sorter;
 use crate::table::{FrameworkOrd, Ordinal};
 use crate::testing::*;
-use crate::{ConnectionId, Input, Options, RequestId};
+use crate::{ConnectionId, Input, Options, Order, RequestId};
 use proptest::prelude::*;
 use proto::agent_link::{AgentCall, AgentTask};
 use proto::scheduler::{Call, CallBody, Demand};
@@ -29,6 +29,7 @@ enum Deed {
     Wait { millis: u32 },
     Teardown { who: u8 },
     Weight { role: u8, weight: u16 },
+    Order { order: u8, agent: u8, seconds: u8 },
     Look,
     Restart,
 }
@@ -88,6 +89,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         4 => (0_u32..3000).prop_map(|millis| Deed::Wait { millis }),
         1 => (0_u8..4).prop_map(|who| Deed::Teardown { who }),
         1 => (0_u8..3, 0_u16..3000).prop_map(|(role, weight)| Deed::Weight { role, weight }),
+        3 => (0_u8..6, 0_u8..4, 0_u8..5)
+            .prop_map(|(order, agent, seconds)| Deed::Order { order, agent, seconds }),
         1 => Just(Deed::Look),
         1 => Just(Deed::Restart),
     ]
@@ -233,6 +236,19 @@ fn act(c: &mut Cluster, streams: &mut Streams, deed: Deed) {
                 c.operator(proto::operator::Call::Explain(fid(who)));
             }
         }
+        Deed::Order { order, agent, seconds } => {
+            let agent_id = aid(agent);
+            c.order(match order {
+                0 => Order::DeactivateAgent(agent_id),
+                1 | 2 => Order::ReactivateAgent(agent_id),
+                3 => Order::MarkAgentGone(agent_id),
+                _ => Order::DrainAgent {
+                    agent_id,
+                    max_grace: (seconds > 0).then(|| Duration::from_secs(u64::from(seconds))),
+                    mark_gone: seconds % 3 == 1,
+                },
+            });
+        }
         Deed::Restart => c.restart_master(),
     }
 }
@@ -300,6 +316,7 @@ proptest! {
     fn no_life_breaks_an_invariant(
         deeds in prop::collection::vec(deed(), 1..120),
         slice in 1_usize..4,
+        paced in any::<bool>(),
         demanding in any::<bool>(),
     ) {
         let mut c = Cluster::new(Options {
@@ -310,6 +327,7 @@ proptest! {
             completed_tasks: 3,
             unreachable_tasks: 2,
             unreachable_agents: 1,
+            agent_removal_interval: paced.then(|| Duration::from_secs(3)),
             ..Options::default()
         });
         let mut streams = Streams { numbers: [100, 101, 102, 103, 104, 105, 106, 107] };

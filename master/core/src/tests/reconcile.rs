@@ -149,3 +149,62 @@ fn an_answer_says_since_when_the_agent_is_unreachable() {
     });
     assert_eq!(told, Some(since));
 }
+
+#[test]
+fn many_answers_come_in_slices_at_a_pace() {
+    let mut c = Cluster::default();
+    let framework = c.framework();
+    let many = |range: std::ops::Range<u32>| {
+        let tasks = range.map(|n| (task_id(&format!("t{n}")), None)).collect();
+        CallBody::Reconcile { tasks }
+    };
+    assert_eq!(c.call(&framework, many(0..2500)).len(), 1000);
+    // What is asked meanwhile has its turn after it.
+    assert_eq!(c.call(&framework, many(2500..2501)), [""; 0]);
+    assert_eq!(c.advance(Duration::from_millis(10)).len(), 1000);
+    let lines = c.advance(Duration::from_millis(10));
+    assert_eq!(lines.len(), 501);
+    assert!(lines[500].contains("t2500 TASK_UNKNOWN"), "{}", lines[500]);
+    assert!(c.advance(Duration::from_secs(1)).is_empty());
+}
+
+#[test]
+fn so_many_may_wait_and_no_more() {
+    let mut c = Cluster::default();
+    let framework = c.framework();
+    let many = |count: u32| {
+        let tasks = (0..count).map(|n| (task_id(&format!("t{n}")), None)).collect();
+        CallBody::Reconcile { tasks }
+    };
+    c.call(&framework, many(60_000));
+    c.call(&framework, many(60_000));
+    expect(
+        &c.call(&framework, many(60_000)),
+        &[
+            "RECONCILE refused (503): 60000 tasks to reconcile, and 119000 wait; at most 131072 may: \
+           ask again when the answers have come",
+        ],
+    );
+    c.close_framework(&framework);
+    assert!(c.advance(Duration::from_secs(1)).is_empty());
+}
+
+#[test]
+fn all_tasks_are_answered_for_once_however_many_there_are() {
+    let mut c = Cluster::default();
+    c.agent(cpus_mem(4000, 1_024_000));
+    let framework = c.framework();
+    let task = |n: u32| task_info(&format!("t{n:04}"), "m-S0", cpus_mem(1, 64));
+    c.launch(&framework, &["m-O0"], (0..2500).map(task).collect());
+    let mut lines = c.call(&framework, CallBody::Reconcile { tasks: vec![] });
+    assert_eq!(lines.len(), 1000);
+    // One that is asked while another waits its turn is another one.
+    lines.extend(c.call(&framework, CallBody::Reconcile { tasks: vec![] }));
+    lines.extend(c.call(&framework, CallBody::Reconcile { tasks: vec![] }));
+    lines.extend(c.advance_alive(Duration::from_secs(1)));
+    lines.retain(|line| line.contains("REASON_RECONCILIATION"));
+    assert_eq!(lines.len(), 5000);
+    lines.sort();
+    lines.dedup();
+    assert_eq!(lines.len(), 2500);
+}

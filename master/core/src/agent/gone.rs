@@ -1,0 +1,113 @@
+//! MARK_AGENT_GONE: an agent will never be back, says an operator.
+//!
+//! That is final and durable before anybody hears of it. Its tasks are TASK_GONE_BY_OPERATOR to
+//! partition-aware frameworks and TASK_LOST to others, though nobody saw them end; should the agent
+//! come back after all, it is told to end them and to forget its id.
+
+use crate::effect::{Effect, Refusal};
+use crate::registry::{AdmittedAgent, RegistryOp};
+use crate::state::Master;
+use crate::table::FrameworkOrd;
+use crate::task::{Report, Step, Task};
+use proto::agent_link::AgentEvent;
+use proto::operator::Response;
+use proto::{AgentId, Reason, Source, TaskId, TaskState};
+use std::sync::Arc;
+
+/// What an agent that is gone is told.
+pub(crate) const GONE: &str = "this agent was marked gone by an operator; its tasks must end, and it may register as a new one";
+
+impl Master {
+    /// The facts of an agent that is admitted and not gone.
+    pub(crate) fn admitted(
+        &self,
+        agent_id: &AgentId,
+        status: u16,
+    ) -> Result<&AdmittedAgent, Refusal> {
+        let facts = self.registry.agents().get(agent_id);
+        facts.ok_or_else(|| Refusal::AgentUnknown { agent_id: agent_id.clone(), status })
+    }
+
+    /// Whether an operator said that it will never be back.
+    pub(crate) fn is_gone(&self, agent_id: &AgentId) -> bool {
+        self.registry.gone().contains_key(agent_id)
+    }
+
+    pub(crate) fn mark_agent_gone(
+        &mut self,
+        agent_id: &AgentId,
+        out: &mut Vec<Effect>,
+    ) -> Result<Response, Refusal> {
+        if self.is_gone(agent_id) {
+            return Ok(Response::Ok);
+        }
+        self.admitted(agent_id, 404)?;
+        self.remove_gone(agent_id, out);
+        Ok(Response::Ok)
+    }
+
+    /// Removes an admitted agent for ever, wherever it stands.
+    pub(crate) fn remove_gone(&mut self, agent_id: &AgentId, out: &mut Vec<Effect>) {
+        self.persist(RegistryOp::MarkGone { agent_id: agent_id.clone(), since: self.now }, out);
+        self.nonces.retain(|_, id| id != agent_id);
+        self.recovered.remove(agent_id);
+        if let Some(ord) = self.agent_ord(agent_id) {
+            if let Some(connection) = self.unbind_agent(ord) {
+                let (message, gone) = (Arc::from(GONE), true);
+                let event = AgentEvent::Refused { message, gone };
+                out.push(Effect::ToAgent { connection, event });
+                out.push(Effect::CloseAgent { connection });
+            }
+            self.index_free(ord);
+            self.rescind_agent_offers(ord, out);
+            for (framework, task_id) in self.agents[ord].tasks.clone() {
+                let task = self.remove_task(framework, &task_id);
+                self.task_gone(framework, task_id, task, out);
+            }
+            self.drop_agent(ord);
+        }
+        for (framework, task_id) in self.shelved.get(agent_id).cloned().unwrap_or_default() {
+            if let Some(task) = self.unshelve_task(framework, &task_id) {
+                self.task_gone(framework, task_id, task, out);
+            }
+        }
+        self.tell_all_of_failure(agent_id, out);
+        self.prune_gone(out);
+    }
+
+    /// Forgets the agents that have been gone longest, above the limit.
+    fn prune_gone(&mut self, out: &mut Vec<Effect>) {
+        let gone = self.registry.gone();
+        if gone.len() <= self.options.unreachable_agents {
+            return;
+        }
+        let oldest = gone.iter().min_by_key(|(_, since)| **since).map(|(id, _)| id.clone());
+        if let Some(agent_id) = oldest {
+            self.persist(RegistryOp::RemoveAgent { agent_id }, out);
+        }
+    }
+
+    fn task_gone(
+        &mut self,
+        framework: FrameworkOrd,
+        task_id: TaskId,
+        mut task: Task,
+        out: &mut Vec<Effect>,
+    ) {
+        if !task.state.is_terminal() {
+            let state = self.state_for(framework, TaskState::GoneByOperator);
+            let reason = Some(Reason::AgentRemovedByOperator);
+            let report = Report {
+                state,
+                reason,
+                message: "Agent has been marked gone by an operator",
+                agent_id: Some(task.agent_id.clone()),
+                unreachable_time: None,
+            };
+            self.report(framework, &task_id, report, out);
+            task.state = state;
+            task.record(Step { state, at: self.now, source: Source::Master, reason });
+        }
+        self.complete_task(framework, task_id, task);
+    }
+}

@@ -1,0 +1,68 @@
+//! UPDATE_FRAMEWORK: a framework describes itself anew without a new stream.
+//!
+//! All but user, principal and checkpointing may change. Offers in roles that it leaves are taken
+//! back; what it had refused in roles that it suppressed and wants again is offered anew, as after
+//! REVIVE.
+
+use super::constraints::Constraints;
+use crate::effect::{Effect, Refusal};
+use crate::state::Master;
+use crate::table::FrameworkOrd;
+use proto::agent_link::AgentEvent;
+use proto::scheduler::OfferConstraints;
+use proto::{FrameworkInfo, Role};
+use std::collections::BTreeSet;
+
+impl Master {
+    pub(crate) fn update_framework(
+        &mut self,
+        ord: FrameworkOrd,
+        info: FrameworkInfo,
+        suppressed: BTreeSet<Role>,
+        constraints: Option<&OfferConstraints>,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        self.check_info(&info, &suppressed)?;
+        self.check_unchanged(ord, &info)?;
+        let constraints = Constraints::compile(constraints, &info.roles)?;
+        let framework = &self.frameworks[ord];
+        let left: Vec<Role> = framework.info.roles.difference(&info.roles).cloned().collect();
+        let again: Vec<Role> = framework.suppressed.difference(&suppressed).cloned().collect();
+        let changed = *framework.info != FrameworkInfo { id: Some(framework.id.clone()), ..info.clone() };
+        self.rescind_role_offers(ord, &left, out);
+        self.clear_filters(ord, |role| left.contains(role) || again.contains(role));
+        self.describe_framework(ord, info);
+        self.frameworks[ord].suppressed = suppressed;
+        self.frameworks[ord].constraints = constraints;
+        self.seat_framework(ord);
+        self.wake(ord);
+        if changed {
+            let framework = self.frameworks[ord].info.clone();
+            for agent in self.agents_of(ord) {
+                let framework = framework.clone();
+                self.send(agent, AgentEvent::UpdateFramework { framework }, out);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a framework keeps for life.
+    fn check_unchanged(&self, ord: FrameworkOrd, info: &FrameworkInfo) -> Result<(), Refusal> {
+        let (id, was) = (&self.frameworks[ord].id, &self.frameworks[ord].info);
+        if info.id.as_ref().is_some_and(|said| said != id) {
+            let (call, info) = (Some(id.clone()), info.id.clone());
+            return Err(Refusal::FrameworkIdMismatch { call, info });
+        }
+        if was.user != info.user {
+            return Err(Refusal::UserChanged { was: was.user.clone(), claimed: info.user.clone() });
+        }
+        if was.principal != info.principal {
+            let (was, claimed) = (was.principal.clone(), info.principal.clone());
+            return Err(Refusal::PrincipalChanged { was, claimed });
+        }
+        if was.checkpoint != info.checkpoint {
+            return Err(Refusal::CheckpointChanged { was: was.checkpoint });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! Why calls are refused: typed, with the figures, and a sentence for people.
+
+use proto::{AgentId, FrameworkId, Role};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why a call or a subscription is refused, with the figures. `Display` is a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Every call but the first SUBSCRIBE names its framework.
+    FrameworkIdMissing,
+    /// The framework is not known.
+    FrameworkUnknown(FrameworkId),
+    /// The framework has no event stream.
+    NotSubscribed(FrameworkId),
+    /// The call came on behalf of a stream that is not, or no longer, the framework's.
+    WrongStream(FrameworkId),
+    /// Part of the Mesos API, but not built yet.
+    NotBuilt(Arc<str>),
+    /// SUBSCRIBE among other calls.
+    SubscribeNeedsStream,
+    /// A role that the framework does not subscribe to.
+    RoleNotSubscribed {
+        /// The role.
+        role: Role,
+        /// What it subscribes to.
+        subscribed: Vec<Role>,
+    },
+    /// A demand for nothing: no resources, or a count of zero.
+    DemandEmpty {
+        /// Its place in the list.
+        index: usize,
+    },
+    /// More demands in one REQUEST than are kept.
+    TooManyDemands {
+        /// How many there were.
+        given: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// `framework_info.id` and `framework_id` of a SUBSCRIBE differ.
+    FrameworkIdMismatch {
+        /// `Call.framework_id`.
+        call: Option<FrameworkId>,
+        /// `FrameworkInfo.id`.
+        info: Option<FrameworkId>,
+    },
+    /// The framework is over; its id is never used again.
+    FrameworkRemoved(FrameworkId),
+    /// Several roles without the capability.
+    MultiRoleMissing,
+    /// A suppressed role that is not among the roles.
+    SuppressedRoleNotSubscribed(Role),
+    /// The framework claims to be somebody else.
+    PrincipalMismatch {
+        /// Who it says it is.
+        claimed: Option<Arc<str>>,
+        /// Who it is.
+        authenticated: Option<Arc<str>>,
+    },
+    /// A framework keeps its principal for life.
+    PrincipalChanged {
+        /// As it was.
+        was: Option<Arc<str>>,
+        /// As it would be.
+        claimed: Option<Arc<str>>,
+    },
+    /// The framework wants to be kept for longer than the operator allows.
+    FailoverTimeoutTooLong {
+        /// What it asked for.
+        asked: Duration,
+        /// What it may ask for.
+        limit: Duration,
+    },
+    /// So many frameworks are kept for schedulers that are away that no new one is taken.
+    TooManyFrameworksAway {
+        /// How many there are.
+        away: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// Tasks of root are not allowed here.
+    RootSubmission,
+    /// A role's weight must be more than zero.
+    WeightZero(Role),
+    /// More tasks wait to be reconciled than may.
+    TooMuchToReconcile {
+        /// How many this call is about.
+        asked: usize,
+        /// How many wait.
+        waiting: usize,
+        /// How many may.
+        limit: usize,
+    },
+    /// The agent is not known, or gone.
+    AgentUnknown {
+        /// Which.
+        agent_id: AgentId,
+        /// The status code that Mesos has for it in this call.
+        status: u16,
+    },
+    /// An agent that is being drained cannot be reactivated.
+    StillDraining(AgentId),
+}
+
+impl Refusal {
+    /// The status code of HTTP.
+    pub fn http_status(&self) -> u16 {
+        match self {
+            Self::AgentUnknown { status, .. } => *status,
+            Self::NotSubscribed(_) | Self::RootSubmission | Self::PrincipalMismatch { .. } => 403,
+            Self::NotBuilt(_) => 501,
+            Self::TooManyFrameworksAway { .. } | Self::TooMuchToReconcile { .. } => 503,
+            Self::FrameworkIdMissing
+            | Self::FrameworkUnknown(_)
+            | Self::WrongStream(_)
+            | Self::SubscribeNeedsStream
+            | Self::RoleNotSubscribed { .. }
+            | Self::DemandEmpty { .. }
+            | Self::TooManyDemands { .. }
+            | Self::FrameworkIdMismatch { .. }
+            | Self::FrameworkRemoved(_)
+            | Self::MultiRoleMissing
+            | Self::SuppressedRoleNotSubscribed(_)
+            | Self::PrincipalChanged { .. }
+            | Self::FailoverTimeoutTooLong { .. }
+            | Self::StillDraining(_)
+            | Self::WeightZero(_) => 400,
+        }
+    }
+}
+
+fn or_none<T: fmt::Display>(value: Option<&T>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| format!("'{value}'"))
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FrameworkIdMissing => f.write_str("framework_id is missing"),
+            Self::FrameworkUnknown(id) => write!(f, "Framework cannot be found: {id}"),
+            Self::NotSubscribed(id) => {
+                write!(f, "Framework is not subscribed: {id} has no event stream; subscribe first")
+            }
+            Self::WrongStream(id) => write!(
+                f,
+                "The stream ID included in this request didn't match the stream ID currently \
+                 associated with framework ID {id}"
+            ),
+            Self::NotBuilt(what) => write!(f, "{what} is not built yet"),
+            Self::SubscribeNeedsStream => f.write_str("SUBSCRIBE opens a stream of its own"),
+            Self::RoleNotSubscribed { role, subscribed } => {
+                let subscribed: Vec<&str> = subscribed.iter().map(Role::as_str).collect();
+                let all = subscribed.join(", ");
+                write!(f, "role '{role}' is not one of the framework's roles ({all})")
+            }
+            Self::DemandEmpty { index } => {
+                write!(f, "requests[{index}] asks for nothing: it needs resources and a count")
+            }
+            Self::TooManyDemands { given, limit } => {
+                write!(f, "{given} requests in one call; at most {limit} are kept")
+            }
+            Self::FrameworkIdMismatch { call, info } => write!(
+                f,
+                "framework_id {} and framework_info.id {} differ",
+                or_none(call.as_ref()),
+                or_none(info.as_ref())
+            ),
+            Self::FrameworkRemoved(_) => f.write_str("Framework has been removed"),
+            Self::MultiRoleMissing => {
+                f.write_str("'FrameworkInfo.roles' needs the capability MULTI_ROLE")
+            }
+            Self::SuppressedRoleNotSubscribed(role) => {
+                write!(f, "suppressed role '{role}' is not one of the framework's roles")
+            }
+            Self::PrincipalMismatch { claimed, authenticated } => write!(
+                f,
+                "Framework principal {} does not match authenticated principal {}",
+                or_none(claimed.as_ref()),
+                or_none(authenticated.as_ref())
+            ),
+            Self::PrincipalChanged { was, claimed } => write!(
+                f,
+                "Changing framework's principal is not allowed: was {}, would be {}",
+                or_none(was.as_ref()),
+                or_none(claimed.as_ref())
+            ),
+            Self::FailoverTimeoutTooLong { asked, limit } => write!(
+                f,
+                "failover_timeout is {} seconds; at most {} are allowed",
+                asked.as_secs(),
+                limit.as_secs()
+            ),
+            Self::TooManyFrameworksAway { away, limit } => write!(
+                f,
+                "{away} frameworks wait for their schedulers, {limit} may: no new framework is \
+                 taken until one comes back, is torn down or reaches its failover timeout"
+            ),
+            Self::RootSubmission => {
+                f.write_str("User 'root' is not allowed to run frameworks without root submissions")
+            }
+            Self::TooMuchToReconcile { asked, waiting, limit } => write!(
+                f,
+                "{asked} tasks to reconcile, and {waiting} wait; at most {limit} may: ask again \
+                 when the answers have come"
+            ),
+            Self::AgentUnknown { agent_id, .. } => {
+                write!(f, "Agent cannot be found: {agent_id} is not registered, or is gone")
+            }
+            Self::StillDraining(id) => {
+                write!(f, "agent {id} is being drained: it can be reactivated once it is drained")
+            }
+            Self::WeightZero(role) => {
+                write!(f, "the weight of role '{role}' must be more than zero")
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The pace at which agents are given up.
+
+use crate::testing::*;
+use crate::{Options, Order};
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn paced() -> Cluster {
+    let agent_removal_interval = Some(MINUTE);
+    Cluster::new(Options { agent_removal_interval, ..Options::default() })
+}
+
+fn given_up(lines: &[String]) -> Vec<&str> {
+    lines.iter().filter_map(|line| line.strip_prefix("registry: unreachable ")).collect()
+}
+
+#[test]
+fn agents_that_look_dead_together_are_given_up_one_by_one() {
+    let mut c = paced();
+    let agents: Vec<AgentSide> = (0..3).map(|_| c.agent(cpus_mem(1, 64))).collect();
+    agents.iter().for_each(|agent| drop(c.close_agent(agent)));
+    assert_eq!(given_up(&c.advance(Duration::from_secs(30))), ["m-S0"]);
+    assert_eq!(given_up(&c.advance(MINUTE)), ["m-S1"]);
+    assert_eq!(given_up(&c.advance(MINUTE)), ["m-S2"]);
+}
+
+#[test]
+fn one_that_comes_back_before_its_turn_is_kept() {
+    let mut c = paced();
+    let mut agents: Vec<AgentSide> = (0..3).map(|_| c.agent(cpus_mem(1, 64))).collect();
+    agents.iter().for_each(|agent| drop(c.close_agent(agent)));
+    c.advance(Duration::from_secs(30));
+    c.reregister(&mut agents[1], vec![], &[]);
+    assert_eq!(given_up(&c.advance_alive(MINUTE)), ["m-S2"]);
+    assert!(c.advance_alive(MINUTE).is_empty());
+}
+
+#[test]
+fn one_that_answers_before_its_turn_is_pinged_again() {
+    let mut c = paced();
+    let agents: Vec<AgentSide> = (0..2).map(|_| c.agent(cpus_mem(1, 64))).collect();
+    assert_eq!(given_up(&c.advance(Duration::from_secs(30))), ["m-S0"]);
+    let pong = proto::agent_link::AgentCall::Pong { sequence: 1 };
+    c.agent_call(&agents[1], pong);
+    c.advance_alive(Duration::from_secs(100));
+    assert_eq!(given_up(&c.advance(Duration::from_secs(6))), ["m-S1"]);
+}
+
+#[test]
+fn agents_that_the_last_master_knew_are_given_up_one_by_one_too() {
+    let mut c = paced();
+    (0..3).for_each(|_| drop(c.agent(cpus_mem(1, 64))));
+    c.restart_master();
+    assert_eq!(given_up(&c.advance(Duration::from_secs(601))), ["m-S0"]);
+    assert_eq!(given_up(&c.advance(MINUTE)), ["m-S1"]);
+    assert_eq!(given_up(&c.advance(MINUTE)), ["m-S2"]);
+}
+
+#[test]
+fn the_word_of_an_operator_is_not_paced() {
+    let mut c = paced();
+    for n in 0..3 {
+        c.agent(cpus_mem(1, 64));
+        let lines = c.order(Order::MarkAgentGone(agent_id(&format!("m-S{n}"))));
+        assert_eq!(lines[0], format!("registry: gone m-S{n}"));
+    }
+}
