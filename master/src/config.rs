@@ -1,7 +1,7 @@
 //! What a master is started with, checked before anything is opened.
 
 use crate::Error;
-use master_core::Options;
+use master_core::{Options, Registry};
 use proto::{Limits, Role};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -74,6 +74,29 @@ impl Config {
             inbox: 16_384,
             cache_bytes: 2 << 20,
         }
+    }
+
+    /// What operators may want to know of all this, by Mesos' names where it has one; durations as
+    /// Mesos writes them.
+    pub(crate) fn flags(&self) -> Vec<(&'static str, String)> {
+        let secs = |duration: Duration| format!("{}secs", duration.as_secs_f64());
+        let options = &self.options;
+        let mut flags = vec![
+            ("work_dir", self.data_dir.display().to_string()),
+            ("hostname", self.hostname.to_string()),
+            ("agent_ping_timeout", secs(options.agent_ping_timeout)),
+            ("agent_timeout", secs(options.agent_timeout)),
+            ("agent_reregister_timeout", secs(options.agent_reregister_timeout)),
+            ("allocation_interval", secs(options.allocation_delay)),
+            ("filter_gpu_resources", options.filter_gpu_resources.to_string()),
+            ("max_completed_frameworks", Registry::COMPLETED_KEPT.to_string()),
+            ("max_completed_tasks_per_framework", options.completed_tasks.to_string()),
+            ("max_unreachable_tasks_per_framework", options.unreachable_tasks.to_string()),
+            ("root_submissions", options.root_submissions.to_string()),
+        ];
+        flags.extend(options.offer_timeout.map(|timeout| ("offer_timeout", secs(timeout))));
+        flags.extend(self.cluster.clone().map(|cluster| ("cluster", cluster)));
+        flags
     }
 
     /// Checks what can be checked without touching anything.

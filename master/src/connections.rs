@@ -8,6 +8,7 @@
 
 mod weight;
 
+use crate::http::Totals;
 use crate::listen::Kill;
 use master_core::ConnectionId;
 use proto::scheduler::{Call, Event, Subscribe};
@@ -67,6 +68,8 @@ pub(crate) enum Message {
     },
     /// Wants the metrics as text.
     Scrape(oneshot::Sender<String>),
+    /// Wants what is counted in the core.
+    Totals(oneshot::Sender<Totals>),
 }
 
 /// Who waits for the answer to a call.
@@ -116,12 +119,15 @@ impl Streams {
 }
 
 /// What both ends of a stream know.
-#[derive(Debug, Default)]
-struct Progress {
+#[derive(Debug)]
+struct Progress<T> {
     /// Messages that the reader took.
     taken: AtomicU64,
     /// Their bytes.
     taken_bytes: AtomicU64,
+    /// What waits; gone once the stream is cut off for good. Nobody contends for it: the sender
+    /// takes it once, at that time.
+    queue: Mutex<Option<mpsc::Receiver<T>>>,
 }
 
 /// The sending end of one stream.
@@ -130,7 +136,7 @@ pub(crate) struct Outbox<T> {
     sender: mpsc::Sender<T>,
     kill: Kill,
     /// Gone once the stream's reading end is.
-    progress: Weak<Progress>,
+    progress: Weak<Progress<T>>,
     limits: OutboxLimits,
     /// Bytes of all messages that were sent.
     sent_bytes: u64,
@@ -158,14 +164,15 @@ const BURST_BYTES: u64 = 4;
 /// The reading end of one stream.
 #[derive(Debug)]
 pub(crate) struct Pending<T> {
-    events: mpsc::Receiver<T>,
-    progress: Arc<Progress>,
+    progress: Arc<Progress<T>>,
 }
 
 impl<T: Weigh> Pending<T> {
     /// The next message; `None` at the end.
     pub(crate) fn poll_take(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<T>> {
-        let taken = self.events.poll_recv(cx);
+        let mut queue = self.progress.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(queue) = &mut *queue else { return Poll::Ready(None) };
+        let taken = queue.poll_recv(cx);
         if let Poll::Ready(Some(message)) = &taken {
             self.progress.taken.fetch_add(1, Ordering::Relaxed);
             self.progress.taken_bytes.fetch_add(message.weight() as u64, Ordering::Relaxed);
@@ -177,10 +184,11 @@ impl<T: Weigh> Pending<T> {
 /// The two ends of a stream; there is room for a burst and one last word.
 pub(crate) fn outbox<T>(limits: OutboxLimits, kill: Kill) -> (Outbox<T>, Pending<T>) {
     let (sender, events) = mpsc::channel(limits.waiting.saturating_mul(BURST) + 1);
-    let progress = Arc::new(Progress::default());
+    let (taken, taken_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+    let progress = Arc::new(Progress { taken, taken_bytes, queue: Mutex::new(Some(events)) });
     let (weak, seen) = (Arc::downgrade(&progress), (0, Instant::now()));
     let outbox = Outbox { sender, kill, progress: weak, limits, sent_bytes: 0, seen };
-    (outbox, Pending { events, progress })
+    (outbox, Pending { progress })
 }
 
 /// What became of a message.
@@ -193,7 +201,7 @@ pub(crate) enum Sent {
     Full,
 }
 
-impl<T: Weigh> Outbox<T> {
+impl<T: Weigh + Send + 'static> Outbox<T> {
     pub(crate) fn is_gone(&self) -> bool {
         self.sender.is_closed()
     }
@@ -238,8 +246,8 @@ impl<T: Weigh> Outbox<T> {
         self.sender.capacity() <= 1 || self.seen.1.elapsed() > self.limits.stall
     }
 
-    /// Ends the stream after what waits and `last_word`, and its connection after `grace` if the
-    /// reader still has not read it all.
+    /// Ends the stream after what waits and `last_word`. If the reader still has not read it all
+    /// after `grace`, what waits is dropped, and the connection ends if it has no other streams.
     pub(crate) fn cut_off(self, last_word: Option<T>, grace: Duration) {
         if let Some(last_word) = last_word {
             // The last place is kept for it; a reader that just left needs none.
@@ -248,7 +256,8 @@ impl<T: Weigh> Outbox<T> {
         let (kill, progress) = (self.kill, self.progress);
         tokio::spawn(async move {
             tokio::time::sleep(grace).await;
-            if progress.strong_count() > 0 {
+            if let Some(progress) = progress.upgrade() {
+                progress.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
                 kill.now();
             }
         });

@@ -16,9 +16,11 @@ mod link;
 mod listen;
 mod metrics;
 mod perform;
+mod reads;
 pub mod registrar;
 mod registry_record;
 mod server;
+mod witness;
 
 pub use config::{Config, MESOS_VERSION};
 pub use error::Error;

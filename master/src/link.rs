@@ -19,16 +19,13 @@ use tokio_stream::Stream;
 pub(crate) fn router(context: Context) -> Router {
     let limits = context.limits().clone();
     let agent_limits = context.agent_limits().clone();
+    let cluster = context.about().cluster.clone();
     let link = Link(context);
+    let schedulers = StreamService::<_, Call, Event>::new(link.clone(), limits.clone());
+    let agents = StreamService::<_, AgentCall, AgentEvent>::new(link.clone(), agent_limits);
     Router::new()
-        .route_service(
-            grpc::SCHEDULER_PATH,
-            StreamService::<_, Call, Event>::new(link.clone(), limits.clone()),
-        )
-        .route_service(
-            grpc::AGENT_LINK_PATH,
-            StreamService::<_, AgentCall, AgentEvent>::new(link.clone(), agent_limits),
-        )
+        .route_service(grpc::SCHEDULER_PATH, schedulers.of_cluster(cluster.clone()))
+        .route_service(grpc::AGENT_LINK_PATH, agents.of_cluster(cluster))
         .route_service(grpc::OPERATOR_PATH, OperatorService::new(link, limits))
 }
 

@@ -28,6 +28,9 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
 }
 
 /// Ends a connection from elsewhere: for readers that do not read.
+///
+/// That of a request over HTTP/2 ends nothing: the connection has other streams, which are read. If
+/// none is, its keep-alive ends it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kill(Arc<Notify>);
 
@@ -168,7 +171,9 @@ where
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         self.asked.store(true, Ordering::Relaxed);
-        request.extensions_mut().insert(self.kill.clone());
+        if request.version() < http::Version::HTTP_2 {
+            request.extensions_mut().insert(self.kill.clone());
+        }
         self.router.call(request.map(axum::body::Body::new))
     }
 }

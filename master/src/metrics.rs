@@ -4,12 +4,14 @@
 //! No label may hold a task's id, or anything else that a peer chooses freely.
 
 use crate::http::HttpCounts;
+use crate::reads::ReadCounts;
 use master_core::{Counters, Master};
 use proto::Time;
 use proto::operator::AgentStanding;
 use proto::scheduler::Event;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Upper bounds of the buckets, in microseconds.
@@ -99,6 +101,7 @@ pub(crate) struct Gauges<'a> {
     pub(crate) framework_streams: usize,
     pub(crate) agent_streams: usize,
     pub(crate) held_effects: usize,
+    pub(crate) reads: &'a ReadCounts,
     pub(crate) started: Time,
     pub(crate) version: &'a str,
 }
@@ -220,6 +223,12 @@ fn render_shell(text: &mut Text, counts: &Counts, shell: &Gauges<'_>) {
     text.line("tepui_master_streams", "peer=\"agent\"", shell.agent_streams);
     let help = "Effects that wait until facts are durable.";
     text.one("tepui_master_held_effects", "gauge", help, shell.held_effects);
+    let reads = "tepui_master_reads_total";
+    text.family(reads, "counter", "Reads of the state by how they ended.");
+    for (outcome, count) in [("done", &shell.reads.done), ("cut off", &shell.reads.cut_off)] {
+        let count = count.load(Ordering::Relaxed);
+        text.line(reads, &format!("outcome=\"{outcome}\""), count);
+    }
     let events = "tepui_master_events_total";
     text.family(events, "counter", "Events sent to frameworks, by kind.");
     for (kind, count) in EVENTS.iter().zip(counts.events) {

@@ -2,7 +2,8 @@
 
 use crate::connections::{Outbox, Outcome, Reply, Sent};
 use crate::metrics::Counts;
-use master_core::{ConnectionId, Effect, Input, RequestId};
+use crate::reads::Feed;
+use master_core::{Change, ConnectionId, Effect, Input, RequestId};
 use proto::agent_link::AgentEvent;
 use proto::scheduler::Event;
 use std::collections::HashMap;
@@ -23,10 +24,15 @@ pub(crate) struct Performer {
     pub(crate) broken: Vec<Input>,
     pub(crate) counts: Counts,
     cut_off_grace: Duration,
+    feed: Feed,
+    /// Changes that the copy for reads has not been told of.
+    published: Vec<Change>,
+    /// Answers that wait until it has: who reads after an answer sees what it did.
+    answers: Vec<(oneshot::Sender<Outcome>, Outcome)>,
 }
 
 impl Performer {
-    pub(crate) fn new(cut_off_grace: Duration) -> Self {
+    pub(crate) fn new(cut_off_grace: Duration, feed: Feed) -> Self {
         Self {
             frameworks: HashMap::new(),
             agents: HashMap::new(),
@@ -35,6 +41,9 @@ impl Performer {
             broken: Vec::new(),
             counts: Counts::default(),
             cut_off_grace,
+            feed,
+            published: Vec::new(),
+            answers: Vec::new(),
         }
     }
 
@@ -89,8 +98,18 @@ impl Performer {
             Effect::Answer { request, response } => {
                 self.answer(request, Outcome::Answer(response));
             }
-            // Nobody keeps a copy yet.
-            Effect::Publish(_) => {}
+            Effect::Publish(change) => self.published.push(change),
+        }
+    }
+
+    /// After what was performed together: tells the copy for reads, and then answers.
+    pub(crate) fn flush(&mut self) {
+        if !self.published.is_empty() {
+            self.feed.tell(std::mem::take(&mut self.published));
+        }
+        for (waiting, outcome) in self.answers.drain(..) {
+            // The one who waited may have left.
+            let _ = waiting.send(outcome);
         }
     }
 
@@ -143,14 +162,16 @@ impl Performer {
 
     fn answer(&mut self, request: RequestId, outcome: Outcome) {
         match self.replies.remove(&request) {
-            Some(Reply::Http(waiting)) => give(waiting, outcome),
+            Some(Reply::Http(waiting)) => self.answers.push((waiting, outcome)),
             Some(Reply::Stream(_)) | None => {}
         }
     }
 
     fn refuse(&mut self, request: RequestId, call: &Arc<str>, code: u16, message: String) {
         match self.replies.remove(&request) {
-            Some(Reply::Http(waiting)) => give(waiting, Outcome::Refused { code, message }),
+            Some(Reply::Http(waiting)) => {
+                self.answers.push((waiting, Outcome::Refused { code, message }));
+            }
             Some(Reply::Stream(connection)) => {
                 let message = Arc::from(message);
                 self.tell_framework(
@@ -161,9 +182,4 @@ impl Performer {
             None => {}
         }
     }
-}
-
-/// The one who waited may have left.
-fn give(waiting: oneshot::Sender<Outcome>, outcome: Outcome) {
-    let _ = waiting.send(outcome);
 }

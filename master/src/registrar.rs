@@ -4,6 +4,7 @@
 //! one master, and a fact is durable when the local store has it.
 
 use crate::registry_record::{self, Completed};
+use crate::witness::{self, Count, Witness};
 use crate::{Config, Error};
 use master_core::{Registry, RegistryOp};
 use proto::{Limits, MasterId};
@@ -36,6 +37,9 @@ pub enum RegistrarError {
         /// What is wrong with it, as a clause.
         problem: String,
     },
+    /// The file beside the database cannot be made.
+    #[error("cannot write in the data directory: check its owner and its permissions")]
+    Witness(#[source] std::io::Error),
     /// The system gives no thread.
     #[error("cannot start a thread for the registry: raise the limit on processes")]
     Thread(#[source] std::io::Error),
@@ -50,12 +54,17 @@ pub trait Registrar: Send {
     /// of a later one. After a failure nothing proposed later becomes durable for this master:
     /// the process must end.
     fn propose(&mut self, ops: Vec<RegistryOp>, done: Done);
+
+    /// Bytes of the proposals that are not done yet.
+    fn backlog(&self) -> usize;
 }
 
 /// The registrar of a single master: the store on its own disk.
 pub struct StoreRegistrar {
     group: GroupCommit,
     completed: Completed,
+    count: Count,
+    witness: Arc<Witness>,
 }
 
 impl Registrar for StoreRegistrar {
@@ -64,9 +73,18 @@ impl Registrar for StoreRegistrar {
         for op in &ops {
             registry_record::write(op, &mut self.completed, &mut batch);
         }
+        let number = self.count.number(&mut batch);
+        let witness = Arc::clone(&self.witness);
         self.group.submit(batch, move |result| {
+            if result.is_ok() {
+                witness.saw(number);
+            }
             done(result.map(|_| ()).map_err(RegistrarError::Commit));
         });
+    }
+
+    fn backlog(&self) -> usize {
+        self.group.backlog()
     }
 }
 
@@ -100,12 +118,12 @@ fn open(config: &Config) -> Result<OpenRegistry, RegistrarError> {
     };
     let store = Arc::new(Store::open(&config.data_dir, options)?);
     let mut registry = Registry::new();
-    let (ops, mut completed) =
-        registry_record::read(&*store, &limits(config)).map_err(|(key, problem)| {
-            RegistrarError::Damaged { dir: config.data_dir.clone(), key, problem }
-        })?;
+    let (ops, mut completed) = registry_record::read(&*store, &limits(config))
+        .map_err(|(key, problem)| damaged(config, &key, problem))?;
     ops.iter().for_each(|op| registry.apply(op));
     check_cluster(config, &store, &registry)?;
+    let (witness, seen) = Witness::open(store.dir()).map_err(RegistrarError::Witness)?;
+    let mut count = count(&store, seen).map_err(|problem| damaged(config, "n", problem))?;
 
     let mut facts = Vec::new();
     let cluster_id = match registry.cluster_id() {
@@ -129,14 +147,16 @@ fn open(config: &Config) -> Result<OpenRegistry, RegistrarError> {
         registry.apply(op);
         registry_record::write(op, &mut completed, &mut batch);
     }
+    let number = count.number(&mut batch);
     store.commit(batch)?;
+    witness.saw(number);
     store.bind_cluster(&cluster_id)?;
     tracing::info!(cluster_id, %master_id, epoch, facts = ops.len(), "registry open");
     let group = GroupCommit::start(store).map_err(RegistrarError::Thread)?;
     Ok(OpenRegistry {
         registry,
         master_id,
-        registrar: Box::new(StoreRegistrar { group, completed }),
+        registrar: Box::new(StoreRegistrar { group, completed, count, witness: Arc::new(witness) }),
     })
 }
 
@@ -161,12 +181,24 @@ fn check_cluster(
             Ok(())
         }
         (None, None) => Ok(()),
-        (None, Some(bound)) => Err(RegistrarError::Damaged {
-            dir: config.data_dir.clone(),
-            key: "c".to_owned(),
-            problem: format!("is missing, though the directory belongs to cluster {bound}"),
-        }),
+        (None, Some(bound)) => {
+            let problem = format!("is missing, though the directory belongs to cluster {bound}");
+            Err(damaged(config, "c", problem))
+        }
     }
+}
+
+/// Counts the facts, and compares with what the last commit said.
+fn count(store: &Store, seen: Option<u64>) -> Result<Count, String> {
+    let keys: Vec<Vec<u8>> =
+        store.scan(b"").filter_map(Result::ok).map(|record| record.key).collect();
+    let record = store.get(witness::KEY).map_err(|damaged| damaged.problem)?;
+    let facts = keys.iter().map(Vec::as_slice).filter(|key| *key != witness::KEY);
+    Count::check(facts, record.as_deref(), seen)
+}
+
+fn damaged(config: &Config, key: &str, problem: String) -> RegistrarError {
+    RegistrarError::Damaged { dir: config.data_dir.clone(), key: key.to_owned(), problem }
 }
 
 /// What was admitted once must be readable again, whatever the limits are today.

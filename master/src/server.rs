@@ -6,10 +6,11 @@
 
 use crate::clock::Clock;
 use crate::connections::{Message, Reply, Streams};
-use crate::http::{Context, HttpCounts};
+use crate::http::{About, Context, HttpCounts, Totals};
 use crate::listen::{AcceptLimits, accept};
 use crate::metrics::{Gauges, render};
 use crate::perform::Performer;
+use crate::reads::{Feed, ReadCounts, Reads};
 use crate::registrar::{OpenRegistry, Registrar, RegistrarError, open_registry};
 use crate::{Config, Error, MESOS_VERSION, http, link};
 use master_core::{Effect, Input, Master, RegistryOp};
@@ -26,6 +27,8 @@ use tokio::sync::mpsc;
 const BATCH: usize = 512;
 /// Effects that may wait for the disk; beyond it no more inputs are taken.
 const MAX_HELD: usize = 100_000;
+/// As `MAX_HELD`: bytes of facts that are not durable yet.
+const MAX_BACKLOG: usize = 64 << 20;
 
 /// Runs a master on `listener` until `shutdown`.
 ///
@@ -45,14 +48,18 @@ pub async fn run(
     let (inbox, messages) = mpsc::channel(config.inbox);
     let streams = Arc::new(Streams::default());
     let http_counts = Arc::new(HttpCounts::default());
-    let context = Context::new(&config, address, inbox, streams, Arc::clone(&http_counts));
+    let (reads, feed) =
+        Reads::start(config.options.completed_tasks).map_err(RegistrarError::Thread)?;
+    let about = About::new(&config, address, &opened, clock.started());
+    let (counts, read_counts) = (Arc::clone(&http_counts), Arc::clone(reads.counts()));
+    let context = Context::new(&config, about, inbox, streams, counts, reads);
     let router = http::router(context.clone()).merge(link::router(context));
     let limits = AcceptLimits {
         max_connections: config.max_connections,
         request_timeout: config.request_timeout,
         idle_timeout: config.idle_timeout,
     };
-    let server = Server::new(&config, address, opened, clock, http_counts);
+    let server = Server::new(&config, address, opened, clock, http_counts, (feed, read_counts));
     tracing::info!(%address, "master serving");
     tokio::select! {
         result = server.serve(messages) => result,
@@ -86,6 +93,7 @@ struct Server {
     effects: Vec<Effect>,
     version: Arc<str>,
     http_counts: Arc<HttpCounts>,
+    reads: Arc<ReadCounts>,
 }
 
 impl Server {
@@ -95,6 +103,7 @@ impl Server {
         opened: OpenRegistry,
         clock: Clock,
         http_counts: Arc<HttpCounts>,
+        (feed, reads): (Feed, Arc<ReadCounts>),
     ) -> Self {
         let info = MasterInfo {
             id: opened.master_id,
@@ -108,11 +117,12 @@ impl Server {
             version: Arc::from(MESOS_VERSION),
         };
         let core = Master::new(config.options.clone(), info, opened.registry, clock.now());
+        feed.tell(core.snapshot());
         let (commits, committed) = mpsc::unbounded_channel();
         Self {
             core,
             clock,
-            performer: Performer::new(config.cut_off_grace),
+            performer: Performer::new(config.cut_off_grace, feed),
             registrar: opened.registrar,
             facts: Vec::new(),
             held: VecDeque::new(),
@@ -123,6 +133,7 @@ impl Server {
             effects: Vec::new(),
             version: config.options.version.clone(),
             http_counts,
+            reads,
         }
     }
 
@@ -140,7 +151,7 @@ impl Server {
             tokio::select! {
                 biased;
                 Some(result) = self.committed.recv() => self.release(result)?,
-                taken = messages.recv_many(&mut batch, BATCH), if self.held.len() < MAX_HELD => {
+                taken = messages.recv_many(&mut batch, BATCH), if self.has_room() => {
                     if taken == 0 {
                         return Ok(());
                     }
@@ -153,6 +164,11 @@ impl Server {
             self.tick_if_due();
             self.settle();
         }
+    }
+
+    /// Whether more work may be taken on: a disk that is slow or hangs must not fill the memory.
+    fn has_room(&self) -> bool {
+        self.held.len() < MAX_HELD && self.registrar.backlog() < MAX_BACKLOG
     }
 
     /// Turns one message of a connection into a step of the core.
@@ -199,6 +215,11 @@ impl Server {
                 let _ = reply.send(self.metrics());
                 return;
             }
+            Message::Totals(reply) => {
+                let (counters, now) = (*self.core.counters(), self.clock.now());
+                let _ = reply.send(Totals { counters, now });
+                return;
+            }
         };
         self.step(input);
     }
@@ -237,6 +258,7 @@ impl Server {
                 self.step(input);
             }
         }
+        self.performer.flush();
         self.propose();
     }
 
@@ -277,6 +299,7 @@ impl Server {
                 self.performer.perform(held.effect);
             }
         }
+        self.performer.flush();
         Ok(())
     }
 
@@ -286,6 +309,7 @@ impl Server {
             framework_streams,
             agent_streams,
             held_effects: self.held.len(),
+            reads: &self.reads,
             started: self.clock.started(),
             version: &self.version,
         };

@@ -43,6 +43,28 @@ fn a_reader_that_stands_still_is_too_slow_once_it_has_too_many_for_too_long() {
     assert_eq!(outbox.send(4), Sent::Gone);
 }
 
+#[tokio::test]
+async fn what_waits_for_a_reader_that_was_cut_off_is_dropped() {
+    let (mut outbox, mut pending) = super::outbox(limits(3, STALL), Kill::default());
+    let (message, dropped) = tokio::sync::oneshot::channel();
+    assert_eq!(outbox.send(Dropped { _tells: message }), Sent::Waiting);
+    outbox.cut_off(None, Duration::ZERO);
+    assert!(dropped.await.is_err());
+    let taken = pending.poll_take(&mut task::Context::from_waker(Waker::noop()));
+    assert!(matches!(taken, Poll::Ready(None)));
+}
+
+/// A message whose drop is seen.
+struct Dropped {
+    _tells: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Weigh for Dropped {
+    fn weight(&self) -> usize {
+        1
+    }
+}
+
 #[test]
 fn a_reader_that_takes_may_have_a_burst_waiting_and_not_more() {
     let (mut outbox, mut pending) = outbox(limits(3, STALL), Kill::default());

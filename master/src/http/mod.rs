@@ -4,6 +4,7 @@
 //! behind them, as clients of Mesos write them.
 
 mod events;
+mod legacy;
 mod media;
 mod operator;
 mod read;
@@ -11,6 +12,7 @@ mod scheduler;
 
 use crate::Config;
 use crate::connections::{Message, OutboxLimits, Streams};
+use crate::reads::{Reads, Stopped};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -19,9 +21,10 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use legacy::Read;
+pub(crate) use legacy::{About, Totals};
 use proto::Limits;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -39,18 +42,18 @@ struct Shared {
     agent_limits: Limits,
     outbox: OutboxLimits,
     request_timeout: Duration,
-    version: Arc<str>,
-    /// `HOST:PORT` under which others reach this master.
-    authority: String,
+    about: Arc<About>,
+    reads: Reads,
 }
 
 impl Context {
     pub(crate) fn new(
         config: &Config,
-        address: SocketAddr,
+        about: About,
         inbox: mpsc::Sender<Message>,
         streams: Arc<Streams>,
         counts: Arc<HttpCounts>,
+        reads: Reads,
     ) -> Self {
         Self(Arc::new(Shared {
             inbox,
@@ -64,13 +67,21 @@ impl Context {
                 stall: config.reader_stall,
             },
             request_timeout: config.request_timeout,
-            version: config.options.version.clone(),
-            authority: format!("{}:{}", config.hostname, address.port()),
+            about: Arc::new(about),
+            reads,
         }))
     }
 
     pub(crate) fn streams(&self) -> &Arc<Streams> {
         &self.0.streams
+    }
+
+    pub(crate) fn about(&self) -> &Arc<About> {
+        &self.0.about
+    }
+
+    pub(crate) fn reads(&self) -> &Reads {
+        &self.0.reads
     }
 
     pub(crate) fn limits(&self) -> &Limits {
@@ -129,6 +140,9 @@ enum Route {
     Redirect,
     Metrics,
     Index,
+    Read(Read),
+    Teardown,
+    Files,
     NotBuilt,
 }
 
@@ -139,25 +153,25 @@ const ROUTES: &[(&str, Route)] = &[
     ("/version", Route::Version),
     ("/health", Route::Health),
     ("/redirect", Route::Redirect),
-    ("/metrics/snapshot", Route::NotBuilt),
+    ("/metrics/snapshot", Route::Read(Read::Metrics)),
     ("/metrics", Route::Metrics),
-    ("/state-summary", Route::NotBuilt),
-    ("/state", Route::NotBuilt),
-    ("/slaves", Route::NotBuilt),
-    ("/frameworks", Route::NotBuilt),
-    ("/tasks", Route::NotBuilt),
-    ("/roles", Route::NotBuilt),
-    ("/weights", Route::NotBuilt),
+    ("/state-summary", Route::Read(Read::Summary)),
+    ("/state", Route::Read(Read::State)),
+    ("/slaves", Route::Read(Read::Agents)),
+    ("/frameworks", Route::Read(Read::Frameworks)),
+    ("/tasks", Route::Read(Read::Tasks)),
+    ("/roles", Route::Read(Read::Roles)),
+    ("/weights", Route::Read(Read::Weights)),
     ("/quota", Route::NotBuilt),
     ("/reserve", Route::NotBuilt),
     ("/unreserve", Route::NotBuilt),
     ("/create-volumes", Route::NotBuilt),
     ("/destroy-volumes", Route::NotBuilt),
-    ("/teardown", Route::NotBuilt),
+    ("/teardown", Route::Teardown),
     ("/maintenance", Route::NotBuilt),
     ("/machine", Route::NotBuilt),
-    ("/flags", Route::NotBuilt),
-    ("/files", Route::NotBuilt),
+    ("/flags", Route::Read(Read::Flags)),
+    ("/files", Route::Files),
     ("/registrar(1)/registry", Route::NotBuilt),
     ("/logging/toggle", Route::NotBuilt),
     ("/system/stats.json", Route::NotBuilt),
@@ -191,6 +205,9 @@ async fn dispatch(State(context): State<Context>, request: Request) -> Response 
         Route::Redirect => read::redirect(&context, &method),
         Route::Metrics => read::metrics(&context, &method).await,
         Route::Index => read::index(&context, &method),
+        Route::Read(read) => legacy::read(&context, request, read).await,
+        Route::Teardown => legacy::teardown(&context, request).await,
+        Route::Files => legacy::files(&request),
         Route::NotBuilt => Err(Refusal::new(
             StatusCode::NOT_IMPLEMENTED,
             format!(
@@ -248,6 +265,12 @@ impl Refusal {
     fn method(expected: &str, method: &Method, allow: &'static str) -> Self {
         let message = format!("Expecting '{expected}', received '{method}'");
         Self { status: StatusCode::METHOD_NOT_ALLOWED, message, allow: Some(allow) }
+    }
+}
+
+impl From<Stopped> for Refusal {
+    fn from(Stopped: Stopped) -> Self {
+        Self::stopping()
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn version(context: &Context, method: &Method) -> Result<Response, Re
     require_read(method)?;
     let version = serde_json::json!({
         "version": MESOS_VERSION,
-        "tepui_version": &*context.0.version,
+        "tepui_version": &*context.about().version,
     });
     Ok(body("application/json", version.to_string()))
 }
@@ -39,9 +39,10 @@ pub(super) fn health(method: &Method) -> Result<Response, Refusal> {
 /// Where the leader is: here, as long as there is one master.
 pub(super) fn redirect(context: &Context, method: &Method) -> Result<Response, Refusal> {
     require_read(method)?;
-    let location = HeaderValue::from_str(&format!("//{}", context.0.authority)).map_err(|_| {
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the hostname is no header value")
-    })?;
+    let location =
+        HeaderValue::from_str(&format!("//{}", context.about().authority)).map_err(|_| {
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the hostname is no header value")
+        })?;
     let mut response = empty(StatusCode::TEMPORARY_REDIRECT);
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
@@ -59,9 +60,10 @@ pub(super) async fn metrics(context: &Context, method: &Method) -> Result<Respon
 pub(super) fn index(context: &Context, method: &Method) -> Result<Response, Refusal> {
     require_read(method)?;
     let page = format!(
-        "Tepui master {}\n\n/version /health /metrics /redirect\nPOST /api/v1            operator API\n\
+        "Tepui master {}\n\n/version /health /metrics /redirect\n\
+         /state /state-summary /slaves /frameworks /tasks /roles /flags /metrics/snapshot\nPOST /api/v1            operator API\n\
          POST /api/v1/scheduler  scheduler API\n",
-        context.0.version
+        context.about().version
     );
     Ok(text(StatusCode::OK, &page))
 }

@@ -30,6 +30,12 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
 /// One connection.
 pub(crate) struct Http {
     pub(crate) stream: BufReader<TcpStream>,
@@ -79,10 +85,33 @@ impl Http {
 
     pub(crate) async fn answer(&mut self) -> Answer {
         let Head { status, headers } = self.head().await;
-        let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        within("a body", self.stream.read_exact(&mut body)).await.unwrap();
+        let mut body = Vec::new();
+        if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
+            while let Some(chunk) = self.chunk().await {
+                body.extend(chunk);
+            }
+        } else {
+            body = vec![0; headers.get("content-length").map_or(0, |n| n.parse().unwrap())];
+            within("a body", self.stream.read_exact(&mut body)).await.unwrap();
+        }
         Answer { status, headers, body: String::from_utf8(body).unwrap() }
+    }
+
+    /// One chunk of a body; `None` at its end, or that of the connection.
+    pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
+        let mut size = String::new();
+        let read = within("a chunk", self.stream.read_line(&mut size)).await;
+        if read.map_or(true, |read| read == 0) {
+            return None;
+        }
+        let size = usize::from_str_radix(size.trim_end(), 16).unwrap();
+        let mut chunk = vec![0; size + 2];
+        let read = within("a chunk", self.stream.read_exact(&mut chunk)).await;
+        if read.is_err() || size == 0 {
+            return None;
+        }
+        assert_eq!(chunk.split_off(size), b"\r\n");
+        Some(chunk)
     }
 
     pub(crate) async fn request(
@@ -141,19 +170,9 @@ impl Events {
 
     /// Reads one more chunk; false at the end of the body, or of the connection.
     pub(crate) async fn read_chunk(&mut self) -> bool {
-        let mut size = String::new();
-        let read = within("a chunk", self.http.stream.read_line(&mut size)).await;
-        if read.map_or(true, |read| read == 0) {
-            return false;
-        }
-        let size = usize::from_str_radix(size.trim_end(), 16).unwrap();
-        let mut chunk = vec![0; size + 2];
-        if within("a chunk", self.http.stream.read_exact(&mut chunk)).await.is_err() || size == 0 {
-            return false;
-        }
-        assert_eq!(chunk.split_off(size), b"\r\n");
-        self.buffer.extend_from_slice(&chunk);
-        true
+        let chunk = self.http.chunk().await;
+        self.buffer.extend(chunk.iter().flatten());
+        chunk.is_some()
     }
 
     /// The bytes of the next record; `None` at the end.

@@ -6,5 +6,6 @@ mod client;
 mod cluster;
 mod flow;
 mod limits;
+mod reads;
 mod restart;
 mod statuses;

@@ -113,6 +113,48 @@ async fn facts_that_are_gone_are_damage_and_not_another_cluster() {
     }
 }
 
+#[test]
+fn facts_that_are_gone_from_the_end_or_the_middle_are_seen() {
+    use master::registrar::open_registry;
+    let open = |dir: &std::path::Path| open_registry(&config(dir));
+    let dir = tempfile::tempdir().unwrap();
+    let data = config(dir.path()).data_dir;
+    drop(open(dir.path()).unwrap());
+    // The database as it was some commits ago: what it makes of a log that it cannot read on.
+    let old = tempfile::tempdir().unwrap();
+    copy(&data.join("sled"), &old.path().join("sled"));
+    drop(open(dir.path()).unwrap());
+    drop(open(dir.path()).unwrap());
+    std::fs::rename(data.join("sled"), old.path().join("new")).unwrap();
+    copy(&old.path().join("sled"), &data.join("sled"));
+    let Err(error) = open(dir.path()) else { panic!("opened without its newest facts") };
+    let error = error.to_string();
+    assert!(error.contains("damaged (record n is of commit 1, though 3 were"), "{error}");
+    std::fs::remove_dir_all(data.join("sled")).unwrap();
+    std::fs::rename(old.path().join("new"), data.join("sled")).unwrap();
+    drop(open(dir.path()).unwrap());
+    let store = Store::open(&data, Options::new("master", 1)).unwrap();
+    let mut batch = Batch::new();
+    batch.delete(*b"e");
+    store.commit(batch).unwrap();
+    drop(store);
+    let Err(error) = open(dir.path()) else { panic!("opened without one of its facts") };
+    assert!(error.to_string().contains("counts 2 facts, and 1 are there"), "{error}");
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_fact_is_read_back_as_it_was_written() {
     use master::registrar::open_registry;

@@ -1,0 +1,143 @@
+//! `/slaves`: agents in the JSON of Mesos.
+
+use super::json::{Element, Fields, Json};
+use super::pieces::{Pieces, Unread};
+use super::query::Query;
+use crate::reads::{AgentRow, Model};
+use proto::operator::AgentStanding;
+use proto::{AgentId, AgentInfo, Resources};
+
+/// What an agent of ours can do, in Mesos' words.
+const CAPABILITIES: [&str; 2] = ["MULTI_ROLE", "HIERARCHICAL_ROLE"];
+
+/// Which agents a request is about.
+pub(crate) fn wanted(query: &Query) -> impl Fn(&AgentId) -> bool + use<> {
+    let id = query.get("slave_id").map(str::to_owned);
+    move |agent| id.as_ref().is_none_or(|id| agent.as_str() == id)
+}
+
+/// The members `slaves` and `recovered_slaves` of the object that is open.
+pub(crate) async fn members(out: &mut Pieces, model: &Model, query: &Query) -> Result<(), Unread> {
+    let (fields, wanted) = (query.fields(), wanted(query));
+    let is_known = |row: &AgentRow| row.load.is_some();
+    let all = model.agents.iter().filter(|(id, row)| wanted(id) && is_known(row));
+    out.json.name("slaves").begin_list();
+    for (_, row) in query.page(usize::MAX).of(all) {
+        agent(&mut out.json, row, &fields);
+        out.breathe().await?;
+    }
+    out.json.end_list();
+    out.json.name("recovered_slaves").begin_list();
+    for (id, row) in model.agents.iter() {
+        if wanted(id) && row.record.standing == AgentStanding::Recovered {
+            recovered(&mut out.json, row, &fields);
+            out.breathe().await?;
+        }
+    }
+    out.json.end_list();
+    Ok(())
+}
+
+pub(super) async fn write(out: &mut Pieces, model: &Model, query: &Query) -> Result<(), Unread> {
+    out.json.begin_object();
+    members(out, model, query).await?;
+    out.json.end_object();
+    Ok(())
+}
+
+fn agent(json: &mut Json, row: &AgentRow, fields: &Fields) {
+    json.begin_object();
+    summary(&mut Element::new(json, fields), row);
+    let mut element = Element::new(json, fields);
+    let record = &row.record;
+    element.double("registered_time", record.registered.as_secs_f64());
+    if let Some(time) = record.reregistered {
+        element.double("reregistered_time", time.as_secs_f64());
+    }
+    element.texts("resource_providers", []);
+    let none = Resources::new();
+    let load = row.load.as_deref();
+    let (used, offered) = load.map_or((&none, &none), |load| (&load.allocated, &load.offered));
+    full(&mut element, "unreserved_resources_full", &record.info.resources);
+    full(&mut element, "used_resources_full", used);
+    full(&mut element, "offered_resources_full", offered);
+    if let Some(json) = element.field("reserved_resources_full") {
+        json.begin_object();
+        json.end_object();
+    }
+    json.end_object();
+}
+
+/// What `/state-summary` says of an agent, too.
+pub(super) fn summary(element: &mut Element<'_>, row: &AgentRow) {
+    let record = &row.record;
+    info(element, &record.id, &record.info);
+    element.int("port", u64::from(record.info.port));
+    element.text("pid", &format!("slave(1)@{}:{}", record.info.hostname, record.info.port));
+    let none = Resources::new();
+    let load = row.load.as_deref();
+    let (used, offered) = load.map_or((&none, &none), |load| (&load.allocated, &load.offered));
+    element.resources("used_resources", used);
+    element.resources("offered_resources", offered);
+    if let Some(json) = element.field("reserved_resources") {
+        json.begin_object();
+        json.end_object();
+    }
+    element.resources("unreserved_resources", &record.info.resources);
+    element.flag("active", is_active(record.standing));
+    element.flag("deactivated", false);
+    element.text("version", &record.version);
+    element.texts("capabilities", CAPABILITIES);
+}
+
+/// Whether it is offered, or would be once it answers again.
+pub(super) fn is_active(standing: AgentStanding) -> bool {
+    match standing {
+        AgentStanding::Active | AgentStanding::Suspect => true,
+        AgentStanding::Disconnected | AgentStanding::Recovered | AgentStanding::Unreachable => {
+            false
+        }
+    }
+}
+
+/// What an agent says of itself.
+fn info(element: &mut Element<'_>, id: &AgentId, info: &AgentInfo) {
+    element.text("id", id.as_str());
+    element.text("hostname", &info.hostname);
+    if let Some(json) = element.field("attributes") {
+        json.begin_object();
+        for attribute in &info.attributes {
+            json.name(&attribute.name).attribute(&attribute.value);
+        }
+        json.end_object();
+    }
+    if let Some(domain) = &info.domain
+        && let Some(json) = element.field("domain")
+    {
+        json.begin_object();
+        json.name("fault_domain").begin_object();
+        for (name, value) in [("region", &domain.region), ("zone", &domain.zone)] {
+            json.name(name).begin_object();
+            json.name("name").text(value);
+            json.end_object();
+        }
+        json.end_object();
+        json.end_object();
+    }
+    element.resources("resources", &info.resources);
+}
+
+fn recovered(json: &mut Json, row: &AgentRow, fields: &Fields) {
+    json.begin_object();
+    let mut element = Element::new(json, fields);
+    info(&mut element, &row.record.id, &row.record.info);
+    element.int("port", u64::from(row.record.info.port));
+    json.end_object();
+}
+
+/// Resources as a list of the messages of the v1 API.
+fn full(element: &mut Element<'_>, name: &str, resources: &Resources) {
+    if let Some(json) = element.field(name) {
+        json.full_resources(resources);
+    }
+}

@@ -1,0 +1,189 @@
+//! The read endpoints of Mesos from before its v1 API, which user interfaces, command lines and
+//! monitors still use: exact names of fields, filtered, paged and projected by the query, and
+//! written from a snapshot in bounded pieces.
+//!
+//! Besides Mesos' parameters every list takes `limit`, `offset` and `fields` (names of fields of
+//! its elements, with commas between).
+
+mod agents;
+mod frameworks;
+mod json;
+mod metrics;
+mod pieces;
+mod query;
+mod roles;
+mod state;
+mod tasks;
+
+use super::{Context, Refusal, empty, read_body};
+use crate::Config;
+use crate::connections::{Message, Outcome};
+use crate::reads::Model;
+use crate::registrar::OpenRegistry;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::{Method, StatusCode};
+pub(crate) use metrics::Totals;
+use pieces::{Pieces, Unread, pieces};
+use proto::{FrameworkId, MasterId, Time, operator};
+use query::Query;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long a whole read may take: until then it keeps an old state in memory.
+const WHOLE: Duration = Duration::from_secs(60);
+
+/// What a master says of itself, besides what it knows.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    pub(crate) master_id: MasterId,
+    pub(crate) hostname: Arc<str>,
+    /// `HOST:PORT` under which others reach it.
+    pub(crate) authority: String,
+    pub(crate) port: u16,
+    pub(crate) version: Arc<str>,
+    pub(crate) started: Time,
+    pub(crate) cluster: Option<Arc<str>>,
+    /// What it was started with, by name.
+    pub(crate) flags: Vec<(&'static str, String)>,
+}
+
+impl About {
+    pub(crate) fn new(
+        config: &Config,
+        address: SocketAddr,
+        opened: &OpenRegistry,
+        started: Time,
+    ) -> Self {
+        Self {
+            master_id: opened.master_id.clone(),
+            hostname: config.hostname.clone(),
+            authority: format!("{}:{}", config.hostname, address.port()),
+            port: address.port(),
+            version: config.options.version.clone(),
+            started,
+            cluster: opened.registry.cluster_id().cloned(),
+            flags: config.flags(),
+        }
+    }
+}
+
+/// A read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Read {
+    State,
+    Summary,
+    Agents,
+    Frameworks,
+    Tasks,
+    Roles,
+    Weights,
+    Flags,
+    Metrics,
+}
+
+/// Answers a read: GET, HEAD and POST alike, because clients use them all.
+pub(super) async fn read(
+    context: &Context,
+    request: Request,
+    read: Read,
+) -> Result<Response, Refusal> {
+    let method = request.method();
+    match (read, method) {
+        // Mesos has writes at this path, which are not reads that clients mistake.
+        (Read::Weights, &Method::GET | &Method::HEAD) => {}
+        (Read::Weights, _) => return Err(Refusal::method("GET", method, "GET, HEAD")),
+        (_, &Method::GET | &Method::HEAD | &Method::POST) => {}
+        _ => return Err(Refusal::method("GET", method, "GET, HEAD, POST")),
+    }
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let callback = query.callback()?.map(str::to_owned);
+    let media_type = if callback.is_some() { "text/javascript" } else { "application/json" };
+    let totals = match read {
+        Read::Metrics => Some(totals(context).await?),
+        _ => None,
+    };
+    let model = context.reads().snapshot().await?;
+    let (mut out, reading) = pieces(context.outbox_limits().stall, WHOLE);
+    let about = Arc::clone(context.about());
+    let job = async move {
+        if let Some(name) = &callback {
+            out.json.raw(&format!("{name}("));
+        }
+        let done = write(&mut out, &model, &query, &about, read, totals).await;
+        // The snapshot need not wait for the reader of the last piece.
+        drop(model);
+        if callback.is_some() {
+            out.json.raw(");");
+        }
+        done?;
+        out.finish().await
+    };
+    context.reads().write(job).await?;
+    reading.into_response(media_type).await.ok_or_else(Refusal::stopping)
+}
+
+async fn write(
+    out: &mut Pieces,
+    model: &Model,
+    query: &Query,
+    about: &About,
+    read: Read,
+    totals: Option<Totals>,
+) -> Result<(), Unread> {
+    match (read, totals) {
+        (Read::State, _) => state::write(out, model, query, about).await,
+        (Read::Summary, _) => state::summary(out, model, query, about).await,
+        (Read::Agents, _) => agents::write(out, model, query).await,
+        (Read::Frameworks, _) => frameworks::write(out, model, query).await,
+        (Read::Tasks, _) => tasks::write(out, model, query).await,
+        (Read::Roles, _) => roles::write(out, model, query).await,
+        (Read::Weights, _) => roles::weights(out, model).await,
+        (Read::Flags, _) => state::write_flags(out, about).await,
+        (Read::Metrics, Some(totals)) => metrics::write(out, model, about, &totals).await,
+        // Metrics are never asked for without their totals.
+        (Read::Metrics, None) => Err(Unread),
+    }
+}
+
+async fn totals(context: &Context) -> Result<Totals, Refusal> {
+    let (reply, totals) = oneshot::channel();
+    context.send(Message::Totals(reply)).await?;
+    totals.await.map_err(|_| Refusal::stopping())
+}
+
+/// `POST /teardown` with `frameworkId=ID` as a form.
+pub(super) async fn teardown(context: &Context, request: Request) -> Result<Response, Refusal> {
+    super::require_post(&request)?;
+    let body = read_body(context, request.into_body()).await?;
+    let form = Query::parse(&String::from_utf8_lossy(&body));
+    let Some(id) = form.get("frameworkId") else {
+        return Err(Refusal::bad_request("Missing 'frameworkId' query parameter"));
+    };
+    let id = FrameworkId::new(id).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    let (reply, outcome) = oneshot::channel();
+    context.send(Message::Operator { call: operator::Call::Teardown(id), reply }).await?;
+    match outcome.await.map_err(|_| Refusal::stopping())? {
+        Outcome::Accepted | Outcome::Answer(_) => Ok(empty(StatusCode::OK)),
+        Outcome::Refused { code, message } => Err(Refusal::of_core(code, message)),
+    }
+}
+
+/// `/files/...`: a master attaches no files, so there is nothing to browse, read or download.
+pub(super) fn files(request: &Request) -> Result<Response, Refusal> {
+    let path = request.uri().path();
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    if path.trim_end_matches('/').ends_with("/debug") {
+        let mut response = Response::new(Body::from("{}"));
+        let json = http::HeaderValue::from_static("application/json");
+        response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+        return Ok(response);
+    }
+    match query.get("path") {
+        None => Err(Refusal::bad_request("Expecting 'path=value' in query")),
+        Some(_) => Err(Refusal::new(StatusCode::NOT_FOUND, "the master has no files")),
+    }
+}

@@ -1,0 +1,142 @@
+//! Long answers in bounded pieces: written while they are read, never whole in memory.
+//!
+//! A read is made on the thread for reads and handed over piece by piece; a reader that does not
+//! take a piece in time, or is not through after a while, is cut off, so that nobody holds an old
+//! state of the cluster for long.
+
+use super::json::Json;
+pub(crate) use crate::reads::Unread;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use http_body::Frame;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{self, Poll};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// About the size of a piece in bytes.
+const PIECE: usize = 64 * 1024;
+/// Pieces that may wait for the reader.
+const WAITING: usize = 2;
+
+/// Where a read is written to.
+pub(crate) struct Pieces {
+    pub(crate) json: Json,
+    sender: mpsc::Sender<Piece>,
+    cut: Arc<AtomicBool>,
+    stall: Duration,
+    end: Instant,
+}
+
+struct Piece {
+    bytes: Bytes,
+    is_last: bool,
+}
+
+impl Pieces {
+    /// Lets go of what was written if it is enough for a piece. Between two elements.
+    pub(crate) async fn breathe(&mut self) -> Result<(), Unread> {
+        if self.json.len() < PIECE {
+            return Ok(());
+        }
+        self.hand_over(false).await
+    }
+
+    /// The end of the answer.
+    pub(crate) async fn finish(mut self) -> Result<(), Unread> {
+        self.hand_over(true).await
+    }
+
+    async fn hand_over(&mut self, is_last: bool) -> Result<(), Unread> {
+        let piece = Piece { bytes: self.json.take().into(), is_last };
+        let until = (Instant::now() + self.stall).min(self.end);
+        match tokio::time::timeout_at(until, self.sender.send(piece)).await {
+            Ok(Ok(())) => {
+                // Other reads have their turn.
+                tokio::task::yield_now().await;
+                Ok(())
+            }
+            Ok(Err(_)) => Err(Unread),
+            Err(_) => {
+                self.cut.store(true, Ordering::Relaxed);
+                Err(Unread)
+            }
+        }
+    }
+}
+
+/// The reading end.
+pub(crate) struct Reading {
+    pieces: mpsc::Receiver<Piece>,
+    cut: Arc<AtomicBool>,
+    done: bool,
+}
+
+/// The two ends of an answer: each piece must be taken within `stall`, all within `whole`.
+pub(crate) fn pieces(stall: Duration, whole: Duration) -> (Pieces, Reading) {
+    let (sender, pieces) = mpsc::channel(WAITING);
+    let cut = Arc::new(AtomicBool::new(false));
+    let end = Instant::now() + whole;
+    let writing = Pieces { json: Json::default(), sender, cut: Arc::clone(&cut), stall, end };
+    (writing, Reading { pieces, cut, done: false })
+}
+
+impl Reading {
+    /// The answer: with its length when it is one piece, else as a stream.
+    pub(crate) async fn into_response(mut self, media_type: &'static str) -> Option<Response> {
+        let first = self.pieces.recv().await?;
+        let body = if first.is_last {
+            Body::from(first.bytes)
+        } else {
+            Body::new(Streamed { first: Some(first.bytes), rest: self })
+        };
+        let mut response = Response::new(body);
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        Some(response)
+    }
+}
+
+struct Streamed {
+    first: Option<Bytes>,
+    rest: Reading,
+}
+
+/// Ends the connection in the middle of the body, so that the reader cannot take what it has for
+/// the whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was read too slowly and is cut off")]
+struct CutOff;
+
+impl http_body::Body for Streamed {
+    type Data = Bytes;
+    type Error = CutOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        if self.rest.done {
+            return Poll::Ready(None);
+        }
+        match task::ready!(self.rest.pieces.poll_recv(cx)) {
+            Some(piece) => {
+                self.rest.done = piece.is_last;
+                Poll::Ready(Some(Ok(Frame::data(piece.bytes))))
+            }
+            None => {
+                self.rest.done = true;
+                let slow = self.rest.cut.load(Ordering::Relaxed);
+                tracing::debug!(slow, "a read ended early");
+                Poll::Ready(Some(Err(CutOff)))
+            }
+        }
+    }
+}

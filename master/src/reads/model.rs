@@ -1,0 +1,266 @@
+//! What operators see, kept up to date from what the core publishes, in maps whose clones share
+//! what did not change. A clone is a snapshot: reads are made from it at their own pace.
+//!
+//! It decides nothing and forgets only what the core says is forgotten, or what is above the same
+//! limits as the core's.
+
+use super::chunked::Chunked;
+use master_core::publish::{
+    AgentLoad, AgentRecord, FrameworkRecord, OfferBrief, PastTask, TaskRecord,
+};
+use master_core::{Change, Registry};
+use proto::scheduler::Demand;
+use proto::{AgentId, FrameworkId, Resources, Role, TaskId, Time};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, OnceLock};
+
+/// All that operators see, at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    /// Agents, absent ones too.
+    pub(crate) agents: Chunked<AgentId, AgentRow>,
+    /// Frameworks that are not over.
+    pub(crate) frameworks: Chunked<FrameworkId, FrameworkRow>,
+    /// Tasks that are not over, or whose end is not acknowledged, also on unreachable agents.
+    pub(crate) tasks: Chunked<(FrameworkId, TaskId), Arc<TaskRecord>>,
+    /// Tasks that are over, of each framework oldest first, also of frameworks that are over.
+    pub(crate) completed: Chunked<(FrameworkId, u64), Arc<PastTask>>,
+    /// Frameworks that are over, oldest first.
+    pub(crate) past: Chunked<u64, Arc<PastFramework>>,
+    /// Facts about the whole cluster; agents and frameworks are not in it.
+    pub(crate) facts: Arc<Registry>,
+    /// What is summed up over all of it, once somebody asked.
+    sums: OnceLock<Arc<Sums>>,
+}
+
+/// An agent and what it holds.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentRow {
+    pub(crate) record: Arc<AgentRecord>,
+    /// Only while it is registered.
+    pub(crate) load: Option<Arc<AgentLoad>>,
+}
+
+/// A framework and what it wants.
+#[derive(Clone, Debug)]
+pub(crate) struct FrameworkRow {
+    pub(crate) record: Arc<FrameworkRecord>,
+    pub(crate) demands: Arc<[Demand]>,
+}
+
+/// A framework that is over.
+#[derive(Clone, Debug)]
+pub(crate) struct PastFramework {
+    pub(crate) record: Arc<FrameworkRecord>,
+    pub(crate) unregistered: Time,
+}
+
+/// Sums over all tasks and offers.
+#[derive(Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) frameworks: BTreeMap<FrameworkId, Share>,
+    pub(crate) roles: BTreeMap<Role, RoleShare>,
+    /// What all agents that are not away have.
+    pub(crate) total: Resources,
+}
+
+/// What a framework holds.
+#[derive(Debug, Default)]
+pub(crate) struct Share {
+    pub(crate) used: Resources,
+    pub(crate) offered: Resources,
+    /// The loads with its offers, and where in each they are.
+    pub(crate) offers: Vec<(Arc<AgentLoad>, usize)>,
+    /// The agents with tasks of it.
+    pub(crate) agents: BTreeSet<AgentId>,
+}
+
+/// What a role holds, itself and not those below it.
+#[derive(Debug, Default)]
+pub(crate) struct RoleShare {
+    pub(crate) used: Resources,
+    pub(crate) offered: Resources,
+    pub(crate) frameworks: Vec<FrameworkId>,
+}
+
+/// Whether what the task asks for is in use.
+pub(crate) fn holds(task: &TaskRecord) -> bool {
+    !task.state.is_terminal() && task.unreachable_since.is_none()
+}
+
+impl Share {
+    pub(crate) fn offers(&self) -> impl Iterator<Item = (&AgentId, &OfferBrief)> {
+        self.offers.iter().map(|(load, at)| (&load.agent_id, &load.offers[*at]))
+    }
+}
+
+impl Model {
+    /// The tasks of a framework, those on unreachable agents too.
+    pub(crate) fn tasks_of<'a>(
+        &'a self,
+        id: &'a FrameworkId,
+    ) -> impl Iterator<Item = &'a Arc<TaskRecord>> {
+        // Ids begin with a space at the earliest.
+        let first = (id.clone(), TaskId::new(" ").expect("one space is an id"));
+        let all = self.tasks.from(&first);
+        all.take_while(move |((of, _), _)| of == id).map(|(_, task)| task)
+    }
+
+    /// The completed tasks of a framework, oldest first.
+    pub(crate) fn completed_of<'a>(
+        &'a self,
+        id: &'a FrameworkId,
+    ) -> impl Iterator<Item = &'a Arc<PastTask>> {
+        let all = self.completed.from(&(id.clone(), 0));
+        all.take_while(move |((of, _), _)| of == id).map(|(_, task)| task)
+    }
+
+    /// Sums over everything; made once a snapshot.
+    pub(crate) fn sums(&self) -> &Arc<Sums> {
+        self.sums.get_or_init(|| Arc::new(self.sum_up()))
+    }
+
+    fn sum_up(&self) -> Sums {
+        let mut sums = Sums::default();
+        for (id, row) in self.frameworks.iter() {
+            sums.frameworks.entry(id.clone()).or_default();
+            for role in &row.record.info.roles {
+                sums.roles.entry(role.clone()).or_default().frameworks.push(id.clone());
+            }
+        }
+        for (_, task) in self.tasks.iter().filter(|(_, task)| holds(task)) {
+            let share = sums.frameworks.entry(task.framework_id.clone()).or_default();
+            share.used.add(&task.resources);
+            if !share.agents.contains(&task.agent_id) {
+                share.agents.insert(task.agent_id.clone());
+            }
+            match sums.roles.get_mut(&task.role) {
+                Some(role) => role.used.add(&task.resources),
+                None => {
+                    let used = Resources::clone(&task.resources);
+                    let share = RoleShare { used, ..RoleShare::default() };
+                    sums.roles.insert(task.role.clone(), share);
+                }
+            }
+        }
+        for (_, row) in self.agents.iter() {
+            let Some(load) = &row.load else { continue };
+            sums.total.add(&row.record.info.resources);
+            for (at, offer) in load.offers.iter().enumerate() {
+                let share = sums.frameworks.entry(offer.framework_id.clone()).or_default();
+                share.offered.add(&offer.resources);
+                share.offers.push((Arc::clone(load), at));
+                sums.roles.entry(offer.role.clone()).or_default().offered.add(&offer.resources);
+            }
+        }
+        for role in self.facts.weights().keys() {
+            sums.roles.entry(role.clone()).or_default();
+        }
+        sums
+    }
+}
+
+/// Keeps a model.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    model: Model,
+    /// The numbers of the completed tasks of each framework, those of `past` too.
+    kept: BTreeMap<FrameworkId, VecDeque<u64>>,
+    completed_tasks: usize,
+    next: u64,
+}
+
+impl Keeper {
+    /// An empty model that keeps so many completed tasks of each framework.
+    pub(crate) fn new(completed_tasks: usize) -> Self {
+        Self { model: Model::default(), kept: BTreeMap::new(), completed_tasks, next: 0 }
+    }
+
+    /// The model as it stands.
+    pub(crate) fn snapshot(&self) -> Model {
+        self.model.clone()
+    }
+
+    /// Applies one change. A change of what is not there changes nothing.
+    pub(crate) fn apply(&mut self, change: Change) {
+        let model = &mut self.model;
+        model.sums = OnceLock::new();
+        match change {
+            Change::Agent(record) => {
+                let old = model.agents.get(&record.id).and_then(|row| row.load.clone());
+                let load = old.filter(|_| record.is_registered());
+                model.agents.insert(record.id.clone(), AgentRow { record, load });
+            }
+            Change::AgentRemoved(id) => {
+                model.agents.remove(&id);
+            }
+            Change::Load(load) => {
+                if let Some(row) = model.agents.get_mut(&load.agent_id) {
+                    row.load = Some(load);
+                }
+            }
+            Change::Framework(record) => match model.frameworks.get_mut(&record.id) {
+                Some(row) => row.record = record,
+                None => {
+                    let row = FrameworkRow { record, demands: Arc::default() };
+                    model.frameworks.insert(row.record.id.clone(), row);
+                }
+            },
+            Change::Demand { framework_id, demands } => {
+                if let Some(row) = model.frameworks.get_mut(&framework_id) {
+                    row.demands = demands;
+                }
+            }
+            Change::FrameworkEnded { framework_id, unregistered } => {
+                self.framework_ended(&framework_id, unregistered);
+            }
+            Change::Task(record) => {
+                let key = (record.framework_id.clone(), record.task_id.clone());
+                model.tasks.insert(key, record);
+            }
+            Change::TaskUpdated { framework_id, task_id, state, step, status } => {
+                if let Some(task) = model.tasks.get_mut(&(framework_id, task_id)) {
+                    Arc::make_mut(task).update(state, step, status);
+                }
+            }
+            Change::TaskEnded { framework_id, task_id, step } => {
+                if let Some(task) = model.tasks.remove(&(framework_id.clone(), task_id)) {
+                    self.task_ended(framework_id, task.ended(step));
+                }
+            }
+            Change::TaskForgotten { framework_id, task_id } => {
+                model.tasks.remove(&(framework_id, task_id));
+            }
+            Change::Fact(op) => Arc::make_mut(&mut model.facts).apply(&op),
+        }
+    }
+
+    fn task_ended(&mut self, id: FrameworkId, task: PastTask) {
+        let number = self.next;
+        self.next += 1;
+        let kept = self.kept.entry(id.clone()).or_default();
+        kept.push_back(number);
+        if kept.len() > self.completed_tasks
+            && let Some(oldest) = kept.pop_front()
+        {
+            self.model.completed.remove(&(id.clone(), oldest));
+        }
+        self.model.completed.insert((id, number), Arc::new(task));
+    }
+
+    fn framework_ended(&mut self, id: &FrameworkId, unregistered: Time) {
+        let model = &mut self.model;
+        let Some(row) = model.frameworks.remove(id) else { return };
+        let past = PastFramework { record: row.record, unregistered };
+        model.past.insert(self.next, Arc::new(past));
+        self.next += 1;
+        while model.past.len() > Registry::COMPLETED_KEPT {
+            let Some((number, oldest)) = model.past.iter().next() else { return };
+            let (number, id) = (*number, oldest.record.id.clone());
+            model.past.remove(&number);
+            for task in self.kept.remove(&id).into_iter().flatten() {
+                model.completed.remove(&(id.clone(), task));
+            }
+        }
+    }
+}
