@@ -3,7 +3,7 @@
 //! A connection that breaks ends the stream; whoever holds it decides when to connect again.
 
 use crate::codec::{Incoming, WireCodec};
-use crate::{AGENT_LINK_PATH, OPERATOR_PATH, SCHEDULER_PATH, tuning};
+use crate::{AGENT_LINK_PATH, CLUSTER_KEY, OPERATOR_PATH, SCHEDULER_PATH, tuning};
 use proto::agent_link::{AgentCall, AgentEvent};
 use proto::scheduler::{Call, Event};
 use proto::{Limits, Wire, operator};
@@ -78,6 +78,9 @@ pub struct Duplex<Out, In> {
     pub sender: mpsc::Sender<Out>,
     /// Gives messages.
     pub incoming: Incoming<In>,
+    /// The cluster that the master says it leads, which is known before anything is sent. Whatever
+    /// it is, it was not checked.
+    pub cluster: Option<String>,
 }
 
 async fn channel(address: &str, options: &ClientOptions) -> Result<Channel, ConnectError> {
@@ -117,7 +120,11 @@ where
     let path = http::uri::PathAndQuery::from_static(path);
     let request = Request::new(ReceiverStream::new(queue));
     let response = grpc.streaming(request, path, codec).await.map_err(refused)?;
-    Ok(Duplex { sender, incoming: Incoming::new(response.into_inner()) })
+    let cluster = response
+        .metadata()
+        .get_bin(CLUSTER_KEY)
+        .and_then(|name| String::from_utf8(name.to_bytes().ok()?.to_vec()).ok());
+    Ok(Duplex { sender, incoming: Incoming::new(response.into_inner()), cluster })
 }
 
 /// The scheduler's client.

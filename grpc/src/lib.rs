@@ -20,6 +20,8 @@ pub use codec::Incoming;
 pub use server::{OperatorHandler, OperatorService, StreamHandler, StreamService};
 pub use tonic::{Code, Status};
 
+/// Response metadata that names the master's cluster, in UTF-8.
+const CLUSTER_KEY: &str = "tepui-cluster-bin";
 /// HTTP path of the scheduler's stream.
 pub const SCHEDULER_PATH: &str = "/mesos.v1.scheduler.Scheduler/Connect";
 /// HTTP path of the operator's calls.

@@ -1,5 +1,6 @@
 //! The serving side: tower services that an HTTP router mounts at the paths of this crate.
 
+use crate::CLUSTER_KEY;
 use crate::codec::{Incoming, WireCodec};
 use proto::{Limits, Wire, operator};
 use std::convert::Infallible;
@@ -11,6 +12,7 @@ use std::task::{Context, Poll};
 use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
 use tonic::codec::Streaming;
+use tonic::metadata::MetadataValue;
 use tonic::server::{Grpc, StreamingService, UnaryService};
 use tonic::{Request, Response, Status};
 
@@ -38,20 +40,27 @@ pub trait StreamHandler<In, Out>: Clone + Send + Sync + 'static {
 pub struct StreamService<H, In, Out> {
     handler: H,
     limits: Arc<Limits>,
+    cluster: Option<Arc<str>>,
     messages: PhantomData<fn(In) -> Out>,
 }
 
 impl<H, In, Out> StreamService<H, In, Out> {
     /// Serves `handler`; messages beyond `limits` end their stream.
     pub fn new(handler: H, limits: Limits) -> Self {
-        Self { handler, limits: Arc::new(limits), messages: PhantomData }
+        Self { handler, limits: Arc::new(limits), cluster: None, messages: PhantomData }
+    }
+
+    /// The same, telling each peer which cluster it has reached, before it says anything.
+    #[must_use]
+    pub fn of_cluster(self, cluster: Option<Arc<str>>) -> Self {
+        Self { cluster, ..self }
     }
 }
 
 impl<H: Clone, In, Out> Clone for StreamService<H, In, Out> {
     fn clone(&self) -> Self {
-        let limits = Arc::clone(&self.limits);
-        Self { handler: self.handler.clone(), limits, messages: PhantomData }
+        let (limits, cluster) = (Arc::clone(&self.limits), self.cluster.clone());
+        Self { handler: self.handler.clone(), limits, cluster, messages: PhantomData }
     }
 }
 
@@ -74,7 +83,8 @@ where
     fn call(&mut self, request: http::Request<B>) -> ServiceFuture {
         let limit = self.limits.body_bytes;
         let codec = WireCodec::<Out, In>::new(Arc::clone(&self.limits));
-        let connect = Connect { handler: self.handler.clone(), messages: PhantomData };
+        let cluster = self.cluster.clone();
+        let connect = Connect { handler: self.handler.clone(), cluster, messages: PhantomData };
         Box::pin(async move {
             let mut grpc = Grpc::new(codec).max_decoding_message_size(limit);
             Ok(grpc.streaming(connect, request).await)
@@ -84,6 +94,7 @@ where
 
 struct Connect<H, In, Out> {
     handler: H,
+    cluster: Option<Arc<str>>,
     messages: PhantomData<fn(In) -> Out>,
 }
 
@@ -101,7 +112,12 @@ where
         let (_, extensions, streaming) = request.into_parts();
         ready(self.handler.connect(extensions, Incoming::new(streaming)).map(|outgoing| {
             let outgoing: Self::ResponseStream = Box::pin(outgoing.map(Ok));
-            Response::new(outgoing)
+            let mut response = Response::new(outgoing);
+            if let Some(cluster) = &self.cluster {
+                let name = MetadataValue::from_bytes(cluster.as_bytes());
+                response.metadata_mut().insert_bin(CLUSTER_KEY, name);
+            }
+            response
         }))
     }
 }

@@ -84,7 +84,8 @@ async fn serve(limits: Limits) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let scheduler = StreamService::<_, Call, Event>::new(Echo, limits.clone());
-    let agents = StreamService::<_, AgentCall, AgentEvent>::new(Echo, limits.clone());
+    let agents = StreamService::<_, AgentCall, AgentEvent>::new(Echo, limits.clone())
+        .of_cluster(Some(Arc::from("östlich")));
     let router = axum::Router::new()
         .route_service(grpc::SCHEDULER_PATH, scheduler)
         .route_service(grpc::AGENT_LINK_PATH, agents)
@@ -118,6 +119,15 @@ async fn dropping_the_sender_ends_the_stream() {
     drop(link.sender);
     assert_eq!(link.incoming.next().await.unwrap(), Some(AgentEvent::Ping { sequence: 7 }));
     assert_eq!(link.incoming.next().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_peer_knows_the_cluster_before_it_says_anything() {
+    let address = serve(Limits::DEFAULT).await;
+    let agent = AgentLinkClient::connect(&address, &ClientOptions::default()).await.unwrap();
+    assert_eq!(agent.cluster.as_deref(), Some("östlich"));
+    let scheduler = SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap();
+    assert_eq!(scheduler.cluster, None);
 }
 
 #[tokio::test]

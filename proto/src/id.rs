@@ -78,6 +78,10 @@ macro_rules! id {
 }
 
 id! {
+    /// A cluster's identity: drawn when it is founded, or given by its operator.
+    ClusterId, "ClusterID"
+}
+id! {
     /// A master process' identity, new at each start of a cluster's first leader.
     MasterId, "MasterID"
 }

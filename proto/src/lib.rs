@@ -40,7 +40,7 @@ pub use encoding::{Encoding, Wire};
 pub use error::{DecodeError, InvalidValue};
 pub use framework::{Capabilities, Capability, FrameworkInfo};
 pub use id::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, MasterId, OfferId, StatusUuid, TaskId,
+    AgentId, ClusterId, ContainerId, ExecutorId, FrameworkId, MasterId, OfferId, StatusUuid, TaskId,
 };
 pub use limits::Limits;
 pub use offer::{Filters, Offer, Operation, UnreadableTask};
