@@ -59,6 +59,21 @@ pub enum Error {
     /// The checkpoint cannot be opened, or not be written any more.
     #[error(transparent)]
     Store(#[from] std::sync::Arc<store::StoreError>),
+    /// The master leads another cluster. It was told nothing, and the tasks go on.
+    #[error(
+        "work directory {} belongs to cluster {own}, but the master at {master} leads cluster {found}: name the masters of {own} with --master, or another work directory with --work-dir",
+        .dir.display()
+    )]
+    OtherCluster {
+        /// The work directory.
+        dir: PathBuf,
+        /// Where it belongs.
+        own: proto::ClusterId,
+        /// The master's address.
+        master: String,
+        /// What it leads.
+        found: proto::ClusterId,
+    },
     /// The agent's description changed.
     #[error("{message} (work directory {})", .dir.display())]
     Reconfigured {

@@ -5,8 +5,8 @@
 
 use agent_core::Input;
 use grpc::{AgentLinkClient, ClientOptions, Duplex};
-use proto::Limits;
 use proto::agent_link::{AgentCall, AgentEvent};
+use proto::{ClusterId, Limits};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
@@ -30,7 +30,8 @@ impl Masters {
         self.addresses.get(at).map_or("", String::as_str)
     }
 
-    fn failed(&self) {
+    /// The current one did not serve.
+    pub(crate) fn failed(&self) {
         self.next.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -87,11 +88,21 @@ async fn attempt(
     inbox: &mpsc::Sender<Input>,
 ) -> String {
     let address = masters.current().to_owned();
-    let Duplex { sender, mut incoming } = match AgentLinkClient::connect(&address, &options()).await
-    {
+    let connected = AgentLinkClient::connect(&address, &options()).await;
+    let Duplex { sender, mut incoming, cluster } = match connected {
         Ok(duplex) => duplex,
         Err(error) => return error.to_string(),
     };
+    match cluster.map(ClusterId::new) {
+        Some(Ok(cluster_id)) => {
+            // Should the agent have ended, the next message tells.
+            let _ = inbox.send(Input::Cluster { link: number, cluster_id }).await;
+        }
+        Some(Err(problem)) => {
+            return format!("the master at {address} names no cluster: {problem}");
+        }
+        None => {}
+    }
     if inbox.send(Input::LinkUp { link: number }).await.is_err() {
         return "the agent ends".to_owned();
     }

@@ -14,7 +14,7 @@ use crate::link::{Masters, Stream};
 use crate::metrics::Counts;
 use crate::sandboxes::{Place, Sandboxes};
 use agent_core::{CheckpointOp, Effect, Input, Launch, Note};
-use proto::ContainerId;
+use proto::{ClusterId, ContainerId};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
@@ -37,6 +37,10 @@ pub(crate) struct Performer {
     /// Whether the registration on the current stream was announced, which is once the identity
     /// that it gave is durable.
     admitted: bool,
+    /// Whether any registration was announced since the start.
+    was_admitted: bool,
+    /// Why the agent must end.
+    pub(crate) failure: Option<Error>,
     commits: Commits,
     /// Effects that wait for the commit of this number.
     held: VecDeque<(u64, Effect)>,
@@ -123,6 +127,8 @@ impl Performer {
             inbox,
             stream: None,
             admitted: false,
+            was_admitted: false,
+            failure: None,
             commits: Commits::new(writer, first),
             held: VecDeque::new(),
             answers: Vec::new(),
@@ -262,7 +268,9 @@ impl Performer {
                 self.admitted = false;
             }
             Effect::Disconnect { link } => {
-                self.stream.take_if(|stream| stream.number() == link);
+                if self.stream.take_if(|stream| stream.number() == link).is_some() {
+                    self.masters.failed();
+                }
             }
             Effect::ToMaster { link, call } => {
                 if let Some(stream) = self.stream.as_ref().filter(|s| s.number() == link) {
@@ -270,13 +278,34 @@ impl Performer {
                 }
             }
             Effect::CollectSandbox { container_id, path } => self.collect(container_id, &path),
-            Effect::Note(note) => {
-                self.admitted |= matches!(note, Note::Registered { .. });
-                say(&note);
-            }
+            Effect::Note(note) => self.note(note),
             Effect::Persist(_) | Effect::Record(_) | Effect::Forget { .. } => {
                 // `perform` keeps these to itself.
             }
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::OtherCluster { own, found } => self.other_cluster(own, found),
+            note => {
+                if matches!(note, Note::Registered { .. }) {
+                    (self.admitted, self.was_admitted) = (true, true);
+                }
+                say(&note);
+            }
+        }
+    }
+
+    /// At the start that is the operator's mistake, and for the operator to see at once. Later it
+    /// is the masters' trouble, which tasks should survive.
+    fn other_cluster(&mut self, own: ClusterId, found: ClusterId) {
+        let (dir, master) = (self.layout.root.clone(), self.masters.current().to_owned());
+        let error = Error::OtherCluster { dir, own, master, found };
+        if self.was_admitted {
+            tracing::error!("{error}");
+        } else {
+            self.failure = Some(error);
         }
     }
 
@@ -346,6 +375,7 @@ fn say(note: &Note) {
             tracing::warn!(%framework_id, %task_id, %message, "launch refused");
         }
         Note::Ignored { message } => tracing::debug!(%message, "ignored"),
+        Note::OtherCluster { own, found } => tracing::error!(%own, %found, "another cluster"),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::sandboxes::Place;
 use crate::{Error, containers, metrics, orphans, probe};
 use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered};
 use axum::serve::ListenerExt;
-use proto::AgentInfo;
+use proto::{AgentInfo, ClusterId};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -71,6 +71,8 @@ pub async fn run(
     let machine = probe::machine(&layout.root)?;
     let hostname = hostname(&config, address, &machine.hostname).await;
     let info = config.agent_info(&machine, &hostname, address.port())?;
+    // No file says more than a directory that was bound to its cluster.
+    let cluster_id = store.identity().cluster.and_then(|name| ClusterId::new(name).ok());
     let mut loaded = checkpoint::load(&*store);
     let seed = uuid::Uuid::new_v4().as_u64_pair();
     checkpoint::keep_nonce(&*store, &mut loaded, seed.1);
@@ -100,7 +102,7 @@ pub async fn run(
     let masters = Masters::new(&config.masters);
     let performer = Performer::new(native, writer, first, layout.clone(), masters, inbox);
     index(&performer, &recovered);
-    let options = options(&config, info, &machine.boot_id);
+    let options = options(&config, info, &machine.boot_id, cluster_id);
     let core = Agent::new(options, seed.0, recovered, clock.now());
     tracing::info!(
         %address,
@@ -178,7 +180,12 @@ fn native_options(config: &Config, layout: &Layout) -> NativeOptions {
     }
 }
 
-fn options(config: &Config, info: AgentInfo, boot_id: &str) -> Options {
+fn options(
+    config: &Config,
+    info: AgentInfo,
+    boot_id: &str,
+    cluster_id: Option<ClusterId>,
+) -> Options {
     let (connect_backoff, connect_backoff_max) = config.connect_backoff;
     let (update_retry, update_retry_max) = config.update_retry;
     Options {
@@ -188,6 +195,7 @@ fn options(config: &Config, info: AgentInfo, boot_id: &str) -> Options {
         update_retry_max,
         gc_delay: config.gc_delay,
         gc_disk_headroom_ppm: config.gc_disk_headroom_ppm,
+        cluster_id,
         ..Options::new(info, env!("CARGO_PKG_VERSION"), boot_id)
     }
 }
@@ -264,6 +272,9 @@ impl Server {
         loop {
             self.performer.perform(&mut self.effects);
             self.answer_self();
+            if let Some(error) = self.performer.failure.take() {
+                return Err(error);
+            }
             let again = self.performer.flush();
             let deadline = self.core.deadline().map(|at| self.clock.instant(at));
             let wake = again.into_iter().chain(deadline).min();

@@ -7,7 +7,7 @@
 
 use crate::input::{AgentRecord, Launch, SandboxRecord, TaskRecord, UpdatesRecord};
 use proto::agent_link::AgentCall;
-use proto::{ContainerId, FrameworkId, FrameworkInfo, TaskId};
+use proto::{ClusterId, ContainerId, FrameworkId, FrameworkInfo, TaskId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,6 +116,14 @@ pub enum Note {
         message: Arc<str>,
         /// Whether the agent's id is gone for ever: its tasks end and it registers anew.
         gone: bool,
+    },
+    /// The master leads another cluster than the one that the agent belongs to. Nothing was said to
+    /// it; the agent goes on trying.
+    OtherCluster {
+        /// Where the agent belongs.
+        own: ClusterId,
+        /// What the master leads.
+        found: ClusterId,
     },
     /// The agent was started again and took back what it knew.
     Recovered {

@@ -2,8 +2,8 @@
 
 use proto::agent_link::AgentEvent;
 use proto::{
-    AgentId, AgentInfo, ContainerId, FrameworkId, FrameworkInfo, MasterId, Role, TaskId, TaskInfo,
-    TaskOutcome, TaskState, TaskStatus, Time,
+    AgentId, AgentInfo, ClusterId, ContainerId, FrameworkId, FrameworkInfo, MasterId, Role, TaskId,
+    TaskInfo, TaskOutcome, TaskState, TaskStatus, Time,
 };
 use std::sync::Arc;
 
@@ -16,6 +16,13 @@ pub enum Input {
     LinkUp {
         /// Which attempt it was. One that is no longer current is ignored.
         link: u64,
+    },
+    /// The cluster that this stream leads to, if the master says so: before `LinkUp`.
+    Cluster {
+        /// On which stream. What comes from an old one is ignored.
+        link: u64,
+        /// Its identity.
+        cluster_id: ClusterId,
     },
     /// The stream broke, or could not be opened.
     LinkDown {
@@ -154,6 +161,8 @@ pub struct AgentRecord {
     pub agent_id: AgentId,
     /// The master that gave it or answered last.
     pub master_id: MasterId,
+    /// The cluster of that master, if it said so.
+    pub cluster_id: Option<ClusterId>,
     /// What the agent said of itself.
     pub info: AgentInfo,
     /// The start of the host at which it was written.

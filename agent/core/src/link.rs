@@ -9,7 +9,7 @@ use crate::input::AgentRecord;
 use crate::state::{Agent, TaskKey};
 use crate::status_updates::Report;
 use proto::agent_link::{AgentCall, AgentTask};
-use proto::{AgentId, AgentInfo, MasterId, Reason, TaskState, Time};
+use proto::{AgentId, AgentInfo, ClusterId, MasterId, Reason, TaskState, Time};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub(crate) struct Link {
     phase: Phase,
     /// Attempts since the agent was last registered.
     failures: u32,
+    /// The cluster that the current stream leads to, if the master said so.
+    cluster_id: Option<ClusterId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +43,7 @@ enum Phase {
 impl Link {
     /// Nothing yet; the first attempt comes at once.
     pub(crate) fn new(now: Time) -> Self {
-        Self { number: 0, phase: Phase::Waiting(now), failures: 0 }
+        Self { number: 0, phase: Phase::Waiting(now), failures: 0, cluster_id: None }
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -97,6 +99,7 @@ impl Agent {
             Phase::Waiting(_) => {
                 self.link.number += 1;
                 self.link.phase = Phase::Connecting;
+                self.link.cluster_id = None;
                 effects.push(Effect::Connect { link: self.link.number });
             }
             Phase::Registering(_) => {
@@ -132,6 +135,28 @@ impl Agent {
             }
         };
         effects.push(Effect::ToMaster { link: number, call });
+    }
+
+    /// The stream leads to a cluster. The master of another one must not hear of this agent's
+    /// tasks: they would become part of both.
+    pub(crate) fn reached(
+        &mut self,
+        now: Time,
+        number: u64,
+        found: ClusterId,
+        effects: &mut Vec<Effect>,
+    ) {
+        if number != self.link.number || self.link.phase != Phase::Connecting {
+            return;
+        }
+        match self.cluster_id.clone().filter(|own| *own != found) {
+            None => self.link.cluster_id = Some(found),
+            Some(own) => {
+                effects.push(Effect::Note(Note::OtherCluster { own, found }));
+                effects.push(Effect::Disconnect { link: number });
+                self.wait(now, self.options.connect_backoff_max);
+            }
+        }
     }
 
     /// All tasks, as the master is told of them.
@@ -207,10 +232,12 @@ impl Agent {
             return false;
         }
         let ping_timeout = ping_timeout.max(SHORTEST_PING_TIMEOUT);
+        self.cluster_id = self.cluster_id.take().or_else(|| self.link.cluster_id.clone());
         let again = self.identity.is_some();
         let record = AgentRecord {
             agent_id: agent_id.clone(),
             master_id,
+            cluster_id: self.cluster_id.clone(),
             info: AgentInfo { id: Some(agent_id.clone()), ..self.options.info.clone() },
             boot_id: self.options.boot_id.clone(),
         };

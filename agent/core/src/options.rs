@@ -2,7 +2,7 @@
 //!
 //! Nothing here differs in tests: a test sets its own `Options`.
 
-use proto::AgentInfo;
+use proto::{AgentInfo, ClusterId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ pub struct Options {
     /// Identity of this start of the host. When it differs from the checkpoint's, no task of the
     /// checkpoint can still be alive.
     pub boot_id: Arc<str>,
+    /// The cluster that the agent's data belong to, if that is known; else it is the one of the
+    /// checkpoint, or the first that admits the agent.
+    pub cluster_id: Option<ClusterId>,
     /// First pause between two attempts to reach a master; doubled after each failure.
     pub connect_backoff: Duration,
     /// Longest pause between two attempts to reach a master.
@@ -55,6 +58,7 @@ impl Options {
             info,
             version: version.into(),
             boot_id: boot_id.into(),
+            cluster_id: None,
             connect_backoff: Duration::from_millis(100),
             connect_backoff_max: Duration::from_secs(10),
             registration_timeout: Duration::from_secs(10),

@@ -71,6 +71,7 @@ impl Agent {
         let mut agent = Self {
             nonce: recovered.nonce.filter(|_| nameless).unwrap_or(drawn),
             free: options.info.resources.clone(),
+            cluster_id: options.cluster_id.clone(),
             options,
             random,
             identity: None,
@@ -146,6 +147,8 @@ impl Agent {
     /// Finds out who this agent is. False when what there is belongs to an agent that is no more.
     fn recover_identity(&mut self, recovered: &Recovered, effects: &mut Vec<Effect>) -> bool {
         if let Some(identity) = &recovered.agent {
+            // Even when it comes back as another agent, it is one of the same cluster.
+            self.cluster_id = self.cluster_id.take().or_else(|| identity.cluster_id.clone());
             self.rebooted = identity.boot_id != self.options.boot_id;
             let same = reconfiguration(&identity.info, &self.options.info).is_ok();
             if self.rebooted && !same {
@@ -167,6 +170,7 @@ impl Agent {
         let record = AgentRecord {
             agent_id: agent_id.clone(),
             master_id,
+            cluster_id: self.cluster_id.clone(),
             info,
             boot_id: self.options.boot_id.clone(),
         };

@@ -10,8 +10,8 @@ use crate::status_updates::Stream;
 use crate::task::Tombstones;
 use crate::{Effect, Options};
 use proto::{
-    Capability, ContainerId, FrameworkId, FrameworkInfo, Resources, Role, TaskId, TaskInfo,
-    TaskState, Time,
+    Capability, ClusterId, ContainerId, FrameworkId, FrameworkInfo, Resources, Role, TaskId,
+    TaskInfo, TaskState, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -28,6 +28,8 @@ pub struct Agent {
     /// Drawn once: a registration that is repeated is recognized by it.
     pub(crate) nonce: u64,
     pub(crate) identity: Option<AgentRecord>,
+    /// The cluster that all of this belongs to, once that is known; it never changes then.
+    pub(crate) cluster_id: Option<ClusterId>,
     /// The master said that this agent is gone: its containers end, then it registers anew.
     pub(crate) leaving: bool,
     /// The host was started anew since the checkpoint was written.

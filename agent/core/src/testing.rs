@@ -359,6 +359,7 @@ pub(crate) fn killed_by(signal: i32) -> Exited {
 
 pub(crate) fn identity() -> AgentRecord {
     AgentRecord {
+        cluster_id: None,
         agent_id: agent_id(),
         master_id: MasterId::new("M").unwrap(),
         info: AgentInfo { id: Some(agent_id()), ..agent_info() },

@@ -32,15 +32,10 @@ const UPDATES: u8 = b'U';
 /// A change of one record: its key, and its new value unless it goes.
 pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
 
-/// Opens the store. One that is damaged as a whole is moved aside: the supervisor knows what runs.
+/// Opens the store, which must be of `cluster` if that is given. One that is damaged as a whole is
+/// moved aside: the supervisor knows what runs.
 pub(crate) fn open(dir: &Path, cluster: Option<&str>) -> Result<Arc<Store>, Error> {
-    let options = || {
-        let options = store::Options::new("agent", FORMAT);
-        match cluster {
-            Some(cluster) => options.cluster(cluster),
-            None => options,
-        }
-    };
+    let options = || store::Options::new("agent", FORMAT);
     let opened = match Store::open(dir, options()) {
         Err(StoreError::Corrupt { what, .. }) => {
             let aside = store::set_aside(dir).map_err(Arc::new)?;
@@ -53,7 +48,20 @@ pub(crate) fn open(dir: &Path, cluster: Option<&str>) -> Result<Arc<Store>, Erro
         }
         other => other,
     };
-    Ok(Arc::new(opened.map_err(Arc::new)?))
+    let store = opened.map_err(Arc::new)?;
+    bind(&store, cluster).map_err(Arc::new)?;
+    Ok(Arc::new(store))
+}
+
+/// Binds the directory to its cluster. The record of the agent comes first: it was written when a
+/// master admitted the agent, whatever is asked for now.
+fn bind(store: &Store, wanted: Option<&str>) -> Result<(), StoreError> {
+    let agent = store.get(&[AGENT]).ok().flatten();
+    let agent = agent.and_then(|bytes| <agent_core::AgentRecord as Record>::decode(&bytes).ok());
+    if let Some(recorded) = agent.and_then(|agent| agent.cluster_id) {
+        store.bind_cluster(recorded.as_str())?;
+    }
+    wanted.map_or(Ok(()), |wanted| store.bind_cluster(wanted))
 }
 
 /// What a store holds.

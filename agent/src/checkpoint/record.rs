@@ -111,7 +111,11 @@ impl Record for AgentRecord {
     fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         out.text(self.agent_id.as_str()).text(self.master_id.as_str());
-        out.wire(&self.info).text(&self.boot_id).done()
+        out.wire(&self.info).text(&self.boot_id);
+        if let Some(cluster_id) = &self.cluster_id {
+            out.text(cluster_id.as_str());
+        }
+        out.done()
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
@@ -119,8 +123,10 @@ impl Record for AgentRecord {
         let (agent_id, master_id) = (from.id()?, from.id()?);
         let info: AgentInfo = from.wire()?;
         let boot_id = from.text()?.into();
+        // Absent until a master has said which cluster it is.
+        let cluster_id = if from.0.is_empty() { None } else { Some(from.id()?) };
         from.done()?;
-        Ok(Self { agent_id, master_id, info, boot_id })
+        Ok(Self { agent_id, master_id, cluster_id, info, boot_id })
     }
 }
 

@@ -59,6 +59,7 @@ fn updates_record(id: &str) -> UpdatesRecord {
 
 fn agent_record() -> AgentRecord {
     AgentRecord {
+        cluster_id: Some(proto::ClusterId::new("east").unwrap()),
         agent_id: AgentId::new("A").unwrap(),
         master_id: MasterId::new("M").unwrap(),
         info: AgentInfo {
@@ -202,6 +203,27 @@ fn a_directory_of_another_cluster_is_refused_with_both_names() {
     let error = open(dir.path(), Some("west")).err().unwrap().to_string();
     assert!(error.contains("east") && error.contains("west"), "{error}");
     assert!(open(dir.path(), None).is_ok(), "without a name any cluster will do");
+}
+
+#[test]
+fn the_cluster_that_admitted_the_agent_comes_before_the_one_that_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path(), None).unwrap();
+    commit(&*store, &[CheckpointOp::PutAgent(Box::new(agent_record()))]);
+    assert_eq!(store.identity().cluster, None);
+    drop(store);
+    let error = open(dir.path(), Some("west")).err().unwrap().to_string();
+    assert!(error.contains("belongs to cluster east, not to cluster west"), "{error}");
+    assert_eq!(open(dir.path(), None).unwrap().identity().cluster.as_deref(), Some("east"));
+}
+
+#[test]
+fn a_record_from_before_its_cluster_was_known_is_read() {
+    let unbound = AgentRecord { cluster_id: None, ..agent_record() };
+    assert_eq!(AgentRecord::decode(&unbound.encode()).unwrap(), unbound);
+    let bound = agent_record().encode();
+    assert_eq!(AgentRecord::decode(&bound).unwrap(), agent_record());
+    assert!(AgentRecord::decode(&bound[..bound.len() - 1]).is_err(), "torn");
 }
 
 #[tokio::test]

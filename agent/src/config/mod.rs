@@ -9,7 +9,9 @@ pub use resource_text::{attributes, resources};
 use crate::Error;
 use crate::containerizer::native::NativeDefaults;
 use crate::probe::Machine;
-use proto::{AgentInfo, Attribute, Domain, Piece, Ranges, ResourceName, Resources, Value};
+use proto::{
+    AgentInfo, Attribute, ClusterId, Domain, Piece, Ranges, ResourceName, Resources, Value,
+};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -119,6 +121,10 @@ impl Config {
         if self.hostname.as_ref().is_some_and(|name| name.is_empty() || name.contains(['/', ' '])) {
             let given = self.hostname.clone().unwrap_or_default();
             return wrong("--hostname", &given, "give a name or an address that others can reach");
+        }
+        if let Some(Err(problem)) = self.cluster.as_deref().map(str::parse::<ClusterId>) {
+            let given = self.cluster.clone().unwrap_or_default();
+            return wrong("--cluster", &given, &problem.to_string());
         }
         if self.disk_watch_interval.is_zero() {
             return wrong("--disk-watch-interval", "0", "give more than zero");

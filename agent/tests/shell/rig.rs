@@ -66,9 +66,15 @@ impl Drop for Master {
 
 impl Master {
     pub(crate) async fn start() -> Self {
+        Self::of("east").await
+    }
+
+    /// A master of this cluster.
+    pub(crate) async fn of(cluster: &str) -> Self {
         let (sender, connections) = mpsc::unbounded_channel();
         let limits = Limits { body_bytes: 64 << 20, list_items: 1 << 20, ..Limits::DEFAULT };
         let service = StreamService::<_, AgentCall, AgentEvent>::new(Handler(sender), limits);
+        let service = service.of_cluster(Some(cluster.into()));
         let router = axum::Router::new().route_service(grpc::AGENT_LINK_PATH, service);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -76,6 +82,12 @@ impl Master {
         let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { address, connections, server }
+    }
+
+    /// The first call on the next stream of an agent; none when it hangs up without a word.
+    pub(crate) async fn heard(&mut self) -> Option<AgentCall> {
+        let mut connection = soon(self.connections.recv()).await.unwrap();
+        connection.next_or_end().await
     }
 
     /// The next stream of an agent, admitted.

@@ -44,15 +44,54 @@ async fn a_changed_description_is_refused_and_the_old_one_is_taken_again() {
 async fn a_work_directory_of_another_cluster_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let mut master = Master::start().await;
-    let mut east = config(&master, dir.path());
-    east.cluster = Some("east".to_owned());
-    let agent = Agent::start(east).await;
+    let agent = Agent::start(config(&master, dir.path())).await;
     let _link = master.admit().await;
+    agent.registered().await;
     agent.stop(Stop::EndTasks).await;
     let mut west = config(&master, dir.path());
     west.cluster = Some("west".to_owned());
     let error = Agent::start(west).await.error().await.to_string();
     assert!(error.contains("east") && error.contains("west"), "{error}");
+}
+
+#[tokio::test]
+async fn an_agent_tells_a_master_of_another_cluster_nothing_and_keeps_its_tasks() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut east = Master::start().await;
+    let agent = Agent::start(config(&east, dir.path())).await;
+    let mut link = east.admit().await;
+    link.start(shell("t", "sleep 1000")).await;
+    agent.stop(Stop::KeepTasks).await;
+
+    let mut west = Master::of("west").await;
+    let error = Agent::start(config(&west, dir.path())).await.error().await.to_string();
+    for word in ["cluster east", "cluster west", &west.address, dir.path().to_str().unwrap()] {
+        assert!(error.contains(word), "'{word}' is missing: {error}");
+    }
+    assert_eq!(west.heard().await, None, "it was told nothing");
+
+    let agent = Agent::start(config(&east, dir.path())).await;
+    let link = east.admit().await;
+    assert_eq!(link.tasks.len(), 1, "the task went on");
+    agent.stop(Stop::EndTasks).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_was_admitted_looks_for_the_masters_of_its_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut east = Master::start().await;
+    let mut west = Master::of("west").await;
+    let mut config = config(&east, dir.path());
+    config.masters.push(west.address.clone());
+    config.connect_backoff.1 = std::time::Duration::from_millis(50);
+    let agent = Agent::start(config).await;
+    let link = east.admit().await;
+    agent.registered().await;
+    drop(link);
+    assert_eq!(west.heard().await, None, "it was told nothing");
+    let _link = east.admit().await;
+    agent.registered().await;
+    agent.stop(Stop::EndTasks).await;
 }
 
 #[tokio::test]

@@ -91,6 +91,7 @@ fn failure(error: &agent::Error) -> Failure {
         agent::Error::Setting { .. } | agent::Error::LongPath { .. } => Code::Usage,
         agent::Error::PortInUse { .. }
         | agent::Error::Store(_)
+        | agent::Error::OtherCluster { .. }
         | agent::Error::Reconfigured { .. } => Code::Conflict,
         _ => Code::Failed,
     };

@@ -3,7 +3,7 @@
 use crate::testing::{PING_TIMEOUT, World, agent_id, exited, key, plain_framework, task};
 use crate::{Agent, CheckpointOp, Effect, Input, Note, Recovered};
 use proto::agent_link::{AgentCall, AgentEvent};
-use proto::{AgentId, Exit, MasterId, Reason, Resources, TaskState, Time};
+use proto::{AgentId, ClusterId, Exit, MasterId, Reason, Resources, TaskState, Time};
 use std::time::Duration;
 
 fn connects(world: &World) -> usize {
@@ -284,4 +284,61 @@ fn an_agent_that_never_heard_its_id_registers_with_the_nonce_of_its_first_start(
     assert_eq!(nonce_of(kept.clone(), 2), 7);
     // Once there was an identity, a new one must not be taken for it.
     assert_ne!(nonce_of(Recovered { agent_corrupt: true, ..kept }, 1), 7);
+}
+
+/// The stream is open, and leads to this cluster.
+fn reach(world: &mut World, cluster: &str) {
+    let cluster_id = ClusterId::new(cluster).unwrap();
+    world.step(Input::Cluster { link: world.link, cluster_id });
+    world.step(Input::LinkUp { link: world.link });
+}
+
+fn registered_anew() -> AgentEvent {
+    AgentEvent::Registered {
+        agent_id: agent_id(),
+        master_id: MasterId::new("M").unwrap(),
+        ping_timeout: PING_TIMEOUT,
+    }
+}
+
+#[test]
+fn the_first_cluster_that_admits_an_agent_is_durable_with_its_id() {
+    let mut world = World::fresh();
+    reach(&mut world, "east");
+    assert!(world.durable.recovered.agent.is_none(), "it was not admitted yet");
+    world.hear(registered_anew());
+    let record = world.durable.recovered.agent.as_ref().unwrap();
+    assert_eq!(record.cluster_id, Some(ClusterId::new("east").unwrap()));
+}
+
+#[test]
+fn a_master_of_another_cluster_hears_nothing() {
+    let mut world = World::fresh();
+    reach(&mut world, "east");
+    world.hear(registered_anew());
+    world.running("t");
+    let mut world = world.restart();
+    world.effects.clear();
+    reach(&mut world, "west");
+    assert_eq!(calls(&world), [] as [&AgentCall; 0]);
+    let (own, found) = (ClusterId::new("east").unwrap(), ClusterId::new("west").unwrap());
+    assert!(world.effects.contains(&Effect::Note(Note::OtherCluster { own, found })));
+    assert!(world.effects.contains(&Effect::Disconnect { link: world.link }));
+    assert_eq!(world.kills, [], "its tasks go on");
+    // It goes on trying, and finds its own again.
+    world.pass(world.agent.options.connect_backoff_max);
+    reach(&mut world, "east");
+    assert!(matches!(calls(&world)[..], [AgentCall::Reregister { .. }]));
+}
+
+#[test]
+fn a_master_that_names_no_cluster_is_taken_at_its_word() {
+    let mut world = World::fresh();
+    reach(&mut world, "east");
+    world.hear(registered_anew());
+    world.step(Input::LinkDown { link: world.link, reason: "reset".into() });
+    world.pass(Duration::from_secs(1));
+    world.register();
+    let record = world.durable.recovered.agent.as_ref().unwrap();
+    assert_eq!(record.cluster_id, Some(ClusterId::new("east").unwrap()));
 }
