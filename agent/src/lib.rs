@@ -11,6 +11,7 @@ mod containers;
 mod error;
 mod http;
 mod link;
+mod listen;
 mod metrics;
 mod orphans;
 mod perform;
@@ -22,4 +23,5 @@ pub mod supervisor;
 
 pub use config::{Config, MESOS_VERSION, attributes, resources};
 pub use error::Error;
-pub use server::{Stop, listen, run};
+pub use listen::listen;
+pub use server::{Stop, run};

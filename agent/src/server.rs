@@ -10,11 +10,11 @@ use crate::containerizer::native::{Native, NativeOptions};
 use crate::containerizer::{ContainerEvent, Containerizer};
 use crate::http::{self, Ask};
 use crate::link::Masters;
+use crate::listen::{AcceptLimits, accept};
 use crate::perform::Performer;
 use crate::sandboxes::Place;
 use crate::{Error, containers, metrics, orphans, probe};
 use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered};
-use axum::serve::ListenerExt;
 use proto::{AgentInfo, ClusterId};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -37,19 +37,6 @@ pub enum Stop {
     KeepTasks,
     /// They are killed, and the supervisor ends too: for clusters that live for a while only.
     EndTasks,
-}
-
-/// Listens on `address`; port 0 takes any.
-///
-/// # Errors
-/// Names the port and a fix.
-pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            Error::PortInUse { host: address.ip().to_string(), port: address.port() }
-        }
-        _ => Error::Listen { address: address.to_string(), source },
-    })
 }
 
 /// Runs an agent, serving its own API on `listener`, until `shutdown` says how to stop.
@@ -113,23 +100,16 @@ pub async fn run(
     );
     let (asks, questions) = mpsc::channel(64);
     let router = http::router(http::Context::new(performer.sandboxes.clone(), asks));
+    let limits = AcceptLimits {
+        connections: config.max_connections,
+        request_timeout: config.request_timeout,
+    };
     let server = Server { core, clock, performer, layout, config, effects: Vec::new() };
     let channels = Channels { inputs, events, committed, questions };
     tokio::select! {
         result = server.serve(channels, shutdown) => result,
-        result = async { axum::serve(without_delay(listener), router).await } => {
-            result.map_err(|source| Error::Listen { address: address.to_string(), source })
-        }
+        () = accept(listener, router, limits) => Ok(()),
     }
-}
-
-/// Small answers must not wait for the peer to confirm what came before them.
-fn without_delay(listener: TcpListener) -> impl axum::serve::Listener<Addr = SocketAddr> {
-    listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection was lost before it was served");
-        }
-    })
 }
 
 /// Under which name schedulers reach this agent: a name only when it resolves, because clients

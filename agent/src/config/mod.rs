@@ -58,6 +58,10 @@ pub struct Config {
     pub disk_reserve_bytes: u64,
     /// How long a supervisor without tasks waits for its agent to come back.
     pub supervisor_away_grace: Duration,
+    /// Connections to the agent's own API at one time; more are refused.
+    pub max_connections: usize,
+    /// How long the head of a request to that API may take; an idle connection ends as well.
+    pub request_timeout: Duration,
     /// First and longest pause between two attempts to reach a master.
     pub connect_backoff: (Duration, Duration),
     /// How long after it was sent a status update is sent again, first and at the longest.
@@ -88,6 +92,8 @@ impl Config {
             disk_watch_interval: Duration::from_secs(60),
             disk_reserve_bytes: 32 << 20,
             supervisor_away_grace: Duration::from_secs(600),
+            max_connections: 1_000,
+            request_timeout: Duration::from_secs(30),
             connect_backoff: (Duration::from_millis(100), Duration::from_secs(10)),
             update_retry: (Duration::from_secs(10), Duration::from_secs(600)),
         }
