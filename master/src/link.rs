@@ -2,6 +2,7 @@
 
 use crate::connections::{Message, Outcome, Pending, Reply, Weigh, outbox};
 use crate::http::Context;
+use crate::http::operator::read;
 use crate::listen::Kill;
 use axum::Router;
 use grpc::{
@@ -178,6 +179,18 @@ async fn read<T>(incoming: &mut Incoming<T>) -> Read<T> {
 impl OperatorHandler for Link {
     async fn call(&self, call: operator::Call) -> Result<operator::Response, Status> {
         let ended = || Status::unavailable("the master is stopping");
+        if read::is_read(&call) {
+            let reads = self.0.reads();
+            let model = reads.snapshot().await.map_err(|_| ended())?;
+            let (reply, answer) = oneshot::channel();
+            let job = async move {
+                // Who asked may have left.
+                let _ = reply.send(read::whole(&model, &call));
+                Ok(())
+            };
+            reads.write(job).await.map_err(|_| ended())?;
+            return answer.await.ok().flatten().ok_or_else(ended);
+        }
         let (reply, outcome) = oneshot::channel();
         self.0.send(Message::Operator { call, reply }).await.map_err(|_| ended())?;
         match outcome.await.map_err(|_| ended())? {

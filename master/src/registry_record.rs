@@ -12,14 +12,16 @@
 //! | `f/FRAMEWORK` | a framework whose scheduler is away |
 //! | `x/TIME FRAMEWORK` | a completed framework, oldest first |
 //! | `w/ROLE` | a weight |
+//! | `m` | maintenance: the schedule and what is down |
 //! | `n` | the number of the newest commit, and how many facts there are (`witness`) |
 //!
 //! Values are private to this file: fields in order, integers in little endian, texts and messages
 //! with their length before them. Their version is the format of the store.
 
-use master_core::{Drain, Registry, RegistryOp};
+use master_core::{Drain, Maintenance, Registry, RegistryOp};
 use proto::{
-    AgentId, AgentInfo, Encoding, FrameworkId, FrameworkInfo, Limits, MasterId, Role, Time, Wire,
+    AgentId, AgentInfo, Encoding, FrameworkId, FrameworkInfo, Limits, MachineId, MaintenanceWindow,
+    MasterId, Role, Time, Unavailability, Wire,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -62,11 +64,10 @@ pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batc
             batch.delete(key(b'd', agent_id.as_str()));
         }
         RegistryOp::DrainAgent { agent_id, drain } => {
-            let grace = drain.max_grace.map(|grace| grace.as_nanos());
             let fields = Fields::default()
                 .int(drain.since.as_nanos())
-                .int(u64::from(grace.is_some()))
-                .int(grace.map_or(0, |grace| u64::try_from(grace).unwrap_or(u64::MAX)))
+                .int(u64::from(drain.max_grace.is_some()))
+                .duration(drain.max_grace.unwrap_or_default())
                 .int(u64::from(drain.mark_gone))
                 .int(u64::from(drain.drained));
             batch.put(key(b'd', agent_id.as_str()), fields.0);
@@ -75,6 +76,9 @@ pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batc
             forget_agent(agent_id, batch);
             let fields = Fields::default().int(since.as_nanos());
             batch.put(key(b'g', agent_id.as_str()), fields.0);
+        }
+        RegistryOp::SetMaintenance { maintenance } => {
+            batch.put(*b"m", maintenance_fields(maintenance).0);
         }
         RegistryOp::RemoveAgent { agent_id } => {
             forget_agent(agent_id, batch);
@@ -129,7 +133,7 @@ pub(crate) fn read(
     let mut ops = Vec::new();
     let mut completed = Completed::new();
     // The order of the registry's own snapshot: agents before what is said of them.
-    for prefix in [&b"c"[..], b"e", b"a/", b"u/", b"i/", b"d/", b"g/", b"f/", b"x/", b"w/"] {
+    for prefix in [&b"c"[..], b"e", b"a/", b"u/", b"i/", b"d/", b"g/", b"f/", b"x/", b"w/", b"m"] {
         for record in storage.scan(prefix) {
             let record = record.map_err(|damaged| {
                 (printable(damaged.key.as_deref().unwrap_or(b"unknown")), damaged.problem)
@@ -196,6 +200,7 @@ fn read_one(key: &[u8], value: &[u8], limits: &Limits) -> Result<RegistryOp, Str
             let registered = fields.time()?;
             RegistryOp::CompleteFramework { info, registered, unregistered: fields.time()? }
         }
+        Some(b'm') => RegistryOp::SetMaintenance { maintenance: fields.maintenance()? },
         Some(b'w') => {
             let role = Role::new(name()?).map_err(|error| error.to_string())?;
             RegistryOp::SetWeight { role, weight_milli: fields.int()? }
@@ -220,6 +225,21 @@ fn completed_key(unregistered: Time, id: &FrameworkId) -> Vec<u8> {
     key
 }
 
+fn maintenance_fields(maintenance: &Maintenance) -> Fields {
+    let mut fields = Fields::default().int(maintenance.windows.len() as u64);
+    for window in &maintenance.windows {
+        let away = window.unavailability;
+        fields = fields
+            .int(away.start.as_nanos())
+            .int(u64::from(away.duration.is_some()))
+            .duration(away.duration.unwrap_or_default())
+            .int(window.machines.len() as u64);
+        fields = window.machines.iter().fold(fields, Fields::machine);
+    }
+    fields = fields.int(maintenance.down.len() as u64);
+    maintenance.down.iter().fold(fields, Fields::machine)
+}
+
 fn printable(key: &[u8]) -> String {
     key.escape_ascii().to_string()
 }
@@ -231,6 +251,15 @@ impl Fields {
     fn int(mut self, value: u64) -> Self {
         self.0.extend_from_slice(&value.to_le_bytes());
         self
+    }
+
+    fn duration(self, value: Duration) -> Self {
+        self.int(u64::try_from(value.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn machine(self, machine: &MachineId) -> Self {
+        let text = |name: &Option<Arc<str>>| name.clone().unwrap_or_default();
+        self.bytes(text(&machine.hostname).as_bytes()).bytes(text(&machine.ip).as_bytes())
     }
 
     fn bytes(mut self, value: &[u8]) -> Self {
@@ -264,6 +293,35 @@ impl<'a> Reader<'a> {
     fn bytes(&mut self) -> Result<&'a [u8], String> {
         let length = usize::try_from(self.int()?).map_err(|_| "is shorter than its fields")?;
         self.take(length)
+    }
+
+    /// A count, which whatever is counted follows: each takes a byte at least.
+    fn count(&mut self) -> Result<usize, String> {
+        let count = usize::try_from(self.int()?).ok().filter(|count| *count <= self.0.len());
+        count.ok_or_else(|| "is shorter than its fields".to_owned())
+    }
+
+    fn machine(&mut self) -> Result<MachineId, String> {
+        let (hostname, ip) = (self.text()?, self.text()?);
+        let some = |name: Arc<str>| (!name.is_empty()).then_some(name);
+        Ok(MachineId { hostname: some(hostname), ip: some(ip) })
+    }
+
+    fn maintenance(&mut self) -> Result<Maintenance, String> {
+        let mut maintenance = Maintenance::default();
+        for _ in 0..self.count()? {
+            let start = self.time()?;
+            let (has_duration, duration) = (self.int()?, self.int()?);
+            let duration = (has_duration == 1).then(|| Duration::from_nanos(duration));
+            let count = self.count()?;
+            let machines = (0..count).map(|_| self.machine()).collect::<Result<_, _>>()?;
+            let unavailability = Unavailability { start, duration };
+            maintenance.windows.push(MaintenanceWindow { machines, unavailability });
+        }
+        for _ in 0..self.count()? {
+            maintenance.down.insert(self.machine()?);
+        }
+        Ok(maintenance)
     }
 
     fn text(&mut self) -> Result<Arc<str>, String> {

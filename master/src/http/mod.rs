@@ -4,9 +4,11 @@
 //! behind them, as clients of Mesos write them.
 
 mod events;
+mod json;
 mod legacy;
 mod media;
-mod operator;
+pub(crate) mod operator;
+mod pieces;
 mod read;
 mod scheduler;
 

@@ -7,6 +7,7 @@
 
 mod chunked;
 mod model;
+mod views;
 
 use master_core::Change;
 use model::Keeper;

@@ -84,7 +84,13 @@ impl Http {
     }
 
     pub(crate) async fn answer(&mut self) -> Answer {
-        let Head { status, headers } = self.head().await;
+        let (Head { status, headers }, body) = self.answer_bytes().await;
+        Answer { status, headers, body: String::from_utf8(body).unwrap() }
+    }
+
+    pub(crate) async fn answer_bytes(&mut self) -> (Head, Vec<u8>) {
+        let head = self.head().await;
+        let headers = &head.headers;
         let mut body = Vec::new();
         if headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked") {
             while let Some(chunk) = self.chunk().await {
@@ -94,7 +100,7 @@ impl Http {
             body = vec![0; headers.get("content-length").map_or(0, |n| n.parse().unwrap())];
             within("a body", self.stream.read_exact(&mut body)).await.unwrap();
         }
-        Answer { status, headers, body: String::from_utf8(body).unwrap() }
+        (head, body)
     }
 
     /// One chunk of a body; `None` at its end, or that of the connection.

@@ -2,8 +2,12 @@
 
 use crate::client::{Answer, Events, Http, JSON, request, within};
 use crate::cluster::{Agent, Running, config, subscribe};
+use grpc::{ClientOptions, OperatorClient};
 use proto::agent_link::{AgentCall, AgentEvent, AgentTask};
-use proto::{FrameworkId, FrameworkInfo, Resources, Role, TaskId, TaskState};
+use proto::operator::{Call, Response};
+use proto::{
+    Encoding, FrameworkId, FrameworkInfo, Limits, Resources, Role, TaskId, TaskState, Wire,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -339,6 +343,10 @@ async fn long_answers_come_in_pieces_and_slow_readers_are_cut_off() {
     assert_eq!(whole.headers["transfer-encoding"], "chunked");
     let value: Value = serde_json::from_str(&whole.body).unwrap();
     assert_eq!(value["tasks"].as_array().unwrap().len(), 20_000);
+    for answer in three_ways(&master.address, &Call::GetTasks).await {
+        let Response::Tasks(tasks) = answer else { panic!("no tasks") };
+        assert_eq!(tasks.tasks.len(), 20_000);
+    }
     // One that does not read gets no end, and nobody waits for it.
     let mut slow = Http::connect_narrow(&master.address).await;
     slow.send("GET", "/tasks?limit=-1", &[], b"").await;
@@ -354,4 +362,51 @@ async fn long_answers_come_in_pieces_and_slow_readers_are_cut_off() {
     }
     assert!(read < whole.body.len(), "{read} of {} bytes", whole.body.len());
     master.stop().await;
+}
+
+/// The answer of the operator API in JSON, in protobuf and over gRPC.
+async fn three_ways(address: &str, call: &Call) -> [Response; 3] {
+    let limits = Limits { body_bytes: 64 << 20, ..Limits::DEFAULT };
+    let mut all = Vec::new();
+    for encoding in [Encoding::Json, Encoding::Protobuf] {
+        let mut http = Http::connect(address).await;
+        let media_type = encoding.media_type();
+        let headers = [("Content-Type", media_type), ("Accept", media_type)];
+        http.send("POST", "/api/v1", &headers, &call.encode(encoding)).await;
+        let (head, body) = http.answer_bytes().await;
+        assert_eq!((head.status, &*head.headers["content-type"]), (200, media_type), "{call:?}");
+        all.push(Response::decode(&body, encoding, &limits).unwrap());
+    }
+    let client = OperatorClient::connect(address, &ClientOptions::default()).await.unwrap();
+    all.push(client.call(call.clone()).await.unwrap());
+    all.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn the_operator_api_answers_the_same_in_each_encoding() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(dir.path()).await;
+    let offered = |value: &Value| value["frameworks"][0]["offers"][0].is_object();
+    cluster.get_when("/frameworks", offered).await;
+    let calls =
+        [Call::GetState, Call::GetAgents, Call::GetFrameworks, Call::GetTasks, Call::GetRoles];
+    for call in &calls {
+        let [json, protobuf, grpc] = three_ways(&cluster.master.address, call).await;
+        assert_eq!(json, protobuf, "{call:?}");
+        assert_eq!(json, grpc, "{call:?}");
+        let Response::State(state) = json else { continue };
+        assert_eq!((state.agents.len(), state.frameworks.len()), (1, 1));
+        assert_eq!(state.frameworks[0].offers[0].agent_id, cluster.agent.id);
+        assert_eq!(state.frameworks[0].offered.cpus(), 5_000);
+        assert_eq!(state.agents[0].allocated.cpus(), 3_000);
+        assert_eq!(state.tasks.tasks.len(), 3);
+    }
+    let empty = tempfile::tempdir().unwrap();
+    let master = Running::at(empty.path()).await;
+    for call in &calls {
+        let [json, protobuf, grpc] = three_ways(&master.address, call).await;
+        assert_eq!((&json, &json), (&protobuf, &grpc), "{call:?}");
+    }
+    master.stop().await;
+    cluster.master.stop().await;
 }

@@ -1,9 +1,10 @@
 //! `/slaves`: agents in the JSON of Mesos.
 
-use super::json::{Element, Fields, Json};
-use super::pieces::{Pieces, Unread};
 use super::query::Query;
+use crate::http::json::{Element, Fields, Json};
+use crate::http::pieces::{Pieces, Unread};
 use crate::reads::{AgentRow, Model};
+use master_core::registry::Drain;
 use proto::operator::AgentStanding;
 use proto::{AgentId, AgentInfo, Resources};
 
@@ -84,8 +85,11 @@ pub(super) fn summary(element: &mut Element<'_>, row: &AgentRow) {
         json.end_object();
     }
     element.resources("unreserved_resources", &record.info.resources);
-    element.flag("active", is_active(record.standing));
-    element.flag("deactivated", false);
+    element.flag("active", is_active(record.standing) && !record.deactivated);
+    element.flag("deactivated", record.deactivated);
+    if let Some(drain) = &record.drain {
+        drain_info(element, drain);
+    }
     element.text("version", &record.version);
     element.texts("capabilities", CAPABILITIES);
 }
@@ -133,6 +137,23 @@ fn recovered(json: &mut Json, row: &AgentRow, fields: &Fields) {
     info(&mut element, &row.record.id, &row.record.info);
     element.int("port", u64::from(row.record.info.port));
     json.end_object();
+}
+
+fn drain_info(element: &mut Element<'_>, drain: &Drain) {
+    if let Some(json) = element.field("drain_info") {
+        json.begin_object();
+        json.name("state").text(if drain.drained { "DRAINED" } else { "DRAINING" });
+        json.name("config").begin_object();
+        if let Some(grace) = drain.max_grace {
+            json.name("max_grace_period").begin_object();
+            json.name("nanoseconds").int(u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX));
+            json.end_object();
+        }
+        json.name("mark_gone").flag(drain.mark_gone);
+        json.end_object();
+        json.end_object();
+    }
+    element.double("estimated_drain_start_time_seconds", drain.since.as_secs_f64());
 }
 
 /// Resources as a list of the messages of the v1 API.

@@ -1,9 +1,9 @@
 //! `/frameworks`: frameworks with their tasks and offers in the JSON of Mesos.
 
-use super::json::{Element, Fields};
-use super::pieces::{Pieces, Unread};
 use super::query::Query;
 use super::tasks;
+use crate::http::json::{Element, Fields};
+use crate::http::pieces::{Pieces, Unread};
 use crate::reads::{FrameworkRow, Model, PastFramework, Share};
 use master_core::publish::FrameworkRecord;
 use proto::{Capability, FrameworkId, Time};

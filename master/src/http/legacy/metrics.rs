@@ -2,7 +2,7 @@
 
 use super::About;
 use super::agents::is_active;
-use super::pieces::{Pieces, Unread};
+use crate::http::pieces::{Pieces, Unread};
 use crate::reads::{Model, holds};
 use master_core::Counters;
 use proto::operator::AgentStanding;

@@ -7,9 +7,7 @@
 
 mod agents;
 mod frameworks;
-mod json;
 mod metrics;
-mod pieces;
 mod query;
 mod roles;
 mod state;
@@ -18,6 +16,7 @@ mod tasks;
 use super::{Context, Refusal, empty, read_body};
 use crate::Config;
 use crate::connections::{Message, Outcome};
+use crate::http::pieces::{Pieces, Unread, WHOLE, pieces};
 use crate::reads::Model;
 use crate::registrar::OpenRegistry;
 use axum::body::Body;
@@ -25,16 +24,11 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::{Method, StatusCode};
 pub(crate) use metrics::Totals;
-use pieces::{Pieces, Unread, pieces};
 use proto::{FrameworkId, MasterId, Time, operator};
 use query::Query;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::oneshot;
-
-/// How long a whole read may take: until then it keeps an old state in memory.
-const WHOLE: Duration = Duration::from_secs(60);
 
 /// What a master says of itself, besides what it knows.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! The query of a read: names and values, and the parameters that the old endpoints share.
 
-use super::json::Fields;
 use crate::http::Refusal;
+use crate::http::json::Fields;
 use std::collections::BTreeMap;
 
 /// Names and values of a query or of a form.

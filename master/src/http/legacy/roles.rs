@@ -1,8 +1,8 @@
 //! `/roles` and `/weights`: roles in the JSON of Mesos.
 
-use super::json::Element;
-use super::pieces::{Pieces, Unread};
 use super::query::Query;
+use crate::http::json::Element;
+use crate::http::pieces::{Pieces, Unread};
 use crate::reads::{Model, RoleShare};
 use proto::Role;
 

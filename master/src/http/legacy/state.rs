@@ -1,10 +1,10 @@
 //! `/state` and `/state-summary`: everything, and the least that a dashboard needs.
 
-use super::json::{Element, Json};
-use super::pieces::{Pieces, Unread};
 use super::query::Query;
 use super::{About, agents, frameworks};
 use crate::MESOS_VERSION;
+use crate::http::json::{Element, Json};
+use crate::http::pieces::{Pieces, Unread};
 use crate::reads::{Model, Share};
 use proto::operator::AgentStanding;
 use proto::{AgentId, FrameworkId, TaskState};
@@ -166,7 +166,7 @@ pub(super) async fn write_flags(out: &mut Pieces, about: &About) -> Result<(), U
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::legacy::json::Fields;
+    use crate::http::json::Fields;
 
     #[test]
     fn fields_of_elements_are_chosen() {

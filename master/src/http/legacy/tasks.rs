@@ -1,8 +1,8 @@
 //! `/tasks`: tasks in the JSON of Mesos.
 
-use super::json::{Element, Fields, Json};
-use super::pieces::{Pieces, Unread};
 use super::query::Query;
+use crate::http::json::{Element, Fields, Json};
+use crate::http::pieces::{Pieces, Unread};
 use crate::reads::Model;
 use master_core::publish::{PastTask, Step, TaskRecord};
 use proto::{AgentId, FrameworkId, Resources, Role, TaskId, TaskState, Time};

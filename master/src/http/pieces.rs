@@ -24,6 +24,9 @@ const PIECE: usize = 64 * 1024;
 /// Pieces that may wait for the reader.
 const WAITING: usize = 2;
 
+/// How long a whole read may take: until then it keeps an old state in memory.
+pub(crate) const WHOLE: Duration = Duration::from_secs(60);
+
 /// Where a read is written to.
 pub(crate) struct Pieces {
     pub(crate) json: Json,

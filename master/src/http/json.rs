@@ -39,6 +39,11 @@ impl Json {
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
+    /// As `raw`.
+    pub(crate) fn raw_bytes(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
     pub(crate) fn name(&mut self, name: &str) -> &mut Self {
         self.before_value();
         self.quoted(name);

@@ -1,12 +1,15 @@
-//! `POST /api/v1`: the operator API of Mesos.
+//! `POST /api/v1`: the operator API of Mesos. What only reads is answered from the copy of the state.
 
+pub(crate) mod read;
+
+use super::pieces::{WHOLE, pieces};
 use super::{Context, Refusal, empty, media, read_body, require_post};
 use crate::connections::{Message, Outcome};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use proto::{Wire, operator};
+use proto::{Encoding, Wire, operator};
 use tokio::sync::oneshot;
 
 pub(super) async fn handle(context: &Context, request: Request) -> Result<Response, Refusal> {
@@ -18,6 +21,9 @@ pub(super) async fn handle(context: &Context, request: Request) -> Result<Respon
         Refusal::bad_request(format!("Failed to validate master::Call: {error}"))
     })?;
     let accept = media::accept(&parts.headers)?;
+    if read::is_read(&call) {
+        return read_copy(context, call, accept).await;
+    }
     let (reply, outcome) = oneshot::channel();
     context.send(Message::Operator { call, reply }).await?;
     let response = match outcome.await.map_err(|_| Refusal::stopping())? {
@@ -29,4 +35,22 @@ pub(super) async fn handle(context: &Context, request: Request) -> Result<Respon
     let media_type = HeaderValue::from_static(accept.media_type());
     answer.headers_mut().insert(header::CONTENT_TYPE, media_type);
     Ok(answer)
+}
+
+/// Answers a read in pieces.
+async fn read_copy(
+    context: &Context,
+    call: operator::Call,
+    encoding: Encoding,
+) -> Result<Response, Refusal> {
+    let model = context.reads().snapshot().await?;
+    let (mut out, reading) = pieces(context.outbox_limits().stall, WHOLE);
+    let job = async move {
+        read::write(&mut out, &model, &call, encoding).await?;
+        // The snapshot need not wait for the reader of the last piece.
+        drop(model);
+        out.finish().await
+    };
+    context.reads().write(job).await?;
+    reading.into_response(encoding.media_type()).await.ok_or_else(Refusal::stopping)
 }

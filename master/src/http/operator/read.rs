@@ -1,0 +1,193 @@
+//! Reads of the operator API, from the copy of the state, in bounded pieces.
+//!
+//! A list is encoded a few elements at a time. In protobuf the pieces of an answer are messages
+//! that merge into the whole, which is what the encoding means by repeating a field. In JSON what
+//! is around the elements is written once, and cut off each piece.
+
+use crate::http::pieces::{Pieces, Unread};
+use crate::reads::Model;
+use proto::operator::{Call, Response, State, TasksView};
+use proto::{Encoding, Wire};
+
+/// Elements that are encoded at a time.
+const AT_A_TIME: usize = 64;
+
+/// The call is a read of the copy.
+pub(crate) fn is_read(call: &Call) -> bool {
+    matches!(
+        call,
+        Call::GetState | Call::GetAgents | Call::GetFrameworks | Call::GetTasks | Call::GetRoles
+    )
+}
+
+/// The whole answer to a read, for those who cannot take it in pieces.
+pub(crate) fn whole(model: &Model, call: &Call) -> Option<Response> {
+    Some(match call {
+        Call::GetState => Response::State(Box::new(model.state())),
+        Call::GetAgents => Response::Agents(model.agent_views().collect()),
+        Call::GetFrameworks => Response::Frameworks(
+            model.framework_views().collect(),
+            model.past_framework_views().collect(),
+        ),
+        Call::GetTasks => Response::Tasks(model.tasks_view()),
+        Call::GetRoles => Response::Roles(model.role_views().collect()),
+        _ => return None,
+    })
+}
+
+/// Writes the answer to a read.
+pub(crate) async fn write(
+    out: &mut Pieces,
+    model: &Model,
+    call: &Call,
+    encoding: Encoding,
+) -> Result<(), Unread> {
+    let mut answer = Answer { out, encoding, in_state: false };
+    if let (Encoding::Protobuf, Some(empty)) = (encoding, whole(&Model::default(), call)) {
+        // Also an answer without elements says what it is.
+        answer.out.json.raw_bytes(&empty.encode(encoding));
+    }
+    let name = match call {
+        Call::GetState => return state(&mut answer, model).await,
+        Call::GetAgents => "agents",
+        Call::GetFrameworks => "frameworks",
+        Call::GetTasks => "tasks",
+        Call::GetRoles => "roles",
+        _ => return Ok(()),
+    };
+    answer.raw(&format!("{{\"type\":\"GET_{0}\",\"get_{name}\":{{", name.to_ascii_uppercase()));
+    part(&mut answer, model, call).await?;
+    answer.raw("}}");
+    Ok(())
+}
+
+async fn state(answer: &mut Answer<'_>, model: &Model) -> Result<(), Unread> {
+    answer.in_state = true;
+    answer.raw("{\"type\":\"GET_STATE\",\"get_state\":{\"get_tasks\":{");
+    part(answer, model, &Call::GetTasks).await?;
+    answer.raw("},\"get_frameworks\":{");
+    part(answer, model, &Call::GetFrameworks).await?;
+    answer.raw("},\"get_agents\":{");
+    part(answer, model, &Call::GetAgents).await?;
+    answer.raw("}}}");
+    Ok(())
+}
+
+/// The members of one kind.
+async fn part(answer: &mut Answer<'_>, model: &Model, call: &Call) -> Result<(), Unread> {
+    let mut first = true;
+    match call {
+        Call::GetAgents => {
+            let make = |agents, in_state| match in_state {
+                false => Response::Agents(agents),
+                true => state_of(State { agents, ..State::default() }),
+            };
+            answer.list(&mut first, "agents", model.agent_views(), make).await
+        }
+        Call::GetFrameworks => {
+            let make = |frameworks, in_state| match in_state {
+                false => Response::Frameworks(frameworks, Vec::new()),
+                true => state_of(State { frameworks, ..State::default() }),
+            };
+            answer.list(&mut first, "frameworks", model.framework_views(), make).await?;
+            let make = |completed_frameworks, in_state| match in_state {
+                false => Response::Frameworks(Vec::new(), completed_frameworks),
+                true => state_of(State { completed_frameworks, ..State::default() }),
+            };
+            let past = model.past_framework_views();
+            answer.list(&mut first, "completed_frameworks", past, make).await
+        }
+        Call::GetTasks => {
+            let make = |tasks, in_state| some_tasks(TasksView { tasks, ..none() }, in_state);
+            answer.list(&mut first, "tasks", model.task_views(false), make).await?;
+            let make =
+                |completed, in_state| some_tasks(TasksView { completed, ..none() }, in_state);
+            answer.list(&mut first, "completed_tasks", model.past_task_views(), make).await?;
+            let make =
+                |unreachable, in_state| some_tasks(TasksView { unreachable, ..none() }, in_state);
+            answer.list(&mut first, "unreachable_tasks", model.task_views(true), make).await
+        }
+        Call::GetRoles => {
+            let make = |roles, _| Response::Roles(roles);
+            answer.list(&mut first, "roles", model.role_views(), make).await
+        }
+        _ => Ok(()),
+    }
+}
+
+fn none() -> TasksView {
+    TasksView::default()
+}
+
+fn some_tasks(tasks: TasksView, in_state: bool) -> Response {
+    match in_state {
+        false => Response::Tasks(tasks),
+        true => state_of(State { tasks, ..State::default() }),
+    }
+}
+
+fn state_of(state: State) -> Response {
+    Response::State(Box::new(state))
+}
+
+struct Answer<'a> {
+    out: &'a mut Pieces,
+    encoding: Encoding,
+    /// Whether the whole state is asked for.
+    in_state: bool,
+}
+
+impl Answer<'_> {
+    /// What is around the elements in JSON.
+    fn raw(&mut self, text: &str) {
+        if self.encoding == Encoding::Json {
+            self.out.json.raw(text);
+        }
+    }
+
+    async fn list<T>(
+        &mut self,
+        first: &mut bool,
+        name: &str,
+        mut all: impl Iterator<Item = T>,
+        make: impl Fn(Vec<T>, bool) -> Response,
+    ) -> Result<(), Unread> {
+        let mut begun = false;
+        loop {
+            let some: Vec<T> = all.by_ref().take(AT_A_TIME).collect();
+            if some.is_empty() {
+                break;
+            }
+            match self.encoding {
+                Encoding::Protobuf => {
+                    let message = make(some, self.in_state);
+                    self.out.json.raw_bytes(&message.encode(Encoding::Protobuf));
+                }
+                Encoding::Json => {
+                    let separator = match (begun, *first) {
+                        (true, _) => ",".to_owned(),
+                        (false, true) => format!("\"{name}\":["),
+                        (false, false) => format!(",\"{name}\":["),
+                    };
+                    self.raw(&separator);
+                    let encoded = make(some, false).encode(Encoding::Json);
+                    self.out.json.raw_bytes(elements(&encoded, name));
+                }
+            }
+            (begun, *first) = (true, false);
+            self.out.breathe().await?;
+        }
+        if begun {
+            self.raw("]");
+        }
+        Ok(())
+    }
+}
+
+/// The elements of the only list in an answer, without its brackets.
+fn elements<'a>(encoded: &'a [u8], name: &str) -> &'a [u8] {
+    let opening = format!("\"{name}\":[");
+    let begin = encoded.windows(opening.len()).position(|window| window == opening.as_bytes());
+    let begin = begin.expect("a list of elements stands under its name") + opening.len();
+    encoded[begin..].strip_suffix(b"]}}").expect("an answer ends with its list")
+}

@@ -1,0 +1,196 @@
+//! Rows of the model as the operator API shows them.
+
+use super::model::{AgentRow, FrameworkRow, Model, PastFramework, RoleShare, Share};
+use master_core::publish::{AgentRecord, OfferBrief, PastTask, Step, TaskRecord};
+use proto::operator::{AgentView, FrameworkView, RoleView, State, TaskView, TasksView};
+use proto::{FrameworkId, Offer, Resources, Role, TaskId, TaskStatus};
+use std::sync::Arc;
+
+/// An agent.
+pub(crate) fn agent(row: &AgentRow) -> AgentView {
+    let record = &row.record;
+    let load = row.load.as_deref();
+    AgentView {
+        info: record.info.clone(),
+        standing: record.standing,
+        version: record.version.clone(),
+        registered: record.registered,
+        reregistered: record.reregistered,
+        allocated: load.map(|load| load.allocated.clone()).unwrap_or_default(),
+        offered: load.map(|load| load.offered.clone()).unwrap_or_default(),
+    }
+}
+
+/// A framework that is not over.
+pub(crate) fn framework(model: &Model, row: &FrameworkRow, share: &Share) -> FrameworkView {
+    let record = &row.record;
+    let offers = share.offers().filter_map(|(agent_id, brief)| {
+        let agent = model.agents.get(agent_id)?;
+        Some(offer(&agent.record, brief))
+    });
+    FrameworkView {
+        info: proto::FrameworkInfo::clone(&record.info),
+        active: record.connected,
+        connected: record.connected,
+        recovered: record.recovered,
+        registered: record.registered,
+        reregistered: record.reregistered,
+        unregistered: None,
+        suppressed_roles: record.suppressed.clone(),
+        offers: offers.collect(),
+        allocated: share.used.clone(),
+        offered: share.offered.clone(),
+        demands: row.demands.to_vec(),
+    }
+}
+
+fn offer(agent: &AgentRecord, brief: &OfferBrief) -> Offer {
+    Offer {
+        id: brief.id.clone(),
+        framework_id: brief.framework_id.clone(),
+        agent_id: agent.id.clone(),
+        hostname: agent.info.hostname.clone(),
+        port: agent.info.port,
+        role: brief.role.clone(),
+        resources: brief.resources.clone(),
+        attributes: Arc::from(agent.info.attributes.as_slice()),
+        domain: agent.info.domain.clone(),
+        executor_ids: Vec::new(),
+    }
+}
+
+/// A framework that is over.
+pub(crate) fn past_framework(past: &PastFramework) -> FrameworkView {
+    let record = &past.record;
+    FrameworkView {
+        info: proto::FrameworkInfo::clone(&record.info),
+        active: false,
+        connected: false,
+        recovered: false,
+        registered: record.registered,
+        reregistered: record.reregistered,
+        unregistered: Some(past.unregistered),
+        suppressed_roles: Vec::new(),
+        offers: Vec::new(),
+        allocated: Resources::new(),
+        offered: Resources::new(),
+        demands: Vec::new(),
+    }
+}
+
+/// A task that is not over.
+pub(crate) fn task(task: &TaskRecord) -> TaskView {
+    let statuses = task.steps.iter().map(|step| match &task.status {
+        Some(newest) if newest.state == step.state => TaskStatus::clone(newest),
+        _ => status(&task.task_id, step),
+    });
+    TaskView {
+        name: task.name.clone(),
+        task_id: task.task_id.clone(),
+        framework_id: task.framework_id.clone(),
+        agent_id: task.agent_id.clone(),
+        state: task.state,
+        resources: Resources::clone(&task.resources),
+        role: task.role.clone(),
+        statuses: statuses.collect(),
+    }
+}
+
+/// A task that is over.
+pub(crate) fn past_task(id: &FrameworkId, past: &PastTask) -> TaskView {
+    TaskView {
+        name: past.name.clone(),
+        task_id: past.task_id.clone(),
+        framework_id: id.clone(),
+        agent_id: past.agent_id.clone(),
+        state: past.step.state,
+        resources: Resources::clone(&past.resources),
+        role: past.role.clone(),
+        statuses: vec![status(&past.task_id, &past.step)],
+    }
+}
+
+/// What is remembered of a status.
+pub(crate) fn status(task_id: &TaskId, step: &Step) -> TaskStatus {
+    let mut status = TaskStatus::new(task_id.clone(), step.state, step.source, step.at);
+    status.reason = step.reason;
+    status
+}
+
+/// A role.
+pub(crate) fn role(model: &Model, role: &Role, share: &RoleShare) -> RoleView {
+    let allocated = share.used.plus(&share.offered);
+    RoleView {
+        role: role.clone(),
+        weight_milli: model.facts.weight_milli(role),
+        frameworks: share.frameworks.clone(),
+        dominant_share_ppm: dominant_share_ppm(&allocated, &model.sums().total),
+        allocated,
+    }
+}
+
+/// The biggest part of one resource, in millionths of what the cluster has of it.
+fn dominant_share_ppm(allocated: &Resources, total: &Resources) -> u64 {
+    let total = total.quantities();
+    let part = |(name, milli): (_, u64)| match total.get(name) {
+        0 => 0,
+        all => (u128::from(milli) * 1_000_000 / u128::from(all)) as u64,
+    };
+    allocated.quantities().iter().map(part).max().unwrap_or(0)
+}
+
+impl Model {
+    /// All agents.
+    pub(crate) fn agent_views(&self) -> impl Iterator<Item = AgentView> {
+        self.agents.iter().map(|(_, row)| agent(row))
+    }
+
+    /// All frameworks that are not over.
+    pub(crate) fn framework_views(&self) -> impl Iterator<Item = FrameworkView> {
+        let sums = self.sums();
+        self.frameworks.iter().map(move |(id, row)| match sums.frameworks.get(id) {
+            Some(share) => framework(self, row, share),
+            None => framework(self, row, &Share::default()),
+        })
+    }
+
+    /// All frameworks that are over.
+    pub(crate) fn past_framework_views(&self) -> impl Iterator<Item = FrameworkView> {
+        self.past.iter().map(|(_, past)| past_framework(past))
+    }
+
+    /// Tasks that are not over, either on unreachable agents or all others.
+    pub(crate) fn task_views(&self, unreachable: bool) -> impl Iterator<Item = TaskView> {
+        let fits = move |task: &&Arc<TaskRecord>| task.unreachable_since.is_some() == unreachable;
+        self.tasks.iter().map(|(_, row)| row).filter(fits).map(|row| task(row))
+    }
+
+    /// Tasks that are over.
+    pub(crate) fn past_task_views(&self) -> impl Iterator<Item = TaskView> {
+        self.completed.iter().map(|((id, _), past)| past_task(id, past))
+    }
+
+    /// Roles that have frameworks, tasks, offers or a weight.
+    pub(crate) fn role_views(&self) -> impl Iterator<Item = RoleView> {
+        self.sums().roles.iter().map(|(name, share)| role(self, name, share))
+    }
+
+    /// All tasks.
+    pub(crate) fn tasks_view(&self) -> TasksView {
+        TasksView {
+            tasks: self.task_views(false).collect(),
+            unreachable: self.task_views(true).collect(),
+            completed: self.past_task_views().collect(),
+        }
+    }
+
+    /// Everything.
+    pub(crate) fn state(&self) -> State {
+        State {
+            agents: self.agent_views().collect(),
+            frameworks: self.framework_views().collect(),
+            completed_frameworks: self.past_framework_views().collect(),
+            tasks: self.tasks_view(),
+        }
+    }
+}
