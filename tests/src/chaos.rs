@@ -222,6 +222,7 @@ impl World {
                 self.schedule_in(up, Event::StartDriver(i));
             }
         }
+        self.schedule(self.now, Event::OperatorActs);
         self.begin_rest(self.now);
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn draw(root: &Prng, end: Time, network: &mut Network<Packet>) -> Dra
 fn master(random: &mut Prng) -> master_core::Options {
     master_core::Options {
         // Nobody reads.
-        publish_interval: None,
+        publish_interval: [None, Some(Duration::from_millis(250))][random.index(2)],
         offer_timeout: Some(Duration::from_secs([5, 20, 60][random.index(3)])),
         allocation_slice: [1, 2, 500][random.index(3)],
         allocation_delay: Duration::from_millis([0, 0, 5, 50][random.index(4)]),

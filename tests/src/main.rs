@@ -8,6 +8,8 @@ use std::time::Duration;
 const USAGE: &str = "usage: sim [SEED] [--seed-from S] [--runs N] [--minutes M] [--log]";
 /// Lines of the trace that are shown with a failure.
 const LINES: usize = 40;
+/// Widest text of a violation.
+const WIDTH: usize = 600;
 
 struct Arguments {
     first: u64,
@@ -39,19 +41,20 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
     Ok(arguments)
 }
 
-fn run(seed: u64, minutes: u64, log: Log) -> Report {
-    World::new(Setup { seed, minutes, log, faults: None, plant: None }).run()
+fn run(seed: u64, minutes: u64, log: Log, thorough: bool) -> Report {
+    World::new(Setup { seed, minutes, log, faults: None, thorough, plant: None }).run()
 }
 
 /// Says what broke, shows how it came to it, and how to see it again.
 fn explain(out: &mut impl Write, report: &Report, minutes: u64) -> std::io::Result<()> {
     let Some(failure) = &report.failure else { return Ok(()) };
-    let again = run(report.seed, minutes, Log::Last(LINES));
+    let again = run(report.seed, minutes, Log::Last(LINES), true);
     for line in &again.lines {
         writeln!(out, "{line}")?;
     }
     let (seed, at, step) = (report.seed, failure.at.as_secs_f64(), failure.step);
-    writeln!(out, "seed {seed}: {} ({})", failure.violation, report.summary)?;
+    let what: String = failure.violation.to_string().chars().take(WIDTH).collect();
+    writeln!(out, "seed {seed}: {what} ({})", report.summary)?;
     writeln!(out, "  at {at:.6} s, step {step}, hash {:016x}", report.hash)?;
     let minutes = if minutes == 10 { String::new() } else { format!(" --minutes {minutes}") };
     writeln!(out, "  repeat: cargo xtask sim {seed}{minutes} --log")
@@ -61,7 +64,7 @@ fn simulate(out: &mut impl Write, arguments: &Arguments) -> std::io::Result<bool
     let (mut simulated, mut failed) = (Duration::ZERO, 0);
     for seed in (0..arguments.runs).map(|n| arguments.first.wrapping_add(n)) {
         let log = if arguments.log { Log::Print } else { Log::Off };
-        let report = run(seed, arguments.minutes, log);
+        let report = run(seed, arguments.minutes, log, arguments.log);
         simulated += report.simulated;
         if report.failure.is_some() {
             failed += 1;

@@ -28,15 +28,29 @@ pub struct Trace {
     lines: VecDeque<String>,
 }
 
-/// FNV-1a over what is written to it.
+/// A running hash of what is written to it, eight bytes at a time: the text of everything that
+/// happens goes through it.
 #[derive(Clone, Copy, Debug)]
 struct Hash(u64);
 
+impl Hash {
+    fn mix(&mut self, word: u64) {
+        let product = u128::from(self.0 ^ word) * 0x9e37_79b9_7f4a_7c15;
+        self.0 = (product as u64) ^ ((product >> 64) as u64) ^ self.0.rotate_left(23);
+    }
+}
+
 impl Write for Hash {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for byte in text.bytes() {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let mut words = text.as_bytes().chunks_exact(8);
+        for word in words.by_ref() {
+            self.mix(u64::from_le_bytes(word.try_into().expect("eight bytes are eight bytes")));
         }
+        let mut rest = [0; 8];
+        let tail = words.remainder();
+        rest[..tail.len()].copy_from_slice(tail);
+        // With its length, so that where a text ends makes a difference.
+        self.mix(u64::from_le_bytes(rest) ^ ((text.len() as u64) << 56));
         Ok(())
     }
 }

@@ -34,6 +34,9 @@ pub struct Setup {
     pub log: Log,
     /// Instead of the faults that the seed draws.
     pub faults: Option<Faults>,
+    /// The master's invariants are looked at after each step, also after those that decide
+    /// nothing: slow, and names the step at which one broke.
+    pub thorough: bool,
     /// A defect of the shells that the judge must notice.
     pub plant: Option<Plant>,
 }

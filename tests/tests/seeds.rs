@@ -7,7 +7,7 @@ use std::time::Duration;
 const SEEDS: &str = include_str!("../seeds.txt");
 
 fn setup(seed: u64, minutes: u64) -> Setup {
-    Setup { seed, minutes, log: Log::Off, faults: None, plant: None }
+    Setup { seed, minutes, log: Log::Off, faults: None, thorough: false, plant: None }
 }
 
 fn run(seed: u64, minutes: u64) -> Report {

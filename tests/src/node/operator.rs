@@ -6,8 +6,8 @@
 
 use crate::prng::Prng;
 use crate::world::{Event, World};
-use master_core::Input;
-use proto::{FrameworkId, Role, operator};
+use master_core::{Input, Order};
+use proto::{AgentId, FrameworkId, Role, operator};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -28,6 +28,9 @@ impl OperatorNode {
     }
 }
 
+/// The mean time between two requests after the faults.
+const TIDY: Duration = Duration::from_secs(1);
+
 /// The roles of a run.
 pub(crate) const ROLES: [&str; 4] = ["*", "batch", "batch/night", "services"];
 
@@ -39,28 +42,67 @@ pub(crate) fn some_role(random: &mut Prng) -> Role {
 impl World {
     /// The operator's next request, if it is time for one.
     pub(crate) fn operator_acts(&mut self) {
-        let Some(pace) = self.operator.pace else { return };
-        let pause = self.operator.random.wait(pace);
+        let healed = self.faults.healed();
+        let Some(pace) = self.operator.pace.or(healed.then_some(TIDY)) else { return };
+        let pause = self.operator.random.wait(if healed { TIDY } else { pace });
         self.schedule_in(pause, Event::OperatorActs);
-        if self.faults.healed() || self.master.core.is_none() {
+        if self.master.core.is_none() {
             return;
         }
-        let request = self.operator_request();
-        let input = match self.operator.random.index(4) {
-            0 => self.one_that_is_away().map(|id| {
-                let call = operator::Call::Teardown(id);
-                Input::Operator { request, call }
-            }),
-            _ => {
-                let random = &mut self.operator.random;
-                let role = some_role(random);
-                let weight_milli = [0, 500, 1000, 3000][random.index(4)];
-                Some(Input::SetWeight { request, role, weight_milli })
-            }
-        };
+        let input = if healed { self.tidies_up() } else { self.changes_something() };
         if let Some(input) = input {
             self.step_master(input);
         }
+    }
+
+    fn changes_something(&mut self) -> Option<Input> {
+        let request = self.operator_request();
+        let what = self.operator.random.index(8);
+        if what == 0 {
+            let call = operator::Call::Teardown(self.one_that_is_away()?);
+            return Some(Input::Operator { request, call });
+        }
+        let agent_id = self.some_admitted()?;
+        let random = &mut self.operator.random;
+        let order = match what {
+            1 => Order::DeactivateAgent(agent_id),
+            2 | 3 => Order::ReactivateAgent(agent_id),
+            4 if random.percent(30) => Order::MarkAgentGone(agent_id),
+            5 => {
+                let max_grace = random.percent(50).then(|| random.millis(0, 10_000));
+                Order::DrainAgent { agent_id, max_grace, mark_gone: random.percent(20) }
+            }
+            _ => {
+                let role = some_role(random);
+                let weight_milli = [0, 500, 1000, 3000][random.index(4)];
+                return Some(Input::SetWeight { request, role, weight_milli });
+            }
+        };
+        Some(Input::Order { request, order })
+    }
+
+    /// After the faults every agent is open, and those that will not be back are given up.
+    fn tidies_up(&mut self) -> Option<Input> {
+        let here: BTreeSet<&AgentId> =
+            self.agents.iter().filter_map(|node| node.core.as_ref()?.agent_id()).collect();
+        let all_here = here.len() == self.agents.len();
+        let agents = self.master.core.as_ref()?.registry().agents();
+        let gone = agents
+            .iter()
+            .find(|(id, agent)| all_here && agent.unreachable.is_some() && !here.contains(*id));
+        let shut = agents.iter().find(|(_, agent)| {
+            let draining = agent.drain.as_ref().is_some_and(|drain| !drain.drained);
+            (agent.deactivated || agent.drain.is_some()) && !draining
+        });
+        let order = gone
+            .map(|(id, _)| Order::MarkAgentGone(id.clone()))
+            .or(shut.map(|(id, _)| Order::ReactivateAgent(id.clone())))?;
+        Some(Input::Order { request: self.operator_request(), order })
+    }
+
+    fn some_admitted(&mut self) -> Option<AgentId> {
+        let agents = self.master.core.as_ref()?.registry().agents();
+        agents.keys().nth(self.operator.random.index(agents.len())).cloned()
     }
 
     /// A framework whose scheduler is away, and that nobody minds.

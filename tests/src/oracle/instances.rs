@@ -47,7 +47,10 @@ impl Instances {
         }
         self.live.insert((host, launch.container_id.clone()), Instance { host, key, resources });
         if !capacity.contains(&used) {
-            return broken("I4", format!("host {host} has {capacity} and runs {used}"));
+            let here = self.live.values().filter(|instance| instance.host == host);
+            let tasks: Vec<String> = here.map(|i| format!("{} {}", i.key.1, i.resources)).collect();
+            let what = format!("host {host} has {capacity} and runs {used}: {}", tasks.join(", "));
+            return broken("I4", what);
         }
         Ok(())
     }

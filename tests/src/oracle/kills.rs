@@ -1,13 +1,13 @@
-//! Who may end a task: its framework, its own time limit, and the end of its framework. Nobody
-//! else.
+//! Who may end a task: its framework, its own time limit, the end of its framework, and an
+//! operator who drains its agent or gives it up. Nobody else.
 //!
 //! I9: no failure or failover of a master, an agent or a scheduler kills a task. I10: nor does an
 //! outage of all masters.
 
 use super::{TaskKey, Verdict, broken};
 use master_core::RegistryOp;
-use proto::FrameworkId;
 use proto::scheduler::{Call, CallBody};
+use proto::{AgentId, FrameworkId};
 use std::collections::BTreeSet;
 
 /// Everything that justifies a kill.
@@ -15,6 +15,8 @@ use std::collections::BTreeSet;
 pub(super) struct Kills {
     wanted: BTreeSet<TaskKey>,
     over: BTreeSet<FrameworkId>,
+    /// Agents that were drained or said to be gone at any time.
+    emptied: BTreeSet<AgentId>,
 }
 
 impl Kills {
@@ -32,8 +34,12 @@ impl Kills {
     }
 
     pub(super) fn registry_changes(&mut self, op: &RegistryOp) {
-        if let RegistryOp::CompleteFramework { info, .. } = op {
-            self.over.extend(info.id.clone());
+        match op {
+            RegistryOp::CompleteFramework { info, .. } => self.over.extend(info.id.clone()),
+            RegistryOp::DrainAgent { agent_id, .. } | RegistryOp::MarkGone { agent_id, .. } => {
+                self.emptied.insert(agent_id.clone());
+            }
+            _ => {}
         }
     }
 
@@ -43,8 +49,18 @@ impl Kills {
     }
 
     /// An agent orders a kill.
-    pub(super) fn killed(&self, key: &TaskKey, limited: bool, master_leads: bool) -> Verdict {
-        if limited || self.wanted.contains(key) || self.is_over(&key.0) {
+    pub(super) fn killed(
+        &self,
+        key: &TaskKey,
+        agent: &AgentId,
+        limited: bool,
+        master_leads: bool,
+    ) -> Verdict {
+        if limited
+            || self.emptied.contains(agent)
+            || self.wanted.contains(key)
+            || self.is_over(&key.0)
+        {
             return Ok(());
         }
         let what = format!("task {} of {} is killed, and nobody asked for it", key.1, key.0);

@@ -2,7 +2,8 @@
 //! agent by agent.
 //!
 //! I4: on no agent do tasks and offers exceed what it has. I5: no offer is made twice, and one that
-//! is not outstanding launches nothing. I20: what the master says of the whole adds up.
+//! is not outstanding launches nothing; nothing is offered of an agent that an operator closed.
+//! I13: an agent that is gone is not taken back under its id. I20: what the master says of the whole adds up.
 
 use super::{TaskKey, Verdict, broken};
 use master_core::{ConnectionId, Effect, Input, Registry, RegistryOp, RequestId};
@@ -57,6 +58,10 @@ pub(super) struct Ledger {
     made: BTreeSet<OfferId>,
     used: BTreeMap<AgentId, BTreeMap<TaskKey, Resources>>,
     over: BTreeSet<FrameworkId>,
+    /// Agents of which nothing may be offered.
+    closed: BTreeSet<AgentId>,
+    /// Agents that an operator said will never be back.
+    gone: BTreeSet<AgentId>,
 }
 
 impl Ledger {
@@ -66,7 +71,15 @@ impl Ledger {
         let agents = registry.agents().iter();
         let totals = agents.map(|(id, agent)| (id.clone(), agent.info.resources.clone()));
         let over = registry.completed().iter().filter_map(|past| past.info.id.clone());
-        *self = Self { made, totals: totals.collect(), over: over.collect(), ..Self::default() };
+        let shut = registry.agents().iter().filter(|(_, a)| a.deactivated || a.drain.is_some());
+        *self = Self {
+            made,
+            totals: totals.collect(),
+            over: over.collect(),
+            closed: shut.map(|(id, _)| id.clone()).collect(),
+            gone: registry.gone().keys().cloned().collect(),
+            ..Self::default()
+        };
     }
 
     pub(super) fn will_step(&mut self, input: &Input) {
@@ -160,7 +173,7 @@ impl Ledger {
                 return self.tells_framework(*connection, event, touched);
             }
             Effect::ToAgent { connection, event } => {
-                self.tells_agent(*connection, event, pending, touched);
+                return self.tells_agent(*connection, event, pending, touched);
             }
             Effect::CloseFramework { connection } => {
                 self.frameworks.remove(connection);
@@ -180,7 +193,18 @@ impl Ledger {
                     self.totals.insert(id.clone(), info.resources.clone());
                 }
             }
-            RegistryOp::MarkUnreachable { agent_id, .. } | RegistryOp::RemoveAgent { agent_id } => {
+            RegistryOp::DeactivateAgent { agent_id } | RegistryOp::DrainAgent { agent_id, .. } => {
+                self.closed.insert(agent_id.clone());
+            }
+            RegistryOp::ReactivateAgent { agent_id } => {
+                self.closed.remove(agent_id);
+            }
+            RegistryOp::MarkUnreachable { agent_id, .. }
+            | RegistryOp::RemoveAgent { agent_id }
+            | RegistryOp::MarkGone { agent_id, .. } => {
+                if let RegistryOp::MarkGone { .. } = op {
+                    self.gone.insert(agent_id.clone());
+                }
                 self.used.remove(agent_id);
                 self.offers.retain(|_, offer| offer.agent != *agent_id);
             }
@@ -214,6 +238,12 @@ impl Ledger {
                     if !self.made.insert(offer.id.clone()) {
                         return broken("I5", format!("offer {} is made a second time", offer.id));
                     }
+                    if self.closed.contains(&offer.agent_id) || self.gone.contains(&offer.agent_id)
+                    {
+                        let what =
+                            format!("offer {} of {}, which is closed", offer.id, offer.agent_id);
+                        return broken("I5", what);
+                    }
                     touched.insert(offer.agent_id.clone());
                     let offered = Offered {
                         framework: offer.framework_id.clone(),
@@ -237,9 +267,12 @@ impl Ledger {
         event: &AgentEvent,
         pending: &Pending,
         touched: &mut BTreeSet<AgentId>,
-    ) {
+    ) -> Verdict {
         match event {
             AgentEvent::Registered { agent_id, .. } | AgentEvent::Reregistered { agent_id, .. } => {
+                if self.gone.contains(agent_id) {
+                    return broken("I13", format!("{agent_id} is gone, and is taken back"));
+                }
                 self.agents.retain(|_, id| id != agent_id);
                 self.agents.insert(connection, agent_id.clone());
                 touched.insert(agent_id.clone());
@@ -250,8 +283,8 @@ impl Ledger {
                 }
             }
             AgentEvent::Run { framework, tasks, .. } => {
-                let Some(agent) = self.agents.get(&connection) else { return };
-                let Some(id) = &framework.id else { return };
+                let Some(agent) = self.agents.get(&connection) else { return Ok(()) };
+                let Some(id) = &framework.id else { return Ok(()) };
                 let used = self.used.entry(agent.clone()).or_default();
                 for task in tasks {
                     used.insert((id.clone(), task.task_id.clone()), task.resources.clone());
@@ -260,6 +293,7 @@ impl Ledger {
             }
             _ => {}
         }
+        Ok(())
     }
 
     fn returns(&mut self, agent: &AgentId, tasks: &[AgentTask]) {

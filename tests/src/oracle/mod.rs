@@ -195,7 +195,7 @@ impl Oracle {
     pub fn process_killed(&mut self, launch: &agent_core::Launch, master_leads: bool) {
         let key = (launch.framework_id.clone(), launch.task.task_id.clone());
         let limited = launch.task.max_completion_time.is_some();
-        let verdict = self.kills.killed(&key, limited, master_leads);
+        let verdict = self.kills.killed(&key, &launch.task.agent_id, limited, master_leads);
         self.judge(verdict);
     }
 
@@ -210,7 +210,8 @@ impl Oracle {
         self.launches.told(&key, status.state);
         let verdict = self.papers.heard(&key, status);
         self.judge(verdict);
-        let verdict = self.updates.heard(key, aware, status);
+        let damaged = self.papers.is_damaged(&key);
+        let verdict = self.updates.heard(key, aware, damaged, status);
         self.judge(verdict);
     }
 

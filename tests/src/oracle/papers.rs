@@ -158,6 +158,11 @@ impl Papers {
         self.damaged.extend(tasks);
     }
 
+    /// Whether a record of this task could not be read at some time.
+    pub(super) fn is_damaged(&self, key: &TaskKey) -> bool {
+        self.damaged.contains(key)
+    }
+
     /// A framework is told that a record was damaged: one of this task was.
     pub(super) fn heard(&self, key: &TaskKey, status: &TaskStatus) -> Verdict {
         if status.reason == Some(Reason::CheckpointCorrupt) && !self.damaged.contains(key) {

@@ -6,7 +6,7 @@
 
 use super::{Verdict, broken};
 use driver::core::{Answer, Effect as DriverEffect, GroupId, Notice, Scheduler, UnitChange};
-use master_core::{Effect, Input, Registry, RequestId};
+use master_core::{Change, Effect, Input, Order, Registry, RequestId};
 use proto::agent_link::AgentEvent;
 use proto::operator;
 use proto::scheduler::{CallBody, Event};
@@ -24,6 +24,9 @@ pub(super) enum Fact {
     Here(FrameworkId),
     Over(FrameworkId),
     Weight(Role, u64),
+    Closed(AgentId),
+    Open(AgentId),
+    Gone(AgentId),
 }
 
 impl Fact {
@@ -38,8 +41,19 @@ impl Fact {
                 let forgotten = registry.completed().len() >= Registry::COMPLETED_KEPT;
                 registry.is_completed(id) || forgotten
             }
+            Self::Closed(id) => agent(id).is_none_or(|a| a.deactivated || a.drain.is_some()),
+            Self::Open(id) => agent(id).is_none_or(|a| !a.deactivated && a.drain.is_none()),
+            Self::Gone(id) => agent(id).is_none(),
             Self::Weight(role, milli) => registry.weight_milli(role) == *milli,
         }
+    }
+}
+
+fn ordered(order: &Order) -> Fact {
+    match order.clone() {
+        Order::DeactivateAgent(id) | Order::DrainAgent { agent_id: id, .. } => Fact::Closed(id),
+        Order::ReactivateAgent(id) => Fact::Open(id),
+        Order::MarkAgentGone(id) => Fact::Gone(id),
     }
 }
 
@@ -83,6 +97,7 @@ impl Promises {
             Input::Operator { request, call: operator::Call::Teardown(id) } => {
                 Some((*request, Fact::Over(id.clone())))
             }
+            Input::Order { request, order } => Some((*request, ordered(order))),
             Input::SetWeight { request, role, weight_milli } => {
                 Some((*request, Fact::Weight(role.clone(), *weight_milli)))
             }
@@ -122,6 +137,9 @@ impl Promises {
                 if status.reason == Some(Reason::AgentRemoved) =>
             {
                 facts.extend(status.agent_id.clone().map(Fact::Unreachable));
+            }
+            Effect::Publish(Change::FrameworkEnded { framework_id, .. }) => {
+                facts.push(Fact::Over(framework_id.clone()));
             }
             _ => {}
         }

@@ -22,10 +22,21 @@ struct History {
 pub(super) struct Updates(BTreeMap<TaskKey, History>);
 
 impl Updates {
-    pub(super) fn heard(&mut self, key: TaskKey, aware: bool, status: &TaskStatus) -> Verdict {
+    pub(super) fn heard(
+        &mut self,
+        key: TaskKey,
+        aware: bool,
+        damaged: bool,
+        status: &TaskStatus,
+    ) -> Verdict {
         let state = status.state;
         let name = format!("task {} of {}", key.1, key.0);
         let history = self.0.entry(key).or_default();
+        if damaged && history.end.is_some() {
+            // The record that knew of the end, or of what led to it, is lost: what its agent makes
+            // of the rest is told again.
+            return Ok(());
+        }
         if let Some(uuid) = status.uuid {
             match history.reports.iter().find(|(known, _)| *known == uuid) {
                 Some((_, was)) if *was == state => return Ok(()),
@@ -42,10 +53,6 @@ impl Updates {
                 return broken("I7", format!("{name}: {last}, and then {state}"));
             }
             history.reports.push((uuid, state));
-        }
-        if status.reason == Some(Reason::CheckpointCorrupt) && history.end.is_some() {
-            // The record that knew of the end is lost.
-            return Ok(());
         }
         let certain = aware || status.source != Source::Master;
         // Who asks after a task that is forgotten, or not known yet, is told that it is gone, or
