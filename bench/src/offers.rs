@@ -56,7 +56,7 @@ async fn subscribe(master: &str) -> (Stream, FrameworkId, Instant) {
     let subscribe = Subscribe {
         framework_info: FrameworkInfo::new("root", "bench"),
         suppressed_roles: BTreeSet::new(),
-        has_offer_constraints: false,
+        offer_constraints: None,
     };
     let start = Instant::now();
     let body = CallBody::Subscribe(Box::new(subscribe));

@@ -158,6 +158,7 @@ fn many_offers() -> Vec<Offer> {
         attributes: Arc::from([]),
         domain: None,
         executor_ids: Vec::new(),
+        unavailability: None,
     };
     (0..20_000).map(offer).collect()
 }

@@ -153,7 +153,7 @@ async fn schedule(mut link: Duplex<Call, Event>) -> Outcome<usize> {
             ..FrameworkInfo::new("nobody", "updates")
         },
         suppressed_roles: BTreeSet::new(),
-        has_offer_constraints: false,
+        offer_constraints: None,
     };
     let body = CallBody::Subscribe(Box::new(subscribe));
     link.sender.send(Call { framework_id: None, body }).await?;

@@ -115,6 +115,9 @@ fn scheduler_message(connection: ConnectionId, call: Call) -> Message {
     let Call { framework_id, body } = call;
     match body {
         CallBody::Subscribe(call) => Message::Subscribe { connection, framework_id, call },
+        CallBody::Unsubscribable(problem) => {
+            Message::FrameworkUnreadable { connection, problem: problem.to_string() }
+        }
         body => Message::Call {
             connection: Some(connection),
             call: Call { framework_id, body },

@@ -63,7 +63,7 @@ pub(crate) struct Counts {
     refusals: BTreeMap<u16, u64>,
 }
 
-const EVENTS: [&str; 9] = [
+const EVENTS: [&str; 12] = [
     "SUBSCRIBED",
     "OFFERS",
     "RESCIND",
@@ -73,6 +73,9 @@ const EVENTS: [&str; 9] = [
     "ERROR",
     "HEARTBEAT",
     "REFUSED",
+    "INVERSE_OFFERS",
+    "RESCIND_INVERSE_OFFER",
+    "UPDATE_OPERATION_STATUS",
 ];
 
 impl Counts {
@@ -87,6 +90,9 @@ impl Counts {
             Event::Error(_) => 6,
             Event::Heartbeat => 7,
             Event::Refused { .. } => 8,
+            Event::InverseOffers(_) => 9,
+            Event::RescindInverseOffer(_) => 10,
+            Event::UpdateOperationStatus(_) => 11,
         };
         self.events[kind] += 1;
     }

@@ -113,7 +113,7 @@ impl Performer {
         }
     }
 
-    /// Says why the stream ends; its reader closes it right after.
+    /// Says why the stream ends.
     pub(crate) fn tell_unreadable_framework(&mut self, connection: ConnectionId, problem: String) {
         self.tell_framework(connection, Event::Error(Arc::from(problem)));
     }

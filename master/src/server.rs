@@ -191,7 +191,8 @@ impl Server {
             }
             Message::FrameworkUnreadable { connection, problem } => {
                 self.performer.tell_unreadable_framework(connection, problem);
-                return;
+                self.performer.close_framework(connection);
+                Input::FrameworkClosed { connection }
             }
             Message::AgentUnreadable { connection, problem } => {
                 self.performer.tell_unreadable_agent(connection, problem);

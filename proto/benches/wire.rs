@@ -130,5 +130,6 @@ fn offer(i: u32) -> Offer {
         attributes: vec![proto::Attribute::text("zone", "a")].into(),
         domain: None,
         executor_ids: Vec::new(),
+        unavailability: None,
     }
 }

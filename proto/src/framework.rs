@@ -1,9 +1,12 @@
 //! What a framework says of itself when it subscribes.
 
-use crate::{FrameworkId, Role};
-use std::collections::BTreeSet;
+use crate::{FrameworkId, Quantities, Role};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Labels: names and optional values, for people and tools.
+pub type Labels = Vec<(Arc<str>, Option<Arc<str>>)>;
 
 /// A framework as its scheduler describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +34,10 @@ pub struct FrameworkInfo {
     /// What it can do.
     pub capabilities: Capabilities,
     /// Labels: name and optional value, for people and tools.
-    pub labels: Vec<(Arc<str>, Option<Arc<str>>)>,
+    pub labels: Labels,
+    /// By role the least that is worth an offer: any one of these amounts, or anything at all when
+    /// there are none. The master's own minimum holds for roles that are not in it.
+    pub min_allocatable: BTreeMap<Role, Vec<Quantities>>,
 }
 
 impl FrameworkInfo {
@@ -50,6 +56,7 @@ impl FrameworkInfo {
             webui_url: None,
             capabilities: Capabilities::default(),
             labels: Vec::new(),
+            min_allocatable: BTreeMap::new(),
         }
     }
 

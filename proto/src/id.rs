@@ -109,6 +109,14 @@ id! {
     /// Chosen by the agent, one for each launch.
     ContainerId, "ContainerID"
 }
+id! {
+    /// Chosen by the framework, unique within it.
+    OperationId, "OperationID"
+}
+id! {
+    /// The id of a persistent volume, unique for its role on its agent.
+    VolumeId, "Persistence.id"
+}
 
 /// The identity of one status update: 16 bytes chosen by the agent.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -12,6 +12,7 @@ mod agent;
 pub mod agent_api;
 pub mod agent_link;
 mod attributes;
+mod constraints;
 mod convert;
 mod encoding;
 mod error;
@@ -20,8 +21,11 @@ mod framework;
 mod id;
 mod json;
 mod limits;
+mod maintenance;
 mod offer;
+mod operation;
 pub mod operator;
+mod quota;
 pub mod recordio;
 mod resources;
 mod role;
@@ -36,15 +40,29 @@ mod wire;
 
 pub use agent::{AgentInfo, Domain};
 pub use attributes::{Attribute, AttributeValue};
+pub use constraints::{AttributeConstraint, ConstraintGroup, OfferConstraints, Predicate, Selector};
 pub use encoding::{Encoding, Wire};
 pub use error::{DecodeError, InvalidValue};
-pub use framework::{Capabilities, Capability, FrameworkInfo};
+pub use framework::{Capabilities, Capability, FrameworkInfo, Labels};
 pub use id::{
-    AgentId, ClusterId, ContainerId, ExecutorId, FrameworkId, MasterId, OfferId, StatusUuid, TaskId,
+    AgentId, ClusterId, ContainerId, ExecutorId, FrameworkId, MasterId, OfferId, OperationId,
+    StatusUuid, TaskId, VolumeId,
 };
 pub use limits::Limits;
-pub use offer::{Filters, Offer, Operation, UnreadableTask};
-pub use resources::{Flavor, Piece, Quantities, Ranges, ResourceName, Resources, Shortfall, Value};
+pub use maintenance::{
+    DrainingMachine, InverseOffer, InverseOfferAnswer, InverseOfferStatus, MachineId,
+    MaintenanceStatus, MaintenanceWindow, Schedule, Unavailability,
+};
+pub use offer::{Filters, Offer, Operation, TaskGroup, UnreadableTask};
+pub use operation::{
+    ChangeInvalid, Conversion, InvalidOperation, OperationState, OperationStatus, ResourceChange,
+    ResourceOperation,
+};
+pub use quota::{QuotaConfig, Weight};
+pub use resources::{
+    Disk, DiskKind, DiskSource, Flavor, Persistence, Piece, Quantities, Ranges, Reservation,
+    ReservationKind, ResourceName, Resources, Shortfall, Special, Value, VolumeMount,
+};
 pub use role::Role;
 pub use task::{
     CommandInfo, ExecutorInfo, Exit, FetchUri, LimitHit, Reason, Source, TaskBody, TaskInfo,

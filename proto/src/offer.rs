@@ -1,7 +1,8 @@
 //! Offers, and what a framework may do with them.
 
 use crate::{
-    AgentId, Attribute, Domain, ExecutorId, FrameworkId, OfferId, Resources, Role, TaskId, TaskInfo,
+    AgentId, Attribute, Domain, ExecutorId, ExecutorInfo, FrameworkId, InvalidOperation, OfferId,
+    ResourceOperation, Resources, Role, TaskId, TaskInfo, Unavailability,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub struct Offer {
     pub domain: Option<Domain>,
     /// Executors of this framework that already run on the agent.
     pub executor_ids: Vec<ExecutorId>,
+    /// When the agent is to be away, if that is planned.
+    pub unavailability: Option<Unavailability>,
 }
 
 /// What an ACCEPT does with the offered resources.
@@ -40,8 +43,38 @@ pub enum Operation {
     /// Tasks of a LAUNCH that no `TaskInfo` can hold: each is answered for by itself, and the
     /// others of its LAUNCH, which stands before this one, go on.
     Unreadable(Vec<UnreadableTask>),
-    /// An operation of the Mesos API that is not built yet, by its name on the wire.
+    /// Launch tasks together, or none of them.
+    LaunchGroup(Box<TaskGroup>),
+    /// Change resources: reservations and volumes.
+    Change(Box<ResourceOperation>),
+    /// An operation that makes no sense: it is answered for by itself, and the others go on.
+    Invalid(InvalidOperation),
+    /// An operation of the Mesos API that is not built, by its name on the wire.
     NotBuilt(Arc<str>),
+}
+
+impl Operation {
+    /// The operation's name on the wire.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Launch(_) | Self::Unreadable(_) => "LAUNCH",
+            Self::LaunchGroup(_) => "LAUNCH_GROUP",
+            Self::Change(operation) => operation.change.name(),
+            Self::Invalid(operation) => &operation.name,
+            Self::NotBuilt(name) => name,
+        }
+    }
+}
+
+/// Tasks that are launched together in one executor, or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskGroup {
+    /// The executor; absent when it could not be read, and then every task is unreadable.
+    pub executor: Option<ExecutorInfo>,
+    /// The tasks that could be read.
+    pub tasks: Vec<TaskInfo>,
+    /// Those that could not; if there are any, none is launched.
+    pub unreadable: Vec<UnreadableTask>,
 }
 
 /// A task that makes no sense (a negative amount, say) but has an id to answer for it.

@@ -59,6 +59,17 @@ impl Role {
         &self.0
     }
 
+    /// The role that this one is a part of: of `eng/prod` it is `eng`, of `eng` there is none.
+    pub fn parent(&self) -> Option<Self> {
+        self.0.rsplit_once('/').map(|(parent, _)| Self(Arc::from(parent)))
+    }
+
+    /// Whether it lies below `other`: `eng/prod` is below `eng`, not below itself or `engine`.
+    pub fn is_below(&self, other: &Self) -> bool {
+        let rest = self.0.strip_prefix(&*other.0);
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    }
+
     /// The components from the root: `eng`, `prod`.
     pub fn components(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')

@@ -1,8 +1,9 @@
 //! The scheduler API: what a framework may call, and the events it gets.
 
 use crate::{
-    AgentId, ExecutorId, Filters, FrameworkId, FrameworkInfo, MasterId, Offer, OfferId, Operation,
-    Resources, Role, StatusUuid, TaskId, TaskStatus,
+    AgentId, ExecutorId, Filters, FrameworkId, FrameworkInfo, InverseOffer, MasterId, Offer,
+    OfferConstraints, OfferId, Operation, OperationId, OperationStatus, Resources, Role,
+    StatusUuid, TaskId, TaskStatus, Time,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,6 +23,9 @@ pub struct Call {
 pub enum CallBody {
     /// Open the event stream.
     Subscribe(Box<Subscribe>),
+    /// Open the event stream as a framework that makes no sense (a role that is no role, say): the
+    /// field and what is wrong with it. The answer is an ERROR event on the stream, which ends.
+    Unsubscribable(Arc<str>),
     /// Remove the framework and kill its tasks.
     Teardown,
     /// Use offers of one agent and one role.
@@ -94,7 +98,37 @@ pub enum CallBody {
         /// Bundles wanted; empty takes the demand back.
         demands: Vec<Demand>,
     },
-    /// A call of the Mesos API that is not built yet, by its name on the wire.
+    /// Say yes to inverse offers: the resources will be free in time.
+    AcceptInverseOffers {
+        /// Which.
+        inverse_offer_ids: Vec<OfferId>,
+        /// When to be asked again.
+        filters: Filters,
+    },
+    /// Say no to inverse offers.
+    DeclineInverseOffers {
+        /// Which.
+        inverse_offer_ids: Vec<OfferId>,
+        /// When to be asked again.
+        filters: Filters,
+    },
+    /// Confirm that an operation's status is safe with the framework.
+    AcknowledgeOperationStatus {
+        /// Where the operation is.
+        agent_id: Option<AgentId>,
+        /// The status.
+        uuid: StatusUuid,
+        /// The operation.
+        operation_id: OperationId,
+    },
+    /// Ask for the status of operations; of all when empty.
+    ReconcileOperations {
+        /// Operations and, if known, their agents.
+        operations: Vec<(OperationId, Option<AgentId>)>,
+    },
+    /// Describe the framework anew, with everything that SUBSCRIBE says.
+    UpdateFramework(Box<Subscribe>),
+    /// A call of the Mesos API that is not built, by its name on the wire.
     NotBuilt(Arc<str>),
 }
 
@@ -102,7 +136,7 @@ impl CallBody {
     /// The call's name on the wire.
     pub fn name(&self) -> &str {
         match self {
-            Self::Subscribe(_) => "SUBSCRIBE",
+            Self::Subscribe(_) | Self::Unsubscribable(_) => "SUBSCRIBE",
             Self::Teardown => "TEARDOWN",
             Self::Accept { .. } => "ACCEPT",
             Self::Decline { .. } => "DECLINE",
@@ -114,6 +148,11 @@ impl CallBody {
             Self::Reconcile { .. } => "RECONCILE",
             Self::Message { .. } => "MESSAGE",
             Self::Request { .. } => "REQUEST",
+            Self::AcceptInverseOffers { .. } => "ACCEPT_INVERSE_OFFERS",
+            Self::DeclineInverseOffers { .. } => "DECLINE_INVERSE_OFFERS",
+            Self::AcknowledgeOperationStatus { .. } => "ACKNOWLEDGE_OPERATION_STATUS",
+            Self::ReconcileOperations { .. } => "RECONCILE_OPERATIONS",
+            Self::UpdateFramework(_) => "UPDATE_FRAMEWORK",
             Self::NotBuilt(name) => name,
         }
     }
@@ -126,12 +165,12 @@ pub struct Subscribe {
     pub framework_info: FrameworkInfo,
     /// Roles for which no offers are wanted yet.
     pub suppressed_roles: BTreeSet<Role>,
-    /// Whether offer constraints were given (not built yet: refused).
-    pub has_offer_constraints: bool,
+    /// Which agents it wants offers of, when it says so.
+    pub offer_constraints: Option<OfferConstraints>,
 }
 
 /// A bundle of resources that a framework wants, and how often.
-/// Mesos has the resources and the agent; count and role are ours (fields from 1000 up).
+/// Mesos has the resources and the agent; the rest is ours (fields from 1000 up).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand {
     /// In which role; absent means any of the framework's.
@@ -142,6 +181,10 @@ pub struct Demand {
     pub resources: Resources,
     /// How many bundles, at least 1.
     pub count: u32,
+    /// When they are wanted at the latest.
+    pub deadline: Option<Time>,
+    /// Which of the framework's demands come first: the greater ones. 0 is the default.
+    pub priority: i32,
 }
 
 /// The events, with Mesos' names.
@@ -162,6 +205,12 @@ pub enum Event {
     Rescind(OfferId),
     /// A report on a task.
     Update(TaskStatus),
+    /// Requests to give resources back.
+    InverseOffers(Vec<InverseOffer>),
+    /// An inverse offer that is no longer valid.
+    RescindInverseOffer(OfferId),
+    /// A report on an operation.
+    UpdateOperationStatus(OperationStatus),
     /// Bytes from an executor.
     Message {
         /// Its agent.

@@ -121,7 +121,7 @@ impl Master {
         connection: Option<ConnectionId>,
         call: &Call,
     ) -> Result<FrameworkOrd, Refusal> {
-        if let CallBody::Subscribe(_) = &call.body {
+        if let CallBody::Subscribe(_) | CallBody::Unsubscribable(_) = &call.body {
             return Err(Refusal::SubscribeNeedsStream);
         }
         let id = call.framework_id.as_ref().ok_or(Refusal::FrameworkIdMissing)?;
@@ -143,7 +143,9 @@ impl Master {
         out: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
         match body {
-            CallBody::Subscribe(_) => return Err(Refusal::SubscribeNeedsStream),
+            CallBody::Subscribe(_) | CallBody::Unsubscribable(_) => {
+                return Err(Refusal::SubscribeNeedsStream);
+            }
             CallBody::Teardown => self.teardown(ord, None, out),
             CallBody::Accept { offer_ids, operations, filters } => {
                 return self.accept(ord, &offer_ids, operations, filters, out);
@@ -165,6 +167,13 @@ impl Master {
                 self.message_to_executor(ord, &agent_id, executor_id, data, out);
             }
             CallBody::Request { demands } => return self.request(ord, demands),
+            CallBody::AcceptInverseOffers { .. }
+            | CallBody::DeclineInverseOffers { .. }
+            | CallBody::AcknowledgeOperationStatus { .. }
+            | CallBody::ReconcileOperations { .. }
+            | CallBody::UpdateFramework(_) => {
+                return Err(Refusal::NotBuilt(Arc::from(body.name())));
+            }
             CallBody::NotBuilt(name) => return Err(Refusal::NotBuilt(name)),
         }
         Ok(())

@@ -145,7 +145,7 @@ pub fn command(line: &str) -> TaskPayload {
 
 /// A demand for so many bundles in any role.
 pub fn demand(count: u32, resources: Resources) -> Demand {
-    Demand { role: None, agent_id: None, resources, count }
+    Demand { role: None, agent_id: None, resources, count, deadline: None, priority: 0 }
 }
 
 /// What an agent says of one of its tasks.
@@ -387,7 +387,7 @@ impl Cluster {
         let call = Box::new(Subscribe {
             framework_info: info,
             suppressed_roles: BTreeSet::new(),
-            has_offer_constraints: false,
+            offer_constraints: None,
         });
         self.feed(Input::Subscribe { connection, framework_id, call, principal: None })
     }

@@ -25,7 +25,15 @@ impl Weigh for Event {
                 Self::Update(update) => status(update),
                 Self::Message { data, .. } => SMALL + data.len(),
                 Self::Error(message) | Self::Refused { message, .. } => message.len(),
+                Self::InverseOffers(offers) => {
+                    offers.iter().map(|offer| SMALL + resources(&offer.resources)).sum()
+                }
+                Self::UpdateOperationStatus(status) => {
+                    let message = status.message.as_ref().map_or(0, |message| message.len());
+                    SMALL + message + resources(&status.converted)
+                }
                 Self::Subscribed { .. }
+                | Self::RescindInverseOffer(_)
                 | Self::Rescind(_)
                 | Self::Failure { .. }
                 | Self::Heartbeat => SMALL,

@@ -8,8 +8,9 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
-use proto::scheduler::{Call, CallBody, Subscribe};
-use proto::{Encoding, FrameworkId, Wire};
+use master_core::ConnectionId;
+use proto::scheduler::{Call, CallBody};
+use proto::{Encoding, Wire};
 use tokio::sync::oneshot;
 
 const STREAM_ID: &str = "mesos-stream-id";
@@ -26,13 +27,21 @@ pub(super) async fn handle(context: &Context, mut request: Request) -> Result<Re
     let accept = media::accept(&parts.headers)?;
     let stream_id = parts.headers.get(STREAM_ID);
     match call {
+        Call { body: CallBody::Subscribe(_) | CallBody::Unsubscribable(_), .. }
+            if stream_id.is_some() =>
+        {
+            Err(Refusal::bad_request(
+                "Subscribe calls should not include the 'Mesos-Stream-Id' header",
+            ))
+        }
         Call { framework_id, body: CallBody::Subscribe(call) } => {
-            if stream_id.is_some() {
-                return Err(Refusal::bad_request(
-                    "Subscribe calls should not include the 'Mesos-Stream-Id' header",
-                ));
-            }
-            subscribe(context, framework_id, call, accept, kill).await
+            let message = |connection| Message::Subscribe { connection, framework_id, call };
+            subscribe(context, message, accept, kill).await
+        }
+        Call { body: CallBody::Unsubscribable(problem), .. } => {
+            let problem = problem.to_string();
+            let message = |connection| Message::FrameworkUnreadable { connection, problem };
+            subscribe(context, message, accept, kill).await
         }
         call => {
             let connection =
@@ -51,8 +60,7 @@ pub(super) async fn handle(context: &Context, mut request: Request) -> Result<Re
 /// Opens the stream: what follows, also a refusal, is an event on it.
 async fn subscribe(
     context: &Context,
-    framework_id: Option<FrameworkId>,
-    call: Box<Subscribe>,
+    message: impl FnOnce(ConnectionId) -> Message,
     encoding: Encoding,
     kill: Kill,
 ) -> Result<Response, Refusal> {
@@ -63,8 +71,7 @@ async fn subscribe(
     let body = EventBody::new(context.clone(), connection, stream_id, pending, encoding);
     let open = Message::OpenFramework { connection, outbox };
     context.send(open).await?;
-    let message = Message::Subscribe { connection, framework_id, call };
-    context.send(message).await?;
+    context.send(message(connection)).await?;
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(encoding.media_type()));

@@ -18,6 +18,8 @@ pub(crate) fn agent(row: &AgentRow) -> AgentView {
         reregistered: record.reregistered,
         allocated: load.map(|load| load.allocated.clone()).unwrap_or_default(),
         offered: load.map(|load| load.offered.clone()).unwrap_or_default(),
+        deactivated: record.deactivated,
+        drain: None,
     }
 }
 
@@ -41,6 +43,8 @@ pub(crate) fn framework(model: &Model, row: &FrameworkRow, share: &Share) -> Fra
         allocated: share.used.clone(),
         offered: share.offered.clone(),
         demands: row.demands.to_vec(),
+        inverse_offers: Vec::new(),
+        offer_constraints: None,
     }
 }
 
@@ -56,6 +60,7 @@ fn offer(agent: &AgentRecord, brief: &OfferBrief) -> Offer {
         attributes: Arc::from(agent.info.attributes.as_slice()),
         domain: agent.info.domain.clone(),
         executor_ids: Vec::new(),
+        unavailability: agent.unavailability,
     }
 }
 
@@ -75,6 +80,8 @@ pub(crate) fn past_framework(past: &PastFramework) -> FrameworkView {
         allocated: Resources::new(),
         offered: Resources::new(),
         demands: Vec::new(),
+        inverse_offers: Vec::new(),
+        offer_constraints: None,
     }
 }
 
@@ -89,6 +96,7 @@ pub(crate) fn task(task: &TaskRecord) -> TaskView {
         task_id: task.task_id.clone(),
         framework_id: task.framework_id.clone(),
         agent_id: task.agent_id.clone(),
+        executor_id: None,
         state: task.state,
         resources: Resources::clone(&task.resources),
         role: task.role.clone(),
@@ -103,6 +111,7 @@ pub(crate) fn past_task(id: &FrameworkId, past: &PastTask) -> TaskView {
         task_id: past.task_id.clone(),
         framework_id: id.clone(),
         agent_id: past.agent_id.clone(),
+        executor_id: None,
         state: past.step.state,
         resources: Resources::clone(&past.resources),
         role: past.role.clone(),
@@ -126,6 +135,9 @@ pub(crate) fn role(model: &Model, role: &Role, share: &RoleShare) -> RoleView {
         frameworks: share.frameworks.clone(),
         dominant_share_ppm: dominant_share_ppm(&allocated, &model.sums().total),
         allocated,
+        quota: None,
+        consumed: proto::Quantities::default(),
+        reserved: proto::Quantities::default(),
     }
 }
 
@@ -191,6 +203,7 @@ impl Model {
             frameworks: self.framework_views().collect(),
             completed_frameworks: self.past_framework_views().collect(),
             tasks: self.tasks_view(),
+            executors: Vec::new(),
         }
     }
 }

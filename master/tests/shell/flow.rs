@@ -120,7 +120,7 @@ fn grpc_subscribe() -> Subscribe {
             ..FrameworkInfo::new("nobody", "over grpc")
         },
         suppressed_roles: BTreeSet::new(),
-        has_offer_constraints: false,
+        offer_constraints: None,
     }
 }
 

@@ -138,19 +138,19 @@ impl TryFrom<w::agent::Response> for Response {
     }
 }
 
-fn flag((name, value): &(Arc<str>, Option<Arc<str>>)) -> w::Flag {
+pub(super) fn flag((name, value): &(Arc<str>, Option<Arc<str>>)) -> w::Flag {
     w::Flag { name: Some(name.to_string()), value: value.as_deref().map(str::to_owned) }
 }
 
-fn read_flag(wire: w::Flag) -> Result<(Arc<str>, Option<Arc<str>>), DecodeError> {
+pub(super) fn read_flag(wire: w::Flag) -> Result<(Arc<str>, Option<Arc<str>>), DecodeError> {
     Ok((text(wire.name, "name")?, wire.value.map(Into::into)))
 }
 
-fn metric((name, value): &(Arc<str>, Option<f64>)) -> w::Metric {
+pub(super) fn metric((name, value): &(Arc<str>, Option<f64>)) -> w::Metric {
     w::Metric { name: Some(name.to_string()), value: *value }
 }
 
-fn read_metric(wire: w::Metric) -> Result<(Arc<str>, Option<f64>), DecodeError> {
+pub(super) fn read_metric(wire: w::Metric) -> Result<(Arc<str>, Option<f64>), DecodeError> {
     if wire.value.is_some_and(f64::is_nan) {
         return Err(DecodeError::new("value", "must be a number"));
     }

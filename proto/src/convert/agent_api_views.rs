@@ -3,10 +3,8 @@
 use super::{maybe, need, resources, text, time, w};
 use crate::agent_api::{AgentView, ContainerUsage, ContainerView, Drain, FileInfo};
 use crate::{DecodeError, Time};
-use std::time::Duration;
 use w::agent::response::GetAgent;
 use w::agent::response::get_containers::Container;
-use w::drain_config::GracePeriod;
 
 impl From<&FileInfo> for w::FileInfo {
     fn from(file: &FileInfo) -> Self {
@@ -122,31 +120,15 @@ impl TryFrom<GetAgent> for AgentView {
 
 impl From<&Drain> for w::DrainConfig {
     fn from(drain: &Drain) -> Self {
-        let grace = |grace: Duration| GracePeriod {
-            seconds: Some(i64::try_from(grace.as_secs()).unwrap_or(i64::MAX)),
-            nanos: Some(grace.subsec_nanos().cast_signed()),
-        };
-        Self { max_grace_period: drain.max_grace.map(grace), mark_gone: Some(drain.mark_gone) }
+        let max_grace_period = drain.max_grace.map(Into::into);
+        Self { max_grace_period, mark_gone: Some(drain.mark_gone) }
     }
 }
 
 impl TryFrom<w::DrainConfig> for Drain {
     type Error = DecodeError;
     fn try_from(wire: w::DrainConfig) -> Result<Self, DecodeError> {
-        Ok(Self {
-            max_grace: wire.max_grace_period.map(grace).transpose()?,
-            mark_gone: wire.mark_gone.unwrap_or(false),
-        })
-    }
-}
-
-fn grace(wire: GracePeriod) -> Result<Duration, DecodeError> {
-    let (seconds, nanos) = (wire.seconds.unwrap_or(0), wire.nanos.unwrap_or(0));
-    match (u64::try_from(seconds), u32::try_from(nanos)) {
-        (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Ok(Duration::new(seconds, nanos)),
-        _ => {
-            let problem = format!("must not be negative, is {seconds} s and {nanos} ns");
-            Err(DecodeError::new("max_grace_period", problem))
-        }
+        let max_grace = maybe(wire.max_grace_period, "max_grace_period")?;
+        Ok(Self { max_grace, mark_gone: wire.mark_gone.unwrap_or(false) })
     }
 }

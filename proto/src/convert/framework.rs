@@ -1,13 +1,12 @@
 //! Frameworks as their schedulers describe them.
 
-use super::{At, maybe, text, time, w};
-use crate::{Capabilities, Capability, DecodeError, FrameworkInfo, Role};
-use std::collections::BTreeSet;
+use super::{At, list_with, maybe, resources, text, time, w};
+use crate::{
+    Capabilities, Capability, DecodeError, FrameworkInfo, Labels, Quantities, Role,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Labels: a name and an optional value each.
-pub(super) type Labels = Vec<(Arc<str>, Option<Arc<str>>)>;
 
 impl From<&FrameworkInfo> for w::FrameworkInfo {
     fn from(info: &FrameworkInfo) -> Self {
@@ -29,6 +28,7 @@ impl From<&FrameworkInfo> for w::FrameworkInfo {
             capabilities: info.capabilities.iter().map(capability).collect(),
             labels: write_labels(&info.labels),
             roles: if single { Vec::new() } else { names().collect() },
+            offer_filters: info.min_allocatable.iter().map(offer_filters).collect(),
         }
     }
 }
@@ -55,8 +55,37 @@ impl TryFrom<w::FrameworkInfo> for FrameworkInfo {
             webui_url: wire.webui_url.map(Into::into),
             capabilities,
             labels: read_labels(wire.labels).at("labels")?,
+            min_allocatable: min_allocatable(wire.offer_filters)?,
         })
     }
+}
+
+fn offer_filters((role, minima): (&Role, &Vec<Quantities>)) -> (String, w::OfferFilters) {
+    let quantities = |minimum: &Quantities| w::offer_filters::ResourceQuantities {
+        quantities: resources::write_amounts(minimum.iter()),
+    };
+    let quantities = minima.iter().map(quantities).collect();
+    let minima = w::offer_filters::MinAllocatableResources { quantities };
+    let filters = w::OfferFilters { min_allocatable_resources: Some(minima) };
+    (role.as_str().to_owned(), filters)
+}
+
+fn min_allocatable(
+    wire: BTreeMap<String, w::OfferFilters>,
+) -> Result<BTreeMap<Role, Vec<Quantities>>, DecodeError> {
+    let minimum = |wire: w::offer_filters::ResourceQuantities| {
+        resources::read_quantities(wire.quantities, "quantities")
+    };
+    let mut all = BTreeMap::new();
+    for (name, filters) in wire {
+        let Some(minima) = filters.min_allocatable_resources else { continue };
+        let within = |error: DecodeError| error.under(&name).within("offer_filters");
+        let minima = list_with(minima.quantities, "quantities", minimum)
+            .map_err(|error| within(error.within("min_allocatable_resources")))?;
+        let role = Role::new(&*name).map_err(|error| within(error.into()))?;
+        all.insert(role, minima);
+    }
+    Ok(all)
 }
 
 fn capability(number: Option<i32>) -> Option<Capability> {

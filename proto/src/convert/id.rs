@@ -2,8 +2,8 @@
 
 use super::{At, present, w};
 use crate::{
-    AgentId, ContainerId, DecodeError, ExecutorId, FrameworkId, MasterId, OfferId, Role,
-    StatusUuid, TaskId,
+    AgentId, ContainerId, DecodeError, ExecutorId, FrameworkId, MasterId, OfferId, OperationId,
+    Role, StatusUuid, TaskId,
 };
 
 macro_rules! messages {
@@ -23,7 +23,7 @@ macro_rules! messages {
     )*};
 }
 
-messages!(FrameworkId, AgentId, OfferId, TaskId, ExecutorId);
+messages!(FrameworkId, AgentId, OfferId, TaskId, ExecutorId, OperationId);
 
 impl From<&ContainerId> for w::ContainerId {
     fn from(id: &ContainerId) -> Self {
@@ -55,5 +55,18 @@ impl TryFrom<Vec<u8>> for StatusUuid {
     type Error = DecodeError;
     fn try_from(bytes: Vec<u8>) -> Result<Self, DecodeError> {
         Ok(Self::from_slice(&bytes)?)
+    }
+}
+
+impl From<StatusUuid> for w::Uuid {
+    fn from(uuid: StatusUuid) -> Self {
+        Self { value: Some(uuid.0.to_vec()) }
+    }
+}
+
+impl TryFrom<w::Uuid> for StatusUuid {
+    type Error = DecodeError;
+    fn try_from(uuid: w::Uuid) -> Result<Self, DecodeError> {
+        Self::from_slice(&present(uuid.value, "value")?).at("value")
     }
 }

@@ -11,13 +11,22 @@ mod agent_api_views;
 mod agent_call;
 mod agent_event;
 mod attributes;
+mod constraints;
 mod executor;
+mod flavor;
 mod framework;
 mod id;
+mod maintenance;
 mod offer;
+mod operation;
+mod operator_agents;
 mod operator_call;
+mod operator_call_read;
+mod operator_event;
 mod operator_response;
+mod operator_response_read;
 mod operator_views;
+mod quota;
 mod resources;
 mod scheduler_call;
 mod scheduler_event;
@@ -91,6 +100,7 @@ wire! {
     crate::scheduler::Event => w::scheduler::Event, MESOS__V1__SCHEDULER__EVENT;
     crate::operator::Call => w::master::Call, MESOS__V1__MASTER__CALL;
     crate::operator::Response => w::master::Response, MESOS__V1__MASTER__RESPONSE;
+    crate::operator::StreamEvent => w::master::Event, MESOS__V1__MASTER__EVENT;
     crate::executor::Call => w::executor::Call, MESOS__V1__EXECUTOR__CALL;
     crate::executor::Event => w::executor::Event, MESOS__V1__EXECUTOR__EVENT;
     crate::agent_api::Call => w::agent::Call, MESOS__V1__AGENT__CALL;
@@ -101,6 +111,8 @@ wire! {
     crate::TaskStatus => w::TaskStatus, MESOS__V1__TASK_STATUS;
     crate::FrameworkInfo => w::FrameworkInfo, MESOS__V1__FRAMEWORK_INFO;
     crate::AgentInfo => w::AgentInfo, MESOS__V1__AGENT_INFO;
+    crate::OperationStatus => w::OperationStatus, MESOS__V1__OPERATION_STATUS;
+    crate::Resources => link::ResourceList, TEPUI__V1__RESOURCE_LIST;
 }
 
 // ---- Presence and paths ------------------------------------------------------------------------

@@ -1,12 +1,11 @@
-//! Offers, and the operations of an ACCEPT.
+//! Offers, inverse offers and requests.
 
 use super::resources::{self, Style};
-use super::{At, agent, list, list_with, need, port, present, tail, task, text, w};
+use super::{At, agent, list, maybe, need, port, text, w};
 use crate::scheduler::Demand;
-use crate::{DecodeError, Filters, Offer, Operation, Role, TaskInfo, UnreadableTask};
+use crate::{DecodeError, Filters, InverseOffer, Offer, Role};
 use std::net::IpAddr;
 use std::sync::Arc;
-use w::offer::operation::{Launch, Type};
 
 /// What the framework that reads an offer understands.
 #[derive(Clone, Copy)]
@@ -34,6 +33,7 @@ pub(super) fn write(offer: &Offer, reader: Reader) -> w::Offer {
         executor_ids: offer.executor_ids.iter().map(Into::into).collect(),
         attributes: offer.attributes.iter().map(Into::into).collect(),
         url: Some(url(&offer.hostname, offer.port)),
+        unavailability: offer.unavailability.map(Into::into),
         allocation_info: role
             .map(|role| w::resource::AllocationInfo { role: Some(role.as_str().to_owned()) }),
         domain: offer.domain.as_ref().map(Into::into),
@@ -60,12 +60,7 @@ impl TryFrom<w::Offer> for Offer {
         if let Some(name) = wire.allocation_info.and_then(|info| info.role) {
             resources::agree(&mut role, &name).at("allocation_info.role")?;
         }
-        let address = wire.url.and_then(|url| url.address);
-        let number = address.and_then(|address| address.port);
-        let port = match number {
-            Some(number) => port(number, "url.address.port")?,
-            None => agent::DEFAULT_PORT,
-        };
+        let port = address(wire.url)?.map_or(agent::DEFAULT_PORT, |(_, port)| port);
         Ok(Self {
             id: need(wire.id, "id")?,
             framework_id: need(wire.framework_id, "framework_id")?,
@@ -77,64 +72,43 @@ impl TryFrom<w::Offer> for Offer {
             attributes: list::<_, _, Vec<_>>(wire.attributes, "attributes")?.into(),
             domain: agent::domain(wire.domain)?,
             executor_ids: list(wire.executor_ids, "executor_ids")?,
+            unavailability: maybe(wire.unavailability, "unavailability")?,
         })
     }
 }
 
-impl From<&Operation> for w::offer::Operation {
-    fn from(operation: &Operation) -> Self {
-        match operation {
-            Operation::Launch(tasks) => launch(tasks.iter().map(Into::into).collect()),
-            Operation::Unreadable(tasks) => launch(tasks.iter().map(Into::into).collect()),
-            Operation::NotBuilt(name) => {
-                let kind = Type::from_str_name(name).unwrap_or(Type::Unknown);
-                Self { r#type: Some(kind as i32), launch: None, id: None }
-            }
+/// Name or address, and port.
+fn address(url: Option<w::Url>) -> Result<Option<(Arc<str>, u16)>, DecodeError> {
+    let Some(address) = url.and_then(|url| url.address) else { return Ok(None) };
+    let Some(number) = address.port else { return Ok(None) };
+    let host = address.hostname.or(address.ip).unwrap_or_default();
+    Ok(Some((host.into(), port(number, "url.address.port")?)))
+}
+
+impl From<&InverseOffer> for w::InverseOffer {
+    fn from(offer: &InverseOffer) -> Self {
+        Self {
+            id: Some((&offer.id).into()),
+            url: offer.address.as_ref().map(|(host, port)| url(host, *port)),
+            framework_id: Some((&offer.framework_id).into()),
+            agent_id: offer.agent_id.as_ref().map(Into::into),
+            unavailability: Some(offer.unavailability.into()),
+            resources: resources::plain(&offer.resources),
         }
     }
 }
 
-fn launch(task_infos: Vec<tail::TaskInfo>) -> w::offer::Operation {
-    let launch = Some(Launch { task_infos });
-    w::offer::Operation { r#type: Some(Type::Launch as i32), launch, id: None }
-}
-
-/// The operations of an ACCEPT, where a LAUNCH with unreadable tasks becomes two.
-pub(super) fn operations(
-    wire: Vec<w::offer::Operation>,
-    field: &str,
-) -> Result<Vec<Operation>, DecodeError> {
-    let read: Vec<(Operation, Vec<UnreadableTask>)> = list_with(wire, field, operation)?;
-    let mut operations = Vec::with_capacity(read.len());
-    for (operation, unreadable) in read {
-        operations.push(operation);
-        if !unreadable.is_empty() {
-            operations.push(Operation::Unreadable(unreadable));
-        }
-    }
-    Ok(operations)
-}
-
-fn operation(wire: w::offer::Operation) -> Result<(Operation, Vec<UnreadableTask>), DecodeError> {
-    let kind = wire.r#type.and_then(|number| Type::try_from(number).ok());
-    match present(kind, "type")? {
-        Type::Launch if wire.id.is_some() => {
-            Err(DecodeError::new("id", "must not be set for LAUNCH"))
-        }
-        Type::Launch => {
-            let launch = present(wire.launch, "launch")?;
-            let read: Vec<Result<TaskInfo, UnreadableTask>> =
-                list_with(launch.task_infos, "task_infos", task::launched).at("launch")?;
-            let (mut tasks, mut unreadable) = (Vec::with_capacity(read.len()), Vec::new());
-            for task in read {
-                match task {
-                    Ok(task) => tasks.push(task),
-                    Err(task) => unreadable.push(task),
-                }
-            }
-            Ok((Operation::Launch(tasks), unreadable))
-        }
-        other => Ok((Operation::NotBuilt(Arc::from(other.as_str_name())), Vec::new())),
+impl TryFrom<w::InverseOffer> for InverseOffer {
+    type Error = DecodeError;
+    fn try_from(wire: w::InverseOffer) -> Result<Self, DecodeError> {
+        Ok(Self {
+            id: need(wire.id, "id")?,
+            framework_id: need(wire.framework_id, "framework_id")?,
+            agent_id: maybe(wire.agent_id, "agent_id")?,
+            address: address(wire.url)?,
+            unavailability: need(wire.unavailability, "unavailability")?,
+            resources: resources::read_plain(wire.resources, "resources")?,
+        })
     }
 }
 
@@ -156,6 +130,8 @@ impl From<&Demand> for w::Request {
             resources: resources::plain(&demand.resources),
             count: Some(demand.count),
             role: demand.role.as_ref().map(|role| role.as_str().to_owned()),
+            deadline: demand.deadline.map(Into::into),
+            priority: (demand.priority != 0).then_some(demand.priority),
         }
     }
 }
@@ -168,10 +144,12 @@ impl TryFrom<w::Request> for Demand {
             return Err(DecodeError::new("count", "must be at least 1"));
         }
         Ok(Self {
-            role: super::maybe(wire.role, "role")?,
-            agent_id: super::maybe(wire.agent_id, "agent_id")?,
+            role: maybe(wire.role, "role")?,
+            agent_id: maybe(wire.agent_id, "agent_id")?,
             resources: resources::read_plain(wire.resources, "resources")?,
             count,
+            deadline: maybe(wire.deadline, "deadline")?,
+            priority: wire.priority.unwrap_or(0),
         })
     }
 }

@@ -1,70 +1,141 @@
-//! Calls of the operator API.
+//! Calls of the operator API, going out.
 
-use super::{At, need, present, w};
-use crate::DecodeError;
+use super::resources::{self, Style};
+use super::w;
 use crate::operator::Call;
-use std::sync::Arc;
-use w::master::call::{Explain, Teardown, Type};
+use crate::{AgentId, MachineId, Piece, ResourceChange, Resources};
+use w::master::call::{self as wire, Type};
 
 impl From<&Call> for w::master::Call {
     fn from(call: &Call) -> Self {
-        let (kind, mut out) = (kind(call), Self::default());
-        out.r#type = Some(kind as i32);
+        let kind = Type::from_str_name(call.name()).unwrap_or(Type::Unknown);
+        let mut out = Self { r#type: Some(kind as i32), ..Self::default() };
         match call {
-            Call::Teardown(id) => out.teardown = Some(Teardown { framework_id: Some(id.into()) }),
-            Call::Explain(id) => out.explain = Some(Explain { framework_id: Some(id.into()) }),
-            Call::GetHealth
-            | Call::GetVersion
-            | Call::GetMaster
-            | Call::GetState
-            | Call::GetAgents
-            | Call::GetFrameworks
-            | Call::GetTasks
-            | Call::GetRoles
-            | Call::NotBuilt(_) => {}
+            Call::GetMetrics { timeout } => {
+                out.get_metrics = Some(wire::GetMetrics { timeout: timeout.map(Into::into) });
+            }
+            Call::SetLoggingLevel { level, duration } => {
+                let (level, duration) = (Some(*level), Some((*duration).into()));
+                out.set_logging_level = Some(wire::SetLoggingLevel { level, duration });
+            }
+            Call::ListFiles { path } => {
+                out.list_files = Some(wire::ListFiles { path: Some(path.to_string()) });
+            }
+            Call::ReadFile { path, offset, length } => {
+                out.read_file = Some(wire::ReadFile {
+                    path: Some(path.to_string()),
+                    offset: Some(*offset),
+                    length: *length,
+                });
+            }
+            Call::Subscribe { resume } => {
+                out.subscribe = resume.as_ref().map(|resume| wire::Subscribe {
+                    resume_after: Some(resume.after),
+                    stream: resume.stream.as_deref().map(str::to_owned),
+                });
+            }
+            Call::ChangeResources { agent_id, change } => write_change(agent_id, change, &mut out),
+            Call::Teardown(id) => {
+                out.teardown = Some(wire::Teardown { framework_id: Some(id.into()) });
+            }
+            Call::Explain(id) => {
+                out.explain = Some(wire::Explain { framework_id: Some(id.into()), role: None });
+            }
+            Call::ExplainRole(role) => {
+                let role = Some(role.as_str().to_owned());
+                out.explain = Some(wire::Explain { framework_id: None, role });
+            }
+            about_roles => write_about_roles_and_machines(about_roles, &mut out),
         }
         out
     }
 }
 
-fn kind(call: &Call) -> Type {
+/// Calls about roles, machines and agents; those that need no more than their type have none.
+fn write_about_roles_and_machines(call: &Call, out: &mut w::master::Call) {
+    let machines = |machines: &[MachineId]| machines.iter().map(Into::into).collect();
     match call {
-        Call::GetHealth => Type::GetHealth,
-        Call::GetVersion => Type::GetVersion,
-        Call::GetMaster => Type::GetMaster,
-        Call::GetState => Type::GetState,
-        Call::GetAgents => Type::GetAgents,
-        Call::GetFrameworks => Type::GetFrameworks,
-        Call::GetTasks => Type::GetTasks,
-        Call::GetRoles => Type::GetRoles,
-        Call::Teardown(_) => Type::Teardown,
-        Call::Explain(_) => Type::Explain,
-        Call::NotBuilt(name) => Type::from_str_name(name).unwrap_or(Type::Unknown),
+        Call::UpdateWeights(weights) => {
+            let weight_infos = weights.iter().map(Into::into).collect();
+            out.update_weights = Some(wire::UpdateWeights { weight_infos });
+        }
+        Call::UpdateMaintenanceSchedule(schedule) => {
+            let schedule = Some(schedule.into());
+            out.update_maintenance_schedule = Some(wire::UpdateMaintenanceSchedule { schedule });
+        }
+        Call::StartMaintenance(all) => {
+            out.start_maintenance = Some(wire::StartMaintenance { machines: machines(all) });
+        }
+        Call::StopMaintenance(all) => {
+            out.stop_maintenance = Some(wire::StopMaintenance { machines: machines(all) });
+        }
+        Call::UpdateQuota { force, configs } => {
+            let quota_configs = configs.iter().map(Into::into).collect();
+            out.update_quota = Some(wire::UpdateQuota { force: Some(*force), quota_configs });
+        }
+        Call::SetQuota { force, role, guarantee } => {
+            let amounts = guarantee.iter().map(|(name, milli)| (name.as_str(), milli));
+            let quota_request = Some(w::quota::QuotaRequest {
+                force: Some(*force),
+                role: Some(role.as_str().to_owned()),
+                guarantee: resources::plain(&Resources::scalars(amounts)),
+            });
+            out.set_quota = Some(wire::SetQuota { quota_request });
+        }
+        Call::RemoveQuota(role) => {
+            out.remove_quota = Some(wire::RemoveQuota { role: Some(role.as_str().to_owned()) });
+        }
+        Call::MarkAgentGone(id) => {
+            out.mark_agent_gone = Some(wire::MarkAgentGone { agent_id: Some(id.into()) });
+        }
+        Call::DrainAgent { agent_id, max_grace, mark_gone } => {
+            out.drain_agent = Some(wire::DrainAgent {
+                agent_id: Some(agent_id.into()),
+                max_grace_period: max_grace.map(Into::into),
+                mark_gone: Some(*mark_gone),
+            });
+        }
+        Call::DeactivateAgent(id) => {
+            out.deactivate_agent = Some(wire::DeactivateAgent { agent_id: Some(id.into()) });
+        }
+        Call::ReactivateAgent(id) => {
+            out.reactivate_agent = Some(wire::ReactivateAgent { agent_id: Some(id.into()) });
+        }
+        _ => {}
     }
 }
 
-impl TryFrom<w::master::Call> for Call {
-    type Error = DecodeError;
-    fn try_from(call: w::master::Call) -> Result<Self, DecodeError> {
-        let kind = call.r#type.and_then(|number| Type::try_from(number).ok());
-        Ok(match present(kind, "type")? {
-            Type::GetHealth => Self::GetHealth,
-            Type::GetVersion => Self::GetVersion,
-            Type::GetMaster => Self::GetMaster,
-            Type::GetState => Self::GetState,
-            Type::GetAgents => Self::GetAgents,
-            Type::GetFrameworks => Self::GetFrameworks,
-            Type::GetTasks => Self::GetTasks,
-            Type::GetRoles => Self::GetRoles,
-            Type::Teardown => {
-                let id = present(call.teardown, "teardown")?.framework_id;
-                Self::Teardown(need(id, "framework_id").at("teardown")?)
-            }
-            Type::Explain => {
-                let id = present(call.explain, "explain")?.framework_id;
-                Self::Explain(need(id, "framework_id").at("explain")?)
-            }
-            other => Self::NotBuilt(Arc::from(other.as_str_name())),
-        })
+fn write_change(agent_id: &AgentId, change: &ResourceChange, out: &mut w::master::Call) {
+    let agent_id = Some(agent_id.into());
+    let piece = |piece: &Piece| Some(resources::write_piece(piece, Style::default()));
+    match change {
+        ResourceChange::Reserve { source, resources } => {
+            out.reserve_resources = Some(wire::ReserveResources {
+                agent_id,
+                resources: resources::plain(resources),
+                source: resources::plain(source),
+            });
+        }
+        ResourceChange::Unreserve { resources } => {
+            let resources = resources::plain(resources);
+            out.unreserve_resources = Some(wire::UnreserveResources { agent_id, resources });
+        }
+        ResourceChange::Create { volumes } => {
+            let volumes = resources::plain(volumes);
+            out.create_volumes = Some(wire::CreateVolumes { agent_id, volumes });
+        }
+        ResourceChange::Destroy { volumes } => {
+            let volumes = resources::plain(volumes);
+            out.destroy_volumes = Some(wire::DestroyVolumes { agent_id, volumes });
+        }
+        ResourceChange::Grow { volume, addition } => {
+            let (volume, addition) = (piece(volume), piece(addition));
+            out.grow_volume = Some(wire::GrowVolume { agent_id, volume, addition });
+        }
+        ResourceChange::Shrink { volume, subtract_milli } => {
+            let subtract = Some(resources::scalar(*subtract_milli as f64 / 1000.0));
+            out.shrink_volume =
+                Some(wire::ShrinkVolume { agent_id, volume: piece(volume), subtract });
+        }
     }
 }

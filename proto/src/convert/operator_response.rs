@@ -1,17 +1,16 @@
-//! Responses of the operator API.
+//! Responses of the operator API, going out.
 
-use super::{At, list, need, present, text, w};
-use crate::operator::{FrameworkView, Response, State, TasksView};
-use crate::{DecodeError, Time};
+use super::agent_api_response::{flag, metric};
+use super::w;
+use crate::operator::{ExecutorView, FrameworkView, Response, State, TasksView};
 use w::master::response::{self as wire, Type};
 
 impl From<&Response> for w::master::Response {
     fn from(response: &Response) -> Self {
-        let mut out = Self::default();
-        let kind = match response {
+        let mut out = Self { r#type: Some(kind(response) as i32), ..Self::default() };
+        match response {
             Response::Health(healthy) => {
                 out.get_health = Some(wire::GetHealth { healthy: Some(*healthy) });
-                Type::GetHealth
             }
             Response::Version { mesos, tepui } => {
                 let version_info = Some(w::VersionInfo {
@@ -19,59 +18,125 @@ impl From<&Response> for w::master::Response {
                     tepui_version: Some(tepui.to_string()),
                 });
                 out.get_version = Some(wire::GetVersion { version_info });
-                Type::GetVersion
             }
             Response::Master { info, started } => {
                 out.get_master = Some(wire::GetMaster {
                     master_info: Some(info.into()),
                     start_time: Some(started.as_secs_f64()),
                 });
-                Type::GetMaster
             }
-            Response::State(state) => {
-                out.get_state = Some(write_state(state));
-                Type::GetState
-            }
+            Response::State(state) => out.get_state = Some((&**state).into()),
             Response::Agents(agents) => {
                 let agents = agents.iter().map(Into::into).collect();
                 out.get_agents = Some(wire::GetAgents { agents });
-                Type::GetAgents
             }
             Response::Frameworks(current, completed) => {
-                out.get_frameworks = Some(write_frameworks(current, completed));
-                Type::GetFrameworks
+                out.get_frameworks = Some(frameworks(current, completed));
             }
-            Response::Tasks(tasks) => {
-                out.get_tasks = Some(tasks.into());
-                Type::GetTasks
+            Response::Executors(all) => out.get_executors = Some(executors(all)),
+            Response::Operations(operations) => {
+                let operations = operations.iter().map(Into::into).collect();
+                out.get_operations = Some(wire::GetOperations { operations });
             }
-            Response::Roles(roles) => {
-                let roles = roles.iter().map(Into::into).collect();
-                out.get_roles = Some(wire::GetRoles { roles });
-                Type::GetRoles
-            }
+            Response::Tasks(tasks) => out.get_tasks = Some(tasks.into()),
             Response::Explanation(sentences) => {
                 let sentences = sentences.iter().map(|sentence| sentence.to_string()).collect();
                 out.explain = Some(wire::Explain { sentences });
-                Type::Explain
             }
-            Response::Ok => Type::Ok,
-        };
-        out.r#type = Some(kind as i32);
+            about_roles => write_about_roles_and_files(about_roles, &mut out),
+        }
         out
     }
 }
 
-fn write_state(state: &State) -> wire::GetState {
-    let agents = state.agents.iter().map(Into::into).collect();
-    wire::GetState {
-        get_tasks: Some((&state.tasks).into()),
-        get_frameworks: Some(write_frameworks(&state.frameworks, &state.completed_frameworks)),
-        get_agents: Some(wire::GetAgents { agents }),
+/// Answers about roles, machines, files and the process.
+fn write_about_roles_and_files(response: &Response, out: &mut w::master::Response) {
+    match response {
+        Response::Roles(roles) => {
+            let roles = roles.iter().map(Into::into).collect();
+            out.get_roles = Some(wire::GetRoles { roles });
+        }
+        Response::Weights(weights) => {
+            let weight_infos = weights.iter().map(Into::into).collect();
+            out.get_weights = Some(wire::GetWeights { weight_infos });
+        }
+        Response::Quota(configs) => {
+            let configs = configs.iter().map(Into::into).collect();
+            let status = Some(w::quota::QuotaStatus { configs });
+            out.get_quota = Some(wire::GetQuota { status });
+        }
+        Response::MaintenanceStatus(status) => {
+            let status = Some(status.into());
+            out.get_maintenance_status = Some(wire::GetMaintenanceStatus { status });
+        }
+        Response::MaintenanceSchedule(schedule) => {
+            let schedule = Some(schedule.into());
+            out.get_maintenance_schedule = Some(wire::GetMaintenanceSchedule { schedule });
+        }
+        Response::Flags(flags) => {
+            out.get_flags = Some(wire::GetFlags { flags: flags.iter().map(flag).collect() });
+        }
+        Response::Metrics(metrics) => {
+            let metrics = metrics.iter().map(metric).collect();
+            out.get_metrics = Some(wire::GetMetrics { metrics });
+        }
+        Response::LoggingLevel(level) => {
+            out.get_logging_level = Some(wire::GetLoggingLevel { level: Some(*level) });
+        }
+        Response::Files(files) => {
+            let file_infos = files.iter().map(Into::into).collect();
+            out.list_files = Some(wire::ListFiles { file_infos });
+        }
+        Response::FileData { size, data } => {
+            out.read_file = Some(wire::ReadFile { size: Some(*size), data: Some(data.to_vec()) });
+        }
+        _ => {}
     }
 }
 
-fn write_frameworks(current: &[FrameworkView], completed: &[FrameworkView]) -> wire::GetFrameworks {
+fn kind(response: &Response) -> Type {
+    match response {
+        Response::Health(_) => Type::GetHealth,
+        Response::Flags(_) => Type::GetFlags,
+        Response::Version { .. } => Type::GetVersion,
+        Response::Metrics(_) => Type::GetMetrics,
+        Response::LoggingLevel(_) => Type::GetLoggingLevel,
+        Response::Files(_) => Type::ListFiles,
+        Response::FileData { .. } => Type::ReadFile,
+        Response::Master { .. } => Type::GetMaster,
+        Response::State(_) => Type::GetState,
+        Response::Agents(_) => Type::GetAgents,
+        Response::Frameworks(..) => Type::GetFrameworks,
+        Response::Executors(_) => Type::GetExecutors,
+        Response::Operations(_) => Type::GetOperations,
+        Response::Tasks(_) => Type::GetTasks,
+        Response::Roles(_) => Type::GetRoles,
+        Response::Weights(_) => Type::GetWeights,
+        Response::MaintenanceStatus(_) => Type::GetMaintenanceStatus,
+        Response::MaintenanceSchedule(_) => Type::GetMaintenanceSchedule,
+        Response::Quota(_) => Type::GetQuota,
+        Response::Explanation(_) => Type::Explain,
+        Response::Ok => Type::Ok,
+    }
+}
+
+impl From<&State> for wire::GetState {
+    fn from(state: &State) -> Self {
+        let agents = state.agents.iter().map(Into::into).collect();
+        Self {
+            get_tasks: Some((&state.tasks).into()),
+            get_executors: Some(executors(&state.executors)),
+            get_frameworks: Some(frameworks(&state.frameworks, &state.completed_frameworks)),
+            get_agents: Some(wire::GetAgents { agents }),
+        }
+    }
+}
+
+fn executors(views: &[ExecutorView]) -> wire::GetExecutors {
+    wire::GetExecutors { executors: views.iter().map(Into::into).collect() }
+}
+
+fn frameworks(current: &[FrameworkView], completed: &[FrameworkView]) -> wire::GetFrameworks {
     wire::GetFrameworks {
         frameworks: current.iter().map(Into::into).collect(),
         completed_frameworks: completed.iter().map(Into::into).collect(),
@@ -85,91 +150,5 @@ impl From<&TasksView> for wire::GetTasks {
             completed_tasks: tasks.completed.iter().map(Into::into).collect(),
             unreachable_tasks: tasks.unreachable.iter().map(Into::into).collect(),
         }
-    }
-}
-
-impl TryFrom<w::master::Response> for Response {
-    type Error = DecodeError;
-    fn try_from(response: w::master::Response) -> Result<Self, DecodeError> {
-        let kind = response.r#type.and_then(|number| Type::try_from(number).ok());
-        Ok(match present(kind, "type")? {
-            Type::GetHealth => {
-                let healthy = present(response.get_health, "get_health")?.healthy;
-                Self::Health(present(healthy, "get_health.healthy")?)
-            }
-            Type::GetVersion => {
-                let get = present(response.get_version, "get_version")?;
-                version(present(get.version_info, "get_version.version_info")?)
-                    .at("get_version.version_info")?
-            }
-            Type::GetMaster => {
-                let get = present(response.get_master, "get_master")?;
-                Self::Master {
-                    info: need(get.master_info, "master_info").at("get_master")?,
-                    started: get.start_time.map_or(Time::ZERO, Time::from_secs_f64),
-                }
-            }
-            Type::GetState => {
-                let state = present(response.get_state, "get_state")?;
-                Self::State(Box::new(read_state(state).at("get_state")?))
-            }
-            Type::GetAgents => {
-                let agents = present(response.get_agents, "get_agents")?.agents;
-                Self::Agents(list(agents, "agents").at("get_agents")?)
-            }
-            Type::GetFrameworks => {
-                let get = present(response.get_frameworks, "get_frameworks")?;
-                let (current, completed) = read_frameworks(get).at("get_frameworks")?;
-                Self::Frameworks(current, completed)
-            }
-            Type::GetTasks => Self::Tasks(need(response.get_tasks, "get_tasks")?),
-            Type::GetRoles => {
-                let roles = present(response.get_roles, "get_roles")?.roles;
-                Self::Roles(list(roles, "roles").at("get_roles")?)
-            }
-            Type::Explain => {
-                let sentences = present(response.explain, "explain")?.sentences;
-                Self::Explanation(sentences.into_iter().map(Into::into).collect())
-            }
-            Type::Ok => Self::Ok,
-            Type::Unknown => return Err(DecodeError::new("type", "UNKNOWN is not known here")),
-        })
-    }
-}
-
-fn version(info: w::VersionInfo) -> Result<Response, DecodeError> {
-    Ok(Response::Version {
-        mesos: text(info.version, "version")?,
-        tepui: info.tepui_version.unwrap_or_default().into(),
-    })
-}
-
-fn read_state(state: wire::GetState) -> Result<State, DecodeError> {
-    let frameworks = state.get_frameworks.unwrap_or_default();
-    let (frameworks, completed_frameworks) = read_frameworks(frameworks).at("get_frameworks")?;
-    let agents = state.get_agents.unwrap_or_default().agents;
-    Ok(State {
-        agents: list(agents, "agents").at("get_agents")?,
-        frameworks,
-        completed_frameworks,
-        tasks: need(Some(state.get_tasks.unwrap_or_default()), "get_tasks")?,
-    })
-}
-
-type Frameworks = (Vec<FrameworkView>, Vec<FrameworkView>);
-
-fn read_frameworks(get: wire::GetFrameworks) -> Result<Frameworks, DecodeError> {
-    let current = list(get.frameworks, "frameworks")?;
-    Ok((current, list(get.completed_frameworks, "completed_frameworks")?))
-}
-
-impl TryFrom<wire::GetTasks> for TasksView {
-    type Error = DecodeError;
-    fn try_from(get: wire::GetTasks) -> Result<Self, DecodeError> {
-        Ok(Self {
-            tasks: list(get.tasks, "tasks")?,
-            unreachable: list(get.unreachable_tasks, "unreachable_tasks")?,
-            completed: list(get.completed_tasks, "completed_tasks")?,
-        })
     }
 }

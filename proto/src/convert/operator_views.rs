@@ -1,61 +1,11 @@
-//! Agents, frameworks, tasks and roles as operators see them.
+//! Frameworks, tasks and roles as operators see them.
 
 use super::offer::{self, Reader};
 use super::resources::{self, Style};
 use super::{At, known, list, maybe, need, present, text, w};
-use crate::operator::{AgentStanding, AgentView, FrameworkView, RoleView, TaskView};
-use crate::{DecodeError, Role, TaskState, Time};
-use w::master::response::get_agents::Agent;
-use w::master::response::get_agents::agent::Standing;
+use crate::operator::{FrameworkView, RoleView, TaskView};
+use crate::{DecodeError, QuotaConfig, Role, TaskState, Time};
 use w::master::response::get_frameworks::Framework;
-
-impl From<&AgentView> for Agent {
-    fn from(view: &AgentView) -> Self {
-        let standing = match view.standing {
-            AgentStanding::Active => Standing::Active,
-            AgentStanding::Suspect => Standing::Suspect,
-            AgentStanding::Disconnected => Standing::Disconnected,
-            AgentStanding::Recovered => Standing::Recovered,
-            AgentStanding::Unreachable => Standing::Unreachable,
-        };
-        Self {
-            agent_info: Some((&view.info).into()),
-            active: Some(view.standing == AgentStanding::Active),
-            version: Some(view.version.to_string()),
-            registered_time: Some(view.registered.into()),
-            reregistered_time: view.reregistered.map(Into::into),
-            total_resources: resources::plain(&view.info.resources),
-            allocated_resources: resources::plain(&view.allocated),
-            offered_resources: resources::plain(&view.offered),
-            standing: Some(standing as i32),
-        }
-    }
-}
-
-impl TryFrom<Agent> for AgentView {
-    type Error = DecodeError;
-    fn try_from(wire: Agent) -> Result<Self, DecodeError> {
-        let active = present(wire.active, "active")?;
-        let standing = match known(wire.standing, |number| Standing::try_from(number).ok()) {
-            Some(Standing::Active) => AgentStanding::Active,
-            Some(Standing::Suspect) => AgentStanding::Suspect,
-            Some(Standing::Disconnected) => AgentStanding::Disconnected,
-            Some(Standing::Recovered) => AgentStanding::Recovered,
-            Some(Standing::Unreachable) => AgentStanding::Unreachable,
-            None if active => AgentStanding::Active,
-            None => AgentStanding::Disconnected,
-        };
-        Ok(Self {
-            info: need(wire.agent_info, "agent_info")?,
-            standing,
-            version: text(wire.version, "version")?,
-            registered: maybe(wire.registered_time, "registered_time")?.unwrap_or(Time::ZERO),
-            reregistered: maybe(wire.reregistered_time, "reregistered_time")?,
-            allocated: resources::read_plain(wire.allocated_resources, "allocated_resources")?,
-            offered: resources::read_plain(wire.offered_resources, "offered_resources")?,
-        })
-    }
-}
 
 impl From<&FrameworkView> for Framework {
     fn from(view: &FrameworkView) -> Self {
@@ -74,6 +24,8 @@ impl From<&FrameworkView> for Framework {
             recovered: Some(view.recovered),
             suppressed_roles: suppressed.collect(),
             demands: view.demands.iter().map(Into::into).collect(),
+            inverse_offers: view.inverse_offers.iter().map(Into::into).collect(),
+            offer_constraints: view.offer_constraints.as_ref().map(Into::into),
         }
     }
 }
@@ -94,6 +46,8 @@ impl TryFrom<Framework> for FrameworkView {
             allocated: resources::read_plain(wire.allocated_resources, "allocated_resources")?,
             offered: resources::read_plain(wire.offered_resources, "offered_resources")?,
             demands: list(wire.demands, "demands")?,
+            inverse_offers: list(wire.inverse_offers, "inverse_offers")?,
+            offer_constraints: maybe(wire.offer_constraints, "offer_constraints")?,
         })
     }
 }
@@ -105,7 +59,7 @@ impl From<&TaskView> for w::Task {
             name: Some(view.name.to_string()),
             task_id: Some((&view.task_id).into()),
             framework_id: Some((&view.framework_id).into()),
-            executor_id: None,
+            executor_id: view.executor_id.as_ref().map(Into::into),
             agent_id: Some((&view.agent_id).into()),
             state: Some(i32::from(view.state as u8)),
             resources: resources::write(&view.resources, style),
@@ -127,6 +81,7 @@ impl TryFrom<w::Task> for TaskView {
             task_id: need(wire.task_id, "task_id")?,
             framework_id: need(wire.framework_id, "framework_id")?,
             agent_id: need(wire.agent_id, "agent_id")?,
+            executor_id: maybe(wire.executor_id, "executor_id")?,
             state: present(known(wire.state, TaskState::from_number), "state")?,
             resources,
             role: role.unwrap_or_else(Role::any),
@@ -137,12 +92,17 @@ impl TryFrom<w::Task> for TaskView {
 
 impl From<&RoleView> for w::Role {
     fn from(view: &RoleView) -> Self {
+        let quota = view.quota.as_ref().map(w::quota::QuotaConfig::from).unwrap_or_default();
         Self {
             name: Some(view.role.as_str().to_owned()),
             weight: Some(view.weight_milli as f64 / 1000.0),
             frameworks: view.frameworks.iter().map(Into::into).collect(),
             resources: resources::plain(&view.allocated),
             dominant_share_ppm: Some(view.dominant_share_ppm),
+            guarantees: quota.guarantees,
+            limits: quota.limits,
+            consumed: resources::write_amounts(view.consumed.iter()),
+            reserved: resources::write_amounts(view.reserved.iter()),
         }
     }
 }
@@ -150,12 +110,21 @@ impl From<&RoleView> for w::Role {
 impl TryFrom<w::Role> for RoleView {
     type Error = DecodeError;
     fn try_from(wire: w::Role) -> Result<Self, DecodeError> {
+        let role = Role::new(present(wire.name, "name")?).at("name")?;
+        let quota = QuotaConfig {
+            role: role.clone(),
+            guarantees: resources::read_quantities(wire.guarantees, "guarantees")?,
+            limits: resources::read_amounts(wire.limits, "limits")?,
+        };
         Ok(Self {
-            role: Role::new(present(wire.name, "name")?).at("name")?,
+            role,
+            quota: (!quota.is_none()).then_some(quota),
             weight_milli: resources::milli(present(wire.weight, "weight")?, "weight")?,
             frameworks: list(wire.frameworks, "frameworks")?,
             allocated: resources::read_plain(wire.resources, "resources")?,
             dominant_share_ppm: wire.dominant_share_ppm.unwrap_or(0),
+            consumed: resources::read_quantities(wire.consumed, "consumed")?,
+            reserved: resources::read_quantities(wire.reserved, "reserved")?,
         })
     }
 }

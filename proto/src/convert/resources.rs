@@ -3,19 +3,16 @@
 //! On the wire each resource may say which role it is allocated to; here the holder (offer, task)
 //! says it once, so the resources of one list must agree.
 
-use super::{At, list_with, present, tail, w};
+use super::{At, flavor, list_with, present, tail, w};
 use crate::error::{self, shown};
-use crate::schema::{Reader, Value as Raw};
-use crate::{DecodeError, Flavor, Piece, Ranges, ResourceName, Resources, Role, Value};
-use std::collections::BTreeSet;
+use crate::{DecodeError, Piece, Quantities, Ranges, ResourceName, Resources, Role, Value};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use crate::wire::tepui::v1::ResourceList;
 use w::value::Type;
 
 /// The most of a scalar, in units: 10^12. Thousandths of it are exact in a double.
 const MOST: f64 = 1e12;
-
-/// Field 6, `role`, with the value `*`: how old clients say "unreserved".
-const UNRESERVED: &[u8] = &[0x32, 1, b'*'];
 
 /// How a list of resources is written.
 #[derive(Clone, Copy, Default)]
@@ -36,7 +33,7 @@ pub(super) fn plain(resources: &Resources) -> Vec<tail::Resource> {
     write(resources, Style::default())
 }
 
-fn write_piece(piece: &Piece, style: Style<'_>) -> tail::Resource {
+pub(super) fn write_piece(piece: &Piece, style: Style<'_>) -> tail::Resource {
     let mut known = w::Resource {
         name: Some(piece.name.as_str().to_owned()),
         revocable: piece.flavor.revocable.then_some(w::resource::RevocableInfo {}),
@@ -60,11 +57,7 @@ fn write_piece(piece: &Piece, style: Style<'_>) -> tail::Resource {
             known.set = Some(w::value::Set { item });
         }
     }
-    let tail = match &piece.flavor.special {
-        Some(special) => special.to_vec(),
-        None if style.old_role => UNRESERVED.to_vec(),
-        None => Vec::new(),
-    };
+    let tail = flavor::write(&piece.flavor, style.old_role);
     tail::Resource { known, tail }
 }
 
@@ -86,13 +79,7 @@ pub(super) fn read(
     let mut resources = Resources::new();
     let mut role: Option<Role> = None;
     for (i, value) in values.into_iter().enumerate() {
-        let allocated = value.known.allocation_info.as_ref().and_then(|info| info.role.as_deref());
-        let placed = match allocated {
-            Some(name) => agree(&mut role, name).at("allocation_info.role"),
-            None => Ok(()),
-        };
-        placed
-            .and_then(|()| read_piece(value))
+        read_one(value, &mut role)
             .and_then(|piece| {
                 let name = piece.name.clone();
                 let added = resources.add_piece(piece);
@@ -106,6 +93,56 @@ pub(super) fn read(
     // Amounts of nothing are gone, and what they said with them.
     let role = role.filter(|_| !resources.is_empty());
     Ok((resources, role))
+}
+
+/// Reads one resource and notes the role that it is allocated to.
+pub(super) fn read_one(
+    value: tail::Resource,
+    role: &mut Option<Role>,
+) -> Result<Piece, DecodeError> {
+    let allocated = value.known.allocation_info.as_ref().and_then(|info| info.role.as_deref());
+    if let Some(name) = allocated {
+        agree(role, name).at("allocation_info.role")?;
+    }
+    read_piece(value)
+}
+
+/// Amounts by name, as a map.
+pub(super) fn write_amounts<'a>(
+    amounts: impl IntoIterator<Item = (&'a ResourceName, u64)>,
+) -> BTreeMap<String, w::value::Scalar> {
+    let amount = |(name, milli): (&ResourceName, u64)| {
+        (name.as_str().to_owned(), scalar(milli as f64 / 1000.0))
+    };
+    amounts.into_iter().map(amount).collect()
+}
+
+/// Amounts by name, zeros included.
+pub(super) fn read_amounts(
+    wire: BTreeMap<String, w::value::Scalar>,
+    field: &str,
+) -> Result<BTreeMap<ResourceName, u64>, DecodeError> {
+    let amount = |(name, value): (String, w::value::Scalar)| {
+        if name.is_empty() {
+            return Err(DecodeError::new("", "must have no empty name").within(field));
+        }
+        let read = present(value.value, "value").and_then(|value| milli(value, "value"));
+        let read = read.map_err(|error| error.under(&name).within(field))?;
+        Ok((ResourceName::new(name), read))
+    };
+    wire.into_iter().map(amount).collect()
+}
+
+/// Amounts by name, where zero is the same as nothing.
+pub(super) fn read_quantities(
+    wire: BTreeMap<String, w::value::Scalar>,
+    field: &str,
+) -> Result<Quantities, DecodeError> {
+    let mut all = Quantities::default();
+    for (name, milli) in read_amounts(wire, field)? {
+        all.add(&name, milli);
+    }
+    Ok(all)
 }
 
 /// Reads a list whose role is of no interest.
@@ -159,7 +196,12 @@ fn read_piece(value: tail::Resource) -> Result<Piece, DecodeError> {
             return Err(DecodeError::new("type", problem));
         }
     };
-    let flavor = Flavor { revocable: known.revocable.is_some(), special: special(&tail)? };
+    let flavor = flavor::read(known.revocable.is_some(), &tail, &name)?;
+    if flavor.special.as_ref().is_some_and(|special| special.disk.is_some())
+        && !matches!(value, Value::Scalar(_))
+    {
+        return Err(DecodeError::new("type", "must be SCALAR for disks"));
+    }
     Ok(Piece { name: ResourceName::new(name), flavor, value })
 }
 
@@ -186,27 +228,15 @@ pub(super) fn read_ranges(ranges: w::value::Ranges) -> Result<Ranges, DecodeErro
     Ok(Ranges::new(pairs))
 }
 
-/// What sets a resource apart, in one order of its fields, so that equal things are equal bytes.
-fn special(tail: &[u8]) -> Result<Option<Arc<[u8]>>, DecodeError> {
-    if tail.is_empty() || tail == UNRESERVED {
-        return Ok(None);
+impl From<&Resources> for ResourceList {
+    fn from(resources: &Resources) -> Self {
+        Self { resources: plain(resources) }
     }
-    let mut pieces: Vec<(u32, &[u8])> = Vec::new();
-    let mut reader = Reader::new(tail);
-    loop {
-        let before = reader.rest();
-        let Some((number, value)) = reader.field().map_err(|e| DecodeError::new("", e))? else {
-            break;
-        };
-        let bytes = &before[..before.len() - reader.rest().len()];
-        // `role`, `disk`, `reservation`, `shared`, `provider_id`, `reservations`; nothing else
-        // is known to set a resource apart.
-        let counts = matches!(number, 6 | 7 | 8 | 10 | 12 | 13);
-        if counts && (number, value) != (6, Raw::Bytes(b"*")) {
-            pieces.push((number, bytes));
-        }
+}
+
+impl TryFrom<ResourceList> for Resources {
+    type Error = DecodeError;
+    fn try_from(wire: ResourceList) -> Result<Self, DecodeError> {
+        read_plain(wire.resources, "resources")
     }
-    pieces.sort_by_key(|(number, _)| *number);
-    let bytes: Vec<u8> = pieces.into_iter().flat_map(|(_, bytes)| bytes).copied().collect();
-    Ok((!bytes.is_empty()).then(|| bytes.into()))
 }

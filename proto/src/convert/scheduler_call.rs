@@ -1,8 +1,8 @@
 //! Calls of the scheduler API.
 
-use super::{At, list, list_with, maybe, need, offer, present, task, w};
+use super::{At, list, list_with, maybe, need, offer, operation, present, task, w};
 use crate::scheduler::{Call, CallBody, Subscribe};
-use crate::{AgentId, DecodeError, Role, TaskId};
+use crate::{AgentId, DecodeError, FrameworkId, OperationId, Role, TaskId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use w::scheduler::call::{self as wire, Type};
@@ -16,6 +16,9 @@ impl From<&Call> for w::scheduler::Call {
         };
         match &call.body {
             CallBody::Subscribe(subscribe) => out.subscribe = Some((&**subscribe).into()),
+            CallBody::UpdateFramework(update) => out.update_framework = Some((&**update).into()),
+            // What made no sense is not kept; a framework without a user makes none either.
+            CallBody::Unsubscribable(_) => out.subscribe = Some(unsubscribable()),
             CallBody::Teardown => {}
             CallBody::Accept { offer_ids, operations, filters } => {
                 out.accept = Some(wire::Accept {
@@ -42,14 +45,26 @@ impl From<&Call> for w::scheduler::Call {
                 // A name that Mesos does not have stays what it is to others: unknown.
                 out.r#type = Some(out.r#type.unwrap_or(Type::Unknown as i32));
             }
-            about_tasks => write_task_call(about_tasks, &mut out),
+            CallBody::AcceptInverseOffers { inverse_offer_ids, filters } => {
+                out.accept_inverse_offers = Some(wire::AcceptInverseOffers {
+                    inverse_offer_ids: inverse_offer_ids.iter().map(Into::into).collect(),
+                    filters: Some(filters.into()),
+                });
+            }
+            CallBody::DeclineInverseOffers { inverse_offer_ids, filters } => {
+                out.decline_inverse_offers = Some(wire::DeclineInverseOffers {
+                    inverse_offer_ids: inverse_offer_ids.iter().map(Into::into).collect(),
+                    filters: Some(filters.into()),
+                });
+            }
+            about_one => write_call_about_one(about_one, &mut out),
         }
         out
     }
 }
 
-/// The calls that name one task or executor.
-fn write_task_call(body: &CallBody, out: &mut w::scheduler::Call) {
+/// The calls that name tasks, executors or operations.
+fn write_call_about_one(body: &CallBody, out: &mut w::scheduler::Call) {
     match body {
         CallBody::Kill { task_id, agent_id, grace } => {
             out.kill = Some(wire::Kill {
@@ -85,14 +100,24 @@ fn write_task_call(body: &CallBody, out: &mut w::scheduler::Call) {
                 data: Some(data.to_vec()),
             });
         }
-        CallBody::Subscribe(_)
-        | CallBody::Teardown
-        | CallBody::Accept { .. }
-        | CallBody::Decline { .. }
-        | CallBody::Revive { .. }
-        | CallBody::Suppress { .. }
-        | CallBody::Request { .. }
-        | CallBody::NotBuilt(_) => {}
+        CallBody::AcknowledgeOperationStatus { agent_id, uuid, operation_id } => {
+            out.acknowledge_operation_status = Some(wire::AcknowledgeOperationStatus {
+                agent_id: agent_id.as_ref().map(Into::into),
+                uuid: Some(uuid.0.to_vec()),
+                operation_id: Some(operation_id.into()),
+            });
+        }
+        CallBody::ReconcileOperations { operations } => {
+            let operation = |(operation_id, agent_id): &(OperationId, Option<AgentId>)| {
+                wire::reconcile_operations::Operation {
+                    operation_id: Some(operation_id.into()),
+                    agent_id: agent_id.as_ref().map(Into::into),
+                }
+            };
+            let operations = operations.iter().map(operation).collect();
+            out.reconcile_operations = Some(wire::ReconcileOperations { operations });
+        }
+        _ => {}
     }
 }
 
@@ -105,11 +130,27 @@ impl From<&Subscribe> for wire::Subscribe {
         Self {
             framework_info: Some((&subscribe.framework_info).into()),
             suppressed_roles: names(&subscribe.suppressed_roles),
-            offer_constraints: subscribe
-                .has_offer_constraints
-                .then_some(w::scheduler::OfferConstraints {}),
+            offer_constraints: subscribe.offer_constraints.as_ref().map(Into::into),
         }
     }
+}
+
+impl From<&Subscribe> for wire::UpdateFramework {
+    fn from(update: &Subscribe) -> Self {
+        let wire::Subscribe { framework_info, suppressed_roles, offer_constraints } = update.into();
+        Self { framework_info, suppressed_roles, offer_constraints }
+    }
+}
+
+/// A framework with an empty role, which no master takes.
+fn unsubscribable() -> wire::Subscribe {
+    let framework_info = w::FrameworkInfo {
+        user: Some(String::new()),
+        name: Some(String::new()),
+        role: Some(String::new()),
+        ..w::FrameworkInfo::default()
+    };
+    wire::Subscribe { framework_info: Some(framework_info), ..wire::Subscribe::default() }
 }
 
 impl TryFrom<w::scheduler::Call> for Call {
@@ -117,33 +158,60 @@ impl TryFrom<w::scheduler::Call> for Call {
     fn try_from(mut call: w::scheduler::Call) -> Result<Self, DecodeError> {
         let kind = call.r#type.and_then(|number| Type::try_from(number).ok());
         let kind = present(kind, "type")?;
-        let framework_id = maybe(call.framework_id.take(), "framework_id")?;
-        if framework_id.is_none() && kind != Type::Subscribe {
-            return Err(DecodeError::missing("framework_id"));
+        let framework_id = call.framework_id.take();
+        match kind {
+            Type::Subscribe => return subscribe(framework_id, present(call.subscribe, "subscribe")?),
+            Type::UpdateFramework => {
+                let update = present(call.update_framework.as_ref(), "update_framework")?;
+                let field = "update_framework.framework_info.id";
+                same_id(framework_id.as_ref(), update.framework_info.as_ref(), field)?;
+            }
+            _ => {}
         }
-        let body = body(kind, call)?;
-        if let CallBody::Subscribe(subscribe) = &body
-            && subscribe.framework_info.id != framework_id
-        {
-            let problem = "must be the same as 'framework_id'";
-            return Err(DecodeError::new("subscribe.framework_info.id", problem));
-        }
-        Ok(Self { framework_id, body })
+        let framework_id: FrameworkId = need(framework_id, "framework_id")?;
+        Ok(Self { framework_id: Some(framework_id), body: body(kind, call)? })
     }
+}
+
+/// A SUBSCRIBE. A framework that cannot be one is told so on the stream that it opens, as Mesos
+/// does it; only the ids of envelope and framework must agree at once.
+fn subscribe(
+    framework_id: Option<w::FrameworkId>,
+    wire: wire::Subscribe,
+) -> Result<Call, DecodeError> {
+    let field = "subscribe.framework_info.id";
+    same_id(framework_id.as_ref(), wire.framework_info.as_ref(), field)?;
+    let unsubscribable = |error: DecodeError| CallBody::Unsubscribable(error.to_string().into());
+    let framework_id = match maybe(framework_id, "framework_id") {
+        Ok(framework_id) => framework_id,
+        Err(error) => return Ok(Call { framework_id: None, body: unsubscribable(error) }),
+    };
+    let body = match Subscribe::try_from(wire) {
+        Ok(subscribe) => CallBody::Subscribe(Box::new(subscribe)),
+        Err(error) => unsubscribable(error),
+    };
+    Ok(Call { framework_id, body })
+}
+
+fn same_id(
+    framework_id: Option<&w::FrameworkId>,
+    info: Option<&w::FrameworkInfo>,
+    field: &str,
+) -> Result<(), DecodeError> {
+    if info.and_then(|info| info.id.as_ref()) == framework_id {
+        return Ok(());
+    }
+    Err(DecodeError::new(field, "must be the same as 'framework_id'"))
 }
 
 fn body(kind: Type, call: w::scheduler::Call) -> Result<CallBody, DecodeError> {
     match kind {
-        Type::Subscribe => {
-            let subscribe: Subscribe = need(call.subscribe, "subscribe")?;
-            Ok(CallBody::Subscribe(Box::new(subscribe)))
-        }
         Type::Teardown => Ok(CallBody::Teardown),
         Type::Accept => {
             let accept = present(call.accept, "accept")?;
             Ok(CallBody::Accept {
                 offer_ids: list(accept.offer_ids, "offer_ids").at("accept")?,
-                operations: offer::operations(accept.operations, "operations").at("accept")?,
+                operations: operation::operations(accept.operations, "operations").at("accept")?,
                 filters: offer::filters(accept.filters),
             })
         }
@@ -167,6 +235,33 @@ fn body(kind: Type, call: w::scheduler::Call) -> Result<CallBody, DecodeError> {
             let requests = present(call.request, "request")?.requests;
             Ok(CallBody::Request { demands: list(requests, "requests").at("request")? })
         }
+        Type::UpdateFramework => {
+            let wire::UpdateFramework { framework_info, suppressed_roles, offer_constraints } =
+                present(call.update_framework, "update_framework")?;
+            let update = wire::Subscribe { framework_info, suppressed_roles, offer_constraints };
+            let update = Subscribe::try_from(update).at("update_framework")?;
+            Ok(CallBody::UpdateFramework(Box::new(update)))
+        }
+        Type::AcceptInverseOffers => {
+            let field = "accept_inverse_offers";
+            let accept = present(call.accept_inverse_offers, field)?;
+            let ids = list(accept.inverse_offer_ids, "inverse_offer_ids").at(field)?;
+            let filters = offer::filters(accept.filters);
+            Ok(CallBody::AcceptInverseOffers { inverse_offer_ids: ids, filters })
+        }
+        Type::DeclineInverseOffers => {
+            let field = "decline_inverse_offers";
+            let decline = present(call.decline_inverse_offers, field)?;
+            let ids = list(decline.inverse_offer_ids, "inverse_offer_ids").at(field)?;
+            let filters = offer::filters(decline.filters);
+            Ok(CallBody::DeclineInverseOffers { inverse_offer_ids: ids, filters })
+        }
+        about_one => body_about_one(about_one, call),
+    }
+}
+
+fn body_about_one(kind: Type, call: w::scheduler::Call) -> Result<CallBody, DecodeError> {
+    match kind {
         Type::Kill => kill(present(call.kill, "kill")?).at("kill"),
         Type::Shutdown => shutdown(present(call.shutdown, "shutdown")?).at("shutdown"),
         Type::Acknowledge => {
@@ -174,12 +269,15 @@ fn body(kind: Type, call: w::scheduler::Call) -> Result<CallBody, DecodeError> {
         }
         Type::Reconcile => reconcile(present(call.reconcile, "reconcile")?).at("reconcile"),
         Type::Message => message(present(call.message, "message")?).at("message"),
-        Type::Unknown
-        | Type::AcceptInverseOffers
-        | Type::DeclineInverseOffers
-        | Type::AcknowledgeOperationStatus
-        | Type::ReconcileOperations
-        | Type::UpdateFramework => Ok(CallBody::NotBuilt(Arc::from(kind.as_str_name()))),
+        Type::AcknowledgeOperationStatus => {
+            let field = "acknowledge_operation_status";
+            acknowledge_operation(present(call.acknowledge_operation_status, field)?).at(field)
+        }
+        Type::ReconcileOperations => {
+            let field = "reconcile_operations";
+            reconcile_operations(present(call.reconcile_operations, field)?).at(field)
+        }
+        other => Ok(CallBody::NotBuilt(Arc::from(other.as_str_name()))),
     }
 }
 
@@ -190,7 +288,7 @@ impl TryFrom<wire::Subscribe> for Subscribe {
         Ok(Self {
             framework_info: need(wire.framework_info, "framework_info")?,
             suppressed_roles: roles,
-            has_offer_constraints: wire.offer_constraints.is_some(),
+            offer_constraints: maybe(wire.offer_constraints, "offer_constraints")?,
         })
     }
 }
@@ -223,6 +321,25 @@ fn reconcile(reconcile: wire::Reconcile) -> Result<CallBody, DecodeError> {
         Ok((need(task.task_id, "task_id")?, maybe(task.agent_id, "agent_id")?))
     };
     Ok(CallBody::Reconcile { tasks: list_with(reconcile.tasks, "tasks", task)? })
+}
+
+fn acknowledge_operation(
+    acknowledge: wire::AcknowledgeOperationStatus,
+) -> Result<CallBody, DecodeError> {
+    Ok(CallBody::AcknowledgeOperationStatus {
+        agent_id: maybe(acknowledge.agent_id, "agent_id")?,
+        uuid: need(acknowledge.uuid, "uuid")?,
+        operation_id: need(acknowledge.operation_id, "operation_id")?,
+    })
+}
+
+fn reconcile_operations(reconcile: wire::ReconcileOperations) -> Result<CallBody, DecodeError> {
+    let operation = |operation: wire::reconcile_operations::Operation| {
+        let agent_id = maybe(operation.agent_id, "agent_id")?;
+        Ok((need(operation.operation_id, "operation_id")?, agent_id))
+    };
+    let operations = list_with(reconcile.operations, "operations", operation)?;
+    Ok(CallBody::ReconcileOperations { operations })
 }
 
 fn message(message: wire::Message) -> Result<CallBody, DecodeError> {

@@ -77,6 +77,21 @@ fn event(event: &Event, reader: Reader) -> w::scheduler::Event {
             Type::Error
         }
         Event::Heartbeat => Type::Heartbeat,
+        Event::InverseOffers(offers) => {
+            let inverse_offers = offers.iter().map(Into::into).collect();
+            out.inverse_offers = Some(wire::InverseOffers { inverse_offers });
+            Type::InverseOffers
+        }
+        Event::RescindInverseOffer(id) => {
+            let inverse_offer_id = Some(id.into());
+            out.rescind_inverse_offer = Some(wire::RescindInverseOffer { inverse_offer_id });
+            Type::RescindInverseOffer
+        }
+        Event::UpdateOperationStatus(status) => {
+            let status = Some(status.into());
+            out.update_operation_status = Some(wire::UpdateOperationStatus { status });
+            Type::UpdateOperationStatus
+        }
         Event::Refused { call, code, message } => {
             out.refused = Some(wire::Refused {
                 call: Some(call.to_string()),
@@ -118,12 +133,21 @@ impl TryFrom<w::scheduler::Event> for Event {
             }
             Type::Heartbeat => Ok(Self::Heartbeat),
             Type::Refused => refused(present(event.refused, "refused")?).at("refused"),
-            kind @ (Type::Unknown
-            | Type::InverseOffers
-            | Type::RescindInverseOffer
-            | Type::UpdateOperationStatus) => {
-                Err(DecodeError::new("type", format!("{} is not known here", kind.as_str_name())))
+            Type::InverseOffers => {
+                let offers = present(event.inverse_offers, "inverse_offers")?.inverse_offers;
+                Ok(Self::InverseOffers(list(offers, "inverse_offers").at("inverse_offers")?))
             }
+            Type::RescindInverseOffer => {
+                let field = "rescind_inverse_offer";
+                let id = present(event.rescind_inverse_offer, field)?.inverse_offer_id;
+                Ok(Self::RescindInverseOffer(need(id, "inverse_offer_id").at(field)?))
+            }
+            Type::UpdateOperationStatus => {
+                let field = "update_operation_status";
+                let status = present(event.update_operation_status, field)?.status;
+                Ok(Self::UpdateOperationStatus(need(status, "status").at(field)?))
+            }
+            Type::Unknown => Err(DecodeError::new("type", "UNKNOWN is not known here")),
         }
     }
 }

@@ -30,6 +30,29 @@ impl TryFrom<w::DurationInfo> for Duration {
     }
 }
 
+impl From<Duration> for w::master::Seconds {
+    fn from(duration: Duration) -> Self {
+        Self {
+            seconds: Some(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)),
+            nanos: Some(duration.subsec_nanos().cast_signed()),
+        }
+    }
+}
+
+impl TryFrom<w::master::Seconds> for Duration {
+    type Error = DecodeError;
+    fn try_from(wire: w::master::Seconds) -> Result<Self, DecodeError> {
+        let (seconds, nanos) = (wire.seconds.unwrap_or(0), wire.nanos.unwrap_or(0));
+        match (u64::try_from(seconds), u32::try_from(nanos)) {
+            (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Ok(Self::new(seconds, nanos)),
+            _ => {
+                let problem = format!("must not be negative, is {seconds} s and {nanos} ns");
+                Err(DecodeError::new("", problem))
+            }
+        }
+    }
+}
+
 fn nanoseconds(value: Option<i64>) -> Result<u64, DecodeError> {
     let value = present(value, "nanoseconds")?;
     u64::try_from(value)

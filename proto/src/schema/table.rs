@@ -28,6 +28,12 @@ static MESOS__V1__DISCOVERY_INFO__VISIBILITY: Enum = Enum { values: &[
     ("EXTERNAL", 2),
 ] };
 
+static MESOS__V1__DRAIN_STATE: Enum = Enum { values: &[
+    ("UNKNOWN", 0),
+    ("DRAINING", 1),
+    ("DRAINED", 2),
+] };
+
 static MESOS__V1__ENVIRONMENT__VARIABLE__TYPE: Enum = Enum { values: &[
     ("UNKNOWN", 0),
     ("VALUE", 1),
@@ -87,6 +93,19 @@ static MESOS__V1__OFFER__OPERATION__TYPE: Enum = Enum { values: &[
     ("SHRINK_VOLUME", 12),
     ("CREATE_DISK", 13),
     ("DESTROY_DISK", 14),
+] };
+
+static MESOS__V1__OPERATION_STATE: Enum = Enum { values: &[
+    ("OPERATION_UNSUPPORTED", 0),
+    ("OPERATION_PENDING", 1),
+    ("OPERATION_FINISHED", 2),
+    ("OPERATION_FAILED", 3),
+    ("OPERATION_ERROR", 4),
+    ("OPERATION_DROPPED", 5),
+    ("OPERATION_UNREACHABLE", 6),
+    ("OPERATION_GONE_BY_OPERATOR", 7),
+    ("OPERATION_RECOVERING", 8),
+    ("OPERATION_UNKNOWN", 9),
 ] };
 
 static MESOS__V1__RLIMIT_INFO__RLIMIT__TYPE: Enum = Enum { values: &[
@@ -273,6 +292,12 @@ static MESOS__V1__AGENT__RESPONSE__TYPE: Enum = Enum { values: &[
     ("OK", 1001),
 ] };
 
+static MESOS__V1__ALLOCATOR__INVERSE_OFFER_STATUS__STATUS: Enum = Enum { values: &[
+    ("UNKNOWN", 1),
+    ("ACCEPT", 2),
+    ("DECLINE", 3),
+] };
+
 static MESOS__V1__EXECUTOR__CALL__TYPE: Enum = Enum { values: &[
     ("UNKNOWN", 0),
     ("SUBSCRIBE", 1),
@@ -338,6 +363,28 @@ static MESOS__V1__MASTER__CALL__TYPE: Enum = Enum { values: &[
     ("EXPLAIN", 1000),
 ] };
 
+static MESOS__V1__MASTER__EVENT__CUT_OFF__REASON: Enum = Enum { values: &[
+    ("UNKNOWN", 0),
+    ("SLOW", 1),
+    ("TOO_MANY", 2),
+    ("ENDING", 3),
+] };
+
+static MESOS__V1__MASTER__EVENT__TYPE: Enum = Enum { values: &[
+    ("UNKNOWN", 0),
+    ("SUBSCRIBED", 1),
+    ("TASK_ADDED", 2),
+    ("TASK_UPDATED", 3),
+    ("AGENT_ADDED", 4),
+    ("AGENT_REMOVED", 5),
+    ("FRAMEWORK_ADDED", 6),
+    ("FRAMEWORK_UPDATED", 7),
+    ("FRAMEWORK_REMOVED", 8),
+    ("HEARTBEAT", 9),
+    ("AGENT_UPDATED", 1000),
+    ("CUT_OFF", 1001),
+] };
+
 static MESOS__V1__MASTER__RESPONSE__GET_AGENTS__AGENT__STANDING: Enum = Enum { values: &[
     ("ACTIVE", 0),
     ("SUSPECT", 1),
@@ -349,15 +396,33 @@ static MESOS__V1__MASTER__RESPONSE__GET_AGENTS__AGENT__STANDING: Enum = Enum { v
 static MESOS__V1__MASTER__RESPONSE__TYPE: Enum = Enum { values: &[
     ("UNKNOWN", 0),
     ("GET_HEALTH", 1),
+    ("GET_FLAGS", 2),
     ("GET_VERSION", 3),
+    ("GET_METRICS", 4),
+    ("GET_LOGGING_LEVEL", 5),
+    ("LIST_FILES", 6),
+    ("READ_FILE", 7),
     ("GET_STATE", 8),
     ("GET_AGENTS", 9),
     ("GET_FRAMEWORKS", 10),
+    ("GET_EXECUTORS", 11),
     ("GET_TASKS", 12),
     ("GET_ROLES", 13),
+    ("GET_WEIGHTS", 14),
     ("GET_MASTER", 15),
+    ("GET_MAINTENANCE_STATUS", 16),
+    ("GET_MAINTENANCE_SCHEDULE", 17),
+    ("GET_QUOTA", 18),
+    ("GET_OPERATIONS", 19),
     ("EXPLAIN", 1000),
     ("OK", 1001),
+] };
+
+static MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__SELECTOR__PSEUDOATTRIBUTE_TYPE: Enum = Enum { values: &[
+    ("UNKNOWN", 0),
+    ("HOSTNAME", 1),
+    ("REGION", 2),
+    ("ZONE", 3),
 ] };
 
 static MESOS__V1__SCHEDULER__CALL__TYPE: Enum = Enum { values: &[
@@ -1045,7 +1110,7 @@ pub(crate) static MESOS__V1__DRAIN_CONFIG: Message = Message {
             name: "max_grace_period",
             number: 1,
             label: Label::Optional,
-            kind: Kind::Message(&MESOS__V1__DRAIN_CONFIG__GRACE_PERIOD),
+            kind: Kind::Message(&MESOS__V1__DURATION_INFO),
             default: Default::None,
         },
         Field {
@@ -1058,20 +1123,20 @@ pub(crate) static MESOS__V1__DRAIN_CONFIG: Message = Message {
     ],
 };
 
-pub(crate) static MESOS__V1__DRAIN_CONFIG__GRACE_PERIOD: Message = Message {
+pub(crate) static MESOS__V1__DRAIN_INFO: Message = Message {
     fields: &[
         Field {
-            name: "seconds",
+            name: "state",
             number: 1,
-            label: Label::Optional,
-            kind: Kind::Int64,
+            label: Label::Required,
+            kind: Kind::Enum(&MESOS__V1__DRAIN_STATE),
             default: Default::None,
         },
         Field {
-            name: "nanos",
+            name: "config",
             number: 2,
-            label: Label::Optional,
-            kind: Kind::Int32,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__DRAIN_CONFIG),
             default: Default::None,
         },
     ],
@@ -1671,6 +1736,53 @@ pub(crate) static MESOS__V1__IMAGE__DOCKER: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__INVERSE_OFFER: Message = Message {
+    fields: &[
+        Field {
+            name: "id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__OFFER_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "url",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__URL),
+            default: Default::None,
+        },
+        Field {
+            name: "framework_id",
+            number: 3,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__FRAMEWORK_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "agent_id",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "unavailability",
+            number: 5,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__UNAVAILABILITY),
+            default: Default::None,
+        },
+        Field {
+            name: "resources",
+            number: 6,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__KILL_POLICY: Message = Message {
     fields: &[
         Field {
@@ -1743,6 +1855,25 @@ pub(crate) static MESOS__V1__LINUX_INFO: Message = Message {
             label: Label::Optional,
             kind: Kind::Bool,
             default: Default::Bool(true),
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MACHINE_ID: Message = Message {
+    fields: &[
+        Field {
+            name: "hostname",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "ip",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
         },
     ],
 };
@@ -2011,10 +2142,102 @@ pub(crate) static MESOS__V1__OFFER__OPERATION: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "reserve",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__OFFER__OPERATION__RESERVE),
+            default: Default::None,
+        },
+        Field {
+            name: "unreserve",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__OFFER__OPERATION__UNRESERVE),
+            default: Default::None,
+        },
+        Field {
+            name: "create",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__OFFER__OPERATION__CREATE),
+            default: Default::None,
+        },
+        Field {
+            name: "destroy",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__OFFER__OPERATION__DESTROY),
+            default: Default::None,
+        },
+        Field {
+            name: "launch_group",
+            number: 7,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__OFFER__OPERATION__LAUNCH_GROUP),
+            default: Default::None,
+        },
+        Field {
             name: "id",
             number: 12,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__OPERATION_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "grow_volume",
+            number: 13,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__OFFER__OPERATION__GROW_VOLUME),
+            default: Default::None,
+        },
+        Field {
+            name: "shrink_volume",
+            number: 14,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__OFFER__OPERATION__SHRINK_VOLUME),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__OFFER__OPERATION__CREATE: Message = Message {
+    fields: &[
+        Field {
+            name: "volumes",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__OFFER__OPERATION__DESTROY: Message = Message {
+    fields: &[
+        Field {
+            name: "volumes",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__OFFER__OPERATION__GROW_VOLUME: Message = Message {
+    fields: &[
+        Field {
+            name: "volume",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+        Field {
+            name: "addition",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
             default: Default::None,
         },
     ],
@@ -2027,6 +2250,75 @@ pub(crate) static MESOS__V1__OFFER__OPERATION__LAUNCH: Message = Message {
             number: 1,
             label: Label::Repeated,
             kind: Kind::Message(&MESOS__V1__TASK_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__OFFER__OPERATION__LAUNCH_GROUP: Message = Message {
+    fields: &[
+        Field {
+            name: "executor",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "task_group",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__TASK_GROUP_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__OFFER__OPERATION__RESERVE: Message = Message {
+    fields: &[
+        Field {
+            name: "resources",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+        Field {
+            name: "source",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__OFFER__OPERATION__SHRINK_VOLUME: Message = Message {
+    fields: &[
+        Field {
+            name: "volume",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+        Field {
+            name: "subtract",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__VALUE__SCALAR),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__OFFER__OPERATION__UNRESERVE: Message = Message {
+    fields: &[
+        Field {
+            name: "resources",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
             default: Default::None,
         },
     ],
@@ -2099,6 +2391,53 @@ pub(crate) static MESOS__V1__OFFER_ID: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__OPERATION: Message = Message {
+    fields: &[
+        Field {
+            name: "framework_id",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__FRAMEWORK_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "agent_id",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "info",
+            number: 3,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__OFFER__OPERATION),
+            default: Default::None,
+        },
+        Field {
+            name: "latest_status",
+            number: 4,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__OPERATION_STATUS),
+            default: Default::None,
+        },
+        Field {
+            name: "statuses",
+            number: 5,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__OPERATION_STATUS),
+            default: Default::None,
+        },
+        Field {
+            name: "uuid",
+            number: 6,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__UUID),
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__OPERATION_ID: Message = Message {
     fields: &[
         Field {
@@ -2106,6 +2445,60 @@ pub(crate) static MESOS__V1__OPERATION_ID: Message = Message {
             number: 1,
             label: Label::Required,
             kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__OPERATION_STATUS: Message = Message {
+    fields: &[
+        Field {
+            name: "operation_id",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__OPERATION_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "state",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Enum(&MESOS__V1__OPERATION_STATE),
+            default: Default::None,
+        },
+        Field {
+            name: "message",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "converted_resources",
+            number: 4,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+        Field {
+            name: "uuid",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__UUID),
+            default: Default::None,
+        },
+        Field {
+            name: "agent_id",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "resource_provider_id",
+            number: 7,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__RESOURCE_PROVIDER_ID),
             default: Default::None,
         },
     ],
@@ -2260,6 +2653,20 @@ pub(crate) static MESOS__V1__REQUEST: Message = Message {
             number: 1001,
             label: Label::Optional,
             kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+        Field {
+            name: "deadline",
+            number: 1002,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__TIME_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "priority",
+            number: 1003,
+            label: Label::Optional,
+            kind: Kind::Int32,
             default: Default::None,
         },
     ],
@@ -2654,6 +3061,110 @@ pub(crate) static MESOS__V1__ROLE: Message = Message {
             number: 1000,
             label: Label::Optional,
             kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "guarantees",
+            number: 1001,
+            label: Label::Map,
+            kind: Kind::Message(&MESOS__V1__ROLE__GUARANTEES_ENTRY),
+            default: Default::None,
+        },
+        Field {
+            name: "limits",
+            number: 1002,
+            label: Label::Map,
+            kind: Kind::Message(&MESOS__V1__ROLE__LIMITS_ENTRY),
+            default: Default::None,
+        },
+        Field {
+            name: "consumed",
+            number: 1003,
+            label: Label::Map,
+            kind: Kind::Message(&MESOS__V1__ROLE__CONSUMED_ENTRY),
+            default: Default::None,
+        },
+        Field {
+            name: "reserved",
+            number: 1004,
+            label: Label::Map,
+            kind: Kind::Message(&MESOS__V1__ROLE__RESERVED_ENTRY),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__ROLE__CONSUMED_ENTRY: Message = Message {
+    fields: &[
+        Field {
+            name: "key",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "value",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__VALUE__SCALAR),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__ROLE__GUARANTEES_ENTRY: Message = Message {
+    fields: &[
+        Field {
+            name: "key",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "value",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__VALUE__SCALAR),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__ROLE__LIMITS_ENTRY: Message = Message {
+    fields: &[
+        Field {
+            name: "key",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "value",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__VALUE__SCALAR),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__ROLE__RESERVED_ENTRY: Message = Message {
+    fields: &[
+        Field {
+            name: "key",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "value",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__VALUE__SCALAR),
             default: Default::None,
         },
     ],
@@ -3184,6 +3695,18 @@ pub(crate) static MESOS__V1__URL: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__UUID: Message = Message {
+    fields: &[
+        Field {
+            name: "value",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Bytes,
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__UNAVAILABILITY: Message = Message {
     fields: &[
         Field {
@@ -3421,6 +3944,25 @@ pub(crate) static MESOS__V1__VOLUME__SOURCE__SANDBOX_PATH: Message = Message {
             number: 2,
             label: Label::Required,
             kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__WEIGHT_INFO: Message = Message {
+    fields: &[
+        Field {
+            name: "weight",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Double,
+            default: Default::None,
+        },
+        Field {
+            name: "role",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::String(Text::Name),
             default: Default::None,
         },
     ],
@@ -3968,6 +4510,32 @@ pub(crate) static MESOS__V1__AGENT__RESPONSE__READ_FILE: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__ALLOCATOR__INVERSE_OFFER_STATUS: Message = Message {
+    fields: &[
+        Field {
+            name: "status",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Enum(&MESOS__V1__ALLOCATOR__INVERSE_OFFER_STATUS__STATUS),
+            default: Default::None,
+        },
+        Field {
+            name: "framework_id",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__FRAMEWORK_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "timestamp",
+            number: 3,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__TIME_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__EXECUTOR__CALL: Message = Message {
     fields: &[
         Field {
@@ -4238,6 +4806,75 @@ pub(crate) static MESOS__V1__EXECUTOR__EVENT__SUBSCRIBED: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__MAINTENANCE__CLUSTER_STATUS: Message = Message {
+    fields: &[
+        Field {
+            name: "draining_machines",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__MAINTENANCE__CLUSTER_STATUS__DRAINING_MACHINE),
+            default: Default::None,
+        },
+        Field {
+            name: "down_machines",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__MACHINE_ID),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MAINTENANCE__CLUSTER_STATUS__DRAINING_MACHINE: Message = Message {
+    fields: &[
+        Field {
+            name: "id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__MACHINE_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "statuses",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__ALLOCATOR__INVERSE_OFFER_STATUS),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MAINTENANCE__SCHEDULE: Message = Message {
+    fields: &[
+        Field {
+            name: "windows",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__MAINTENANCE__WINDOW),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MAINTENANCE__WINDOW: Message = Message {
+    fields: &[
+        Field {
+            name: "machine_ids",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__MACHINE_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "unavailability",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__UNAVAILABILITY),
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__MASTER__CALL: Message = Message {
     fields: &[
         Field {
@@ -4248,10 +4885,157 @@ pub(crate) static MESOS__V1__MASTER__CALL: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "get_metrics",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__GET_METRICS),
+            default: Default::None,
+        },
+        Field {
+            name: "set_logging_level",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__SET_LOGGING_LEVEL),
+            default: Default::None,
+        },
+        Field {
+            name: "list_files",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__LIST_FILES),
+            default: Default::None,
+        },
+        Field {
+            name: "read_file",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__READ_FILE),
+            default: Default::None,
+        },
+        Field {
+            name: "update_weights",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__UPDATE_WEIGHTS),
+            default: Default::None,
+        },
+        Field {
+            name: "reserve_resources",
+            number: 7,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__RESERVE_RESOURCES),
+            default: Default::None,
+        },
+        Field {
+            name: "unreserve_resources",
+            number: 8,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__UNRESERVE_RESOURCES),
+            default: Default::None,
+        },
+        Field {
+            name: "create_volumes",
+            number: 9,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__CREATE_VOLUMES),
+            default: Default::None,
+        },
+        Field {
+            name: "destroy_volumes",
+            number: 10,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__DESTROY_VOLUMES),
+            default: Default::None,
+        },
+        Field {
+            name: "update_maintenance_schedule",
+            number: 11,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__UPDATE_MAINTENANCE_SCHEDULE),
+            default: Default::None,
+        },
+        Field {
+            name: "start_maintenance",
+            number: 12,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__START_MAINTENANCE),
+            default: Default::None,
+        },
+        Field {
+            name: "stop_maintenance",
+            number: 13,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__STOP_MAINTENANCE),
+            default: Default::None,
+        },
+        Field {
+            name: "set_quota",
+            number: 14,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__SET_QUOTA),
+            default: Default::None,
+        },
+        Field {
+            name: "remove_quota",
+            number: 15,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__REMOVE_QUOTA),
+            default: Default::None,
+        },
+        Field {
             name: "teardown",
             number: 16,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__MASTER__CALL__TEARDOWN),
+            default: Default::None,
+        },
+        Field {
+            name: "mark_agent_gone",
+            number: 17,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__MARK_AGENT_GONE),
+            default: Default::None,
+        },
+        Field {
+            name: "grow_volume",
+            number: 18,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__GROW_VOLUME),
+            default: Default::None,
+        },
+        Field {
+            name: "shrink_volume",
+            number: 19,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__SHRINK_VOLUME),
+            default: Default::None,
+        },
+        Field {
+            name: "update_quota",
+            number: 20,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__UPDATE_QUOTA),
+            default: Default::None,
+        },
+        Field {
+            name: "drain_agent",
+            number: 21,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__DRAIN_AGENT),
+            default: Default::None,
+        },
+        Field {
+            name: "deactivate_agent",
+            number: 22,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__DEACTIVATE_AGENT),
+            default: Default::None,
+        },
+        Field {
+            name: "reactivate_agent",
+            number: 23,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__REACTIVATE_AGENT),
             default: Default::None,
         },
         Field {
@@ -4261,6 +5045,89 @@ pub(crate) static MESOS__V1__MASTER__CALL: Message = Message {
             kind: Kind::Message(&MESOS__V1__MASTER__CALL__EXPLAIN),
             default: Default::None,
         },
+        Field {
+            name: "subscribe",
+            number: 1001,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__SUBSCRIBE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__CREATE_VOLUMES: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "volumes",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__DEACTIVATE_AGENT: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__DESTROY_VOLUMES: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "volumes",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__DRAIN_AGENT: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "max_grace_period",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__SECONDS),
+            default: Default::None,
+        },
+        Field {
+            name: "mark_gone",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Bool,
+            default: Default::Bool(false),
+        },
     ],
 };
 
@@ -4269,8 +5136,253 @@ pub(crate) static MESOS__V1__MASTER__CALL__EXPLAIN: Message = Message {
         Field {
             name: "framework_id",
             number: 1,
-            label: Label::Required,
+            label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__FRAMEWORK_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "role",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__GET_METRICS: Message = Message {
+    fields: &[
+        Field {
+            name: "timeout",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__DURATION_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__GROW_VOLUME: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_id",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "volume",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+        Field {
+            name: "addition",
+            number: 3,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__LIST_FILES: Message = Message {
+    fields: &[
+        Field {
+            name: "path",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__MARK_AGENT_GONE: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__REACTIVATE_AGENT: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__READ_FILE: Message = Message {
+    fields: &[
+        Field {
+            name: "path",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "offset",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "length",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__REMOVE_QUOTA: Message = Message {
+    fields: &[
+        Field {
+            name: "role",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__RESERVE_RESOURCES: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "resources",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+        Field {
+            name: "source",
+            number: 3,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__SET_LOGGING_LEVEL: Message = Message {
+    fields: &[
+        Field {
+            name: "level",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Uint32,
+            default: Default::None,
+        },
+        Field {
+            name: "duration",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__DURATION_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__SET_QUOTA: Message = Message {
+    fields: &[
+        Field {
+            name: "quota_request",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__QUOTA__QUOTA_REQUEST),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__SHRINK_VOLUME: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_id",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "volume",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+        Field {
+            name: "subtract",
+            number: 3,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__VALUE__SCALAR),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__START_MAINTENANCE: Message = Message {
+    fields: &[
+        Field {
+            name: "machines",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__MACHINE_ID),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__STOP_MAINTENANCE: Message = Message {
+    fields: &[
+        Field {
+            name: "machines",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__MACHINE_ID),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__SUBSCRIBE: Message = Message {
+    fields: &[
+        Field {
+            name: "resume_after",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "stream",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
             default: Default::None,
         },
     ],
@@ -4283,6 +5395,312 @@ pub(crate) static MESOS__V1__MASTER__CALL__TEARDOWN: Message = Message {
             number: 1,
             label: Label::Required,
             kind: Kind::Message(&MESOS__V1__FRAMEWORK_ID),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__UNRESERVE_RESOURCES: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "resources",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__UPDATE_MAINTENANCE_SCHEDULE: Message = Message {
+    fields: &[
+        Field {
+            name: "schedule",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__MAINTENANCE__SCHEDULE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__UPDATE_QUOTA: Message = Message {
+    fields: &[
+        Field {
+            name: "force",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
+        Field {
+            name: "quota_configs",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__QUOTA__QUOTA_CONFIG),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__UPDATE_WEIGHTS: Message = Message {
+    fields: &[
+        Field {
+            name: "weight_infos",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__WEIGHT_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__EVENT: Message = Message {
+    fields: &[
+        Field {
+            name: "type",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Enum(&MESOS__V1__MASTER__EVENT__TYPE),
+            default: Default::None,
+        },
+        Field {
+            name: "subscribed",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__EVENT__SUBSCRIBED),
+            default: Default::None,
+        },
+        Field {
+            name: "task_added",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__EVENT__TASK_ADDED),
+            default: Default::None,
+        },
+        Field {
+            name: "task_updated",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__EVENT__TASK_UPDATED),
+            default: Default::None,
+        },
+        Field {
+            name: "agent_added",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__EVENT__AGENT_ADDED),
+            default: Default::None,
+        },
+        Field {
+            name: "agent_removed",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__EVENT__AGENT_REMOVED),
+            default: Default::None,
+        },
+        Field {
+            name: "framework_added",
+            number: 7,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__EVENT__FRAMEWORK_ADDED),
+            default: Default::None,
+        },
+        Field {
+            name: "framework_updated",
+            number: 8,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__EVENT__FRAMEWORK_UPDATED),
+            default: Default::None,
+        },
+        Field {
+            name: "framework_removed",
+            number: 9,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__EVENT__FRAMEWORK_REMOVED),
+            default: Default::None,
+        },
+        Field {
+            name: "agent_updated",
+            number: 1000,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__EVENT__AGENT_UPDATED),
+            default: Default::None,
+        },
+        Field {
+            name: "cut_off",
+            number: 1001,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__EVENT__CUT_OFF),
+            default: Default::None,
+        },
+        Field {
+            name: "sequence",
+            number: 1002,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__EVENT__AGENT_ADDED: Message = Message {
+    fields: &[
+        Field {
+            name: "agent",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_AGENTS__AGENT),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__EVENT__AGENT_REMOVED: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__EVENT__AGENT_UPDATED: Message = Message {
+    fields: &[
+        Field {
+            name: "agent",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_AGENTS__AGENT),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__EVENT__CUT_OFF: Message = Message {
+    fields: &[
+        Field {
+            name: "reason",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Enum(&MESOS__V1__MASTER__EVENT__CUT_OFF__REASON),
+            default: Default::None,
+        },
+        Field {
+            name: "message",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__EVENT__FRAMEWORK_ADDED: Message = Message {
+    fields: &[
+        Field {
+            name: "framework",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_FRAMEWORKS__FRAMEWORK),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__EVENT__FRAMEWORK_REMOVED: Message = Message {
+    fields: &[
+        Field {
+            name: "framework_info",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__FRAMEWORK_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__EVENT__FRAMEWORK_UPDATED: Message = Message {
+    fields: &[
+        Field {
+            name: "framework",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_FRAMEWORKS__FRAMEWORK),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__EVENT__SUBSCRIBED: Message = Message {
+    fields: &[
+        Field {
+            name: "get_state",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_STATE),
+            default: Default::None,
+        },
+        Field {
+            name: "heartbeat_interval_seconds",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Double,
+            default: Default::None,
+        },
+        Field {
+            name: "stream",
+            number: 1000,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__EVENT__TASK_ADDED: Message = Message {
+    fields: &[
+        Field {
+            name: "task",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__TASK),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__EVENT__TASK_UPDATED: Message = Message {
+    fields: &[
+        Field {
+            name: "framework_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__FRAMEWORK_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "status",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__TASK_STATUS),
+            default: Default::None,
+        },
+        Field {
+            name: "state",
+            number: 3,
+            label: Label::Required,
+            kind: Kind::Enum(&MESOS__V1__TASK_STATE),
             default: Default::None,
         },
     ],
@@ -4305,10 +5723,45 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "get_flags",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_FLAGS),
+            default: Default::None,
+        },
+        Field {
             name: "get_version",
             number: 4,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_VERSION),
+            default: Default::None,
+        },
+        Field {
+            name: "get_metrics",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_METRICS),
+            default: Default::None,
+        },
+        Field {
+            name: "get_logging_level",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_LOGGING_LEVEL),
+            default: Default::None,
+        },
+        Field {
+            name: "list_files",
+            number: 7,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__LIST_FILES),
+            default: Default::None,
+        },
+        Field {
+            name: "read_file",
+            number: 8,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__READ_FILE),
             default: Default::None,
         },
         Field {
@@ -4333,6 +5786,13 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "get_executors",
+            number: 12,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_EXECUTORS),
+            default: Default::None,
+        },
+        Field {
             name: "get_tasks",
             number: 13,
             label: Label::Optional,
@@ -4347,10 +5807,45 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "get_weights",
+            number: 15,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_WEIGHTS),
+            default: Default::None,
+        },
+        Field {
             name: "get_master",
             number: 16,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_MASTER),
+            default: Default::None,
+        },
+        Field {
+            name: "get_maintenance_status",
+            number: 17,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_MAINTENANCE_STATUS),
+            default: Default::None,
+        },
+        Field {
+            name: "get_maintenance_schedule",
+            number: 18,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_MAINTENANCE_SCHEDULE),
+            default: Default::None,
+        },
+        Field {
+            name: "get_quota",
+            number: 19,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_QUOTA),
+            default: Default::None,
+        },
+        Field {
+            name: "get_operations",
+            number: 20,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_OPERATIONS),
             default: Default::None,
         },
         Field {
@@ -4446,10 +5941,74 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_AGENTS__AGENT: Message = Mess
             default: Default::None,
         },
         Field {
+            name: "deactivated",
+            number: 12,
+            label: Label::Optional,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
+        Field {
+            name: "drain_info",
+            number: 13,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__DRAIN_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "estimated_drain_start_time",
+            number: 14,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__TIME_INFO),
+            default: Default::None,
+        },
+        Field {
             name: "standing",
             number: 1000,
             label: Label::Optional,
             kind: Kind::Enum(&MESOS__V1__MASTER__RESPONSE__GET_AGENTS__AGENT__STANDING),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_EXECUTORS: Message = Message {
+    fields: &[
+        Field {
+            name: "executors",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_EXECUTORS__EXECUTOR),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_EXECUTORS__EXECUTOR: Message = Message {
+    fields: &[
+        Field {
+            name: "executor_info",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "agent_id",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_FLAGS: Message = Message {
+    fields: &[
+        Field {
+            name: "flags",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__FLAG),
             default: Default::None,
         },
     ],
@@ -4526,6 +6085,13 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_FRAMEWORKS__FRAMEWORK: Messag
             default: Default::None,
         },
         Field {
+            name: "inverse_offers",
+            number: 8,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__INVERSE_OFFER),
+            default: Default::None,
+        },
+        Field {
             name: "allocated_resources",
             number: 9,
             label: Label::Repeated,
@@ -4544,6 +6110,13 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_FRAMEWORKS__FRAMEWORK: Messag
             number: 11,
             label: Label::Required,
             kind: Kind::Bool,
+            default: Default::None,
+        },
+        Field {
+            name: "offer_constraints",
+            number: 12,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__OFFER_CONSTRAINTS),
             default: Default::None,
         },
         Field {
@@ -4575,6 +6148,42 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_HEALTH: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_LOGGING_LEVEL: Message = Message {
+    fields: &[
+        Field {
+            name: "level",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Uint32,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_MAINTENANCE_SCHEDULE: Message = Message {
+    fields: &[
+        Field {
+            name: "schedule",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__MAINTENANCE__SCHEDULE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_MAINTENANCE_STATUS: Message = Message {
+    fields: &[
+        Field {
+            name: "status",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__MAINTENANCE__CLUSTER_STATUS),
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_MASTER: Message = Message {
     fields: &[
         Field {
@@ -4589,6 +6198,49 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_MASTER: Message = Message {
             number: 2,
             label: Label::Optional,
             kind: Kind::Double,
+            default: Default::None,
+        },
+        Field {
+            name: "elected_time",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Double,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_METRICS: Message = Message {
+    fields: &[
+        Field {
+            name: "metrics",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__METRIC),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_OPERATIONS: Message = Message {
+    fields: &[
+        Field {
+            name: "operations",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__OPERATION),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_QUOTA: Message = Message {
+    fields: &[
+        Field {
+            name: "status",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__QUOTA__QUOTA_STATUS),
             default: Default::None,
         },
     ],
@@ -4613,6 +6265,13 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_STATE: Message = Message {
             number: 1,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_TASKS),
+            default: Default::None,
+        },
+        Field {
+            name: "get_executors",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_EXECUTORS),
             default: Default::None,
         },
         Field {
@@ -4665,6 +6324,346 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_VERSION: Message = Message {
             number: 1,
             label: Label::Required,
             kind: Kind::Message(&MESOS__V1__VERSION_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_WEIGHTS: Message = Message {
+    fields: &[
+        Field {
+            name: "weight_infos",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__WEIGHT_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__LIST_FILES: Message = Message {
+    fields: &[
+        Field {
+            name: "file_infos",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__FILE_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__READ_FILE: Message = Message {
+    fields: &[
+        Field {
+            name: "size",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "data",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Bytes,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__SECONDS: Message = Message {
+    fields: &[
+        Field {
+            name: "seconds",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Int64,
+            default: Default::None,
+        },
+        Field {
+            name: "nanos",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Int32,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__QUOTA__QUOTA_CONFIG: Message = Message {
+    fields: &[
+        Field {
+            name: "role",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+        Field {
+            name: "guarantees",
+            number: 2,
+            label: Label::Map,
+            kind: Kind::Message(&MESOS__V1__QUOTA__QUOTA_CONFIG__GUARANTEES_ENTRY),
+            default: Default::None,
+        },
+        Field {
+            name: "limits",
+            number: 3,
+            label: Label::Map,
+            kind: Kind::Message(&MESOS__V1__QUOTA__QUOTA_CONFIG__LIMITS_ENTRY),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__QUOTA__QUOTA_CONFIG__GUARANTEES_ENTRY: Message = Message {
+    fields: &[
+        Field {
+            name: "key",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "value",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__VALUE__SCALAR),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__QUOTA__QUOTA_CONFIG__LIMITS_ENTRY: Message = Message {
+    fields: &[
+        Field {
+            name: "key",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "value",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__VALUE__SCALAR),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__QUOTA__QUOTA_INFO: Message = Message {
+    fields: &[
+        Field {
+            name: "role",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+        Field {
+            name: "principal",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "guarantee",
+            number: 3,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__QUOTA__QUOTA_REQUEST: Message = Message {
+    fields: &[
+        Field {
+            name: "force",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
+        Field {
+            name: "role",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+        Field {
+            name: "guarantee",
+            number: 3,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__QUOTA__QUOTA_STATUS: Message = Message {
+    fields: &[
+        Field {
+            name: "infos",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__QUOTA__QUOTA_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "configs",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__QUOTA__QUOTA_CONFIG),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT: Message = Message {
+    fields: &[
+        Field {
+            name: "selector",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__SELECTOR),
+            default: Default::None,
+        },
+        Field {
+            name: "predicate",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__PREDICATE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__PREDICATE: Message = Message {
+    fields: &[
+        Field {
+            name: "exists",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__PREDICATE__EXISTS),
+            default: Default::None,
+        },
+        Field {
+            name: "not_exists",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__PREDICATE__NOT_EXISTS),
+            default: Default::None,
+        },
+        Field {
+            name: "text_equals",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__PREDICATE__TEXT_EQUALS),
+            default: Default::None,
+        },
+        Field {
+            name: "text_not_equals",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__PREDICATE__TEXT_NOT_EQUALS),
+            default: Default::None,
+        },
+        Field {
+            name: "text_matches",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__PREDICATE__TEXT_MATCHES),
+            default: Default::None,
+        },
+        Field {
+            name: "text_not_matches",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__PREDICATE__TEXT_NOT_MATCHES),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__PREDICATE__EXISTS: Message = Message {
+    fields: &[
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__PREDICATE__NOT_EXISTS: Message = Message {
+    fields: &[
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__PREDICATE__TEXT_EQUALS: Message = Message {
+    fields: &[
+        Field {
+            name: "value",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__PREDICATE__TEXT_MATCHES: Message = Message {
+    fields: &[
+        Field {
+            name: "regex",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__PREDICATE__TEXT_NOT_EQUALS: Message = Message {
+    fields: &[
+        Field {
+            name: "value",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__PREDICATE__TEXT_NOT_MATCHES: Message = Message {
+    fields: &[
+        Field {
+            name: "regex",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__SELECTOR: Message = Message {
+    fields: &[
+        Field {
+            name: "pseudoattribute_type",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Enum(&MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__SELECTOR__PSEUDOATTRIBUTE_TYPE),
+            default: Default::None,
+        },
+        Field {
+            name: "attribute_name",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
             default: Default::None,
         },
     ],
@@ -4750,6 +6749,20 @@ pub(crate) static MESOS__V1__SCHEDULER__CALL: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "accept_inverse_offers",
+            number: 13,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__CALL__ACCEPT_INVERSE_OFFERS),
+            default: Default::None,
+        },
+        Field {
+            name: "decline_inverse_offers",
+            number: 14,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__CALL__DECLINE_INVERSE_OFFERS),
+            default: Default::None,
+        },
+        Field {
             name: "revive",
             number: 15,
             label: Label::Optional,
@@ -4761,6 +6774,27 @@ pub(crate) static MESOS__V1__SCHEDULER__CALL: Message = Message {
             number: 16,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__SCHEDULER__CALL__SUPPRESS),
+            default: Default::None,
+        },
+        Field {
+            name: "acknowledge_operation_status",
+            number: 17,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__CALL__ACKNOWLEDGE_OPERATION_STATUS),
+            default: Default::None,
+        },
+        Field {
+            name: "reconcile_operations",
+            number: 18,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__CALL__RECONCILE_OPERATIONS),
+            default: Default::None,
+        },
+        Field {
+            name: "update_framework",
+            number: 19,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__CALL__UPDATE_FRAMEWORK),
             default: Default::None,
         },
     ],
@@ -4785,6 +6819,25 @@ pub(crate) static MESOS__V1__SCHEDULER__CALL__ACCEPT: Message = Message {
         Field {
             name: "filters",
             number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__FILTERS),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__CALL__ACCEPT_INVERSE_OFFERS: Message = Message {
+    fields: &[
+        Field {
+            name: "inverse_offer_ids",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__OFFER_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "filters",
+            number: 2,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__FILTERS),
             default: Default::None,
@@ -4818,10 +6871,62 @@ pub(crate) static MESOS__V1__SCHEDULER__CALL__ACKNOWLEDGE: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__SCHEDULER__CALL__ACKNOWLEDGE_OPERATION_STATUS: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_id",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "resource_provider_id",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__RESOURCE_PROVIDER_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "uuid",
+            number: 3,
+            label: Label::Required,
+            kind: Kind::Bytes,
+            default: Default::None,
+        },
+        Field {
+            name: "operation_id",
+            number: 4,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__OPERATION_ID),
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__SCHEDULER__CALL__DECLINE: Message = Message {
     fields: &[
         Field {
             name: "offer_ids",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__OFFER_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "filters",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__FILTERS),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__CALL__DECLINE_INVERSE_OFFERS: Message = Message {
+    fields: &[
+        Field {
+            name: "inverse_offer_ids",
             number: 1,
             label: Label::Repeated,
             kind: Kind::Message(&MESOS__V1__OFFER_ID),
@@ -4920,6 +7025,44 @@ pub(crate) static MESOS__V1__SCHEDULER__CALL__RECONCILE__TASK: Message = Message
     ],
 };
 
+pub(crate) static MESOS__V1__SCHEDULER__CALL__RECONCILE_OPERATIONS: Message = Message {
+    fields: &[
+        Field {
+            name: "operations",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__CALL__RECONCILE_OPERATIONS__OPERATION),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__CALL__RECONCILE_OPERATIONS__OPERATION: Message = Message {
+    fields: &[
+        Field {
+            name: "operation_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__OPERATION_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "agent_id",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "resource_provider_id",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__RESOURCE_PROVIDER_ID),
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__SCHEDULER__CALL__REQUEST: Message = Message {
     fields: &[
         Field {
@@ -5001,6 +7144,32 @@ pub(crate) static MESOS__V1__SCHEDULER__CALL__SUPPRESS: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__SCHEDULER__CALL__UPDATE_FRAMEWORK: Message = Message {
+    fields: &[
+        Field {
+            name: "framework_info",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__FRAMEWORK_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "suppressed_roles",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+        Field {
+            name: "offer_constraints",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__OFFER_CONSTRAINTS),
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__SCHEDULER__EVENT: Message = Message {
     fields: &[
         Field {
@@ -5060,6 +7229,27 @@ pub(crate) static MESOS__V1__SCHEDULER__EVENT: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "inverse_offers",
+            number: 9,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__EVENT__INVERSE_OFFERS),
+            default: Default::None,
+        },
+        Field {
+            name: "rescind_inverse_offer",
+            number: 10,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__EVENT__RESCIND_INVERSE_OFFER),
+            default: Default::None,
+        },
+        Field {
+            name: "update_operation_status",
+            number: 11,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__EVENT__UPDATE_OPERATION_STATUS),
+            default: Default::None,
+        },
+        Field {
             name: "refused",
             number: 1000,
             label: Label::Optional,
@@ -5102,6 +7292,18 @@ pub(crate) static MESOS__V1__SCHEDULER__EVENT__FAILURE: Message = Message {
             number: 3,
             label: Label::Optional,
             kind: Kind::Int32,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__EVENT__INVERSE_OFFERS: Message = Message {
+    fields: &[
+        Field {
+            name: "inverse_offers",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__INVERSE_OFFER),
             default: Default::None,
         },
     ],
@@ -5183,6 +7385,18 @@ pub(crate) static MESOS__V1__SCHEDULER__EVENT__RESCIND: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__SCHEDULER__EVENT__RESCIND_INVERSE_OFFER: Message = Message {
+    fields: &[
+        Field {
+            name: "inverse_offer_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__OFFER_ID),
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__SCHEDULER__EVENT__SUBSCRIBED: Message = Message {
     fields: &[
         Field {
@@ -5221,8 +7435,70 @@ pub(crate) static MESOS__V1__SCHEDULER__EVENT__UPDATE: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__SCHEDULER__EVENT__UPDATE_OPERATION_STATUS: Message = Message {
+    fields: &[
+        Field {
+            name: "status",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__OPERATION_STATUS),
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__SCHEDULER__OFFER_CONSTRAINTS: Message = Message {
     fields: &[
+        Field {
+            name: "role_constraints",
+            number: 1,
+            label: Label::Map,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__OFFER_CONSTRAINTS__ROLE_CONSTRAINTS_ENTRY),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__OFFER_CONSTRAINTS__ROLE_CONSTRAINTS: Message = Message {
+    fields: &[
+        Field {
+            name: "groups",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__OFFER_CONSTRAINTS__ROLE_CONSTRAINTS__GROUP),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__OFFER_CONSTRAINTS__ROLE_CONSTRAINTS__GROUP: Message = Message {
+    fields: &[
+        Field {
+            name: "attribute_constraints",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__OFFER_CONSTRAINTS__ROLE_CONSTRAINTS_ENTRY: Message = Message {
+    fields: &[
+        Field {
+            name: "key",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "value",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__OFFER_CONSTRAINTS__ROLE_CONSTRAINTS),
+            default: Default::None,
+        },
     ],
 };
 
@@ -5757,6 +8033,18 @@ pub(crate) static TEPUI__V1__EXECUTOR_MESSAGE: Message = Message {
             number: 3,
             label: Label::Required,
             kind: Kind::Bytes,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__RESOURCE_LIST: Message = Message {
+    fields: &[
+        Field {
+            name: "resources",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
             default: Default::None,
         },
     ],

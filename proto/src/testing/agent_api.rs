@@ -47,7 +47,7 @@ pub fn agent_api_call() -> impl Strategy<Value = Call> {
     ]
 }
 
-fn file() -> impl Strategy<Value = FileInfo> {
+pub(super) fn file() -> impl Strategy<Value = FileInfo> {
     let numbers = (maybe(any::<i32>()), maybe(any::<u64>()), maybe(time()), maybe(any::<u32>()));
     (text(), numbers, maybe(text()), maybe(text())).prop_map(
         |(path, (nlink, size, mtime, mode), uid, gid)| FileInfo {

@@ -1,13 +1,12 @@
 //! Frameworks and agents.
 
-use super::{agent_id, attribute, framework_id, interval, maybe, resources, role, text};
-use crate::{AgentInfo, Capabilities, Capability, Domain, FrameworkInfo};
-use proptest::collection::{btree_set, vec};
+use super::{agent_id, attribute, framework_id, interval, maybe, quantities, resources, role, text};
+use crate::{AgentInfo, Capabilities, Capability, Domain, FrameworkInfo, Labels};
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
-use std::sync::Arc;
 
 /// Labels: a name and an optional value each.
-pub(super) fn labels() -> impl Strategy<Value = Vec<(Arc<str>, Option<Arc<str>>)>> {
+pub(super) fn labels() -> impl Strategy<Value = Labels> {
     vec((text(), maybe(text())), 0..3)
 }
 
@@ -24,7 +23,8 @@ fn capabilities() -> impl Strategy<Value = Capabilities> {
 pub fn framework_info() -> impl Strategy<Value = FrameworkInfo> {
     let who = (text(), text(), maybe(framework_id()), text(), maybe(text()), maybe(text()));
     let roles = (btree_set(role(), 1..4), any::<bool>());
-    let rest = (interval(), any::<bool>(), capabilities(), labels());
+    let minima = btree_map(role(), vec(quantities(), 0..3), 0..2);
+    let rest = (interval(), any::<bool>(), capabilities(), labels(), minima);
     (who, roles, rest).prop_map(|(who, (roles, single), rest)| FrameworkInfo {
         user: who.0,
         name: who.1,
@@ -38,6 +38,7 @@ pub fn framework_info() -> impl Strategy<Value = FrameworkInfo> {
         checkpoint: rest.1,
         capabilities: rest.2,
         labels: rest.3,
+        min_allocatable: rest.4,
     })
 }
 

@@ -5,8 +5,11 @@
 
 mod agent_api;
 mod agent_link;
+mod constraints;
 mod executor;
 mod framework;
+mod maintenance;
+mod operation;
 mod operator;
 mod resources;
 mod scheduler;
@@ -14,16 +17,19 @@ mod task;
 
 pub use agent_api::{agent_api_call, agent_api_response};
 pub use agent_link::{agent_call, agent_event};
+pub use constraints::offer_constraints;
 pub use executor::{executor_call, executor_event};
 pub use framework::{agent_info, framework_info};
-pub use operator::{operator_call, operator_response};
-pub use resources::{attribute, ranges, resources};
+pub use maintenance::{machine, schedule, unavailability};
+pub use operation::{operation_status, resource_change, resource_operation};
+pub use operator::{operator_call, operator_event, operator_response};
+pub use resources::{attribute, quantities, ranges, resources, volume};
 pub use scheduler::{call, event, offer, operation};
 pub use task::{task_body, task_info, task_state, task_status};
 
 use crate::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, MasterId, OfferId, Role, StatusUuid, TaskId,
-    Time,
+    AgentId, ContainerId, ExecutorId, FrameworkId, MasterId, OfferId, OperationId, Role, StatusUuid,
+    TaskId, Time, VolumeId,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -79,6 +85,10 @@ ids! {
     container_id: ContainerId;
     /// Any master id.
     master_id: MasterId;
+    /// Any operation id.
+    operation_id: OperationId;
+    /// Any volume id.
+    volume_id: VolumeId;
 }
 
 /// Any uuid.

@@ -1,40 +1,134 @@
 //! Calls and responses of the operator API.
 
+use super::agent_api::file;
+use super::maintenance::{inverse_offer, maintenance_status};
 use super::scheduler::{demand, master_info};
-use super::task::task_state;
+use super::task::{executor, task_state};
 use super::{
-    agent_id, agent_info, framework_id, framework_info, maybe, offer, resources, role, task_id,
-    task_status, text, time,
+    agent_id, agent_info, data, executor_id, framework_id, framework_info, interval, machine,
+    maybe, nanos, offer, offer_constraints, operation_status, quantities, resource_change,
+    resource_operation, resources, role, schedule, task_id, task_status, text, time, uuid,
 };
 use crate::operator::{
-    AgentStanding, AgentView, Call, FrameworkView, Response, RoleView, State, TaskView, TasksView,
+    AgentStanding, AgentView, Call, CutOff, DrainState, DrainView, Event, ExecutorView,
+    FrameworkView, OperationView, Response, Resume, RoleView, State, StreamEvent, TaskView,
+    TasksView,
 };
-use proptest::collection::vec;
+use crate::{QuotaConfig, ResourceName, Weight};
+use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Calls of Mesos that are not built; a few of them.
-const NOT_BUILT: [&str; 4] = ["UNKNOWN", "GET_FLAGS", "UPDATE_QUOTA", "DRAIN_AGENT"];
 
 /// Any call.
 pub fn operator_call() -> impl Strategy<Value = Call> {
-    let names = NOT_BUILT.map(Arc::from).to_vec();
     let simple = vec![
         Call::GetHealth,
+        Call::GetFlags,
         Call::GetVersion,
+        Call::GetLoggingLevel,
         Call::GetMaster,
         Call::GetState,
         Call::GetAgents,
         Call::GetFrameworks,
+        Call::GetExecutors,
+        Call::GetOperations,
         Call::GetTasks,
         Call::GetRoles,
+        Call::GetWeights,
+        Call::GetMaintenanceStatus,
+        Call::GetMaintenanceSchedule,
+        Call::GetQuota,
+        Call::NotBuilt(Arc::from("UNKNOWN")),
     ];
+    let resume = (maybe(text()), any::<u64>()).prop_map(|(stream, after)| Resume { stream, after });
     prop_oneof![
-        prop::sample::select(simple),
-        framework_id().prop_map(Call::Teardown),
-        framework_id().prop_map(Call::Explain),
-        prop::sample::select(names).prop_map(Call::NotBuilt),
+        2 => prop::sample::select(simple),
+        1 => maybe(resume).prop_map(|resume| Call::Subscribe { resume }),
+        1 => maybe(nanos()).prop_map(|timeout| Call::GetMetrics { timeout }),
+        1 => (any::<u32>(), nanos())
+            .prop_map(|(level, duration)| Call::SetLoggingLevel { level, duration }),
+        1 => text().prop_map(|path| Call::ListFiles { path }),
+        1 => (text(), any::<u64>(), maybe(any::<u64>()))
+            .prop_map(|(path, offset, length)| Call::ReadFile { path, offset, length }),
+        3 => (agent_id(), resource_change())
+            .prop_map(|(agent_id, change)| Call::ChangeResources { agent_id, change }),
+        3 => call_about_roles(),
+        3 => call_about_agents(),
     ]
+}
+
+fn call_about_roles() -> impl Strategy<Value = Call> {
+    prop_oneof![
+        vec(weight(), 0..3).prop_map(Call::UpdateWeights),
+        (any::<bool>(), quota())
+            .prop_map(|(force, configs)| Call::UpdateQuota { force, configs }),
+        (any::<bool>(), role(), quantities())
+            .prop_map(|(force, role, guarantee)| Call::SetQuota { force, role, guarantee }),
+        role().prop_map(Call::RemoveQuota),
+        role().prop_map(Call::ExplainRole),
+        framework_id().prop_map(Call::Explain),
+        framework_id().prop_map(Call::Teardown),
+    ]
+}
+
+fn call_about_agents() -> impl Strategy<Value = Call> {
+    let machines = || vec(machine(), 0..3);
+    prop_oneof![
+        schedule().prop_map(Call::UpdateMaintenanceSchedule),
+        machines().prop_map(Call::StartMaintenance),
+        machines().prop_map(Call::StopMaintenance),
+        agent_id().prop_map(Call::MarkAgentGone),
+        agent_id().prop_map(Call::DeactivateAgent),
+        agent_id().prop_map(Call::ReactivateAgent),
+        (agent_id(), maybe(nanos()), any::<bool>()).prop_map(|(agent_id, max_grace, mark_gone)| {
+            Call::DrainAgent { agent_id, max_grace, mark_gone }
+        }),
+    ]
+}
+
+fn weight() -> impl Strategy<Value = Weight> {
+    (role(), 1..1_000_000_000_u64).prop_map(|(role, weight_milli)| Weight { role, weight_milli })
+}
+
+fn limits() -> impl Strategy<Value = BTreeMap<ResourceName, u64>> {
+    let name = prop_oneof!["cpus", "mem", "disk"].prop_map(ResourceName::new);
+    btree_map(name, 0..100_000_000_u64, 0..3)
+}
+
+/// Quota of up to two roles.
+fn quota() -> impl Strategy<Value = Vec<QuotaConfig>> {
+    btree_map(role(), (quantities(), limits()), 0..3).prop_map(|all| {
+        let config =
+            |(role, (guarantees, limits))| QuotaConfig { role, guarantees, limits };
+        all.into_iter().map(config).collect()
+    })
+}
+
+fn drain_view() -> impl Strategy<Value = DrainView> {
+    let state = prop::sample::select(vec![DrainState::Draining, DrainState::Drained]);
+    (state, maybe(nanos()), any::<bool>(), maybe(time())).prop_map(
+        |(state, max_grace, mark_gone, started)| DrainView { state, max_grace, mark_gone, started },
+    )
+}
+
+fn executor_view() -> impl Strategy<Value = ExecutorView> {
+    (executor(), agent_id()).prop_map(|(info, agent_id)| ExecutorView { info, agent_id })
+}
+
+fn operation_view() -> impl Strategy<Value = OperationView> {
+    let ids = (maybe(framework_id()), maybe(agent_id()), uuid());
+    let statuses = vec(operation_status(), 0..2);
+    (ids, resource_operation(), operation_status(), statuses).prop_map(
+        |((framework_id, agent_id, uuid), operation, latest_status, statuses)| OperationView {
+            framework_id,
+            agent_id,
+            operation,
+            latest_status,
+            statuses,
+            uuid,
+        },
+    )
 }
 
 fn agent_view() -> impl Strategy<Value = AgentView> {
@@ -45,22 +139,27 @@ fn agent_view() -> impl Strategy<Value = AgentView> {
         AgentStanding::Recovered,
         AgentStanding::Unreachable,
     ]);
-    (agent_info(), standing, text(), time(), maybe(time()), resources(), resources()).prop_map(
-        |(info, standing, version, registered, reregistered, allocated, offered)| AgentView {
+    let amounts = (resources(), resources());
+    let drain = (any::<bool>(), maybe(drain_view()));
+    (agent_info(), standing, text(), time(), maybe(time()), amounts, drain).prop_map(
+        |(info, standing, version, registered, reregistered, amounts, drain)| AgentView {
             info,
             standing,
             version,
             registered,
             reregistered,
-            allocated,
-            offered,
+            allocated: amounts.0,
+            offered: amounts.1,
+            deactivated: drain.0,
+            drain: drain.1,
         },
     )
 }
 
 fn framework_view() -> impl Strategy<Value = FrameworkView> {
     let when = (time(), maybe(time()), maybe(time()));
-    let lists = (vec(role(), 0..2), vec(offer(), 0..2), vec(demand(), 0..2));
+    let inverse = (vec(inverse_offer(), 0..2), maybe(offer_constraints()));
+    let lists = (vec(role(), 0..2), vec(offer(), 0..2), vec(demand(), 0..2), inverse);
     (framework_info(), any::<[bool; 3]>(), when, lists, resources(), resources()).prop_map(
         |(info, [active, connected, recovered], when, lists, allocated, offered)| FrameworkView {
             info,
@@ -73,6 +172,8 @@ fn framework_view() -> impl Strategy<Value = FrameworkView> {
             suppressed_roles: lists.0,
             offers: lists.1,
             demands: lists.2,
+            inverse_offers: lists.3.0,
+            offer_constraints: lists.3.1,
             allocated,
             offered,
         },
@@ -80,14 +181,15 @@ fn framework_view() -> impl Strategy<Value = FrameworkView> {
 }
 
 pub(super) fn task_view() -> impl Strategy<Value = TaskView> {
-    let ids = (task_id(), framework_id(), agent_id());
+    let ids = (task_id(), framework_id(), agent_id(), maybe(executor_id()));
     let statuses = vec(task_status(), 0..2);
     (text(), ids, task_state(), resources(), role(), statuses).prop_map(
-        |(name, (task_id, framework_id, agent_id), state, resources, role, statuses)| TaskView {
+        |(name, ids, state, resources, role, statuses)| TaskView {
             name,
-            task_id,
-            framework_id,
-            agent_id,
+            task_id: ids.0,
+            framework_id: ids.1,
+            agent_id: ids.2,
+            executor_id: ids.3,
             state,
             resources,
             role,
@@ -107,25 +209,34 @@ fn tasks_view() -> impl Strategy<Value = TasksView> {
 
 fn role_view() -> impl Strategy<Value = RoleView> {
     let weight = 0..1_000_000_000_u64;
-    (role(), weight, vec(framework_id(), 0..2), resources(), any::<u64>()).prop_map(
-        |(role, weight_milli, frameworks, allocated, dominant_share_ppm)| RoleView {
+    let amounts = (resources(), any::<u64>(), quantities(), quantities());
+    let quota = maybe((quantities(), limits()));
+    (role(), weight, vec(framework_id(), 0..2), amounts, quota).prop_map(
+        |(role, weight_milli, frameworks, amounts, quota)| RoleView {
+            quota: quota
+                .map(|(guarantees, limits)| QuotaConfig { role: role.clone(), guarantees, limits })
+                .filter(|quota| !quota.is_none()),
+            consumed: amounts.2,
+            reserved: amounts.3,
             role,
             weight_milli,
             frameworks,
-            allocated,
-            dominant_share_ppm,
+            allocated: amounts.0,
+            dominant_share_ppm: amounts.1,
         },
     )
 }
 
 fn state() -> impl Strategy<Value = State> {
     let frameworks = || vec(framework_view(), 0..2);
-    (vec(agent_view(), 0..2), frameworks(), frameworks(), tasks_view()).prop_map(
-        |(agents, frameworks, completed_frameworks, tasks)| State {
+    let executors = vec(executor_view(), 0..2);
+    (vec(agent_view(), 0..2), frameworks(), frameworks(), tasks_view(), executors).prop_map(
+        |(agents, frameworks, completed_frameworks, tasks, executors)| State {
             agents,
             frameworks,
             completed_frameworks,
             tasks,
+            executors,
         },
     )
 }
@@ -144,6 +255,40 @@ pub fn operator_response() -> impl Strategy<Value = Response> {
         tasks_view().prop_map(Response::Tasks),
         vec(role_view(), 0..2).prop_map(Response::Roles),
         vec(text(), 0..3).prop_map(Response::Explanation),
+        vec(executor_view(), 0..2).prop_map(Response::Executors),
+        vec(operation_view(), 0..2).prop_map(Response::Operations),
+        vec(weight(), 0..2).prop_map(Response::Weights),
+        quota().prop_map(Response::Quota),
+        maintenance_status().prop_map(Response::MaintenanceStatus),
+        schedule().prop_map(Response::MaintenanceSchedule),
+        vec((text(), maybe(text())), 0..3).prop_map(Response::Flags),
+        vec((text(), maybe(-1e9..1e9)), 0..3).prop_map(Response::Metrics),
+        any::<u32>().prop_map(Response::LoggingLevel),
+        vec(file(), 0..2).prop_map(Response::Files),
+        (any::<u64>(), data()).prop_map(|(size, data)| Response::FileData { size, data }),
         Just(Response::Ok),
     ]
+}
+
+/// Any numbered event.
+pub fn operator_event() -> impl Strategy<Value = StreamEvent> {
+    let reason = prop::sample::select(vec![CutOff::Slow, CutOff::TooMany, CutOff::Ending]);
+    let event = prop_oneof![
+        (maybe(state()), interval(), text()).prop_map(|(state, heartbeat_interval, stream)| {
+            Event::Subscribed { state: state.map(Box::new), heartbeat_interval, stream }
+        }),
+        task_view().prop_map(Event::TaskAdded),
+        (framework_id(), task_status(), task_state()).prop_map(|(framework_id, status, state)| {
+            Event::TaskUpdated { framework_id, status: Box::new(status), state }
+        }),
+        agent_view().prop_map(Event::AgentAdded),
+        agent_view().prop_map(Event::AgentUpdated),
+        agent_id().prop_map(Event::AgentRemoved),
+        framework_view().prop_map(Event::FrameworkAdded),
+        framework_view().prop_map(Event::FrameworkUpdated),
+        framework_info().prop_map(Event::FrameworkRemoved),
+        Just(Event::Heartbeat),
+        (reason, text()).prop_map(|(reason, message)| Event::CutOff { reason, message }),
+    ];
+    (maybe(any::<u64>()), event).prop_map(|(sequence, event)| StreamEvent { sequence, event })
 }

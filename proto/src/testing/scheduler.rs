@@ -1,9 +1,12 @@
 //! Calls and events of the scheduler API, and offers.
 
 use super::framework::domain;
+use super::maintenance::{inverse_offer, unavailability};
+use super::operation::{operation_status, resource_operation, task_group};
 use super::{
     agent_id, attribute, data, executor_id, framework_id, framework_info, interval, master_id,
-    maybe, nanos, offer_id, resources, role, task_id, task_info, task_status, text, uuid,
+    maybe, nanos, offer_constraints, offer_id, operation_id, resources, role, task_id, task_info,
+    task_status, text, time, uuid,
 };
 use crate::scheduler::{Call, CallBody, Demand, Event, MasterInfo, Subscribe};
 use crate::{Filters, Offer, Operation};
@@ -13,20 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Calls of Mesos that are not built.
-const NOT_BUILT: [&str; 6] = [
-    "UNKNOWN",
-    "ACCEPT_INVERSE_OFFERS",
-    "DECLINE_INVERSE_OFFERS",
-    "ACKNOWLEDGE_OPERATION_STATUS",
-    "RECONCILE_OPERATIONS",
-    "UPDATE_FRAMEWORK",
-];
+const NOT_BUILT: [&str; 1] = ["UNKNOWN"];
 
 /// Any offer.
 pub fn offer() -> impl Strategy<Value = Offer> {
     let ids = (offer_id(), framework_id(), agent_id(), vec(executor_id(), 0..2));
     let place = (text(), any::<u16>(), vec(attribute(), 0..3), maybe(domain()));
-    (ids, place, role(), resources()).prop_map(|(ids, place, role, resources)| Offer {
+    (ids, place, role(), resources(), maybe(unavailability())).prop_map(|(ids, place, role, resources, unavailability)| Offer {
+        unavailability,
         id: ids.0,
         framework_id: ids.1,
         agent_id: ids.2,
@@ -42,9 +39,11 @@ pub fn offer() -> impl Strategy<Value = Offer> {
 
 /// Any operation.
 pub fn operation() -> impl Strategy<Value = Operation> {
-    let names = ["LAUNCH_GROUP", "RESERVE", "CREATE_DISK", "UNKNOWN"].map(Arc::from).to_vec();
+    let names = ["CREATE_DISK", "UNKNOWN"].map(Arc::from).to_vec();
     prop_oneof![
         4 => vec(task_info(), 0..3).prop_map(Operation::Launch),
+        2 => task_group().prop_map(|group| Operation::LaunchGroup(Box::new(group))),
+        4 => resource_operation().prop_map(|change| Operation::Change(Box::new(change))),
         1 => prop::sample::select(names).prop_map(Operation::NotBuilt),
     ]
 }
@@ -58,8 +57,17 @@ fn filters() -> impl Strategy<Value = Filters> {
 }
 
 pub(super) fn demand() -> impl Strategy<Value = Demand> {
-    (maybe(role()), maybe(agent_id()), resources(), 1..=u32::MAX)
-        .prop_map(|(role, agent_id, resources, count)| Demand { role, agent_id, resources, count })
+    let when = (maybe(time()), any::<i32>());
+    (maybe(role()), maybe(agent_id()), resources(), 1..=u32::MAX, when).prop_map(
+        |(role, agent_id, resources, count, (deadline, priority))| Demand {
+            role,
+            agent_id,
+            resources,
+            count,
+            deadline,
+            priority,
+        },
+    )
 }
 
 fn body() -> impl Strategy<Value = CallBody> {
@@ -87,22 +95,44 @@ fn body() -> impl Strategy<Value = CallBody> {
             CallBody::Message { agent_id, executor_id, data }
         }),
         vec(demand(), 0..3).prop_map(|demands| CallBody::Request { demands }),
+        (offer_ids(), filters()).prop_map(|(inverse_offer_ids, filters)| {
+            CallBody::AcceptInverseOffers { inverse_offer_ids, filters }
+        }),
+        (offer_ids(), filters()).prop_map(|(inverse_offer_ids, filters)| {
+            CallBody::DeclineInverseOffers { inverse_offer_ids, filters }
+        }),
+        (maybe(agent_id()), uuid(), operation_id()).prop_map(|(agent_id, uuid, operation_id)| {
+            CallBody::AcknowledgeOperationStatus { agent_id, uuid, operation_id }
+        }),
+        vec((operation_id(), maybe(agent_id())), 0..3)
+            .prop_map(|operations| CallBody::ReconcileOperations { operations }),
         prop::sample::select(names).prop_map(CallBody::NotBuilt),
     ]
 }
 
+fn subscribe() -> impl Strategy<Value = Subscribe> {
+    (framework_info(), btree_set(role(), 0..3), maybe(offer_constraints())).prop_map(
+        |(framework_info, suppressed_roles, offer_constraints)| Subscribe {
+            framework_info,
+            suppressed_roles,
+            offer_constraints,
+        },
+    )
+}
+
 /// Any call.
 pub fn call() -> impl Strategy<Value = Call> {
-    let subscribe = (framework_info(), btree_set(role(), 0..3), any::<bool>()).prop_map(
-        |(framework_info, suppressed_roles, has_offer_constraints)| {
-            let framework_id = framework_info.id.clone();
-            let subscribe = Subscribe { framework_info, suppressed_roles, has_offer_constraints };
-            Call { framework_id, body: CallBody::Subscribe(Box::new(subscribe)) }
-        },
-    );
+    let first = subscribe().prop_map(|subscribe| {
+        let framework_id = subscribe.framework_info.id.clone();
+        Call { framework_id, body: CallBody::Subscribe(Box::new(subscribe)) }
+    });
+    let update = (framework_id(), subscribe()).prop_map(|(id, mut update)| {
+        update.framework_info.id = Some(id.clone());
+        Call { framework_id: Some(id), body: CallBody::UpdateFramework(Box::new(update)) }
+    });
     let other = (framework_id(), body())
         .prop_map(|(framework_id, body)| Call { framework_id: Some(framework_id), body });
-    prop_oneof![1 => subscribe, 6 => other]
+    prop_oneof![1 => first, 1 => update, 6 => other]
 }
 
 /// Any master.
@@ -139,6 +169,9 @@ pub fn event() -> impl Strategy<Value = Event> {
         ),
         text().prop_map(Event::Error),
         Just(Event::Heartbeat),
+        vec(inverse_offer(), 0..3).prop_map(Event::InverseOffers),
+        offer_id().prop_map(Event::RescindInverseOffer),
+        operation_status().prop_map(Event::UpdateOperationStatus),
         (text(), any::<u16>(), text()).prop_map(|(call, code, message)| Event::Refused {
             call,
             code,

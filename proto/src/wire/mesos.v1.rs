@@ -31,6 +31,12 @@ pub struct ExecutorId {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
+pub struct ResourceProviderId {
+    #[prost(string, optional, tag = "1")]
+    pub value: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct OperationId {
     #[prost(string, optional, tag = "1")]
     pub value: ::core::option::Option<::prost::alloc::string::String>,
@@ -74,6 +80,14 @@ pub struct Url {
     pub address: ::core::option::Option<Address>,
     #[prost(string, optional, tag = "3")]
     pub path: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Unavailability {
+    #[prost(message, optional, tag = "1")]
+    pub start: ::core::option::Option<TimeInfo>,
+    #[prost(message, optional, tag = "2")]
+    pub duration: ::core::option::Option<DurationInfo>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -182,6 +196,11 @@ pub struct FrameworkInfo {
     pub labels: ::core::option::Option<Labels>,
     #[prost(string, repeated, tag = "12")]
     pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(btree_map = "string, message", tag = "13")]
+    pub offer_filters: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        OfferFilters,
+    >,
 }
 /// Nested message and enum types in `FrameworkInfo`.
 pub mod framework_info {
@@ -249,6 +268,32 @@ pub mod framework_info {
                 }
             }
         }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct OfferFilters {
+    #[prost(message, optional, tag = "1")]
+    pub min_allocatable_resources: ::core::option::Option<
+        offer_filters::MinAllocatableResources,
+    >,
+}
+/// Nested message and enum types in `OfferFilters`.
+pub mod offer_filters {
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct ResourceQuantities {
+        #[prost(btree_map = "string, message", tag = "1")]
+        pub quantities: ::prost::alloc::collections::BTreeMap<
+            ::prost::alloc::string::String,
+            super::value::Scalar,
+        >,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct MinAllocatableResources {
+        #[prost(message, repeated, tag = "1")]
+        pub quantities: ::prost::alloc::vec::Vec<ResourceQuantities>,
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -374,9 +419,163 @@ pub mod resource {
         #[prost(string, optional, tag = "1")]
         pub role: ::core::option::Option<::prost::alloc::string::String>,
     }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct ReservationInfo {
+        #[prost(string, optional, tag = "1")]
+        pub principal: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(message, optional, tag = "2")]
+        pub labels: ::core::option::Option<super::Labels>,
+        #[prost(string, optional, tag = "3")]
+        pub role: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(enumeration = "reservation_info::Type", optional, tag = "4")]
+        pub r#type: ::core::option::Option<i32>,
+    }
+    /// Nested message and enum types in `ReservationInfo`.
+    pub mod reservation_info {
+        #[derive(
+            Clone,
+            Copy,
+            PartialEq,
+            Eq,
+            Hash,
+            PartialOrd,
+            Ord,
+            ::prost::Enumeration
+        )]
+        #[repr(i32)]
+        pub enum Type {
+            Unknown = 0,
+            Static = 1,
+            Dynamic = 2,
+        }
+        impl Type {
+            /// String value of the enum field names used in the ProtoBuf definition.
+            ///
+            /// The values are not transformed in any way and thus are considered stable
+            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+            pub fn as_str_name(&self) -> &'static str {
+                match self {
+                    Self::Unknown => "UNKNOWN",
+                    Self::Static => "STATIC",
+                    Self::Dynamic => "DYNAMIC",
+                }
+            }
+            /// Creates an enum from field names used in the ProtoBuf definition.
+            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+                match value {
+                    "UNKNOWN" => Some(Self::Unknown),
+                    "STATIC" => Some(Self::Static),
+                    "DYNAMIC" => Some(Self::Dynamic),
+                    _ => None,
+                }
+            }
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct DiskInfo {
+        #[prost(message, optional, tag = "1")]
+        pub persistence: ::core::option::Option<disk_info::Persistence>,
+        #[prost(message, optional, tag = "2")]
+        pub volume: ::core::option::Option<super::Volume>,
+        #[prost(message, optional, tag = "3")]
+        pub source: ::core::option::Option<disk_info::Source>,
+    }
+    /// Nested message and enum types in `DiskInfo`.
+    pub mod disk_info {
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct Persistence {
+            #[prost(string, optional, tag = "1")]
+            pub id: ::core::option::Option<::prost::alloc::string::String>,
+            #[prost(string, optional, tag = "2")]
+            pub principal: ::core::option::Option<::prost::alloc::string::String>,
+        }
+        #[derive(Clone, PartialEq, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct Source {
+            #[prost(enumeration = "source::Type", optional, tag = "1")]
+            pub r#type: ::core::option::Option<i32>,
+            #[prost(message, optional, tag = "2")]
+            pub path: ::core::option::Option<source::Path>,
+            #[prost(message, optional, tag = "3")]
+            pub mount: ::core::option::Option<source::Mount>,
+            #[prost(string, optional, tag = "4")]
+            pub id: ::core::option::Option<::prost::alloc::string::String>,
+            #[prost(message, optional, tag = "5")]
+            pub metadata: ::core::option::Option<super::super::Labels>,
+            #[prost(string, optional, tag = "6")]
+            pub profile: ::core::option::Option<::prost::alloc::string::String>,
+            #[prost(string, optional, tag = "7")]
+            pub vendor: ::core::option::Option<::prost::alloc::string::String>,
+        }
+        /// Nested message and enum types in `Source`.
+        pub mod source {
+            #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+            #[prost(skip_debug)]
+            pub struct Path {
+                #[prost(string, optional, tag = "1")]
+                pub root: ::core::option::Option<::prost::alloc::string::String>,
+            }
+            #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+            #[prost(skip_debug)]
+            pub struct Mount {
+                #[prost(string, optional, tag = "1")]
+                pub root: ::core::option::Option<::prost::alloc::string::String>,
+            }
+            #[derive(
+                Clone,
+                Copy,
+                PartialEq,
+                Eq,
+                Hash,
+                PartialOrd,
+                Ord,
+                ::prost::Enumeration
+            )]
+            #[repr(i32)]
+            pub enum Type {
+                Unknown = 0,
+                Path = 1,
+                Mount = 2,
+                Block = 3,
+                Raw = 4,
+            }
+            impl Type {
+                /// String value of the enum field names used in the ProtoBuf definition.
+                ///
+                /// The values are not transformed in any way and thus are considered stable
+                /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+                pub fn as_str_name(&self) -> &'static str {
+                    match self {
+                        Self::Unknown => "UNKNOWN",
+                        Self::Path => "PATH",
+                        Self::Mount => "MOUNT",
+                        Self::Block => "BLOCK",
+                        Self::Raw => "RAW",
+                    }
+                }
+                /// Creates an enum from field names used in the ProtoBuf definition.
+                pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+                    match value {
+                        "UNKNOWN" => Some(Self::Unknown),
+                        "PATH" => Some(Self::Path),
+                        "MOUNT" => Some(Self::Mount),
+                        "BLOCK" => Some(Self::Block),
+                        "RAW" => Some(Self::Raw),
+                        _ => None,
+                    }
+                }
+            }
+        }
+    }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     #[prost(skip_debug)]
     pub struct RevocableInfo {}
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct SharedInfo {}
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -389,6 +588,10 @@ pub struct Request {
     pub count: ::core::option::Option<u32>,
     #[prost(string, optional, tag = "1001")]
     pub role: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "1002")]
+    pub deadline: ::core::option::Option<TimeInfo>,
+    #[prost(int32, optional, tag = "1003")]
+    pub priority: ::core::option::Option<i32>,
 }
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
@@ -415,6 +618,8 @@ pub struct Offer {
     pub attributes: ::prost::alloc::vec::Vec<Attribute>,
     #[prost(message, optional, tag = "8")]
     pub url: ::core::option::Option<Url>,
+    #[prost(message, optional, tag = "9")]
+    pub unavailability: ::core::option::Option<Unavailability>,
     #[prost(message, optional, tag = "10")]
     pub allocation_info: ::core::option::Option<resource::AllocationInfo>,
     #[prost(message, optional, tag = "11")]
@@ -429,8 +634,22 @@ pub mod offer {
         pub r#type: ::core::option::Option<i32>,
         #[prost(message, optional, tag = "2")]
         pub launch: ::core::option::Option<operation::Launch>,
+        #[prost(message, optional, tag = "3")]
+        pub reserve: ::core::option::Option<operation::Reserve>,
+        #[prost(message, optional, tag = "4")]
+        pub unreserve: ::core::option::Option<operation::Unreserve>,
+        #[prost(message, optional, tag = "5")]
+        pub create: ::core::option::Option<operation::Create>,
+        #[prost(message, optional, tag = "6")]
+        pub destroy: ::core::option::Option<operation::Destroy>,
+        #[prost(message, optional, tag = "7")]
+        pub launch_group: ::core::option::Option<operation::LaunchGroup>,
         #[prost(message, optional, tag = "12")]
         pub id: ::core::option::Option<super::OperationId>,
+        #[prost(message, optional, tag = "13")]
+        pub grow_volume: ::core::option::Option<operation::GrowVolume>,
+        #[prost(message, optional, tag = "14")]
+        pub shrink_volume: ::core::option::Option<operation::ShrinkVolume>,
     }
     /// Nested message and enum types in `Operation`.
     pub mod operation {
@@ -439,6 +658,56 @@ pub mod offer {
         pub struct Launch {
             #[prost(message, repeated, tag = "1")]
             pub task_infos: ::prost::alloc::vec::Vec<crate::wire::tail::TaskInfo>,
+        }
+        #[derive(Clone, PartialEq, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct LaunchGroup {
+            #[prost(message, optional, tag = "1")]
+            pub executor: ::core::option::Option<crate::wire::tail::ExecutorInfo>,
+            #[prost(message, optional, tag = "2")]
+            pub task_group: ::core::option::Option<super::super::TaskGroupInfo>,
+        }
+        #[derive(Clone, PartialEq, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct Reserve {
+            #[prost(message, repeated, tag = "1")]
+            pub resources: ::prost::alloc::vec::Vec<crate::wire::tail::Resource>,
+            #[prost(message, repeated, tag = "2")]
+            pub source: ::prost::alloc::vec::Vec<crate::wire::tail::Resource>,
+        }
+        #[derive(Clone, PartialEq, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct Unreserve {
+            #[prost(message, repeated, tag = "1")]
+            pub resources: ::prost::alloc::vec::Vec<crate::wire::tail::Resource>,
+        }
+        #[derive(Clone, PartialEq, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct Create {
+            #[prost(message, repeated, tag = "1")]
+            pub volumes: ::prost::alloc::vec::Vec<crate::wire::tail::Resource>,
+        }
+        #[derive(Clone, PartialEq, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct Destroy {
+            #[prost(message, repeated, tag = "1")]
+            pub volumes: ::prost::alloc::vec::Vec<crate::wire::tail::Resource>,
+        }
+        #[derive(Clone, PartialEq, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct GrowVolume {
+            #[prost(message, optional, tag = "1")]
+            pub volume: ::core::option::Option<crate::wire::tail::Resource>,
+            #[prost(message, optional, tag = "2")]
+            pub addition: ::core::option::Option<crate::wire::tail::Resource>,
+        }
+        #[derive(Clone, PartialEq, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct ShrinkVolume {
+            #[prost(message, optional, tag = "1")]
+            pub volume: ::core::option::Option<crate::wire::tail::Resource>,
+            #[prost(message, optional, tag = "2")]
+            pub subtract: ::core::option::Option<super::super::value::Scalar>,
         }
         #[derive(
             Clone,
@@ -503,6 +772,60 @@ pub mod offer {
             }
         }
     }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct InverseOffer {
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<OfferId>,
+    #[prost(message, optional, tag = "2")]
+    pub url: ::core::option::Option<Url>,
+    #[prost(message, optional, tag = "3")]
+    pub framework_id: ::core::option::Option<FrameworkId>,
+    #[prost(message, optional, tag = "4")]
+    pub agent_id: ::core::option::Option<AgentId>,
+    #[prost(message, optional, tag = "5")]
+    pub unavailability: ::core::option::Option<Unavailability>,
+    #[prost(message, repeated, tag = "6")]
+    pub resources: ::prost::alloc::vec::Vec<crate::wire::tail::Resource>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Uuid {
+    #[prost(bytes = "vec", optional, tag = "1")]
+    pub value: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct OperationStatus {
+    #[prost(message, optional, tag = "1")]
+    pub operation_id: ::core::option::Option<OperationId>,
+    #[prost(enumeration = "OperationState", optional, tag = "2")]
+    pub state: ::core::option::Option<i32>,
+    #[prost(string, optional, tag = "3")]
+    pub message: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "4")]
+    pub converted_resources: ::prost::alloc::vec::Vec<crate::wire::tail::Resource>,
+    #[prost(message, optional, tag = "5")]
+    pub uuid: ::core::option::Option<Uuid>,
+    #[prost(message, optional, tag = "6")]
+    pub agent_id: ::core::option::Option<AgentId>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Operation {
+    #[prost(message, optional, tag = "1")]
+    pub framework_id: ::core::option::Option<FrameworkId>,
+    #[prost(message, optional, tag = "2")]
+    pub agent_id: ::core::option::Option<AgentId>,
+    #[prost(message, optional, tag = "3")]
+    pub info: ::core::option::Option<offer::Operation>,
+    #[prost(message, optional, tag = "4")]
+    pub latest_status: ::core::option::Option<OperationStatus>,
+    #[prost(message, repeated, tag = "5")]
+    pub statuses: ::prost::alloc::vec::Vec<OperationStatus>,
+    #[prost(message, optional, tag = "6")]
+    pub uuid: ::core::option::Option<Uuid>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -921,6 +1244,43 @@ pub mod command_info {
         pub output_file: ::core::option::Option<::prost::alloc::string::String>,
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Volume {
+    #[prost(string, optional, tag = "1")]
+    pub container_path: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(enumeration = "volume::Mode", optional, tag = "3")]
+    pub mode: ::core::option::Option<i32>,
+}
+/// Nested message and enum types in `Volume`.
+pub mod volume {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Mode {
+        Rw = 1,
+        Ro = 2,
+    }
+    impl Mode {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Rw => "RW",
+                Self::Ro => "RO",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "RW" => Some(Self::Rw),
+                "RO" => Some(Self::Ro),
+                _ => None,
+            }
+        }
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct RLimitInfo {
@@ -1044,6 +1404,42 @@ pub struct Role {
     pub resources: ::prost::alloc::vec::Vec<crate::wire::tail::Resource>,
     #[prost(uint64, optional, tag = "1000")]
     pub dominant_share_ppm: ::core::option::Option<u64>,
+    #[prost(btree_map = "string, message", tag = "1001")]
+    pub guarantees: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        value::Scalar,
+    >,
+    #[prost(btree_map = "string, message", tag = "1002")]
+    pub limits: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        value::Scalar,
+    >,
+    #[prost(btree_map = "string, message", tag = "1003")]
+    pub consumed: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        value::Scalar,
+    >,
+    #[prost(btree_map = "string, message", tag = "1004")]
+    pub reserved: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        value::Scalar,
+    >,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct WeightInfo {
+    #[prost(double, optional, tag = "1")]
+    pub weight: ::core::option::Option<f64>,
+    #[prost(string, optional, tag = "2")]
+    pub role: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct MachineId {
+    #[prost(string, optional, tag = "1")]
+    pub hostname: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "2")]
+    pub ip: ::core::option::Option<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -1105,19 +1501,66 @@ pub struct ResourceStatistics {
 #[prost(skip_debug)]
 pub struct DrainConfig {
     #[prost(message, optional, tag = "1")]
-    pub max_grace_period: ::core::option::Option<drain_config::GracePeriod>,
+    pub max_grace_period: ::core::option::Option<DurationInfo>,
     #[prost(bool, optional, tag = "2")]
     pub mark_gone: ::core::option::Option<bool>,
 }
-/// Nested message and enum types in `DrainConfig`.
-pub mod drain_config {
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-    #[prost(skip_debug)]
-    pub struct GracePeriod {
-        #[prost(int64, optional, tag = "1")]
-        pub seconds: ::core::option::Option<i64>,
-        #[prost(int32, optional, tag = "2")]
-        pub nanos: ::core::option::Option<i32>,
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct DrainInfo {
+    #[prost(enumeration = "DrainState", optional, tag = "1")]
+    pub state: ::core::option::Option<i32>,
+    #[prost(message, optional, tag = "2")]
+    pub config: ::core::option::Option<DrainConfig>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OperationState {
+    OperationUnsupported = 0,
+    OperationPending = 1,
+    OperationFinished = 2,
+    OperationFailed = 3,
+    OperationError = 4,
+    OperationDropped = 5,
+    OperationUnreachable = 6,
+    OperationGoneByOperator = 7,
+    OperationRecovering = 8,
+    OperationUnknown = 9,
+}
+impl OperationState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::OperationUnsupported => "OPERATION_UNSUPPORTED",
+            Self::OperationPending => "OPERATION_PENDING",
+            Self::OperationFinished => "OPERATION_FINISHED",
+            Self::OperationFailed => "OPERATION_FAILED",
+            Self::OperationError => "OPERATION_ERROR",
+            Self::OperationDropped => "OPERATION_DROPPED",
+            Self::OperationUnreachable => "OPERATION_UNREACHABLE",
+            Self::OperationGoneByOperator => "OPERATION_GONE_BY_OPERATOR",
+            Self::OperationRecovering => "OPERATION_RECOVERING",
+            Self::OperationUnknown => "OPERATION_UNKNOWN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OPERATION_UNSUPPORTED" => Some(Self::OperationUnsupported),
+            "OPERATION_PENDING" => Some(Self::OperationPending),
+            "OPERATION_FINISHED" => Some(Self::OperationFinished),
+            "OPERATION_FAILED" => Some(Self::OperationFailed),
+            "OPERATION_ERROR" => Some(Self::OperationError),
+            "OPERATION_DROPPED" => Some(Self::OperationDropped),
+            "OPERATION_UNREACHABLE" => Some(Self::OperationUnreachable),
+            "OPERATION_GONE_BY_OPERATOR" => Some(Self::OperationGoneByOperator),
+            "OPERATION_RECOVERING" => Some(Self::OperationRecovering),
+            "OPERATION_UNKNOWN" => Some(Self::OperationUnknown),
+            _ => None,
+        }
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1178,6 +1621,35 @@ impl TaskState {
             "TASK_GONE" => Some(Self::TaskGone),
             "TASK_GONE_BY_OPERATOR" => Some(Self::TaskGoneByOperator),
             "TASK_UNKNOWN" => Some(Self::TaskUnknown),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DrainState {
+    Unknown = 0,
+    Draining = 1,
+    Drained = 2,
+}
+impl DrainState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::Draining => "DRAINING",
+            Self::Drained => "DRAINED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "UNKNOWN" => Some(Self::Unknown),
+            "DRAINING" => Some(Self::Draining),
+            "DRAINED" => Some(Self::Drained),
             _ => None,
         }
     }

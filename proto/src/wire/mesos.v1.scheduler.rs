@@ -18,6 +18,12 @@ pub struct Event {
     pub failure: ::core::option::Option<event::Failure>,
     #[prost(message, optional, tag = "8")]
     pub error: ::core::option::Option<event::Error>,
+    #[prost(message, optional, tag = "9")]
+    pub inverse_offers: ::core::option::Option<event::InverseOffers>,
+    #[prost(message, optional, tag = "10")]
+    pub rescind_inverse_offer: ::core::option::Option<event::RescindInverseOffer>,
+    #[prost(message, optional, tag = "11")]
+    pub update_operation_status: ::core::option::Option<event::UpdateOperationStatus>,
     #[prost(message, optional, tag = "1000")]
     pub refused: ::core::option::Option<event::Refused>,
 }
@@ -47,9 +53,27 @@ pub mod event {
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     #[prost(skip_debug)]
+    pub struct InverseOffers {
+        #[prost(message, repeated, tag = "1")]
+        pub inverse_offers: ::prost::alloc::vec::Vec<super::super::InverseOffer>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct RescindInverseOffer {
+        #[prost(message, optional, tag = "1")]
+        pub inverse_offer_id: ::core::option::Option<super::super::OfferId>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
     pub struct Update {
         #[prost(message, optional, tag = "1")]
         pub status: ::core::option::Option<super::super::TaskStatus>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct UpdateOperationStatus {
+        #[prost(message, optional, tag = "1")]
+        pub status: ::core::option::Option<super::super::OperationStatus>,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     #[prost(skip_debug)]
@@ -147,9 +171,159 @@ pub mod event {
         }
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
-pub struct OfferConstraints {}
+pub struct AttributeConstraint {
+    #[prost(message, optional, tag = "1")]
+    pub selector: ::core::option::Option<attribute_constraint::Selector>,
+    #[prost(message, optional, tag = "2")]
+    pub predicate: ::core::option::Option<attribute_constraint::Predicate>,
+}
+/// Nested message and enum types in `AttributeConstraint`.
+pub mod attribute_constraint {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Selector {
+        #[prost(oneof = "selector::Selector", tags = "1, 2")]
+        pub selector: ::core::option::Option<selector::Selector>,
+    }
+    /// Nested message and enum types in `Selector`.
+    pub mod selector {
+        #[derive(
+            Clone,
+            Copy,
+            PartialEq,
+            Eq,
+            Hash,
+            PartialOrd,
+            Ord,
+            ::prost::Enumeration
+        )]
+        #[repr(i32)]
+        pub enum PseudoattributeType {
+            Unknown = 0,
+            Hostname = 1,
+            Region = 2,
+            Zone = 3,
+        }
+        impl PseudoattributeType {
+            /// String value of the enum field names used in the ProtoBuf definition.
+            ///
+            /// The values are not transformed in any way and thus are considered stable
+            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+            pub fn as_str_name(&self) -> &'static str {
+                match self {
+                    Self::Unknown => "UNKNOWN",
+                    Self::Hostname => "HOSTNAME",
+                    Self::Region => "REGION",
+                    Self::Zone => "ZONE",
+                }
+            }
+            /// Creates an enum from field names used in the ProtoBuf definition.
+            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+                match value {
+                    "UNKNOWN" => Some(Self::Unknown),
+                    "HOSTNAME" => Some(Self::Hostname),
+                    "REGION" => Some(Self::Region),
+                    "ZONE" => Some(Self::Zone),
+                    _ => None,
+                }
+            }
+        }
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+        #[prost(skip_debug)]
+        pub enum Selector {
+            #[prost(enumeration = "PseudoattributeType", tag = "1")]
+            PseudoattributeType(i32),
+            #[prost(string, tag = "2")]
+            AttributeName(::prost::alloc::string::String),
+        }
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Predicate {
+        #[prost(oneof = "predicate::Predicate", tags = "1, 2, 3, 4, 5, 6")]
+        pub predicate: ::core::option::Option<predicate::Predicate>,
+    }
+    /// Nested message and enum types in `Predicate`.
+    pub mod predicate {
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct Exists {}
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct NotExists {}
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct TextEquals {
+            #[prost(string, optional, tag = "1")]
+            pub value: ::core::option::Option<::prost::alloc::string::String>,
+        }
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct TextNotEquals {
+            #[prost(string, optional, tag = "1")]
+            pub value: ::core::option::Option<::prost::alloc::string::String>,
+        }
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct TextMatches {
+            #[prost(string, optional, tag = "1")]
+            pub regex: ::core::option::Option<::prost::alloc::string::String>,
+        }
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct TextNotMatches {
+            #[prost(string, optional, tag = "1")]
+            pub regex: ::core::option::Option<::prost::alloc::string::String>,
+        }
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+        #[prost(skip_debug)]
+        pub enum Predicate {
+            #[prost(message, tag = "1")]
+            Exists(Exists),
+            #[prost(message, tag = "2")]
+            NotExists(NotExists),
+            #[prost(message, tag = "3")]
+            TextEquals(TextEquals),
+            #[prost(message, tag = "4")]
+            TextNotEquals(TextNotEquals),
+            #[prost(message, tag = "5")]
+            TextMatches(TextMatches),
+            #[prost(message, tag = "6")]
+            TextNotMatches(TextNotMatches),
+        }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct OfferConstraints {
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub role_constraints: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        offer_constraints::RoleConstraints,
+    >,
+}
+/// Nested message and enum types in `OfferConstraints`.
+pub mod offer_constraints {
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct RoleConstraints {
+        #[prost(message, repeated, tag = "1")]
+        pub groups: ::prost::alloc::vec::Vec<role_constraints::Group>,
+    }
+    /// Nested message and enum types in `RoleConstraints`.
+    pub mod role_constraints {
+        #[derive(Clone, PartialEq, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct Group {
+            #[prost(message, repeated, tag = "1")]
+            pub attribute_constraints: ::prost::alloc::vec::Vec<
+                super::super::AttributeConstraint,
+            >,
+        }
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Call {
@@ -175,10 +349,22 @@ pub struct Call {
     pub message: ::core::option::Option<call::Message>,
     #[prost(message, optional, tag = "11")]
     pub request: ::core::option::Option<call::Request>,
+    #[prost(message, optional, tag = "13")]
+    pub accept_inverse_offers: ::core::option::Option<call::AcceptInverseOffers>,
+    #[prost(message, optional, tag = "14")]
+    pub decline_inverse_offers: ::core::option::Option<call::DeclineInverseOffers>,
     #[prost(message, optional, tag = "15")]
     pub revive: ::core::option::Option<call::Revive>,
     #[prost(message, optional, tag = "16")]
     pub suppress: ::core::option::Option<call::Suppress>,
+    #[prost(message, optional, tag = "17")]
+    pub acknowledge_operation_status: ::core::option::Option<
+        call::AcknowledgeOperationStatus,
+    >,
+    #[prost(message, optional, tag = "18")]
+    pub reconcile_operations: ::core::option::Option<call::ReconcileOperations>,
+    #[prost(message, optional, tag = "19")]
+    pub update_framework: ::core::option::Option<call::UpdateFramework>,
 }
 /// Nested message and enum types in `Call`.
 pub mod call {
@@ -207,6 +393,22 @@ pub mod call {
     pub struct Decline {
         #[prost(message, repeated, tag = "1")]
         pub offer_ids: ::prost::alloc::vec::Vec<super::super::OfferId>,
+        #[prost(message, optional, tag = "2")]
+        pub filters: ::core::option::Option<super::super::Filters>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct AcceptInverseOffers {
+        #[prost(message, repeated, tag = "1")]
+        pub inverse_offer_ids: ::prost::alloc::vec::Vec<super::super::OfferId>,
+        #[prost(message, optional, tag = "2")]
+        pub filters: ::core::option::Option<super::super::Filters>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct DeclineInverseOffers {
+        #[prost(message, repeated, tag = "1")]
+        pub inverse_offer_ids: ::prost::alloc::vec::Vec<super::super::OfferId>,
         #[prost(message, optional, tag = "2")]
         pub filters: ::core::option::Option<super::super::Filters>,
     }
@@ -244,6 +446,16 @@ pub mod call {
         #[prost(bytes = "vec", optional, tag = "3")]
         pub uuid: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
     }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct AcknowledgeOperationStatus {
+        #[prost(message, optional, tag = "1")]
+        pub agent_id: ::core::option::Option<super::super::AgentId>,
+        #[prost(bytes = "vec", optional, tag = "3")]
+        pub uuid: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+        #[prost(message, optional, tag = "4")]
+        pub operation_id: ::core::option::Option<super::super::OperationId>,
+    }
     #[derive(Clone, PartialEq, ::prost::Message)]
     #[prost(skip_debug)]
     pub struct Reconcile {
@@ -257,6 +469,23 @@ pub mod call {
         pub struct Task {
             #[prost(message, optional, tag = "1")]
             pub task_id: ::core::option::Option<super::super::super::TaskId>,
+            #[prost(message, optional, tag = "2")]
+            pub agent_id: ::core::option::Option<super::super::super::AgentId>,
+        }
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct ReconcileOperations {
+        #[prost(message, repeated, tag = "1")]
+        pub operations: ::prost::alloc::vec::Vec<reconcile_operations::Operation>,
+    }
+    /// Nested message and enum types in `ReconcileOperations`.
+    pub mod reconcile_operations {
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct Operation {
+            #[prost(message, optional, tag = "1")]
+            pub operation_id: ::core::option::Option<super::super::super::OperationId>,
             #[prost(message, optional, tag = "2")]
             pub agent_id: ::core::option::Option<super::super::super::AgentId>,
         }
@@ -282,6 +511,16 @@ pub mod call {
     pub struct Suppress {
         #[prost(string, repeated, tag = "1")]
         pub roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct UpdateFramework {
+        #[prost(message, optional, tag = "1")]
+        pub framework_info: ::core::option::Option<super::super::FrameworkInfo>,
+        #[prost(string, repeated, tag = "2")]
+        pub suppressed_roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+        #[prost(message, optional, tag = "3")]
+        pub offer_constraints: ::core::option::Option<super::OfferConstraints>,
     }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]

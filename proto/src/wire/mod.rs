@@ -13,11 +13,20 @@ pub(crate) mod mesos {
         pub(crate) mod agent {
             include!("mesos.v1.agent.rs");
         }
+        pub(crate) mod allocator {
+            include!("mesos.v1.allocator.rs");
+        }
         pub(crate) mod executor {
             include!("mesos.v1.executor.rs");
         }
+        pub(crate) mod maintenance {
+            include!("mesos.v1.maintenance.rs");
+        }
         pub(crate) mod master {
             include!("mesos.v1.master.rs");
+        }
+        pub(crate) mod quota {
+            include!("mesos.v1.quota.rs");
         }
         pub(crate) mod scheduler {
             include!("mesos.v1.scheduler.rs");

@@ -249,3 +249,29 @@ pub struct Container {
     #[prost(message, optional, tag = "9")]
     pub rlimit_info: ::core::option::Option<super::super::mesos::v1::RLimitInfo>,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ResourceTail {
+    #[prost(string, optional, tag = "6")]
+    pub role: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "7")]
+    pub disk: ::core::option::Option<super::super::mesos::v1::resource::DiskInfo>,
+    #[prost(message, optional, tag = "8")]
+    pub reservation: ::core::option::Option<
+        super::super::mesos::v1::resource::ReservationInfo,
+    >,
+    #[prost(message, optional, tag = "10")]
+    pub shared: ::core::option::Option<super::super::mesos::v1::resource::SharedInfo>,
+    #[prost(message, optional, tag = "12")]
+    pub provider_id: ::core::option::Option<super::super::mesos::v1::ResourceProviderId>,
+    #[prost(message, repeated, tag = "13")]
+    pub reservations: ::prost::alloc::vec::Vec<
+        super::super::mesos::v1::resource::ReservationInfo,
+    >,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct ResourceList {
+    #[prost(message, repeated, tag = "1")]
+    pub resources: ::prost::alloc::vec::Vec<crate::wire::tail::Resource>,
+}

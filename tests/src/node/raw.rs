@@ -222,6 +222,9 @@ impl RawNode {
             scheduler::Event::Message { .. }
             | scheduler::Event::Failure { .. }
             | scheduler::Event::Heartbeat
+            | scheduler::Event::InverseOffers(_)
+            | scheduler::Event::RescindInverseOffer(_)
+            | scheduler::Event::UpdateOperationStatus(_)
             | scheduler::Event::Refused { .. } => {}
         }
         Vec::new()
@@ -380,7 +383,7 @@ impl World {
         let body = CallBody::Subscribe(Box::new(Subscribe {
             framework_info: raw.info.clone(),
             suppressed_roles: BTreeSet::new(),
-            has_offer_constraints: false,
+            offer_constraints: None,
         }));
         let call = Call { framework_id: raw.info.id.clone(), body };
         self.send(conn, Direction::Up, Packet::Call(call));

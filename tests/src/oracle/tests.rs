@@ -92,6 +92,7 @@ fn offer(id: &str, cpus: u64) -> Effect {
         attributes: Arc::from([]),
         domain: None,
         executor_ids: Vec::new(),
+        unavailability: None,
     }]))
 }
 
@@ -177,6 +178,8 @@ fn i20_the_master_says_something_else_than_the_books() {
         reregistered: None,
         allocated: Resources::default(),
         offered,
+        deactivated: false,
+        drain: None,
     };
     let state = |offered| State { agents: vec![view(offered)], ..State::default() };
     assert_eq!(books.audit(&state(cpus_mem(3, 64))), Ok(()));

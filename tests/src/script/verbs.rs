@@ -149,7 +149,7 @@ impl Stage {
         let call = Box::new(Subscribe {
             framework_info: info,
             suppressed_roles: BTreeSet::new(),
-            has_offer_constraints: false,
+            offer_constraints: None,
         });
         let input = Input::Subscribe { connection, framework_id, call, principal: None };
         self.queue.push_back(Message::ToMaster(input));
@@ -215,7 +215,15 @@ impl Stage {
             let (count, resources) = word.split_once('x').ok_or("a demand is COUNTxCPUS/MEM")?;
             let count = number(count)? as u32;
             let resources = bundle(resources)?;
-            demands.push(Demand { role: None, agent_id: None, resources, count });
+            let (deadline, priority) = (None, 0);
+            demands.push(Demand {
+                role: None,
+                agent_id: None,
+                resources,
+                count,
+                deadline,
+                priority,
+            });
         }
         self.call(name, CallBody::Request { demands })
     }

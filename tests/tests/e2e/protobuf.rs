@@ -62,7 +62,7 @@ impl Framework {
         let subscribe = Subscribe {
             framework_info: info,
             suppressed_roles: BTreeSet::new(),
-            has_offer_constraints: false,
+            offer_constraints: None,
         };
         let body = CallBody::Subscribe(Box::new(subscribe));
         let address = cluster.master_address.clone();

@@ -210,7 +210,7 @@ impl Driver {
                 .then(|| self.options.role.clone())
                 .into_iter()
                 .collect::<BTreeSet<Role>>(),
-            has_offer_constraints: false,
+            offer_constraints: None,
         }));
         let call = Box::new(Call { framework_id: self.framework_id.clone(), body });
         effects.push(Effect::Send { connection, call });
@@ -282,7 +282,12 @@ impl Driver {
                 vec![Signal::Message { agent_id, executor_id, data }]
             }
             // Every task on a lost agent is reported by itself.
-            Event::Failure { .. } | Event::Heartbeat => Vec::new(),
+            // It changes no resources, and does not yet make way for maintenance.
+            Event::Failure { .. }
+            | Event::Heartbeat
+            | Event::InverseOffers(_)
+            | Event::RescindInverseOffer(_)
+            | Event::UpdateOperationStatus(_) => Vec::new(),
         }
     }
 

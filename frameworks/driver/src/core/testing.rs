@@ -216,5 +216,6 @@ pub(crate) fn offer(id: &str, agent: &str, cpus: u64) -> Offer {
         attributes: [Attribute::text("zone", agent)].into(),
         domain: None,
         executor_ids: Vec::new(),
+        unavailability: None,
     }
 }

@@ -238,6 +238,7 @@ impl Master {
             attributes: [].into(),
             domain: None,
             executor_ids: Vec::new(),
+            unavailability: None,
         };
         send(state, Event::Offers(vec![offer]));
     }

@@ -99,6 +99,8 @@ impl OperatorHandler for Master {
                     reregistered: None,
                     allocated: Resources::default(),
                     offered: Resources::default(),
+                    deactivated: false,
+                    drain: None,
                 };
                 let agents = [(0, capacity()), (1, Resources::cpus_mem(1000, 1_000_000))];
                 Ok(operator::Response::Agents(agents.into_iter().map(agent).collect()))
@@ -237,6 +239,7 @@ impl State {
             attributes: [].into(),
             domain: Some(Domain { region: "r".into(), zone: "a".into() }),
             executor_ids: Vec::new(),
+            unavailability: None,
         };
         self.offer = Some(id);
         self.send(Event::Offers(vec![offer]));

@@ -71,8 +71,9 @@ impl Master {
     ) -> Result<(), Refusal> {
         // Before anything changes: the whole call is built, or the whole call is refused.
         for operation in &operations {
-            if let Operation::NotBuilt(name) = operation {
-                return Err(Refusal::NotBuilt(Arc::from(format!("the operation {name}"))));
+            if !matches!(operation, Operation::Launch(_) | Operation::Unreadable(_)) {
+                let what = format!("the operation {}", operation.name());
+                return Err(Refusal::NotBuilt(Arc::from(what)));
             }
         }
         let accepted = match self.check_offers(framework, offer_ids) {
@@ -96,7 +97,10 @@ impl Master {
                         self.refuse_task(framework, &task_id, agent_id, &problem, out);
                     }
                 }
-                Operation::NotBuilt(_) => {}
+                Operation::LaunchGroup(_)
+                | Operation::Change(_)
+                | Operation::Invalid(_)
+                | Operation::NotBuilt(_) => {}
             }
         }
         for credit in &accepted.credits {
@@ -194,6 +198,9 @@ fn ids(operation: &Operation) -> Vec<(&TaskId, Option<&AgentId>)> {
         Operation::Unreadable(tasks) => {
             tasks.iter().map(|task| (&task.task_id, task.agent_id.as_ref())).collect()
         }
-        Operation::NotBuilt(_) => Vec::new(),
+        Operation::LaunchGroup(_)
+        | Operation::Change(_)
+        | Operation::Invalid(_)
+        | Operation::NotBuilt(_) => Vec::new(),
     }
 }

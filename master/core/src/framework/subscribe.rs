@@ -74,7 +74,7 @@ impl Master {
         if let Some(role) = call.suppressed_roles.iter().find(|r| !info.roles.contains(r)) {
             return Err(Refusal::SuppressedRoleNotSubscribed(role.clone()));
         }
-        if call.has_offer_constraints {
+        if call.offer_constraints.is_some() {
             return Err(Refusal::NotBuilt(Arc::from("offer_constraints of SUBSCRIBE")));
         }
         if info.principal.is_some() && principal.is_some() && info.principal.as_ref() != principal {

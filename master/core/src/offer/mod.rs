@@ -65,6 +65,7 @@ impl Master {
             attributes: self.agents[agent].attributes.clone(),
             domain: self.agents[agent].info.domain.clone(),
             executor_ids: self.executors_of(framework, agent),
+            unavailability: None,
         };
         let role = role.clone();
         let record = OfferRecord { id, framework, agent, role, resources, until, credit };

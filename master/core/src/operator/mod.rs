@@ -12,26 +12,9 @@ use proto::operator::{Call, Response, State};
 use proto::{FrameworkId, Role};
 use std::sync::Arc;
 
-/// The name of a call on the wire.
-fn name(call: &Call) -> Arc<str> {
-    Arc::from(match call {
-        Call::GetHealth => "GET_HEALTH",
-        Call::GetVersion => "GET_VERSION",
-        Call::GetMaster => "GET_MASTER",
-        Call::GetState => "GET_STATE",
-        Call::GetAgents => "GET_AGENTS",
-        Call::GetFrameworks => "GET_FRAMEWORKS",
-        Call::GetTasks => "GET_TASKS",
-        Call::GetRoles => "GET_ROLES",
-        Call::Teardown(_) => "TEARDOWN",
-        Call::Explain(_) => "EXPLAIN",
-        Call::NotBuilt(name) => name,
-    })
-}
-
 impl Master {
     pub(crate) fn operator(&mut self, request: RequestId, call: Call, out: &mut Vec<Effect>) {
-        let call_name = name(&call);
+        let call_name: Arc<str> = Arc::from(call.name());
         let answer = match call {
             Call::GetHealth => Ok(Response::Health(true)),
             Call::GetVersion => Ok(Response::Version {
@@ -50,7 +33,7 @@ impl Master {
             Call::GetRoles => Ok(Response::Roles(self.role_views())),
             Call::Teardown(id) => self.operator_teardown(&id, out),
             Call::Explain(id) => self.operator_explain(&id),
-            Call::NotBuilt(name) => Err(Refusal::NotBuilt(name)),
+            _ => Err(Refusal::NotBuilt(Arc::clone(&call_name))),
         };
         self.answer_operator(request, call_name, answer, out);
     }
@@ -77,6 +60,7 @@ impl Master {
             frameworks: self.framework_views(),
             completed_frameworks: self.past_framework_views(),
             tasks: self.task_views(),
+            executors: Vec::new(),
         }
     }
 

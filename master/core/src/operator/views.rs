@@ -23,6 +23,8 @@ fn agent_view(agent: &Agent) -> AgentView {
         reregistered: agent.reregistered,
         allocated: agent.used.clone(),
         offered: agent.offered.clone(),
+        deactivated: agent.deactivated,
+        drain: None,
     }
 }
 
@@ -36,6 +38,8 @@ fn absent_agent_view(agent: &AdmittedAgent) -> AgentView {
         reregistered: None,
         allocated: Resources::new(),
         offered: Resources::new(),
+        deactivated: false,
+        drain: None,
     }
 }
 
@@ -53,6 +57,8 @@ fn past_framework_view(past: &PastFramework) -> FrameworkView {
         allocated: Resources::new(),
         offered: Resources::new(),
         demands: Vec::new(),
+        inverse_offers: Vec::new(),
+        offer_constraints: None,
     }
 }
 
@@ -75,6 +81,7 @@ fn task_view(id: &FrameworkId, task_id: &TaskId, task: &Task) -> TaskView {
         task_id: task_id.clone(),
         framework_id: id.clone(),
         agent_id: task.agent_id.clone(),
+        executor_id: None,
         state: task.state,
         resources: Resources::clone(&task.resources),
         role: task.role.clone(),
@@ -88,6 +95,7 @@ fn past_task_view(id: &FrameworkId, past: &PastTask) -> TaskView {
         task_id: past.task_id.clone(),
         framework_id: id.clone(),
         agent_id: past.agent_id.clone(),
+        executor_id: None,
         state: past.step.state,
         resources: Resources::clone(&past.resources),
         role: past.role.clone(),
@@ -136,6 +144,8 @@ impl Master {
             allocated,
             offered,
             demands: framework.demand.outstanding(),
+            inverse_offers: Vec::new(),
+            offer_constraints: None,
         }
     }
 
@@ -153,6 +163,7 @@ impl Master {
             attributes: agent.attributes.clone(),
             domain: agent.info.domain.clone(),
             executor_ids: Vec::new(),
+            unavailability: None,
         }
     }
 
@@ -184,6 +195,9 @@ impl Master {
                 frameworks: sorter.subscribers(role).into_iter().map(ids).collect(),
                 allocated: plain(allocated),
                 dominant_share_ppm: (share * 1e6) as u64,
+                quota: None,
+                consumed: proto::Quantities::default(),
+                reserved: proto::Quantities::default(),
             }
         };
         sorter.roles().map(view).collect()

@@ -82,6 +82,12 @@ fn event_text(event: &Event) -> String {
         Event::Failure { agent_id, .. } => {
             format!("FAILURE {}", agent_id.as_ref().map_or("?", |id| id.as_str()))
         }
+        Event::InverseOffers(offers) => format!("INVERSE_OFFERS {}", offers.len()),
+        Event::RescindInverseOffer(id) => format!("RESCIND_INVERSE_OFFER {id}"),
+        Event::UpdateOperationStatus(status) => {
+            let id = status.operation_id.as_ref().map_or("?", |id| id.as_str());
+            format!("UPDATE_OPERATION_STATUS {id} {}", status.state)
+        }
         Event::Error(message) => format!("ERROR {message}"),
         Event::Heartbeat => "HEARTBEAT".to_owned(),
         Event::Refused { call, code, message } => format!("REFUSED {call} {code} {message}"),

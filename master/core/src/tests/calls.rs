@@ -97,7 +97,7 @@ fn a_subscribe_among_other_calls_is_refused() {
     let body = CallBody::Subscribe(Box::new(Subscribe {
         framework_info: framework.info.clone(),
         suppressed_roles: BTreeSet::new(),
-        has_offer_constraints: false,
+        offer_constraints: None,
     }));
     expect(
         &c.call(&framework, body),

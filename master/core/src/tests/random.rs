@@ -176,6 +176,8 @@ fn call_body(c: &Cluster, body: Body) -> CallBody {
                 agent_id: None,
                 resources: Resources::cpus_mem(u64::from(cpus) * 900, 0),
                 count: u32::from(count),
+                deadline: None,
+                priority: 0,
             };
             CallBody::Request { demands: demands.into_iter().map(one).collect() }
         }
@@ -199,7 +201,7 @@ fn act(c: &mut Cluster, streams: &mut Streams, deed: Deed) {
             let call = Box::new(proto::scheduler::Subscribe {
                 framework_info,
                 suppressed_roles,
-                has_offer_constraints: false,
+                offer_constraints: None,
             });
             let (connection, framework_id) = (at(stream, streams), Some(fid(who)));
             c.feed(Input::Subscribe { connection, framework_id, call, principal: None });

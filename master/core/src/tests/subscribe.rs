@@ -148,7 +148,7 @@ fn roles_that_are_suppressed_from_the_start_get_no_offers() {
     let call = Box::new(Subscribe {
         framework_info: info,
         suppressed_roles: BTreeSet::from([role("a")]),
-        has_offer_constraints: false,
+        offer_constraints: None,
     });
     let lines = c.feed(Input::Subscribe { connection, framework_id: None, call, principal: None });
     expect(
@@ -206,7 +206,7 @@ fn refused(change: impl Fn(&mut Subscribe), principal: Option<&str>, options: Op
     let mut call = Subscribe {
         framework_info: framework_info("f", &["*"], &[]),
         suppressed_roles: BTreeSet::new(),
-        has_offer_constraints: false,
+        offer_constraints: None,
     };
     change(&mut call);
     let principal = principal.map(Arc::from);
@@ -247,7 +247,7 @@ fn a_suppressed_role_must_be_one_of_the_roles() {
 
 #[test]
 fn offer_constraints_are_refused_rather_than_ignored() {
-    let change = |call: &mut Subscribe| call.has_offer_constraints = true;
+    let change = |call: &mut Subscribe| call.offer_constraints = Some(proto::OfferConstraints::default());
     assert_eq!(
         refused(change, None, Options::default()),
         "offer_constraints of SUBSCRIBE is not built yet"

@@ -161,6 +161,8 @@ impl Driver {
                     agent_id: None,
                     resources: resources.clone(),
                     count: *count,
+                    deadline: None,
+                    priority: 0,
                 })
                 .collect();
             self.send(CallBody::Request { demands }, effects);

@@ -314,6 +314,7 @@ impl Cluster {
                 attributes: [].into(),
                 domain: None,
                 executor_ids: Vec::new(),
+                unavailability: None,
             });
         }
         (!offers.is_empty()).then_some(Event::Offers(offers))

@@ -1,73 +1,13 @@
-//! The operator API: reads for people and tools, and the few writes that exist so far.
+//! What operators see.
 
-use crate::scheduler::{Demand, MasterInfo};
+use crate::scheduler::Demand;
 use crate::{
-    AgentId, AgentInfo, FrameworkId, FrameworkInfo, Offer, Resources, Role, TaskId, TaskState,
-    TaskStatus, Time,
+    AgentId, AgentInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, InverseOffer, Offer,
+    OfferConstraints, OperationStatus, Quantities, QuotaConfig, ResourceOperation, Resources, Role,
+    StatusUuid, TaskId, TaskState, TaskStatus, Time,
 };
 use std::sync::Arc;
-
-/// What an operator may ask of a master. Mesos' names; EXPLAIN is ours (number 1000).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Call {
-    /// Is it well?
-    GetHealth,
-    /// What is it?
-    GetVersion,
-    /// Who is it?
-    GetMaster,
-    /// Everything.
-    GetState,
-    /// Agents.
-    GetAgents,
-    /// Frameworks with their offers and their demand.
-    GetFrameworks,
-    /// Tasks.
-    GetTasks,
-    /// Roles.
-    GetRoles,
-    /// Remove a framework and kill its tasks.
-    Teardown(FrameworkId),
-    /// Why does this framework get no (more) offers?
-    Explain(FrameworkId),
-    /// A call of the Mesos API that is not built yet, by its name on the wire.
-    NotBuilt(Arc<str>),
-}
-
-/// The master's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Response {
-    /// To GET_HEALTH.
-    Health(bool),
-    /// To GET_VERSION: Mesos' version that is spoken, our own version.
-    Version {
-        /// Digits and dots, for old clients.
-        mesos: Arc<str>,
-        /// Ours.
-        tepui: Arc<str>,
-    },
-    /// To GET_MASTER.
-    Master {
-        /// The master.
-        info: MasterInfo,
-        /// When it started.
-        started: Time,
-    },
-    /// To GET_STATE.
-    State(Box<State>),
-    /// To GET_AGENTS.
-    Agents(Vec<AgentView>),
-    /// To GET_FRAMEWORKS: current ones and completed ones.
-    Frameworks(Vec<FrameworkView>, Vec<FrameworkView>),
-    /// To GET_TASKS.
-    Tasks(TasksView),
-    /// To GET_ROLES.
-    Roles(Vec<RoleView>),
-    /// To EXPLAIN: sentences, the most telling first.
-    Explanation(Vec<Arc<str>>),
-    /// Done.
-    Ok,
-}
+use std::time::Duration;
 
 /// Everything the master knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,6 +20,8 @@ pub struct State {
     pub completed_frameworks: Vec<FrameworkView>,
     /// Tasks.
     pub tasks: TasksView,
+    /// Custom executors.
+    pub executors: Vec<ExecutorView>,
 }
 
 /// An agent's standing with the master.
@@ -114,6 +56,32 @@ pub struct AgentView {
     pub allocated: Resources,
     /// What is in offers.
     pub offered: Resources,
+    /// Whether an operator deactivated it: no offers of it are made.
+    pub deactivated: bool,
+    /// How it is being drained.
+    pub drain: Option<DrainView>,
+}
+
+/// An agent that is drained, or being drained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainView {
+    /// How far it is.
+    pub state: DrainState,
+    /// The longest grace that its tasks get.
+    pub max_grace: Option<Duration>,
+    /// Whether it is marked gone at the end.
+    pub mark_gone: bool,
+    /// Since when.
+    pub started: Option<Time>,
+}
+
+/// How far the draining of an agent is (Mesos `DrainState`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrainState {
+    /// It has tasks or operations left.
+    Draining = 1,
+    /// It has none.
+    Drained = 2,
 }
 
 /// A framework as operators see it.
@@ -143,6 +111,10 @@ pub struct FrameworkView {
     pub offered: Resources,
     /// What it said that it wants.
     pub demands: Vec<Demand>,
+    /// Outstanding inverse offers.
+    pub inverse_offers: Vec<InverseOffer>,
+    /// Which agents it wants offers of.
+    pub offer_constraints: Option<OfferConstraints>,
 }
 
 /// Tasks by their standing.
@@ -167,6 +139,8 @@ pub struct TaskView {
     pub framework_id: FrameworkId,
     /// Where.
     pub agent_id: AgentId,
+    /// Its executor, when it is a custom one.
+    pub executor_id: Option<ExecutorId>,
     /// Its newest state.
     pub state: TaskState,
     /// What it uses.
@@ -190,4 +164,37 @@ pub struct RoleView {
     pub allocated: Resources,
     /// Its dominant share in millionths of the cluster.
     pub dominant_share_ppm: u64,
+    /// Its quota, when it has one.
+    pub quota: Option<QuotaConfig>,
+    /// What counts against its quota: what it and the roles below it use, and what is reserved to
+    /// them.
+    pub consumed: Quantities,
+    /// What is reserved to exactly this role.
+    pub reserved: Quantities,
+}
+
+/// A custom executor as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutorView {
+    /// The executor.
+    pub info: ExecutorInfo,
+    /// Where it runs.
+    pub agent_id: AgentId,
+}
+
+/// An operation as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationView {
+    /// Whose; absent when an operator asked for it.
+    pub framework_id: Option<FrameworkId>,
+    /// Where.
+    pub agent_id: Option<AgentId>,
+    /// What was asked for.
+    pub operation: ResourceOperation,
+    /// How it stands.
+    pub latest_status: OperationStatus,
+    /// Statuses that are not acknowledged, oldest first.
+    pub statuses: Vec<OperationStatus>,
+    /// The operation's identity between master and agent.
+    pub uuid: StatusUuid,
 }

@@ -1,0 +1,184 @@
+//! Calls of the operator API.
+
+use crate::{
+    AgentId, FrameworkId, MachineId, Quantities, QuotaConfig, ResourceChange, Role, Schedule, Weight,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What an operator may ask of a master. Mesos' names; EXPLAIN is ours (number 1000).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Is it well?
+    GetHealth,
+    /// With which flags was it started?
+    GetFlags,
+    /// What is it?
+    GetVersion,
+    /// All metrics.
+    GetMetrics {
+        /// How long to wait for those that take time.
+        timeout: Option<Duration>,
+    },
+    /// How much is logged?
+    GetLoggingLevel,
+    /// Log more or less for a while.
+    SetLoggingLevel {
+        /// The level; greater says more.
+        level: u32,
+        /// After it the level is as before.
+        duration: Duration,
+    },
+    /// What is in a virtual directory?
+    ListFiles {
+        /// Its path.
+        path: Arc<str>,
+    },
+    /// A part of a file.
+    ReadFile {
+        /// Its virtual path.
+        path: Arc<str>,
+        /// From this byte on.
+        offset: u64,
+        /// At most so many bytes.
+        length: Option<u64>,
+    },
+    /// Who is it?
+    GetMaster,
+    /// Everything.
+    GetState,
+    /// Agents.
+    GetAgents,
+    /// Frameworks with their offers and their demand.
+    GetFrameworks,
+    /// Custom executors.
+    GetExecutors,
+    /// Operations that are under way or not acknowledged.
+    GetOperations,
+    /// Tasks.
+    GetTasks,
+    /// Roles.
+    GetRoles,
+    /// Weights that were set.
+    GetWeights,
+    /// Set weights; each at least one thousandth.
+    UpdateWeights(Vec<Weight>),
+    /// What is there, and then what changes.
+    Subscribe {
+        /// Where an earlier stream was cut: go on there, without a snapshot, if that can be done.
+        resume: Option<Resume>,
+    },
+    /// Reserve, unreserve, create, destroy, grow or shrink something on an agent.
+    ChangeResources {
+        /// Where.
+        agent_id: AgentId,
+        /// What.
+        change: ResourceChange,
+    },
+    /// How the scheduled machines stand.
+    GetMaintenanceStatus,
+    /// What is planned.
+    GetMaintenanceSchedule,
+    /// Replace what is planned.
+    UpdateMaintenanceSchedule(Schedule),
+    /// Take machines down that are scheduled.
+    StartMaintenance(Vec<MachineId>),
+    /// Bring machines up again.
+    StopMaintenance(Vec<MachineId>),
+    /// Quota of roles that have one.
+    GetQuota,
+    /// Replace the quota of roles, all or none of them.
+    UpdateQuota {
+        /// Even if the cluster cannot guarantee it, or more than the limit is in use.
+        force: bool,
+        /// The roles with their new quota.
+        configs: Vec<QuotaConfig>,
+    },
+    /// Give a role that has none a quota whose limit is its guarantee (the old way).
+    SetQuota {
+        /// Even if the cluster cannot guarantee it.
+        force: bool,
+        /// The role.
+        role: Role,
+        /// Guarantee and limit.
+        guarantee: Quantities,
+    },
+    /// Take a role's quota away (the old way).
+    RemoveQuota(Role),
+    /// Remove a framework and kill its tasks.
+    Teardown(FrameworkId),
+    /// An agent will not come back: give it up for ever.
+    MarkAgentGone(AgentId),
+    /// End an agent's tasks and give it no new ones.
+    DrainAgent {
+        /// Which.
+        agent_id: AgentId,
+        /// The longest grace that tasks get.
+        max_grace: Option<Duration>,
+        /// Whether to mark it gone once it is drained.
+        mark_gone: bool,
+    },
+    /// Make no offers of an agent.
+    DeactivateAgent(AgentId),
+    /// Make offers of a deactivated or drained agent again.
+    ReactivateAgent(AgentId),
+    /// Why does this framework get no (more) offers?
+    Explain(FrameworkId),
+    /// Why does this role get no more?
+    ExplainRole(Role),
+    /// A call that is not known here, by its name on the wire.
+    NotBuilt(Arc<str>),
+}
+
+/// Where a stream of events is taken up again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// The stream's name, from its SUBSCRIBED event; absent means whatever it is now called.
+    pub stream: Option<Arc<str>>,
+    /// The number of the last event that arrived.
+    pub after: u64,
+}
+
+impl Call {
+    /// The call's name on the wire.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::GetHealth => "GET_HEALTH",
+            Self::GetFlags => "GET_FLAGS",
+            Self::GetVersion => "GET_VERSION",
+            Self::GetMetrics { .. } => "GET_METRICS",
+            Self::GetLoggingLevel => "GET_LOGGING_LEVEL",
+            Self::SetLoggingLevel { .. } => "SET_LOGGING_LEVEL",
+            Self::ListFiles { .. } => "LIST_FILES",
+            Self::ReadFile { .. } => "READ_FILE",
+            Self::GetMaster => "GET_MASTER",
+            Self::GetState => "GET_STATE",
+            Self::GetAgents => "GET_AGENTS",
+            Self::GetFrameworks => "GET_FRAMEWORKS",
+            Self::GetExecutors => "GET_EXECUTORS",
+            Self::GetOperations => "GET_OPERATIONS",
+            Self::GetTasks => "GET_TASKS",
+            Self::GetRoles => "GET_ROLES",
+            Self::GetWeights => "GET_WEIGHTS",
+            Self::UpdateWeights(_) => "UPDATE_WEIGHTS",
+            Self::Subscribe { .. } => "SUBSCRIBE",
+            Self::ChangeResources { change, .. } => change.call_name(),
+            Self::GetMaintenanceStatus => "GET_MAINTENANCE_STATUS",
+            Self::GetMaintenanceSchedule => "GET_MAINTENANCE_SCHEDULE",
+            Self::UpdateMaintenanceSchedule(_) => "UPDATE_MAINTENANCE_SCHEDULE",
+            Self::StartMaintenance(_) => "START_MAINTENANCE",
+            Self::StopMaintenance(_) => "STOP_MAINTENANCE",
+            Self::GetQuota => "GET_QUOTA",
+            Self::UpdateQuota { .. } => "UPDATE_QUOTA",
+            Self::SetQuota { .. } => "SET_QUOTA",
+            Self::RemoveQuota(_) => "REMOVE_QUOTA",
+            Self::Teardown(_) => "TEARDOWN",
+            Self::MarkAgentGone(_) => "MARK_AGENT_GONE",
+            Self::DrainAgent { .. } => "DRAIN_AGENT",
+            Self::DeactivateAgent(_) => "DEACTIVATE_AGENT",
+            Self::ReactivateAgent(_) => "REACTIVATE_AGENT",
+            Self::Explain(_) | Self::ExplainRole(_) => "EXPLAIN",
+            Self::NotBuilt(name) => name,
+        }
+    }
+}
