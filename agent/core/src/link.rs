@@ -170,7 +170,7 @@ impl Agent {
                     task_id: task_id.clone(),
                     name: launched.map_or_else(|| Arc::from(""), |l| l.info.name.clone()),
                     resources: launched
-                        .filter(|l| l.holds)
+                        .filter(|l| l.holds || task.state.is_terminal())
                         .map(|l| l.info.resources.clone())
                         .unwrap_or_default(),
                     role: launched.map_or_else(proto::Role::any, |l| l.role.clone()),
