@@ -8,6 +8,8 @@ use proto::{ContainerId, FrameworkId, TaskId};
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Ended tasks without files that are remembered.
 const EMPTY_MAX: usize = 10_000;
@@ -32,12 +34,35 @@ struct Index {
 
 /// The places of all containers.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sandboxes(Arc<Mutex<Index>>);
+pub(crate) struct Sandboxes {
+    index: Arc<Mutex<Index>>,
+    /// Wakes whoever waits for a container to begin or to end.
+    changes: Arc<Notify>,
+}
 
 impl Sandboxes {
     fn lock(&self) -> MutexGuard<'_, Index> {
         // Nothing in here panics half way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `look` sees something, which it is asked at once and after each change; none
+    /// when the time is over.
+    pub(crate) async fn wait_until<T>(
+        &self,
+        time: Instant,
+        mut look: impl FnMut(&Self) -> Option<T>,
+    ) -> Option<T> {
+        loop {
+            // Before the look: a change right after it is not missed.
+            let change = self.changes.notified();
+            tokio::pin!(change);
+            change.as_mut().enable();
+            if let Some(seen) = look(self) {
+                return Some(seen);
+            }
+            tokio::time::timeout_at(time, change).await.ok()?;
+        }
     }
 
     /// A container of a task, newer than all others of it.
@@ -50,6 +75,8 @@ impl Sandboxes {
         let mut index = self.lock();
         index.latest.insert(task.clone(), container_id.clone());
         index.places.insert(container_id.clone(), (place, task));
+        drop(index);
+        self.changes.notify_waiters();
     }
 
     /// It runs, and its files are there.
@@ -57,6 +84,7 @@ impl Sandboxes {
         if let Some((place, _)) = self.lock().places.get_mut(container_id) {
             place.path = Some(path);
         }
+        self.changes.notify_waiters();
     }
 
     /// It ended; its files stay at `path`, or there are none.
@@ -73,6 +101,8 @@ impl Sandboxes {
                 }
             }
         }
+        drop(index);
+        self.changes.notify_waiters();
     }
 
     /// Its files are gone.

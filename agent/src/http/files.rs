@@ -18,6 +18,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Most bytes of one `/files/read`, as in Mesos: 16 pages.
 const MOST_READ: usize = 16 * 4096;
@@ -25,7 +26,7 @@ const MOST_READ: usize = 16 * 4096;
 const PIECE: usize = 256 * 1024;
 /// First and longest pause before a followed file is looked at again.
 const FOLLOW_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
-/// Longest that `/files/read` waits for more.
+/// Longest that a request waits for a task to arrive, and `/files/read` for more.
 const MOST_WAIT: Duration = Duration::from_secs(30);
 
 pub(super) fn router() -> Router<Context> {
@@ -45,7 +46,8 @@ struct ReadQuery {
     path: Option<String>,
     offset: Option<i64>,
     length: Option<i64>,
-    /// Milliseconds to wait until there is something beyond `offset`, or the task has ended.
+    /// Milliseconds to wait for a task that this agent has not heard of yet, and until there is
+    /// something beyond `offset`, or the task has ended.
     wait_ms: Option<u64>,
 }
 
@@ -55,6 +57,13 @@ struct DownloadQuery {
     offset: Option<u64>,
     #[serde(default)]
     follow: bool,
+    /// Milliseconds to wait for a task that this agent has not heard of yet.
+    wait_ms: Option<u64>,
+}
+
+/// Until when a request waits; as in Mesos it does not, unless it asks for it.
+fn until(wait_ms: Option<u64>) -> Instant {
+    Instant::now() + wait_ms.map_or(Duration::ZERO, Duration::from_millis).min(MOST_WAIT)
 }
 
 /// Why a file request is refused.
@@ -129,6 +138,25 @@ impl Context {
         self.sandboxes
             .of_container(&target.container_id)
             .ok_or_else(|| Refusal::Unknown(target.prefix.clone()))
+    }
+
+    /// The target of a path and its place; waits for a launch that is still on its way. Who is told
+    /// of a launch by its framework may be here before the agent is.
+    async fn arrival(
+        &self,
+        path: Option<&str>,
+        until: Instant,
+    ) -> Result<(Target, Place), Refusal> {
+        let find = || {
+            let target = self.target(path)?;
+            let place = self.place(&target)?;
+            Ok((target, place))
+        };
+        let known = self.sandboxes.wait_until(until, |_| match find() {
+            Err(Refusal::Unknown(_)) => None,
+            found => Some(found),
+        });
+        known.await.unwrap_or_else(find)
     }
 }
 
@@ -211,7 +239,8 @@ async fn read(
     State(context): State<Context>,
     Query(query): Query<ReadQuery>,
 ) -> Result<Json<Value>, Refusal> {
-    let target = context.target(query.path.as_deref())?;
+    let until = until(query.wait_ms);
+    let (target, place) = context.arrival(query.path.as_deref(), until).await?;
     let length = match query.length {
         None | Some(-1) => MOST_READ,
         Some(length) => {
@@ -221,34 +250,36 @@ async fn read(
     let offset = query.offset.unwrap_or(0);
     if offset == -1 {
         // Mesos' question for the size alone.
-        let (_, size) = chunk(&context.place(&target)?, &target.relative, 0, 0).await?;
+        let (_, size) = chunk(&place, &target.relative, 0, 0).await?;
         return Ok(Json(json!({ "data": "", "offset": size })));
     }
     let offset = u64::try_from(offset).map_err(|_| Refusal::Negative("offset"))?;
-    let wait = query.wait_ms.map_or(Duration::ZERO, Duration::from_millis).min(MOST_WAIT);
-    let data = wait_for_more(&context, &target, offset, length, wait).await?;
+    let data = wait_for_more(&context, &target, offset, length, until).await?;
     Ok(Json(json!({ "data": whole_text(&data), "offset": offset })))
 }
 
-/// What is beyond `offset`; waits for something while the task runs, up to `wait`.
+/// What is beyond `offset`; waits for something while the task runs, but not beyond `until`.
 async fn wait_for_more(
     context: &Context,
     target: &Target,
     offset: u64,
     length: usize,
-    wait: Duration,
+    until: Instant,
 ) -> Result<Vec<u8>, Refusal> {
-    let until = tokio::time::Instant::now() + wait;
     let mut pause = FOLLOW_PAUSE.0;
     loop {
         // Whether it runs is asked before the file is read: what it wrote last is seen.
         let place = context.place(target)?;
         let (data, _) = chunk(&place, &target.relative, offset, length).await?;
-        let over = !place.running || tokio::time::Instant::now() >= until;
-        if !data.is_empty() || over || length == 0 {
+        let now = Instant::now();
+        if !data.is_empty() || !place.running || now >= until || length == 0 {
             return Ok(data);
         }
-        tokio::time::sleep(pause).await;
+        // A file tells nobody that it grew, the end of a task is told.
+        let changed = context.sandboxes.wait_until((now + pause).min(until), |all| {
+            (all.of_container(&target.container_id).as_ref() != Some(&place)).then_some(())
+        });
+        changed.await;
         pause = (pause * 2).min(FOLLOW_PAUSE.1);
     }
 }
@@ -269,8 +300,7 @@ async fn download(
     Query(query): Query<DownloadQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let target = context.target(query.path.as_deref())?;
-    let place = context.place(&target)?;
+    let (target, place) = context.arrival(query.path.as_deref(), until(query.wait_ms)).await?;
     let (_, size) = chunk(&place, &target.relative, 0, 0).await?;
     let name = target.relative.rsplit('/').next().unwrap_or("file").replace(['"', '\\'], "_");
     let common = [
@@ -343,7 +373,8 @@ fn follow(context: Context, target: Target, offset: u64) -> Body {
         let (context, target) = (context.clone(), target.clone());
         async move {
             loop {
-                let data = wait_for_more(&context, &target, at, PIECE, MOST_WAIT).await?;
+                let until = Instant::now() + MOST_WAIT;
+                let data = wait_for_more(&context, &target, at, PIECE, until).await?;
                 if !data.is_empty() {
                     let next = at + data.len() as u64;
                     return Ok::<_, Refusal>(Some((Bytes::from(data), next)));

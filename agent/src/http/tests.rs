@@ -107,6 +107,31 @@ async fn a_directory_is_listed_in_mesos_shape() {
 }
 
 #[tokio::test]
+async fn who_asks_before_the_agent_has_heard_of_the_task_may_wait_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("stdout"), "hello").unwrap();
+    let api = Api::new();
+    let read = format!("/files/read?path={RUN}/stdout");
+    assert_eq!(api.get(&read).await.0, StatusCode::NOT_FOUND, "as in Mesos");
+    assert_eq!(api.get(&format!("{read}&wait_ms=1")).await.0, StatusCode::NOT_FOUND);
+
+    let (read, download) = (
+        format!("{read}&wait_ms=20000"),
+        format!("/files/download?path={RUN}/stdout&wait_ms=20000"),
+    );
+    let task = (FrameworkId::new("F").unwrap(), TaskId::new("t").unwrap());
+    let (first, second, ()) = tokio::join!(api.get(&read), api.get(&download), async {
+        tokio::task::yield_now().await;
+        api.sandboxes.insert(&id("c"), task, Place { path: None, running: true });
+        tokio::task::yield_now().await;
+        api.sandboxes.launched(&id("c"), dir.path().to_owned());
+        api.sandboxes.ended(&id("c"), Some(dir.path().to_owned()));
+    });
+    assert_eq!(first, (StatusCode::OK, r#"{"data":"hello","offset":0}"#.to_owned()));
+    assert_eq!(second.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_file_is_downloaded_whole_by_offset_or_by_range() {
     let dir = tempfile::tempdir().unwrap();
     let content: Vec<u8> = (0..600_000u32).map(|n| (n % 251) as u8).collect();

@@ -68,21 +68,10 @@ pub(crate) async fn copy(
             .next(format!("tepui why {job}/{}", unit["index"])));
     };
     let path = escape(&format!("{sandbox}/{stream}"));
-    let query = format!("/files/download?path={path}&offset=0&follow={follow}");
-    let agent = Client::new("agent", address);
-    let deadline = tokio::time::Instant::now() + ARRIVAL;
-    loop {
-        match agent.stream(&query, &mut take).await {
-            // Launched is what the framework knows; the agent may hear of it a moment later.
-            Err(failure)
-                if failure.code == Code::NotFound as u8
-                    && tokio::time::Instant::now() < deadline =>
-            {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            result => return result,
-        }
-    }
+    // Launched is what the framework knows; the agent may hear of it a moment later.
+    let wait_ms = ARRIVAL.as_millis();
+    let query = format!("/files/download?path={path}&offset=0&follow={follow}&wait_ms={wait_ms}");
+    Client::new("agent", address).stream(&query, &mut take).await
 }
 
 /// Writes bytes to standard error.
