@@ -10,11 +10,43 @@ use crate::containerizer::{
     SandboxFate, WaitStatus,
 };
 use crate::supervisor::task::LaunchError;
-use agent_core::{Container, Exited, Input, Launch};
+use agent_core::{Container, Exited, Input, Launch, TaskRecord};
 use proto::{
-    CommandInfo, ContainerId, Exit, FrameworkInfo, LimitHit, TaskInfo, TaskOutcome, TaskUsage,
+    CommandInfo, ContainerId, Exit, FrameworkInfo, LimitHit, TaskBody, TaskInfo, TaskOutcome,
+    TaskPayload, TaskUsage,
 };
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// What a task gets that asks for no memory, in thousandths of a MB: Mesos' own least. Without a
+/// limit it could take what others were promised. One that asks for less gets what it asks for.
+const LEAST_MEMORY: u64 = 32_000;
+
+/// What a shell exits with when a command cannot be executed; for launches that ask for what cannot
+/// be, which is the fault of whoever made them.
+pub(crate) const CANNOT_EXECUTE: Exit = Exit::Code(126);
+
+/// The frameworks of the latest launches in the form in which the supervisor keeps them, so that it
+/// keeps each of them once.
+#[derive(Default)]
+pub(crate) struct Frameworks(VecDeque<(Arc<FrameworkInfo>, Arc<[u8]>)>);
+
+/// Frameworks that are at hand; those that launch by turns with more are written anew.
+const FRAMEWORKS: usize = 64;
+
+impl Frameworks {
+    fn record(&mut self, framework: &Arc<FrameworkInfo>) -> Arc<[u8]> {
+        if let Some((_, record)) = self.0.iter().find(|(known, _)| Arc::ptr_eq(known, framework)) {
+            return Arc::clone(record);
+        }
+        let record: Arc<[u8]> = framework.encode().into();
+        if self.0.len() == FRAMEWORKS {
+            self.0.pop_front();
+        }
+        self.0.push_back((Arc::clone(framework), Arc::clone(&record)));
+        record
+    }
+}
 
 /// The names of one container, both ways.
 pub(crate) fn native_id(id: &ContainerId) -> Result<containerizer::ContainerId, String> {
@@ -28,9 +60,13 @@ fn core_id(id: &containerizer::ContainerId) -> Option<ContainerId> {
 /// The container that a launch asks for.
 ///
 /// # Errors
-/// Why it cannot be, as a clause.
-pub(crate) fn container(launch: &Launch) -> Result<containerizer::Launch, String> {
+/// Why it cannot be, as a clause: the task is at fault.
+pub(crate) fn container(
+    launch: &Launch,
+    frameworks: &mut Frameworks,
+) -> Result<containerizer::Launch, String> {
     let body = launch.task.payload.open().map_err(|error| error.to_string())?;
+    let record = record(launch, &body);
     let command = body.command.ok_or("the task has no command")?;
     if !command.uris.is_empty() {
         return Err("this agent does not fetch files yet (command.uris)".to_owned());
@@ -43,8 +79,21 @@ pub(crate) fn container(launch: &Launch) -> Result<containerizer::Launch, String
         rlimits: command.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
         sandbox: SandboxChoice::Pooled,
         allocation: allocation(&launch.task),
-        record: launch.encode(),
+        record,
+        shared: Some(frameworks.record(&launch.framework)),
     })
+}
+
+/// What the supervisor keeps of a launch, apart from its framework. Data of a task are for a custom
+/// executor's eyes, at its start: they may be large, and nobody asks for them again.
+fn record(launch: &Launch, body: &TaskBody) -> Vec<u8> {
+    let mut task = Arc::clone(&launch.task);
+    if body.data.is_some() {
+        let payload = TaskPayload::new(&TaskBody { data: None, ..body.clone() });
+        Arc::make_mut(&mut task).payload = payload;
+    }
+    let (container_id, framework_id) = (launch.container_id.clone(), launch.framework_id.clone());
+    TaskRecord { container_id, framework_id, role: launch.role.clone(), task }.encode()
 }
 
 fn program(command: &CommandInfo) -> Result<Program, String> {
@@ -91,7 +140,10 @@ fn allocation(task: &TaskInfo) -> Allocation {
     };
     let memory = match limit("mem") {
         Some(limit) => limit,
-        None => Some(task.resources.mem()).filter(|milli| *milli > 0),
+        None => match task.resources.mem() {
+            0 => Some(LEAST_MEMORY),
+            asked => Some(asked),
+        },
     };
     Allocation {
         cpus_milli: task.resources.cpus(),
@@ -161,6 +213,7 @@ fn exited(ended: Ended) -> Exited {
         }
     });
     Exited {
+        lost_output: ended.lost_bytes,
         outcome: TaskOutcome {
             exit: Some(match ended.status {
                 WaitStatus::Exited(code) => Exit::Code(code.into()),
@@ -183,8 +236,9 @@ fn exited(ended: Ended) -> Exited {
 
 /// What the supervisor reports of the containers that outlived the last agent.
 pub(crate) fn report(recovered: Vec<containerizer::Recovered>, clock: &Clock) -> Vec<Container> {
+    let mut frameworks = Vec::new();
     let known = recovered.into_iter().filter_map(|container| {
-        let launch = Launch::decode(&container.record)
+        let launch = launch_of(&container, &mut frameworks)
             .inspect_err(|error| {
                 tracing::error!(container = %container.id, %error, "a container's launch cannot be read");
             })
@@ -200,13 +254,38 @@ pub(crate) fn report(recovered: Vec<containerizer::Recovered>, clock: &Clock) ->
     known.collect()
 }
 
-/// What a shell would exit with, when the program that was to be run is at fault.
-fn fault_of_command(error: &LaunchError) -> Option<proto::Exit> {
-    match error {
-        LaunchError::Spawn { step, errno } if step.starts_with("execve") => {
-            let absent = matches!(*errno, libc::ENOENT | libc::ENOTDIR);
-            Some(proto::Exit::Code(if absent { 127 } else { 126 }))
+/// A launch as it was recorded; a framework that was read for another is not read again.
+fn launch_of(
+    container: &containerizer::Recovered,
+    frameworks: &mut Vec<(Arc<[u8]>, Arc<FrameworkInfo>)>,
+) -> Result<Launch, proto::DecodeError> {
+    let TaskRecord { container_id, framework_id, role, task } =
+        TaskRecord::decode(&container.record)?;
+    let bytes = container.shared.as_ref();
+    let bytes = bytes.ok_or_else(|| proto::DecodeError::new("", "has no framework"))?;
+    let known = frameworks.iter().find(|(known, _)| Arc::ptr_eq(known, bytes));
+    let framework = match known {
+        Some((_, framework)) => Arc::clone(framework),
+        None => {
+            let framework = <Arc<FrameworkInfo>>::decode(bytes)?;
+            frameworks.push((Arc::clone(bytes), Arc::clone(&framework)));
+            framework
         }
+    };
+    Ok(Launch { container_id, framework, framework_id, role, task })
+}
+
+/// What a shell would exit with, when what was to be run is at fault and not where it was to run.
+fn fault_of_command(error: &LaunchError) -> Option<Exit> {
+    match error {
+        LaunchError::Impossible(_) => Some(CANNOT_EXECUTE),
+        LaunchError::Spawn { step, errno } if step.starts_with("execve") => match *errno {
+            libc::ENOENT | libc::ENOTDIR => Some(Exit::Code(127)),
+            libc::ENOMEM | libc::EAGAIN | libc::EIO | libc::ENFILE => None,
+            _ => Some(CANNOT_EXECUTE),
+        },
+        // It asks for more than the agent's own hard limit, or than there can be.
+        LaunchError::Spawn { step, .. } if step == "setrlimit" => Some(CANNOT_EXECUTE),
         LaunchError::Spawn { .. } | LaunchError::AlreadyExists | LaunchError::Refused(_) => None,
     }
 }

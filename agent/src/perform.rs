@@ -30,6 +30,7 @@ pub(crate) struct Performer {
     pub(crate) native: Native,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) counts: Counts,
+    frameworks: containers::Frameworks,
     layout: Layout,
     masters: Masters,
     inbox: mpsc::Sender<Input>,
@@ -122,6 +123,7 @@ impl Performer {
             native,
             sandboxes: Sandboxes::default(),
             counts: Counts::default(),
+            frameworks: containers::Frameworks::default(),
             layout,
             masters,
             inbox,
@@ -313,12 +315,12 @@ impl Performer {
         let task = (launch.framework_id.clone(), launch.task.task_id.clone());
         let place = Place { path: None, running: true };
         self.sandboxes.insert(&launch.container_id, task, place);
-        match containers::container(launch) {
+        match containers::container(launch, &mut self.frameworks) {
             Ok(container) => self.native.launch(container),
             Err(message) => self.answers.push(Input::LaunchFailed {
                 container_id: launch.container_id.clone(),
                 message: message.into(),
-                exit: None,
+                exit: Some(containers::CANNOT_EXECUTE),
             }),
         }
     }

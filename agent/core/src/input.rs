@@ -92,6 +92,8 @@ pub struct Exited {
     pub outcome: TaskOutcome,
     /// Whether an order to kill it had been received before it ended.
     pub kill_requested: bool,
+    /// Bytes of its output that could not be stored.
+    pub lost_output: u64,
     /// Its working directory; absent when the task left nothing behind and it is gone already.
     pub sandbox: Option<Arc<str>>,
 }

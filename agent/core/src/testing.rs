@@ -349,6 +349,7 @@ pub(crate) fn exited(exit: Exit) -> Exited {
             usage: Some(TaskUsage { wall_time: Duration::from_secs(1), ..TaskUsage::default() }),
         },
         kill_requested: false,
+        lost_output: 0,
         sandbox: None,
     }
 }

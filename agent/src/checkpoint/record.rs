@@ -4,7 +4,7 @@
 //! statuses, frameworks, agents) is embedded in that form. Whatever is on disk, decoding gives a
 //! value or an error, never a panic.
 
-use agent_core::{AgentRecord, Launch, SandboxRecord, TaskRecord, UpdatesRecord};
+use agent_core::{AgentRecord, SandboxRecord, TaskRecord, UpdatesRecord};
 use proto::{
     AgentInfo, ContainerId, DecodeError, Encoding, FrameworkInfo, Limits, Role, TaskInfo,
     TaskState, TaskStatus, Time, Wire,
@@ -207,29 +207,5 @@ impl Record for SandboxRecord {
         };
         from.done()?;
         Ok(record)
-    }
-}
-
-impl Record for Launch {
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        out.text(self.container_id.as_str()).text(self.framework_id.as_str());
-        out.text(self.role.as_str()).wire(&*self.framework).wire(&*self.task).done()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut from = Reader::new(bytes)?;
-        let (container_id, framework_id) = (from.id()?, from.id()?);
-        let role = Role::new(from.text()?)?;
-        let framework: FrameworkInfo = from.wire()?;
-        let task: TaskInfo = from.wire()?;
-        from.done()?;
-        Ok(Self {
-            container_id,
-            framework: Arc::new(framework),
-            framework_id,
-            role,
-            task: Arc::new(task),
-        })
     }
 }

@@ -1,7 +1,7 @@
 //! Records survive the disk; damage costs what it touched.
 
 use super::{Committed, NONCE, Record, Writer, changes, keep_nonce, load, open, supervisor_change};
-use agent_core::{AgentRecord, CheckpointOp, Launch, SandboxRecord, TaskRecord, UpdatesRecord};
+use agent_core::{AgentRecord, CheckpointOp, SandboxRecord, TaskRecord, UpdatesRecord};
 use proto::{
     AgentId, AgentInfo, CommandInfo, ContainerId, Exit, FrameworkId, FrameworkInfo, MasterId,
     Resources, Role, Source, StatusUuid, TaskBody, TaskId, TaskInfo, TaskOutcome, TaskPayload,
@@ -167,22 +167,16 @@ fn a_record_that_cannot_be_decoded_loses_that_task_only() {
 
 #[test]
 fn every_cut_and_every_flipped_byte_is_an_error_or_a_value() {
-    let launch = Launch {
-        container_id: ContainerId::new("c").unwrap(),
-        framework: framework(),
-        framework_id: FrameworkId::new("F").unwrap(),
-        role: Role::any(),
-        task: Arc::new(task("a")),
-    };
+    let launch = task_record("a");
     let bytes = launch.encode();
-    assert_eq!(Launch::decode(&bytes), Ok(launch));
+    assert_eq!(TaskRecord::decode(&bytes), Ok(launch));
     for end in 0..bytes.len() {
-        assert!(Launch::decode(&bytes[..end]).is_err());
+        assert!(TaskRecord::decode(&bytes[..end]).is_err());
     }
     for at in 0..bytes.len() {
         let mut flipped = bytes.clone();
         flipped[at] ^= 0x55;
-        let _ = Launch::decode(&flipped);
+        let _ = TaskRecord::decode(&flipped);
         let _ = UpdatesRecord::decode(&flipped);
         let _ = AgentRecord::decode(&flipped);
     }

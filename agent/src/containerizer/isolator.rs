@@ -4,7 +4,7 @@
 //! what another has written. New ones (namespaces, file systems, networks) are added to
 //! [`standard`]. They perform no I/O apart from reading the user database.
 
-use super::{Allocation, Launch, resolve_user};
+use super::{Allocation, Launch, UserError, resolve_user};
 use crate::supervisor::task::{LaunchError, Limits, TaskSpec};
 
 /// Where commands are looked for when a task has no PATH of its own.
@@ -72,7 +72,7 @@ impl Isolator for Resources {
     fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError> {
         spec.limits = limits_of(&launch.allocation, self.0);
         if spec.limits.pids == Some(0) {
-            return Err(LaunchError::Refused("a pids limit of 0 lets no process run".into()));
+            return Err(LaunchError::Impossible("a pids limit of 0 lets no process run".into()));
         }
         Ok(())
     }
@@ -84,7 +84,7 @@ impl Isolator for Variables {
     fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError> {
         for (name, value) in &launch.environment {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                return Err(LaunchError::Refused(format!(
+                return Err(LaunchError::Impossible(format!(
                     "environment variable {name:?} has a name or value that cannot be passed on"
                 )));
             }
@@ -120,8 +120,12 @@ struct Identity;
 impl Isolator for Identity {
     fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError> {
         if let Some(user) = &launch.user {
-            spec.credentials =
-                resolve_user(user).map_err(|error| LaunchError::Refused(error.to_string()))?;
+            spec.credentials = resolve_user(user).map_err(|error| match error {
+                UserError::Unknown(_) | UserError::NotPermitted { .. } => {
+                    LaunchError::Impossible(error.to_string())
+                }
+                UserError::Unreadable(_) => LaunchError::Refused(error.to_string()),
+            })?;
         }
         Ok(())
     }
@@ -133,7 +137,7 @@ impl Isolator for ProcessLimits {
     fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError> {
         for limit in &launch.rlimits {
             if limit.soft > limit.hard {
-                return Err(LaunchError::Refused(format!(
+                return Err(LaunchError::Impossible(format!(
                     "rlimit {}: soft limit {} is above the hard limit {}",
                     limit.resource, limit.soft, limit.hard
                 )));
@@ -164,6 +168,7 @@ mod tests {
                 pids: None,
             },
             record: Vec::new(),
+            shared: None,
         }
     }
 
@@ -204,11 +209,16 @@ mod tests {
         let mut wrong = launch(1000);
         wrong.environment.push(("A=B".into(), "c".into()));
         assert!(
-            matches!(prepared(&wrong), Err(LaunchError::Refused(text)) if text.contains("A=B"))
+            matches!(prepared(&wrong), Err(LaunchError::Impossible(text)) if text.contains("A=B"))
         );
         let mut wrong = launch(1000);
         wrong.rlimits.push(Rlimit { resource: 7, soft: 2, hard: 1 });
-        assert!(matches!(prepared(&wrong), Err(LaunchError::Refused(_))));
+        assert!(matches!(prepared(&wrong), Err(LaunchError::Impossible(_))));
+        let mut wrong = launch(1000);
+        wrong.user = Some("no such user".into());
+        assert!(
+            matches!(prepared(&wrong), Err(LaunchError::Impossible(text)) if text.contains("no such"))
+        );
     }
 
     use crate::containerizer::Rlimit;

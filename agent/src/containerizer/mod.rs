@@ -13,6 +13,7 @@ pub mod native;
 mod isolator;
 mod user;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::supervisor::task::{
@@ -56,6 +57,8 @@ pub struct Launch {
     pub allocation: Allocation,
     /// Opaque to the containerizer; comes back in [`Recovered`] after an agent restart.
     pub record: Vec<u8>,
+    /// The part of it that many launches have in common, by the same pointer: kept once.
+    pub shared: Option<Arc<[u8]>>,
 }
 
 /// What a containerizer tells the agent.

@@ -4,7 +4,9 @@
 //! events. All state of a container lives in the supervisor, so that an agent which is killed and
 //! comes back has nothing to rebuild here.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -14,7 +16,7 @@ use super::{Allocation, ContainerEvent, ContainerId, Containerizer, Launch};
 use crate::supervisor::client::{self, Client, Connected, Incoming};
 use crate::supervisor::options::Options;
 use crate::supervisor::task::{LaunchError, Limits, Program, TaskSpec};
-use crate::supervisor::wire::{Order, Report};
+use crate::supervisor::wire::{MAX_PAYLOAD, Order, Report};
 
 pub use super::isolator::Defaults as NativeDefaults;
 pub use crate::supervisor::client::StartError;
@@ -39,6 +41,39 @@ pub struct Native {
     supervisor_pid: u32,
     isolation: String,
     warning: Option<String>,
+    shares: Shares,
+}
+
+/// What launches have in common, as far as the supervisor keeps it for those to come.
+#[derive(Default)]
+struct Shares {
+    told: VecDeque<(u64, Arc<[u8]>)>,
+    next: u64,
+}
+
+/// What is used by more turns is told again now and then.
+const SHARES: usize = 64;
+
+impl Shares {
+    /// The number of these bytes, told to the supervisor when they are new; none if they are
+    /// larger than it takes.
+    fn key(&mut self, bytes: &Arc<[u8]>, client: &mut Client) -> Option<u64> {
+        if let Some((key, _)) = self.told.iter().find(|(_, known)| Arc::ptr_eq(known, bytes)) {
+            return Some(*key);
+        }
+        let key = self.next;
+        if !client.queue(&Order::Share { key, bytes: Arc::clone(bytes) }) {
+            return None;
+        }
+        self.next += 1;
+        if self.told.len() == SHARES
+            && let Some((key, _)) = self.told.pop_front()
+        {
+            client.queue(&Order::Unshare { key });
+        }
+        self.told.push_back((key, Arc::clone(bytes)));
+        Some(key)
+    }
 }
 
 impl Native {
@@ -64,6 +99,7 @@ impl Native {
             supervisor_pid: welcome.pid,
             isolation: welcome.isolation,
             warning: welcome.warning,
+            shares: Shares::default(),
         };
         Ok((native, receiver))
     }
@@ -101,6 +137,7 @@ pub(super) fn bare_spec(launch: &Launch) -> TaskSpec {
         sandbox: launch.sandbox.clone(),
         limits: Limits::default(),
         record: launch.record.clone(),
+        shared: None,
     }
 }
 
@@ -110,12 +147,27 @@ fn check_program(program: &Program) -> Result<(), LaunchError> {
         Program::Exec { file, argv } => (file, argv),
     };
     if text.is_empty() {
-        return Err(LaunchError::Refused("the command is empty".into()));
+        return Err(LaunchError::Impossible("the command is empty".into()));
     }
     if text.contains('\0') || argv.iter().any(|argument| argument.contains('\0')) {
-        return Err(LaunchError::Refused("the command contains a NUL byte".into()));
+        return Err(LaunchError::Impossible("the command contains a NUL byte".into()));
     }
     Ok(())
+}
+
+impl Native {
+    fn queue_launch(&mut self, launch: &Launch, mut spec: TaskSpec) -> Result<(), LaunchError> {
+        let too_large = || {
+            let most = MAX_PAYLOAD >> 20;
+            LaunchError::Impossible(format!("its description is larger than {most} MB"))
+        };
+        if let Some(bytes) = &launch.shared {
+            let key = self.shares.key(bytes, &mut self.client);
+            spec.shared = Some(key.ok_or_else(too_large)?);
+        }
+        let fits = self.client.queue(&Order::Launch(Box::new(spec)));
+        if fits { Ok(()) } else { Err(too_large()) }
+    }
 }
 
 impl Containerizer for Native {
@@ -124,12 +176,10 @@ impl Containerizer for Native {
         let prepared = check_program(&launch.program).and_then(|()| {
             self.isolators.iter().try_for_each(|isolator| isolator.prepare(&launch, &mut spec))
         });
-        match prepared {
-            Ok(()) => self.client.queue(&Order::Launch(Box::new(spec))),
-            Err(error) => {
-                // A closed channel means that the agent is going away.
-                let _ = self.events.send(ContainerEvent::LaunchFailed { id: launch.id, error });
-            }
+        let queued = prepared.and_then(|()| self.queue_launch(&launch, spec));
+        if let Err(error) = queued {
+            // A closed channel means that the agent is going away.
+            let _ = self.events.send(ContainerEvent::LaunchFailed { id: launch.id, error });
         }
     }
 
@@ -192,7 +242,8 @@ fn event_of(report: Report) -> Option<ContainerEvent> {
             return None;
         }
         other @ (Report::Welcome { .. }
-        | Report::Known(_)
+        | Report::Shared { .. }
+        | Report::Known { .. }
         | Report::Complete
         | Report::Refused { .. }) => {
             tracing::error!(?other, "report out of place");

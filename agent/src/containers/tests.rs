@@ -1,14 +1,18 @@
 //! Translation of launches: programs, users, limits; and what is refused.
 
-use super::{allocation, container};
-use crate::containerizer::Program;
+use super::{CANNOT_EXECUTE, Frameworks, LEAST_MEMORY, allocation, fault_of_command, launch_of};
+use crate::containerizer::{self, LaunchError, Launched, Program, Recovered};
 use agent_core::Launch;
 use proto::{
-    AgentId, CommandInfo, ContainerId, FetchUri, FrameworkId, FrameworkInfo, Resources, Role,
+    AgentId, CommandInfo, ContainerId, Exit, FetchUri, FrameworkId, FrameworkInfo, Resources, Role,
     TaskBody, TaskId, TaskInfo, TaskPayload,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+fn container(launch: &Launch) -> Result<containerizer::Launch, String> {
+    super::container(launch, &mut Frameworks::default())
+}
 
 fn shell(line: &str) -> CommandInfo {
     CommandInfo { shell: true, value: Some(line.into()), ..CommandInfo::default() }
@@ -88,7 +92,10 @@ fn limits_override_the_request() {
     assert_eq!(allocation(&task).memory_bytes, None, "unlimited");
     task.limits.clear();
     task.resources = Resources::cpus_mem(100, 0);
-    assert_eq!(allocation(&task).memory_bytes, None, "no request is no limit");
+    let least = LEAST_MEMORY / 1000 * (1 << 20);
+    assert_eq!(allocation(&task).memory_bytes, Some(least), "no request is not no limit");
+    task.resources = Resources::cpus_mem(100, 5_000);
+    assert_eq!(allocation(&task).memory_bytes, Some(5 << 20), "a small request is kept");
 }
 
 #[test]
@@ -113,4 +120,47 @@ fn resource_limits_are_translated() {
     let made = container(&launch(command)).unwrap();
     assert_eq!((made.rlimits[0].soft, made.rlimits[0].hard), (64, u64::MAX));
     assert_eq!(made.rlimits[0].resource, libc::RLIMIT_NOFILE);
+}
+
+#[test]
+fn whoever_asked_for_what_cannot_be_is_at_fault_and_the_platform_for_the_rest() {
+    let spawn = |step: &str, errno| LaunchError::Spawn { step: step.into(), errno };
+    let faults = [
+        (LaunchError::Impossible("there is no user eve".into()), Some(CANNOT_EXECUTE)),
+        (spawn("execve /no/such", libc::ENOENT), Some(Exit::Code(127))),
+        (spawn("execve /etc", libc::EACCES), Some(CANNOT_EXECUTE)),
+        (spawn("setrlimit", libc::EPERM), Some(CANNOT_EXECUTE)),
+        (spawn("execve /bin/true", libc::ENOMEM), None),
+        (spawn("clone", libc::EAGAIN), None),
+        (LaunchError::Refused("the disk is full".into()), None),
+        (LaunchError::AlreadyExists, None),
+    ];
+    for (error, exit) in faults {
+        assert_eq!(fault_of_command(&error), exit, "{error:?}");
+    }
+}
+
+#[test]
+fn a_launch_comes_back_as_it_was_with_its_framework_kept_once() {
+    let mut frameworks = Frameworks::default();
+    let first = launch(shell("echo hi"));
+    let mut second = Launch { container_id: ContainerId::new("d").unwrap(), ..first.clone() };
+    let body = TaskBody { data: Some(vec![7; 4096].into()), ..second.task.payload.open().unwrap() };
+    Arc::make_mut(&mut second.task).payload = TaskPayload::new(&body);
+    let made = [&first, &second].map(|l| super::container(l, &mut frameworks).unwrap());
+    let shared = made.each_ref().map(|made| made.shared.clone().unwrap());
+    assert!(Arc::ptr_eq(&shared[0], &shared[1]), "one framework is one record");
+    assert!(made[1].record.len() < 1024, "data are not kept: {} bytes", made[1].record.len());
+
+    let launched = Launched { pid: 1, started_boot_ns: 1, sandbox: "/s".into() };
+    let mut read = Vec::new();
+    let back = made.map(|made| {
+        let (id, record, shared) = (made.id, made.record, made.shared);
+        let known = Recovered { id, record, shared, launched: launched.clone(), ended: None };
+        launch_of(&known, &mut read).unwrap()
+    });
+    assert_eq!(read.len(), 1, "and is read once");
+    assert!(Arc::ptr_eq(&back[0].framework, &back[1].framework));
+    assert_eq!(back[0], first);
+    assert_eq!(back[1], Launch { task: first.task.clone(), ..second });
 }

@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::fs::{Gid, Mode, OFlags, RawDir, SeekFrom, Uid};
@@ -102,6 +103,7 @@ pub(super) struct Occupant {
     /// Distinguishes this task from earlier ones in the same berth.
     pub(super) serial: u64,
     pub(super) record: Vec<u8>,
+    pub(super) shared: Option<Arc<[u8]>>,
     pub(super) launched: Launched,
     pub(super) started: Instant,
     /// The caller's own directory, if it gave one.
@@ -171,6 +173,16 @@ impl Berth {
         match own.or(self.directory.as_ref()) {
             Some(directory) => self.streams[stream].carry(directory.as_fd(), buffer),
             None => true,
+        }
+    }
+
+    /// Carries what the task has written: nobody of it is left.
+    pub(super) fn drain(&mut self, buffer: &mut [u8]) {
+        let own = self.occupant.as_ref().and_then(|o| o.own_directory.as_ref());
+        if let Some(directory) = own.or(self.directory.as_ref()) {
+            for stream in &mut self.streams {
+                stream.drain(directory.as_fd(), buffer);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 //! reconnects on its own, because a supervisor that is gone has lost its tasks, and that must be
 //! told to the agent's core rather than papered over.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream as StdStream;
@@ -176,6 +177,7 @@ async fn first_state(
 ) -> Result<(Welcome, Vec<Recovered>), String> {
     let mut welcome = None;
     let mut recovered = Vec::new();
+    let mut told: BTreeMap<u64, Arc<[u8]>> = BTreeMap::new();
     loop {
         while let Some(report) = next_report(buffer)? {
             match (report, welcome.take()) {
@@ -183,8 +185,13 @@ async fn first_state(
                 (Report::Welcome { pid, isolation, warning }, None) => {
                     welcome = Some(Welcome { pid, isolation, warning });
                 }
-                (Report::Known(known), Some(w)) => {
-                    recovered.push(*known);
+                (Report::Shared { key, bytes }, Some(w)) => {
+                    told.insert(key, bytes);
+                    welcome = Some(w);
+                }
+                (Report::Known { known, shared }, Some(w)) => {
+                    let shared = shared.and_then(|key| told.get(&key).cloned());
+                    recovered.push(Recovered { shared, ..*known });
                     welcome = Some(w);
                 }
                 (Report::Complete, Some(w)) => return Ok((w, recovered)),
@@ -258,9 +265,16 @@ fn lock(bytes: &Mutex<Vec<u8>>) -> std::sync::MutexGuard<'_, Vec<u8>> {
 }
 
 impl Client {
-    /// Adds an order to the batch.
-    pub(crate) fn queue(&mut self, order: &Order) {
+    /// Adds an order to the batch; false, without effect, if it is larger than the supervisor
+    /// takes.
+    pub(crate) fn queue(&mut self, order: &Order) -> bool {
+        let before = self.pending.len();
         order.encode(&mut self.pending);
+        let fits = self.pending.len() - before <= wire::HEADER + wire::MAX_PAYLOAD;
+        if !fits {
+            self.pending.truncate(before);
+        }
+        fits
     }
 
     /// Sends the batch: straight into the socket while it takes bytes, the rest in the

@@ -49,9 +49,7 @@ impl Supervisor {
             return;
         }
         let berth = self.berths[index].as_mut().expect("a settling berth exists");
-        for stream in 0..berth.streams.len() {
-            while !berth.carry(stream, &mut self.buffer) {}
-        }
+        berth.drain(&mut self.buffer);
         let Some((occupant, ended)) = conclude(berth) else { return };
         if let Some(at) = occupant.kill_at {
             self.kills.remove(&(at, index, occupant.serial));
@@ -63,6 +61,7 @@ impl Supervisor {
             Recovered {
                 id: occupant.id,
                 record: occupant.record,
+                shared: occupant.shared,
                 launched: occupant.launched,
                 ended: Some(ended),
             },

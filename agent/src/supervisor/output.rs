@@ -90,6 +90,25 @@ impl Stream {
         false
     }
 
+    /// Carries what is in the pipe now. What comes later is not the task's: without cgroups someone
+    /// who cannot be found may hold the other end and write faster than we read.
+    pub(super) fn drain(&mut self, directory: BorrowedFd<'_>, buffer: &mut [u8]) {
+        let waiting = rustix::io::ioctl_fionread(&self.read).unwrap_or(0);
+        let mut left = usize::try_from(waiting).unwrap_or(usize::MAX);
+        while left > 0 {
+            let turn = left.min(buffer.len());
+            match rustix::io::read(&self.read, &mut buffer[..turn]) {
+                Ok(0) => return,
+                Ok(n) => {
+                    self.store(directory, &buffer[..n]);
+                    left -= n;
+                }
+                Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
     fn store(&mut self, directory: BorrowedFd<'_>, bytes: &[u8]) {
         if self.file.is_none() {
             self.file = open(directory, self.name, self.owner).ok();
@@ -144,5 +163,36 @@ fn open(directory: BorrowedFd<'_>, name: &str, owner: Option<(u32, u32)>) -> std
             if plain && stat.st_nlink == 1 { Ok(fd.into()) } else { Err(Errno::ACCESS.into()) }
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_that_never_stops_does_not_hold_up_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = File::open(dir.path()).unwrap();
+        let mut stream = Stream::new("stdout").unwrap();
+        let write = stream.writable().unwrap().try_clone_to_owned().unwrap();
+        // Less than usual for a user with very many pipes.
+        let capacity = rustix::pipe::fcntl_getpipe_size(&write).unwrap();
+        let (full, is_full) = std::sync::mpsc::channel();
+        let writer = std::thread::spawn(move || {
+            let mut write = File::from(write);
+            let block = [b'y'; 4096];
+            // As much as the pipe holds, and then until nobody reads any more.
+            for _ in 0..capacity / block.len() {
+                write.write_all(&block).unwrap();
+            }
+            full.send(()).unwrap();
+            while write.write_all(&block).is_ok() {}
+        });
+        is_full.recv().unwrap();
+        stream.drain(directory.as_fd(), &mut [0; 1024]);
+        assert_eq!(stream.figures(), (capacity as u64, 0));
+        drop(stream);
+        writer.join().unwrap();
     }
 }

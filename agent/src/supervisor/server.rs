@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
@@ -53,6 +54,8 @@ pub(super) struct Supervisor {
     pub(super) running: HashMap<ContainerId, usize>,
     pub(super) pids: HashMap<u32, usize>,
     pub(super) ended: HashMap<ContainerId, Recovered>,
+    /// What the agent has told that launches have in common. Containers hold their own pointers.
+    pub(super) shared: HashMap<u64, Arc<[u8]>>,
     /// Berths whose task has ended but not all of its processes.
     pub(super) settling: Vec<usize>,
     pub(super) kills: BTreeSet<(Instant, usize, u64)>,
@@ -96,6 +99,7 @@ impl Supervisor {
             running: HashMap::new(),
             pids: HashMap::new(),
             ended: HashMap::new(),
+            shared: HashMap::new(),
             settling: Vec::new(),
             kills: BTreeSet::new(),
             doomed: Vec::new(),
@@ -197,6 +201,7 @@ impl Supervisor {
             super::log(&format!("the agent was dismissed: {problem}"));
         }
         self.away_since = Some(Instant::now());
+        self.shared.clear();
         if let Some((stream, _)) = self.waiting.take() {
             self.adopt(stream);
         }
@@ -211,6 +216,8 @@ impl Supervisor {
             Order::Update { id, limits } => self.update(&id, &limits),
             Order::Usage { id } => self.usage(id),
             Order::Forget { id } => drop(self.ended.remove(&id)),
+            Order::Share { key, bytes } => drop(self.shared.insert(key, bytes)),
+            Order::Unshare { key } => drop(self.shared.remove(&key)),
             Order::Shutdown if self.running.is_empty() => {
                 self.ended.clear();
                 self.ending = true;
@@ -232,16 +239,25 @@ impl Supervisor {
             warning: self.warning.clone(),
         });
         let occupants = self.running.values().filter_map(|i| self.berths[*i].as_ref());
-        for occupant in occupants.filter_map(|berth| berth.occupant.as_ref()) {
-            peer.queue(&Report::Known(Box::new(Recovered {
+        let running =
+            occupants.filter_map(|berth| berth.occupant.as_ref()).map(|occupant| Recovered {
                 id: occupant.id.clone(),
                 record: occupant.record.clone(),
+                shared: occupant.shared.clone(),
                 launched: occupant.launched.clone(),
                 ended: None,
-            })));
-        }
-        for known in self.ended.values() {
-            peer.queue(&Report::Known(Box::new(known.clone())));
+            });
+        // What many have in common is told once.
+        let mut told: HashMap<*const u8, u64> = HashMap::new();
+        for known in running.chain(self.ended.values().cloned()) {
+            let shared = known.shared.as_ref().map(|bytes| {
+                let next = told.len() as u64;
+                *told.entry(bytes.as_ptr()).or_insert_with(|| {
+                    peer.queue(&Report::Shared { key: next, bytes: Arc::clone(bytes) });
+                    next
+                })
+            });
+            peer.queue(&Report::Known { known: Box::new(known), shared });
         }
         peer.queue(&Report::Complete);
     }

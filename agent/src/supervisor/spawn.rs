@@ -116,8 +116,6 @@ pub(super) struct Place<'a> {
     pub(super) joins: &'a [RawFd],
     /// Directory of a v2 cgroup to be born in.
     pub(super) into_cgroup: Option<BorrowedFd<'a>>,
-    /// Die when the supervisor dies: where no cgroup tells the next supervisor what to kill.
-    pub(super) dies_with_us: bool,
 }
 
 /// Steps of the child, in the order they are taken; `Report::step` is one of them.
@@ -149,7 +147,7 @@ impl Step {
             Self::Groups => "setgroups",
             Self::Gid => "setgid",
             Self::Uid => "setuid",
-            Self::ParentDeath => "prctl",
+            Self::ParentDeath => "dying with the supervisor",
             Self::Execute => "execve",
         }
     }
@@ -171,7 +169,8 @@ struct Job {
     stdio: [RawFd; 3],
     joins: *const RawFd,
     join_count: usize,
-    dies_with_us: bool,
+    /// We: the child dies when we die.
+    parent: c_long,
     failed: Step,
     errno: c_int,
 }
@@ -195,7 +194,7 @@ pub(super) fn spawn(image: &Image<'_>, place: &Place<'_>) -> Result<u32, LaunchE
         stdio: [place.stdin.as_raw_fd(), place.stdout.as_raw_fd(), place.stderr.as_raw_fd()],
         joins: place.joins.as_ptr(),
         join_count: place.joins.len(),
-        dies_with_us: place.dies_with_us,
+        parent: c_long::from(std::process::id()),
         failed: Step::None,
         errno: 0,
     };
@@ -374,8 +373,10 @@ unsafe fn prepare(job: &Job) -> Step {
                 return Step::Uid;
             }
         }
-        if job.dies_with_us
-            && libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) < 0
+        // After the identity, whose change would clear it. We may have died before: then nobody
+        // would send the signal any more.
+        if libc::syscall(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) < 0
+            || libc::syscall(libc::SYS_getppid) != job.parent
         {
             return Step::ParentDeath;
         }

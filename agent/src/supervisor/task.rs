@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The name of one container, unique for the life of an agent's work directory.
@@ -136,6 +137,9 @@ pub struct TaskSpec {
     pub limits: Limits,
     /// Bytes that mean nothing to the supervisor and come back in [`Recovered`].
     pub record: Vec<u8>,
+    /// More of them, which many tasks have in common: the number under which this connection has
+    /// told them.
+    pub shared: Option<u64>,
 }
 
 /// A task is running.
@@ -205,7 +209,8 @@ pub struct Ended {
     pub stdout_bytes: u64,
     /// Bytes written to stderr.
     pub stderr_bytes: u64,
-    /// Bytes of output that could not be stored (disk full, or the file was made unusable).
+    /// Bytes of output that could not be stored (disk full, or the file was made unusable). They
+    /// are told with the task's end: nobody else can know that its output is not whole.
     pub lost_bytes: u64,
     /// What became of its files.
     pub sandbox: SandboxFate,
@@ -225,9 +230,13 @@ pub enum LaunchError {
         /// The operating system's error number.
         errno: i32,
     },
-    /// The request itself cannot be carried out.
+    /// The request cannot be carried out now: this agent or its host is at fault.
     #[error("{0}")]
     Refused(String),
+    /// The request asks for what cannot be, such as a user that does not exist: whoever made it is
+    /// at fault.
+    #[error("{0}")]
+    Impossible(String),
 }
 
 /// What a container uses at this moment.
@@ -252,6 +261,8 @@ pub struct Recovered {
     pub id: ContainerId,
     /// The opaque bytes of its launch.
     pub record: Vec<u8>,
+    /// Those it has in common with others, which have the same pointer.
+    pub shared: Option<Arc<[u8]>>,
     /// What was answered when it started.
     pub launched: Launched,
     /// `None` while it runs.

@@ -8,6 +8,7 @@
 
 mod codec;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::codec::{Reader, Writer};
@@ -46,6 +47,16 @@ pub(crate) enum Order {
     },
     /// Exit if nothing runs; unacknowledged ends are dropped.
     Shutdown,
+    /// Bytes that the records of many launches have in common: those that follow on this
+    /// connection name them by `key`.
+    Share {
+        key: u64,
+        bytes: Arc<[u8]>,
+    },
+    /// No later launch names this key; what was launched with it keeps the bytes.
+    Unshare {
+        key: u64,
+    },
 }
 
 /// What the supervisor sends.
@@ -57,8 +68,17 @@ pub(crate) enum Report {
         isolation: String,
         warning: Option<String>,
     },
-    /// One container of the state at connection.
-    Known(Box<Recovered>),
+    /// Bytes that containers told after this have in common.
+    Shared {
+        key: u64,
+        bytes: Arc<[u8]>,
+    },
+    /// One container of the state at connection. What it shares with others travels as the key of
+    /// a `Shared` before it, not within.
+    Known {
+        known: Box<Recovered>,
+        shared: Option<u64>,
+    },
     /// The state at connection is complete.
     Complete,
     Launched {
@@ -139,7 +159,13 @@ impl Order {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Hello => frame(out, 1, |_| {}),
-            Self::Launch(spec) => frame(out, 2, |w| w.spec(spec)),
+            Self::Launch(spec) => match spec.shared {
+                None => frame(out, 2, |w| w.spec(spec)),
+                Some(key) => frame(out, 11, |w| {
+                    w.u64(key);
+                    w.spec(spec);
+                }),
+            },
             Self::Signal { id, signal } => frame(out, 3, |w| {
                 w.id(id);
                 w.u32(signal.cast_unsigned());
@@ -155,6 +181,8 @@ impl Order {
             Self::Usage { id } => frame(out, 6, |w| w.id(id)),
             Self::Forget { id } => frame(out, 7, |w| w.id(id)),
             Self::Shutdown => frame(out, 8, |_| {}),
+            Self::Share { key, bytes } => frame(out, 9, |w| w.shared(*key, bytes)),
+            Self::Unshare { key } => frame(out, 10, |w| w.u64(*key)),
         }
     }
 
@@ -165,6 +193,12 @@ impl Order {
         let order = match kind {
             1 => Self::Hello,
             2 => Self::Launch(Box::new(r.spec()?)),
+            9 => Self::Share { key: r.u64("key")?, bytes: r.bytes("shared")?.into() },
+            10 => Self::Unshare { key: r.u64("key")? },
+            11 => {
+                let shared = Some(r.u64("key")?);
+                Self::Launch(Box::new(TaskSpec { shared, ..r.spec()? }))
+            }
             3 => Self::Signal { id: r.id()?, signal: r.u32("signal")?.cast_signed() },
             4 => Self::Kill { id: r.id()?, grace: r.duration("grace")? },
             5 => Self::Update { id: r.id()?, limits: r.limits()? },
@@ -186,14 +220,11 @@ impl Report {
                 w.text(isolation);
                 w.text(warning.as_deref().unwrap_or(""));
             }),
-            Self::Known(known) => frame(out, 65, |w| {
-                w.id(&known.id);
-                w.bytes(&known.record);
-                w.launched(&known.launched);
-                w.u8(u8::from(known.ended.is_some()));
-                if let Some(ended) = &known.ended {
-                    w.ended(ended);
-                }
+            Self::Shared { key, bytes } => frame(out, 74, |w| w.shared(*key, bytes)),
+            Self::Known { known, shared: None } => frame(out, 65, |w| w.known(known)),
+            Self::Known { known, shared: Some(key) } => frame(out, 75, |w| {
+                w.u64(*key);
+                w.known(known);
             }),
             Self::Complete => frame(out, 66, |_| {}),
             Self::Launched { id, launched } => frame(out, 67, |w| {
@@ -211,6 +242,10 @@ impl Report {
                     }
                     LaunchError::Refused(reason) => {
                         w.u8(2);
+                        w.text(reason);
+                    }
+                    LaunchError::Impossible(reason) => {
+                        w.u8(3);
                         w.text(reason);
                     }
                 }
@@ -248,12 +283,12 @@ impl Report {
                 isolation: r.text("isolation")?,
                 warning: Some(r.text("warning")?).filter(|text| !text.is_empty()),
             },
-            65 => Self::Known(Box::new(Recovered {
-                id: r.id()?,
-                record: r.bytes("record")?.to_vec(),
-                launched: r.launched()?,
-                ended: r.flag("ended")?.then(|| r.ended()).transpose()?,
-            })),
+            65 => Self::Known { known: Box::new(r.known()?), shared: None },
+            74 => Self::Shared { key: r.u64("key")?, bytes: r.bytes("shared")?.into() },
+            75 => {
+                let shared = Some(r.u64("key")?);
+                Self::Known { known: Box::new(r.known()?), shared }
+            }
             66 => Self::Complete,
             67 => Self::Launched { id: r.id()?, launched: r.launched()? },
             68 => Self::LaunchFailed { id: r.id()?, error: r.launch_error()? },

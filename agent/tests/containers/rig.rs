@@ -135,6 +135,7 @@ pub(crate) fn shell(name: &str, line: &str) -> Launch {
             pids: None,
         },
         record: name.as_bytes().to_vec(),
+        shared: None,
     }
 }
 

@@ -118,8 +118,20 @@ impl Agent {
     }
 }
 
-/// What is said of a container that ended.
+/// What is said of a container that ended. A result that is not whole says so, however the command
+/// ended.
 fn end_report(task: &Task, exited: &Exited) -> Report {
+    let mut report = how_it_ended(task, exited);
+    if exited.lost_output > 0 {
+        let said = report.message.as_deref().unwrap_or("Command ended");
+        let lost = exited.lost_output;
+        report.message =
+            Some(format!("{said}; {lost} bytes of its output could not be stored").into());
+    }
+    report
+}
+
+fn how_it_ended(task: &Task, exited: &Exited) -> Report {
     let mut report = Report::of_command(TaskState::Failed);
     report.outcome = Some(exited.outcome.clone());
     let longest = task.launched.as_ref().and_then(|l| l.info.max_completion_time);

@@ -33,6 +33,7 @@ fn a_child_is_born_inside_a_v2_cgroup() {
         sandbox: SandboxChoice::Pooled,
         limits: Limits::default(),
         record: Vec::new(),
+        shared: None,
     };
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
     let (root, null) = (File::open("/").unwrap(), File::open("/dev/null").unwrap());
@@ -45,7 +46,6 @@ fn a_child_is_born_inside_a_v2_cgroup() {
         stderr: write.as_fd(),
         joins: &[],
         into_cgroup: Some(inside.as_fd()),
-        dies_with_us: false,
     };
     let pid = spawn(&image, &place).unwrap();
     drop(write);

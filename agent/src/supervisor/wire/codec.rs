@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::WireError;
 use crate::supervisor::task::{
-    ContainerId, Credentials, Ended, LaunchError, Launched, Limitation, Limits, Program, Rlimit,
-    SandboxChoice, SandboxFate, TaskSpec, WaitStatus,
+    ContainerId, Credentials, Ended, LaunchError, Launched, Limitation, Limits, Program, Recovered,
+    Rlimit, SandboxChoice, SandboxFate, TaskSpec, WaitStatus,
 };
 
 pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>);
@@ -92,6 +92,19 @@ impl Writer<'_> {
                 self.u8(1);
                 self.path(path);
             }
+        }
+    }
+    pub(super) fn shared(&mut self, key: u64, v: &[u8]) {
+        self.u64(key);
+        self.bytes(v);
+    }
+    pub(super) fn known(&mut self, v: &Recovered) {
+        self.id(&v.id);
+        self.bytes(&v.record);
+        self.launched(&v.launched);
+        self.u8(u8::from(v.ended.is_some()));
+        if let Some(ended) = &v.ended {
+            self.ended(ended);
         }
     }
     pub(super) fn spec(&mut self, v: &TaskSpec) {
@@ -250,6 +263,15 @@ impl<'a> Reader<'a> {
             },
         })
     }
+    pub(super) fn known(&mut self) -> Result<Recovered, WireError> {
+        Ok(Recovered {
+            id: self.id()?,
+            record: self.bytes("record")?.to_vec(),
+            shared: None,
+            launched: self.launched()?,
+            ended: self.flag("ended")?.then(|| self.ended()).transpose()?,
+        })
+    }
     pub(super) fn credentials(&mut self) -> Result<Credentials, WireError> {
         let (uid, gid) = (self.u32("uid")?, self.u32("gid")?);
         let groups = (0..self.count("groups", 4)?).map(|_| self.u32("groups"));
@@ -283,6 +305,7 @@ impl<'a> Reader<'a> {
             },
             limits: self.limits()?,
             record: self.bytes("record")?.to_vec(),
+            shared: None,
         })
     }
     pub(super) fn launch_error(&mut self) -> Result<LaunchError, WireError> {
@@ -293,6 +316,7 @@ impl<'a> Reader<'a> {
                 LaunchError::Spawn { step, errno: self.u32("errno")?.cast_signed() }
             }
             2 => LaunchError::Refused(self.text("reason")?),
+            3 => LaunchError::Impossible(self.text("reason")?),
             _ => return Err(WireError::Field { field: "error kind", problem: "unknown" }),
         })
     }

@@ -19,6 +19,7 @@ fn spec() -> TaskSpec {
         sandbox: SandboxChoice::At("/x y".into()),
         limits: Limits { cpu_shares: 2, cpu_quota_us: Some(5), memory_bytes: None, pids: Some(9) },
         record: vec![0, 255, 3],
+        shared: None,
     }
 }
 
@@ -52,6 +53,9 @@ fn orders() -> Vec<Order> {
         Order::Hello,
         Order::Launch(Box::new(spec())),
         Order::Launch(Box::new(shell)),
+        Order::Launch(Box::new(TaskSpec { shared: Some(5), ..spec() })),
+        Order::Share { key: 5, bytes: [1, 2].into() },
+        Order::Unshare { key: 5 },
         Order::Signal { id: id(), signal: 15 },
         Order::Kill { id: id(), grace: Duration::from_millis(1500) },
         Order::Update { id: id(), limits: Limits::default() },
@@ -62,26 +66,26 @@ fn orders() -> Vec<Order> {
 }
 
 fn reports() -> Vec<Report> {
-    let known = |ended| {
-        Report::Known(Box::new(Recovered {
-            id: id(),
-            record: vec![1],
-            launched: launched(),
-            ended,
-        }))
+    let known = |ended, shared| {
+        let record = vec![1];
+        let known = Recovered { id: id(), record, shared: None, launched: launched(), ended };
+        Report::Known { known: Box::new(known), shared }
     };
     let failed = |error| Report::LaunchFailed { id: id(), error };
     let usage = Usage { pids: 4, memory_limit_bytes: Some(3), ..Usage::default() };
     vec![
         Report::Welcome { pid: 1, isolation: "v1".into(), warning: Some("w".into()) },
         Report::Welcome { pid: 1, isolation: "v2".into(), warning: None },
-        known(None),
-        known(Some(ended())),
+        known(None, None),
+        known(Some(ended()), None),
+        known(Some(ended()), Some(7)),
+        Report::Shared { key: 7, bytes: [].into() },
         Report::Complete,
         Report::Launched { id: id(), launched: launched() },
         failed(LaunchError::AlreadyExists),
         failed(LaunchError::Spawn { step: "execve x".into(), errno: 2 }),
         failed(LaunchError::Refused("no".into())),
+        failed(LaunchError::Impossible("never".into())),
         Report::Ended { id: id(), ended: Box::new(ended()) },
         Report::Usage { id: id(), usage: Some(usage) },
         Report::Usage { id: id(), usage: None },

@@ -36,7 +36,7 @@ fn a_limit_is_its_own_reason_with_use_and_limit() {
     let limit = LimitHit { resource: "mem".into(), usage: 34_707_865, limit: 33_554_432 };
     let outcome =
         TaskOutcome { exit: Some(Exit::Signal(9)), limit: Some(limit.clone()), usage: None };
-    let status = end_of(task("t"), Exited { outcome, kill_requested: false, sandbox: None });
+    let status = end_of(task("t"), Exited { outcome, ..exited(Exit::Code(0)) });
     assert_eq!(status.state, TaskState::Failed);
     assert_eq!(status.reason, Some(Reason::ContainerLimitationMemory));
     assert_eq!(status.message.as_deref(), Some("Memory limit exceeded: used 33.1 MB of 32 MB"));
@@ -44,9 +44,17 @@ fn a_limit_is_its_own_reason_with_use_and_limit() {
 }
 
 #[test]
+fn output_that_is_lost_is_told_with_the_end() {
+    let status = end_of(task("t"), Exited { lost_output: 4096, ..exited(Exit::Code(0)) });
+    assert_eq!(status.state, TaskState::Finished);
+    let said = "Command exited with status 0; 4096 bytes of its output could not be stored";
+    assert_eq!(status.message.as_deref(), Some(said));
+}
+
+#[test]
 fn an_exit_status_that_nobody_saw_is_a_failure() {
     let outcome = TaskOutcome::default();
-    let status = end_of(task("t"), Exited { outcome, kill_requested: false, sandbox: None });
+    let status = end_of(task("t"), Exited { outcome, ..exited(Exit::Code(0)) });
     assert_eq!(status.state, TaskState::Failed);
 }
 
