@@ -4,6 +4,7 @@
 //! own, when the deadline says so, over everything that has come together. Every record of a step
 //! is made durable before anything that the step sends.
 
+mod clock;
 mod ends;
 mod place;
 mod recover;
@@ -49,6 +50,8 @@ pub struct Scheduler {
     pub(crate) ending: BTreeSet<u32>,
     /// Groups whose records are being deleted.
     pub(crate) forgotten: BTreeMap<u32, Forgotten>,
+    /// Whether this life had an input.
+    pub(crate) started: bool,
     /// Whether a pass is due.
     pub(crate) dirty: bool,
     /// Records of the step under way.
@@ -62,6 +65,9 @@ impl Scheduler {
     /// Takes one input and appends what is to be done, in order.
     pub fn step(&mut self, now: Time, input: Input, effects: &mut Vec<Effect>) {
         let mut after = Vec::new();
+        if !std::mem::replace(&mut self.started, true) {
+            self.distrust_what_is_to_come(now);
+        }
         match input {
             Input::Tick => self.tick(now, &mut after),
             Input::Connected { connection } => self.driver.connected(now, connection, &mut after),

@@ -66,6 +66,7 @@ impl Scheduler {
             timers: BTreeSet::new(),
             ending: BTreeSet::new(),
             forgotten: BTreeMap::new(),
+            started: false,
             dirty: false,
             writes: Vec::new(),
         };

@@ -480,3 +480,19 @@ fn a_large_group_is_ended_and_forgotten_in_slices() {
     }
     assert!(!bench.store.keys().any(|key| b"GSUX".contains(&key[0])));
 }
+
+#[test]
+fn a_clock_that_was_set_back_between_two_lives_delays_nothing() {
+    let mut bench = Bench::subscribed();
+    let mut spec = batch("b", 1);
+    spec.retry.user = 1;
+    let (id, tasks) = bench.launch(spec, 1000);
+    bench.update(&tasks[0].task_id, TaskState::Failed);
+    bench.restart();
+    bench.now = proto::Time::from_millis(1);
+    bench.connect();
+    bench.pass(seconds(1));
+    bench.offer("S1", 1000);
+    bench.settle();
+    assert_eq!(bench.launched()[0].task_id, task_id(&id, 0, 1), "the back-off is over");
+}

@@ -30,7 +30,7 @@ pub(crate) fn due(
     }
 }
 
-fn pending_due(spec: &GroupSpec, since: Time) -> Option<Time> {
+pub(super) fn pending_due(spec: &GroupSpec, since: Time) -> Option<Time> {
     match spec.kind {
         Kind::Ledger => spec.pending_limit.map(|limit| since + limit),
         Kind::Replica => None,
