@@ -128,6 +128,7 @@ impl Supervisor {
         let process = self.processes.get_mut(id).filter(|process| process.is_alive())?;
         let exited = Exited {
             outcome,
+            lost_output: 0,
             kill_requested: process.kill_requested,
             sandbox: Some(process.sandbox.clone()),
         };
