@@ -3,6 +3,8 @@
 //! `check` walks everything; the simulator and the tests call it after every step. It changes
 //! nothing and is never on a hot path.
 
+mod orders;
+
 use crate::agent::scalars;
 use crate::allocator::{Mark, is_allocatable};
 use crate::deadlines::Deadline;
@@ -13,7 +15,7 @@ use proto::{Quantities, Resources, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The invariants: number and sentence. docs/ARCHITECTURE.md says the same.
-pub const INVARIANTS: [(&str, &str); 20] = [
+pub const INVARIANTS: [(&str, &str); 21] = [
     ("M1", "A stream belongs to one framework or one agent, and both sides know it."),
     ("M2", "Every framework and every agent is found under its id, and nothing else is."),
     (
@@ -68,6 +70,11 @@ pub const INVARIANTS: [(&str, &str); 20] = [
         "A deactivated agent has no offers; on one that drains every living task is ordered to be \
          killed, and one without tasks is drained.",
     ),
+    (
+        "M21",
+        "A machine that is down is in the schedule and has no agent; every other agent knows when \
+         its machine will be away.",
+    ),
 ];
 
 /// An invariant that does not hold.
@@ -97,8 +104,9 @@ pub fn check(m: &Master) -> Vec<Violation> {
     limits(m, &mut found);
     shares(m, &mut found);
     demands(m, &mut found);
-    gone(m, &mut found);
-    drains(m, &mut found);
+    orders::gone(m, &mut found);
+    orders::drains(m, &mut found);
+    orders::maintenance(m, &mut found);
     found.0
 }
 
@@ -437,36 +445,5 @@ fn demands(m: &Master, found: &mut Found) {
         let offers = framework.offers.iter().filter_map(|number| m.offers.get(number));
         let holds = framework.demand.is_credited_by(offers.map(|offer| &offer.credit));
         found.unless(holds, "M17", || format!("{}: {:?}", framework.id, framework.demand));
-    }
-}
-
-fn gone(m: &Master, found: &mut Found) {
-    for id in m.registry.gone().keys() {
-        let known = m.registry.agents().contains_key(id)
-            || m.agent_ids.contains_key(id)
-            || m.recovered.contains(id)
-            || m.shelved.contains_key(id);
-        found.unless(!known, "M19", || format!("{id} is gone, and known"));
-    }
-}
-
-fn drains(m: &Master, found: &mut Found) {
-    for (_, agent) in m.agents.iter() {
-        let facts = m.registry.agents().get(&agent.id);
-        let said = facts.map(|facts| (facts.deactivated, facts.drain.is_some()));
-        let holds = said == Some((agent.deactivated, agent.draining));
-        found.unless(holds, "M20", || format!("{} is not as the registry says", agent.id));
-        found.unless(!(agent.deactivated && !agent.offers.is_empty()), "M20", || {
-            format!("{} is deactivated and in offers", agent.id)
-        });
-        for (framework, task_id) in agent.tasks.iter().filter(|_| agent.draining) {
-            let task = m.frameworks.get(*framework).and_then(|f| f.tasks.get(task_id));
-            let holds = task.is_none_or(|task| task.state.is_terminal() || task.kill.is_some());
-            found.unless(holds, "M20", || format!("{task_id} lives on {}, which drains", agent.id));
-        }
-        let drain = facts.and_then(|facts| facts.drain.as_ref());
-        let empty = agent.is_connected() && agent.tasks.is_empty();
-        let waits = drain.is_some_and(|drain| !drain.drained);
-        found.unless(!(empty && waits), "M20", || format!("{} is empty and drains", agent.id));
     }
 }

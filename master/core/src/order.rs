@@ -1,11 +1,12 @@
 //! What an operator orders of agents, and how it is answered.
 //!
-//! One line for each order; behind each line a file of the agents' folder.
+//! One line for each order; behind each line a file.
 
-use crate::effect::Effect;
+use crate::effect::{Effect, Refusal};
 use crate::input::RequestId;
 use crate::state::Master;
 use proto::AgentId;
+use proto::operator::Response;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,14 +45,22 @@ impl Order {
 impl Master {
     pub(crate) fn order(&mut self, request: RequestId, order: Order, out: &mut Vec<Effect>) {
         let name = Arc::from(order.name());
-        let answer = match order {
+        let answer = self.obey(order, out);
+        self.answer_operator(request, name, answer, out);
+    }
+
+    pub(crate) fn obey(
+        &mut self,
+        order: Order,
+        out: &mut Vec<Effect>,
+    ) -> Result<Response, Refusal> {
+        match order {
             Order::DeactivateAgent(agent_id) => self.deactivate_agent(&agent_id, out),
             Order::ReactivateAgent(agent_id) => self.reactivate_agent(&agent_id, out),
             Order::MarkAgentGone(agent_id) => self.mark_agent_gone(&agent_id, out),
             Order::DrainAgent { agent_id, max_grace, mark_gone } => {
                 self.drain_agent(&agent_id, max_grace, mark_gone, out)
             }
-        };
-        self.answer_operator(request, name, answer, out);
+        }
     }
 }

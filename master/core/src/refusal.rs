@@ -1,5 +1,6 @@
 //! Why calls are refused: typed, with the figures, and a sentence for people.
 
+use crate::maintenance::MaintenanceInvalid;
 use proto::{AgentId, FrameworkId, Role};
 use std::fmt;
 use std::sync::Arc;
@@ -100,6 +101,8 @@ pub enum Refusal {
         /// The status code that Mesos has for it in this call.
         status: u16,
     },
+    /// A maintenance schedule that makes no sense, or machines that cannot go down or come up.
+    Maintenance(MaintenanceInvalid),
     /// An agent that is being drained cannot be reactivated.
     StillDraining(AgentId),
 }
@@ -126,6 +129,7 @@ impl Refusal {
             | Self::PrincipalChanged { .. }
             | Self::FailoverTimeoutTooLong { .. }
             | Self::StillDraining(_)
+            | Self::Maintenance(_)
             | Self::WeightZero(_) => 400,
         }
     }
@@ -208,6 +212,7 @@ impl fmt::Display for Refusal {
             Self::AgentUnknown { agent_id, .. } => {
                 write!(f, "Agent cannot be found: {agent_id} is not registered, or is gone")
             }
+            Self::Maintenance(invalid) => write!(f, "{invalid}"),
             Self::StillDraining(id) => {
                 write!(f, "agent {id} is being drained: it can be reactivated once it is drained")
             }

@@ -5,6 +5,7 @@
 //! operation is total and deterministic, so every replica that applies the same operations holds
 //! the same facts; what makes no sense (an agent that is not known) changes nothing.
 
+use crate::maintenance::Maintenance;
 use proto::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, MasterId, Role, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -71,6 +72,11 @@ pub enum RegistryOp {
         agent_id: AgentId,
         /// Since when.
         since: Time,
+    },
+    /// The maintenance schedule and the machines that are down, all of them.
+    SetMaintenance {
+        /// In place of what was.
+        maintenance: Maintenance,
     },
     /// The agent is forgotten.
     RemoveAgent {
@@ -176,6 +182,7 @@ pub struct Registry {
     /// Oldest first.
     completed: Vec<CompletedFramework>,
     weights: BTreeMap<Role, u64>,
+    maintenance: Maintenance,
 }
 
 /// The weight of a role that was never set.
@@ -231,6 +238,9 @@ impl Registry {
             RegistryOp::MarkGone { agent_id, since } => {
                 self.agents.remove(agent_id);
                 self.gone.insert(agent_id.clone(), *since);
+            }
+            RegistryOp::SetMaintenance { maintenance } => {
+                self.maintenance = maintenance.clone();
             }
             RegistryOp::RemoveAgent { agent_id } => {
                 self.agents.remove(agent_id);
@@ -323,6 +333,9 @@ impl Registry {
             registered: over.registered,
             unregistered: over.unregistered,
         }));
+        if self.maintenance != Maintenance::default() {
+            ops.push(RegistryOp::SetMaintenance { maintenance: self.maintenance.clone() });
+        }
         ops.extend(self.weights.iter().map(|(role, weight_milli)| RegistryOp::SetWeight {
             role: role.clone(),
             weight_milli: *weight_milli,
@@ -373,6 +386,11 @@ impl Registry {
     /// A role's weight in thousandths.
     pub fn weight_milli(&self, role: &Role) -> u64 {
         self.weights.get(role).copied().unwrap_or(DEFAULT_WEIGHT_MILLI)
+    }
+
+    /// What machines are away, and when.
+    pub fn maintenance(&self) -> &Maintenance {
+        &self.maintenance
     }
 
     /// The weights that were set.

@@ -19,7 +19,7 @@ pub(crate) fn agent(row: &AgentRow) -> AgentView {
         allocated: load.map(|load| load.allocated.clone()).unwrap_or_default(),
         offered: load.map(|load| load.offered.clone()).unwrap_or_default(),
         deactivated: record.deactivated,
-        drain: None,
+        drain: record.drain.as_ref().map(Into::into),
     }
 }
 

@@ -93,7 +93,7 @@ impl Master {
                 continue;
             }
             if drain.mark_gone {
-                self.remove_gone(&agent_id, out);
+                self.remove_marked(&agent_id, out);
             } else {
                 let drain = Drain { drained: true, ..drain.clone() };
                 self.set_drain_deadline(ord, None);

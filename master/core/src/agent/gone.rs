@@ -15,7 +15,27 @@ use proto::{AgentId, Reason, Source, TaskId, TaskState};
 use std::sync::Arc;
 
 /// What an agent that is gone is told.
-pub(crate) const GONE: &str = "this agent was marked gone by an operator; its tasks must end, and it may register as a new one";
+pub(crate) const GONE: &str = "this agent was marked gone by an operator; its tasks must end, and \
+                               it may register as a new one";
+
+/// What is said when an agent is removed for ever.
+#[derive(Debug)]
+pub(crate) struct Farewell {
+    /// To the agent.
+    pub(crate) to_agent: &'static str,
+    /// Of its tasks, to frameworks that know the word.
+    pub(crate) state: TaskState,
+    pub(crate) reason: Reason,
+    pub(crate) message: &'static str,
+}
+
+/// An operator marked it gone.
+const MARKED: Farewell = Farewell {
+    to_agent: GONE,
+    state: TaskState::GoneByOperator,
+    reason: Reason::AgentRemovedByOperator,
+    message: "Agent has been marked gone by an operator",
+};
 
 impl Master {
     /// The facts of an agent that is admitted and not gone.
@@ -42,18 +62,27 @@ impl Master {
             return Ok(Response::Ok);
         }
         self.admitted(agent_id, 404)?;
-        self.remove_gone(agent_id, out);
+        self.remove_marked(agent_id, out);
         Ok(Response::Ok)
     }
 
+    pub(crate) fn remove_marked(&mut self, agent_id: &AgentId, out: &mut Vec<Effect>) {
+        self.remove_for_ever(agent_id, &MARKED, out);
+    }
+
     /// Removes an admitted agent for ever, wherever it stands.
-    pub(crate) fn remove_gone(&mut self, agent_id: &AgentId, out: &mut Vec<Effect>) {
+    pub(crate) fn remove_for_ever(
+        &mut self,
+        agent_id: &AgentId,
+        farewell: &Farewell,
+        out: &mut Vec<Effect>,
+    ) {
         self.persist(RegistryOp::MarkGone { agent_id: agent_id.clone(), since: self.now }, out);
         self.nonces.retain(|_, id| id != agent_id);
         self.recovered.remove(agent_id);
         if let Some(ord) = self.agent_ord(agent_id) {
             if let Some(connection) = self.unbind_agent(ord) {
-                let (message, gone) = (Arc::from(GONE), true);
+                let (message, gone) = (Arc::from(farewell.to_agent), true);
                 let event = AgentEvent::Refused { message, gone };
                 out.push(Effect::ToAgent { connection, event });
                 out.push(Effect::CloseAgent { connection });
@@ -62,13 +91,13 @@ impl Master {
             self.rescind_agent_offers(ord, out);
             for (framework, task_id) in self.agents[ord].tasks.clone() {
                 let task = self.remove_task(framework, &task_id);
-                self.task_gone(framework, task_id, task, out);
+                self.task_gone(framework, task_id, task, farewell, out);
             }
             self.drop_agent(ord);
         }
         for (framework, task_id) in self.shelved.get(agent_id).cloned().unwrap_or_default() {
             if let Some(task) = self.unshelve_task(framework, &task_id) {
-                self.task_gone(framework, task_id, task, out);
+                self.task_gone(framework, task_id, task, farewell, out);
             }
         }
         self.tell_all_of_failure(agent_id, out);
@@ -92,15 +121,16 @@ impl Master {
         framework: FrameworkOrd,
         task_id: TaskId,
         mut task: Task,
+        farewell: &Farewell,
         out: &mut Vec<Effect>,
     ) {
         if !task.state.is_terminal() {
-            let state = self.state_for(framework, TaskState::GoneByOperator);
-            let reason = Some(Reason::AgentRemovedByOperator);
+            let state = self.state_for(framework, farewell.state);
+            let reason = Some(farewell.reason);
             let report = Report {
                 state,
                 reason,
-                message: "Agent has been marked gone by an operator",
+                message: farewell.message,
                 agent_id: Some(task.agent_id.clone()),
                 unreachable_time: None,
             };

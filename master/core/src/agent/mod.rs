@@ -23,7 +23,9 @@ use crate::input::ConnectionId;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use proto::agent_link::AgentEvent;
-use proto::{AgentId, AgentInfo, Attribute, Quantities, Resources, TaskId, Time, Value};
+use proto::{
+    AgentId, AgentInfo, Attribute, Quantities, Resources, TaskId, Time, Unavailability, Value,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -46,6 +48,8 @@ pub(crate) struct Agent {
     pub(crate) deactivated: bool,
     /// Whether it is being drained, or is drained; as the registry says.
     pub(crate) draining: bool,
+    /// When its machine is away, if that is planned.
+    pub(crate) unavailability: Option<Unavailability>,
     /// When the longest grace of its drain ends.
     pub(crate) drain_deadline: Option<Time>,
     pub(crate) has_gpus: bool,
@@ -116,6 +120,7 @@ impl Master {
             deadline: Time::ZERO,
             deactivated,
             draining: false,
+            unavailability: self.registry.maintenance().unavailability(&info),
             drain_deadline: None,
             has_gpus: info.resources.scalar("gpus") > 0,
             scalars,

@@ -22,6 +22,10 @@ impl Master {
         nonce: u64,
         out: &mut Vec<Effect>,
     ) {
+        if let Some(message) = self.refuses_for_maintenance(&info) {
+            self.refuse_agent(connection, message.to_owned(), false, out);
+            return;
+        }
         let key = (nonce, info.hostname.clone(), info.port);
         if let Some(id) = self.nonces.get(&key).cloned() {
             // It never heard its id, so it runs nothing.

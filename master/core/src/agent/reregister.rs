@@ -43,21 +43,33 @@ impl Master {
     ) {
         let gone = returning.info.id.as_ref().is_some_and(|id| self.is_gone(id));
         let checked = if gone { Err(GONE.to_owned()) } else { self.check_return(&returning) };
-        if let Err(message) = checked {
-            self.agent_closed(connection, out);
-            let message = Arc::from(message);
-            let event = AgentEvent::Refused { message, gone };
-            out.push(Effect::ToAgent { connection, event });
-            out.push(Effect::CloseAgent { connection });
-            return;
+        match checked {
+            Ok(()) => self.readmit(connection, returning, false, out),
+            Err(message) => self.refuse_agent(connection, message, gone, out),
         }
-        self.readmit(connection, returning, false, out);
+    }
+
+    /// Does not admit an agent, and ends its stream.
+    pub(crate) fn refuse_agent(
+        &mut self,
+        connection: ConnectionId,
+        message: String,
+        gone: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        self.agent_closed(connection, out);
+        let event = AgentEvent::Refused { message: Arc::from(message), gone };
+        out.push(Effect::ToAgent { connection, event });
+        out.push(Effect::CloseAgent { connection });
     }
 
     /// Refuses what cannot be so, before anything changes.
     fn check_return(&self, returning: &Returning) -> Result<(), String> {
         if returning.info.id.is_none() {
             return Err("an agent without an id must register, not reregister".to_owned());
+        }
+        if let Some(message) = self.refuses_for_maintenance(&returning.info) {
+            return Err(message.to_owned());
         }
         let mut free = returning.info.resources.clone();
         let mut seen = BTreeSet::new();
@@ -116,6 +128,7 @@ impl Master {
         self.publisher.agent(&id);
         self.bind_agent(ord, connection, out);
         self.welcome(ord, &id, owed, &returning.frameworks, as_new, out);
+        self.plan(ord, out);
         self.go_on_draining(ord, out);
         self.touch(ord);
     }

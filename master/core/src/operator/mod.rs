@@ -6,10 +6,11 @@ mod views;
 
 use crate::effect::{Effect, Refusal};
 use crate::input::RequestId;
+use crate::order::Order;
 use crate::registry::RegistryOp;
 use crate::state::Master;
 use proto::operator::{Call, Response, State};
-use proto::{FrameworkId, Role};
+use proto::{FrameworkId, Role, Schedule};
 use std::sync::Arc;
 
 impl Master {
@@ -32,8 +33,41 @@ impl Master {
             Call::GetTasks => Ok(Response::Tasks(self.task_views())),
             Call::GetRoles => Ok(Response::Roles(self.role_views())),
             Call::Teardown(id) => self.operator_teardown(&id, out),
+            Call::DeactivateAgent(id) => self.obey(Order::DeactivateAgent(id), out),
+            Call::ReactivateAgent(id) => self.obey(Order::ReactivateAgent(id), out),
+            Call::MarkAgentGone(id) => self.obey(Order::MarkAgentGone(id), out),
+            Call::DrainAgent { agent_id, max_grace, mark_gone } => {
+                self.obey(Order::DrainAgent { agent_id, max_grace, mark_gone }, out)
+            }
+            Call::GetMaintenanceSchedule => {
+                let windows = self.registry.maintenance().windows.clone();
+                Ok(Response::MaintenanceSchedule(Schedule { windows }))
+            }
+            Call::UpdateMaintenanceSchedule(schedule) => {
+                self.update_schedule(schedule.windows, out)
+            }
+            Call::StartMaintenance(machines) => self.start_maintenance(&machines, out),
+            Call::StopMaintenance(machines) => self.stop_maintenance(&machines, out),
             Call::Explain(id) => self.operator_explain(&id),
-            _ => Err(Refusal::NotBuilt(Arc::clone(&call_name))),
+            Call::GetFlags
+            | Call::GetMetrics { .. }
+            | Call::GetLoggingLevel
+            | Call::SetLoggingLevel { .. }
+            | Call::ListFiles { .. }
+            | Call::ReadFile { .. }
+            | Call::GetExecutors
+            | Call::GetOperations
+            | Call::GetWeights
+            | Call::UpdateWeights(_)
+            | Call::Subscribe { .. }
+            | Call::ChangeResources { .. }
+            | Call::GetMaintenanceStatus
+            | Call::GetQuota
+            | Call::UpdateQuota { .. }
+            | Call::SetQuota { .. }
+            | Call::RemoveQuota(_)
+            | Call::ExplainRole(_)
+            | Call::NotBuilt(_) => Err(Refusal::NotBuilt(Arc::clone(&call_name))),
         };
         self.answer_operator(request, call_name, answer, out);
     }

@@ -2,14 +2,27 @@
 
 use crate::agent::Agent;
 use crate::framework::{Framework, PastFramework};
-use crate::registry::AdmittedAgent;
+use crate::registry::{AdmittedAgent, Drain};
 use crate::state::Master;
 use crate::table::FrameworkOrd;
 use crate::task::{PastTask, Step, Task};
-use proto::operator::{AgentStanding, AgentView, FrameworkView, RoleView, TaskView, TasksView};
+use proto::operator::{
+    AgentStanding, AgentView, DrainState, DrainView, FrameworkView, RoleView, TaskView, TasksView,
+};
 use proto::{FrameworkId, Offer, Piece, Resources, TaskId, TaskStatus, Value};
 
-fn agent_view(agent: &Agent) -> AgentView {
+impl From<&Drain> for DrainView {
+    fn from(drain: &Drain) -> Self {
+        Self {
+            state: if drain.drained { DrainState::Drained } else { DrainState::Draining },
+            max_grace: drain.max_grace,
+            mark_gone: drain.mark_gone,
+            started: Some(drain.since),
+        }
+    }
+}
+
+fn agent_view(agent: &Agent, facts: &AdmittedAgent) -> AgentView {
     let standing = match (agent.is_connected(), agent.is_suspect()) {
         (false, _) => AgentStanding::Disconnected,
         (true, true) => AgentStanding::Suspect,
@@ -23,8 +36,8 @@ fn agent_view(agent: &Agent) -> AgentView {
         reregistered: agent.reregistered,
         allocated: agent.used.clone(),
         offered: agent.offered.clone(),
-        deactivated: agent.deactivated,
-        drain: None,
+        deactivated: facts.deactivated,
+        drain: facts.drain.as_ref().map(Into::into),
     }
 }
 
@@ -38,8 +51,8 @@ fn absent_agent_view(agent: &AdmittedAgent) -> AgentView {
         reregistered: None,
         allocated: Resources::new(),
         offered: Resources::new(),
-        deactivated: false,
-        drain: None,
+        deactivated: agent.deactivated,
+        drain: agent.drain.as_ref().map(Into::into),
     }
 }
 
@@ -107,7 +120,7 @@ impl Master {
     pub(super) fn agent_views(&self) -> Vec<AgentView> {
         let facts = self.registry.agents().iter();
         let view = |(id, facts): (_, &AdmittedAgent)| match self.agent_ids.get(id) {
-            Some(ord) => agent_view(&self.agents[*ord]),
+            Some(ord) => agent_view(&self.agents[*ord], facts),
             None => absent_agent_view(facts),
         };
         facts.map(view).collect()

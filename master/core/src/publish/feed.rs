@@ -137,6 +137,7 @@ pub(super) fn fact_kind(op: &RegistryOp) -> FactKind<'_> {
         | RegistryOp::CompleteFramework { .. } => FactKind::Framework,
         RegistryOp::FoundCluster { .. }
         | RegistryOp::BeginEpoch { .. }
+        | RegistryOp::SetMaintenance { .. }
         | RegistryOp::SetWeight { .. } => FactKind::Cluster,
     }
 }
@@ -259,6 +260,7 @@ fn agent_record(id: &AgentId, facts: &AdmittedAgent, agent: Option<&Agent>) -> A
         unreachable: facts.unreachable,
         deactivated: facts.deactivated,
         drain: facts.drain.clone(),
+        unavailability: agent.and_then(|agent| agent.unavailability),
     }
 }
 

@@ -18,7 +18,7 @@ use proto::operator::AgentStanding;
 use proto::scheduler::Demand;
 use proto::{
     AgentId, AgentInfo, ExecutorId, FrameworkId, FrameworkInfo, OfferId, Resources, Role, TaskId,
-    TaskState, TaskStatus, Time,
+    TaskState, TaskStatus, Time, Unavailability,
 };
 use std::sync::Arc;
 
@@ -103,6 +103,8 @@ pub struct AgentRecord {
     pub deactivated: bool,
     /// Its drain, under way or done.
     pub drain: Option<Drain>,
+    /// When its machine is away, if that is planned and it is registered.
+    pub unavailability: Option<Unavailability>,
 }
 
 /// What is used and offered on a registered agent.

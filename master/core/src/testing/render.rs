@@ -53,6 +53,13 @@ fn op_text(op: &RegistryOp) -> String {
             }
         }
         RegistryOp::MarkGone { agent_id, .. } => format!("gone {agent_id}"),
+        RegistryOp::SetMaintenance { maintenance } => {
+            let planned: Vec<String> =
+                maintenance.draining().map(|machine| format!(" {machine}")).collect();
+            let down: Vec<String> =
+                maintenance.down.iter().map(|machine| format!(" {machine}")).collect();
+            format!("maintenance of{}; down are{}", planned.concat(), down.concat())
+        }
         RegistryOp::RemoveAgent { agent_id } => format!("remove {agent_id}"),
         RegistryOp::HoldFramework { info, deadline, .. } => {
             format!("hold {} until {}", id_of(info), deadline.as_millis() / 1000)

@@ -351,3 +351,35 @@ fn m9_answers_that_nobody_will_give() {
     c.master.frameworks[ord].reconciling.due = None;
     assert_eq!(check(&c.master)[0].id, "M9");
 }
+
+#[test]
+fn m21_maintenance_that_somebody_missed() {
+    let plan = |m: &mut Master, host: &str, down: bool| {
+        let machine = proto::MachineId::named(host);
+        let unavailability = proto::Unavailability { start: Time::ZERO, duration: None };
+        let machines = vec![machine.clone()];
+        let window = proto::MaintenanceWindow { machines, unavailability };
+        let mut maintenance = crate::Maintenance::default();
+        maintenance.windows.push(window);
+        if down {
+            maintenance.down.insert(machine);
+        }
+        m.registry.apply(&RegistryOp::SetMaintenance { maintenance });
+    };
+    broken("M21", |m| {
+        let ord = first_agent(m);
+        let host = m.agents[ord].info.hostname.to_string();
+        plan(m, &host, false);
+    });
+    broken("M21", |m| {
+        let ord = first_agent(m);
+        let host = m.agents[ord].info.hostname.to_string();
+        plan(m, &host, true);
+    });
+    broken("M21", |m| {
+        plan(m, "elsewhere", true);
+        let mut maintenance = m.registry.maintenance().clone();
+        maintenance.windows.clear();
+        m.registry.apply(&RegistryOp::SetMaintenance { maintenance });
+    });
+}

@@ -11,6 +11,7 @@ mod explain;
 mod invariants;
 mod kill;
 mod life;
+mod maintenance;
 mod offers;
 mod operator;
 mod partition;

@@ -9,8 +9,9 @@ use proptest::prelude::*;
 use proto::agent_link::{AgentCall, AgentTask};
 use proto::scheduler::{Call, CallBody, Demand};
 use proto::{
-    AgentId, Capability, Filters, FrameworkId, FrameworkInfo, OfferId, Operation, Quantities,
-    ResourceName, Resources, Role, TaskState,
+    AgentId, Capability, Filters, FrameworkId, FrameworkInfo, MachineId, MaintenanceWindow,
+    OfferId, Operation, Quantities, ResourceName, Resources, Role, Schedule, TaskState, Time,
+    Unavailability,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ enum Deed {
     Teardown { who: u8 },
     Weight { role: u8, weight: u16 },
     Order { order: u8, agent: u8, seconds: u8 },
+    Maintenance { order: u8, machine: u8, start: u8 },
     Look,
     Restart,
 }
@@ -91,6 +93,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (0_u8..3, 0_u16..3000).prop_map(|(role, weight)| Deed::Weight { role, weight }),
         3 => (0_u8..6, 0_u8..4, 0_u8..5)
             .prop_map(|(order, agent, seconds)| Deed::Order { order, agent, seconds }),
+        1 => (0_u8..4, 0_u8..3, 0_u8..2)
+            .prop_map(|(order, machine, start)| Deed::Maintenance { order, machine, start }),
         1 => Just(Deed::Look),
         1 => Just(Deed::Restart),
     ]
@@ -249,6 +253,20 @@ fn act(c: &mut Cluster, streams: &mut Streams, deed: Deed) {
                     max_grace: (seconds > 0).then(|| Duration::from_secs(u64::from(seconds))),
                     mark_gone: seconds % 3 == 1,
                 },
+            });
+        }
+        Deed::Maintenance { order, machine, start } => {
+            // Agents call themselves `h`.
+            let machine = MachineId::named(["h", "x", "y"][usize::from(machine)]);
+            let start = Time::from_millis(u64::from(start));
+            let unavailability = Unavailability { start, duration: None };
+            use proto::operator::Call;
+            let window = MaintenanceWindow { machines: vec![machine.clone()], unavailability };
+            c.operator(match order {
+                0 => Call::UpdateMaintenanceSchedule(Schedule::default()),
+                1 => Call::UpdateMaintenanceSchedule(Schedule { windows: vec![window] }),
+                2 => Call::StartMaintenance(vec![machine]),
+                _ => Call::StopMaintenance(vec![machine]),
             });
         }
         Deed::Restart => c.restart_master(),

@@ -247,7 +247,8 @@ fn a_suppressed_role_must_be_one_of_the_roles() {
 
 #[test]
 fn offer_constraints_are_refused_rather_than_ignored() {
-    let change = |call: &mut Subscribe| call.offer_constraints = Some(proto::OfferConstraints::default());
+    let change =
+        |call: &mut Subscribe| call.offer_constraints = Some(proto::OfferConstraints::default());
     assert_eq!(
         refused(change, None, Options::default()),
         "offer_constraints of SUBSCRIBE is not built yet"
