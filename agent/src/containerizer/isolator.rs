@@ -4,7 +4,8 @@
 //! what another has written. New ones (namespaces, file systems, networks) are added to
 //! [`standard`]. They perform no I/O apart from reading the user database.
 
-use super::{Allocation, Launch, UserError, resolve_user};
+use super::user::{UserError, Users};
+use super::{Allocation, Launch};
 use crate::supervisor::task::{LaunchError, Limits, TaskSpec};
 
 /// Where commands are looked for when a task has no PATH of its own.
@@ -45,7 +46,7 @@ pub(super) fn standard(defaults: Defaults) -> Vec<Box<dyn Isolator>> {
         Box::new(Resources(defaults)),
         Box::new(Variables),
         Box::new(Threads),
-        Box::new(Identity),
+        Box::new(Identity::default()),
         Box::new(ProcessLimits),
     ]
 }
@@ -115,12 +116,13 @@ fn named(launch: &Launch, name: &str) -> bool {
     launch.environment.iter().any(|(n, _)| n == name)
 }
 
-struct Identity;
+#[derive(Default)]
+struct Identity(Users);
 
 impl Isolator for Identity {
     fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError> {
         if let Some(user) = &launch.user {
-            spec.credentials = resolve_user(user).map_err(|error| match error {
+            spec.credentials = self.0.resolve(user).map_err(|error| match error {
                 UserError::Unknown(_) | UserError::NotPermitted { .. } => {
                     LaunchError::Impossible(error.to_string())
                 }

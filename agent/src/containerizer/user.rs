@@ -4,7 +4,9 @@
 //! directory service on the launch path could hang. Users of a directory service are given by
 //! number. Never falls back to another user when a name is unknown.
 
+use std::cell::RefCell;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use crate::supervisor::task::Credentials;
 
@@ -25,6 +27,47 @@ pub enum UserError {
     /// The user database could not be read.
     #[error("cannot read /etc/passwd: {0}")]
     Unreadable(String),
+}
+
+/// Answers that are still good: the files are read again when either has changed.
+#[derive(Debug, Default)]
+pub(super) struct Users {
+    known: RefCell<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    files: [Option<Stamp>; 2],
+    answers: Vec<(String, Option<Credentials>)>,
+}
+
+/// What tells one state of a file from another: its number, its size, and when it changed.
+type Stamp = (u64, u64, i64, i64);
+
+/// Users that are remembered; who runs more of them waits for two small files.
+const KNOWN_MAX: usize = 64;
+
+fn stamp(path: &str) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
+}
+
+impl Users {
+    /// As [`resolve_user`], mostly without reading anything.
+    pub(super) fn resolve(&self, user: &str) -> Result<Option<Credentials>, UserError> {
+        let mut known = self.known.borrow_mut();
+        // Before they are read: what changes meanwhile is read again.
+        let files = [stamp("/etc/passwd"), stamp("/etc/group")];
+        if known.files != files || known.answers.len() >= KNOWN_MAX {
+            *known = Known { files, answers: Vec::new() };
+        }
+        if let Some((_, answer)) = known.answers.iter().find(|(name, _)| name == user) {
+            return Ok(answer.clone());
+        }
+        let answer = resolve_user(user)?;
+        known.answers.push((user.to_owned(), answer.clone()));
+        Ok(answer)
+    }
 }
 
 /// The credentials of `user` (a name or a number). `Ok(None)` when that is who we already are.
@@ -85,6 +128,16 @@ mod tests {
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nann:x:1000:1001::/home/ann:/bin/sh\nbad\n";
     const GROUP: &str = "root:x:0:\nvideo:x:44:bob,ann\nann:x:1001:\n";
+
+    #[test]
+    fn what_is_remembered_is_what_the_files_say() {
+        let users = Users::default();
+        for user in ["root", "no such user", "root", "0", "4242"] {
+            assert_eq!(users.resolve(user), resolve_user(user), "{user}");
+        }
+        let answers = users.known.borrow().answers.len();
+        assert!((2..=3).contains(&answers), "a user that is unknown may be made at any time");
+    }
 
     #[test]
     fn names_and_numbers_resolve_with_their_groups() {

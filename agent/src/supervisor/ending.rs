@@ -18,7 +18,7 @@ use super::wire::Report;
 impl Supervisor {
     /// Takes the statuses of all children that have ended.
     pub(super) fn reap(&mut self) {
-        let mut orphans = false;
+        let (mut ended, mut orphans) = (Vec::new(), false);
         while let Some(reaped) = sys::reap_one() {
             let Some(index) = self.pids.remove(&reaped.pid) else {
                 // A process that a task left behind.
@@ -33,18 +33,31 @@ impl Supervisor {
                 max_rss_bytes: reaped.max_rss_bytes,
                 at: Instant::now(),
             });
-            self.settle(index);
+            ended.push(index);
         }
         if orphans {
-            for index in std::mem::take(&mut self.settling) {
-                self.settle(index);
-            }
+            ended.append(&mut self.settling);
+        }
+        self.settle(ended);
+    }
+
+    /// Ends containers whose first process has ended, now or as soon as the rest is dead. Without
+    /// cgroups one look at our children does for all of them.
+    pub(super) fn settle(&mut self, ended: Vec<usize>) {
+        if ended.is_empty() {
+            return;
+        }
+        let children = match self.tree {
+            Some(_) => None,
+            None => self.children.unknown(&self.pids),
+        };
+        for index in ended {
+            self.settle_one(index, children.as_deref());
         }
     }
 
-    /// Ends a container whose first process has ended, now or as soon as the rest is dead.
-    pub(super) fn settle(&mut self, index: usize) {
-        if self.has_remains(index) {
+    fn settle_one(&mut self, index: usize, children: Option<&[u32]>) {
+        if self.has_remains(index, children) {
             self.settling.push(index);
             return;
         }
@@ -70,7 +83,7 @@ impl Supervisor {
     }
 
     /// Whether processes of the container are left; kills those it finds.
-    fn has_remains(&mut self, index: usize) -> bool {
+    fn has_remains(&mut self, index: usize, children: Option<&[u32]>) -> bool {
         let berth = self.berths[index].as_mut().expect("a settling berth exists");
         if let Some(group) = &berth.group {
             let remains = group.population() > 0;
@@ -80,7 +93,7 @@ impl Supervisor {
             return remains;
         }
         let Some(occupant) = &berth.occupant else { return false };
-        match strays::look(&occupant.id, occupant.launched.pid, &self.pids) {
+        match strays::look(&occupant.id, occupant.launched.pid, children) {
             Strays::None => false,
             Strays::Killed => true,
             Strays::Strangers => {

@@ -85,7 +85,7 @@ impl Supervisor {
             into_cgroup: berth.group.as_ref().and_then(|group| group.birthplace()),
         };
         let (started, started_boot_ns) = (Instant::now(), sys::boot_time_ns());
-        let pid = spawn::spawn(&image, &place)?;
+        let pid = spawn::spawn(&image, &place, self.slots.as_mut())?;
         let launched = Launched { pid, started_boot_ns, sandbox: directory.path.clone() };
         self.next_serial += 1;
         let TaskSpec { id, record, .. } = spec;

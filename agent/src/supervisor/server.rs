@@ -3,9 +3,9 @@
 //! Each turn takes what has happened (orders, ended children, output, memory events, timers),
 //! acts, and sends the agent one batch of reports. Nothing in it may wait for anything else.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,13 +17,20 @@ use super::berth::Berth;
 use super::cgroup::{Group, Tree};
 use super::options::Options;
 use super::peer::{self, Gone, Peer};
+use super::spawn::Slots;
+use super::strays::Children;
 use super::sys;
 use super::task::{ContainerId, Recovered};
 use super::wire::{Order, Report};
 
 /// Idle berths kept ready, and berths that keep all their descriptors open. Twice the cpus of a
 /// small machine; short tasks on larger ones find theirs among these as well.
-pub(super) const POOL: usize = 32;
+pub(super) const POOL: usize = 64;
+/// Tasks that are started before what has happened meanwhile is looked at and told: a burst of
+/// launches must not hold back the ends of those that came first.
+const LAUNCHES: usize = 8;
+/// Orders that may wait; the agent's socket fills up then.
+const ORDERS: usize = 4096;
 /// While the last processes of a container die, or a directory is busy: how soon to look again.
 const SETTLE: Duration = Duration::from_millis(2);
 /// How long a second agent waits for the first to be gone.
@@ -46,6 +53,11 @@ pub(super) struct Supervisor {
     listener: UnixListener,
     signals: OwnedFd,
     pub(super) null: OwnedFd,
+    /// Where a child finds its descriptors.
+    pub(super) slots: Option<Slots>,
+    /// What the agent wants and is not done yet.
+    orders: VecDeque<Order>,
+    pub(super) children: Children,
     pub(super) peer: Option<Peer>,
     waiting: Option<(UnixStream, Instant)>,
     pub(super) berths: Vec<Option<Berth>>,
@@ -76,11 +88,13 @@ impl Supervisor {
         warning: Option<String>,
         listener: UnixListener,
     ) -> io::Result<Self> {
+        let null = std::fs::File::open("/dev/null")?;
+        // First of all, so that their numbers are low.
+        let slots = Slots::reserve(null.as_fd())?;
         let signals = sys::signal_fd(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT])?;
         let poll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
         epoll::add(&poll, &signals, EventData::new_u64(SIGNALS), EventFlags::IN)?;
-        let null = std::fs::File::open("/dev/null")?;
         let isolation = tree.as_ref().map_or_else(|| "process groups".to_owned(), Tree::describe);
         Ok(Self {
             options,
@@ -91,6 +105,9 @@ impl Supervisor {
             listener,
             signals,
             null: null.into(),
+            slots,
+            orders: VecDeque::new(),
+            children: Children::default(),
             peer: None,
             waiting: None,
             berths: Vec::new(),
@@ -129,6 +146,7 @@ impl Supervisor {
             for event in &events {
                 self.happened(event.data.u64(), event.flags);
             }
+            self.obey_some();
             self.timers(Instant::now());
             self.flush();
         }
@@ -144,7 +162,7 @@ impl Supervisor {
                 }
             }
             SIGNALS => {
-                self.ending |= sys::take_signals(std::os::fd::AsFd::as_fd(&self.signals));
+                self.ending |= sys::take_signals(self.signals.as_fd());
                 self.reap();
             }
             PEER => self.hear(),
@@ -182,19 +200,34 @@ impl Supervisor {
     }
 
     fn hear(&mut self) {
+        if self.orders.len() >= ORDERS {
+            return;
+        }
         let Some(peer) = &mut self.peer else { return };
         let mut orders = Vec::new();
         let end = peer.receive(&mut self.buffer, &mut orders);
-        for order in orders {
-            self.obey(order);
-        }
+        self.orders.extend(orders);
         if let Err(gone) = end {
             self.part(&gone);
         }
     }
 
-    /// The agent is gone; its tasks stay.
+    /// Obeys in order, up to a few launches.
+    fn obey_some(&mut self) {
+        let mut launches = 0;
+        while launches < LAUNCHES
+            && let Some(order) = self.orders.pop_front()
+        {
+            launches += usize::from(matches!(order, Order::Launch(_)));
+            self.obey(order);
+        }
+    }
+
+    /// The agent is gone; its tasks stay, and all that it wanted is done.
     fn part(&mut self, gone: &Gone) {
+        while let Some(order) = self.orders.pop_front() {
+            self.obey(order);
+        }
         let Some(peer) = self.peer.take() else { return };
         if let Gone::Unreadable(problem) = gone {
             peer.dismiss(problem.clone());
@@ -317,6 +350,9 @@ impl Supervisor {
             away.map(|since| since + self.options.away_grace),
             self.waiting.as_ref().map(|(_, until)| *until),
         ];
+        if !self.orders.is_empty() {
+            return Some(Timespec::default());
+        }
         let next = deadlines.into_iter().flatten().min()?;
         // Never early: a loop that wakes before its deadline spins.
         let wait = next.saturating_duration_since(now) + Duration::from_micros(100);
@@ -328,9 +364,8 @@ impl Supervisor {
             self.kills.remove(&due);
             self.kill_due(due.1, due.2);
         }
-        for index in std::mem::take(&mut self.settling) {
-            self.settle(index);
-        }
+        let settling = std::mem::take(&mut self.settling);
+        self.settle(settling);
         self.doomed.retain_mut(|group| !group.remove());
         if let Some((stream, _)) = self.waiting.take_if(|(_, until)| *until <= now) {
             peer::refuse(&stream, "another agent is connected to this supervisor".into());
@@ -343,6 +378,9 @@ impl Supervisor {
     }
 
     fn is_over(&mut self, now: Instant) -> bool {
+        if !self.orders.is_empty() {
+            return false;
+        }
         if self.ending && !self.running.is_empty() {
             super::log("asked to end, but tasks are running: staying");
             self.ending = false;

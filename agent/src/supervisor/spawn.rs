@@ -3,17 +3,24 @@
 //! The child shares our memory until it executes (`CLONE_VM | CLONE_VFORK`, as posix_spawn does),
 //! so the cost does not grow with our size and a failure can be reported by plain stores. In
 //! return the child may only make raw system calls on data prepared beforehand: no allocation, no
-//! locks, and none of libc's set*id functions, which would signal the parent's threads.
+//! locks, and none of libc's set*id functions, which would signal the parent's threads. Our
+//! descriptors it shares until it has left them (`slots`), and must change none before that.
 #![allow(unsafe_code)] // clone and raw system calls; every block says why it is sound.
 
 use std::ffi::{c_char, c_int, c_long, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+
+mod slots;
+
+pub(super) use slots::Slots;
 
 use super::sys;
 use super::task::{Credentials, LaunchError, Program, Rlimit, TaskSpec};
 
 /// The child makes shallow calls only and takes no signals; debug builds need most of this.
 const STACK: usize = 32 << 10;
+/// `CLOSE_RANGE_UNSHARE` of close_range: with a copy of the table that ends before the range.
+pub(super) const UNSHARE: u32 = 2;
 /// `CLONE_INTO_CGROUP` of clone3.
 #[cfg(target_arch = "x86_64")]
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -125,6 +132,7 @@ enum Step {
     None = 0,
     Session,
     Cgroup,
+    Descriptors,
     Rlimit,
     Directory,
     Stdio,
@@ -141,6 +149,7 @@ impl Step {
             Self::None => "nothing",
             Self::Session => "setsid",
             Self::Cgroup => "joining the cgroup",
+            Self::Descriptors => "close_range",
             Self::Rlimit => "setrlimit",
             Self::Directory => "changing into the sandbox",
             Self::Stdio => "dup2",
@@ -169,6 +178,8 @@ struct Job {
     stdio: [RawFd; 3],
     joins: *const RawFd,
     join_count: usize,
+    /// Our descriptors are shared: leave them, with a copy of those below this number. Or -1.
+    leave_from: c_long,
     /// We: the child dies when we die.
     parent: c_long,
     failed: Step,
@@ -176,10 +187,28 @@ struct Job {
 }
 
 /// Starts the image at the place; returns the process id of a process that has executed.
-pub(super) fn spawn(image: &Image<'_>, place: &Place<'_>) -> Result<u32, LaunchError> {
+///
+/// With `slots` the cost does not grow with the number of our descriptors.
+pub(super) fn spawn(
+    image: &Image<'_>,
+    place: &Place<'_>,
+    slots: Option<&mut Slots>,
+) -> Result<u32, LaunchError> {
     let (candidates, argv, envp) =
         (image.candidates.pointers(), image.argv.pointers(), image.envp.pointers());
     let groups = image.credentials.map_or(&[][..], |c| &c.groups);
+    let wanted = [place.directory, place.stdin, place.stdout, place.stderr];
+    let (descriptors, leave_from) = match slots {
+        None => (wanted.map(|fd| fd.as_raw_fd()), -1),
+        Some(slots) => match slots.fill(wanted) {
+            Ok(descriptors) => (descriptors, c_long::from(slots.above())),
+            Err(error) => {
+                let errno = error.raw_os_error().unwrap_or(0);
+                return Err(LaunchError::Spawn { step: "dup3".into(), errno });
+            }
+        },
+    };
+    let [directory, stdin, stdout, stderr] = descriptors;
     let mut job = Job {
         candidates: candidates.as_ptr(),
         argv: argv.as_ptr(),
@@ -190,10 +219,11 @@ pub(super) fn spawn(image: &Image<'_>, place: &Place<'_>) -> Result<u32, LaunchE
         group_count: groups.len(),
         uid: image.credentials.map_or(-1, |c| c_long::from(c.uid)),
         gid: image.credentials.map_or(-1, |c| c_long::from(c.gid)),
-        directory: place.directory.as_raw_fd(),
-        stdio: [place.stdin.as_raw_fd(), place.stdout.as_raw_fd(), place.stderr.as_raw_fd()],
+        directory,
+        stdio: [stdin, stdout, stderr],
         joins: place.joins.as_ptr(),
         join_count: place.joins.len(),
+        leave_from,
         parent: c_long::from(std::process::id()),
         failed: Step::None,
         errno: 0,
@@ -229,19 +259,25 @@ fn last(strings: &Strings) -> &[u8] {
     strings.bytes.get(start..strings.bytes.len().saturating_sub(1)).unwrap_or(&[])
 }
 
+/// What a child has in common with us until it executes.
+fn sharing(job: &Job) -> c_int {
+    let files = if job.leave_from < 0 { 0 } else { libc::CLONE_FILES };
+    libc::CLONE_VM | libc::CLONE_VFORK | files
+}
+
 fn clone_child(
     job: &mut Job,
     stack: &mut [u128],
     into_cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<c_int, c_int> {
-    let argument = std::ptr::from_mut(job).cast::<c_void>();
     #[cfg(target_arch = "x86_64")]
     if let Some(cgroup) = into_cgroup {
-        return clone3_child(argument, stack, cgroup);
+        return clone3_child(job, stack, cgroup);
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = into_cgroup; // There the child joins by writing to cgroup.procs.
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    let flags = sharing(job) | libc::SIGCHLD;
+    let argument = std::ptr::from_mut(job).cast::<c_void>();
     // SAFETY: the stack is ours, aligned to 16 bytes and unused; CLONE_VFORK keeps this thread
     // from running, and so `job` and the stack alive, until the child has executed or exited.
     let pid = unsafe {
@@ -271,14 +307,11 @@ struct CloneArgs {
 /// clone3, which alone can give birth inside a cgroup. libc has no wrapper for it, and one is
 /// needed because the child comes back on another stack.
 #[cfg(target_arch = "x86_64")]
-fn clone3_child(
-    argument: *mut c_void,
-    stack: &mut [u128],
-    cgroup: BorrowedFd<'_>,
-) -> Result<c_int, c_int> {
-    let vm_vfork = u64::from((libc::CLONE_VM | libc::CLONE_VFORK).cast_unsigned());
+fn clone3_child(job: &mut Job, stack: &mut [u128], cgroup: BorrowedFd<'_>) -> Result<c_int, c_int> {
+    let shared = u64::from(sharing(job).cast_unsigned());
+    let argument = std::ptr::from_mut(job).cast::<c_void>();
     let arguments = CloneArgs {
-        flags: vm_vfork | CLONE_INTO_CGROUP,
+        flags: shared | CLONE_INTO_CGROUP,
         exit_signal: u64::from(libc::SIGCHLD.cast_unsigned()),
         stack: stack.as_mut_ptr() as u64,
         stack_size: size_of_val(stack) as u64,
@@ -343,6 +376,12 @@ unsafe fn prepare(job: &Job) -> Step {
             if libc::syscall(libc::SYS_write, *job.joins.add(i), c"0".as_ptr(), 1usize) < 0 {
                 return Step::Cgroup;
             }
+        }
+        // From here on the descriptors are the child's own.
+        if job.leave_from >= 0
+            && libc::syscall(libc::SYS_close_range, job.leave_from, u32::MAX, UNSHARE) < 0
+        {
+            return Step::Descriptors;
         }
         for i in 0..job.rlimit_count {
             let limit = &*job.rlimits.add(i);

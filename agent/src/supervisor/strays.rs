@@ -6,7 +6,8 @@
 //! has just ended is not used again.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use super::sys;
@@ -26,15 +27,46 @@ pub(super) enum Strays {
     Strangers,
 }
 
-/// Looks for processes of `id`, whose first process was `pid`, and kills them.
-pub(super) fn look(id: &ContainerId, pid: u32, tasks: &HashMap<u32, usize>) -> Strays {
-    let own = std::process::id();
-    let Ok(children) = fs::read_to_string(format!("/proc/self/task/{own}/children")) else {
-        return Strays::Strangers;
-    };
+/// The list of our children, read anew as often as is asked: the file is opened once.
+#[derive(Debug, Default)]
+pub(super) struct Children {
+    file: Option<File>,
+    text: Vec<u8>,
+}
+
+impl Children {
+    /// Our children that are not the first process of a task. None when they cannot be told.
+    pub(super) fn unknown(&mut self, tasks: &HashMap<u32, usize>) -> Option<Vec<u32>> {
+        if self.file.is_none() {
+            let own = std::process::id();
+            self.file = File::open(format!("/proc/self/task/{own}/children")).ok();
+        }
+        let file = self.file.as_ref()?;
+        self.text.resize(self.text.capacity().max(4096), 0);
+        let mut length = 0;
+        loop {
+            match file.read_at(&mut self.text[length..], length as u64) {
+                Ok(0) => break,
+                Ok(n) => length += n,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(_) => return None,
+            }
+            if length == self.text.len() {
+                self.text.resize(2 * length, 0);
+            }
+        }
+        let words = self.text[..length].split(|byte| *byte == b' ');
+        let pids = words.filter_map(|word| std::str::from_utf8(word).ok()?.parse::<u32>().ok());
+        Some(pids.filter(|pid| !tasks.contains_key(pid)).collect())
+    }
+}
+
+/// Looks among `children` (those of ours that are no task's first process) for processes of `id`,
+/// whose first process was `pid`, and kills them.
+pub(super) fn look(id: &ContainerId, pid: u32, children: Option<&[u32]>) -> Strays {
+    let Some(children) = children else { return Strays::Strangers };
     let mut found = Strays::None;
-    let strays = children.split_whitespace().filter_map(|text| text.parse::<u32>().ok());
-    for stray in strays.filter(|stray| !tasks.contains_key(stray)) {
+    for stray in children.iter().copied() {
         match owner(stray) {
             // Its group may have more members; as our unreaped child its number is its own.
             Some(mark) if mark == id.as_str() => {

@@ -109,6 +109,15 @@ pub(super) fn take_signals(fd: BorrowedFd<'_>) -> bool {
     asked_to_end
 }
 
+/// Whether a process that shares its descriptors can leave them with a copy of the first ones.
+pub(super) fn can_leave_descriptors() -> bool {
+    let (first, last, unshare) = (1u32, 0u32, super::spawn::UNSHARE);
+    // SAFETY: takes no pointers, and a range that ends before it begins is refused before
+    // anything is done.
+    let refused = unsafe { libc::syscall(libc::SYS_close_range, first, last, unshare) };
+    refused < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
+}
+
 /// Makes orphans of our tasks our own children, so that they cannot hide and leave no zombies.
 pub(super) fn become_subreaper() -> io::Result<()> {
     // SAFETY: takes no pointers.

@@ -47,8 +47,9 @@ fn a_child_is_born_inside_a_v2_cgroup() {
         joins: &[],
         into_cgroup: Some(inside.as_fd()),
     };
-    let pid = spawn(&image, &place).unwrap();
-    drop(write);
+    let mut slots = Slots::reserve(null.as_fd()).unwrap();
+    let pid = spawn(&image, &place, slots.as_mut()).unwrap();
+    drop((write, slots));
     let mut said = String::new();
     File::from(read).read_to_string(&mut said).unwrap();
     sys::reap_named(pid.cast_signed());
