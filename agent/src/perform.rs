@@ -1,8 +1,9 @@
 //! Performing effects in order: what stands behind a `Persist` waits until it is durable.
 //!
 //! One commit is under way at a time; what gathers meanwhile is the next. Records that nothing
-//! waits for are held a few milliseconds for company, so that they cost no sync of their own. A
-//! full disk holds back what waits behind it, first frees its own reserve, and tries again.
+//! waits for are held for a moment, for company, so that they cost no sync of their own; in a
+//! crowd so are the others. A full disk holds back what waits behind it, first frees its own
+//! reserve, and tries again; what claims nothing durable (that the agent is alive) never waits.
 
 use crate::Error;
 use crate::checkpoint::{self, Change, Committed, Writer};
@@ -14,15 +15,22 @@ use crate::link::{Masters, Stream};
 use crate::metrics::Counts;
 use crate::sandboxes::{Place, Sandboxes};
 use agent_core::{CheckpointOp, Effect, Input, Launch, Note};
+use proto::agent_link::AgentCall;
 use proto::{ClusterId, ContainerId};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
+use store::Pace;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+/// Records in a millisecond from which on commits wait for company: a task alone makes fewer.
+const CROWD: u32 = 5;
+/// Effects that may wait for the disk. Beyond it nothing is taken from the master, which will then
+/// count on this agent no more; what containers still report is bounded by their number.
+const HELD: usize = 100_000;
 /// How long a record that nothing waits for may gather others.
-const LINGER: Duration = Duration::from_millis(5);
+const LINGER: Duration = Duration::from_millis(25);
 /// Pause before a commit that found the disk full is tried again.
 const FULL_RETRY: Duration = Duration::from_secs(1);
 
@@ -60,6 +68,7 @@ struct Commits {
     durable: u64,
     /// The number that effects wait for from now on.
     barrier: u64,
+    pace: Pace,
     /// Found the disk full: tried again at this time, before anything else.
     stuck: Option<(Instant, Vec<Change>)>,
 }
@@ -75,13 +84,22 @@ impl Commits {
             under_way: false,
             durable: 0,
             barrier: 0,
+            pace: Pace::new(CROWD),
             stuck: None,
         }
     }
 
     fn gather(&mut self, op: &CheckpointOp, now: Instant) {
         checkpoint::changes(op, &mut self.gathering);
+        self.pace.note(1, now.into_std());
         self.gathering_since.get_or_insert(now);
+    }
+
+    /// Whether an effect stands behind a barrier. A pong claims nothing that could be lost, and an
+    /// agent with a full disk is alive.
+    fn must_wait(&self, effect: &Effect) -> bool {
+        let pong = matches!(effect, Effect::ToMaster { call: AgentCall::Pong { .. }, .. });
+        self.barrier > self.durable && !pong
     }
 
     /// Begins a commit when one is due; says when to look again.
@@ -98,10 +116,15 @@ impl Commits {
             self.writer.commit(changes);
             return None;
         }
-        let due = self.gathering_since? + LINGER;
-        if wanted < self.next && due > now {
+        let since = self.gathering_since?;
+        let due = match wanted < self.next {
+            true => since + LINGER,
+            false => self.pace.pause(now.into_std()).map_or(now, Instant::from_std),
+        };
+        if due > now {
             return Some(due);
         }
+        self.pace.began(now.into_std());
         self.under_way = true;
         self.gathering_since = None;
         self.next += 1;
@@ -156,7 +179,7 @@ impl Performer {
                         self.native.forget(&id);
                     }
                 }
-                other if self.commits.barrier > self.commits.durable => {
+                other if self.commits.must_wait(&other) => {
                     self.held.push_back((self.commits.barrier, other));
                 }
                 other => self.act(other),
@@ -240,8 +263,14 @@ impl Performer {
 
     /// Begins the last commit, lingering or not; false when there is nothing to wait for.
     pub(crate) fn finish(&mut self) -> bool {
+        self.commits.pace = Pace::new(CROWD);
         self.commits.advance(u64::MAX, Instant::now());
         self.commits.under_way
+    }
+
+    /// Whether more may be taken that could have to wait for the disk.
+    pub(crate) fn has_room(&self) -> bool {
+        self.held.len() < HELD
     }
 
     /// Whether the core's registration outlives this process: the agent is known to the master, and

@@ -269,7 +269,7 @@ impl Server {
                         self.container_event(event, &mut channels.events).await?;
                     }
                 }
-                _ = channels.inputs.recv_many(&mut inputs, BATCH) => {
+                _ = channels.inputs.recv_many(&mut inputs, BATCH), if self.performer.has_room() => {
                     inputs.drain(..).for_each(|input| self.step(input));
                 }
                 Some(ask) = channels.questions.recv() => self.answer(ask),

@@ -1,15 +1,15 @@
 //! When a commit may begin: at once while little happens, in company while much does.
 //!
 //! A sync costs the same for one record as for a hundred, and so does waking all who take part.
-//! Alone, a record must not wait for others that do not come; in a crowd, two milliseconds make
-//! one commit of many. It never says that a commit must wait for a reason other than this.
+//! Alone, a record must not wait for others that do not come; in a crowd, a few milliseconds
+//! make one commit of many. It never says that a commit must wait for a reason other than this.
 
 use std::time::{Duration, Instant};
 
 /// How the rate is measured: too short and a single burst of one piece of work looks like many.
 const WINDOW: Duration = Duration::from_millis(4);
 /// Between the beginnings of two commits in a crowd.
-const GAP: Duration = Duration::from_millis(2);
+const GAP: Duration = Duration::from_millis(4);
 
 /// Measures how much happens, and says when the next commit may begin.
 #[derive(Debug)]

@@ -1,11 +1,13 @@
 //! When commits begin, and in which order: alone, in company, behind a full disk.
 
-use super::{Commits, FULL_RETRY, LINGER};
+use super::{CROWD, Commits, FULL_RETRY, LINGER};
 use crate::checkpoint::{Committed, Writer};
-use agent_core::CheckpointOp;
+use agent_core::{CheckpointOp, Effect};
 use proto::ContainerId;
+use proto::agent_link::AgentCall;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use store::{Batch, Damaged, Scan, Storage, StoreError};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
@@ -99,4 +101,41 @@ async fn nothing_overtakes_a_commit_that_found_the_disk_full() {
     commits.advance(2, again);
     assert!(matches!(answers.recv().await, Some(Committed::Durable)));
     assert_eq!(*disk.commits.lock().unwrap(), [1, 3]);
+}
+
+#[tokio::test]
+async fn an_agent_whose_disk_is_full_says_that_it_lives() {
+    let (disk, mut commits, mut answers) = rig();
+    disk.full.store(true, Ordering::SeqCst);
+    let now = Instant::now();
+    commits.gather(&op("a"), now);
+    commits.barrier = commits.next;
+    commits.advance(commits.barrier, now);
+    assert!(matches!(answers.recv().await, Some(Committed::Full(..))));
+    let pong = Effect::ToMaster { link: 1, call: AgentCall::Pong { sequence: 7 } };
+    assert!(!commits.must_wait(&pong), "the master would take its tasks for lost");
+    assert!(commits.must_wait(&Effect::Disconnect { link: 1 }), "all else keeps its order");
+}
+
+#[tokio::test]
+async fn in_a_crowd_commits_keep_their_distance() {
+    let (disk, mut commits, mut answers) = rig();
+    let start = Instant::now();
+    let at = |micros: u32| start + Duration::from_micros(1) * micros;
+    // So many that one commit each would be a waste.
+    let records = 10 * CROWD;
+    for n in 0..records {
+        commits.gather(&op(&format!("c{n}")), at(n * 1000 / (2 * CROWD)));
+    }
+    let now = at(5_000);
+    assert_eq!(commits.advance(1, now), None, "the first begins at once");
+    assert!(matches!(answers.recv().await, Some(Committed::Durable)));
+    (commits.under_way, commits.durable) = (false, 1);
+    commits.gather(&op("next"), now);
+    let due = commits.advance(2, now).expect("it waits for company");
+    assert!(due > now);
+    commits.gather(&op("company"), now);
+    assert_eq!(commits.advance(2, due), None);
+    assert!(matches!(answers.recv().await, Some(Committed::Durable)));
+    assert_eq!(*disk.commits.lock().unwrap(), [records as usize, 2]);
 }
