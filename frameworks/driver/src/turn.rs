@@ -12,7 +12,7 @@ use proto::Time;
 use proto::scheduler::Event;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use store::{Batch, CommitResult, GroupCommit, Storage, StoreError};
+use store::{Batch, CommitResult, GroupCommit, Pace, Storage, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -75,6 +75,8 @@ const TURN: usize = 1024;
 /// Commits under way before the loop waits for the disk: one is being written, the next gathers
 /// all that comes meanwhile.
 const COMMITS: u64 = 2;
+/// Events in a millisecond from which on turns wait for company: a task alone makes fewer.
+const CROWD: u32 = 3;
 
 pub(crate) struct Loop<C: Core> {
     core: C,
@@ -90,6 +92,7 @@ pub(crate) struct Loop<C: Core> {
     /// How many batches were handed in, and how many are durable.
     submitted: u64,
     durable: u64,
+    pace: Pace,
     /// Effects with the batch that they wait for.
     held: VecDeque<(u64, Effect)>,
     /// Tasks of connections that say farewell.
@@ -136,6 +139,7 @@ impl<C: Core> Loop<C> {
             committer: GroupCommit::start(storage).map_err(RunError::Thread)?,
             submitted: 0,
             durable: 0,
+            pace: Pace::new(CROWD),
             held: VecDeque::new(),
             leaving: Vec::new(),
             ended: false,
@@ -160,6 +164,7 @@ impl<C: Core> Loop<C> {
         let mut orders = Vec::new();
         while !self.ended {
             self.wait(&mut happenings, &mut orders).await?;
+            self.pace.note(happenings.len(), std::time::Instant::now());
             let now = self.clock.now();
             for order in orders.drain(..) {
                 self.core.order(now, order, &mut effects);
@@ -184,7 +189,8 @@ impl<C: Core> Loop<C> {
         self.finish().await
     }
 
-    /// Waits for something to do and takes all that is there.
+    /// Waits for something to do and takes all that is there. In a crowd the next turn comes no
+    /// sooner than its records may be committed.
     async fn wait(
         &mut self,
         happenings: &mut Vec<(u64, Happening)>,
@@ -192,7 +198,8 @@ impl<C: Core> Loop<C> {
     ) -> Result<(), RunError> {
         let deadline = self.core.deadline();
         let timer = deadline.map(|deadline| self.clock.instant(deadline));
-        let busy = self.submitted - self.durable >= COMMITS;
+        let pause = self.pace.pause(std::time::Instant::now()).map(tokio::time::Instant::from_std);
+        let busy = pause.is_some() || self.disk_is_busy();
         tokio::select! {
             biased;
             Some(result) = self.commits.recv() => self.committed(result)?,
@@ -202,9 +209,13 @@ impl<C: Core> Loop<C> {
                 None => self.ended = true,
             },
             () = sleep_until(timer), if timer.is_some() && !busy => {}
+            () = sleep_until(pause), if pause.is_some() => {}
         }
         while let Ok(result) = self.commits.try_recv() {
             self.committed(result)?;
+        }
+        if self.disk_is_busy() || self.pace.pause(std::time::Instant::now()).is_some() {
+            return Ok(());
         }
         while orders.len() < TURN
             && let Ok(order) = self.orders.try_recv()
@@ -217,6 +228,10 @@ impl<C: Core> Loop<C> {
             happenings.push(happening);
         }
         Ok(())
+    }
+
+    fn disk_is_busy(&self) -> bool {
+        self.submitted - self.durable >= COMMITS
     }
 
     fn committed(&mut self, result: CommitResult) -> Result<(), RunError> {
@@ -240,6 +255,7 @@ impl<C: Core> Loop<C> {
         }
         if !batch.is_empty() {
             self.submitted += 1;
+            self.pace.began(std::time::Instant::now());
             let commits = self.commits_in.clone();
             self.committer.submit(batch, move |result| {
                 // Nobody listens any more once the loop has ended.
