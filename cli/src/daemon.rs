@@ -28,8 +28,10 @@ where
     F: Future<Output = Result<(), Failure>>,
 {
     log(options)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // One thread carries loop, connections and timers: what one hands to another wakes nobody, and
+    // what comes together is taken together. A second worker cost each task of a busy cluster as
+    // much again as the work itself (measured: 388 us of all components a task, 243 with one).
+    let runtime = tokio::runtime::Builder::new_current_thread()
         // Few blocking calls: each idle thread would only cost memory.
         .max_blocking_threads(8)
         .thread_keep_alive(Duration::from_secs(2))
