@@ -40,7 +40,9 @@ mod wire;
 
 pub use agent::{AgentInfo, Domain};
 pub use attributes::{Attribute, AttributeValue};
-pub use constraints::{AttributeConstraint, ConstraintGroup, OfferConstraints, Predicate, Selector};
+pub use constraints::{
+    AttributeConstraint, ConstraintGroup, OfferConstraints, Predicate, Selector,
+};
 pub use encoding::{Encoding, Wire};
 pub use error::{DecodeError, InvalidValue};
 pub use framework::{Capabilities, Capability, FrameworkInfo, Labels};

@@ -48,7 +48,7 @@ pub enum Operation {
     /// Change resources: reservations and volumes.
     Change(Box<ResourceOperation>),
     /// An operation that makes no sense: it is answered for by itself, and the others go on.
-    Invalid(InvalidOperation),
+    Invalid(Box<InvalidOperation>),
     /// An operation of the Mesos API that is not built, by its name on the wire.
     NotBuilt(Arc<str>),
 }

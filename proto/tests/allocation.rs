@@ -62,6 +62,7 @@ fn measure(bytes: &[u8], encoding: Encoding) -> f64 {
         one::<Event>(bytes, encoding),
         one::<operator::Call>(bytes, encoding),
         one::<operator::Response>(bytes, encoding),
+        one::<operator::StreamEvent>(bytes, encoding),
         one::<agent_link::AgentCall>(bytes, encoding),
         one::<agent_link::AgentEvent>(bytes, encoding),
         one::<TaskInfo>(bytes, encoding),
@@ -117,7 +118,37 @@ fn hostile() -> Vec<(&'static str, Encoding, Vec<u8>)> {
         )
         .into_bytes()
     };
+    let operator = |kind: u8, number: u32, content: Vec<u8>| {
+        [vec![0x08, kind], field(number, &content)].concat()
+    };
+    let windows = many(1, &[field(2, &field(1, &[0x08, 0]))].concat(), MANY);
+    let request = [field(1, &id), vec![0x10, 11], field(11, &many(1, b"", MANY))].concat();
+    let operation_id = field(1, &field(1, b"x"));
+    let operations = [field(1, &id), vec![0x10, 16], field(18, &many(1, &operation_id, MANY))];
+    let group = [field(1, b"r"), field(2, &many(1, b"", MANY))].concat();
+    let info = [field(1, b""), field(2, b"")].concat();
+    let constraints = field(3, &field(1, &group));
+    let subscribe = [vec![0x10, 1], field(3, &[field(1, &info), constraints].concat())].concat();
+    let reservation = [vec![0x20, 2], field(3, b"r")].concat();
+    let reserved = [field(1, b"x"), vec![0x10, 0], field(3, &[0x09, 0, 0, 0, 0, 0, 0, 0, 0])];
+    let reserved = [reserved.concat(), many(13, b"", MANY)].concat();
+    let several = [field(1, b"x"), vec![0x10, 2], field(5, b""), field(13, &reservation)].concat();
+    let reserve =
+        |resource: Vec<u8>| accept(field(2, &[vec![0x08, 2], field(3, &resource)].concat()));
     vec![
+        ("windows", Encoding::Protobuf, operator(25, 11, field(1, &windows))),
+        ("machines", Encoding::Protobuf, operator(26, 12, many(1, b"", MANY))),
+        ("quota", Encoding::Protobuf, operator(36, 20, many(2, &field(1, b"r"), MANY))),
+        (
+            "weights",
+            Encoding::Protobuf,
+            operator(16, 6, many(1, &[0x09, 0, 0, 0, 0, 0, 0, 0, 0], MANY)),
+        ),
+        ("requests", Encoding::Protobuf, request),
+        ("operations to reconcile", Encoding::Protobuf, operations.concat()),
+        ("constraints", Encoding::Protobuf, subscribe),
+        ("reservations", Encoding::Protobuf, reserve(field(1, &reserved))),
+        ("reserved", Encoding::Protobuf, reserve(many(1, &several, MANY))),
         ("tasks", Encoding::Protobuf, launch(many(1, &task, MANY))),
         ("empty tasks", Encoding::Protobuf, launch(many(1, b"", MANY))),
         ("empty operations", Encoding::Protobuf, accept(many(2, b"", MANY))),
@@ -148,11 +179,15 @@ fn decoding_allocates_a_small_multiple_of_its_input() {
     for _ in 0..300 {
         let event = testing::event().new_tree(&mut runner).unwrap().current();
         let call = testing::call().new_tree(&mut runner).unwrap().current();
+        let operator = testing::operator_call().new_tree(&mut runner).unwrap().current();
+        let told = testing::operator_event().new_tree(&mut runner).unwrap().current();
         let noise = prop::collection::vec(any::<u8>(), 0..200);
         let noise = noise.new_tree(&mut runner).unwrap().current();
         for encoding in [Encoding::Protobuf, Encoding::Json] {
             measure(&event.encode(encoding), encoding);
             measure(&call.encode(encoding), encoding);
+            measure(&operator.encode(encoding), encoding);
+            measure(&told.encode(encoding), encoding);
             measure(&noise, encoding);
         }
     }

@@ -73,6 +73,23 @@ const UNREAD: [&str; 17] = [
     ".mesos.v1.scheduler.Call.ReconcileOperations.Operation.resource_provider_id",
 ];
 
+/// Fields behind a pointer: their messages stand in lists, where an element of few bytes must not
+/// become a struct of many.
+const BOXED: [&str; 12] = [
+    ".mesos.v1.Offer.Operation.create",
+    ".mesos.v1.Offer.Operation.destroy",
+    ".mesos.v1.Offer.Operation.grow_volume",
+    ".mesos.v1.Offer.Operation.id",
+    ".mesos.v1.Offer.Operation.launch",
+    ".mesos.v1.Offer.Operation.launch_group",
+    ".mesos.v1.Offer.Operation.reserve",
+    ".mesos.v1.Offer.Operation.shrink_volume",
+    ".mesos.v1.Offer.Operation.unreserve",
+    ".mesos.v1.Request.agent_id",
+    ".mesos.v1.Request.deadline",
+    ".mesos.v1.TaskInfo.executor",
+];
+
 /// Where the messages are that we encode and decode.
 const ROOTS: [&str; 19] = [
     ".mesos.v1.scheduler.Call",
@@ -134,7 +151,9 @@ fn rust(set: &FileDescriptorSet) -> Vec<(PathBuf, String)> {
     set.file.push(tail_file());
     let mut config = prost_build::Config::new();
     config.btree_map(["."]).skip_debug(["."]).extern_path(".tail", "crate::wire::tail");
-    config.boxed(".mesos.v1.TaskInfo.executor");
+    for path in BOXED {
+        config.boxed(path);
+    }
     let requests: Vec<_> = set
         .file
         .into_iter()

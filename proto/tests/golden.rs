@@ -270,7 +270,7 @@ fn an_agents_own_api() {
     assert_eq!(same::<agent_api::Response>(data), wanted);
     let agent = concat!(
         r#"{"type":"GET_AGENT","get_agent":{"agent_info":{"hostname":"h","port":5051},"#,
-        r#""drain_config":{"max_grace_period":{"seconds":600,"nanos":0},"mark_gone":true}}}"#,
+        r#""drain_config":{"max_grace_period":{"nanoseconds":600000000000},"mark_gone":true}}}"#,
     );
     let agent_api::Response::Agent(agent) = same(agent) else { panic!("no agent") };
     let max_grace = Some(Duration::from_secs(600));

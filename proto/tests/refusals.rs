@@ -135,18 +135,256 @@ fn attributes_are_no_sets() {
     );
 }
 
-#[test]
-fn what_is_not_built_is_known_by_name() {
-    let call = r#"{"framework_id":{"value":"f"},"type":"ACCEPT","accept":{"offer_ids":[],
-        "operations":[{"type":"LAUNCH_GROUP","launch_group":{"executor":{}}},
-            {"type":"RESERVE","reserve":{"resources":[]}}]}}"#;
+/// The operations of an ACCEPT.
+fn operations(text: &str) -> Vec<Operation> {
+    let call = format!(
+        r#"{{"framework_id":{{"value":"f"}},"type":"ACCEPT","accept":{{"offer_ids":[],
+            "operations":{text}}}}}"#
+    );
     let call = Call::decode(call.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap();
     let CallBody::Accept { operations, .. } = call.body else { panic!("{call:?}") };
-    let expected = ["LAUNCH_GROUP", "RESERVE"].map(|name| Operation::NotBuilt(name.into()));
-    assert_eq!(operations, expected);
-    let with_id = r#"{"framework_id":{"value":"f"},"type":"ACCEPT","accept":{"offer_ids":[],
-        "operations":[{"type":"LAUNCH","id":{"value":"x"},"launch":{"task_infos":[]}}]}}"#;
-    assert_eq!(problem::<Call>(with_id), "accept.operations[0].id: must not be set for LAUNCH");
+    operations
+}
+
+#[test]
+fn what_is_not_built_is_known_by_name() {
+    let read = operations(r#"[{"type":"CREATE_DISK"},{"type":"DESTROY_DISK"}]"#);
+    let expected = ["CREATE_DISK", "DESTROY_DISK"].map(|name| Operation::NotBuilt(name.into()));
+    assert_eq!(read, expected);
+}
+
+#[test]
+fn tasks_tell_of_themselves_so_a_launch_has_no_id() {
+    let launch = format!(
+        r#"[{{"type":"LAUNCH","id":{{"value":"x"}},"launch":{{"task_infos":[{}]}}}}]"#,
+        task(r#""resources":[]"#)
+    );
+    let read = operations(&launch);
+    let [Operation::Launch(tasks), Operation::Unreadable(unreadable)] = &read[..] else {
+        panic!("{read:?}")
+    };
+    assert_eq!((tasks.len(), unreadable.len()), (0, 1));
+    assert_eq!(&*unreadable[0].problem, "the operation's id must not be set");
+}
+
+#[test]
+fn a_group_with_one_unreadable_task_or_executor_says_so() {
+    let group = |executor: &str, tasks: &str| {
+        let text = format!(
+            r#"[{{"type":"LAUNCH_GROUP","launch_group":{{"executor":{{
+                "executor_id":{{"value":"{executor}"}}}},"task_group":{{"tasks":[{tasks}]}}}}}}]"#
+        );
+        match operations(&text).pop() {
+            Some(Operation::LaunchGroup(group)) => *group,
+            other => panic!("{other:?}"),
+        }
+    };
+    let good = task(r#""resources":[]"#);
+    let bad = task(r#""kill_policy":{"grace_period":{"nanoseconds":-5}}"#);
+    let both = group("e", &format!("{good},{bad}"));
+    assert_eq!((both.tasks.len(), both.unreadable.len()), (1, 1));
+    assert!(both.executor.is_some());
+    let none = group("a/b", &good);
+    assert_eq!((none.tasks.len(), none.unreadable.len(), none.executor), (0, 1, None));
+    assert_eq!(
+        &*none.unreadable[0].problem,
+        "executor.executor_id.value: ExecutorID must not contain '/'"
+    );
+}
+
+#[test]
+fn one_wrong_operation_does_not_refuse_the_others() {
+    let cpus = r#"{"name":"cpus","type":"SCALAR","scalar":{"value":1}"#;
+    let text = format!(
+        r#"[{{"type":"RESERVE","id":{{"value":"x"}},"reserve":{{"resources":[{cpus},
+                "reservations":[{{"type":"DYNAMIC","role":"*"}}]}}]}}}},
+            {{"type":"UNRESERVE","unreserve":{{"resources":[{cpus},
+                "reservations":[{{"type":"DYNAMIC","role":"eng"}}]}}]}}}},
+            {{"type":"GROW_VOLUME","id":{{"value":"a/b"}},"grow_volume":{{
+                "volume":{cpus}}},"addition":{cpus}}}}}}}]"#
+    );
+    let read = operations(&text);
+    let [Operation::Invalid(reserve), Operation::Change(change), Operation::Invalid(grow)] =
+        &read[..]
+    else {
+        panic!("{read:?}")
+    };
+    assert_eq!((reserve.id.as_ref().unwrap().as_str(), &*reserve.name), ("x", "RESERVE"));
+    assert_eq!(
+        &*reserve.problem,
+        "reserve.resources[0].reservations[0].role: must not be '*': nothing is reserved to it"
+    );
+    assert_eq!(change.change.name(), "UNRESERVE");
+    assert_eq!((&grow.id, &*grow.problem), (&None, "id.value: OperationID must not contain '/'"));
+    assert_eq!(
+        problem::<Call>(
+            r#"{"framework_id":{"value":"f"},"type":"ACCEPT","accept":{
+                "operations":[{"type":"RESERVE"}]}}"#
+        ),
+        "Missing required fields: accept.operations[0].reserve"
+    );
+}
+
+#[test]
+fn reservations_and_disks() {
+    let cpus = |rest: &str| {
+        resource(&format!(r#""name":"cpus","type":"SCALAR","scalar":{{"value":1}},{rest}"#))
+    };
+    let disk = |rest: &str| {
+        resource(&format!(r#""name":"disk","type":"SCALAR","scalar":{{"value":1}},{rest}"#))
+    };
+    let stack = |rest: &str| cpus(&format!(r#""reservations":[{rest}]"#));
+    let at = "resources[0].reservations";
+    assert_eq!(stack(r#"{"type":"DYNAMIC"}"#), format!("Missing required fields: {at}[0].role"));
+    assert_eq!(stack(r#"{"role":"a"}"#), format!("{at}[0].type: must be STATIC or DYNAMIC"));
+    assert_eq!(
+        stack(r#"{"type":"STATIC","role":"a"},{"type":"DYNAMIC","role":"ab"}"#),
+        format!("{at}[1].role: 'ab' must be below 'a'")
+    );
+    assert_eq!(
+        stack(r#"{"type":"STATIC","role":"a"},{"type":"STATIC","role":"a/b"}"#),
+        format!("{at}[1].type: must be DYNAMIC on top of another")
+    );
+    assert_eq!(
+        cpus(r#""role":"b","reservations":[{"type":"STATIC","role":"a"}]"#),
+        "resources[0].role: 'b' differs from the last of 'reservations'"
+    );
+    assert_eq!(
+        cpus(r#""reservation":{"principal":"p"}"#),
+        "resources[0].reservation: must stand together with a 'role'"
+    );
+    assert_eq!(
+        cpus(r#""shared":{}"#),
+        "resources[0].shared: must be set for persistent volumes only"
+    );
+    assert_eq!(
+        cpus(r#""disk":{"persistence":{"id":"v"}}"#),
+        "resources[0].disk: must not be set for 'cpus'"
+    );
+    assert_eq!(
+        disk(r#""disk":{"persistence":{"id":"../x"}}"#),
+        "resources[0].disk.persistence.id: Persistence.id must not contain '/'"
+    );
+    assert_eq!(
+        disk(r#""disk":{"source":{"type":"UNKNOWN"}}"#),
+        "resources[0].disk.source.type: must be PATH, MOUNT, BLOCK or RAW"
+    );
+}
+
+#[test]
+fn a_framework_that_makes_no_sense_is_told_so_on_its_stream() {
+    let subscribe = |info: &str, rest: &str| {
+        let call = format!(
+            r#"{{"type":"SUBSCRIBE","subscribe":{{"framework_info":{{"user":"u","name":"n"{info}}}
+                {rest}}}}}"#
+        );
+        let call = Call::decode(call.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap();
+        match call.body {
+            CallBody::Unsubscribable(problem) => problem.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        subscribe(r#","role":"a//b""#, ""),
+        "framework_info.role: role 'a//b' must not have an empty component"
+    );
+    assert_eq!(
+        subscribe(r#","role":"a","roles":["b"]"#, ""),
+        "framework_info.roles: must not stand together with 'role'"
+    );
+    assert_eq!(
+        subscribe(r#","failover_timeout":-1"#, ""),
+        "framework_info.failover_timeout: must be a number of seconds from 0 to 9223372036, is -1"
+    );
+    assert_eq!(
+        subscribe("", r#","suppressed_roles":["."]"#),
+        "suppressed_roles[0]: role '.' must not have the component '.'"
+    );
+    let constraints = |role: &str| {
+        subscribe("", &format!(r#","offer_constraints":{{"role_constraints":{{{role}}}}}"#))
+    };
+    let at = "offer_constraints.role_constraints['r']";
+    assert_eq!(constraints(r#""r":{}"#), format!("{at}.groups: must not be empty"));
+    assert_eq!(
+        constraints(r#""r":{"groups":[{}]}"#),
+        format!("{at}.groups[0].attribute_constraints: must not be empty")
+    );
+    let one = |selector: &str, predicate: &str| {
+        constraints(&format!(
+            r#""r":{{"groups":[{{"attribute_constraints":[
+                {{"selector":{selector},"predicate":{predicate}}}]}}]}}"#
+        ))
+    };
+    let at = format!("{at}.groups[0].attribute_constraints[0]");
+    assert_eq!(
+        one("{}", r#"{"exists":{}}"#),
+        format!("{at}.selector: must have 'pseudoattribute_type' or 'attribute_name'")
+    );
+    assert_eq!(
+        one(r#"{"pseudoattribute_type":"UNKNOWN"}"#, r#"{"exists":{}}"#),
+        format!("{at}.selector.pseudoattribute_type: must be HOSTNAME, REGION or ZONE")
+    );
+    assert_eq!(
+        one(r#"{"attribute_name":"a"}"#, "{}"),
+        format!("{at}.predicate: must have one of the predicates that are known here")
+    );
+    // What the envelope says is another matter.
+    assert_eq!(problem::<Call>(r#"{"type":"SUBSCRIBE"}"#), "Missing required fields: subscribe");
+    assert_eq!(
+        problem::<Call>(r#"{"type":"SUBSCRIBE","subscribe":{"framework_info":{"name":"n"}}}"#),
+        "Missing required fields: subscribe.framework_info.user"
+    );
+    let wrong_id = r#"{"type":"SUBSCRIBE","framework_id":{"value":"a/b"},
+        "subscribe":{"framework_info":{"user":"u","name":"n","id":{"value":"a/b"}}}}"#;
+    let call = Call::decode(wrong_id.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap();
+    let problem = "framework_id.value: FrameworkID must not contain '/'".into();
+    assert_eq!(call.body, CallBody::Unsubscribable(problem));
+}
+
+#[test]
+fn writes_of_operators() {
+    use proto::operator::Call;
+    let quota = |rest: &str| {
+        problem::<Call>(&format!(
+            r#"{{"type":"UPDATE_QUOTA","update_quota":{{"quota_configs":[{rest}]}}}}"#
+        ))
+    };
+    let at = "update_quota.quota_configs";
+    assert_eq!(quota(r#"{"role":"a"},{"role":"a"}"#), format!("{at}[1].role: 'a' stands twice"));
+    assert_eq!(
+        quota(r#"{"role":"a","limits":{"cpus":{"value":-1}}}"#),
+        format!("{at}[0].limits['cpus'].value: must be a number from 0 to 1000000000000, is -1")
+    );
+    assert_eq!(
+        problem::<Call>(
+            r#"{"type":"UPDATE_WEIGHTS","update_weights":{"weight_infos":[
+                {"role":"a","weight":0}]}}"#
+        ),
+        "update_weights.weight_infos[0].weight: must be at least 0.001"
+    );
+    assert_eq!(
+        problem::<Call>(r#"{"type":"START_MAINTENANCE","start_maintenance":{"machines":[{}]}}"#),
+        "start_maintenance.machines[0]: must have a 'hostname' or an 'ip'"
+    );
+    assert_eq!(
+        problem::<Call>(
+            r#"{"type":"DRAIN_AGENT","drain_agent":{"agent_id":{"value":"S0"},
+                "max_grace_period":{"seconds":-1}}}"#
+        ),
+        "drain_agent.max_grace_period: must not be negative, is -1 s and 0 ns"
+    );
+    assert_eq!(
+        problem::<Call>(r#"{"type":"EXPLAIN","explain":{}}"#),
+        "explain: must have a 'framework_id' or a 'role'"
+    );
+    assert_eq!(
+        problem::<Call>(
+            r#"{"type":"GROW_VOLUME","grow_volume":{
+                "volume":{"name":"disk","type":"SCALAR","scalar":{"value":1}},
+                "addition":{"name":"disk","type":"SCALAR","scalar":{"value":1}}}}"#
+        ),
+        "Missing required fields: grow_volume.agent_id"
+    );
 }
 
 #[test]
@@ -236,9 +474,9 @@ fn updates_of_executors() {
     assert_eq!(
         problem::<agent_api::Response>(
             r#"{"type":"GET_AGENT","get_agent":{"agent_info":{"hostname":"h"},
-                "drain_config":{"max_grace_period":{"seconds":-1}}}}"#
+                "drain_config":{"max_grace_period":{"nanoseconds":-1}}}}"#
         ),
-        "get_agent.drain_config.max_grace_period: must not be negative, is -1 s and 0 ns"
+        "get_agent.drain_config.max_grace_period.nanoseconds: must not be negative, is -1"
     );
 }
 

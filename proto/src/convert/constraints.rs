@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use w::scheduler::attribute_constraint::predicate::{self, Predicate as WirePredicate};
 use w::scheduler::attribute_constraint::selector::{PseudoattributeType, Selector as WireSelector};
-use w::scheduler::attribute_constraint::{Predicate as PredicateMessage, Selector as SelectorMessage};
+use w::scheduler::attribute_constraint::{
+    Predicate as PredicateMessage, Selector as SelectorMessage,
+};
 use w::scheduler::offer_constraints::RoleConstraints;
 use w::scheduler::offer_constraints::role_constraints::Group;
 

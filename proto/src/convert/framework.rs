@@ -1,9 +1,7 @@
 //! Frameworks as their schedulers describe them.
 
 use super::{At, list_with, maybe, resources, text, time, w};
-use crate::{
-    Capabilities, Capability, DecodeError, FrameworkInfo, Labels, Quantities, Role,
-};
+use crate::{Capabilities, Capability, DecodeError, FrameworkInfo, Labels, Quantities, Role};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;

@@ -125,8 +125,7 @@ impl TryFrom<wire::ClusterStatus> for MaintenanceStatus {
             let statuses = list(wire.statuses, "statuses")?;
             Ok(DrainingMachine { machine: need(wire.id, "id")?, statuses })
         };
-        let machines =
-            super::list_with(wire.draining_machines, "draining_machines", draining)?;
+        let machines = super::list_with(wire.draining_machines, "draining_machines", draining)?;
         Ok(Self { draining: machines, down: list(wire.down_machines, "down_machines")? })
     }
 }

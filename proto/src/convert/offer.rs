@@ -126,11 +126,11 @@ pub(super) fn filters(wire: Option<w::Filters>) -> Filters {
 impl From<&Demand> for w::Request {
     fn from(demand: &Demand) -> Self {
         Self {
-            agent_id: demand.agent_id.as_ref().map(Into::into),
+            agent_id: demand.agent_id.as_ref().map(|id| Box::new(id.into())),
             resources: resources::plain(&demand.resources),
             count: Some(demand.count),
             role: demand.role.as_ref().map(|role| role.as_str().to_owned()),
-            deadline: demand.deadline.map(Into::into),
+            deadline: demand.deadline.map(|deadline| Box::new(deadline.into())),
             priority: (demand.priority != 0).then_some(demand.priority),
         }
     }
@@ -145,10 +145,10 @@ impl TryFrom<w::Request> for Demand {
         }
         Ok(Self {
             role: maybe(wire.role, "role")?,
-            agent_id: maybe(wire.agent_id, "agent_id")?,
+            agent_id: maybe(wire.agent_id.map(|id| *id), "agent_id")?,
             resources: resources::read_plain(wire.resources, "resources")?,
             count,
-            deadline: maybe(wire.deadline, "deadline")?,
+            deadline: maybe(wire.deadline.map(|deadline| *deadline), "deadline")?,
             priority: wire.priority.unwrap_or(0),
         })
     }

@@ -30,7 +30,7 @@ impl From<&Operation> for w::offer::Operation {
 }
 
 fn launch(task_infos: Vec<tail::TaskInfo>) -> w::offer::Operation {
-    let launch = Some(Launch { task_infos });
+    let launch = Some(Box::new(Launch { task_infos }));
     w::offer::Operation { r#type: Some(Type::Launch as i32), launch, ..Default::default() }
 }
 
@@ -47,10 +47,10 @@ fn launch_group(group: &TaskGroup) -> w::offer::Operation {
     let tasks = tasks.chain(group.unreadable.iter().map(Into::into)).collect();
     w::offer::Operation {
         r#type: Some(Type::LaunchGroup as i32),
-        launch_group: Some(LaunchGroup {
+        launch_group: Some(Box::new(LaunchGroup {
             executor: Some(group.executor.as_ref().map_or_else(none, Into::into)),
             task_group: Some(w::TaskGroupInfo { tasks }),
-        }),
+        })),
         ..Default::default()
     }
 }
@@ -62,30 +62,31 @@ impl From<&ResourceOperation> for w::offer::Operation {
         let one = |piece: &Piece| Some(resources::write_piece(piece, style));
         let mut out = Self {
             r#type: Type::from_str_name(operation.change.name()).map(|kind| kind as i32),
-            id: operation.id.as_ref().map(Into::into),
+            id: operation.id.as_ref().map(|id| Box::new(id.into())),
             ..Self::default()
         };
         match &operation.change {
             ResourceChange::Reserve { source, resources } => {
                 let reserve = Reserve { resources: list(resources), source: list(source) };
-                out.reserve = Some(reserve);
+                out.reserve = Some(reserve.into());
             }
             ResourceChange::Unreserve { resources } => {
-                out.unreserve = Some(Unreserve { resources: list(resources) });
+                out.unreserve = Some(Box::new(Unreserve { resources: list(resources) }));
             }
             ResourceChange::Create { volumes } => {
-                out.create = Some(Create { volumes: list(volumes) });
+                out.create = Some(Box::new(Create { volumes: list(volumes) }));
             }
             ResourceChange::Destroy { volumes } => {
-                out.destroy = Some(Destroy { volumes: list(volumes) });
+                out.destroy = Some(Box::new(Destroy { volumes: list(volumes) }));
             }
             ResourceChange::Grow { volume, addition } => {
                 let grow = GrowVolume { volume: one(volume), addition: one(addition) };
-                out.grow_volume = Some(grow);
+                out.grow_volume = Some(grow.into());
             }
             ResourceChange::Shrink { volume, subtract_milli } => {
                 let subtract = Some(resources::scalar(*subtract_milli as f64 / 1000.0));
-                out.shrink_volume = Some(ShrinkVolume { volume: one(volume), subtract });
+                let shrink = ShrinkVolume { volume: one(volume), subtract };
+                out.shrink_volume = Some(shrink.into());
             }
         }
         out
@@ -106,27 +107,28 @@ fn invalid(operation: &InvalidOperation) -> w::offer::Operation {
     let kind = Type::from_str_name(&operation.name).unwrap_or(Type::Unknown);
     let mut out = w::offer::Operation {
         r#type: Some(kind as i32),
-        id: operation.id.as_ref().map(Into::into),
+        id: operation.id.as_ref().map(|id| Box::new(id.into())),
         ..Default::default()
     };
     match kind {
-        Type::Reserve => out.reserve = Some(Reserve { resources: one(), source: Vec::new() }),
-        Type::Unreserve => out.unreserve = Some(Unreserve { resources: one() }),
-        Type::Create => out.create = Some(Create { volumes: one() }),
-        Type::Destroy => out.destroy = Some(Destroy { volumes: one() }),
+        Type::Reserve => {
+            let reserve = Reserve { resources: one(), source: Vec::new() };
+            out.reserve = Some(reserve.into());
+        }
+        Type::Unreserve => out.unreserve = Some(Box::new(Unreserve { resources: one() })),
+        Type::Create => out.create = Some(Box::new(Create { volumes: one() })),
+        Type::Destroy => out.destroy = Some(Box::new(Destroy { volumes: one() })),
         Type::GrowVolume => {
             let grow = GrowVolume { volume: Some(nothing()), addition: Some(nothing()) };
-            out.grow_volume = Some(grow);
+            out.grow_volume = Some(grow.into());
         }
         Type::ShrinkVolume => {
             let subtract = Some(resources::scalar(0.0));
-            out.shrink_volume = Some(ShrinkVolume { volume: Some(nothing()), subtract });
+            let shrink = ShrinkVolume { volume: Some(nothing()), subtract };
+            out.shrink_volume = Some(shrink.into());
         }
-        Type::Unknown
-        | Type::Launch
-        | Type::LaunchGroup
-        | Type::CreateDisk
-        | Type::DestroyDisk => {}
+        Type::Unknown | Type::Launch | Type::LaunchGroup | Type::CreateDisk | Type::DestroyDisk => {
+        }
     }
     out
 }
@@ -136,29 +138,29 @@ pub(super) fn operations(
     wire: Vec<w::offer::Operation>,
     field: &str,
 ) -> Result<Vec<Operation>, DecodeError> {
-    let read: Vec<(Operation, Vec<UnreadableTask>)> = list_with(wire, field, operation)?;
-    let mut operations = Vec::with_capacity(read.len());
-    for (operation, unreadable) in read {
-        operations.push(operation);
-        if !unreadable.is_empty() {
-            operations.push(Operation::Unreadable(unreadable));
-        }
+    let mut operations = Vec::with_capacity(wire.len());
+    for (i, operation) in wire.into_iter().enumerate() {
+        read(operation, &mut operations)
+            .map_err(|error| error.within(&format!("[{i}]")).within(field))?;
     }
     Ok(operations)
 }
 
-fn operation(wire: w::offer::Operation) -> Result<(Operation, Vec<UnreadableTask>), DecodeError> {
+fn read(wire: w::offer::Operation, out: &mut Vec<Operation>) -> Result<(), DecodeError> {
     let kind = known(wire.r#type, |number| Type::try_from(number).ok());
     let operation = match present(kind, "type")? {
         Type::Launch => {
-            let launch = present(wire.launch, "launch")?;
-            let (tasks, unreadable) =
-                tasks(launch.task_infos, "task_infos", wire.id.is_some()).at("launch")?;
-            return Ok((Operation::Launch(tasks), unreadable));
+            let infos = present(wire.launch, "launch")?.task_infos;
+            let (tasks, unreadable) = tasks(infos, "task_infos", wire.id.is_some()).at("launch")?;
+            out.push(Operation::Launch(tasks));
+            if unreadable.is_empty() {
+                return Ok(());
+            }
+            Operation::Unreadable(unreadable)
         }
         Type::LaunchGroup => {
             let group = present(wire.launch_group, "launch_group")?;
-            let group = read_group(group, wire.id.is_some()).at("launch_group")?;
+            let group = read_group(*group, wire.id.is_some()).at("launch_group")?;
             Operation::LaunchGroup(Box::new(group))
         }
         kind @ (Type::Reserve
@@ -171,7 +173,8 @@ fn operation(wire: w::offer::Operation) -> Result<(Operation, Vec<UnreadableTask
             Operation::NotBuilt(Arc::from(other.as_str_name()))
         }
     };
-    Ok((operation, Vec::new()))
+    out.push(operation);
+    Ok(())
 }
 
 /// The tasks that can be read and those that cannot, which is all of them when the operation has
@@ -218,12 +221,12 @@ fn change_or_invalid(kind: Type, mut wire: w::offer::Operation) -> Result<Operat
     let name = kind.as_str_name();
     let id = wire.id.take();
     // Without an id nothing could be answered; with a wrong one, nobody would know it.
-    let id: Option<OperationId> = match maybe(id, "id") {
+    let id: Option<OperationId> = match maybe(id.map(|id| *id), "id") {
         Ok(id) => id,
         Err(error) => {
             let problem = error.to_string().into();
             let invalid = InvalidOperation { id: None, name: name.into(), problem };
-            return Ok(Operation::Invalid(invalid));
+            return Ok(Operation::Invalid(Box::new(invalid)));
         }
     };
     // A kind without its message is no operation at all.
@@ -245,7 +248,7 @@ fn change_or_invalid(kind: Type, mut wire: w::offer::Operation) -> Result<Operat
         }
         Err(error) => {
             let problem = error.within(&name.to_lowercase()).to_string().into();
-            Operation::Invalid(InvalidOperation { id, name: name.into(), problem })
+            Operation::Invalid(Box::new(InvalidOperation { id, name: name.into(), problem }))
         }
     })
 }
@@ -323,15 +326,12 @@ pub(super) fn subtract(wire: Option<w::value::Scalar>) -> Result<u64, DecodeErro
 impl TryFrom<w::offer::Operation> for ResourceOperation {
     type Error = DecodeError;
     fn try_from(wire: w::offer::Operation) -> Result<Self, DecodeError> {
-        match operation(wire)?.0 {
-            Operation::Change(operation) => Ok(*operation),
-            Operation::Invalid(invalid) => Err(DecodeError::new("", &*invalid.problem)),
-            Operation::Launch(_)
-            | Operation::Unreadable(_)
-            | Operation::LaunchGroup(_)
-            | Operation::NotBuilt(_) => {
-                Err(DecodeError::new("type", "must be an operation on resources"))
-            }
+        let mut operations = Vec::new();
+        read(wire, &mut operations)?;
+        match operations.pop() {
+            Some(Operation::Change(operation)) => Ok(*operation),
+            Some(Operation::Invalid(invalid)) => Err(DecodeError::new("", &*invalid.problem)),
+            _ => Err(DecodeError::new("type", "must be an operation on resources")),
         }
     }
 }

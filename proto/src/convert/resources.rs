@@ -5,10 +5,10 @@
 
 use super::{At, flavor, list_with, present, tail, w};
 use crate::error::{self, shown};
+use crate::wire::tepui::v1::ResourceList;
 use crate::{DecodeError, Piece, Quantities, Ranges, ResourceName, Resources, Role, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use crate::wire::tepui::v1::ResourceList;
 use w::value::Type;
 
 /// The most of a scalar, in units: 10^12. Thousandths of it are exact in a double.

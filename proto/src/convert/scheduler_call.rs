@@ -160,7 +160,9 @@ impl TryFrom<w::scheduler::Call> for Call {
         let kind = present(kind, "type")?;
         let framework_id = call.framework_id.take();
         match kind {
-            Type::Subscribe => return subscribe(framework_id, present(call.subscribe, "subscribe")?),
+            Type::Subscribe => {
+                return subscribe(framework_id, present(call.subscribe, "subscribe")?);
+            }
             Type::UpdateFramework => {
                 let update = present(call.update_framework.as_ref(), "update_framework")?;
                 let field = "update_framework.framework_info.id";

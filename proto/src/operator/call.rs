@@ -1,7 +1,8 @@
 //! Calls of the operator API.
 
 use crate::{
-    AgentId, FrameworkId, MachineId, Quantities, QuotaConfig, ResourceChange, Role, Schedule, Weight,
+    AgentId, FrameworkId, MachineId, Quantities, QuotaConfig, ResourceChange, Role, Schedule,
+    Weight,
 };
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,6 @@
 //! Answers of the operator API.
 
-use super::{
-    AgentView, ExecutorView, FrameworkView, OperationView, RoleView, State, TasksView,
-};
+use super::{AgentView, ExecutorView, FrameworkView, OperationView, RoleView, State, TasksView};
 use crate::agent_api::FileInfo;
 use crate::scheduler::MasterInfo;
 use crate::{MaintenanceStatus, QuotaConfig, Schedule, Time, Weight};

@@ -214,11 +214,11 @@ impl Resources {
 
     /// The sum of all scalars of `name`, over all flavors, in thousandths.
     pub fn scalar(&self, name: &str) -> u64 {
-        self.counted().filter(|piece| piece.name.as_str() == name).fold(0, |sum, piece| {
-            match piece.value {
-                Value::Scalar(milli) => sum.saturating_add(milli),
-                Value::Ranges(_) | Value::Set(_) => sum,
-            }
+        self.counted().filter(|piece| piece.name.as_str() == name).fold(0, |sum, piece| match piece
+            .value
+        {
+            Value::Scalar(milli) => sum.saturating_add(milli),
+            Value::Ranges(_) | Value::Set(_) => sum,
         })
     }
 

@@ -55,4 +55,3 @@ impl Quantities {
         self.0.is_empty()
     }
 }
-

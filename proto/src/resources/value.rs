@@ -146,4 +146,3 @@ impl fmt::Display for Ranges {
         f.write_str("]")
     }
 }
-

@@ -1,6 +1,8 @@
 //! Frameworks and agents.
 
-use super::{agent_id, attribute, framework_id, interval, maybe, quantities, resources, role, text};
+use super::{
+    agent_id, attribute, framework_id, interval, maybe, quantities, resources, role, text,
+};
 use crate::{AgentInfo, Capabilities, Capability, Domain, FrameworkInfo, Labels};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;

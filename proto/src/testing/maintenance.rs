@@ -18,11 +18,8 @@ pub fn unavailability() -> impl Strategy<Value = Unavailability> {
 pub fn machine() -> impl Strategy<Value = MachineId> {
     let name = || "[a-z0-9.-]{1,12}".prop_map(Arc::from);
     let ip = || "[0-9.:a-f]{1,12}".prop_map(Arc::from);
-    prop_oneof![
-        (name().prop_map(Some), maybe(ip())),
-        (maybe(name()), ip().prop_map(Some)),
-    ]
-    .prop_map(|(hostname, ip)| MachineId { hostname, ip })
+    prop_oneof![(name().prop_map(Some), maybe(ip())), (maybe(name()), ip().prop_map(Some)),]
+        .prop_map(|(hostname, ip)| MachineId { hostname, ip })
 }
 
 /// Any schedule.

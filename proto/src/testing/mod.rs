@@ -28,8 +28,8 @@ pub use scheduler::{call, event, offer, operation};
 pub use task::{task_body, task_info, task_state, task_status};
 
 use crate::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, MasterId, OfferId, OperationId, Role, StatusUuid,
-    TaskId, Time, VolumeId,
+    AgentId, ContainerId, ExecutorId, FrameworkId, MasterId, OfferId, OperationId, Role,
+    StatusUuid, TaskId, Time, VolumeId,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -61,10 +61,12 @@ pub fn operator_call() -> impl Strategy<Value = Call> {
 fn call_about_roles() -> impl Strategy<Value = Call> {
     prop_oneof![
         vec(weight(), 0..3).prop_map(Call::UpdateWeights),
-        (any::<bool>(), quota())
-            .prop_map(|(force, configs)| Call::UpdateQuota { force, configs }),
-        (any::<bool>(), role(), quantities())
-            .prop_map(|(force, role, guarantee)| Call::SetQuota { force, role, guarantee }),
+        (any::<bool>(), quota()).prop_map(|(force, configs)| Call::UpdateQuota { force, configs }),
+        (any::<bool>(), role(), quantities()).prop_map(|(force, role, guarantee)| Call::SetQuota {
+            force,
+            role,
+            guarantee
+        }),
         role().prop_map(Call::RemoveQuota),
         role().prop_map(Call::ExplainRole),
         framework_id().prop_map(Call::Explain),
@@ -99,8 +101,7 @@ fn limits() -> impl Strategy<Value = BTreeMap<ResourceName, u64>> {
 /// Quota of up to two roles.
 fn quota() -> impl Strategy<Value = Vec<QuotaConfig>> {
     btree_map(role(), (quantities(), limits()), 0..3).prop_map(|all| {
-        let config =
-            |(role, (guarantees, limits))| QuotaConfig { role, guarantees, limits };
+        let config = |(role, (guarantees, limits))| QuotaConfig { role, guarantees, limits };
         all.into_iter().map(config).collect()
     })
 }

@@ -4,8 +4,8 @@ use super::framework::labels;
 use super::{maybe, text, volume_id};
 use crate::{
     Attribute, AttributeValue, Disk, DiskKind, DiskSource, Flavor, Labels, Persistence, Piece,
-    Quantities, Ranges, Reservation, ReservationKind, ResourceName, Resources, Role, Special, Value,
-    VolumeMount,
+    Quantities, Ranges, Reservation, ReservationKind, ResourceName, Resources, Role, Special,
+    Value, VolumeMount,
 };
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
@@ -63,12 +63,8 @@ fn reservations() -> impl Strategy<Value = Vec<Reservation>> {
 }
 
 fn source() -> impl Strategy<Value = DiskSource> {
-    let kind = prop::sample::select(vec![
-        DiskKind::Path,
-        DiskKind::Mount,
-        DiskKind::Block,
-        DiskKind::Raw,
-    ]);
+    let kind =
+        prop::sample::select(vec![DiskKind::Path, DiskKind::Mount, DiskKind::Block, DiskKind::Raw]);
     let texts = (maybe(text()), maybe(text()), maybe(text()), maybe(text()));
     (kind, texts, labels()).prop_map(|(kind, (root, id, profile, vendor), metadata)| DiskSource {
         kind,
@@ -107,8 +103,8 @@ pub(super) fn disk_space() -> impl Strategy<Value = Piece> {
 
 /// Any persistent volume.
 pub fn volume() -> impl Strategy<Value = Piece> {
-    let persistence = (volume_id(), maybe(text()))
-        .prop_map(|(id, principal)| Persistence { id, principal });
+    let persistence =
+        (volume_id(), maybe(text())).prop_map(|(id, principal)| Persistence { id, principal });
     let mount = (text(), any::<bool>())
         .prop_map(|(container_path, read_only)| VolumeMount { container_path, read_only });
     (disk_space(), persistence, maybe(mount), any::<bool>()).prop_map(

@@ -22,19 +22,21 @@ const NOT_BUILT: [&str; 1] = ["UNKNOWN"];
 pub fn offer() -> impl Strategy<Value = Offer> {
     let ids = (offer_id(), framework_id(), agent_id(), vec(executor_id(), 0..2));
     let place = (text(), any::<u16>(), vec(attribute(), 0..3), maybe(domain()));
-    (ids, place, role(), resources(), maybe(unavailability())).prop_map(|(ids, place, role, resources, unavailability)| Offer {
-        unavailability,
-        id: ids.0,
-        framework_id: ids.1,
-        agent_id: ids.2,
-        executor_ids: ids.3,
-        hostname: place.0,
-        port: place.1,
-        attributes: place.2.into(),
-        domain: place.3,
-        role,
-        resources,
-    })
+    (ids, place, role(), resources(), maybe(unavailability())).prop_map(
+        |(ids, place, role, resources, unavailability)| Offer {
+            unavailability,
+            id: ids.0,
+            framework_id: ids.1,
+            agent_id: ids.2,
+            executor_ids: ids.3,
+            hostname: place.0,
+            port: place.1,
+            attributes: place.2.into(),
+            domain: place.3,
+            role,
+            resources,
+        },
+    )
 }
 
 /// Any operation.

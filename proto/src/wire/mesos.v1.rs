@@ -580,16 +580,16 @@ pub mod resource {
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Request {
-    #[prost(message, optional, tag = "1")]
-    pub agent_id: ::core::option::Option<AgentId>,
+    #[prost(message, optional, boxed, tag = "1")]
+    pub agent_id: ::core::option::Option<::prost::alloc::boxed::Box<AgentId>>,
     #[prost(message, repeated, tag = "2")]
     pub resources: ::prost::alloc::vec::Vec<crate::wire::tail::Resource>,
     #[prost(uint32, optional, tag = "1000")]
     pub count: ::core::option::Option<u32>,
     #[prost(string, optional, tag = "1001")]
     pub role: ::core::option::Option<::prost::alloc::string::String>,
-    #[prost(message, optional, tag = "1002")]
-    pub deadline: ::core::option::Option<TimeInfo>,
+    #[prost(message, optional, boxed, tag = "1002")]
+    pub deadline: ::core::option::Option<::prost::alloc::boxed::Box<TimeInfo>>,
     #[prost(int32, optional, tag = "1003")]
     pub priority: ::core::option::Option<i32>,
 }
@@ -632,24 +632,40 @@ pub mod offer {
     pub struct Operation {
         #[prost(enumeration = "operation::Type", optional, tag = "1")]
         pub r#type: ::core::option::Option<i32>,
-        #[prost(message, optional, tag = "2")]
-        pub launch: ::core::option::Option<operation::Launch>,
-        #[prost(message, optional, tag = "3")]
-        pub reserve: ::core::option::Option<operation::Reserve>,
-        #[prost(message, optional, tag = "4")]
-        pub unreserve: ::core::option::Option<operation::Unreserve>,
-        #[prost(message, optional, tag = "5")]
-        pub create: ::core::option::Option<operation::Create>,
-        #[prost(message, optional, tag = "6")]
-        pub destroy: ::core::option::Option<operation::Destroy>,
-        #[prost(message, optional, tag = "7")]
-        pub launch_group: ::core::option::Option<operation::LaunchGroup>,
-        #[prost(message, optional, tag = "12")]
-        pub id: ::core::option::Option<super::OperationId>,
-        #[prost(message, optional, tag = "13")]
-        pub grow_volume: ::core::option::Option<operation::GrowVolume>,
-        #[prost(message, optional, tag = "14")]
-        pub shrink_volume: ::core::option::Option<operation::ShrinkVolume>,
+        #[prost(message, optional, boxed, tag = "2")]
+        pub launch: ::core::option::Option<
+            ::prost::alloc::boxed::Box<operation::Launch>,
+        >,
+        #[prost(message, optional, boxed, tag = "3")]
+        pub reserve: ::core::option::Option<
+            ::prost::alloc::boxed::Box<operation::Reserve>,
+        >,
+        #[prost(message, optional, boxed, tag = "4")]
+        pub unreserve: ::core::option::Option<
+            ::prost::alloc::boxed::Box<operation::Unreserve>,
+        >,
+        #[prost(message, optional, boxed, tag = "5")]
+        pub create: ::core::option::Option<
+            ::prost::alloc::boxed::Box<operation::Create>,
+        >,
+        #[prost(message, optional, boxed, tag = "6")]
+        pub destroy: ::core::option::Option<
+            ::prost::alloc::boxed::Box<operation::Destroy>,
+        >,
+        #[prost(message, optional, boxed, tag = "7")]
+        pub launch_group: ::core::option::Option<
+            ::prost::alloc::boxed::Box<operation::LaunchGroup>,
+        >,
+        #[prost(message, optional, boxed, tag = "12")]
+        pub id: ::core::option::Option<::prost::alloc::boxed::Box<super::OperationId>>,
+        #[prost(message, optional, boxed, tag = "13")]
+        pub grow_volume: ::core::option::Option<
+            ::prost::alloc::boxed::Box<operation::GrowVolume>,
+        >,
+        #[prost(message, optional, boxed, tag = "14")]
+        pub shrink_volume: ::core::option::Option<
+            ::prost::alloc::boxed::Box<operation::ShrinkVolume>,
+        >,
     }
     /// Nested message and enum types in `Operation`.
     pub mod operation {
