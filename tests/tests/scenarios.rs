@@ -34,7 +34,7 @@ fn every_transcript_tells_what_happens() {
 #[test]
 fn every_transcript_says_which_behaviour_of_mesos_it_follows() {
     let all = transcripts();
-    assert!(all.len() >= 30, "{}", all.len());
+    assert!(all.len() >= 60, "{}", all.len());
     for path in all {
         let text = fs::read_to_string(&path).unwrap();
         let first = text.lines().next().unwrap_or_default();

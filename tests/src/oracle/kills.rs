@@ -17,6 +17,8 @@ pub(super) struct Kills {
     over: BTreeSet<FrameworkId>,
     /// Agents that were drained or said to be gone at any time.
     emptied: BTreeSet<AgentId>,
+    /// Tasks whose agents wrote down that they are over: what starts of them after all is ended.
+    ended: BTreeSet<TaskKey>,
 }
 
 impl Kills {
@@ -43,6 +45,17 @@ impl Kills {
         }
     }
 
+    /// An agent writes this down.
+    pub(super) fn agent_decided(&mut self, effect: &agent_core::Effect) {
+        use agent_core::CheckpointOp::PutUpdates;
+        use agent_core::Effect::{Persist, Record};
+        if let Persist(PutUpdates(record)) | Record(PutUpdates(record)) = effect
+            && record.state.is_terminal()
+        {
+            self.ended.insert((record.framework_id.clone(), record.task_id.clone()));
+        }
+    }
+
     /// Whether the framework is over.
     pub(super) fn is_over(&self, framework: &FrameworkId) -> bool {
         self.over.contains(framework)
@@ -57,6 +70,7 @@ impl Kills {
         master_leads: bool,
     ) -> Verdict {
         if limited
+            || self.ended.contains(key)
             || self.emptied.contains(agent)
             || self.wanted.contains(key)
             || self.is_over(&key.0)

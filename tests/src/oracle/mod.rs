@@ -152,6 +152,7 @@ impl Oracle {
         effects: &[agent_core::Effect],
     ) {
         self.papers.stepped(agent, effects);
+        effects.iter().for_each(|effect| self.kills.agent_decided(effect));
         let name = format_args!("a{agent}");
         let held = core.tasks().filter_map(|task| task.resources);
         let verdict = instances::conserved(name, core.total(), core.free(), held);

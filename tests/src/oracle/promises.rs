@@ -49,11 +49,14 @@ impl Fact {
     }
 }
 
-fn ordered(order: &Order) -> Fact {
+fn ordered(order: &Order) -> Option<Fact> {
     match order.clone() {
-        Order::DeactivateAgent(id) | Order::DrainAgent { agent_id: id, .. } => Fact::Closed(id),
-        Order::ReactivateAgent(id) => Fact::Open(id),
-        Order::MarkAgentGone(id) => Fact::Gone(id),
+        Order::DeactivateAgent(id) | Order::DrainAgent { agent_id: id, .. } => {
+            Some(Fact::Closed(id))
+        }
+        Order::ReactivateAgent(id) => Some(Fact::Open(id)),
+        Order::MarkAgentGone(id) => Some(Fact::Gone(id)),
+        _ => None,
     }
 }
 
@@ -97,7 +100,7 @@ impl Promises {
             Input::Operator { request, call: operator::Call::Teardown(id) } => {
                 Some((*request, Fact::Over(id.clone())))
             }
-            Input::Order { request, order } => Some((*request, ordered(order))),
+            Input::Order { request, order } => ordered(order).map(|fact| (*request, fact)),
             Input::SetWeight { request, role, weight_milli } => {
                 Some((*request, Fact::Weight(role.clone(), *weight_milli)))
             }

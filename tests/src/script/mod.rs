@@ -4,6 +4,7 @@
 //! said. Running a file gives the same file with the lines of today; the test compares the two,
 //! or writes the new one when asked to. docs/simulation.md lists the commands.
 
+mod orders;
 mod stage;
 mod verbs;
 mod words;
@@ -69,6 +70,9 @@ fn command(stage: &mut Stage, line: &str) -> Result<Vec<String>, String> {
         "reconcile" => stage.reconcile(name(1)?, &words)?,
         "teardown" => stage.teardown(name(1)?)?,
         "close" => stage.close(name(1)?)?,
+        verb @ ("drain" | "deactivate" | "reactivate" | "gone") => stage.order(verb, &words)?,
+        "weight" => stage.weight(&words)?,
+        "remove" => stage.remove(name(1)?)?,
         "exit" => stage.exit(name(1)?, name(2)?, &words)?,
         "break" => stage.break_stream(name(1)?)?,
         "deafen" => stage.deafen(name(1)?)?,
