@@ -12,16 +12,17 @@
 //! | `f/FRAMEWORK` | a framework whose scheduler is away |
 //! | `x/TIME FRAMEWORK` | a completed framework, oldest first |
 //! | `w/ROLE` | a weight |
+//! | `q/ROLE` | a quota |
 //! | `m` | maintenance: the schedule and what is down |
 //! | `n` | the number of the newest commit, and how many facts there are (`witness`) |
 //!
 //! Values are private to this file: fields in order, integers in little endian, texts and messages
 //! with their length before them. Their version is the format of the store.
 
-use master_core::{Drain, Maintenance, Registry, RegistryOp};
+use master_core::{Drain, Maintenance, Quota, Registry, RegistryOp};
 use proto::{
     AgentId, AgentInfo, Encoding, FrameworkId, FrameworkInfo, Limits, MachineId, MaintenanceWindow,
-    MasterId, Role, Time, Unavailability, Wire,
+    MasterId, ResourceName, Role, Time, Unavailability, Wire,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,6 +31,11 @@ use store::{Batch, Storage};
 
 /// The keys of completed frameworks, oldest first: only so many are kept.
 pub(crate) type Completed = VecDeque<Vec<u8>>;
+
+/// The beginnings of the keys, in the order of the registry's own snapshot: agents before what is
+/// said of them.
+const KINDS: [&[u8]; 12] =
+    [b"c", b"e", b"a/", b"u/", b"i/", b"d/", b"g/", b"f/", b"x/", b"w/", b"q/", b"m"];
 
 /// Adds what `op` changes to `batch`.
 pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batch) {
@@ -112,6 +118,14 @@ pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batc
         RegistryOp::SetWeight { role, weight_milli } => {
             batch.put(key(b'w', role.as_str()), Fields::default().int(*weight_milli).0);
         }
+        RegistryOp::SetQuota { role, quota } => {
+            let guarantees = quota.guarantees.iter().collect::<Vec<_>>();
+            let limits = quota.limits.iter().map(|(name, milli)| (name, *milli));
+            let limits = limits.collect::<Vec<_>>();
+            let fields = Fields::default().amounts(&guarantees).amounts(&limits);
+            batch.put(key(b'q', role.as_str()), fields.0);
+        }
+        RegistryOp::RemoveQuota { role } => batch.delete(key(b'q', role.as_str())),
     }
 }
 
@@ -132,8 +146,7 @@ pub(crate) fn read(
 ) -> Result<(Vec<RegistryOp>, Completed), (String, String)> {
     let mut ops = Vec::new();
     let mut completed = Completed::new();
-    // The order of the registry's own snapshot: agents before what is said of them.
-    for prefix in [&b"c"[..], b"e", b"a/", b"u/", b"i/", b"d/", b"g/", b"f/", b"x/", b"w/", b"m"] {
+    for prefix in KINDS {
         for record in storage.scan(prefix) {
             let record = record.map_err(|damaged| {
                 (printable(damaged.key.as_deref().unwrap_or(b"unknown")), damaged.problem)
@@ -205,6 +218,15 @@ fn read_one(key: &[u8], value: &[u8], limits: &Limits) -> Result<RegistryOp, Str
             let role = Role::new(name()?).map_err(|error| error.to_string())?;
             RegistryOp::SetWeight { role, weight_milli: fields.int()? }
         }
+        Some(b'q') => {
+            let role = Role::new(name()?).map_err(|error| error.to_string())?;
+            let mut quota = Quota::default();
+            for (name, milli) in fields.amounts()? {
+                quota.guarantees.add(&name, milli);
+            }
+            quota.limits.extend(fields.amounts()?);
+            RegistryOp::SetQuota { role, quota }
+        }
         _ => return Err("has an unknown kind".to_owned()),
     };
     if fields.0.is_empty() { Ok(op) } else { Err("is longer than its fields".to_owned()) }
@@ -260,6 +282,14 @@ impl Fields {
     fn machine(self, machine: &MachineId) -> Self {
         let text = |name: &Option<Arc<str>>| name.clone().unwrap_or_default();
         self.bytes(text(&machine.hostname).as_bytes()).bytes(text(&machine.ip).as_bytes())
+    }
+
+    fn amounts(mut self, amounts: &[(&ResourceName, u64)]) -> Self {
+        self = self.int(amounts.len() as u64);
+        for (name, milli) in amounts {
+            self = self.bytes(name.as_str().as_bytes()).int(*milli);
+        }
+        self
     }
 
     fn bytes(mut self, value: &[u8]) -> Self {
@@ -322,6 +352,11 @@ impl<'a> Reader<'a> {
             maintenance.down.insert(self.machine()?);
         }
         Ok(maintenance)
+    }
+
+    fn amounts(&mut self) -> Result<Vec<(ResourceName, u64)>, String> {
+        let count = self.int()?;
+        (0..count).map(|_| Ok((ResourceName::new(self.text()?), self.int()?))).collect()
     }
 
     fn text(&mut self) -> Result<Arc<str>, String> {

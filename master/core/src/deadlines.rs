@@ -23,8 +23,8 @@ pub(crate) enum Deadline {
     Reconcile(FrameworkOrd),
     /// The offer was not answered.
     Offer(u64),
-    /// A filter ends.
-    Filter { agent: AgentOrd, framework: FrameworkOrd, filter: u64 },
+    /// Some filters of an agent end.
+    Filters(AgentOrd),
 }
 
 /// The deadlines.

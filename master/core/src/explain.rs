@@ -4,6 +4,8 @@
 //! never on a hot path.
 
 use crate::allocator::demand::fits;
+use crate::allocator::filters::Memo;
+use crate::allocator::sorter::Walk;
 use crate::state::Master;
 use crate::table::FrameworkOrd;
 use proto::{AgentId, Capability, FrameworkId, Resources, Role, Time};
@@ -249,7 +251,12 @@ impl Master {
                 gpus += 1;
                 continue;
             }
-            let against = |role| agent.filters.against(ord, role, &agent.free);
+            let memo = Memo::default();
+            let against = |role: &Role| {
+                let seat = self.allocator.sorter.seat_in(ord, role)?;
+                let epoch = self.allocator.sorter.seat(seat).epoch;
+                agent.filters.against(seat, epoch, &agent.free, &memo)
+            };
             if let Some(until) =
                 framework.info.roles.iter().filter_map(against).map(|f| f.until).min()
             {
@@ -278,7 +285,8 @@ impl Master {
 
     fn explain_share(&self, ord: FrameworkOrd, reasons: &mut Vec<Why>) {
         let sorter = &self.allocator.sorter;
-        let Some((first, framework)) = sorter.first(|_, _| true) else { return };
+        let Some(seat) = sorter.first(Walk::All, |_| true) else { return };
+        let (first, framework) = (sorter.role_of(seat), sorter.seat(seat).framework);
         let own = &self.frameworks[ord].info.roles;
         if framework == ord || own.contains(first) {
             return;

@@ -7,6 +7,7 @@
 use crate::order::Order;
 use proto::agent_link::AgentCall;
 use proto::scheduler::{Call, Subscribe};
+use crate::registry::Quota;
 use proto::{FrameworkId, Role, operator};
 use std::fmt;
 use std::sync::Arc;
@@ -100,5 +101,16 @@ pub enum Input {
         role: Role,
         /// In thousandths; 1000 is the weight of every role that was never set.
         weight_milli: u64,
+    },
+    /// An operator sets the quotas of some roles: of all, or of none when one is wrong. Answered
+    /// with `Effect::Answer` (`Ok`) or `Effect::Refused`.
+    SetQuota {
+        /// Who waits for the answer.
+        request: RequestId,
+        /// The roles, which need not be in use, each once; the default quota removes a role's.
+        quotas: Vec<(Role, Quota)>,
+        /// Whether limits may be below what is consumed, and guarantees above what the cluster
+        /// has.
+        force: bool,
     },
 }

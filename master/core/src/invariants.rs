@@ -3,19 +3,16 @@
 //! `check` walks everything; the simulator and the tests call it after every step. It changes
 //! nothing and is never on a hot path.
 
+mod allocation;
 mod orders;
 
-use crate::agent::scalars;
-use crate::allocator::{Mark, is_allocatable};
 use crate::deadlines::Deadline;
 use crate::registry::Registry;
 use crate::state::Master;
-use crate::table::FrameworkOrd;
-use proto::{Quantities, Resources, Role};
-use std::collections::{BTreeMap, BTreeSet};
+use proto::Resources;
 
 /// The invariants: number and sentence. docs/ARCHITECTURE.md says the same.
-pub const INVARIANTS: [(&str, &str); 21] = [
+pub const INVARIANTS: [(&str, &str); 25] = [
     ("M1", "A stream belongs to one framework or one agent, and both sides know it."),
     ("M2", "Every framework and every agent is found under its id, and nothing else is."),
     (
@@ -36,7 +33,7 @@ pub const INVARIANTS: [(&str, &str); 21] = [
     ("M7", "A task is known to its framework and to its agent, and to nobody else."),
     ("M8", "A task that ended holds nothing."),
     ("M9", "What waits has exactly one deadline, and no deadline is without its cause."),
-    ("M10", "A filter is known to its agent and its framework, which is connected."),
+    ("M10", "A filter that counts is of a framework that is connected."),
     (
         "M11",
         "A task on an unreachable agent is found under that agent, which is not in the tables.",
@@ -75,6 +72,22 @@ pub const INVARIANTS: [(&str, &str); 21] = [
         "A machine that is down is in the schedule and has no agent; every other agent knows when \
          its machine will be away.",
     ),
+    (
+        "M22",
+        "What roles consume, what their guarantees lack and what is available are what offers, \
+         tasks, quotas and free agents say.",
+    ),
+    (
+        "M23",
+        "A role that consumes more than its limit, with all below it, is in no offer that counts \
+         towards it, unless a pass is due that takes it back.",
+    ),
+    (
+        "M24",
+        "A free agent that does not wait to be looked at is wanted by nobody, as far as quotas let \
+         them.",
+    ),
+    ("M25", "No offer has made the cluster shorter of what guarantees need."),
 ];
 
 /// An invariant that does not hold.
@@ -97,13 +110,9 @@ pub fn check(m: &Master) -> Vec<Violation> {
     accounts(m, &mut found);
     tasks(m, &mut found);
     deadlines(m, &mut found);
-    filters(m, &mut found);
     shelved(m, &mut found);
-    free_agents(m, &mut found);
-    queue(m, &mut found);
     limits(m, &mut found);
-    shares(m, &mut found);
-    demands(m, &mut found);
+    allocation::check(m, &mut found);
     orders::gone(m, &mut found);
     orders::drains(m, &mut found);
     orders::maintenance(m, &mut found);
@@ -264,14 +273,14 @@ fn deadlines(m: &Master, found: &mut Found) {
             let holds = m.deadlines.contains(at, Deadline::Drain(ord));
             wants(holds, &|| format!("the drain of {} has no deadline", agent.id), found);
         }
-        for (framework, filters) in &agent.filters.0 {
-            for filter in filters {
-                let (agent, framework, filter_number) = (ord, *framework, filter.number);
-                let what = Deadline::Filter { agent, framework, filter: filter_number };
-                let holds = m.deadlines.contains(filter.until, what);
-                wants(holds, &|| format!("filter {filter_number} has no deadline"), found);
-            }
+        if let Some(at) = agent.filters.deadline {
+            let holds = m.deadlines.contains(at, Deadline::Filters(ord))
+                && agent.filters.iter().all(|filter| filter.until >= at);
+            wants(holds, &|| format!("{}: filters have no deadline", agent.id), found);
         }
+        found.unless(agent.filters.deadline.is_some() == agent.filters.iter().next().is_some(), "M9", || {
+            format!("{} has filters or a deadline for them, not both", agent.id)
+        });
     }
     for (ord, framework) in m.frameworks.iter() {
         let id = &framework.id;
@@ -311,24 +320,6 @@ fn deadlines(m: &Master, found: &mut Found) {
     });
 }
 
-fn filters(m: &Master, found: &mut Found) {
-    let mut pairs = 0;
-    for (ord, agent) in m.agents.iter() {
-        for (framework, filters) in &agent.filters.0 {
-            pairs += 1;
-            let framework = m.frameworks.get(*framework);
-            let known = framework.is_some_and(|f| f.filtered.contains(&ord) && f.is_connected());
-            found.unless(known && !filters.is_empty(), "M10", || {
-                format!("{} has filters of a framework that does not know", agent.id)
-            });
-        }
-    }
-    let by_framework: usize = m.frameworks.iter().map(|(_, f)| f.filtered.len()).sum();
-    found.unless(pairs == by_framework, "M10", || {
-        format!("agents know {pairs} pairs with filters, frameworks {by_framework}")
-    });
-}
-
 fn shelved(m: &Master, found: &mut Found) {
     let mut count = 0;
     for (agent_id, tasks) in &m.shelved {
@@ -353,36 +344,6 @@ fn shelved(m: &Master, found: &mut Found) {
     });
 }
 
-fn free_agents(m: &Master, found: &mut Found) {
-    for (ord, agent) in m.agents.iter() {
-        let worth = agent.is_offerable() && is_allocatable(&m.options.min_allocatable, &agent.free);
-        let key = worth.then(|| (agent.free.cpus(), agent.free.mem(), ord));
-        let indexed = agent.free_key.is_none_or(|key| m.allocator.free.contains(&key));
-        found.unless(agent.free_key == key && indexed, "M12", || {
-            format!("{} should stand at {key:?}, is at {:?}", agent.id, agent.free_key)
-        });
-    }
-    let keys = m.agents.iter().filter(|(_, agent)| agent.free_key.is_some()).count();
-    found.unless(keys == m.allocator.free.len(), "M12", || {
-        format!("{keys} agents are free, {} are known to be", m.allocator.free.len())
-    });
-}
-
-fn queue(m: &Master, found: &mut Found) {
-    let queued: BTreeSet<_> = m.allocator.queue().iter().copied().collect();
-    found.unless(queued.len() == m.allocator.queue().len(), "M13", || {
-        "an agent waits twice".to_owned()
-    });
-    for (ord, agent) in m.agents.iter() {
-        let holds = (agent.mark != Mark::None) == queued.contains(&ord);
-        found.unless(holds, "M13", || format!("{} is {:?}", agent.id, agent.mark));
-    }
-    let idle = queued.is_empty() && !m.allocator.has_calls();
-    found.unless(idle || m.allocator.due.is_some(), "M13", || {
-        format!("{} agents wait and no pass is due", queued.len())
-    });
-}
-
 fn limits(m: &Master, found: &mut Found) {
     for (_, framework) in m.frameworks.iter() {
         let holds = framework.completed.len() <= m.options.completed_tasks
@@ -392,58 +353,4 @@ fn limits(m: &Master, found: &mut Found) {
     let holds = m.past.len() <= Registry::COMPLETED_KEPT
         && m.registry.completed().len() <= Registry::COMPLETED_KEPT;
     found.unless(holds, "M15", || "too many completed frameworks".to_owned());
-}
-
-fn shares(m: &Master, found: &mut Found) {
-    let mut total = Quantities::default();
-    for (_, agent) in m.agents.iter() {
-        total.add_all(&scalars(&agent.info.resources));
-    }
-    let sorter = &m.allocator.sorter;
-    found.unless(total == *sorter.total(), "M16", || {
-        format!("the cluster has {total:?}, shares are of {:?}", sorter.total())
-    });
-    let mut expected: BTreeMap<(Role, FrameworkOrd), Quantities> = BTreeMap::new();
-    for offer in m.offers.values() {
-        let key = (offer.role.clone(), offer.framework);
-        expected.entry(key).or_default().add_all(&scalars(&offer.resources));
-    }
-    for (ord, framework) in m.frameworks.iter() {
-        for task in framework.tasks.values().filter(|task| task.holds) {
-            let key = (task.role.clone(), ord);
-            expected.entry(key).or_default().add_all(&scalars(&task.resources));
-        }
-        for role in &framework.info.roles {
-            expected.entry((role.clone(), ord)).or_default();
-        }
-    }
-    let mut line: BTreeSet<(Role, FrameworkOrd)> = BTreeSet::new();
-    sorter.first(|role, framework| {
-        line.insert((role.clone(), framework));
-        false
-    });
-    let mut seats = 0;
-    for (role, framework, allocated) in sorter.seats() {
-        seats += 1;
-        let key = (role.clone(), framework);
-        let holds = expected.get(&key).is_some_and(|expected| expected == allocated);
-        found.unless(holds, "M16", || {
-            format!("{role}: {allocated:?} is counted, {:?} is held", expected.get(&key))
-        });
-        let eligible = m.frameworks.get(framework).is_some_and(|f| f.is_eligible_in(role));
-        found.unless(eligible == line.contains(&key), "M16", || {
-            format!("{role}: eligible {eligible}, in line {}", !eligible)
-        });
-    }
-    found.unless(seats == expected.len(), "M16", || {
-        format!("{seats} seats, {} are owed", expected.len())
-    });
-}
-
-fn demands(m: &Master, found: &mut Found) {
-    for (_, framework) in m.frameworks.iter() {
-        let offers = framework.offers.iter().filter_map(|number| m.offers.get(number));
-        let holds = framework.demand.is_credited_by(offers.map(|offer| &offer.credit));
-        found.unless(holds, "M17", || format!("{}: {:?}", framework.id, framework.demand));
-    }
 }

@@ -41,7 +41,7 @@ pub use maintenance::{Maintenance, MaintenanceInvalid};
 pub use options::Options;
 pub use order::Order;
 pub use publish::{Book, Change};
-pub use registry::{Drain, Registry, RegistryOp};
+pub use registry::{Drain, Quota, Registry, RegistryOp};
 pub use state::{Counters, Master};
 
 use agent::reregister::Returning;
@@ -71,6 +71,9 @@ impl Master {
             Input::SetWeight { request, role, weight_milli } => {
                 self.set_weight(request, role, weight_milli, out);
             }
+            Input::SetQuota { request, quotas, force } => {
+                self.set_quotas(request, quotas, force, out);
+            }
         }
         self.end_drains(out);
         self.publish(out);
@@ -86,9 +89,7 @@ impl Master {
                 Deadline::Heartbeat(ord) => self.heartbeat(ord, out),
                 Deadline::Reconcile(ord) => self.reconcile_slice(ord, out),
                 Deadline::Offer(number) => self.offer_timed_out(number, out),
-                Deadline::Filter { agent, framework, filter } => {
-                    self.filter_ended(agent, framework, filter);
-                }
+                Deadline::Filters(agent) => self.filters_ended(agent),
             }
         }
         if self.allocator.due.is_some_and(|due| due <= self.now) {

@@ -1,7 +1,7 @@
 //! What an operator may choose about the master's behaviour. Nothing else differs between
 //! production and tests.
 
-use proto::{Quantities, ResourceName};
+use proto::{Domain, Quantities, ResourceName};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ pub struct Options {
     pub min_allocatable: Vec<Quantities>,
     /// Whether agents with GPUs are kept for frameworks that say they use GPUs.
     pub filter_gpu_resources: bool,
+    /// Where the master stands. Agents of another region are kept for frameworks that say they
+    /// are aware of regions; without it, regions do not matter.
+    pub domain: Option<Domain>,
     /// How often agents are pinged.
     pub ping_interval: Duration,
     /// How long an agent may be silent, or its stream broken, before it is unreachable.
@@ -74,6 +77,7 @@ impl Default for Options {
             allocation_slice: 500,
             min_allocatable: vec![least("cpus", 10), least("mem", 32_000)],
             filter_gpu_resources: true,
+            domain: None,
             ping_interval: Duration::from_secs(1),
             agent_timeout: Duration::from_secs(5),
             agent_reregister_timeout: Duration::from_secs(600),

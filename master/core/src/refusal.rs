@@ -85,6 +85,20 @@ pub enum Refusal {
     RootSubmission,
     /// A role's weight must be more than zero.
     WeightZero(Role),
+    /// A quota that makes no sense; says why.
+    QuotaInvalid {
+        /// The role.
+        role: Role,
+        /// The sentence about it.
+        problem: Box<str>,
+    },
+    /// A quota that does not fit the cluster as it is: `force` sets it all the same.
+    QuotaUnfit {
+        /// The role.
+        role: Role,
+        /// The sentence about it.
+        problem: Box<str>,
+    },
     /// More tasks wait to be reconciled than may.
     TooMuchToReconcile {
         /// How many this call is about.
@@ -130,7 +144,9 @@ impl Refusal {
             | Self::FailoverTimeoutTooLong { .. }
             | Self::StillDraining(_)
             | Self::Maintenance(_)
-            | Self::WeightZero(_) => 400,
+            | Self::WeightZero(_)
+            | Self::QuotaInvalid { .. }
+            | Self::QuotaUnfit { .. } => 400,
         }
     }
 }
@@ -218,6 +234,12 @@ impl fmt::Display for Refusal {
             }
             Self::WeightZero(role) => {
                 write!(f, "the weight of role '{role}' must be more than zero")
+            }
+            Self::QuotaInvalid { role, problem } => {
+                write!(f, "the quota of role '{role}' {problem}")
+            }
+            Self::QuotaUnfit { role, problem } => {
+                write!(f, "the quota of role '{role}' {problem}; set it with force all the same")
             }
         }
     }

@@ -6,8 +6,11 @@
 //! the same facts; what makes no sense (an agent that is not known) changes nothing.
 
 use crate::maintenance::Maintenance;
-use proto::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, MasterId, Role, Time};
+use proto::{
+    AgentId, AgentInfo, FrameworkId, FrameworkInfo, MasterId, Quantities, ResourceName, Role, Time,
+};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,6 +116,51 @@ pub enum RegistryOp {
         /// In thousandths, more than zero; 1000 forgets it, being the default.
         weight_milli: u64,
     },
+    /// A role's quota.
+    SetQuota {
+        /// The role.
+        role: Role,
+        /// The whole of it; the default forgets it.
+        quota: Quota,
+    },
+    /// A role has no quota any more.
+    RemoveQuota {
+        /// The role.
+        role: Role,
+    },
+}
+
+/// What a role is guaranteed and what it may have, with everything below it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quota {
+    /// So much is kept free for it, as long as it has less.
+    pub guarantees: Quantities,
+    /// In thousandths by name: it is offered no more than that. A name that is missing has no
+    /// limit.
+    pub limits: BTreeMap<ResourceName, u64>,
+}
+
+impl Quota {
+    /// Whether it says nothing.
+    pub fn is_default(&self) -> bool {
+        self.guarantees.is_empty() && self.limits.is_empty()
+    }
+}
+
+impl fmt::Display for Quota {
+    /// `guarantees cpus:1 mem:64, limits cpus:2`, in units.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = |milli: u64| milli as f64 / 1000.0;
+        f.write_str("guarantees")?;
+        for (name, milli) in self.guarantees.iter() {
+            write!(f, " {name}:{}", units(milli))?;
+        }
+        f.write_str(", limits")?;
+        for (name, milli) in &self.limits {
+            write!(f, " {name}:{}", units(*milli))?;
+        }
+        Ok(())
+    }
 }
 
 /// An agent that was admitted.
@@ -183,6 +231,7 @@ pub struct Registry {
     completed: Vec<CompletedFramework>,
     weights: BTreeMap<Role, u64>,
     maintenance: Maintenance,
+    quotas: BTreeMap<Role, Quota>,
 }
 
 /// The weight of a role that was never set.
@@ -266,6 +315,16 @@ impl Registry {
                     self.weights.insert(role.clone(), *weight_milli);
                 }
             }
+            RegistryOp::SetQuota { role, quota } => {
+                if quota.is_default() {
+                    self.quotas.remove(role);
+                } else {
+                    self.quotas.insert(role.clone(), quota.clone());
+                }
+            }
+            RegistryOp::RemoveQuota { role } => {
+                self.quotas.remove(role);
+            }
         }
     }
 
@@ -340,6 +399,10 @@ impl Registry {
             role: role.clone(),
             weight_milli: *weight_milli,
         }));
+        ops.extend(self.quotas.iter().map(|(role, quota)| RegistryOp::SetQuota {
+            role: role.clone(),
+            quota: quota.clone(),
+        }));
         ops
     }
 
@@ -396,5 +459,10 @@ impl Registry {
     /// The weights that were set.
     pub fn weights(&self) -> &BTreeMap<Role, u64> {
         &self.weights
+    }
+
+    /// The quotas that were set.
+    pub fn quotas(&self) -> &BTreeMap<Role, Quota> {
+        &self.quotas
     }
 }

@@ -93,7 +93,6 @@ pub struct Master {
     pub(crate) next_framework: u64,
     pub(crate) next_agent: u64,
     pub(crate) next_offer: u64,
-    pub(crate) next_filter: u64,
 }
 
 impl Master {
@@ -101,6 +100,7 @@ impl Master {
     /// frameworks, agents and offers derive from it.
     pub fn new(options: Options, info: MasterInfo, registry: Registry, now: Time) -> Self {
         let mut m = Self {
+            allocator: Allocator::new(&registry, &options),
             options,
             info,
             started: now,
@@ -118,14 +118,12 @@ impl Master {
             maybe_drained: BTreeSet::new(),
             next_removal: Time::ZERO,
             offers: BTreeMap::new(),
-            allocator: Allocator::new(registry.weights().clone()),
             deadlines: Deadlines::default(),
             publisher: Publisher::default(),
             counters: Counters::default(),
             next_framework: 0,
             next_agent: 0,
             next_offer: 0,
-            next_filter: 0,
             registry,
         };
         m.recover_agents();

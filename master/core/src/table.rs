@@ -41,6 +41,10 @@ ordinal! {
     /// A role in the sorter's tree.
     RoleOrd
 }
+ordinal! {
+    /// A framework's place in a role.
+    SeatOrd
+}
 
 /// Entities by ordinal; ordinals are used again, lowest first.
 #[derive(Debug)]

@@ -10,12 +10,12 @@ mod render;
 pub use render::render;
 
 use crate::invariants;
-use crate::{Book, ConnectionId, Effect, Input, Master, Options, Order, Registry, RequestId};
+use crate::{Book, ConnectionId, Effect, Input, Master, Options, Order, Quota, Registry, RequestId};
 use proto::agent_link::{AgentCall, AgentTask};
 use proto::scheduler::{Call, CallBody, Demand, MasterInfo, Subscribe};
 use proto::{
     AgentId, AgentInfo, Capability, CommandInfo, ExecutorId, Filters, FrameworkId, FrameworkInfo,
-    MasterId, OfferId, Operation, Reason, Resources, Role, Source, StatusUuid, TaskBody, TaskId,
+    MasterId, OfferId, Operation, Reason, ResourceName, Resources, Role, Source, StatusUuid, TaskBody, TaskId,
     TaskInfo, TaskPayload, TaskState, TaskStatus, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,6 +93,25 @@ pub fn uuid(byte: u8) -> StatusUuid {
 /// Whole cpus and whole MB.
 pub fn cpus_mem(cpus: u64, mem: u64) -> Resources {
     Resources::cpus_mem(cpus * 1000, mem * 1000)
+}
+
+/// A quota from Mesos' short form of its guarantees and limits: `cpus:2;mem:64`.
+pub fn quota(guarantees: &str, limits: &str) -> Quota {
+    let amounts = |text: &str| {
+        let pairs = text.split(';').filter(|pair| !pair.is_empty());
+        let pair = |pair: &str| {
+            let (name, units) = pair.split_once(':').expect("a test writes name:amount");
+            let units: f64 = units.parse().expect("a test writes a number");
+            (ResourceName::new(name), (units * 1000.0) as u64)
+        };
+        pairs.map(pair).collect::<Vec<_>>()
+    };
+    let mut quota = Quota::default();
+    for (name, milli) in amounts(guarantees) {
+        quota.guarantees.add(&name, milli);
+    }
+    quota.limits.extend(amounts(limits));
+    quota
 }
 
 /// A framework called `name` in `roles`, with capabilities.
@@ -457,6 +476,26 @@ impl Cluster {
     pub fn order(&mut self, order: Order) -> Vec<String> {
         let request = RequestId(self.fresh());
         self.feed(Input::Order { request, order })
+    }
+
+    /// An operator sets quotas: role, guarantees and limits in Mesos' short form, `cpus:2;mem:64`.
+    /// A role with neither has none any more.
+    pub fn set_quota(&mut self, quotas: &[(&str, &str, &str)], force: bool) -> Vec<String> {
+        let one = |(name, guarantees, limits): &(&str, &str, &str)| {
+            (role(name), quota(guarantees, limits))
+        };
+        let (request, quotas) = (RequestId(self.fresh()), quotas.iter().map(one).collect());
+        self.feed(Input::SetQuota { request, quotas, force })
+    }
+
+    /// As `set_quota`, which must not be refused; whatever is consumed.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub fn quota(&mut self, quotas: &[(&str, &str, &str)]) -> Vec<String> {
+        let lines = self.set_quota(quotas, true);
+        assert!(!lines.iter().any(|line| line.contains("refused")), "{lines:?}");
+        lines
     }
 
     /// An operator calls.

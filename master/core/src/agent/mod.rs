@@ -16,6 +16,7 @@ pub(crate) mod reregister;
 pub(crate) mod unreachable;
 
 use crate::allocator::Mark;
+use crate::allocator::amounts::{Amounts, Parts};
 use crate::allocator::filters::AgentFilters;
 use crate::deadlines::Deadline;
 use crate::effect::Effect;
@@ -53,20 +54,26 @@ pub(crate) struct Agent {
     /// When the longest grace of its drain ends.
     pub(crate) drain_deadline: Option<Time>,
     pub(crate) has_gpus: bool,
-    /// What counts towards shares.
-    pub(crate) scalars: Quantities,
+    /// The scalars of all that it has.
+    pub(crate) parts: Parts,
     /// What living tasks hold.
     pub(crate) used: Resources,
     /// What is in offers.
     pub(crate) offered: Resources,
     /// All that is neither used nor offered.
     pub(crate) free: Resources,
+    /// The scalars of what is free.
+    pub(crate) free_parts: Parts,
+    /// What of it is counted as available in the cluster.
+    pub(crate) counted: Amounts,
     pub(crate) tasks: BTreeSet<(FrameworkOrd, TaskId)>,
     pub(crate) offers: BTreeSet<u64>,
     pub(crate) filters: AgentFilters,
     /// Its place among the agents with something to offer.
     pub(crate) free_key: Option<(u64, u64, AgentOrd)>,
     pub(crate) mark: Mark,
+    /// Its number among the agents that headroom alone keeps from being offered.
+    pub(crate) held: Option<u64>,
 }
 
 impl Agent {
@@ -85,7 +92,7 @@ impl Agent {
     }
 }
 
-/// The scalars of what an agent has: what shares are reckoned in.
+/// The scalars of some resources, by name (for the invariants).
 pub(crate) fn scalars(resources: &Resources) -> Quantities {
     let mut all = Quantities::default();
     for piece in resources.pieces() {
@@ -106,8 +113,8 @@ impl Master {
         version: Arc<str>,
         registered: Time,
     ) -> AgentOrd {
-        let scalars = scalars(&info.resources);
-        self.allocator.sorter.add_total(&scalars);
+        let parts = self.allocator.sorter.parts(&info.resources);
+        self.allocator.sorter.add_total(&parts);
         let deactivated = self.registry.agents().get(&id).is_some_and(|facts| facts.deactivated);
         let ord = self.agents.insert(Agent {
             id: id.clone(),
@@ -123,7 +130,9 @@ impl Master {
             unavailability: self.registry.maintenance().unavailability(&info),
             drain_deadline: None,
             has_gpus: info.resources.scalar("gpus") > 0,
-            scalars,
+            free_parts: parts.clone(),
+            counted: Amounts::default(),
+            parts,
             used: Resources::new(),
             offered: Resources::new(),
             free: info.resources.clone(),
@@ -133,6 +142,7 @@ impl Master {
             filters: AgentFilters::default(),
             free_key: None,
             mark: Mark::None,
+            held: None,
         });
         let known = self.agent_ids.insert(id, ord);
         assert!(known.is_none(), "an agent is added once");
@@ -150,7 +160,7 @@ impl Master {
         let agent = self.agents.remove(ord);
         assert!(agent.offers.is_empty() && agent.tasks.is_empty(), "an agent leaves empty");
         self.deadlines.clear(agent.deadline, Deadline::Agent(ord));
-        self.allocator.sorter.remove_total(&agent.scalars);
+        self.allocator.sorter.remove_total(&agent.parts);
         self.agent_ids.remove(&agent.id);
         self.publisher.forget_agent(ord);
         self.publisher.agent(&agent.id);
@@ -208,9 +218,9 @@ impl Master {
     pub(crate) fn set_total(&mut self, ord: AgentOrd, total: Resources) {
         let agent = &mut self.agents[ord];
         assert!(agent.used.is_empty() && agent.offered.is_empty(), "the account is empty");
-        self.allocator.sorter.remove_total(&agent.scalars);
-        agent.scalars = scalars(&total);
-        self.allocator.sorter.add_total(&agent.scalars);
+        self.allocator.sorter.remove_total(&agent.parts);
+        agent.parts = self.allocator.sorter.parts(&total);
+        self.allocator.sorter.add_total(&agent.parts);
         agent.has_gpus = total.scalar("gpus") > 0;
         agent.free = total.clone();
         agent.info.resources = total;

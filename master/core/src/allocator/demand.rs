@@ -9,7 +9,7 @@ use proto::scheduler::Demand;
 use proto::{AgentId, Piece, Resources, Role, Value};
 
 /// The demand of one framework.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct DemandBook {
     /// Empty means that none was stated.
     demands: Vec<Demand>,

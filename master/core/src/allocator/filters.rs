@@ -1,38 +1,90 @@
 //! Offer filters: what a framework refused is not offered to it again for a while.
 //!
-//! A filter belongs to a framework, a role and an agent, and holds what was refused; it stands
-//! against any offer that is no more than that. When it ends, its agent is looked at again at
-//! once.
+//! A filter belongs to a seat (a framework in a role) and an agent, and holds what was refused; it
+//! stands against any offer that is no more than that. When it ends, its agent is looked at again
+//! at once. REVIVE begins a new epoch of the seat, and filters of older ones no longer count: it
+//! costs the same however many there are. There may be one for every framework on every agent, so
+//! they are small, and those of one agent share what was refused.
 
 use crate::deadlines::Deadline;
 use crate::state::Master;
-use crate::table::{AgentOrd, FrameworkOrd};
+use crate::table::{AgentOrd, FrameworkOrd, SeatOrd};
 use proto::{Filters, Resources, Role, Time};
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::sync::Arc;
 
 /// One filter.
 #[derive(Clone, Debug)]
 pub(crate) struct Filter {
-    pub(crate) number: u64,
-    pub(crate) role: Role,
-    pub(crate) refused: Resources,
+    pub(crate) seat: SeatOrd,
+    /// It counts while its seat is in this epoch.
+    pub(crate) epoch: u64,
     pub(crate) until: Time,
+    pub(crate) refused: Arc<Resources>,
 }
 
-/// The filters of one agent, by framework.
+/// The filters of one agent.
 #[derive(Debug, Default)]
-pub(crate) struct AgentFilters(pub(crate) BTreeMap<FrameworkOrd, Vec<Filter>>);
+pub(crate) struct AgentFilters {
+    /// By seat.
+    all: Vec<Filter>,
+    /// When to look for filters that ended: no later than the first of them ends.
+    pub(crate) deadline: Option<Time>,
+}
+
+/// Whether the last filters asked contain what is being offered: most share what was refused.
+pub(crate) type Memo = Cell<Option<(*const Resources, bool)>>;
 
 impl AgentFilters {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Filter> {
+        self.all.iter()
+    }
+
     /// The filter that stands against offering `resources`, if one does.
     pub(crate) fn against(
         &self,
-        framework: FrameworkOrd,
-        role: &Role,
+        seat: SeatOrd,
+        epoch: u64,
         resources: &Resources,
+        memo: &Memo,
     ) -> Option<&Filter> {
-        let filters = self.0.get(&framework)?;
-        filters.iter().find(|filter| filter.role == *role && filter.refused.contains(resources))
+        let first = self.all.partition_point(|filter| filter.seat < seat);
+        let own = self.all[first..].iter().take_while(|filter| filter.seat == seat);
+        own.filter(|filter| filter.epoch == epoch).find(|filter| {
+            let this = Arc::as_ptr(&filter.refused);
+            match memo.get() {
+                Some((asked, contains)) if asked == this => contains,
+                Some(_) | None => {
+                    let contains = filter.refused.contains(resources);
+                    memo.set(Some((this, contains)));
+                    contains
+                }
+            }
+        })
+    }
+
+    /// Adds a filter in the place of those that it makes needless.
+    fn add(&mut self, filter: Filter) {
+        let first = self.all.partition_point(|other| other.seat < filter.seat);
+        let mut at = first;
+        while let Some(other) = self.all.get(at).filter(|other| other.seat == filter.seat) {
+            let needless = other.epoch != filter.epoch
+                || (other.until <= filter.until && filter.refused.contains(&other.refused));
+            if needless {
+                self.all.remove(at);
+            } else {
+                at += 1;
+            }
+        }
+        self.all.insert(at, filter);
+    }
+
+    /// One that was refused before and is the same, to be shared.
+    fn shared(&self, refused: Resources) -> Arc<Resources> {
+        match self.all.last().filter(|last| *last.refused == refused) {
+            Some(last) => last.refused.clone(),
+            None => Arc::new(refused),
+        }
     }
 }
 
@@ -50,66 +102,61 @@ impl Master {
         if until <= self.now || refused.is_empty() || !self.frameworks[framework].is_connected() {
             return;
         }
-        // What the new filter covers for at least as long is not needed any more.
-        let covered = |filter: &Filter| {
-            filter.role == *role && filter.until <= until && refused.contains(&filter.refused)
-        };
-        self.remove_filters(agent, framework, covered);
-        let number = self.next_filter;
-        self.next_filter += 1;
-        let filter = Filter { number, role: role.clone(), refused, until };
-        self.agents[agent].filters.0.entry(framework).or_default().push(filter);
-        self.frameworks[framework].filtered.insert(agent);
-        self.deadlines.set(until, Deadline::Filter { agent, framework, filter: number });
+        let Some(seat) = self.allocator.sorter.seat_in(framework, role) else { return };
+        let epoch = self.allocator.sorter.seat(seat).epoch;
+        let own = &mut self.agents[agent].filters;
+        let refused = own.shared(refused);
+        own.add(Filter { seat, epoch, until, refused });
+        if own.deadline.is_none_or(|deadline| deadline > until) {
+            self.set_filter_deadline(agent, Some(until));
+        }
     }
 
-    /// Removes the filters of a framework on an agent that `which` picks; says whether any was.
-    pub(crate) fn remove_filters(
-        &mut self,
-        agent: AgentOrd,
-        framework: FrameworkOrd,
-        which: impl Fn(&Filter) -> bool,
-    ) -> bool {
-        let deadlines = &mut self.deadlines;
-        let by_framework = &mut self.agents[agent].filters.0;
-        let Some(filters) = by_framework.get_mut(&framework) else { return false };
-        let before = filters.len();
-        filters.retain(|filter| {
-            let goes = which(filter);
-            if goes {
-                let filter_number = filter.number;
-                let what = Deadline::Filter { agent, framework, filter: filter_number };
-                deadlines.clear(filter.until, what);
-            }
-            !goes
-        });
-        let removed = filters.len() < before;
-        if filters.is_empty() {
-            by_framework.remove(&framework);
-            self.frameworks[framework].filtered.remove(&agent);
+    /// Sets or clears the time at which the agent's filters are gone through. Keeps M9.
+    fn set_filter_deadline(&mut self, agent: AgentOrd, at: Option<Time>) {
+        let filters = &mut self.agents[agent].filters;
+        if let Some(old) = std::mem::replace(&mut filters.deadline, at) {
+            self.deadlines.clear(old, Deadline::Filters(agent));
         }
-        removed
+        if let Some(at) = at {
+            self.deadlines.set(at, Deadline::Filters(agent));
+        }
     }
 
     /// Removes a framework's filters in the roles that `which` picks, on all agents.
     pub(crate) fn clear_filters(&mut self, framework: FrameworkOrd, which: impl Fn(&Role) -> bool) {
-        let agents: Vec<AgentOrd> = self.frameworks[framework].filtered.iter().copied().collect();
-        for agent in agents {
-            self.remove_filters(agent, framework, |filter| which(&filter.role));
+        let sorter = &mut self.allocator.sorter;
+        for seat in sorter.seats_of(framework) {
+            if which(sorter.role_of(seat)) {
+                sorter.begin_epoch(seat);
+            }
         }
     }
 
     /// Removes all filters on an agent.
     pub(crate) fn clear_agent_filters(&mut self, agent: AgentOrd) {
-        let frameworks: Vec<FrameworkOrd> = self.agents[agent].filters.0.keys().copied().collect();
-        for framework in frameworks {
-            self.remove_filters(agent, framework, |_| true);
-        }
+        self.agents[agent].filters.all = Vec::new();
+        self.set_filter_deadline(agent, None);
     }
 
-    /// A filter ended: its agent is worth a look again.
-    pub(crate) fn filter_ended(&mut self, agent: AgentOrd, framework: FrameworkOrd, number: u64) {
-        self.remove_filters(agent, framework, |filter| filter.number == number);
-        self.touch(agent);
+    /// Some filters of the agent ended: it is worth a look again.
+    pub(crate) fn filters_ended(&mut self, agent: AgentOrd) {
+        let now = self.now;
+        let sorter = &self.allocator.sorter;
+        let mut ended = false;
+        let all = &mut self.agents[agent].filters.all;
+        all.retain(|filter| {
+            let counted = sorter.epoch(filter.seat) == Some(filter.epoch);
+            ended |= counted && filter.until <= now;
+            counted && filter.until > now
+        });
+        if all.is_empty() {
+            *all = Vec::new();
+        }
+        let next = all.iter().map(|filter| filter.until).min();
+        self.set_filter_deadline(agent, next);
+        if ended {
+            self.touch(agent);
+        }
     }
 }

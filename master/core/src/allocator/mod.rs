@@ -3,20 +3,29 @@
 //! Inputs only mark: an agent whose free resources or filters changed is *touched*, a framework
 //! that may want more than before is *woken*. A pass, at its own deadline, looks at what is marked,
 //! at most `Options::allocation_slice` agents at a time, and sends the offers it made; an agent
-//! that nobody wanted is not looked at again until something changes. An agent goes whole to the
-//! first framework in fair order that wants it; a framework with a stated demand wants it only if
-//! it still lacks a bundle that fits, and is served from the agents with least to spare.
+//! that nobody wanted is not looked at again until something changes. An agent goes to the first
+//! framework in fair order that wants it, as far as quotas allow; a framework with a stated demand
+//! wants it only if it still lacks a bundle that fits, and is served from the agents with least to
+//! spare. What only headroom keeps from being offered is *held*, and looked at when there is more
+//! to spare; who met a limit is woken when there is room again.
 
+pub(crate) mod amounts;
 pub(crate) mod demand;
 pub(crate) mod filters;
+pub(crate) mod offering;
+mod pass;
+pub(crate) mod quota;
 pub(crate) mod sorter;
 
-use crate::effect::Effect;
+use crate::options::Options;
+use crate::registry::Registry;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
+use amounts::Amounts;
 use demand::fits;
-use proto::scheduler::Event;
-use proto::{Capability, Offer, Resources, Role, Time};
+pub(crate) use offering::Minimum;
+use offering::{Look, Stage};
+use proto::{Resources, Role, Time};
 use sorter::Sorter;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -24,6 +33,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Debug)]
 pub(crate) struct Allocator {
     pub(crate) sorter: Sorter,
+    /// What an offer must hold at the least.
+    pub(crate) minimum: Minimum,
     /// When the next pass is due.
     pub(crate) due: Option<Time>,
     /// Agents to look at, in the order in which they were marked.
@@ -34,6 +45,17 @@ pub(crate) struct Allocator {
     calls: BTreeSet<FrameworkOrd>,
     /// Agents with something to offer, those with least to spare first.
     pub(crate) free: BTreeSet<(u64, u64, AgentOrd)>,
+    /// What is free on agents that offers may be made of, as far as quotas count it.
+    pub(crate) available: Amounts,
+    /// Agents that headroom alone kept from being offered, in the order of their numbers.
+    held: BTreeMap<u64, AgentOrd>,
+    next_held: u64,
+    /// With so much to spare, none of the held agents can be offered.
+    held_at: Amounts,
+    /// While held agents are looked at again: up to which number, and what there was to spare.
+    sweep: Option<(u64, Amounts)>,
+    /// What an offer ever took of what guarantees need: a mistake of ours (for the invariants).
+    pub(crate) starved: Option<Amounts>,
 }
 
 /// Why an agent is in the queue.
@@ -49,14 +71,23 @@ pub(crate) enum Mark {
 }
 
 impl Allocator {
-    pub(crate) fn new(weights: BTreeMap<Role, u64>) -> Self {
+    pub(crate) fn new(registry: &Registry, options: &Options) -> Self {
+        let least = &options.min_allocatable;
+        let mut sorter = Sorter::new(registry.weights().clone(), registry.quotas(), least);
         Self {
-            sorter: Sorter::new(weights),
+            minimum: Minimum::new(least, &mut sorter),
+            sorter,
             due: None,
             queue: VecDeque::new(),
             woken: BTreeSet::new(),
             calls: BTreeSet::new(),
             free: BTreeSet::new(),
+            available: Amounts::default(),
+            held: BTreeMap::new(),
+            next_held: 0,
+            held_at: Amounts::default(),
+            sweep: None,
+            starved: None,
         }
     }
 
@@ -72,6 +103,34 @@ impl Allocator {
     pub(crate) fn queue(&self) -> &VecDeque<AgentOrd> {
         &self.queue
     }
+
+    /// What may be offered beyond guarantees; none when nothing is kept for them.
+    pub(crate) fn slack(&self) -> Option<Amounts> {
+        let required = self.sorter.required();
+        (!required.is_zero()).then(|| self.available.less(required))
+    }
+
+    /// Whether held agents may be offered with what there is to spare now.
+    pub(crate) fn has_held_to_sweep(&self) -> bool {
+        !self.held.is_empty()
+            && (self.sweep.is_some()
+                || self.slack().is_none_or(|slack| {
+                    !self.held_at.contains(&slack) && self.minimum.may_be_met(&slack)
+                }))
+    }
+
+    pub(crate) fn woken(&self) -> &BTreeSet<FrameworkOrd> {
+        &self.woken
+    }
+
+    /// What guarantees need and is not available.
+    pub(crate) fn shortage(&self) -> Amounts {
+        self.sorter.required().less(&self.available)
+    }
+
+    pub(crate) fn held(&self) -> &BTreeMap<u64, AgentOrd> {
+        &self.held
+    }
 }
 
 impl Master {
@@ -82,6 +141,8 @@ impl Master {
 
     fn mark(&mut self, agent: AgentOrd, mark: Mark) {
         let record = &mut self.agents[agent];
+        // Once there is more to spare, anybody may want an agent that was held.
+        let mark = if record.held.is_some() { Mark::Touched } else { mark };
         if record.free_key.is_none() {
             return;
         }
@@ -92,19 +153,37 @@ impl Master {
         self.ask_for_pass();
     }
 
+    /// Marks every agent that has something to offer: the rules changed.
+    pub(crate) fn touch_all(&mut self) {
+        let free: Vec<AgentOrd> = self.allocator.free.iter().map(|(_, _, agent)| *agent).collect();
+        for agent in free {
+            self.touch(agent);
+        }
+    }
+
     /// Marks a framework: it may want more than before.
     pub(crate) fn wake(&mut self, framework: FrameworkOrd) {
         if self.frameworks[framework].is_connected() {
             self.allocator.woken.insert(framework);
             self.allocator.calls.insert(framework);
+            self.mark_seats(framework, true);
             self.ask_for_pass();
         }
     }
 
     /// Forgets a framework that gets no more offers.
     pub(crate) fn unwake(&mut self, framework: FrameworkOrd) {
-        self.allocator.woken.remove(&framework);
         self.allocator.calls.remove(&framework);
+        if self.allocator.woken.remove(&framework) {
+            self.mark_seats(framework, false);
+        }
+    }
+
+    fn mark_seats(&mut self, framework: FrameworkOrd, woken: bool) {
+        let sorter = &mut self.allocator.sorter;
+        for seat in sorter.seats_of(framework) {
+            sorter.wake(seat, woken);
+        }
     }
 
     fn ask_for_pass(&mut self) {
@@ -112,12 +191,31 @@ impl Master {
         self.allocator.due = Some(self.allocator.due.map_or(at, |due| due.min(at)));
     }
 
-    /// Keeps `Allocator::free` right: an agent is in it while it may be offered. Keeps M12.
+    /// Resources were taken back: those who met a limit, or headroom, may get more now.
+    pub(crate) fn eased(&mut self) {
+        let sorter = &self.allocator.sorter;
+        if !sorter.eased.is_empty() || sorter.surpassed || self.allocator.has_held_to_sweep() {
+            self.ask_for_pass();
+        }
+    }
+
+    /// Keeps `Allocator::free` and `Allocator::available` right: an agent is in the former while
+    /// it may be offered. Keeps M12 and M22.
     pub(crate) fn index_free(&mut self, agent: AgentOrd) {
         let record = &mut self.agents[agent];
-        let worth =
-            record.is_offerable() && is_allocatable(&self.options.min_allocatable, &record.free);
-        let key = worth.then(|| (record.free.cpus(), record.free.mem(), agent));
+        let at_hand = record.is_offerable();
+        let parts = self.allocator.sorter.parts(&record.free);
+        let worth = at_hand && self.allocator.minimum.is_met(&parts.all, &record.free);
+        let key = worth.then(|| (parts.all.get(0), parts.all.get(1), agent));
+        let counted = if at_hand { parts.plain.clone() } else { Amounts::default() };
+        if record.counted != counted {
+            self.allocator.available.subtract(&record.counted);
+            self.allocator.available.add(&counted);
+            record.counted = counted;
+            self.eased();
+        }
+        let record = &mut self.agents[agent];
+        record.free_parts = parts;
         if record.free_key == key {
             return;
         }
@@ -125,135 +223,61 @@ impl Master {
             self.allocator.free.remove(&old);
         }
         record.free_key = key;
-        if let Some(key) = key {
-            self.allocator.free.insert(key);
-        }
-    }
-
-    /// Whether, and standing for which bundles, the framework would take all that the agent has
-    /// free.
-    pub(crate) fn would_take(
-        &self,
-        framework: FrameworkOrd,
-        role: &Role,
-        agent: AgentOrd,
-    ) -> Option<demand::Credit> {
-        let (record, taker) = (&self.agents[agent], &self.frameworks[framework]);
-        if self.options.filter_gpu_resources
-            && record.has_gpus
-            && !taker.has(Capability::GpuResources)
-        {
-            return None;
-        }
-        if record.filters.against(framework, role, &record.free).is_some() {
-            return None;
-        }
-        if !taker.demand.is_stated() {
-            return Some(demand::Credit::default());
-        }
-        let credit = taker.demand.credit_for(&record.free, &record.id, role);
-        (!credit.is_empty()).then_some(credit)
-    }
-
-    /// One allocation pass.
-    pub(crate) fn allocate(&mut self, out: &mut Vec<Effect>) {
-        self.allocator.due = None;
-        self.allocator.sorter.refresh();
-        self.counters.allocation_passes += 1;
-        self.mark_for_woken();
-        let mut made: BTreeMap<FrameworkOrd, Vec<Offer>> = BTreeMap::new();
-        for (agent, mark) in self.take_slice() {
-            self.counters.agents_considered += 1;
-            let taker = match mark {
-                Mark::Touched => self.first_taker(agent),
-                Mark::Woken => self.first_woken_taker(agent),
-                Mark::None => None,
-            };
-            if let Some((role, framework, credit)) = taker {
-                let offer = self.add_offer(framework, agent, &role, credit);
-                made.entry(framework).or_default().push(offer);
+        match key {
+            Some(key) => {
+                self.allocator.free.insert(key);
             }
-        }
-        for (framework, offers) in made {
-            self.counters.offers_made += offers.len() as u64;
-            self.tell(framework, Event::Offers(offers), out);
-        }
-        if self.allocator.queue.is_empty() {
-            self.end_of_round();
-        } else {
-            self.ask_for_pass();
+            None => self.unhold(agent),
         }
     }
 
-    /// The next agents of the queue, those with least to spare first.
-    fn take_slice(&mut self) -> Vec<(AgentOrd, Mark)> {
-        let count = self.allocator.queue.len().min(self.options.allocation_slice.max(1));
-        let slice: Vec<AgentOrd> = self.allocator.queue.drain(..count).collect();
-        let mut keyed = Vec::with_capacity(count);
-        for agent in slice {
-            let record = &mut self.agents[agent];
-            let mark = std::mem::take(&mut record.mark);
-            if let Some(key) = record.free_key {
-                keyed.push((key, mark));
-            }
+    /// Remembers that headroom alone keeps the agent from being offered, with so much to spare.
+    fn hold_back(&mut self, agent: AgentOrd, slack: &Amounts) {
+        let allocator = &mut self.allocator;
+        allocator.held_at = match allocator.held.is_empty() {
+            true => slack.clone(),
+            false => allocator.held_at.lesser(slack),
+        };
+        if let Some((_, spare)) = &mut allocator.sweep {
+            *spare = spare.lesser(slack);
         }
-        keyed.sort_unstable();
-        keyed.into_iter().map(|((_, _, agent), mark)| (agent, mark)).collect()
+        let record = &mut self.agents[agent];
+        if record.held.is_none() {
+            let number = self.allocator.next_held;
+            self.allocator.next_held += 1;
+            record.held = Some(number);
+            self.allocator.held.insert(number, agent);
+        }
     }
 
-    fn first_taker(&self, agent: AgentOrd) -> Option<(Role, FrameworkOrd, demand::Credit)> {
-        let mut credit = None;
-        let found = self.allocator.sorter.first(|role, framework| {
-            credit = self.would_take(framework, role, agent);
-            credit.is_some()
-        });
-        let (role, framework) = found?;
-        Some((role.clone(), framework, credit?))
-    }
-
-    /// As `first_taker`, when only woken frameworks can want what all others left.
-    fn first_woken_taker(&self, agent: AgentOrd) -> Option<(Role, FrameworkOrd, demand::Credit)> {
-        let woken = &self.allocator.woken;
-        if let (Some(one), 1) = (woken.first(), woken.len()) {
-            let taker = &self.frameworks[*one];
-            if let Some(role) = taker.only_role() {
-                let eligible = taker.is_eligible_in(role);
-                let credit = eligible.then(|| self.would_take(*one, role, agent)).flatten()?;
-                return Some((role.clone(), *one, credit));
-            }
+    fn unhold(&mut self, agent: AgentOrd) {
+        if let Some(number) = self.agents[agent].held.take() {
+            self.allocator.held.remove(&number);
         }
-        let mut credit = None;
-        let found = self.allocator.sorter.first(|role, framework| {
-            credit = if woken.contains(&framework) {
-                self.would_take(framework, role, agent)
-            } else {
-                None
-            };
-            credit.is_some()
-        });
-        let (role, framework) = found?;
-        Some((role.clone(), framework, credit?))
     }
 
     /// Marks the agents that woken frameworks may want: all that are free as soon as one of them
     /// stated no demand.
-    fn mark_for_woken(&mut self) {
+    pub(crate) fn mark_for_woken(&mut self) {
         let calls = std::mem::take(&mut self.allocator.calls);
         let takes_any = |framework: &FrameworkOrd| !self.frameworks[*framework].demand.is_stated();
         let agents: Vec<AgentOrd> = if calls.iter().any(takes_any) {
             self.allocator.free.iter().map(|(_, _, agent)| *agent).collect()
         } else {
-            calls.iter().flat_map(|framework| self.agents_for_demand(*framework)).collect()
+            let calls = calls.into_iter();
+            calls.flat_map(|framework| self.agents_for_demand(framework)).collect()
         };
         for agent in agents {
             self.mark(agent, Mark::Woken);
         }
     }
 
-    /// Agents enough for what the framework lacks, those with least to spare first.
-    fn agents_for_demand(&self, framework: FrameworkOrd) -> Vec<AgentOrd> {
+    /// Agents enough for what the framework lacks, those with least to spare first. Agents that
+    /// headroom alone keeps from it are held, and limits that it met are noted.
+    fn agents_for_demand(&mut self, framework: FrameworkOrd) -> Vec<AgentOrd> {
+        let slack = self.allocator.slack();
+        let (mut chosen, mut held) = (Vec::new(), Vec::new());
         let taker = &self.frameworks[framework];
-        let mut chosen = Vec::new();
         for (demand, lacking) in taker.demand.lacking() {
             let mut lacking = u64::from(lacking);
             let least = (demand.resources.cpus(), 0, first_agent());
@@ -261,31 +285,38 @@ impl Master {
                 if lacking == 0 {
                     break;
                 }
-                let roles = demand.role.iter().chain(&taker.info.roles);
-                let takes = |role: &Role| {
-                    taker.is_eligible_in(role) && self.would_take(framework, role, *agent).is_some()
-                };
                 let times = fits(&self.agents[*agent].free, &demand.resources);
-                if times > 0 && roles.into_iter().any(takes) {
+                if times == 0 {
+                    continue;
+                }
+                let roles = taker.info.roles.iter();
+                let roles = roles.filter(|role| demand.role.as_ref().is_none_or(|d| d == *role));
+                let look = |stage| Look::new(*agent, stage, slack.clone());
+                let looks = [Stage::Fair, Stage::Guarantee].map(look);
+                let takes = |role: &Role| {
+                    let seat = self.allocator.sorter.seat_in(framework, role);
+                    let seat = seat.filter(|_| taker.is_eligible_in(role));
+                    seat.is_some_and(|seat| {
+                        looks.iter().any(|look| self.consider(seat, look).is_ok())
+                    })
+                };
+                if roles.into_iter().any(takes) {
                     chosen.push(*agent);
                     lacking = lacking.saturating_sub(times);
+                } else if looks.iter().any(|look| look.held.get()) {
+                    held.push(*agent);
+                }
+                for role in looks.iter().flat_map(|look| look.cuts.take()) {
+                    self.allocator.sorter.note_cut(role);
                 }
             }
         }
-        chosen
-    }
-
-    /// The queue ran empty. A framework with a demand whose agents went to others is called again,
-    /// as long as there are agents for it: each round takes one off the free agents at least.
-    fn end_of_round(&mut self) {
-        let woken = std::mem::take(&mut self.allocator.woken);
-        for framework in woken {
-            let still = self.frameworks[framework].demand.is_stated()
-                && !self.agents_for_demand(framework).is_empty();
-            if still {
-                self.wake(framework);
+        if let Some(slack) = slack {
+            for agent in held {
+                self.hold_back(agent, &slack);
             }
         }
+        chosen
     }
 }
 
@@ -293,7 +324,7 @@ fn first_agent() -> AgentOrd {
     crate::table::Ordinal::from_index(0)
 }
 
-/// Whether so much is worth an offer.
+/// Whether so much is worth an offer (for the invariants).
 pub(crate) fn is_allocatable(least: &[proto::Quantities], free: &Resources) -> bool {
     if free.is_empty() {
         return false;

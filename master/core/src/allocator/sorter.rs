@@ -1,143 +1,156 @@
-//! Dominant-resource fairness: who is served first.
+//! The tree of roles: who is served first, by dominant-resource fairness.
 //!
-//! Roles form a tree by their paths; each role that frameworks subscribe to, or hold resources in,
-//! has a leaf with their seats. The children of a node are ordered by (share, allocations, name);
-//! a share is the largest fraction of the cluster's scalars that is allocated below, offers
-//! included, divided by the weight. Only what can be offered something stands in an order, so
-//! suppressed and disconnected frameworks cost nothing.
+//! Roles form a tree by their paths; a role that frameworks subscribe to, or hold resources in, has
+//! their seats. The children of a node are ordered by (share, allocations, name); a share is the
+//! largest fraction of the cluster's scalars that is allocated below, offers included, divided by
+//! the weight. Only what can be offered something stands in an order, so suppressed and
+//! disconnected frameworks cost nothing; roles at their limit, woken frameworks and roles that lack
+//! a guarantee stand in orders of their own, so that nobody walks past the others to find them.
 //!
 //! Every change moves its seat and the nodes above it, O(depth * log n); only a change of the
 //! cluster's total or of a weight orders everything anew, at the next pass.
 
-use crate::registry::DEFAULT_WEIGHT_MILLI;
-use crate::table::{FrameworkOrd, RoleOrd, Table};
-use proto::{FrameworkId, Quantities, ResourceName, Role};
-use std::cmp::Ordering;
+mod order;
+mod seats;
+
+use super::amounts::{Amounts, Bounds, Kinds, Parts};
+use crate::registry::{DEFAULT_WEIGHT_MILLI, Quota};
+use crate::table::{FrameworkOrd, RoleOrd, SeatOrd, Table};
+use order::{Key, Listed, Rank, SeatKey};
+pub(crate) use order::Walk;
+use proto::{FrameworkId, Quantities, ResourceName, Resources, Role};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A dominant share divided by a weight; totally ordered.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Share(pub(crate) f64);
-
-impl PartialEq for Share {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Share {}
-impl PartialOrd for Share {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Share {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.total_cmp(&other.0)
-    }
-}
-
-/// What is allocated, and how often something was.
-#[derive(Clone, Debug, Default)]
-struct Tally {
-    allocated: Quantities,
-    count: u64,
-    share: Share,
-}
-
-impl Tally {
-    fn rank(&self) -> (Share, u64) {
-        (self.share, self.count)
-    }
-}
 
 /// A framework in a role.
 #[derive(Debug)]
-struct Seat {
+pub(crate) struct Seat {
+    pub(crate) framework: FrameworkOrd,
+    pub(crate) node: RoleOrd,
     id: FrameworkId,
-    tally: Tally,
+    allocated: Amounts,
+    rank: Rank,
+    /// Offers and tasks that are counted here.
+    holdings: u64,
     subscribed: bool,
     eligible: bool,
+    pub(crate) woken: bool,
+    /// Filters of an older epoch do not count.
+    pub(crate) epoch: u64,
 }
 
-/// The frameworks of one role.
-#[derive(Debug, Default)]
-struct Leaf {
-    seats: BTreeMap<FrameworkOrd, Seat>,
-    order: BTreeSet<(Share, u64, FrameworkId, FrameworkOrd)>,
-    tally: Tally,
-}
-
-/// A child in its parent's order: the role's own frameworks (first among equals), or a role below.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Child {
-    Own,
-    Role(Role, RoleOrd),
-}
-
+/// A role, or the root above all.
 #[derive(Debug)]
-struct Node {
+pub(crate) struct Node {
     /// Absent at the root.
     role: Option<Role>,
     parent: Option<RoleOrd>,
     children: BTreeSet<RoleOrd>,
-    order: BTreeSet<(Share, u64, Child)>,
-    leaf: Leaf,
-    /// The leaf and all below.
-    tally: Tally,
+    seats: BTreeSet<SeatOrd>,
+    /// Eligible seats, and the woken ones among them.
+    seat_orders: [BTreeSet<SeatKey>; 2],
+    /// What the role's own frameworks hold: they are a child among the roles below.
+    own: Amounts,
+    own_rank: Rank,
+    own_listed: Listed,
+    orders: [BTreeSet<Key>; order::ORDERS],
+    /// The role's and everything below.
+    allocated: Amounts,
+    rank: Rank,
+    listed: Listed,
     weight_milli: u64,
+    pub(super) quota: Option<NodeQuota>,
+    /// Reservations, allocated or not, and what is allocated of the rest, here and below.
+    pub(super) consumed: Amounts,
+    /// What must be kept free for guarantees here and below.
+    pub(super) required: Amounts,
+    /// The sum of the children's `required`.
+    pub(super) required_below: Amounts,
 }
 
-/// The order of roles and of frameworks.
+/// A role's quota, and how it stands.
+#[derive(Debug)]
+pub(super) struct NodeQuota {
+    pub(super) guarantee: Amounts,
+    pub(super) limit: Bounds,
+    /// What is missing from the guarantee.
+    pub(super) lacking: Amounts,
+    /// Whether so little room is left that nothing worth an offer fits into it.
+    pub(super) full: bool,
+    /// Whether an offer was made smaller by the limit, or not made, since it last had room.
+    pub(super) cut: Cell<bool>,
+}
+
+/// The order of roles and of frameworks, and the quotas.
 #[derive(Debug)]
 pub(crate) struct Sorter {
-    total: Quantities,
-    nodes: Table<RoleOrd, Node>,
-    root: RoleOrd,
-    by_role: BTreeMap<Role, RoleOrd>,
-    seats_of: BTreeMap<FrameworkOrd, BTreeSet<Role>>,
+    pub(super) kinds: Kinds,
+    total: Amounts,
+    pub(super) nodes: Table<RoleOrd, Node>,
+    pub(super) root: RoleOrd,
+    pub(super) by_role: BTreeMap<Role, RoleOrd>,
+    seats: Table<SeatOrd, Seat>,
+    seat_of: BTreeMap<(FrameworkOrd, RoleOrd), SeatOrd>,
     weights: BTreeMap<Role, u64>,
+    /// What an offer must hold at the least, as far as it is scalars; see `Minimum`.
+    pub(super) least: Vec<Amounts>,
+    /// Roles with a quota.
+    pub(super) quotas: usize,
+    /// Roles whose consumption fell while something waited for that.
+    pub(crate) eased: BTreeSet<RoleOrd>,
+    /// Whether a role came to consume more than its limit, or still more.
+    pub(crate) surpassed: bool,
     /// Whether the total or a weight changed since everything was ordered.
     stale: bool,
-}
-
-/// The largest fraction of `total` that `allocated` is; what the cluster has not counts nothing.
-fn dominant(allocated: &Quantities, total: &Quantities) -> f64 {
-    let fraction = |(name, milli): (&ResourceName, u64)| match total.get(name) {
-        0 => 0.0,
-        all => milli as f64 / all as f64,
-    };
-    allocated.iter().map(fraction).fold(0.0, f64::max)
+    next_epoch: u64,
 }
 
 impl Sorter {
-    pub(crate) fn new(weights: BTreeMap<Role, u64>) -> Self {
+    pub(crate) fn new(
+        weights: BTreeMap<Role, u64>,
+        quotas: &BTreeMap<Role, Quota>,
+        least: &[Quantities],
+    ) -> Self {
         let mut nodes = Table::new();
         let root = nodes.insert(Node::new(None, None, DEFAULT_WEIGHT_MILLI));
-        Self {
-            total: Quantities::default(),
+        let mut kinds = Kinds::default();
+        let least = least.iter().map(|bundle| kinds.amounts(bundle)).collect();
+        let mut sorter = Self {
+            kinds,
+            total: Amounts::default(),
             nodes,
             root,
             by_role: BTreeMap::new(),
-            seats_of: BTreeMap::new(),
+            seats: Table::new(),
+            seat_of: BTreeMap::new(),
             weights,
+            least,
+            quotas: 0,
+            eased: BTreeSet::new(),
+            surpassed: false,
             stale: false,
+            next_epoch: 0,
+        };
+        for (role, quota) in quotas {
+            sorter.set_quota(role, Some(quota));
         }
+        sorter
     }
 
     /// Adds an agent's scalars to the cluster.
-    pub(crate) fn add_total(&mut self, quantities: &Quantities) {
-        self.total.add_all(quantities);
+    pub(crate) fn add_total(&mut self, parts: &Parts) {
+        self.total.add(&parts.all);
         self.stale = true;
     }
 
     /// Takes an agent's scalars from the cluster.
-    pub(crate) fn remove_total(&mut self, quantities: &Quantities) {
-        self.total.subtract_all(quantities);
+    pub(crate) fn remove_total(&mut self, parts: &Parts) {
+        self.total.subtract(&parts.all);
         self.stale = true;
     }
 
-    pub(crate) fn total(&self) -> &Quantities {
-        &self.total
+    pub(crate) fn total(&self) -> Quantities {
+        self.kinds.quantities(&self.total)
     }
 
     pub(crate) fn set_weight(&mut self, role: &Role, weight_milli: u64) {
@@ -148,61 +161,79 @@ impl Sorter {
         self.stale = true;
     }
 
-    /// The framework subscribes to the role; `eligible` says whether it may be offered anything.
-    pub(crate) fn subscribe(
-        &mut self,
-        role: &Role,
-        framework: FrameworkOrd,
-        id: &FrameworkId,
-        eligible: bool,
-    ) {
-        let node = self.node_of(role);
-        self.seat(node, role, framework, id);
-        let seat = self.seat_mut(node, framework);
-        seat.subscribed = true;
-        self.set_eligible(node, framework, eligible);
-    }
-
-    /// The framework leaves the role; what it still holds there keeps counting.
-    pub(crate) fn unsubscribe(&mut self, role: &Role, framework: FrameworkOrd) {
-        let Some(&node) = self.by_role.get(role) else { return };
-        if !self.nodes[node].leaf.seats.contains_key(&framework) {
-            return;
-        }
-        self.set_eligible(node, framework, false);
-        self.seat_mut(node, framework).subscribed = false;
-        self.drop_if_idle(node, role, framework);
-    }
-
-    /// The roles in which the framework has a seat.
-    pub(crate) fn roles_of(&self, framework: FrameworkOrd) -> Vec<Role> {
-        self.seats_of.get(&framework).into_iter().flatten().cloned().collect()
-    }
-
-    /// All roles in use, in the order of their names, with their share and what is allocated.
-    pub(crate) fn roles(&self) -> impl Iterator<Item = (&Role, f64, &Quantities)> {
+    /// All roles in use or with a quota, in the order of their names, with their share and what is
+    /// allocated.
+    pub(crate) fn roles(&self) -> impl Iterator<Item = (&Role, f64, Quantities)> {
         self.by_role.iter().map(|(role, ord)| {
-            let node = &self.nodes[*ord];
-            (role, dominant(&node.tally.allocated, &self.total), &node.tally.allocated)
+            let allocated = &self.nodes[*ord].allocated;
+            (role, allocated.dominant(&self.total), self.kinds.quantities(allocated))
         })
+    }
+
+    /// The scalars of some resources, of names new and old.
+    pub(crate) fn parts(&mut self, resources: &Resources) -> Parts {
+        self.kinds.learn(resources);
+        self.kinds.parts(resources)
+    }
+
+    /// The scalars of some resources of names that were seen.
+    pub(crate) fn parts_of(&self, resources: &Resources) -> Parts {
+        self.kinds.parts(resources)
+    }
+
+    pub(crate) fn amounts(&mut self, quantities: &Quantities) -> Amounts {
+        self.kinds.amounts(quantities)
+    }
+
+    pub(crate) fn quantities(&self, amounts: &Amounts) -> Quantities {
+        self.kinds.quantities(amounts)
+    }
+
+    /// The kind of a name that was seen.
+    pub(crate) fn kind(&self, name: &ResourceName) -> Option<usize> {
+        self.kinds.find(name)
+    }
+
+    /// The epochs of the seats.
+    pub(crate) fn epoch(&self, seat: SeatOrd) -> Option<u64> {
+        self.seats.get(seat).map(|seat| seat.epoch)
+    }
+
+    pub(crate) fn seat(&self, seat: SeatOrd) -> &Seat {
+        &self.seats[seat]
+    }
+
+    /// The framework's seat in the role.
+    pub(crate) fn seat_in(&self, framework: FrameworkOrd, role: &Role) -> Option<SeatOrd> {
+        let node = self.by_role.get(role)?;
+        self.seat_of.get(&(framework, *node)).copied()
+    }
+
+    /// The role of a seat.
+    pub(crate) fn role_of(&self, seat: SeatOrd) -> &Role {
+        let role = self.nodes[self.seats[seat].node].role.as_ref();
+        role.expect("the root has no seats")
+    }
+
+    /// The framework's seats, with their roles.
+    pub(crate) fn seats_of(&self, framework: FrameworkOrd) -> Vec<SeatOrd> {
+        let first = (framework, crate::table::Ordinal::from_index(0));
+        let own = self.seat_of.range(first..).take_while(|((owner, _), _)| *owner == framework);
+        own.map(|(_, seat)| *seat).collect()
     }
 
     /// The frameworks that are subscribed to the role, by ordinal.
     pub(crate) fn subscribers(&self, role: &Role) -> Vec<FrameworkOrd> {
         let Some(&node) = self.by_role.get(role) else { return Vec::new() };
-        let seats = self.nodes[node].leaf.seats.iter();
-        seats.filter(|(_, seat)| seat.subscribed).map(|(ord, _)| *ord).collect()
+        let seats = self.nodes[node].seats.iter().map(|seat| &self.seats[*seat]);
+        let mut all: Vec<_> = seats.filter(|s| s.subscribed).map(|s| s.framework).collect();
+        all.sort_unstable();
+        all
     }
 
     /// Counts what is allocated anew: an offer.
-    pub(crate) fn allocate(
-        &mut self,
-        role: &Role,
-        framework: FrameworkOrd,
-        id: &FrameworkId,
-        quantities: &Quantities,
-    ) {
-        self.charge(role, framework, id, quantities, 1);
+    pub(crate) fn allocate(&mut self, seat: SeatOrd, parts: &Parts) {
+        self.charge(seat, parts, 1);
     }
 
     /// Counts what was allocated before: a task that was launched from an offer, or came back.
@@ -211,122 +242,60 @@ impl Sorter {
         role: &Role,
         framework: FrameworkOrd,
         id: &FrameworkId,
-        quantities: &Quantities,
-    ) {
-        self.charge(role, framework, id, quantities, 0);
-    }
-
-    fn charge(
-        &mut self,
-        role: &Role,
-        framework: FrameworkOrd,
-        id: &FrameworkId,
-        quantities: &Quantities,
-        allocations: u64,
+        parts: &Parts,
     ) {
         let node = self.node_of(role);
-        self.seat(node, role, framework, id);
-        self.change(node, framework, |tally| {
-            tally.allocated.add_all(quantities);
-            tally.count += allocations;
+        let seat = self.take_seat(node, framework, id);
+        self.charge(seat, parts, 0);
+    }
+
+    fn charge(&mut self, seat: SeatOrd, parts: &Parts, allocations: u64) {
+        self.seats[seat].holdings += 1;
+        let node = self.seats[seat].node;
+        self.lift(node);
+        self.reseat(seat, |allocated, rank| {
+            allocated.add(&parts.all);
+            rank.count += allocations;
         });
+        let mut at = Some(node);
+        while let Some(ord) = at {
+            let node = &mut self.nodes[ord];
+            node.allocated.add(&parts.all);
+            node.rank.count += allocations;
+            node.consumed.add(&parts.plain);
+            self.surpassed |= node.quota.as_ref().is_some_and(|quota| {
+                quota.limit.iter().any(|(kind, most)| node.consumed.get(kind) > most)
+            });
+            at = node.parent;
+        }
+        self.reckon_up(node);
+        self.settle(node);
     }
 
     /// Takes an allocation back.
-    pub(crate) fn release(
-        &mut self,
-        role: &Role,
-        framework: FrameworkOrd,
-        quantities: &Quantities,
-    ) {
-        let node = *self.by_role.get(role).expect("what is released was allocated");
-        self.change(node, framework, |tally| tally.allocated.subtract_all(quantities));
-        self.drop_if_idle(node, role, framework);
-    }
-
-    /// Orders everything anew when the total or a weight changed.
-    pub(crate) fn refresh(&mut self) {
-        if !self.stale {
-            return;
-        }
-        self.stale = false;
-        self.refresh_node(self.root);
-    }
-
-    fn refresh_node(&mut self, ord: RoleOrd) {
-        let children: Vec<RoleOrd> = self.nodes[ord].children.iter().copied().collect();
-        for child in children {
-            self.refresh_node(child);
-        }
-        let total = &self.total;
-        let leaf = &mut self.nodes[ord].leaf;
-        leaf.order.clear();
-        for (framework, seat) in &mut leaf.seats {
-            seat.tally.share = Share(dominant(&seat.tally.allocated, total));
-            if seat.eligible {
-                let (share, count) = seat.tally.rank();
-                leaf.order.insert((share, count, seat.id.clone(), *framework));
+    pub(crate) fn release(&mut self, role: &Role, framework: FrameworkOrd, parts: &Parts) {
+        let seat = self.seat_in(framework, role).expect("what is released was allocated");
+        self.seats[seat].holdings -= 1;
+        let node = self.seats[seat].node;
+        self.lift(node);
+        self.reseat(seat, |allocated, _| allocated.subtract(&parts.all));
+        let mut at = Some(node);
+        while let Some(ord) = at {
+            let node = &mut self.nodes[ord];
+            node.allocated.subtract(&parts.all);
+            node.consumed.subtract(&parts.plain);
+            if node.quota.as_ref().is_some_and(NodeQuota::waits) {
+                self.eased.insert(ord);
             }
+            at = self.nodes[ord].parent;
         }
-        // As a child among the roles below, the role's own frameworks have the default weight.
-        leaf.tally.share = Share(dominant(&leaf.tally.allocated, total));
-        self.reckon(ord);
-        let mut order = BTreeSet::new();
-        let node = &self.nodes[ord];
-        if !node.leaf.order.is_empty() {
-            order.insert((node.leaf.tally.share, node.leaf.tally.count, Child::Own));
-        }
-        for child in &node.children {
-            let below = &self.nodes[*child];
-            if !below.order.is_empty() {
-                let (share, count) = below.tally.rank();
-                let role = below.role.clone().expect("only the root has no role");
-                order.insert((share, count, Child::Role(role, *child)));
-            }
-        }
-        self.nodes[ord].order = order;
+        self.reckon_up(node);
+        self.settle(node);
+        self.drop_if_idle(seat);
     }
 
-    /// Walks the eligible (role, framework) pairs, the poorest first, until `stop` says true.
-    /// Returns the pair at which it stopped.
-    pub(crate) fn first<F>(&self, mut stop: F) -> Option<(&Role, FrameworkOrd)>
-    where
-        F: FnMut(&Role, FrameworkOrd) -> bool,
-    {
-        self.first_below(self.root, &mut stop)
-    }
-
-    fn first_below<F>(&self, ord: RoleOrd, stop: &mut F) -> Option<(&Role, FrameworkOrd)>
-    where
-        F: FnMut(&Role, FrameworkOrd) -> bool,
-    {
-        let node = &self.nodes[ord];
-        for (_, _, child) in &node.order {
-            let found = match child {
-                Child::Role(_, below) => self.first_below(*below, stop),
-                Child::Own => {
-                    let role = node.role.as_ref().expect("the root has no frameworks");
-                    let mut frameworks = node.leaf.order.iter().map(|(_, _, _, ord)| *ord);
-                    frameworks.find(|framework| stop(role, *framework)).map(|ord| (role, ord))
-                }
-            };
-            if found.is_some() {
-                return found;
-            }
-        }
-        None
-    }
-
-    /// The seats, and what each counts (for the invariants).
-    pub(crate) fn seats(&self) -> impl Iterator<Item = (&Role, FrameworkOrd, &Quantities)> {
-        self.nodes.iter().flat_map(|(_, node)| {
-            node.leaf.seats.iter().filter_map(move |(framework, seat)| {
-                Some((node.role.as_ref()?, *framework, &seat.tally.allocated))
-            })
-        })
-    }
-
-    fn node_of(&mut self, role: &Role) -> RoleOrd {
+    /// The role's node; it and those above are made when they are not there.
+    pub(super) fn node_of(&mut self, role: &Role) -> RoleOrd {
         if let Some(ord) = self.by_role.get(role) {
             return *ord;
         }
@@ -344,125 +313,21 @@ impl Sorter {
         ord
     }
 
-    fn seat(&mut self, node: RoleOrd, role: &Role, framework: FrameworkOrd, id: &FrameworkId) {
-        self.nodes[node].leaf.seats.entry(framework).or_insert_with(|| Seat {
-            id: id.clone(),
-            tally: Tally::default(),
-            subscribed: false,
-            eligible: false,
-        });
-        let roles = self.seats_of.entry(framework).or_default();
-        if !roles.contains(role) {
-            roles.insert(role.clone());
-        }
-    }
-
-    fn seat_mut(&mut self, node: RoleOrd, framework: FrameworkOrd) -> &mut Seat {
-        self.nodes[node].leaf.seats.get_mut(&framework).expect("the framework has a seat here")
-    }
-
-    fn set_eligible(&mut self, node: RoleOrd, framework: FrameworkOrd, eligible: bool) {
-        if self.seat_mut(node, framework).eligible == eligible {
-            return;
-        }
-        self.lift(node);
-        let leaf = &mut self.nodes[node].leaf;
-        let seat = leaf.seats.get_mut(&framework).expect("the framework has a seat here");
-        seat.eligible = eligible;
-        let (share, count) = seat.tally.rank();
-        let key = (share, count, seat.id.clone(), framework);
-        if eligible {
-            leaf.order.insert(key);
-        } else {
-            leaf.order.remove(&key);
-        }
-        self.settle(node);
-    }
-
-    fn change(&mut self, ord: RoleOrd, framework: FrameworkOrd, mut by: impl FnMut(&mut Tally)) {
-        self.lift(ord);
-        let total = &self.total;
-        let leaf = &mut self.nodes[ord].leaf;
-        let seat = leaf.seats.get_mut(&framework).expect("the framework has a seat here");
-        let (share, count) = seat.tally.rank();
-        by(&mut seat.tally);
-        seat.tally.share = Share(dominant(&seat.tally.allocated, total));
-        if seat.eligible {
-            leaf.order.remove(&(share, count, seat.id.clone(), framework));
-            let (share, count) = seat.tally.rank();
-            leaf.order.insert((share, count, seat.id.clone(), framework));
-        }
-        by(&mut leaf.tally);
-        leaf.tally.share = Share(dominant(&leaf.tally.allocated, total));
-        let mut at = Some(ord);
-        while let Some(ord) = at {
-            by(&mut self.nodes[ord].tally);
-            self.reckon(ord);
-            at = self.nodes[ord].parent;
-        }
-        self.settle(ord);
-    }
-
-    /// Takes a node's leaf, the node and all above out of the orders, before their ranks change.
-    fn lift(&mut self, ord: RoleOrd) {
-        let node = &mut self.nodes[ord];
-        node.order.remove(&(node.leaf.tally.share, node.leaf.tally.count, Child::Own));
+    /// Removes a node that nothing needs, and those above that it kept.
+    pub(super) fn drop_node_if_idle(&mut self, ord: RoleOrd) {
         let mut at = ord;
         while let Some(parent) = self.nodes[at].parent {
             let node = &self.nodes[at];
-            let (share, count) = node.tally.rank();
-            let role = node.role.clone().expect("only the root has no role");
-            self.nodes[parent].order.remove(&(share, count, Child::Role(role, at)));
-            at = parent;
-        }
-    }
-
-    /// Puts back what `lift` took out, as far as there is something eligible below.
-    fn settle(&mut self, ord: RoleOrd) {
-        let node = &mut self.nodes[ord];
-        if !node.leaf.order.is_empty() {
-            node.order.insert((node.leaf.tally.share, node.leaf.tally.count, Child::Own));
-        }
-        let mut at = ord;
-        while let Some(parent) = self.nodes[at].parent {
-            let node = &self.nodes[at];
-            if !node.order.is_empty() {
-                let (share, count) = node.tally.rank();
-                let role = node.role.clone().expect("only the root has no role");
-                self.nodes[parent].order.insert((share, count, Child::Role(role, at)));
-            }
-            at = parent;
-        }
-    }
-
-    /// Reckons a node's share. Its place in its parent's order must have been lifted.
-    fn reckon(&mut self, ord: RoleOrd) {
-        let node = &mut self.nodes[ord];
-        let weight = node.weight_milli as f64 / DEFAULT_WEIGHT_MILLI as f64;
-        node.tally.share = Share(dominant(&node.tally.allocated, &self.total) / weight);
-    }
-
-    /// Removes a seat that holds nothing and is not subscribed, and the nodes that it kept.
-    fn drop_if_idle(&mut self, ord: RoleOrd, role: &Role, framework: FrameworkOrd) {
-        let seat = self.seat_mut(ord, framework);
-        if seat.subscribed || !seat.tally.allocated.is_empty() {
-            return;
-        }
-        self.nodes[ord].leaf.seats.remove(&framework);
-        if let Some(roles) = self.seats_of.get_mut(&framework) {
-            roles.remove(role);
-            if roles.is_empty() {
-                self.seats_of.remove(&framework);
-            }
-        }
-        let mut at = ord;
-        while let Some(parent) = self.nodes[at].parent {
-            let node = &self.nodes[at];
-            if !node.leaf.seats.is_empty() || !node.children.is_empty() {
+            let needed = !node.seats.is_empty()
+                || !node.children.is_empty()
+                || node.quota.is_some()
+                || !node.consumed.is_zero();
+            if needed {
                 break;
             }
             let node = self.nodes.remove(at);
             self.nodes[parent].children.remove(&at);
+            self.eased.remove(&at);
             self.by_role.remove(&node.role.expect("only the root has no role"));
             at = parent;
         }
@@ -470,15 +335,29 @@ impl Sorter {
 }
 
 impl Node {
+    pub(super) fn parent(&self) -> Option<RoleOrd> {
+        self.parent
+    }
+
     fn new(role: Option<Role>, parent: Option<RoleOrd>, weight_milli: u64) -> Self {
         Self {
             role,
             parent,
             children: BTreeSet::new(),
-            order: BTreeSet::new(),
-            leaf: Leaf::default(),
-            tally: Tally::default(),
+            seats: BTreeSet::new(),
+            seat_orders: Default::default(),
+            own: Amounts::default(),
+            own_rank: Rank::default(),
+            own_listed: Listed::default(),
+            orders: Default::default(),
+            allocated: Amounts::default(),
+            rank: Rank::default(),
+            listed: Listed::default(),
             weight_milli,
+            quota: None,
+            consumed: Amounts::default(),
+            required: Amounts::default(),
+            required_below: Amounts::default(),
         }
     }
 }

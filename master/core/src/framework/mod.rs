@@ -43,8 +43,6 @@ pub(crate) struct Framework {
     /// Whether any of its tasks ever had a custom executor.
     pub(crate) uses_executors: bool,
     pub(crate) offers: BTreeSet<u64>,
-    /// Agents on which it has filters.
-    pub(crate) filtered: BTreeSet<AgentOrd>,
     /// Living tasks, and ended ones whose last update is not acknowledged.
     pub(crate) tasks: BTreeMap<TaskId, Task>,
     /// Tasks on unreachable agents.
@@ -79,12 +77,6 @@ impl Framework {
         self.connection.is_some()
     }
 
-    /// Its role, when it has but one.
-    pub(crate) fn only_role(&self) -> Option<&Role> {
-        let mut roles = self.info.roles.iter();
-        roles.next().filter(|_| roles.next().is_none())
-    }
-
     /// Whether offers may be made to it in this role.
     pub(crate) fn is_eligible_in(&self, role: &Role) -> bool {
         self.connection.is_some()
@@ -111,7 +103,6 @@ impl Master {
             reconciling: Reconciling::default(),
             uses_executors: false,
             offers: BTreeSet::new(),
-            filtered: BTreeSet::new(),
             tasks: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             unreachable_order: VecDeque::new(),
@@ -129,9 +120,9 @@ impl Master {
         let framework = &self.frameworks[ord];
         self.publisher.framework(&framework.id);
         let sorter = &mut self.allocator.sorter;
-        for role in sorter.roles_of(ord) {
-            if !framework.info.roles.contains(&role) {
-                sorter.unsubscribe(&role, ord);
+        for seat in sorter.seats_of(ord) {
+            if !framework.info.roles.contains(sorter.role_of(seat)) {
+                sorter.unsubscribe(seat);
             }
         }
         for role in &framework.info.roles {

@@ -45,8 +45,8 @@ impl Master {
         self.end_tasks(ord);
         self.set_failover_deadline(ord, None);
         let sorter = &mut self.allocator.sorter;
-        for role in sorter.roles_of(ord) {
-            sorter.unsubscribe(&role, ord);
+        for seat in sorter.seats_of(ord) {
+            sorter.unsubscribe(seat);
         }
         self.framework_ids.remove(&framework_id);
         let framework = self.frameworks.remove(ord);

@@ -6,11 +6,12 @@
 pub(crate) mod decline;
 pub(crate) mod rescind;
 
-use crate::agent::scalars;
+use crate::allocator::amounts::Parts;
 use crate::allocator::demand::Credit;
+use crate::allocator::offering::Offering;
 use crate::deadlines::Deadline;
 use crate::state::Master;
-use crate::table::{AgentOrd, FrameworkOrd};
+use crate::table::{AgentOrd, FrameworkOrd, SeatOrd};
 use proto::{ExecutorId, Offer, OfferId, Resources, Role, Time};
 use std::collections::BTreeSet;
 
@@ -22,6 +23,8 @@ pub(crate) struct OfferRecord {
     pub(crate) agent: AgentOrd,
     pub(crate) role: Role,
     pub(crate) resources: Resources,
+    /// The scalars of its resources.
+    pub(crate) parts: Parts,
     /// When it times out.
     pub(crate) until: Option<Time>,
     /// The part of the framework's demand that it stands for.
@@ -29,19 +32,21 @@ pub(crate) struct OfferRecord {
 }
 
 impl Master {
-    /// Makes an offer of all that the agent has free.
+    /// Makes an offer.
     pub(crate) fn add_offer(
         &mut self,
-        framework: FrameworkOrd,
+        seat: SeatOrd,
         agent: AgentOrd,
-        role: &Role,
-        credit: Credit,
+        offering: Offering,
     ) -> Offer {
+        let Offering { resources, parts, credit } = offering;
+        let framework = self.allocator.sorter.seat(seat).framework;
+        let role = self.allocator.sorter.role_of(seat).clone();
         let number = self.next_offer;
         self.next_offer += 1;
         let id = OfferId::new(format!("{}-O{number}", self.info.id))
             .expect("a master's id leaves room for a number");
-        let resources = self.agents[agent].free.clone();
+        let resources = resources.unwrap_or_else(|| self.agents[agent].free.clone());
         self.reserve_offered(agent, &resources);
         let until = self.options.offer_timeout.map(|timeout| self.now + timeout);
         if let Some(until) = until {
@@ -51,8 +56,7 @@ impl Master {
         record.offers.insert(number);
         record.demand.credit(&credit);
         let framework_id = record.id.clone();
-        let sorter = &mut self.allocator.sorter;
-        sorter.allocate(role, framework, &framework_id, &scalars(&resources));
+        self.allocator.sorter.allocate(seat, &parts);
         self.agents[agent].offers.insert(number);
         let offer = Offer {
             id: id.clone(),
@@ -67,8 +71,7 @@ impl Master {
             executor_ids: self.executors_of(framework, agent),
             unavailability: None,
         };
-        let role = role.clone();
-        let record = OfferRecord { id, framework, agent, role, resources, until, credit };
+        let record = OfferRecord { id, framework, agent, role, resources, parts, until, credit };
         self.offers.insert(number, record);
         offer
     }
@@ -93,8 +96,8 @@ impl Master {
         self.agents[offer.agent].offers.remove(&number);
         self.frameworks[offer.framework].offers.remove(&number);
         self.free_offered(offer.agent, &offer.resources);
-        let quantities = scalars(&offer.resources);
-        self.allocator.sorter.release(&offer.role, offer.framework, &quantities);
+        self.allocator.sorter.release(&offer.role, offer.framework, &offer.parts);
+        self.eased();
         if self.frameworks[offer.framework].demand.debit(&offer.credit) {
             self.wake(offer.framework);
         }

@@ -7,7 +7,7 @@ use crate::table::{AgentOrd, FrameworkOrd};
 use proto::scheduler::Event;
 
 impl Master {
-    fn rescind(&mut self, number: u64, out: &mut Vec<Effect>) {
+    pub(crate) fn rescind(&mut self, number: u64, out: &mut Vec<Effect>) {
         let offer = self.remove_offer(number);
         self.counters.offers_rescinded += 1;
         self.tell(offer.framework, Event::Rescind(offer.id), out);

@@ -2,7 +2,10 @@
 //!
 //! Views are made from the tables when they are asked for; nothing is kept for them.
 
+mod quota;
 mod views;
+
+pub(crate) use quota::is_below;
 
 use crate::effect::{Effect, Refusal};
 use crate::input::RequestId;

@@ -200,13 +200,13 @@ impl Master {
 
     pub(super) fn role_views(&self) -> Vec<RoleView> {
         let sorter = &self.allocator.sorter;
-        let view = |(role, share, allocated): (&proto::Role, f64, &proto::Quantities)| {
+        let view = |(role, share, allocated): (&proto::Role, f64, proto::Quantities)| {
             let ids = |ord: FrameworkOrd| self.frameworks[ord].id.clone();
             RoleView {
                 role: role.clone(),
                 weight_milli: self.registry.weight_milli(role),
                 frameworks: sorter.subscribers(role).into_iter().map(ids).collect(),
-                allocated: plain(allocated),
+                allocated: plain(&allocated),
                 dominant_share_ppm: (share * 1e6) as u64,
                 quota: None,
                 consumed: proto::Quantities::default(),

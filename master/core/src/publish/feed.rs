@@ -138,7 +138,9 @@ pub(super) fn fact_kind(op: &RegistryOp) -> FactKind<'_> {
         RegistryOp::FoundCluster { .. }
         | RegistryOp::BeginEpoch { .. }
         | RegistryOp::SetMaintenance { .. }
-        | RegistryOp::SetWeight { .. } => FactKind::Cluster,
+        | RegistryOp::SetWeight { .. }
+        | RegistryOp::SetQuota { .. }
+        | RegistryOp::RemoveQuota { .. } => FactKind::Cluster,
     }
 }
 

@@ -9,7 +9,6 @@ pub(crate) mod kill;
 pub(crate) mod reconcile;
 pub(crate) mod status_update;
 
-use crate::agent::scalars;
 use crate::effect::Effect;
 use crate::publish::Change;
 use crate::state::Master;
@@ -194,7 +193,9 @@ impl Master {
         let role = task.role.clone();
         let id = record.id.clone();
         self.reserve_used(agent, resources);
-        self.allocator.sorter.hold(&role, framework, &id, &scalars(resources));
+        let parts = self.allocator.sorter.parts(resources);
+        self.allocator.sorter.hold(&role, framework, &id, &parts);
+        self.eased();
     }
 
     /// Gives back what a task holds. Keeps M5 and M8.
@@ -206,7 +207,9 @@ impl Master {
         }
         let (agent, resources, role) = (task.agent, task.resources.clone(), task.role.clone());
         self.free_used(agent, &resources);
-        self.allocator.sorter.release(&role, framework, &scalars(&resources));
+        let parts = self.allocator.sorter.parts(&resources);
+        self.allocator.sorter.release(&role, framework, &parts);
+        self.eased();
     }
 
     /// Takes a task out of the tables, and gives back what it held.

@@ -67,6 +67,8 @@ fn op_text(op: &RegistryOp) -> String {
         RegistryOp::ReleaseFramework { framework_id } => format!("release {framework_id}"),
         RegistryOp::CompleteFramework { info, .. } => format!("complete {}", id_of(info)),
         RegistryOp::SetWeight { role, weight_milli } => format!("weight {role} {weight_milli}"),
+        RegistryOp::SetQuota { role, quota } => format!("quota {role} {quota}"),
+        RegistryOp::RemoveQuota { role } => format!("no quota {role}"),
     }
 }
 

@@ -165,11 +165,11 @@ fn m9_something_that_waits_for_ever() {
 }
 
 #[test]
-fn m10_a_filter_that_only_one_side_knows() {
+fn m10_a_filter_of_a_framework_that_is_away() {
     broken("M10", |m| {
+        assert!(m.agents.iter().any(|(_, agent)| agent.filters.iter().count() > 0), "there is one");
         let ord = first_framework(m);
-        assert!(!m.frameworks[ord].filtered.is_empty(), "there is one");
-        m.frameworks[ord].filtered.clear();
+        m.frameworks[ord].connection = None;
     });
 }
 
@@ -239,15 +239,14 @@ fn m15_a_history_without_end() {
 #[test]
 fn m16_shares_of_something_else() {
     broken("M16", |m| {
-        let mut more = proto::Quantities::default();
-        more.add(&proto::ResourceName::new("cpus"), 1);
+        let more = m.allocator.sorter.parts(&cpus_mem(1, 0));
         m.allocator.sorter.add_total(&more);
     });
     broken("M16", |m| {
         let ord = first_framework(m);
-        let mut more = proto::Quantities::default();
-        more.add(&proto::ResourceName::new("cpus"), 1);
-        m.allocator.sorter.allocate(&role("*"), ord, &framework_id("m-0000"), &more);
+        let more = m.allocator.sorter.parts(&cpus_mem(1, 0));
+        let seat = m.allocator.sorter.seat_in(ord, &role("*")).unwrap();
+        m.allocator.sorter.allocate(seat, &more);
     });
     broken("M16", |m| {
         let ord = first_framework(m);
@@ -266,6 +265,88 @@ fn m17_a_demand_that_somebody_forgot_to_credit() {
     let number = *c.master.offers.keys().next().unwrap();
     c.master.offers.get_mut(&number).unwrap().credit = crate::allocator::demand::Credit::default();
     assert_eq!(check(&c.master)[0].id, "M17");
+}
+
+/// A cluster with a quota, an offer and free resources that are kept for the guarantee.
+fn with_quota() -> Cluster {
+    let mut c = Cluster::default();
+    let framework = c.framework();
+    c.agent(cpus_mem(4, 1024));
+    c.quota(&[("q", "cpus:3", "cpus:6"), ("*", "", "")][..1]);
+    c.agent(cpus_mem(4, 1024));
+    assert_eq!(check(&c.master), []);
+    assert!(!c.master.frameworks[first_framework(&c.master)].offers.is_empty(), "{framework:?}");
+    c
+}
+
+fn broken_quota(id: &str, how: impl FnOnce(&mut Master)) {
+    let mut c = with_quota();
+    how(&mut c.master);
+    let found: Vec<&str> = check(&c.master).iter().map(|violation| violation.id).collect();
+    assert!(found.contains(&id), "{id} is not among {found:?}");
+}
+
+#[test]
+fn m22_quotas_reckoned_from_something_else() {
+    // A quota that the allocator does not know.
+    broken_quota("M22", |m| {
+        let quota = quota("cpus:1", "");
+        m.registry.apply(&RegistryOp::SetQuota { role: role("r"), quota });
+    });
+    // An agent that is counted as available and is not.
+    broken_quota("M22", |m| {
+        let more = m.allocator.sorter.parts(&cpus_mem(1, 0)).plain;
+        m.allocator.available.add(&more);
+    });
+    // A task that nobody counted.
+    broken_quota("M22", |m| {
+        let ord = first_framework(m);
+        let parts = m.allocator.sorter.parts(&cpus_mem(1, 0));
+        let seat = m.allocator.sorter.seat_in(ord, &role("*")).unwrap();
+        m.allocator.sorter.allocate(seat, &parts);
+    });
+}
+
+#[test]
+fn m23_an_offer_above_a_limit_here_or_above() {
+    for limited in ["a", "a/b", "a/b/c"] {
+        let mut c = Cluster::default();
+        c.framework_from(framework_info("f", &["a/b/c"], &[]));
+        c.agent(cpus_mem(4, 1024));
+        assert_eq!(check(&c.master), []);
+        // As if the limit had not been looked at when the offer was made.
+        let (role, quota) = (role(limited), quota("", "cpus:3"));
+        c.master.registry.apply(&RegistryOp::SetQuota { role, quota });
+        let found: Vec<&str> = check(&c.master).iter().map(|violation| violation.id).collect();
+        assert!(found.contains(&"M23"), "{limited}: {found:?}");
+    }
+}
+
+#[test]
+fn m24_a_free_agent_that_somebody_wants_and_nobody_looks_at() {
+    let mut c = Cluster::default();
+    let framework = c.framework();
+    c.agent(cpus_mem(4, 1024));
+    c.decline(&framework, &["m-O0"], Duration::from_secs(500));
+    assert_eq!(check(&c.master), []);
+    // As if a REVIVE had ended the filters and woken nobody.
+    let ord = first_framework(&c.master);
+    c.master.clear_filters(ord, |_| true);
+    assert_eq!(check(&c.master)[0].id, "M24");
+}
+
+#[test]
+fn m25_an_offer_of_what_guarantees_need() {
+    let mut c = with_quota();
+    let m = &mut c.master;
+    let ord = first_framework(m);
+    let seat = m.allocator.sorter.seat_in(ord, &role("*")).unwrap();
+    let agent = m.agents.iter().find(|(_, agent)| !agent.free.is_empty()).unwrap().0;
+    let parts = m.agents[agent].free_parts.clone();
+    let credit = crate::allocator::demand::Credit::default();
+    let all = crate::allocator::offering::Offering { resources: None, parts, credit };
+    m.offer_counted(seat, agent, all);
+    assert!(check(m).iter().any(|violation| violation.id == "M25"), "{:?}", check(m));
 }
 
 #[test]

@@ -8,12 +8,14 @@ mod demand;
 mod drain;
 
 mod explain;
+mod fairness;
 mod invariants;
 mod kill;
 mod life;
 mod maintenance;
 mod offers;
 mod operator;
+mod oracle;
 mod partition;
 mod random;
 mod reconcile;

@@ -1,7 +1,7 @@
 //! Random lives: whatever peers send in whatever order, nothing panics and every invariant holds
 //! after each step; and the order of the sorter is what a plain reckoning says.
 
-use crate::allocator::sorter::Sorter;
+use crate::allocator::sorter::{Sorter, Walk};
 use crate::table::{FrameworkOrd, Ordinal};
 use crate::testing::*;
 use crate::{ConnectionId, Input, Options, Order, RequestId};
@@ -10,8 +10,7 @@ use proto::agent_link::{AgentCall, AgentTask};
 use proto::scheduler::{Call, CallBody, Demand};
 use proto::{
     AgentId, Capability, Filters, FrameworkId, FrameworkInfo, MachineId, MaintenanceWindow,
-    OfferId, Operation, Quantities, ResourceName, Resources, Role, Schedule, TaskState, Time,
-    Unavailability,
+    OfferId, Operation, Resources, Role, Schedule, TaskState, Time, Unavailability,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +31,7 @@ enum Deed {
     Weight { role: u8, weight: u16 },
     Order { order: u8, agent: u8, seconds: u8 },
     Maintenance { order: u8, machine: u8, start: u8 },
+    Quota { role: u8, guarantee: u8, limit: u8, force: bool },
     Look,
     Restart,
 }
@@ -95,6 +95,9 @@ fn deed() -> impl Strategy<Value = Deed> {
             .prop_map(|(order, agent, seconds)| Deed::Order { order, agent, seconds }),
         1 => (0_u8..4, 0_u8..3, 0_u8..2)
             .prop_map(|(order, machine, start)| Deed::Maintenance { order, machine, start }),
+        2 => (0_u8..4, 0_u8..8, 0_u8..9, any::<bool>()).prop_map(
+            |(role, guarantee, limit, force)| Deed::Quota { role, guarantee, limit, force }
+        ),
         1 => Just(Deed::Look),
         1 => Just(Deed::Restart),
     ]
@@ -234,6 +237,12 @@ fn act(c: &mut Cluster, streams: &mut Streams, deed: Deed) {
         Deed::Weight { role: pick, weight } => {
             let (role, weight_milli) = (role(ROLES[usize::from(pick)]), u64::from(weight));
             c.feed(Input::SetWeight { request: RequestId(0), role, weight_milli });
+        }
+        Deed::Quota { role: pick, guarantee, limit, force } => {
+            let name = ["a", "a/b", "c", "d"][usize::from(pick)];
+            let guarantee = format!("cpus:{}", f64::from(guarantee) / 2.0);
+            let limit = if limit == 8 { String::new() } else { format!("cpus:{limit}") };
+            c.set_quota(&[(name, &guarantee, &limit)], force);
         }
         Deed::Look => {
             c.operator(proto::operator::Call::GetState);
@@ -378,14 +387,9 @@ proptest! {
         changes in prop::collection::vec((0_usize..6, 0_usize..3, 0_u64..50, 0_u64..50), 0..60),
         totals in (100_u64..1000, 100_u64..1000),
     ) {
-        let mut sorter = Sorter::new(BTreeMap::new());
-        let amount = |cpus, mem| {
-            let mut all = Quantities::default();
-            all.add(&ResourceName::new("cpus"), cpus);
-            all.add(&ResourceName::new("mem"), mem);
-            all
-        };
-        sorter.add_total(&amount(totals.0, totals.1));
+        let mut sorter = Sorter::new(BTreeMap::new(), &BTreeMap::new(), &[]);
+        let total = sorter.parts(&Resources::cpus_mem(totals.0, totals.1));
+        sorter.add_total(&total);
         let flat = ["x", "y", "z"].map(role);
         let ids: Vec<FrameworkId> = (0..6).map(fid).collect();
         for (n, id) in ids.iter().enumerate() {
@@ -396,7 +400,9 @@ proptest! {
             let entry = held.entry(n).or_default();
             *entry = (entry.0 + cpus, entry.1 + mem, entry.2 + 1);
             let ord = FrameworkOrd::from_index(n);
-            sorter.allocate(&flat[n % 3], ord, &ids[n], &amount(cpus, mem));
+            let parts = sorter.parts(&Resources::cpus_mem(cpus, mem));
+            let seat = sorter.seat_in(ord, &flat[n % 3]).unwrap();
+            sorter.allocate(seat, &parts);
         }
         sorter.refresh();
         let share = |(cpus, mem, _): (u64, u64, u64)| {
@@ -416,8 +422,8 @@ proptest! {
             .collect();
         expected.sort_by(|a, b| a.partial_cmp(b).unwrap());
         let mut order = Vec::new();
-        sorter.first(|_, ord| {
-            order.push(ord.index());
+        sorter.first(Walk::All, |seat| {
+            order.push(sorter.seat(seat).framework.index());
             false
         });
         let expected: Vec<usize> = expected.into_iter().map(|(.., n)| n).collect();

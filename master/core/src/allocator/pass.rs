@@ -1,0 +1,196 @@
+//! One allocation pass: a slice of the marked agents, guarantees first, then by fairness.
+//!
+//! An agent may go to several frameworks, when quotas or capabilities leave something of it; each
+//! is offered a part of it once in a stage, and the fair order is asked anew after each offer.
+
+use super::offering::{Look, Offering, Stage};
+use super::sorter::Walk;
+use super::{Mark, Master};
+use crate::effect::Effect;
+use crate::table::{AgentOrd, FrameworkOrd, SeatOrd};
+use proto::Offer;
+use proto::scheduler::Event;
+use std::collections::BTreeMap;
+
+/// Held agents that are looked at again at once: the first of them may use up what there is.
+const SWEEP: usize = 64;
+
+/// Offers made in this pass.
+type Made = BTreeMap<FrameworkOrd, Vec<Offer>>;
+
+impl Master {
+    /// One allocation pass.
+    pub(crate) fn allocate(&mut self, out: &mut Vec<Effect>) {
+        self.allocator.due = None;
+        self.allocator.sorter.refresh();
+        self.counters.allocation_passes += 1;
+        if std::mem::take(&mut self.allocator.sorter.surpassed) {
+            self.enforce_limits(out);
+        }
+        self.mark_for_woken();
+        let slice = self.take_slice();
+        self.counters.agents_considered += slice.len() as u64;
+        let mut made = Made::new();
+        if !self.allocator.sorter.required().is_zero() {
+            for (agent, mark) in &slice {
+                self.serve(*agent, *mark, Stage::Guarantee, &mut made);
+            }
+        }
+        for (agent, mark) in &slice {
+            self.serve(*agent, *mark, Stage::Fair, &mut made);
+        }
+        for (framework, offers) in made {
+            self.counters.offers_made += offers.len() as u64;
+            self.tell(framework, Event::Offers(offers), out);
+        }
+        if self.allocator.queue.is_empty() {
+            self.end_of_round();
+        } else {
+            self.ask_for_pass();
+        }
+    }
+
+    /// The next agents of the queue, those with least to spare first.
+    fn take_slice(&mut self) -> Vec<(AgentOrd, Mark)> {
+        let count = self.allocator.queue.len().min(self.options.allocation_slice.max(1));
+        let slice: Vec<AgentOrd> = self.allocator.queue.drain(..count).collect();
+        let mut keyed = Vec::with_capacity(count);
+        for agent in slice {
+            let record = &mut self.agents[agent];
+            let mark = std::mem::take(&mut record.mark);
+            if let Some(key) = record.free_key {
+                keyed.push((key, mark));
+            }
+            if mark == Mark::Touched {
+                self.unhold(agent);
+            }
+        }
+        keyed.sort_unstable();
+        keyed.into_iter().map(|((_, _, agent), mark)| (agent, mark)).collect()
+    }
+
+    /// Offers the agent to whoever comes first and wants it, until nothing is left or nobody does.
+    fn serve(&mut self, agent: AgentOrd, mark: Mark, stage: Stage, made: &mut Made) {
+        let mut tried: Vec<SeatOrd> = Vec::new();
+        let mut held = false;
+        while self.agents[agent].free_key.is_some() {
+            let slack = self.allocator.slack();
+            let free = &self.agents[agent].free_parts;
+            if let (Stage::Fair, true, Some(slack)) = (stage, free.pure, &slack)
+                && !self.allocator.minimum.may_be_met(&free.plain.lesser(slack))
+            {
+                // Whoever comes, all of it is kept for guarantees.
+                held = true;
+                break;
+            }
+            let walk = match (stage, mark, free.pure) {
+                (Stage::Guarantee, _, _) => Walk::Hungry,
+                (Stage::Fair, Mark::Woken, _) => Walk::Woken,
+                (Stage::Fair, Mark::Touched | Mark::None, true) => Walk::Open,
+                (Stage::Fair, Mark::Touched | Mark::None, false) => Walk::All,
+            };
+            let look = Look::new(agent, stage, slack);
+            let found = self.first_taker(walk, mark, &look, &tried);
+            held |= look.held.get();
+            for role in look.cuts.take() {
+                self.allocator.sorter.note_cut(role);
+            }
+            let Some((seat, offering)) = found else { break };
+            tried.push(seat);
+            let framework = self.allocator.sorter.seat(seat).framework;
+            let offer = self.offer_counted(seat, agent, offering);
+            made.entry(framework).or_default().push(offer);
+        }
+        if held && stage == Stage::Fair && self.agents[agent].free_key.is_some() {
+            let slack = self.allocator.slack().unwrap_or_default();
+            self.hold_back(agent, &slack);
+        }
+    }
+
+    /// Makes an offer, and notices should it take what guarantees need. Keeps M25.
+    pub(crate) fn offer_counted(
+        &mut self,
+        seat: SeatOrd,
+        agent: AgentOrd,
+        offering: Offering,
+    ) -> Offer {
+        let before = self.allocator.shortage();
+        let offer = self.add_offer(seat, agent, offering);
+        let after = self.allocator.shortage();
+        if !before.contains(&after) {
+            self.allocator.starved = Some(after.less(&before));
+        }
+        offer
+    }
+
+    fn first_taker(
+        &self,
+        walk: Walk,
+        mark: Mark,
+        look: &Look,
+        tried: &[SeatOrd],
+    ) -> Option<(SeatOrd, Offering)> {
+        let sorter = &self.allocator.sorter;
+        let mut offering = None;
+        let found = sorter.first(walk, |seat| {
+            if tried.contains(&seat) || (mark == Mark::Woken && !sorter.seat(seat).woken) {
+                return false;
+            }
+            offering = self.consider(seat, look).ok();
+            offering.is_some()
+        });
+        Some((found?, offering?))
+    }
+
+    /// The queue ran empty. A framework with a demand whose agents went to others is called again,
+    /// as long as there are agents for it: each round takes one off the free agents at least.
+    /// Roles that met their limit and have room again are woken, and so are roles that lack a
+    /// guarantee while agents are held.
+    fn end_of_round(&mut self) {
+        let woken = std::mem::take(&mut self.allocator.woken);
+        for framework in woken {
+            self.mark_seats(framework, false);
+            let still = self.frameworks[framework].demand.is_stated()
+                && !self.agents_for_demand(framework).is_empty();
+            if still {
+                self.wake(framework);
+            }
+        }
+        for (role, has_room) in self.allocator.sorter.take_eased() {
+            if has_room || !self.allocator.held.is_empty() {
+                for framework in self.allocator.sorter.frameworks_below(role) {
+                    self.wake(framework);
+                }
+            }
+        }
+        self.sweep();
+    }
+
+    /// Looks at held agents again, some at a time, once there is more to spare than when they were
+    /// held.
+    fn sweep(&mut self) {
+        if let Some((end, spare)) = &self.allocator.sweep
+            && self.allocator.held.first_key_value().is_none_or(|(number, _)| number >= end)
+        {
+            // All were looked at with at least so much to spare, and what is held now was refused.
+            self.allocator.held_at = spare.clone();
+            self.allocator.sweep = None;
+        }
+        if !self.allocator.has_held_to_sweep() {
+            return;
+        }
+        let slack = self.allocator.slack();
+        if self.allocator.sweep.is_none() {
+            let spare = slack.clone().unwrap_or_default();
+            self.allocator.sweep = Some((self.allocator.next_held, spare));
+        } else if slack.as_ref().is_some_and(|slack| !self.allocator.minimum.may_be_met(slack)) {
+            // Nothing is left: those that were not looked at again are held as before.
+            self.allocator.sweep = None;
+            return;
+        }
+        let some: Vec<AgentOrd> = self.allocator.held.values().take(SWEEP).copied().collect();
+        for agent in some {
+            self.touch(agent);
+        }
+    }
+}

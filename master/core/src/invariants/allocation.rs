@@ -1,0 +1,262 @@
+//! The invariants of the allocator: filters, free agents, the queue, shares, demands, quotas.
+
+use super::Found;
+use crate::agent::scalars;
+use crate::allocator::offering::{Look, Stage};
+use crate::allocator::sorter::Walk;
+use crate::allocator::{Mark, is_allocatable};
+use crate::framework::Framework;
+use crate::operator::is_below;
+use crate::state::Master;
+use crate::table::{FrameworkOrd, SeatOrd};
+use proto::{Quantities, ResourceName, Resources, Role};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) fn check(m: &Master, found: &mut Found) {
+    filters(m, found);
+    free_agents(m, found);
+    queue(m, found);
+    shares(m, found);
+    demands(m, found);
+    quotas(m, found);
+    limits(m, found);
+    rest(m, found);
+    if let Some(short) = &m.allocator.starved {
+        found.unless(false, "M25", || format!("an offer took {short:?} of guarantees"));
+    }
+}
+
+fn filters(m: &Master, found: &mut Found) {
+    for (_, agent) in m.agents.iter() {
+        for filter in agent.filters.iter() {
+            let sorter = &m.allocator.sorter;
+            if sorter.epoch(filter.seat) == Some(filter.epoch) {
+                let framework = m.frameworks.get(sorter.seat(filter.seat).framework);
+                let holds = framework.is_some_and(Framework::is_connected);
+                found.unless(holds, "M10", || {
+                    format!("{} has a filter of a framework that is away", agent.id)
+                });
+            }
+        }
+    }
+}
+
+fn free_agents(m: &Master, found: &mut Found) {
+    for (ord, agent) in m.agents.iter() {
+        let worth = agent.is_offerable() && is_allocatable(&m.options.min_allocatable, &agent.free);
+        let key = worth.then(|| (agent.free.cpus(), agent.free.mem(), ord));
+        let indexed = agent.free_key.is_none_or(|key| m.allocator.free.contains(&key));
+        found.unless(agent.free_key == key && indexed, "M12", || {
+            format!("{} should stand at {key:?}, is at {:?}", agent.id, agent.free_key)
+        });
+    }
+    let keys = m.agents.iter().filter(|(_, agent)| agent.free_key.is_some()).count();
+    found.unless(keys == m.allocator.free.len(), "M12", || {
+        format!("{keys} agents are free, {} are known to be", m.allocator.free.len())
+    });
+}
+
+fn queue(m: &Master, found: &mut Found) {
+    let queued: BTreeSet<_> = m.allocator.queue().iter().copied().collect();
+    found.unless(queued.len() == m.allocator.queue().len(), "M13", || {
+        "an agent waits twice".to_owned()
+    });
+    for (ord, agent) in m.agents.iter() {
+        let holds = (agent.mark != Mark::None) == queued.contains(&ord);
+        found.unless(holds, "M13", || format!("{} is {:?}", agent.id, agent.mark));
+    }
+    let idle = queued.is_empty()
+        && !m.allocator.has_calls()
+        && m.allocator.sorter.eased.is_empty()
+        && !m.allocator.has_held_to_sweep();
+    found.unless(idle || m.allocator.due.is_some(), "M13", || {
+        format!("{} agents wait and no pass is due", queued.len())
+    });
+    for (number, agent) in m.allocator.held() {
+        let holds = m.agents.get(*agent).is_some_and(|agent| agent.held == Some(*number));
+        found.unless(holds, "M13", || format!("number {number} is held and does not know"));
+    }
+    let held = m.agents.iter().filter(|(_, agent)| agent.held.is_some()).count();
+    found.unless(held == m.allocator.held().len(), "M13", || {
+        format!("{held} agents are held, {} are known to be", m.allocator.held().len())
+    });
+}
+
+fn shares(m: &Master, found: &mut Found) {
+    let mut total = Quantities::default();
+    for (_, agent) in m.agents.iter() {
+        total.add_all(&scalars(&agent.info.resources));
+    }
+    let sorter = &m.allocator.sorter;
+    found.unless(total == sorter.total(), "M16", || {
+        format!("the cluster has {total:?}, shares are of {:?}", sorter.total())
+    });
+    let mut expected: BTreeMap<(Role, FrameworkOrd), Quantities> = BTreeMap::new();
+    for offer in m.offers.values() {
+        let key = (offer.role.clone(), offer.framework);
+        expected.entry(key).or_default().add_all(&scalars(&offer.resources));
+    }
+    for (ord, framework) in m.frameworks.iter() {
+        for task in framework.tasks.values().filter(|task| task.holds) {
+            let key = (task.role.clone(), ord);
+            expected.entry(key).or_default().add_all(&scalars(&task.resources));
+        }
+        for role in &framework.info.roles {
+            expected.entry((role.clone(), ord)).or_default();
+        }
+    }
+    let mut line: BTreeSet<SeatOrd> = BTreeSet::new();
+    sorter.first(Walk::All, |seat| !line.insert(seat));
+    let mut woken: BTreeSet<SeatOrd> = BTreeSet::new();
+    sorter.first(Walk::Woken, |seat| !woken.insert(seat));
+    let mut seats = 0;
+    for (ord, role, allocated) in sorter.all_seats() {
+        seats += 1;
+        let seat = sorter.seat(ord);
+        let key = (role.clone(), seat.framework);
+        let holds = expected.get(&key).is_some_and(|expected| *expected == allocated);
+        found.unless(holds, "M16", || {
+            format!("{role}: {allocated:?} is counted, {:?} is held", expected.get(&key))
+        });
+        let framework = m.frameworks.get(seat.framework);
+        let eligible = framework.is_some_and(|f| f.is_eligible_in(role));
+        found.unless(eligible == line.contains(&ord), "M16", || {
+            format!("{role}: eligible {eligible}, in line {}", !eligible)
+        });
+        let called = eligible && m.allocator.woken().contains(&seat.framework);
+        found.unless(seat.woken == called && woken.contains(&ord) == called, "M16", || {
+            format!("{role}: woken {called}, its seat {}", seat.woken)
+        });
+    }
+    found.unless(seats == expected.len(), "M16", || {
+        format!("{seats} seats, {} are owed", expected.len())
+    });
+}
+
+fn demands(m: &Master, found: &mut Found) {
+    for (_, framework) in m.frameworks.iter() {
+        let offers = framework.offers.iter().filter_map(|number| m.offers.get(number));
+        let holds = framework.demand.is_credited_by(offers.map(|offer| &offer.credit));
+        found.unless(holds, "M17", || format!("{}: {:?}", framework.id, framework.demand));
+    }
+}
+
+/// The plain scalars of some resources: what quotas count.
+fn plain(resources: &Resources) -> Quantities {
+    let plain = resources.pieces().iter().filter(|piece| piece.flavor.is_plain());
+    scalars(&plain.cloned().collect())
+}
+
+/// What each role and those above it consume, reckoned from offers and tasks.
+fn consumption(m: &Master) -> BTreeMap<Role, Quantities> {
+    let mut all: BTreeMap<Role, Quantities> = BTreeMap::new();
+    let mut count = |role: &Role, resources: &Resources| {
+        let amounts = plain(resources);
+        let mut path = Some(role.as_str());
+        while let Some(role) = path {
+            let role_above = Role::new(role).expect("a role's path begins with roles");
+            all.entry(role_above).or_default().add_all(&amounts);
+            path = role.rsplit_once('/').map(|(above, _)| above);
+        }
+    };
+    for offer in m.offers.values() {
+        count(&offer.role, &offer.resources);
+    }
+    for (_, framework) in m.frameworks.iter() {
+        for task in framework.tasks.values().filter(|task| task.holds) {
+            count(&task.role, &task.resources);
+        }
+    }
+    all
+}
+
+/// What must be kept free for the guarantees of `role` and those below.
+fn required(m: &Master, role: &Role, consumed: &BTreeMap<Role, Quantities>) -> Quantities {
+    let quotas = m.registry.quotas();
+    let nearest = |other: &&Role| {
+        is_below(other, role)
+            && !quotas.keys().any(|between| is_below(between, role) && is_below(other, between))
+    };
+    let mut required = Quantities::default();
+    for below in quotas.keys().filter(nearest) {
+        required.add_all(&self::required(m, below, consumed));
+    }
+    let mut lacking = quotas[role].guarantees.clone();
+    lacking.subtract_all(consumed.get(role).unwrap_or(&Quantities::default()));
+    for (name, milli) in lacking.iter() {
+        let more = milli.saturating_sub(required.get(name));
+        required.add(name, more);
+    }
+    required
+}
+
+fn quotas(m: &Master, found: &mut Found) {
+    let sorter = &m.allocator.sorter;
+    let consumed = consumption(m);
+    for (role, amounts) in &consumed {
+        let counted = sorter.standing(role).map(|standing| standing.consumed);
+        found.unless(counted.as_ref() == Some(amounts), "M22", || {
+            format!("{role} consumes {amounts:?}, {counted:?} is counted")
+        });
+    }
+    let quotas = m.registry.quotas();
+    let mut all = Quantities::default();
+    for role in quotas.keys() {
+        if !quotas.keys().any(|above| is_below(role, above)) {
+            all.add_all(&required(m, role, &consumed));
+        }
+    }
+    let kept = sorter.quantities(sorter.required());
+    found.unless(kept == all, "M22", || format!("guarantees lack {all:?}, {kept:?} is kept"));
+    let mut available = Quantities::default();
+    for (_, agent) in m.agents.iter() {
+        if agent.is_offerable() {
+            available.add_all(&plain(&agent.free));
+        }
+    }
+    let counted = sorter.quantities(&m.allocator.available);
+    found.unless(counted == available, "M22", || {
+        format!("{available:?} is available, {counted:?} is counted")
+    });
+}
+
+fn limits(m: &Master, found: &mut Found) {
+    if m.allocator.due.is_some() {
+        return;
+    }
+    let consumed = consumption(m);
+    for (role, quota) in m.registry.quotas() {
+        let consumed = consumed.get(role).cloned().unwrap_or_default();
+        let over = |(name, most): &(&ResourceName, &u64)| consumed.get(name) > **most;
+        for (name, most) in quota.limits.iter().filter(over) {
+            let counts = |offer: &&crate::offer::OfferRecord| {
+                (offer.role == *role || is_below(&offer.role, role))
+                    && plain(&offer.resources).get(name) > 0
+            };
+            let offer = m.offers.values().find(counts);
+            found.unless(offer.is_none(), "M23", || {
+                let have = consumed.get(name);
+                format!("{role} consumes {name}:{have} of {most} and has {:?}", offer.map(|o| &o.id))
+            });
+        }
+    }
+}
+
+fn rest(m: &Master, found: &mut Found) {
+    if m.allocator.due.is_some() {
+        return;
+    }
+    for (ord, agent) in m.agents.iter() {
+        if agent.free_key.is_none() || agent.mark != Mark::None {
+            continue;
+        }
+        for stage in [Stage::Guarantee, Stage::Fair] {
+            let look = Look::new(ord, stage, m.allocator.slack());
+            let wanted = m.allocator.sorter.first(Walk::All, |seat| m.consider(seat, &look).is_ok());
+            found.unless(wanted.is_none(), "M24", || {
+                let who = wanted.map(|seat| &m.frameworks[m.allocator.sorter.seat(seat).framework].id);
+                format!("{} has {} free, which {who:?} wants ({stage:?})", agent.id, agent.free)
+            });
+        }
+    }
+}

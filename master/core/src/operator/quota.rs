@@ -1,0 +1,206 @@
+//! UPDATE_QUOTA: what roles are guaranteed, and what they may have.
+//!
+//! All quotas of a call are set, or none. Offers that stand in their way are taken back: those
+//! above a limit, and as many others as a guarantee needs. What runs is not touched.
+
+use crate::effect::{Effect, Refusal};
+use crate::input::RequestId;
+use crate::registry::{Quota, RegistryOp};
+use crate::state::Master;
+use proto::operator::Response;
+use proto::{Quantities, Role};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+impl Master {
+    pub(crate) fn set_quotas(
+        &mut self,
+        request: RequestId,
+        quotas: Vec<(Role, Quota)>,
+        force: bool,
+        out: &mut Vec<Effect>,
+    ) {
+        let answer = self.check_quotas(&quotas, force).map(|()| {
+            for (role, quota) in quotas {
+                let set = (!quota.is_default()).then_some(&quota);
+                self.allocator.sorter.set_quota(&role, set);
+                let op = match set {
+                    Some(_) => RegistryOp::SetQuota { role, quota },
+                    None => RegistryOp::RemoveQuota { role },
+                };
+                self.persist(op, out);
+            }
+            self.enforce_limits(out);
+            self.make_headroom(out);
+            self.touch_all();
+            Response::Ok
+        });
+        self.answer_operator(request, Arc::from("UPDATE_QUOTA"), answer, out);
+    }
+
+    fn check_quotas(&self, quotas: &[(Role, Quota)], force: bool) -> Result<(), Refusal> {
+        let mut all = self.registry.quotas().clone();
+        let mut seen = Vec::with_capacity(quotas.len());
+        for (role, quota) in quotas {
+            let invalid = |problem: &str| {
+                Err(Refusal::QuotaInvalid { role: role.clone(), problem: Box::from(problem) })
+            };
+            if role.as_str() == "*" {
+                return invalid("cannot be set: it is everybody's");
+            }
+            if seen.contains(&role) {
+                return invalid("is given twice");
+            }
+            seen.push(role);
+            for (name, guarantee) in quota.guarantees.iter() {
+                if let Some(limit) = quota.limits.get(name).filter(|limit| **limit < guarantee) {
+                    let (guarantee, limit) = (milli(guarantee), milli(*limit));
+                    return invalid(&format!(
+                        "guarantees {name}:{guarantee}, more than its limit {limit}"
+                    ));
+                }
+            }
+            if quota.is_default() {
+                all.remove(role);
+            } else {
+                all.insert(role.clone(), quota.clone());
+            }
+        }
+        check_tree(&all)?;
+        if force { Ok(()) } else { self.check_fit(quotas, &all) }
+    }
+
+    /// Whether the quotas fit the cluster as it is.
+    fn check_fit(
+        &self,
+        quotas: &[(Role, Quota)],
+        all: &BTreeMap<Role, Quota>,
+    ) -> Result<(), Refusal> {
+        let total = self.allocator.sorter.total();
+        let mut guaranteed = Quantities::default();
+        for (role, quota) in all {
+            if !all.keys().any(|above| is_below(role, above)) {
+                guaranteed.add_all(&quota.guarantees);
+            }
+        }
+        for (role, quota) in quotas {
+            let unfit = |problem: String| {
+                Err(Refusal::QuotaUnfit { role: role.clone(), problem: problem.into() })
+            };
+            for (name, _) in quota.guarantees.iter() {
+                let (wanted, have) = (guaranteed.get(name), total.get(name));
+                if wanted > have {
+                    return unfit(format!(
+                        "makes all guarantees {name}:{}, of which the cluster has {}",
+                        milli(wanted),
+                        milli(have)
+                    ));
+                }
+            }
+            let standing = self.allocator.sorter.standing(role);
+            let consumed = standing.map(|standing| standing.consumed).unwrap_or_default();
+            for (name, limit) in &quota.limits {
+                if consumed.get(name) > *limit && !self.is_only_offered(role, name, *limit) {
+                    return unfit(format!(
+                        "limits {name} to {}, and {} is in use",
+                        milli(*limit),
+                        milli(consumed.get(name))
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether taking back offers would bring the role's consumption down to the limit.
+    fn is_only_offered(&self, role: &Role, name: &proto::ResourceName, limit: u64) -> bool {
+        let standing = self.allocator.sorter.standing(role);
+        let consumed = standing.map_or(0, |standing| standing.consumed.get(name));
+        let offered: u64 = self
+            .offers
+            .values()
+            .filter(|offer| offer.role == *role || is_below(&offer.role, role))
+            .map(|offer| self.allocator.sorter.quantities(&offer.parts.plain).get(name))
+            .sum();
+        consumed.saturating_sub(offered) <= limit
+    }
+
+    /// Takes back the newest offers of roles that are above a limit.
+    pub(crate) fn enforce_limits(&mut self, out: &mut Vec<Effect>) {
+        let numbers: Vec<u64> = self.offers.keys().rev().copied().collect();
+        for number in numbers {
+            let Some(offer) = self.offers.get(&number) else { continue };
+            if self.allocator.sorter.exceeds(&offer.role, &offer.parts.plain) {
+                self.rescind(number, out);
+            }
+        }
+    }
+
+    /// Takes back the newest offers of roles that nothing is guaranteed to, until what is
+    /// guaranteed to others can be kept free.
+    fn make_headroom(&mut self, out: &mut Vec<Effect>) {
+        let numbers: Vec<u64> = self.offers.keys().rev().copied().collect();
+        for number in numbers {
+            let short = self.allocator.shortage();
+            if short.is_zero() {
+                return;
+            }
+            let Some(offer) = self.offers.get(&number) else { continue };
+            let helps = !offer.parts.plain.lesser(&short).is_zero();
+            if helps && !self.allocator.sorter.is_guaranteed(&offer.role) {
+                self.rescind(number, out);
+            }
+        }
+    }
+}
+
+/// Within a role with a quota, the roles below share it: their guarantees add up to no more than
+/// its own, and none may have more than it may.
+fn check_tree(all: &BTreeMap<Role, Quota>) -> Result<(), Refusal> {
+    for (role, quota) in all {
+        let invalid = |problem: String| {
+            Err(Refusal::QuotaInvalid { role: role.clone(), problem: problem.into() })
+        };
+        let below: Vec<(&Role, &Quota)> =
+            all.iter().filter(|(other, _)| nearest_above(other, all) == Some(role)).collect();
+        let mut sum = Quantities::default();
+        for (_, other) in &below {
+            sum.add_all(&other.guarantees);
+        }
+        for (name, wanted) in sum.iter() {
+            let own = quota.guarantees.get(name);
+            if wanted > own {
+                let (wanted, own) = (milli(wanted), milli(own));
+                return invalid(format!(
+                    "guarantees {name}:{own}, less than the roles below it together ({wanted})"
+                ));
+            }
+        }
+        for (other, theirs) in below {
+            for (name, limit) in &quota.limits {
+                if let Some(more) = theirs.limits.get(name).filter(|more| *more > limit) {
+                    let (limit, more) = (milli(*limit), milli(*more));
+                    return invalid(format!(
+                        "limits {name} to {limit}, less than that of role '{other}' ({more})"
+                    ));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The nearest role above that has a quota.
+fn nearest_above<'a>(role: &Role, all: &'a BTreeMap<Role, Quota>) -> Option<&'a Role> {
+    all.keys().filter(|above| is_below(role, above)).max_by_key(|above| above.as_str().len())
+}
+
+/// Whether `role` lies below `above` in the tree.
+pub(crate) fn is_below(role: &Role, above: &Role) -> bool {
+    let rest = role.as_str().strip_prefix(above.as_str());
+    rest.is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn milli(amount: u64) -> f64 {
+    amount as f64 / 1000.0
+}

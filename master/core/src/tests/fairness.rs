@@ -1,0 +1,297 @@
+//! On clusters at random, the allocator makes the offers of the naive one.
+
+use super::oracle::{Made, Naive};
+use crate::table::FrameworkOrd;
+use crate::testing::*;
+use crate::{Effect, Input, Options, RequestId};
+use proptest::prelude::*;
+use proto::scheduler::{CallBody, Event};
+use proto::{Capability, Filters, OfferId, Operation, Resources, Role, TaskState};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const ROLES: [&str; 7] = ["*", "a", "a/b", "a/b/c", "a/d", "e", "e/f"];
+
+#[derive(Clone, Debug)]
+enum Deed {
+    Framework { roles: Vec<u8>, gpus: bool },
+    Agent { cpus: u8, mem: u8, disk: u8, gpus: bool },
+    Weight { role: u8, milli: u16 },
+    Quota { role: u8, guarantee: (u8, u8), limit: (u8, u8) },
+    Launch { offer: u8, share: u8, refuse: u8 },
+    Decline { offer: u8, refuse: u8 },
+    Finish { task: u8 },
+    Suppress { who: u8 },
+    Revive { who: u8 },
+    Demand { who: u8, cpus: u8, count: u8 },
+    Leave { who: u8 },
+    LoseAgent { agent: u8 },
+    Wait { seconds: u8 },
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let pair = || (0_u8..9, 0_u8..9);
+    prop_oneof![
+        4 => (prop::collection::vec(0_u8..7, 1..3), any::<bool>())
+            .prop_map(|(roles, gpus)| Deed::Framework { roles, gpus }),
+        5 => (1_u8..9, 1_u8..9, 0_u8..3, prop::bool::weighted(0.1))
+            .prop_map(|(cpus, mem, disk, gpus)| Deed::Agent { cpus, mem, disk, gpus }),
+        2 => (0_u8..7, 100_u16..5000).prop_map(|(role, milli)| Deed::Weight { role, milli }),
+        4 => (1_u8..7, pair(), pair())
+            .prop_map(|(role, guarantee, limit)| Deed::Quota { role, guarantee, limit }),
+        6 => (any::<u8>(), 1_u8..5, 0_u8..9)
+            .prop_map(|(offer, share, refuse)| Deed::Launch { offer, share, refuse }),
+        5 => (any::<u8>(), 0_u8..9).prop_map(|(offer, refuse)| Deed::Decline { offer, refuse }),
+        4 => any::<u8>().prop_map(|task| Deed::Finish { task }),
+        1 => any::<u8>().prop_map(|who| Deed::Suppress { who }),
+        2 => any::<u8>().prop_map(|who| Deed::Revive { who }),
+        1 => (any::<u8>(), 0_u8..5, 0_u8..4)
+            .prop_map(|(who, cpus, count)| Deed::Demand { who, cpus, count }),
+        1 => any::<u8>().prop_map(|who| Deed::Leave { who }),
+        1 => any::<u8>().prop_map(|agent| Deed::LoseAgent { agent }),
+        2 => (0_u8..4).prop_map(|seconds| Deed::Wait { seconds }),
+    ]
+}
+
+/// A cluster whose passes are compared.
+struct Twins {
+    c: Cluster,
+    frameworks: Vec<FrameworkSide>,
+    agents: Vec<AgentSide>,
+    /// Framework, agent, id.
+    tasks: Vec<(usize, usize, String)>,
+    counts: BTreeMap<(Role, FrameworkOrd), u64>,
+    passes: usize,
+    offers: usize,
+}
+
+fn pick<T>(all: &[T], number: u8) -> Option<usize> {
+    (!all.is_empty()).then(|| usize::from(number) % all.len())
+}
+
+impl Twins {
+    fn new() -> Self {
+        // Every pass looks at all that waits, and passes come one at a time.
+        let options = Options {
+            allocation_slice: 1000,
+            allocation_delay: Duration::from_millis(1),
+            offer_timeout: None,
+            ping_interval: Duration::from_secs(100_000),
+            ..Options::default()
+        };
+        let c = Cluster::new(options);
+        let (frameworks, agents, tasks) = (Vec::new(), Vec::new(), Vec::new());
+        Self { c, frameworks, agents, tasks, counts: BTreeMap::new(), passes: 0, offers: 0 }
+    }
+
+    /// Takes the passes that are due, each against the oracle. What comes after the first one is
+    /// looked at again because it was held, or woken: together they make the same offers.
+    fn settle(&mut self) {
+        self.reach_the_pass();
+        self.c.effects.clear();
+        self.c.master.mark_for_woken();
+        let expected = Naive::new(&self.c.master, self.counts.clone()).offers();
+        while self.c.master.allocator.due.is_some() {
+            self.c.step(Input::Tick);
+            self.passes += 1;
+            self.reach_the_pass();
+        }
+        let mut made: Vec<Made> = Vec::new();
+        for effect in &self.c.effects {
+            if let Effect::ToFramework { event: Event::Offers(offers), .. } = effect {
+                made.extend(offers.iter().map(|offer| {
+                    let text = |id: &str| id.to_owned();
+                    (
+                        text(offer.framework_id.as_str()),
+                        text(offer.role.as_str()),
+                        text(offer.agent_id.as_str()),
+                        offer.resources.to_string(),
+                    )
+                }));
+                for offer in offers {
+                    let ord = self.c.master.framework_ids[&offer.framework_id];
+                    *self.counts.entry((offer.role.clone(), ord)).or_default() += 1;
+                }
+            }
+        }
+        made.sort();
+        self.offers += made.len();
+        assert_eq!(made, expected);
+    }
+
+    /// Lets the time come at which a pass is due, with all that happens until then but the pass.
+    fn reach_the_pass(&mut self) {
+        while let Some(due) = self.c.master.allocator.due.take() {
+            self.c.now = self.c.now.max(due);
+            let now = self.c.now;
+            self.c.master.step(now, Input::Tick, &mut self.c.effects);
+            let more = std::mem::replace(&mut self.c.master.allocator.due, Some(now));
+            if more.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// The counts of seats that are gone begin anew.
+    fn forget_counts(&mut self) {
+        let sorter = &self.c.master.allocator.sorter;
+        self.counts.retain(|(role, ord), _| sorter.seat_in(*ord, role).is_some());
+    }
+
+    fn offer(&self, number: u8) -> Option<(OfferId, usize, usize, Resources)> {
+        let all: Vec<_> = self.c.master.offers.values().collect();
+        let offer = all[pick(&all, number)?];
+        let framework = &self.c.master.frameworks[offer.framework].id;
+        let agent = &self.c.master.agents[offer.agent].id;
+        let framework = self.frameworks.iter().position(|side| side.id == *framework)?;
+        let agent = self.agents.iter().position(|side| side.id == *agent)?;
+        Some((offer.id.clone(), framework, agent, offer.resources.clone()))
+    }
+
+    fn launch(&mut self, offer: u8, share: u8, refuse: u8) {
+        let Some((id, framework, agent, resources)) = self.offer(offer) else { return };
+        let part = Resources::cpus_mem(
+            resources.cpus() * u64::from(share) / 4,
+            resources.mem() * u64::from(share) / 4,
+        );
+        if part.is_empty() {
+            return;
+        }
+        let name = format!("t{}", self.tasks.len());
+        let task = task_info(&name, self.agents[agent].id.as_str(), part);
+        let body = CallBody::Accept {
+            offer_ids: vec![id],
+            operations: vec![Operation::Launch(vec![task])],
+            filters: Filters { refuse: Duration::from_secs(u64::from(refuse)) },
+        };
+        let side = self.frameworks[framework].clone();
+        self.c.call(&side, body);
+        self.tasks.push((framework, agent, name));
+    }
+
+    fn act(&mut self, deed: Deed) {
+        match deed {
+            Deed::Framework { .. } | Deed::Agent { .. } | Deed::LoseAgent { .. } => self.join(deed),
+            Deed::Weight { role: at, milli } => {
+                let role = role(ROLES[usize::from(at)]);
+                let (request, weight_milli) = (RequestId(0), u64::from(milli));
+                self.c.feed(Input::SetWeight { request, role, weight_milli });
+            }
+            Deed::Quota { role: at, guarantee, limit } => {
+                let text = |(cpus, mem): (u8, u8), skip: u8| {
+                    let part = |name: &str, n: u8| {
+                        if n >= skip { String::new() } else { format!("{name}:{n};") }
+                    };
+                    format!("{}{}", part("cpus", cpus), part("mem", mem.saturating_mul(100)))
+                };
+                let (guarantee, limit) = (text(guarantee, 4), text(limit, 8));
+                self.c.set_quota(&[(ROLES[usize::from(at)], &guarantee, &limit)], true);
+            }
+            Deed::Launch { offer, share, refuse } => self.launch(offer, share, refuse),
+            Deed::Decline { offer, refuse } => {
+                if let Some((id, framework, ..)) = self.offer(offer) {
+                    let side = self.frameworks[framework].clone();
+                    self.c.decline(&side, &[id.as_str()], Duration::from_secs(u64::from(refuse)));
+                }
+            }
+            Deed::Finish { task } => {
+                if let Some(at) = pick(&self.tasks, task) {
+                    let (framework, agent, name) = self.tasks.swap_remove(at);
+                    let (side, agent) = (&self.frameworks[framework], &self.agents[agent]);
+                    self.c.update(agent, side, &name, TaskState::Finished, 1);
+                }
+            }
+            Deed::Suppress { who } | Deed::Revive { who } | Deed::Leave { who } => {
+                if let Some(at) = pick(&self.frameworks, who) {
+                    let side = self.frameworks[at].clone();
+                    match deed {
+                        Deed::Suppress { .. } => {
+                            self.c.call(&side, CallBody::Suppress { roles: vec![] });
+                        }
+                        Deed::Revive { .. } => {
+                            self.c.call(&side, CallBody::Revive { roles: vec![] });
+                        }
+                        _ => {
+                            self.c.close_framework(&side);
+                        }
+                    }
+                }
+            }
+            Deed::Demand { who, cpus, count } => {
+                if let Some(at) = pick(&self.frameworks, who) {
+                    let resources = Resources::cpus_mem(u64::from(cpus) * 900, 100_000);
+                    let one = demand(1, resources);
+                    let demands = vec![one; usize::from(count)];
+                    let side = self.frameworks[at].clone();
+                    self.c.call(&side, CallBody::Request { demands });
+                }
+            }
+            Deed::Wait { seconds } => {
+                let until = self.c.now + Duration::from_secs(u64::from(seconds));
+                self.settle();
+                self.forget_counts();
+                // Filters end one after the other; each has its pass.
+                while let Some(at) = self.c.master.deadlines.next().filter(|at| *at <= until) {
+                    self.c.now = self.c.now.max(at);
+                    self.c.effects.clear();
+                    self.c.step(Input::Tick);
+                    self.settle();
+                    self.forget_counts();
+                }
+                self.c.now = self.c.now.max(until);
+            }
+        }
+    }
+
+    fn join(&mut self, deed: Deed) {
+        match deed {
+            Deed::Framework { roles, gpus } if self.frameworks.len() < 6 => {
+                let roles: Vec<&str> = roles.iter().map(|at| ROLES[usize::from(*at)]).collect();
+                let capabilities: &[Capability] =
+                    if gpus { &[Capability::GpuResources] } else { &[] };
+                let mut info = framework_info("f", &roles, capabilities);
+                info.single_role = info.roles.len() == 1;
+                info.failover_timeout = Duration::from_secs(100_000);
+                self.frameworks.push(self.c.framework_from(info));
+            }
+            Deed::Agent { cpus, mem, disk, gpus } if self.agents.len() < 6 => {
+                let mut all = vec![("cpus", u64::from(cpus) * 1000), ("mem", u64::from(mem) * 100_000)];
+                all.push(("disk", u64::from(disk) * 1_000_000));
+                if gpus {
+                    all.push(("gpus", 1000));
+                }
+                self.agents.push(self.c.agent(Resources::scalars(all)));
+            }
+            Deed::LoseAgent { agent } => {
+                if let Some(at) = pick(&self.agents, agent) {
+                    let side = self.agents[at].clone();
+                    self.c.close_agent(&side);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        cases: 2000,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_offers_are_those_of_the_naive_allocator(
+        deeds in prop::collection::vec((deed(), prop::bool::weighted(0.7)), 1..30),
+    ) {
+        let mut twins = Twins::new();
+        for (deed, settles) in deeds {
+            twins.act(deed);
+            if settles {
+                twins.settle();
+                twins.forget_counts();
+            }
+        }
+        twins.settle();
+    }
+}
