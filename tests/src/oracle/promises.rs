@@ -49,14 +49,11 @@ impl Fact {
     }
 }
 
-fn ordered(order: &Order) -> Option<Fact> {
+fn ordered(order: &Order) -> Fact {
     match order.clone() {
-        Order::DeactivateAgent(id) | Order::DrainAgent { agent_id: id, .. } => {
-            Some(Fact::Closed(id))
-        }
-        Order::ReactivateAgent(id) => Some(Fact::Open(id)),
-        Order::MarkAgentGone(id) => Some(Fact::Gone(id)),
-        _ => None,
+        Order::DeactivateAgent(id) | Order::DrainAgent { agent_id: id, .. } => Fact::Closed(id),
+        Order::ReactivateAgent(id) => Fact::Open(id),
+        Order::MarkAgentGone(id) => Fact::Gone(id),
     }
 }
 
@@ -100,7 +97,7 @@ impl Promises {
             Input::Operator { request, call: operator::Call::Teardown(id) } => {
                 Some((*request, Fact::Over(id.clone())))
             }
-            Input::Order { request, order } => ordered(order).map(|fact| (*request, fact)),
+            Input::Order { request, order } => Some((*request, ordered(order))),
             Input::SetWeight { request, role, weight_milli } => {
                 Some((*request, Fact::Weight(role.clone(), *weight_milli)))
             }
