@@ -358,7 +358,9 @@ impl Server {
             }
             Ask::State(reply) => {
                 let admitted = self.performer.is_admitted(&self.core);
-                let state = http::state(&self.core, admitted, self.clock.started(), &self.config);
+                let isolation = self.performer.native.isolation();
+                let started = self.clock.started();
+                let state = http::state(&self.core, admitted, isolation, started, &self.config);
                 let _ = reply.send(state);
             }
             Ask::Health(reply) => {

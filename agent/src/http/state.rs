@@ -6,8 +6,15 @@ use agent_core::{Agent, TaskView};
 use proto::{Resources, Time, Value as Amount};
 use serde_json::{Map, Value, json};
 
-/// The state at this moment. `admitted` is whether it is registered under an id that is durable.
-pub(crate) fn state(core: &Agent, admitted: bool, started: Time, config: &Config) -> Value {
+/// The state at this moment. `admitted` is whether it is registered under an id that is durable,
+/// `isolation` how its tasks are kept apart.
+pub(crate) fn state(
+    core: &Agent,
+    admitted: bool,
+    isolation: &str,
+    started: Time,
+    config: &Config,
+) -> Value {
     let info = core.info();
     let attributes: Map<String, Value> = info
         .attributes
@@ -21,6 +28,7 @@ pub(crate) fn state(core: &Agent, admitted: bool, started: Time, config: &Config
         "hostname": &*info.hostname,
         "start_time": started.as_secs_f64(),
         "registered": admitted,
+        "isolation": isolation,
         "masters": config.masters,
         "resources": resources(core.total()),
         "free_resources": resources(core.free()),

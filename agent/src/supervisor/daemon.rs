@@ -180,12 +180,15 @@ fn lock(options: &Options) -> Result<File, ServeError> {
     Ok(file)
 }
 
+/// What tasks have to live with where there are none.
+const WITHOUT_CGROUPS: &str = "cpu and pids limits of tasks are NOT enforced, and memory of each \
+                               of their processes only (RLIMIT_DATA)";
+
 /// cgroups if we may use them; otherwise a sentence that says what is missing.
 fn isolation(options: &Options) -> Result<(Option<Tree>, Option<String>), ServeError> {
     if !options.cgroups {
-        let text =
-            "cgroups are switched off: cpu, memory and pids limits of tasks are NOT enforced";
-        return Ok((None, Some(text.into())));
+        let text = format!("cgroups are switched off: {WITHOUT_CGROUPS}");
+        return Ok((None, Some(text)));
     }
     match Tree::open(&options.name) {
         Ok(tree) => Ok((Some(tree), None)),
@@ -196,8 +199,8 @@ fn isolation(options: &Options) -> Result<(Option<Tree>, Option<String>), ServeE
         Err(error) => Ok((
             None,
             Some(format!(
-                "cgroups cannot be used ({error}): cpu, memory and pids limits of tasks are NOT \
-                 enforced; tasks run in process groups. Run the agent as root for real limits"
+                "cgroups cannot be used ({error}): {WITHOUT_CGROUPS}. Run the agent as root for \
+                 real limits"
             )),
         )),
     }

@@ -7,6 +7,7 @@ use crate::jobs_api::{self, Target};
 use crate::{Server, discover, output};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -115,7 +116,10 @@ async fn follow(jobs: &Client, id: &str) -> Result<Value, Failure> {
         job = jobs_api::wait(jobs, id, "started", None).await?;
     }
     let unit = &job["units_shown"][0];
-    if unit["address"].is_string() {
+    if let Some(agent) = unit["address"].as_str() {
+        if std::io::stderr().is_terminal() {
+            tell_isolation(&Client::new("agent", agent)).await;
+        }
         let copies = async {
             tokio::try_join!(
                 logs::copy(unit, "stdout", true, output::print_bytes),
@@ -128,6 +132,18 @@ async fn follow(jobs: &Client, id: &str) -> Result<Value, Failure> {
         }
     }
     jobs_api::wait(jobs, id, "ended", None).await
+}
+
+/// Tells the person once when an agent cannot keep tasks to their limits. An agent that does not
+/// answer is no reason to disturb.
+pub(crate) async fn tell_isolation(agent: &Client) {
+    let state = agent.get("/state").await.and_then(|answer| answer.json());
+    if state.is_ok_and(|state| state["isolation"] == "process groups") {
+        output::say(
+            "note: this agent runs tasks without cgroups: cpus are not limited, and memory only \
+             process by process (agents that run as root limit whole tasks)",
+        );
+    }
 }
 
 async fn kill(jobs: &Client, id: &str, code: u8) -> Result<(), Failure> {

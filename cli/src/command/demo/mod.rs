@@ -9,9 +9,10 @@ mod report;
 mod watch;
 mod work;
 
+use super::run::tell_isolation;
 use crate::Print;
 use crate::client::Client;
-use crate::cluster::{AgentPlan, Cluster, Plan};
+use crate::cluster::{AgentPlan, Cluster, Plan, active_agents};
 use crate::failure::{Code, Failure};
 use crate::jobs_api;
 use crate::output::{self, Form};
@@ -146,6 +147,10 @@ async fn work(
 
     let (jobs, master) =
         (Client::new("jobs", cluster.jobs()), Client::new("master", cluster.master()));
+    if let Some(agent) = active_agents(&master).await?.first() {
+        let address = format!("{}:{}", agent.info.hostname, agent.info.port);
+        tell_isolation(&Client::new("agent", address)).await;
+    }
     let began = Instant::now();
     let id = submit(&jobs, "shards", work::SHARD, shards.len(), lists, out).await?;
     let packing = watch::until_ended(&master, &jobs, &id, shards.len() as u64).await?;
