@@ -219,6 +219,21 @@ async fn a_kill_asks_first_and_a_deaf_task_is_killed_after_the_grace() {
 }
 
 #[tokio::test]
+async fn strangers_who_write_on_do_not_hold_up_the_end() {
+    let rig = Rig::new(false);
+    let mut agent = rig.agent().await;
+    // Without an environment and in sessions of their own nobody can tell whose they are.
+    let line = "for n in 1 2 3 4; do env -i setsid yes & done; sleep 0.05; exit 4";
+    for name in ["first", "second"] {
+        let ended = agent.run(shell(name, line)).await;
+        assert_eq!(ended.status, WaitStatus::Exited(4));
+    }
+    let ended = agent.run(shell("next", "echo fine")).await;
+    assert_eq!(file_of(&ended, "stdout"), b"fine\n", "another place, without their output");
+    rig.finish(agent).await;
+}
+
+#[tokio::test]
 async fn what_a_task_leaves_behind_dies_with_it() {
     for rig in rigs() {
         let mut agent = rig.agent().await;

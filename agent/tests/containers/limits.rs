@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use agent::containerizer::{Allocation, ContainerEvent, Containerizer, Limitation, WaitStatus};
+use agent::containerizer::{
+    Allocation, ContainerEvent, Containerizer, Limitation, Rlimit, WaitStatus,
+};
 
 use crate::rig::{Rig, file_of, filled, id, shell};
 
@@ -152,5 +154,23 @@ async fn without_cgroups_it_says_so() {
     assert!(agent.native.warning().unwrap().contains("NOT enforced"));
     let ended = agent.run(shell("plain", "echo fine")).await;
     assert_eq!(file_of(&ended, "stdout"), b"fine\n");
+    rig.finish(agent).await;
+}
+
+#[tokio::test]
+async fn without_cgroups_each_process_has_its_data_limited_unless_the_task_says_how() {
+    let rig = Rig::new(false);
+    let mut agent = rig.agent().await;
+    let mut launch = shell("limited", "ulimit -d; head -c 100000000 /dev/zero | tail > /dev/null");
+    launch.allocation.memory_bytes = Some(32 * MIB);
+    let ended = agent.run(launch).await;
+    assert_eq!(file_of(&ended, "stdout"), b"32768\n");
+    let said = String::from_utf8_lossy(&file_of(&ended, "stderr")).into_owned();
+    assert!(said.contains("tail: memory exhausted"), "{said}");
+    let mut launch = shell("own", "ulimit -d; ulimit -v");
+    launch.allocation.memory_bytes = Some(32 * MIB);
+    launch.rlimits = vec![Rlimit { resource: libc::RLIMIT_AS, soft: 512 * MIB, hard: 512 * MIB }];
+    let ended = agent.run(launch).await;
+    assert_eq!(file_of(&ended, "stdout"), b"unlimited\n524288\n");
     rig.finish(agent).await;
 }

@@ -66,6 +66,38 @@ async fn tasks_codes_and_bytes_survive_the_agent() {
 }
 
 #[tokio::test]
+async fn what_launches_have_in_common_is_kept_once_and_comes_back() {
+    let rig = Rig::new(false);
+    let mut agent = rig.agent().await;
+    let kinds: [std::sync::Arc<[u8]>; 2] = [vec![1; 1 << 20].into(), vec![2; 1 << 20].into()];
+    for n in 0..40 {
+        let mut launch = shell(&format!("n{n}"), "exec sleep 1000");
+        launch.shared = Some(kinds[n % 2].clone());
+        agent.launched(launch).await;
+    }
+    let status = format!("/proc/{}/status", agent.native.supervisor_pid());
+    let status = std::fs::read_to_string(status).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(kilobytes < 20 << 10, "40 launches with 1 MB each in common take {line}");
+    vanish(agent);
+    let mut agent = rig.agent().await;
+    assert_eq!(agent.recovered.len(), 40);
+    let mut first: [Option<std::sync::Arc<[u8]>>; 2] = [None, None];
+    for known in std::mem::take(&mut agent.recovered) {
+        let n: usize = known.id.as_str()[1..].parse().unwrap();
+        let shared = known.shared.expect("it was told");
+        assert!(shared == kinds[n % 2], "of the other kind");
+        let first = first[n % 2].get_or_insert_with(|| shared.clone());
+        assert!(std::sync::Arc::ptr_eq(first, &shared), "told more than once");
+        agent.native.destroy(&known.id);
+        agent.native.flush();
+        agent.ended(&known.id).await;
+    }
+    rig.finish(agent).await;
+}
+
+#[tokio::test]
 async fn a_thousand_tasks_are_readopted_at_once() {
     let rig = Rig::new(false);
     let mut agent = rig.agent().await;
@@ -164,8 +196,7 @@ async fn tasks_do_not_outlive_a_killed_supervisor_and_a_new_one_starts_clean() {
         let supervisor = pid(agent.native.supervisor_pid());
         rustix::process::kill_process(supervisor, rustix::process::Signal::KILL).unwrap();
         agent.until(|e| matches!(e, ContainerEvent::Lost { .. })).await;
-        let agent = rig.agent().await;
-        assert_eq!(agent.recovered, Vec::new());
+        // No other supervisor is there: they die with their own.
         let gone = async {
             // A zombie is dead too; whoever is init here may take its time to reap.
             let status = format!("/proc/{}/status", launched.pid);
@@ -175,6 +206,8 @@ async fn tasks_do_not_outlive_a_killed_supervisor_and_a_new_one_starts_clean() {
             }
         };
         tokio::time::timeout(BOUND, gone).await.expect("the task lives on");
+        let agent = rig.agent().await;
+        assert_eq!(agent.recovered, Vec::new());
         rig.finish(agent).await;
     }
 }
