@@ -2,6 +2,7 @@
 //! behind, whether the test passes or not.
 
 use crate::http::{get, post};
+use crate::program::said;
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;
@@ -218,15 +219,10 @@ impl Cluster {
 
     /// The command line against this cluster: exit code, standard output, standard error.
     pub(crate) fn tepui(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = Command::new(program())
-            .args(arguments)
-            .env("TEPUI_MASTER", &self.master_address)
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+        let mut command = Command::new(program());
+        command.args(arguments).env("TEPUI_MASTER", &self.master_address).env("NO_COLOR", "1");
+        let said = said(&mut command);
+        (said.code, said.out, said.err)
     }
 
     /// A directory of the test's own, in which its tasks write.

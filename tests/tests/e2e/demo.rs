@@ -1,7 +1,7 @@
 //! `tepui demo`: the first thing that anybody runs.
 
 use crate::cluster::{mentioning, program};
-use crate::program::{Said, tepui};
+use crate::program::{Said, said, tepui};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -38,12 +38,9 @@ pub(crate) fn verified(said: &Said, place: &Path) {
 #[test]
 fn the_demo_is_verified_and_leaves_nothing() {
     let place = place();
-    let output = Command::new(program())
-        .args(arguments(place.path()))
-        .env("TMPDIR", place.path().join("tmp"))
-        .output()
-        .unwrap();
-    verified(&output.into(), place.path());
+    let mut command = Command::new(program());
+    command.args(arguments(place.path())).env("TMPDIR", place.path().join("tmp"));
+    verified(&said(&mut command), place.path());
 }
 
 #[test]

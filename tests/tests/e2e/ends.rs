@@ -84,8 +84,23 @@ fn a_unit_knows_its_place() {
 fn a_user_that_does_not_exist_fails_the_task_with_a_sentence() {
     let cluster = Cluster::start(1, "cpus:1;mem:512", true);
     let task = json!({ "command": "true", "cpus": 0.1, "user": "nobody-of-this-name" });
-    let unit = cluster.one(&once("stranger", task));
-    assert_ne!(unit["outcome"]["name"], "succeeded", "{unit:#}");
+    let unit = cluster.one(&once("stranger", task.clone()));
+    assert_eq!(unit["outcome"]["exit_code"], 126, "its own fault: {unit:#}");
     let told = unit["message"].as_str().unwrap_or_default();
     assert!(told.contains("nobody-of-this-name"), "{unit:#}");
+    // While it waits for another attempt, whoever asks is told how the last one ended.
+    let id = cluster.submit(&json!({
+        "kind": "batch", "name": "again", "retry": { "user": 1, "platform": 0, "backoff": "10m" },
+        "task": task,
+    }));
+    wait_for("the back-off", || {
+        let job = cluster.job(&id)?;
+        (job["units_shown"][0]["state"] == "backing_off").then_some(())
+    });
+    for command in [&["why", &id][..], &["job", "show", &id]] {
+        let (code, out, err) = cluster.tepui(command);
+        assert_eq!(code, 0, "{command:?}: {err}");
+        let told = "attempt 0: failed with exit code 126 (Command could not be started: there is";
+        assert!(out.contains(told), "{command:?}: {out}");
+    }
 }

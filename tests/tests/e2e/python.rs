@@ -1,6 +1,7 @@
 //! Foreign frameworks: Python on the JSON API.
 
 use crate::cluster::Cluster;
+use crate::program::said;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,11 +10,9 @@ fn script(name: &str) -> PathBuf {
 }
 
 fn run(python: &str, name: &str, arguments: &[&str]) -> serde_json::Value {
-    let output = Command::new(python).arg(script(name)).args(arguments).output().unwrap();
-    let errors = String::from_utf8_lossy(&output.stderr);
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{name} failed: {text}\n{errors}");
-    serde_json::from_str(&text).unwrap()
+    let said = said(Command::new(python).arg(script(name)).args(arguments));
+    assert_eq!(said.code, 0, "{name} failed: {}\n{}", said.out, said.err);
+    serde_json::from_str(&said.out).unwrap()
 }
 
 #[test]
