@@ -89,6 +89,7 @@ impl Master {
             }
             self.index_free(ord);
             self.rescind_agent_offers(ord, out);
+            self.rescind_inverse(ord, out);
             for (framework, task_id) in self.agents[ord].tasks.clone() {
                 let task = self.remove_task(framework, &task_id);
                 self.task_gone(framework, task_id, task, farewell, out);
@@ -137,6 +138,17 @@ impl Master {
             self.report(framework, &task_id, report, out);
             task.state = state;
             task.record(Step { state, at: self.now, source: Source::Master, reason });
+        } else {
+            // Its end is known and may not be told yet: updates come one at a time, and no more of
+            // them will come.
+            let report = Report {
+                state: task.state,
+                reason: Some(farewell.reason),
+                message: farewell.message,
+                agent_id: Some(task.agent_id.clone()),
+                unreachable_time: None,
+            };
+            self.report(framework, &task_id, report, out);
         }
         self.complete_task(framework, task_id, task);
     }

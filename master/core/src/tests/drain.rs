@@ -211,6 +211,17 @@ fn the_tasks_of_a_gone_agent_are_gone() {
 }
 
 #[test]
+fn an_end_that_its_framework_was_not_told_yet_is_told_when_the_agent_is_gone() {
+    let (mut c, agent, framework) = running(AWARE);
+    c.update_late(&agent, &framework, "t1", (Killing, Killed), 2);
+    let lines = gone(&mut c);
+    assert!(
+        lines.iter().any(|line| line.starts_with("c2 <- UPDATE t1 TASK_KILLED master")),
+        "{lines:?}"
+    );
+}
+
+#[test]
 fn the_tasks_of_an_unreachable_agent_that_is_gone_are_gone() {
     let (mut c, agent, _) = running(AWARE);
     c.close_agent(&agent);
