@@ -16,12 +16,12 @@ mod metrics;
 mod orphans;
 mod perform;
 pub mod probe;
-pub mod sandbox;
+mod sandbox;
 mod sandboxes;
 mod server;
 pub mod supervisor;
 
-pub use config::{Config, MESOS_VERSION, attributes, resources};
+pub use config::Config;
 pub use error::Error;
 pub use listen::listen;
 pub use server::{Stop, run};

@@ -4,7 +4,7 @@ mod resource_text;
 #[cfg(test)]
 mod tests;
 
-pub use resource_text::{attributes, resources};
+use resource_text::{attributes, resources};
 
 use crate::Error;
 use crate::containerizer::native::NativeDefaults;
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The Mesos version that is spoken: digits and dots only, because clients parse it.
-pub const MESOS_VERSION: &str = "1.11.0";
+pub(crate) const MESOS_VERSION: &str = "1.11.0";
 
 /// Longest path of a unix socket that Linux takes, without its final NUL.
 const SOCKET_PATH_BYTES: usize = 107;

@@ -30,7 +30,7 @@ fn wrong(setting: &'static str, given: &str, problem: impl Into<String>) -> Erro
 ///
 /// # Errors
 /// Names the entry and what it should be.
-pub fn resources(text: &str) -> Result<Resources, Error> {
+pub(crate) fn resources(text: &str) -> Result<Resources, Error> {
     if text.trim_start().starts_with(['[', '{']) {
         return from_json(text);
     }
@@ -58,7 +58,7 @@ pub fn resources(text: &str) -> Result<Resources, Error> {
 ///
 /// # Errors
 /// Names the entry and what it should be.
-pub fn attributes(text: &str) -> Result<Vec<Attribute>, Error> {
+pub(crate) fn attributes(text: &str) -> Result<Vec<Attribute>, Error> {
     let mut all = Vec::new();
     for (entry, name, value) in entries(text, ATTRIBUTES)? {
         let value = match parse(value).map_err(|problem| wrong(ATTRIBUTES, entry, problem))? {

@@ -7,7 +7,7 @@
 //!
 //! All calls may block on the disk; an async caller uses its blocking pool.
 
-pub mod gc;
+pub(crate) mod gc;
 
 use std::fs::File;
 use std::io;
@@ -19,13 +19,13 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 /// Most bytes that one [`Sandbox::read`] returns.
-pub const MAX_READ: usize = 1 << 20;
+pub(crate) const MAX_READ: usize = 1 << 20;
 /// Most entries that one [`Sandbox::browse`] returns.
-pub const MAX_ENTRIES: usize = 10_000;
+pub(crate) const MAX_ENTRIES: usize = 10_000;
 
 /// Why a sandbox could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum SandboxError {
+pub(crate) enum SandboxError {
     /// No such file or directory.
     #[error("there is no {0:?} in the sandbox")]
     NotFound(String),
@@ -52,18 +52,18 @@ pub enum SandboxError {
 
 /// A piece of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     /// The bytes; fewer than asked for, or none, at the end of the file.
-    pub data: Vec<u8>,
+    pub(crate) data: Vec<u8>,
     /// Where they begin.
-    pub offset: u64,
+    pub(crate) offset: u64,
     /// How long the file is at this moment. A follower asks again from `offset + data.len()`.
-    pub size: u64,
+    pub(crate) size: u64,
 }
 
 /// What an entry of a directory is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A plain file.
     File,
     /// A directory.
@@ -76,36 +76,36 @@ pub enum Kind {
 
 /// One entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its name; bytes that are not UTF-8 are replaced.
-    pub name: String,
+    pub(crate) name: String,
     /// Its path from the sandbox's root.
-    pub path: String,
+    pub(crate) path: String,
     /// What it is.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// Size in bytes.
-    pub size: u64,
+    pub(crate) size: u64,
     /// Type and permission bits, as `st_mode`.
-    pub mode: u32,
+    pub(crate) mode: u32,
     /// Number of hard links.
-    pub nlink: u64,
+    pub(crate) nlink: u64,
     /// Owner.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Group.
-    pub gid: u32,
+    pub(crate) gid: u32,
     /// Last change, in seconds since the epoch.
-    pub mtime_unix_s: i64,
+    pub(crate) mtime_unix_s: i64,
 }
 
 /// A sandbox, held open: what happens to the path above it no longer matters.
 #[derive(Debug)]
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     root: OwnedFd,
 }
 
 impl Sandbox {
     /// Opens a sandbox by the path that the containerizer gave.
-    pub fn open(path: &Path) -> Result<Self, SandboxError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, SandboxError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let shown = || path.display().to_string();
         match rustix::fs::open(path, flags, Mode::empty()) {
@@ -151,7 +151,7 @@ impl Sandbox {
     }
 
     /// A plain file and its present size, for downloads.
-    pub fn open_file(&self, relative: &str) -> Result<(File, u64), SandboxError> {
+    pub(crate) fn open_file(&self, relative: &str) -> Result<(File, u64), SandboxError> {
         // Look before opening: opening a device can have effects of its own.
         let looked = self.resolve(relative, OFlags::PATH)?;
         let io = |errno: Errno| SandboxError::Io {
@@ -175,7 +175,12 @@ impl Sandbox {
     }
 
     /// Reads up to `length` bytes (at most [`MAX_READ`]) of a file, from `offset`.
-    pub fn read(&self, relative: &str, offset: u64, length: usize) -> Result<Chunk, SandboxError> {
+    pub(crate) fn read(
+        &self,
+        relative: &str,
+        offset: u64,
+        length: usize,
+    ) -> Result<Chunk, SandboxError> {
         let (file, size) = self.open_file(relative)?;
         let available = usize::try_from(size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut data = vec![0; length.min(MAX_READ).min(available)];
@@ -197,7 +202,7 @@ impl Sandbox {
     }
 
     /// Lists a directory, sorted by name; at most [`MAX_ENTRIES`].
-    pub fn browse(&self, relative: &str) -> Result<Vec<Entry>, SandboxError> {
+    pub(crate) fn browse(&self, relative: &str) -> Result<Vec<Entry>, SandboxError> {
         let fd = self.resolve(relative, OFlags::RDONLY | OFlags::DIRECTORY)?;
         let io = |errno: Errno| SandboxError::Io {
             doing: "list",
