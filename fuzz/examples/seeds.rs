@@ -20,6 +20,10 @@ fn main() -> std::io::Result<()> {
     for encoding in [Json, Protobuf] {
         write("executor_api", encoding, testing::executor_call())?;
         write("executor_api", encoding, testing::executor_event())?;
+        write("operator_api", encoding, testing::operator_call())?;
+        write("operator_api", encoding, testing::operator_response())?;
+        write("operator_api", encoding, testing::operator_event())?;
+        write("operator_api", encoding, testing::resources())?;
         write("agent_api", encoding, testing::agent_api_call())?;
         write("agent_api", encoding, testing::agent_api_response())?;
     }

@@ -14,9 +14,20 @@ fn check<T: Wire + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
         let again = T::decode(&value.encode(encoding), encoding, &Limits::DEFAULT);
         match again {
             // In JSON, defaults that an opaque payload left out are said.
-            Ok(again) => assert!(encoding == Encoding::Json || again == value, "{again:?}"),
+            Ok(again) => assert!(
+                encoding == Encoding::Json || again == value || is_partly_unread(&value),
+                "{again:?}"
+            ),
             // Growth in writing may pass a limit; nothing else may be refused.
             Err(error) => assert!(error.problem.contains("are allowed"), "{encoding:?}: {error}"),
         }
     }
+}
+
+/// Whether tasks, operations or a framework in it could not be read: their ids alone are written.
+fn is_partly_unread(value: &impl std::fmt::Debug) -> bool {
+    let debug = format!("{value:?}");
+    ["Unreadable([", "UnreadableTask", "Invalid(InvalidOperation", "Unsubscribable("]
+        .iter()
+        .any(|mark| debug.contains(mark))
 }

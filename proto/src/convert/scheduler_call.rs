@@ -18,7 +18,9 @@ impl From<&Call> for w::scheduler::Call {
             CallBody::Subscribe(subscribe) => out.subscribe = Some((&**subscribe).into()),
             CallBody::UpdateFramework(update) => out.update_framework = Some((&**update).into()),
             // What made no sense is not kept; a framework without a user makes none either.
-            CallBody::Unsubscribable(_) => out.subscribe = Some(unsubscribable()),
+            CallBody::Unsubscribable(_) => {
+                out.subscribe = Some(unsubscribable(out.framework_id.clone()));
+            }
             CallBody::Teardown => {}
             CallBody::Accept { offer_ids, operations, filters } => {
                 out.accept = Some(wire::Accept {
@@ -143,10 +145,11 @@ impl From<&Subscribe> for wire::UpdateFramework {
 }
 
 /// A framework with an empty role, which no master takes.
-fn unsubscribable() -> wire::Subscribe {
+fn unsubscribable(id: Option<w::FrameworkId>) -> wire::Subscribe {
     let framework_info = w::FrameworkInfo {
         user: Some(String::new()),
         name: Some(String::new()),
+        id,
         role: Some(String::new()),
         ..w::FrameworkInfo::default()
     };
