@@ -2,9 +2,13 @@
 //! ratio, and the fitted growth exponent. Nothing here is a test: it prints, people judge.
 //!
 //! `cargo xtask bench` builds and runs it; `bench NAME` runs one part.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is what it is for")]
+#![expect(clippy::print_stderr, reason = "printing is what it is for")]
+
+#[macro_use]
+mod out;
 
 mod cluster;
+mod cpu;
 mod floor;
 mod latency;
 mod memory;
@@ -13,6 +17,14 @@ mod stats;
 mod tasks;
 
 fn main() {
+    if !out::to_the_end(part) {
+        // As a program that the broken pipe had ended.
+        std::process::exit(141);
+    }
+}
+
+/// The part that the words name.
+fn part() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["floors"] => floors(),

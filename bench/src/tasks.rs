@@ -2,16 +2,19 @@
 //! measurements of the floor.
 
 use crate::cluster::{Cluster, Http};
-use crate::{floor, stats};
+use crate::{cpu, floor, stats};
 use std::time::Instant;
 
 /// Sizes for the growth law, and how often each is run.
 const SIZES: [(usize, usize); 4] = [(1_250, 3), (2_500, 3), (5_000, 5), (10_000, 3)];
+/// Processes of one measurement of the floor.
+const FLOOR: usize = 5_000;
 /// The large size is run once: it takes as long as all others together.
 const LARGE: usize = 100_000;
 
-/// What one task asks for: so little that many are under way at once, and the pipe never runs dry.
-const TASK: &str = r#""exec":["/bin/true"],"cpus":0.1,"mem":8"#;
+/// What one task asks for: so little that a hundred are under way at once. Most of a task's life is
+/// spent on its way, so that with as many as there are processors these would mostly be idle.
+const TASK: &str = r#""exec":["/bin/true"],"cpus":0.02,"mem":8"#;
 const AGENT: &str = "cpus:2;mem:4096";
 
 /// Runs all sizes, bare and with cgroups.
@@ -20,17 +23,20 @@ pub(crate) fn run(large: bool) {
         let what = if cgroups { "with cgroups" } else { "bare" };
         let floor = || {
             if cgroups {
-                floor::cgroup_rate(2_000, 8).unwrap_or(f64::NAN)
+                floor::cgroup_rate(FLOOR, 8).unwrap_or(f64::NAN)
             } else {
-                floor::spawn_rate(5_000, 2)
+                floor::spawn_rate(FLOOR, 2)
             }
         };
+        let unused = cpu::of_floor();
         let before = floor();
+        let floor_used = cpu::between(&unused, &cpu::of_floor());
         let options: &[&str] = if cgroups { &[] } else { &["--no-cgroups"] };
         let cluster = Cluster::start(AGENT, options);
         let jobs = cluster.jobs();
         // The first job pays for pages, caches and connections.
         job(&jobs, "warm-up", 500);
+        let unused = cpu::of_cluster(&cluster);
         let mut points = Vec::new();
         let mut rates = Vec::new();
         for (size, runs) in SIZES {
@@ -40,6 +46,7 @@ pub(crate) fn run(large: bool) {
             points.push((size as f64, median));
             rates.push((size, size as f64 / median));
         }
+        let used = cpu::between(&unused, &cpu::of_cluster(&cluster));
         if large {
             let seconds = job(&jobs, "large", LARGE);
             points.push((LARGE as f64, seconds));
@@ -53,6 +60,8 @@ pub(crate) fn run(large: bool) {
             println!("  {size:>7} x /bin/true: {rate:>6.0}/s = {:.2} of the floor", rate / floor);
         }
         println!("  growth exponent {:.2}", stats::growth_exponent(&points));
+        let tasks = SIZES.iter().map(|(size, runs)| size * runs).sum();
+        cpu::print(&used, tasks, &floor_used, FLOOR);
     }
 }
 
