@@ -329,6 +329,7 @@ fn input_name(input: &Input) -> &'static str {
         Input::AgentClosed { .. } => "agent closed",
         Input::Operator { .. } => "operator call",
         Input::Order { .. } => "order",
+        Input::SetQuota { .. } => "set quota",
         Input::SetWeight { .. } => "set weight",
     }
 }

@@ -19,6 +19,8 @@ pub(crate) enum Deadline {
     Failover(FrameworkOrd),
     /// The framework hears that nothing is new.
     Heartbeat(FrameworkOrd),
+    /// The framework may be asked again to leave the agent.
+    Inverse { agent: AgentOrd, framework: FrameworkOrd },
     /// The framework is owed more answers.
     Reconcile(FrameworkOrd),
     /// The offer was not answered.

@@ -5,9 +5,9 @@
 //! cannot make the core fail: they are answered or refused.
 
 use crate::order::Order;
+use crate::registry::Quota;
 use proto::agent_link::AgentCall;
 use proto::scheduler::{Call, Subscribe};
-use crate::registry::Quota;
 use proto::{FrameworkId, Role, operator};
 use std::fmt;
 use std::sync::Arc;

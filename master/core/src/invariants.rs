@@ -12,7 +12,7 @@ use crate::state::Master;
 use proto::Resources;
 
 /// The invariants: number and sentence. docs/ARCHITECTURE.md says the same.
-pub const INVARIANTS: [(&str, &str); 25] = [
+pub const INVARIANTS: [(&str, &str); 26] = [
     ("M1", "A stream belongs to one framework or one agent, and both sides know it."),
     ("M2", "Every framework and every agent is found under its id, and nothing else is."),
     (
@@ -88,6 +88,11 @@ pub const INVARIANTS: [(&str, &str); 25] = [
          them.",
     ),
     ("M25", "No offer has made the cluster shorter of what guarantees need."),
+    (
+        "M26",
+        "An inverse offer is known to its agent, whose absence is planned, and to its framework, \
+         which is connected; there is one between them at the most.",
+    ),
 ];
 
 /// An invariant that does not hold.
@@ -116,6 +121,7 @@ pub fn check(m: &Master) -> Vec<Violation> {
     orders::gone(m, &mut found);
     orders::drains(m, &mut found);
     orders::maintenance(m, &mut found);
+    orders::inverse_offers(m, &mut found);
     found.0
 }
 
@@ -269,6 +275,12 @@ fn deadlines(m: &Master, found: &mut Found) {
     for (ord, agent) in m.agents.iter() {
         let holds = m.deadlines.contains(agent.deadline, Deadline::Agent(ord));
         wants(holds, &|| format!("{} has no deadline", agent.id), found);
+        for (framework, until) in
+            agent.asked.iter().filter_map(|(f, asked)| Some((*f, asked.until?)))
+        {
+            let holds = m.deadlines.contains(until, Deadline::Inverse { agent: ord, framework });
+            wants(holds, &|| format!("{}: an answer stands for ever", agent.id), found);
+        }
         if let Some(at) = agent.drain_deadline {
             let holds = m.deadlines.contains(at, Deadline::Drain(ord));
             wants(holds, &|| format!("the drain of {} has no deadline", agent.id), found);
@@ -278,9 +290,11 @@ fn deadlines(m: &Master, found: &mut Found) {
                 && agent.filters.iter().all(|filter| filter.until >= at);
             wants(holds, &|| format!("{}: filters have no deadline", agent.id), found);
         }
-        found.unless(agent.filters.deadline.is_some() == agent.filters.iter().next().is_some(), "M9", || {
-            format!("{} has filters or a deadline for them, not both", agent.id)
-        });
+        found.unless(
+            agent.filters.deadline.is_some() == agent.filters.iter().next().is_some(),
+            "M9",
+            || format!("{} has filters or a deadline for them, not both", agent.id),
+        );
     }
     for (ord, framework) in m.frameworks.iter() {
         let id = &framework.id;

@@ -46,9 +46,9 @@ pub use state::{Counters, Master};
 
 use agent::reregister::Returning;
 use deadlines::Deadline;
-use proto::Time;
 use proto::agent_link::AgentCall;
 use proto::scheduler::{Call, CallBody};
+use proto::{InverseOfferAnswer, Time};
 use std::sync::Arc;
 use table::FrameworkOrd;
 
@@ -76,6 +76,7 @@ impl Master {
             }
         }
         self.end_drains(out);
+        self.ask_to_leave(out);
         self.publish(out);
     }
 
@@ -87,6 +88,9 @@ impl Master {
                 Deadline::Drain(ord) => self.drain_deadline(ord, out),
                 Deadline::Failover(ord) => self.teardown(ord, None, out),
                 Deadline::Heartbeat(ord) => self.heartbeat(ord, out),
+                Deadline::Inverse { agent, framework } => {
+                    self.inverse_filter_ended(agent, framework);
+                }
                 Deadline::Reconcile(ord) => self.reconcile_slice(ord, out),
                 Deadline::Offer(number) => self.offer_timed_out(number, out),
                 Deadline::Filters(agent) => self.filters_ended(agent),
@@ -170,11 +174,14 @@ impl Master {
                 self.message_to_executor(ord, &agent_id, executor_id, data, out);
             }
             CallBody::Request { demands } => return self.request(ord, demands),
-            CallBody::AcceptInverseOffers { .. }
-            | CallBody::DeclineInverseOffers { .. }
-            | CallBody::AcknowledgeOperationStatus { .. }
-            | CallBody::ReconcileOperations { .. }
-            | CallBody::UpdateFramework(_) => {
+            CallBody::UpdateFramework(call) => return self.update_framework(ord, *call, out),
+            CallBody::AcceptInverseOffers { inverse_offer_ids, filters } => {
+                self.answer_inverse(ord, &inverse_offer_ids, InverseOfferAnswer::Accept, filters);
+            }
+            CallBody::DeclineInverseOffers { inverse_offer_ids, filters } => {
+                self.answer_inverse(ord, &inverse_offer_ids, InverseOfferAnswer::Decline, filters);
+            }
+            CallBody::AcknowledgeOperationStatus { .. } | CallBody::ReconcileOperations { .. } => {
                 return Err(Refusal::NotBuilt(Arc::from(body.name())));
             }
             CallBody::NotBuilt(name) => return Err(Refusal::NotBuilt(name)),

@@ -115,6 +115,25 @@ pub enum Refusal {
         /// The status code that Mesos has for it in this call.
         status: u16,
     },
+    /// A framework keeps its user for life.
+    UserChanged {
+        /// As it was.
+        was: Arc<str>,
+        /// As it would be.
+        claimed: Arc<str>,
+    },
+    /// A framework checkpoints for life, or never.
+    CheckpointChanged {
+        /// As it was.
+        was: bool,
+    },
+    /// Offer constraints that cannot be used.
+    ConstraintsInvalid {
+        /// Of which role.
+        role: Role,
+        /// What is wrong with them.
+        problem: Arc<str>,
+    },
     /// A maintenance schedule that makes no sense, or machines that cannot go down or come up.
     Maintenance(MaintenanceInvalid),
     /// An agent that is being drained cannot be reactivated.
@@ -144,6 +163,9 @@ impl Refusal {
             | Self::FailoverTimeoutTooLong { .. }
             | Self::StillDraining(_)
             | Self::Maintenance(_)
+            | Self::UserChanged { .. }
+            | Self::CheckpointChanged { .. }
+            | Self::ConstraintsInvalid { .. }
             | Self::WeightZero(_)
             | Self::QuotaInvalid { .. }
             | Self::QuotaUnfit { .. } => 400,
@@ -227,6 +249,16 @@ impl fmt::Display for Refusal {
             ),
             Self::AgentUnknown { agent_id, .. } => {
                 write!(f, "Agent cannot be found: {agent_id} is not registered, or is gone")
+            }
+            Self::UserChanged { was, claimed } => write!(
+                f,
+                "Changing framework's user is not allowed: was '{was}', would be '{claimed}'"
+            ),
+            Self::CheckpointChanged { was } => {
+                write!(f, "Changing framework's checkpoint is not allowed: was {was}")
+            }
+            Self::ConstraintsInvalid { role, problem } => {
+                write!(f, "offer_constraints of role '{role}': {problem}")
             }
             Self::Maintenance(invalid) => write!(f, "{invalid}"),
             Self::StillDraining(id) => {

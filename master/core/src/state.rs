@@ -79,6 +79,9 @@ pub struct Master {
     /// Tasks of unreachable agents, by agent.
     pub(crate) shelved: BTreeMap<AgentId, BTreeSet<(FrameworkOrd, TaskId)>>,
 
+    pub(crate) inverse_offers: BTreeMap<u64, (AgentOrd, FrameworkOrd)>,
+    /// Agents whose frameworks may have to be asked to leave.
+    pub(crate) maybe_ask: BTreeSet<AgentOrd>,
     /// Draining agents that lost a task in this step: one of them may be empty.
     pub(crate) maybe_drained: BTreeSet<AgentId>,
     /// Before it no agent is given up.
@@ -115,6 +118,8 @@ impl Master {
             recovered: BTreeSet::new(),
             nonces: BTreeMap::new(),
             shelved: BTreeMap::new(),
+            inverse_offers: BTreeMap::new(),
+            maybe_ask: BTreeSet::new(),
             maybe_drained: BTreeSet::new(),
             next_removal: Time::ZERO,
             offers: BTreeMap::new(),

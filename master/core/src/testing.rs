@@ -10,13 +10,15 @@ mod render;
 pub use render::render;
 
 use crate::invariants;
-use crate::{Book, ConnectionId, Effect, Input, Master, Options, Order, Quota, Registry, RequestId};
+use crate::{
+    Book, ConnectionId, Effect, Input, Master, Options, Order, Quota, Registry, RequestId,
+};
 use proto::agent_link::{AgentCall, AgentTask};
 use proto::scheduler::{Call, CallBody, Demand, MasterInfo, Subscribe};
 use proto::{
     AgentId, AgentInfo, Capability, CommandInfo, ExecutorId, Filters, FrameworkId, FrameworkInfo,
-    MasterId, OfferId, Operation, Reason, ResourceName, Resources, Role, Source, StatusUuid, TaskBody, TaskId,
-    TaskInfo, TaskPayload, TaskState, TaskStatus, Time,
+    MasterId, OfferId, Operation, Reason, ResourceName, Resources, Role, Source, StatusUuid,
+    TaskBody, TaskId, TaskInfo, TaskPayload, TaskState, TaskStatus, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -44,13 +44,18 @@ pub(super) async fn handle(context: &Context, mut request: Request) -> Result<Re
             subscribe(context, message, accept, kill).await
         }
         call => {
+            // Mesos answers this one only when it is done.
+            let done = match call.body {
+                CallBody::UpdateFramework(_) => StatusCode::OK,
+                _ => StatusCode::ACCEPTED,
+            };
             let connection =
                 stream_id.and_then(|id| id.to_str().ok()).and_then(|id| context.streams().find(id));
             let (reply, outcome) = oneshot::channel();
             let message = Message::Call { connection, call, reply: Reply::Http(reply) };
             context.send(message).await?;
             match outcome.await.map_err(|_| Refusal::stopping())? {
-                Outcome::Accepted | Outcome::Answer(_) => Ok(empty(StatusCode::ACCEPTED)),
+                Outcome::Accepted | Outcome::Answer(_) => Ok(empty(done)),
                 Outcome::Refused { code, message } => Err(Refusal::of_core(code, message)),
             }
         }

@@ -31,7 +31,7 @@ enum Foreign {
 }
 
 /// Crates without clocks, entropy or input and output.
-const VALUE_CRATES: [&str; 4] = ["bytes", "serde", "smallvec", "thiserror"];
+const VALUE_CRATES: [&str; 5] = ["bytes", "regex", "serde", "smallvec", "thiserror"];
 
 /// The owner of the messages' generated types.
 const OWNER_OF_PROST: &str = "proto";

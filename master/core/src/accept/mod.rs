@@ -4,6 +4,7 @@
 //! answered for. Then the operations are done in order against what the offers hold, and the
 //! filters are laid on what remains.
 
+mod group;
 mod launch;
 mod validate;
 
@@ -71,7 +72,8 @@ impl Master {
     ) -> Result<(), Refusal> {
         // Before anything changes: the whole call is built, or the whole call is refused.
         for operation in &operations {
-            if !matches!(operation, Operation::Launch(_) | Operation::Unreadable(_)) {
+            if let Operation::Change(_) | Operation::Invalid(_) | Operation::NotBuilt(_) = operation
+            {
                 let what = format!("the operation {}", operation.name());
                 return Err(Refusal::NotBuilt(Arc::from(what)));
             }
@@ -97,10 +99,11 @@ impl Master {
                         self.refuse_task(framework, &task_id, agent_id, &problem, out);
                     }
                 }
-                Operation::LaunchGroup(_)
-                | Operation::Change(_)
-                | Operation::Invalid(_)
-                | Operation::NotBuilt(_) => {}
+                Operation::LaunchGroup(group) => {
+                    let (agent, role) = (accepted.agent, &accepted.role);
+                    self.launch_group(framework, agent, role, &group, &remaining, out);
+                }
+                Operation::Change(_) | Operation::Invalid(_) | Operation::NotBuilt(_) => {}
             }
         }
         for credit in &accepted.credits {
@@ -198,9 +201,11 @@ fn ids(operation: &Operation) -> Vec<(&TaskId, Option<&AgentId>)> {
         Operation::Unreadable(tasks) => {
             tasks.iter().map(|task| (&task.task_id, task.agent_id.as_ref())).collect()
         }
-        Operation::LaunchGroup(_)
-        | Operation::Change(_)
-        | Operation::Invalid(_)
-        | Operation::NotBuilt(_) => Vec::new(),
+        Operation::LaunchGroup(group) => {
+            let readable = group.tasks.iter().map(|task| (&task.task_id, Some(&task.agent_id)));
+            let rest = group.unreadable.iter();
+            readable.chain(rest.map(|task| (&task.task_id, task.agent_id.as_ref()))).collect()
+        }
+        Operation::Change(_) | Operation::Invalid(_) | Operation::NotBuilt(_) => Vec::new(),
     }
 }

@@ -21,13 +21,14 @@ use crate::allocator::filters::AgentFilters;
 use crate::deadlines::Deadline;
 use crate::effect::Effect;
 use crate::input::ConnectionId;
+use crate::maintenance::inverse::Asked;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use proto::agent_link::AgentEvent;
 use proto::{
     AgentId, AgentInfo, Attribute, Quantities, Resources, TaskId, Time, Unavailability, Value,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A registered agent.
@@ -51,6 +52,8 @@ pub(crate) struct Agent {
     pub(crate) draining: bool,
     /// When its machine is away, if that is planned.
     pub(crate) unavailability: Option<Unavailability>,
+    /// Frameworks that were asked to leave, or have answered, because it will be away.
+    pub(crate) asked: BTreeMap<FrameworkOrd, Asked>,
     /// When the longest grace of its drain ends.
     pub(crate) drain_deadline: Option<Time>,
     pub(crate) has_gpus: bool,
@@ -128,6 +131,7 @@ impl Master {
             deactivated,
             draining: false,
             unavailability: self.registry.maintenance().unavailability(&info),
+            asked: BTreeMap::new(),
             drain_deadline: None,
             has_gpus: info.resources.scalar("gpus") > 0,
             free_parts: parts.clone(),
@@ -158,7 +162,8 @@ impl Master {
         self.index_free(ord);
         self.allocator.forget(ord);
         let agent = self.agents.remove(ord);
-        assert!(agent.offers.is_empty() && agent.tasks.is_empty(), "an agent leaves empty");
+        let empty = agent.offers.is_empty() && agent.tasks.is_empty() && agent.asked.is_empty();
+        assert!(empty, "an agent leaves empty");
         self.deadlines.clear(agent.deadline, Deadline::Agent(ord));
         self.allocator.sorter.remove_total(&agent.parts);
         self.agent_ids.remove(&agent.id);

@@ -25,6 +25,7 @@ impl Master {
         }
         self.index_free(ord);
         self.rescind_agent_offers(ord, out);
+        self.rescind_inverse(ord, out);
         let tasks: Vec<_> = self.agents[ord].tasks.iter().cloned().collect();
         for (framework, task_id) in tasks {
             let task = self.remove_task(framework, &task_id);

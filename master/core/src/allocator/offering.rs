@@ -66,6 +66,8 @@ pub(crate) enum Against {
     Gpus,
     /// The agent is in another region than the master.
     Region,
+    /// It wants offers of other agents.
+    Constraints,
     /// Nothing lacks of a guarantee.
     Satisfied,
     /// What quotas leave is not worth an offer.
@@ -132,6 +134,9 @@ impl Master {
         let (agent, place) = (&self.agents[look.agent], sorter.seat(seat));
         let taker = &self.frameworks[place.framework];
         self.check_capabilities(taker, look.agent)?;
+        if !taker.constraints.allow(sorter.role_of(seat), agent) {
+            return Err(Against::Constraints);
+        }
         let plain = self.plain_share(seat, look)?;
         let free = &agent.free_parts;
         let (resources, parts) = if free.pure && plain == free.plain {

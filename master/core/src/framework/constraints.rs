@@ -5,8 +5,9 @@
 
 use crate::agent::Agent;
 use crate::effect::Refusal;
-use proto::scheduler::{Constraint, OfferConstraints, Predicate, Selector};
-use proto::{Attribute, AttributeValue, Role};
+use proto::{
+    Attribute, AttributeConstraint, AttributeValue, OfferConstraints, Predicate, Role, Selector,
+};
 use regex::{Regex, RegexBuilder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -83,7 +84,7 @@ impl Constraints {
     }
 }
 
-fn compile_one(constraint: &Constraint) -> Result<Compiled, String> {
+fn compile_one(constraint: &AttributeConstraint) -> Result<Compiled, String> {
     let regex = |pattern: &str| {
         let anchored = format!("^(?:{pattern})$");
         let built = RegexBuilder::new(&anchored).size_limit(REGEX_BYTES).build();

@@ -1,17 +1,21 @@
 //! Frameworks: their record, and how it enters and leaves the tables.
 //!
-//! One file per command: `subscribe`, `disconnect`, `teardown`, `suppress_revive`, `request`, and
+//! One file per command: `subscribe`, `disconnect`, `teardown`, `suppress_revive`, `request`,
+//! `update`, and
 //! `heartbeat`, which no command asks for.
 
+pub(crate) mod constraints;
 pub(crate) mod disconnect;
 pub(crate) mod heartbeat;
 pub(crate) mod request;
 pub(crate) mod subscribe;
 pub(crate) mod suppress_revive;
 pub(crate) mod teardown;
+pub(crate) mod update;
 
 use crate::allocator::demand::DemandBook;
 use crate::deadlines::Deadline;
+use crate::framework::constraints::Constraints;
 use crate::input::ConnectionId;
 use crate::registry::CompletedFramework;
 use crate::state::Master;
@@ -40,6 +44,10 @@ pub(crate) struct Framework {
     pub(crate) suppressed: BTreeSet<Role>,
     pub(crate) demand: DemandBook,
     pub(crate) reconciling: Reconciling,
+    /// Which agents it wants offers of.
+    pub(crate) constraints: Constraints,
+    /// Agents for whose absence it was asked to leave, or has answered.
+    pub(crate) asked: BTreeSet<AgentOrd>,
     /// Whether any of its tasks ever had a custom executor.
     pub(crate) uses_executors: bool,
     pub(crate) offers: BTreeSet<u64>,
@@ -101,6 +109,8 @@ impl Master {
             suppressed: BTreeSet::new(),
             demand: DemandBook::default(),
             reconciling: Reconciling::default(),
+            constraints: Constraints::default(),
+            asked: BTreeSet::new(),
             uses_executors: false,
             offers: BTreeSet::new(),
             tasks: BTreeMap::new(),

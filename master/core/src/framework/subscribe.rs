@@ -4,6 +4,7 @@
 //! The newest stream always wins, even while the old one looks alive. Nothing is persisted for a
 //! framework that is new: should the master die, it subscribes again with the id that it has.
 
+use super::constraints::Constraints;
 use crate::effect::{Effect, Refusal};
 use crate::input::ConnectionId;
 use crate::registry::RegistryOp;
@@ -23,14 +24,17 @@ impl Master {
         principal: Option<&Arc<str>>,
         out: &mut Vec<Effect>,
     ) {
-        if let Err(refusal) = self.check_subscribe(framework_id.as_ref(), &call, principal) {
-            self.counters.calls_refused += 1;
-            self.framework_closed(connection, out);
-            let event = Event::Error(Arc::from(refusal.to_string()));
-            out.push(Effect::ToFramework { connection, event });
-            out.push(Effect::CloseFramework { connection });
-            return;
-        }
+        let constraints = match self.check_subscribe(framework_id.as_ref(), &call, principal) {
+            Ok(constraints) => constraints,
+            Err(refusal) => {
+                self.counters.calls_refused += 1;
+                self.framework_closed(connection, out);
+                let event = Event::Error(Arc::from(refusal.to_string()));
+                out.push(Effect::ToFramework { connection, event });
+                out.push(Effect::CloseFramework { connection });
+                return;
+            }
+        };
         let known = framework_id.as_ref().and_then(|id| self.framework_ord(id));
         if let Some(other) = self.streams.get(&connection).copied()
             && known != Some(other)
@@ -43,6 +47,8 @@ impl Master {
             Some(ord) => {
                 self.fail_over(ord, connection, out);
                 self.describe_framework(ord, info);
+                let framework = &mut self.frameworks[ord];
+                framework.reregistered = if framework.recovered { None } else { Some(self.now) };
                 ord
             }
             None => {
@@ -52,8 +58,12 @@ impl Master {
         };
         self.connect(ord, connection);
         self.frameworks[ord].suppressed = call.suppressed_roles;
+        self.frameworks[ord].constraints = constraints;
         self.seat_framework(ord);
         self.welcome_framework(ord, out);
+        for agent in self.agents_of(ord) {
+            self.may_ask(agent);
+        }
         self.wake(ord);
     }
 
@@ -62,39 +72,23 @@ impl Master {
         framework_id: Option<&FrameworkId>,
         call: &Subscribe,
         principal: Option<&Arc<str>>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Constraints, Refusal> {
         let info = &call.framework_info;
         if info.id.is_some() && info.id.as_ref() != framework_id {
             let (call, info) = (framework_id.cloned(), info.id.clone());
             return Err(Refusal::FrameworkIdMismatch { call, info });
         }
-        if !info.single_role && !info.capabilities.has(Capability::MultiRole) {
-            return Err(Refusal::MultiRoleMissing);
-        }
-        if let Some(role) = call.suppressed_roles.iter().find(|r| !info.roles.contains(r)) {
-            return Err(Refusal::SuppressedRoleNotSubscribed(role.clone()));
-        }
-        if call.offer_constraints.is_some() {
-            return Err(Refusal::NotBuilt(Arc::from("offer_constraints of SUBSCRIBE")));
-        }
+        self.check_info(call)?;
         if info.principal.is_some() && principal.is_some() && info.principal.as_ref() != principal {
             let (claimed, authenticated) = (info.principal.clone(), principal.cloned());
             return Err(Refusal::PrincipalMismatch { claimed, authenticated });
-        }
-        if &*info.user == "root" && !self.options.root_submissions {
-            return Err(Refusal::RootSubmission);
-        }
-        if info.failover_timeout > self.options.max_failover_timeout {
-            let (asked, limit) = (info.failover_timeout, self.options.max_failover_timeout);
-            return Err(Refusal::FailoverTimeoutTooLong { asked, limit });
         }
         let known = framework_id.and_then(|id| self.framework_ord(id));
         let (away, limit) = (self.registry.frameworks().len(), self.options.frameworks_away);
         if known.is_none() && away >= limit {
             return Err(Refusal::TooManyFrameworksAway { away, limit });
         }
-        let Some(id) = framework_id else { return Ok(()) };
-        if self.registry.is_completed(id) {
+        if let Some(id) = framework_id.filter(|id| self.registry.is_completed(id)) {
             return Err(Refusal::FrameworkRemoved(id.clone()));
         }
         if let Some(ord) = known {
@@ -103,6 +97,25 @@ impl Master {
                 let (was, claimed) = (was.clone(), info.principal.clone());
                 return Err(Refusal::PrincipalChanged { was, claimed });
             }
+        }
+        Constraints::compile(call.offer_constraints.as_ref(), &info.roles)
+    }
+
+    /// Whether a framework's description of itself makes sense, whoever it is.
+    pub(super) fn check_info(&self, call: &Subscribe) -> Result<(), Refusal> {
+        let info = &call.framework_info;
+        if !info.single_role && !info.capabilities.has(Capability::MultiRole) {
+            return Err(Refusal::MultiRoleMissing);
+        }
+        if let Some(role) = call.suppressed_roles.iter().find(|r| !info.roles.contains(r)) {
+            return Err(Refusal::SuppressedRoleNotSubscribed(role.clone()));
+        }
+        if &*info.user == "root" && !self.options.root_submissions {
+            return Err(Refusal::RootSubmission);
+        }
+        if info.failover_timeout > self.options.max_failover_timeout {
+            let (asked, limit) = (info.failover_timeout, self.options.max_failover_timeout);
+            return Err(Refusal::FailoverTimeoutTooLong { asked, limit });
         }
         Ok(())
     }
@@ -136,7 +149,7 @@ impl Master {
     }
 
     /// Takes the new description; user, principal and checkpointing stay as they were.
-    fn describe_framework(&mut self, ord: FrameworkOrd, info: FrameworkInfo) {
+    pub(super) fn describe_framework(&mut self, ord: FrameworkOrd, info: FrameworkInfo) {
         let framework = &mut self.frameworks[ord];
         let was = &framework.info;
         let info = FrameworkInfo {
@@ -147,9 +160,6 @@ impl Master {
             ..info
         };
         framework.info = Arc::new(info);
-        if !framework.recovered {
-            framework.reregistered = Some(self.now);
-        }
     }
 
     fn connect(&mut self, ord: FrameworkOrd, connection: ConnectionId) {

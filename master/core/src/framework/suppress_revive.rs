@@ -17,6 +17,7 @@ impl Master {
     pub(crate) fn revive(&mut self, ord: FrameworkOrd, roles: &[Role]) -> Result<(), Refusal> {
         let roles = self.own_roles(ord, roles)?;
         self.clear_filters(ord, |role| roles.contains(role));
+        self.clear_inverse_filters(ord);
         for role in &roles {
             self.frameworks[ord].suppressed.remove(role);
         }

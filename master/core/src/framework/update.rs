@@ -9,34 +9,33 @@ use crate::effect::{Effect, Refusal};
 use crate::state::Master;
 use crate::table::FrameworkOrd;
 use proto::agent_link::AgentEvent;
-use proto::scheduler::OfferConstraints;
+use proto::scheduler::Subscribe;
 use proto::{FrameworkInfo, Role};
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 impl Master {
     pub(crate) fn update_framework(
         &mut self,
         ord: FrameworkOrd,
-        info: FrameworkInfo,
-        suppressed: BTreeSet<Role>,
-        constraints: Option<&OfferConstraints>,
+        call: Subscribe,
         out: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
-        self.check_info(&info, &suppressed)?;
-        self.check_unchanged(ord, &info)?;
-        let constraints = Constraints::compile(constraints, &info.roles)?;
-        let framework = &self.frameworks[ord];
-        let left: Vec<Role> = framework.info.roles.difference(&info.roles).cloned().collect();
-        let again: Vec<Role> = framework.suppressed.difference(&suppressed).cloned().collect();
-        let changed = *framework.info != FrameworkInfo { id: Some(framework.id.clone()), ..info.clone() };
+        self.check_info(&call)?;
+        self.check_unchanged(ord, &call.framework_info)?;
+        let Subscribe { framework_info: info, suppressed_roles, offer_constraints } = call;
+        let constraints = Constraints::compile(offer_constraints.as_ref(), &info.roles)?;
+        let was = Arc::clone(&self.frameworks[ord].info);
+        let left: Vec<Role> = was.roles.difference(&info.roles).cloned().collect();
+        let suppressed = &self.frameworks[ord].suppressed;
+        let again: Vec<Role> = suppressed.difference(&suppressed_roles).cloned().collect();
         self.rescind_role_offers(ord, &left, out);
         self.clear_filters(ord, |role| left.contains(role) || again.contains(role));
         self.describe_framework(ord, info);
-        self.frameworks[ord].suppressed = suppressed;
+        self.frameworks[ord].suppressed = suppressed_roles;
         self.frameworks[ord].constraints = constraints;
         self.seat_framework(ord);
         self.wake(ord);
-        if changed {
+        if was != self.frameworks[ord].info {
             let framework = self.frameworks[ord].info.clone();
             for agent in self.agents_of(ord) {
                 let framework = framework.clone();

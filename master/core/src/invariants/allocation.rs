@@ -236,7 +236,10 @@ fn limits(m: &Master, found: &mut Found) {
             let offer = m.offers.values().find(counts);
             found.unless(offer.is_none(), "M23", || {
                 let have = consumed.get(name);
-                format!("{role} consumes {name}:{have} of {most} and has {:?}", offer.map(|o| &o.id))
+                format!(
+                    "{role} consumes {name}:{have} of {most} and has {:?}",
+                    offer.map(|o| &o.id)
+                )
             });
         }
     }
@@ -252,9 +255,11 @@ fn rest(m: &Master, found: &mut Found) {
         }
         for stage in [Stage::Guarantee, Stage::Fair] {
             let look = Look::new(ord, stage, m.allocator.slack());
-            let wanted = m.allocator.sorter.first(Walk::All, |seat| m.consider(seat, &look).is_ok());
+            let wanted =
+                m.allocator.sorter.first(Walk::All, |seat| m.consider(seat, &look).is_ok());
             found.unless(wanted.is_none(), "M24", || {
-                let who = wanted.map(|seat| &m.frameworks[m.allocator.sorter.seat(seat).framework].id);
+                let who =
+                    wanted.map(|seat| &m.frameworks[m.allocator.sorter.seat(seat).framework].id);
                 format!("{} has {} free, which {who:?} wants ({stage:?})", agent.id, agent.free)
             });
         }

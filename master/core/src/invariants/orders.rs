@@ -53,3 +53,30 @@ pub(super) fn maintenance(m: &Master, found: &mut Found) {
         });
     }
 }
+
+pub(super) fn inverse_offers(m: &Master, found: &mut Found) {
+    let mut outstanding = 0;
+    for (ord, agent) in m.agents.iter() {
+        for (framework, asked) in &agent.asked {
+            let known = m.frameworks.get(*framework);
+            let holds = known.is_some_and(|f| f.is_connected() && f.asked.contains(&ord));
+            found.unless(holds && agent.unavailability.is_some(), "M26", || {
+                format!("{} is asked for by somebody absent", agent.id)
+            });
+            if let Some(number) = asked.number {
+                outstanding += 1;
+                let holds = m.inverse_offers.get(&number) == Some(&(ord, *framework));
+                found.unless(holds, "M26", || format!("inverse offer {number} is not known"));
+            }
+        }
+    }
+    let pairs: usize = m.agents.iter().map(|(_, agent)| agent.asked.len()).sum();
+    let by_framework: usize = m.frameworks.iter().map(|(_, f)| f.asked.len()).sum();
+    let holds = pairs == by_framework && outstanding == m.inverse_offers.len();
+    found.unless(holds, "M26", || {
+        format!(
+            "{pairs} pairs, {by_framework} of frameworks; {outstanding} inverse offers, {} known",
+            m.inverse_offers.len()
+        )
+    });
+}

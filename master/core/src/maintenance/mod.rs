@@ -5,6 +5,7 @@
 //! and not admitted until STOP, which also takes it out of the schedule. Nothing here kills a task
 //! before START.
 
+pub(crate) mod inverse;
 mod validate;
 
 pub use validate::MaintenanceInvalid;
@@ -128,6 +129,8 @@ impl Master {
             self.agents[ord].unavailability = planned;
             self.publisher.agent(&self.agents[ord].id);
             self.rescind_agent_offers(ord, out);
+            self.rescind_inverse(ord, out);
+            self.may_ask(ord);
             self.touch(ord);
         }
     }

@@ -44,8 +44,7 @@ impl Master {
         let role = self.allocator.sorter.role_of(seat).clone();
         let number = self.next_offer;
         self.next_offer += 1;
-        let id = OfferId::new(format!("{}-O{number}", self.info.id))
-            .expect("a master's id leaves room for a number");
+        let id = self.offer_id(number);
         let resources = resources.unwrap_or_else(|| self.agents[agent].free.clone());
         self.reserve_offered(agent, &resources);
         let until = self.options.offer_timeout.map(|timeout| self.now + timeout);
@@ -69,7 +68,7 @@ impl Master {
             attributes: self.agents[agent].attributes.clone(),
             domain: self.agents[agent].info.domain.clone(),
             executor_ids: self.executors_of(framework, agent),
-            unavailability: None,
+            unavailability: self.agents[agent].unavailability,
         };
         let record = OfferRecord { id, framework, agent, role, resources, parts, until, credit };
         self.offers.insert(number, record);
@@ -104,10 +103,21 @@ impl Master {
         offer
     }
 
+    /// The id of an offer, or of an inverse offer.
+    pub(crate) fn offer_id(&self, number: u64) -> OfferId {
+        OfferId::new(format!("{}-O{number}", self.info.id))
+            .expect("a master's id leaves room for a number")
+    }
+
+    /// The number in the id of an offer of this master.
+    pub(crate) fn number_of(&self, id: &OfferId) -> Option<u64> {
+        let number = id.as_str().strip_prefix(self.info.id.as_str())?.strip_prefix("-O")?;
+        number.parse().ok()
+    }
+
     /// The number of an outstanding offer of this framework.
     pub(crate) fn offer_number(&self, framework: FrameworkOrd, id: &OfferId) -> Option<u64> {
-        let number = id.as_str().strip_prefix(self.info.id.as_str())?.strip_prefix("-O")?;
-        let number = number.parse().ok()?;
+        let number = self.number_of(id)?;
         let offer = self.offers.get(&number)?;
         (offer.framework == framework && offer.id == *id).then_some(number)
     }

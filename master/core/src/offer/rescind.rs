@@ -4,6 +4,7 @@
 use crate::effect::Effect;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
+use proto::Role;
 use proto::scheduler::Event;
 
 impl Master {
@@ -22,6 +23,20 @@ impl Master {
     pub(crate) fn rescind_agent_offers(&mut self, agent: AgentOrd, out: &mut Vec<Effect>) {
         for number in self.agents[agent].offers.clone() {
             self.rescind(number, out);
+        }
+    }
+
+    /// Takes back a framework's offers in roles that it leaves.
+    pub(crate) fn rescind_role_offers(
+        &mut self,
+        framework: FrameworkOrd,
+        roles: &[Role],
+        out: &mut Vec<Effect>,
+    ) {
+        for number in self.frameworks[framework].offers.clone() {
+            if roles.contains(&self.offers[&number].role) {
+                self.rescind(number, out);
+            }
         }
     }
 

@@ -46,6 +46,9 @@ impl Master {
                 let windows = self.registry.maintenance().windows.clone();
                 Ok(Response::MaintenanceSchedule(Schedule { windows }))
             }
+            Call::GetMaintenanceStatus => {
+                Ok(Response::MaintenanceStatus(self.maintenance_status()))
+            }
             Call::UpdateMaintenanceSchedule(schedule) => {
                 self.update_schedule(schedule.windows, out)
             }
@@ -64,7 +67,6 @@ impl Master {
             | Call::UpdateWeights(_)
             | Call::Subscribe { .. }
             | Call::ChangeResources { .. }
-            | Call::GetMaintenanceStatus
             | Call::GetQuota
             | Call::UpdateQuota { .. }
             | Call::SetQuota { .. }

@@ -4,12 +4,12 @@ use crate::agent::Agent;
 use crate::framework::{Framework, PastFramework};
 use crate::registry::{AdmittedAgent, Drain};
 use crate::state::Master;
-use crate::table::FrameworkOrd;
+use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::{PastTask, Step, Task};
 use proto::operator::{
     AgentStanding, AgentView, DrainState, DrainView, FrameworkView, RoleView, TaskView, TasksView,
 };
-use proto::{FrameworkId, Offer, Piece, Resources, TaskId, TaskStatus, Value};
+use proto::{FrameworkId, InverseOffer, Offer, Piece, Resources, TaskId, TaskStatus, Value};
 
 impl From<&Drain> for DrainView {
     fn from(drain: &Drain) -> Self {
@@ -157,9 +157,19 @@ impl Master {
             allocated,
             offered,
             demands: framework.demand.outstanding(),
-            inverse_offers: Vec::new(),
-            offer_constraints: None,
+            inverse_offers: self.inverse_views(framework),
+            offer_constraints: framework.constraints.stated.as_deref().cloned(),
         }
+    }
+
+    fn inverse_views(&self, framework: &Framework) -> Vec<InverseOffer> {
+        let ord = self.framework_ids[&framework.id];
+        let view = |agent: &AgentOrd| {
+            let record = &self.agents[*agent];
+            let number = record.asked.get(&ord)?.number?;
+            Some(self.inverse_view(number, ord, *agent, record.unavailability?))
+        };
+        framework.asked.iter().filter_map(view).collect()
     }
 
     fn offer_view(&self, number: u64) -> Offer {
@@ -176,7 +186,7 @@ impl Master {
             attributes: agent.attributes.clone(),
             domain: agent.info.domain.clone(),
             executor_ids: Vec::new(),
-            unavailability: None,
+            unavailability: agent.unavailability,
         }
     }
 

@@ -3,10 +3,11 @@
 //! Whoever changes an agent or a framework marks it; its record is made once, at the end of the
 //! step. Loads and demands wait for `Options::publish_interval`, and then leave in bounded slices.
 
-use super::{AgentLoad, AgentRecord, Change, FrameworkRecord, OfferBrief, TaskRecord};
+use super::{AgentLoad, AgentRecord, AskedBrief, Change, FrameworkRecord, OfferBrief, TaskRecord};
 use crate::agent::Agent;
 use crate::effect::Effect;
 use crate::framework::Framework;
+use crate::maintenance::inverse::Asked;
 use crate::registry::{AdmittedAgent, RegistryOp};
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
@@ -215,11 +216,17 @@ impl Master {
                 resources: offer.resources.clone(),
             }
         };
+        let asked = |(framework, asked): (&FrameworkOrd, &Asked)| AskedBrief {
+            framework_id: self.frameworks[*framework].id.clone(),
+            inverse_offer: asked.number.map(|number| self.offer_id(number)),
+            answer: asked.answer,
+        };
         AgentLoad {
             agent_id: agent.id.clone(),
             allocated: agent.used.clone(),
             offered: agent.offered.clone(),
             offers: agent.offers.iter().map(brief).collect(),
+            asked: agent.asked.iter().map(asked).collect(),
         }
     }
 
@@ -233,6 +240,7 @@ impl Master {
             reregistered: framework.reregistered,
             failover_deadline: framework.failover_deadline,
             suppressed: framework.suppressed.iter().cloned().collect(),
+            constraints: framework.constraints.stated.clone(),
         }
     }
 

@@ -17,8 +17,9 @@ pub use crate::task::{PastTask, Step};
 use proto::operator::AgentStanding;
 use proto::scheduler::Demand;
 use proto::{
-    AgentId, AgentInfo, ExecutorId, FrameworkId, FrameworkInfo, OfferId, Resources, Role, TaskId,
-    TaskState, TaskStatus, Time, Unavailability,
+    AgentId, AgentInfo, ExecutorId, FrameworkId, FrameworkInfo, InverseOfferAnswer,
+    OfferConstraints, OfferId, Resources, Role, TaskId, TaskState, TaskStatus, Time,
+    Unavailability,
 };
 use std::sync::Arc;
 
@@ -118,6 +119,19 @@ pub struct AgentLoad {
     pub offered: Resources,
     /// The offers.
     pub offers: Vec<OfferBrief>,
+    /// Frameworks that were asked to leave because the machine will be away.
+    pub asked: Vec<AskedBrief>,
+}
+
+/// A framework that was asked to leave an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedBrief {
+    /// Which.
+    pub framework_id: FrameworkId,
+    /// The inverse offer that it has not answered.
+    pub inverse_offer: Option<OfferId>,
+    /// Its newest answer, and when it came.
+    pub answer: Option<(InverseOfferAnswer, Time)>,
 }
 
 /// An outstanding offer; its agent is that of its load.
@@ -152,6 +166,8 @@ pub struct FrameworkRecord {
     pub failover_deadline: Option<Time>,
     /// Roles in which it wants no offers.
     pub suppressed: Vec<Role>,
+    /// Which agents it wants offers of.
+    pub constraints: Option<Arc<OfferConstraints>>,
 }
 
 /// A task that is not over, or whose end is not acknowledged.

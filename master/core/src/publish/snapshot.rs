@@ -116,6 +116,7 @@ fn past_framework(past: &PastFramework, all: &mut Vec<Change>) {
         reregistered: None,
         failover_deadline: None,
         suppressed: Vec::new(),
+        constraints: None,
     })));
     past_tasks(&id, &past.tasks, all);
     let unregistered = past.facts.unregistered;

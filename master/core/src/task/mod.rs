@@ -193,6 +193,7 @@ impl Master {
         let role = task.role.clone();
         let id = record.id.clone();
         self.reserve_used(agent, resources);
+        self.may_ask(agent);
         let parts = self.allocator.sorter.parts(resources);
         self.allocator.sorter.hold(&role, framework, &id, &parts);
         self.eased();

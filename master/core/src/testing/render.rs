@@ -3,7 +3,7 @@
 use crate::{Effect, RegistryOp};
 use proto::agent_link::AgentEvent;
 use proto::scheduler::Event;
-use proto::{FrameworkId, FrameworkInfo, Offer, Source, TaskStatus};
+use proto::{FrameworkId, FrameworkInfo, InverseOffer, Offer, Source, TaskStatus};
 use std::fmt::Write as _;
 
 /// An effect as one line.
@@ -91,7 +91,13 @@ fn event_text(event: &Event) -> String {
         Event::Failure { agent_id, .. } => {
             format!("FAILURE {}", agent_id.as_ref().map_or("?", |id| id.as_str()))
         }
-        Event::InverseOffers(offers) => format!("INVERSE_OFFERS {}", offers.len()),
+        Event::InverseOffers(offers) => {
+            let one = |offer: &InverseOffer| {
+                let agent = offer.agent_id.as_ref().map_or("?", |id| id.as_str());
+                format!("[{} {agent}]", offer.id)
+            };
+            format!("INVERSE_OFFERS {}", offers.iter().map(one).collect::<Vec<_>>().join(" "))
+        }
         Event::RescindInverseOffer(id) => format!("RESCIND_INVERSE_OFFER {id}"),
         Event::UpdateOperationStatus(status) => {
             let id = status.operation_id.as_ref().map_or("?", |id| id.as_str());

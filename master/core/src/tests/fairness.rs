@@ -255,7 +255,8 @@ impl Twins {
                 self.frameworks.push(self.c.framework_from(info));
             }
             Deed::Agent { cpus, mem, disk, gpus } if self.agents.len() < 6 => {
-                let mut all = vec![("cpus", u64::from(cpus) * 1000), ("mem", u64::from(mem) * 100_000)];
+                let mut all =
+                    vec![("cpus", u64::from(cpus) * 1000), ("mem", u64::from(mem) * 100_000)];
                 all.push(("disk", u64::from(disk) * 1_000_000));
                 if gpus {
                     all.push(("gpus", 1000));

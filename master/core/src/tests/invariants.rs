@@ -464,3 +464,30 @@ fn m21_maintenance_that_somebody_missed() {
         m.registry.apply(&RegistryOp::SetMaintenance { maintenance });
     });
 }
+
+#[test]
+fn m26_an_inverse_offer_that_one_side_forgot() {
+    let breaks = |how: &dyn Fn(&mut Master)| {
+        let mut c = cluster();
+        let machine =
+            proto::MachineId::named(&c.master.agents[first_agent(&c.master)].info.hostname);
+        let unavailability = proto::Unavailability { start: Time::ZERO, duration: None };
+        let window = proto::MaintenanceWindow { machines: vec![machine], unavailability };
+        let schedule = proto::Schedule { windows: vec![window] };
+        c.operator(proto::operator::Call::UpdateMaintenanceSchedule(schedule));
+        assert_eq!(check(&c.master), []);
+        assert_eq!(c.master.inverse_offers.len(), 1);
+        how(&mut c.master);
+        let found = check(&c.master);
+        assert!(found.iter().any(|violation| violation.id == "M26"), "{found:?}");
+    };
+    breaks(&|m| m.inverse_offers.clear());
+    breaks(&|m| {
+        let ord = first_agent(m);
+        m.agents[ord].asked.clear();
+    });
+    breaks(&|m| {
+        let ord = first_framework(m);
+        m.frameworks[ord].asked.clear();
+    });
+}

@@ -107,6 +107,7 @@ fn the_agents_of_a_machine_that_goes_down_are_sent_off_and_their_tasks_lost() {
                 "c1 <- REFUSED gone the machine goes down for maintenance; the agent's tasks must \
                  end, and it may register as a new one when that is over",
                 "c1 closed",
+                "c2 <- RESCIND_INVERSE_OFFER m-O1",
                 "c2 <- UPDATE t1 TASK_LOST master REASON_AGENT_REMOVED: Agent's machine went down \
                  for maintenance",
                 "c2 <- FAILURE m-S0",

@@ -10,6 +10,7 @@ mod drain;
 mod explain;
 mod fairness;
 mod invariants;
+mod inverse;
 mod kill;
 mod life;
 mod maintenance;
@@ -25,4 +26,5 @@ mod removal;
 
 mod subscribe;
 mod teardown;
+mod update;
 mod updates;

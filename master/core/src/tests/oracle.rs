@@ -30,10 +30,15 @@ pub(super) struct Naive<'m> {
 
 fn milli(resources: &Resources, name: &ResourceName, plain: bool) -> u64 {
     let counts = |piece: &&Piece| piece.name == *name && (!plain || piece.flavor.is_plain());
-    resources.pieces().iter().filter(counts).map(|piece| match piece.value {
-        Value::Scalar(milli) => milli,
-        _ => 0,
-    }).sum()
+    resources
+        .pieces()
+        .iter()
+        .filter(counts)
+        .map(|piece| match piece.value {
+            Value::Scalar(milli) => milli,
+            _ => 0,
+        })
+        .sum()
 }
 
 fn within(role: &Role, above: &Role) -> bool {
@@ -106,7 +111,12 @@ impl<'m> Naive<'m> {
                 };
                 let counts = self.counts.iter().filter(|((r, _), _)| r == role);
                 let count = counts.map(|(_, count)| count).sum();
-                path.push((self.share(own, DEFAULT_WEIGHT_MILLI).to_bits(), count, 0, String::new()));
+                path.push((
+                    self.share(own, DEFAULT_WEIGHT_MILLI).to_bits(),
+                    count,
+                    0,
+                    String::new(),
+                ));
                 let key = (role.clone(), ord);
                 let held = self.held.get(&key).cloned().unwrap_or_default();
                 let share = self.share(|n| milli(&held, n, false), DEFAULT_WEIGHT_MILLI);
@@ -130,7 +140,8 @@ impl<'m> Naive<'m> {
         let all = || self.quotas().keys().filter(|r| under(r));
         let nearest = |r: &&Role| !all().any(|between| is_below(r, between));
         let below: u64 = all().filter(nearest).map(|r| self.required(Some(r), name, more)).sum();
-        let guarantee = |role| self.quotas().get(role).map_or(0, |quota| quota.guarantees.get(name));
+        let guarantee =
+            |role| self.quotas().get(role).map_or(0, |quota| quota.guarantees.get(name));
         let lacking = role.map_or(0, |role| match more {
             Some(more) if within(more, role) => 0,
             _ => guarantee(role).saturating_sub(self.consumed(role, name, true)),
@@ -144,8 +155,15 @@ impl<'m> Naive<'m> {
     }
 
     /// What the pair is offered of the agent, if anything.
-    fn offer(&self, role: &Role, ord: FrameworkOrd, agent: AgentOrd, first: bool) -> Option<(Resources, Credit)> {
-        let (record, taker, free) = (&self.m.agents[agent], &self.m.frameworks[ord], &self.free[&agent]);
+    fn offer(
+        &self,
+        role: &Role,
+        ord: FrameworkOrd,
+        agent: AgentOrd,
+        first: bool,
+    ) -> Option<(Resources, Credit)> {
+        let (record, taker, free) =
+            (&self.m.agents[agent], &self.m.frameworks[ord], &self.free[&agent]);
         if record.has_gpus && !taker.has(Capability::GpuResources) {
             return None;
         }
@@ -197,7 +215,13 @@ impl<'m> Naive<'m> {
     }
 
     /// What of a stated demand the offer would stand for; nothing at all is no offer.
-    fn credit(&self, ord: FrameworkOrd, role: &Role, agent: AgentOrd, offered: &Resources) -> Option<Credit> {
+    fn credit(
+        &self,
+        ord: FrameworkOrd,
+        role: &Role,
+        agent: AgentOrd,
+        offered: &Resources,
+    ) -> Option<Credit> {
         let mut book = self.m.frameworks[ord].demand.clone();
         if !book.is_stated() {
             return Some(Credit::default());

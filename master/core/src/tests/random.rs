@@ -46,6 +46,8 @@ enum Body {
     Acknowledge { task: u8, agent: u8, byte: u8 },
     Reconcile(Vec<(u8, Option<u8>)>),
     Request(Vec<(u8, u8)>),
+    Inverse { numbers: Vec<u8>, accept: bool, refuse: u8 },
+    Update { roles: u8, suppress: bool, constrain: bool },
     Teardown,
 }
 
@@ -65,6 +67,11 @@ fn body() -> impl Strategy<Value = Body> {
         1 => prop::collection::vec((0_u8..6, prop::option::of(0_u8..4)), 0..3)
             .prop_map(Body::Reconcile),
         2 => prop::collection::vec((0_u8..3, 0_u8..5), 0..3).prop_map(Body::Request),
+        2 => (prop::collection::vec(0_u8..40, 0..4), any::<bool>(), 0_u8..4)
+            .prop_map(|(numbers, accept, refuse)| Body::Inverse { numbers, accept, refuse }),
+        2 => (0_u8..6, any::<bool>(), any::<bool>()).prop_map(|(roles, suppress, constrain)| {
+            Body::Update { roles, suppress, constrain }
+        }),
         1 => Just(Body::Teardown),
     ]
 }
@@ -141,6 +148,20 @@ fn state(number: u8) -> TaskState {
     TaskState::ALL[usize::from(number) % TaskState::ALL.len()]
 }
 
+/// An UPDATE_FRAMEWORK with all but what no framework may change.
+fn update(roles: u8, suppress: bool, constrain: bool) -> Box<proto::scheduler::Subscribe> {
+    let framework_info = FrameworkInfo { id: None, ..info(roles, roles) };
+    let suppressed_roles =
+        framework_info.roles.iter().take(usize::from(suppress)).cloned().collect();
+    let constraint = proto::AttributeConstraint {
+        selector: proto::Selector::Hostname,
+        predicate: proto::Predicate::TextEquals(Arc::from("nowhere")),
+    };
+    let roles = [(role(ROLES[0]), vec![vec![constraint]])].into();
+    let offer_constraints = constrain.then_some(proto::OfferConstraints { roles });
+    Box::new(proto::scheduler::Subscribe { framework_info, suppressed_roles, offer_constraints })
+}
+
 fn call_body(c: &Cluster, body: Body) -> CallBody {
     let seconds = |refuse: u8| Filters { refuse: Duration::from_secs(u64::from(refuse)) };
     let roles = |pick: u8| {
@@ -187,6 +208,24 @@ fn call_body(c: &Cluster, body: Body) -> CallBody {
                 priority: 0,
             };
             CallBody::Request { demands: demands.into_iter().map(one).collect() }
+        }
+        Body::Inverse { numbers, accept, refuse } => {
+            // Those that stand, and now and then one that does not.
+            let all: Vec<u64> = c.master.inverse_offers.keys().copied().collect();
+            let id = |pick: u8| {
+                let number = all.get(usize::from(pick) % (all.len() + 1)).copied().unwrap_or(7);
+                offer_id(&format!("{}-O{number}", c.master.info().id))
+            };
+            let inverse_offer_ids = numbers.into_iter().map(id).collect();
+            let filters = seconds(refuse);
+            if accept {
+                CallBody::AcceptInverseOffers { inverse_offer_ids, filters }
+            } else {
+                CallBody::DeclineInverseOffers { inverse_offer_ids, filters }
+            }
+        }
+        Body::Update { roles, suppress, constrain } => {
+            CallBody::UpdateFramework(update(roles, suppress, constrain))
         }
         Body::Teardown => CallBody::Teardown,
     }

@@ -246,12 +246,14 @@ fn a_suppressed_role_must_be_one_of_the_roles() {
 }
 
 #[test]
-fn offer_constraints_are_refused_rather_than_ignored() {
-    let change =
-        |call: &mut Subscribe| call.offer_constraints = Some(proto::OfferConstraints::default());
+fn offer_constraints_of_other_roles_are_refused() {
+    let change = |call: &mut Subscribe| {
+        let roles = [(role("x"), vec![vec![]])].into();
+        call.offer_constraints = Some(proto::OfferConstraints { roles });
+    };
     assert_eq!(
         refused(change, None, Options::default()),
-        "offer_constraints of SUBSCRIBE is not built yet"
+        "offer_constraints of role 'x': the framework is not subscribed to this role"
     );
 }
 

@@ -91,11 +91,7 @@ impl Sorter {
     }
 
     /// Changes what a seat holds, and its own share of its role. The node must have been lifted.
-    pub(super) fn reseat(
-        &mut self,
-        seat: SeatOrd,
-        by: impl Fn(&mut super::Amounts, &mut Rank),
-    ) {
+    pub(super) fn reseat(&mut self, seat: SeatOrd, by: impl Fn(&mut super::Amounts, &mut Rank)) {
         self.step_out(seat);
         let record = &mut self.seats[seat];
         by(&mut record.allocated, &mut record.rank);

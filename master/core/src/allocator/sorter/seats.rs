@@ -40,9 +40,9 @@ impl Sorter {
 
     /// The seats, and what each counts (for the invariants).
     pub(crate) fn all_seats(&self) -> impl Iterator<Item = (SeatOrd, &Role, Quantities)> {
-        self.seats.iter().map(|(ord, seat)| {
-            (ord, self.role_of(ord), self.kinds.quantities(&seat.allocated))
-        })
+        self.seats
+            .iter()
+            .map(|(ord, seat)| (ord, self.role_of(ord), self.kinds.quantities(&seat.allocated)))
     }
 
     /// The frameworks with a seat in the role or below.
