@@ -8,7 +8,9 @@
 use crate::Options;
 use crate::effect::{CheckpointOp, Effect, Note};
 use crate::gc::Sandboxes;
-use crate::input::{AgentRecord, Container, Exited, Launch, Recovered, TaskRecord, UpdatesRecord};
+use crate::input::{
+    AgentRecord, Container, Exited, Launch, Recovered, SandboxRecord, TaskRecord, UpdatesRecord,
+};
 use crate::link::Link;
 use crate::random::Random;
 use crate::state::{Agent, Counters, Phase, Task, TaskKey};
@@ -97,7 +99,10 @@ impl Agent {
 
     fn recover(&mut self, mut recovered: Recovered, now: Time, effects: &mut Vec<Effect>) {
         for record in std::mem::take(&mut recovered.sandboxes) {
-            self.sandboxes.insert(record);
+            // One from the future is of a clock that was set back since: as far as one can tell it
+            // is new.
+            let ended = record.ended.min(now);
+            self.sandboxes.insert(SandboxRecord { ended, ..record });
         }
         if !self.recover_identity(&recovered, effects) {
             self.drop_everything(recovered, effects);

@@ -459,3 +459,49 @@ fn a_changed_framework_is_found_as_it_was_last_described() {
     });
     assert_eq!(name.as_deref(), Some("renamed"));
 }
+
+/// The agent comes back with its clock behind all that it had written down.
+fn set_back(world: &World) -> World {
+    World::seeded(options(), world.found(), world.seed + 1)
+}
+
+#[test]
+fn a_clock_that_was_set_back_delays_no_update_and_no_limit() {
+    let mut world = World::registered();
+    world.now = world.now + Duration::from_secs(30_000_000);
+    world.run(TaskInfo { max_completion_time: Some(Duration::from_secs(20)), ..task("t") });
+    world.launched("t");
+    let told = world.last();
+
+    let mut world = set_back(&world);
+    assert!(world.now < told.timestamp && world.now < world.found().containers[0].started);
+    world.register();
+    assert_eq!(world.last().uuid, told.uuid, "it is sent at once");
+    world.acknowledge_last();
+    world.pass(Duration::from_secs(19));
+    assert_eq!(world.kills, []);
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.kills.len(), 1, "it has run for 20 s since the agent can tell");
+}
+
+#[test]
+fn a_clock_that_was_set_back_keeps_no_sandbox_longer_than_a_new_one() {
+    let mut world = World::registered();
+    world.now = world.now + Duration::from_secs(30_000_000);
+    world.running("t");
+    world.exit("t", Exited { sandbox: Some("/s/1".into()), ..exited(Exit::Code(0)) });
+    world.acknowledge_last();
+    world.acknowledge_last();
+
+    let mut world = set_back(&world);
+    let delay = options().gc_delay * 9 / 10;
+    world.now = world.now + delay - Duration::from_secs(1);
+    world.step(Input::Tick);
+    let collected = |world: &World| {
+        world.effects.iter().any(|effect| matches!(effect, Effect::CollectSandbox { .. }))
+    };
+    assert!(!collected(&world));
+    world.now = world.now + Duration::from_secs(1);
+    world.step(Input::Tick);
+    assert!(collected(&world));
+}

@@ -47,7 +47,8 @@ impl Agent {
         let Some(launched) = &mut task.launched else { return };
         launched.sandbox = Some(sandbox);
         if let Some(longest) = launched.info.max_completion_time {
-            let at = started + longest;
+            // A start that has not come yet is of a clock that was set back since.
+            let at = started.min(now) + longest;
             task.completion = Some(at);
             self.timers.insert((at, Timer::Completion, key.0.clone(), key.1.clone()));
         }
