@@ -3,7 +3,9 @@
 //! A connection that breaks ends the stream; whoever holds it decides when to connect again.
 
 use crate::codec::{Incoming, WireCodec};
-use crate::{AGENT_LINK_PATH, CLUSTER_KEY, OPERATOR_PATH, SCHEDULER_PATH, tuning};
+use crate::{
+    AGENT_LINK_PATH, CLUSTER_KEY, OPERATOR_EVENTS_PATH, OPERATOR_PATH, SCHEDULER_PATH, tuning,
+};
 use proto::agent_link::{AgentCall, AgentEvent};
 use proto::scheduler::{Call, Event};
 use proto::{Limits, Wire, operator};
@@ -156,6 +158,23 @@ impl AgentLinkClient {
         options: &ClientOptions,
     ) -> Result<Duplex<AgentCall, AgentEvent>, ConnectError> {
         open(address, AGENT_LINK_PATH, options).await
+    }
+}
+
+/// The client of those who watch: SUBSCRIBE goes up, events come down.
+pub struct WatchClient;
+
+impl WatchClient {
+    /// Opens a stream to the master at `address` (`HOST:PORT`). The first message on it must be
+    /// SUBSCRIBE.
+    ///
+    /// # Errors
+    /// Why there is no stream.
+    pub async fn connect(
+        address: &str,
+        options: &ClientOptions,
+    ) -> Result<Duplex<operator::Call, operator::StreamEvent>, ConnectError> {
+        open(address, OPERATOR_EVENTS_PATH, options).await
     }
 }
 

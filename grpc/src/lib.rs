@@ -15,6 +15,7 @@ pub mod tuning;
 
 pub use client::{
     AgentLinkClient, ClientOptions, ConnectError, Duplex, OperatorClient, SchedulerClient,
+    WatchClient,
 };
 pub use codec::Incoming;
 pub use server::{OperatorHandler, OperatorService, StreamHandler, StreamService};
@@ -26,5 +27,7 @@ const CLUSTER_KEY: &str = "tepui-cluster-bin";
 pub const SCHEDULER_PATH: &str = "/mesos.v1.scheduler.Scheduler/Connect";
 /// HTTP path of the operator's calls.
 pub const OPERATOR_PATH: &str = "/mesos.v1.master.Operator/Call";
+/// HTTP path of the events for operators.
+pub const OPERATOR_EVENTS_PATH: &str = "/mesos.v1.master.Operator/Subscribe";
 /// HTTP path of an agent's stream.
 pub const AGENT_LINK_PATH: &str = "/tepui.v1.AgentLink/Connect";

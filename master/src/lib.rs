@@ -20,6 +20,7 @@ mod reads;
 pub mod registrar;
 mod registry_record;
 mod server;
+mod watch_link;
 mod witness;
 
 pub use config::{Config, MESOS_VERSION};

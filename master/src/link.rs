@@ -1,6 +1,6 @@
 //! gRPC streams of schedulers and agents, and the operator's calls, as messages to the core.
 
-use crate::connections::{Message, Outcome, Pending, Reply, Weigh, outbox};
+use crate::connections::{Message, Pending, Reply, Weigh, outbox};
 use crate::http::Context;
 use crate::http::operator::read;
 use crate::listen::Kill;
@@ -24,14 +24,25 @@ pub(crate) fn router(context: Context) -> Router {
     let link = Link(context);
     let schedulers = StreamService::<_, Call, Event>::new(link.clone(), limits.clone());
     let agents = StreamService::<_, AgentCall, AgentEvent>::new(link.clone(), agent_limits);
+    let events = StreamService::<_, operator::Call, operator::StreamEvent>::new(
+        link.clone(),
+        limits.clone(),
+    );
     Router::new()
         .route_service(grpc::SCHEDULER_PATH, schedulers.of_cluster(cluster.clone()))
         .route_service(grpc::AGENT_LINK_PATH, agents.of_cluster(cluster))
+        .route_service(grpc::OPERATOR_EVENTS_PATH, events)
         .route_service(grpc::OPERATOR_PATH, OperatorService::new(link, limits))
 }
 
 #[derive(Clone)]
-struct Link(Context);
+pub(crate) struct Link(Context);
+
+impl Link {
+    pub(crate) fn context(&self) -> &Context {
+        &self.0
+    }
+}
 
 /// What a stream sends: its outbox, until the master closes it.
 struct Outgoing<T>(Pending<T>);
@@ -194,13 +205,11 @@ impl OperatorHandler for Link {
             reads.write(job).await.map_err(|_| ended())?;
             return answer.await.ok().flatten().ok_or_else(ended);
         }
-        let (reply, outcome) = oneshot::channel();
-        self.0.send(Message::Operator { call, reply }).await.map_err(|_| ended())?;
-        match outcome.await.map_err(|_| ended())? {
-            Outcome::Answer(response) => Ok(*response),
-            Outcome::Accepted => Ok(operator::Response::Ok),
-            Outcome::Refused { code, message } => Err(Status::new(grpc_code(code), message)),
+        if let operator::Call::Subscribe { .. } = call {
+            return Err(Status::invalid_argument("SUBSCRIBE is a call of the method Subscribe"));
         }
+        let answer = crate::http::operator::answer(&self.0, call).await;
+        answer.map_err(|refusal| Status::new(grpc_code(refusal.status.as_u16()), refusal.message))
     }
 }
 
@@ -208,6 +217,8 @@ fn grpc_code(http: u16) -> Code {
     match http {
         403 => Code::PermissionDenied,
         404 => Code::NotFound,
+        409 => Code::FailedPrecondition,
+        503 => Code::Unavailable,
         501 => Code::Unimplemented,
         _ => Code::InvalidArgument,
     }

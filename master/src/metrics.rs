@@ -4,7 +4,7 @@
 //! No label may hold a task's id, or anything else that a peer chooses freely.
 
 use crate::http::HttpCounts;
-use crate::reads::ReadCounts;
+use crate::reads::{ReadCounts, WatchCounts};
 use master_core::{Counters, Master};
 use proto::Time;
 use proto::operator::AgentStanding;
@@ -108,6 +108,7 @@ pub(crate) struct Gauges<'a> {
     pub(crate) agent_streams: usize,
     pub(crate) held_effects: usize,
     pub(crate) reads: &'a ReadCounts,
+    pub(crate) watches: &'a WatchCounts,
     pub(crate) started: Time,
     pub(crate) version: &'a str,
 }
@@ -234,6 +235,19 @@ fn render_shell(text: &mut Text, counts: &Counts, shell: &Gauges<'_>) {
     for (outcome, count) in [("done", &shell.reads.done), ("cut off", &shell.reads.cut_off)] {
         let count = count.load(Ordering::Relaxed);
         text.line(reads, &format!("outcome=\"{outcome}\""), count);
+    }
+    text.one(
+        "tepui_master_watchers",
+        "gauge",
+        "Operators who watch.",
+        shell.watches.watchers.load(Ordering::Relaxed),
+    );
+    for (name, help, count) in [
+        ("watch_events", "Events numbered for those who watch.", &shell.watches.events),
+        ("watchers_cut_off", "Watchers that were cut off.", &shell.watches.cut_off),
+    ] {
+        let count = count.load(Ordering::Relaxed);
+        text.one(&format!("tepui_master_{name}_total"), "counter", help, count);
     }
     let events = "tepui_master_events_total";
     text.family(events, "counter", "Events sent to frameworks, by kind.");

@@ -10,7 +10,7 @@ use crate::http::{About, Context, HttpCounts, Totals};
 use crate::listen::{AcceptLimits, accept};
 use crate::metrics::{Gauges, render};
 use crate::perform::Performer;
-use crate::reads::{Feed, ReadCounts, Reads};
+use crate::reads::{Feed, ReadCounts, Reads, WatchCounts};
 use crate::registrar::{OpenRegistry, Registrar, RegistrarError, open_registry};
 use crate::{Config, Error, MESOS_VERSION, http, link};
 use master_core::{Effect, Input, Master, RegistryOp};
@@ -48,10 +48,10 @@ pub async fn run(
     let (inbox, messages) = mpsc::channel(config.inbox);
     let streams = Arc::new(Streams::default());
     let http_counts = Arc::new(HttpCounts::default());
-    let (reads, feed) =
-        Reads::start(config.options.completed_tasks).map_err(RegistrarError::Thread)?;
+    let (reads, feed) = Reads::start(config.options.completed_tasks, config.cut_off_grace)
+        .map_err(RegistrarError::Thread)?;
     let about = About::new(&config, address, &opened, clock.started());
-    let (counts, read_counts) = (Arc::clone(&http_counts), Arc::clone(reads.counts()));
+    let (counts, read_counts) = (Arc::clone(&http_counts), reads.counts());
     let context = Context::new(&config, about, inbox, streams, counts, reads);
     let router = http::router(context.clone()).merge(link::router(context));
     let limits = AcceptLimits {
@@ -93,7 +93,7 @@ struct Server {
     effects: Vec<Effect>,
     version: Arc<str>,
     http_counts: Arc<HttpCounts>,
-    reads: Arc<ReadCounts>,
+    reads: (Arc<ReadCounts>, Arc<WatchCounts>),
 }
 
 impl Server {
@@ -103,7 +103,7 @@ impl Server {
         opened: OpenRegistry,
         clock: Clock,
         http_counts: Arc<HttpCounts>,
-        (feed, reads): (Feed, Arc<ReadCounts>),
+        (feed, reads): (Feed, (Arc<ReadCounts>, Arc<WatchCounts>)),
     ) -> Self {
         let info = MasterInfo {
             id: opened.master_id,
@@ -310,7 +310,8 @@ impl Server {
             framework_streams,
             agent_streams,
             held_effects: self.held.len(),
-            reads: &self.reads,
+            reads: &self.reads.0,
+            watches: &self.reads.1,
             started: self.clock.started(),
             version: &self.version,
         };

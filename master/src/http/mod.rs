@@ -23,8 +23,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use legacy::Read;
 pub(crate) use legacy::{About, Totals};
+use legacy::{Forward, Read};
 use proto::Limits;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -143,7 +143,8 @@ enum Route {
     Metrics,
     Index,
     Read(Read),
-    Teardown,
+    Forward(Forward),
+    Weights,
     Files,
     NotBuilt,
 }
@@ -163,15 +164,17 @@ const ROUTES: &[(&str, Route)] = &[
     ("/frameworks", Route::Read(Read::Frameworks)),
     ("/tasks", Route::Read(Read::Tasks)),
     ("/roles", Route::Read(Read::Roles)),
-    ("/weights", Route::Read(Read::Weights)),
+    ("/weights", Route::Weights),
     ("/quota", Route::NotBuilt),
-    ("/reserve", Route::NotBuilt),
-    ("/unreserve", Route::NotBuilt),
-    ("/create-volumes", Route::NotBuilt),
-    ("/destroy-volumes", Route::NotBuilt),
-    ("/teardown", Route::Teardown),
-    ("/maintenance", Route::NotBuilt),
-    ("/machine", Route::NotBuilt),
+    ("/reserve", Route::Forward(Forward::Reserve)),
+    ("/unreserve", Route::Forward(Forward::Unreserve)),
+    ("/create-volumes", Route::Forward(Forward::CreateVolumes)),
+    ("/destroy-volumes", Route::Forward(Forward::DestroyVolumes)),
+    ("/teardown", Route::Forward(Forward::Teardown)),
+    ("/maintenance/schedule", Route::Forward(Forward::Schedule)),
+    ("/maintenance/status", Route::Forward(Forward::Status)),
+    ("/machine/down", Route::Forward(Forward::MachineDown)),
+    ("/machine/up", Route::Forward(Forward::MachineUp)),
     ("/flags", Route::Read(Read::Flags)),
     ("/files", Route::Files),
     ("/registrar(1)/registry", Route::NotBuilt),
@@ -208,7 +211,11 @@ async fn dispatch(State(context): State<Context>, request: Request) -> Response 
         Route::Metrics => read::metrics(&context, &method).await,
         Route::Index => read::index(&context, &method),
         Route::Read(read) => legacy::read(&context, request, read).await,
-        Route::Teardown => legacy::teardown(&context, request).await,
+        Route::Weights if matches!(method, Method::GET | Method::HEAD) => {
+            legacy::read(&context, request, Read::Weights).await
+        }
+        Route::Weights => legacy::forward(&context, request, Forward::Weights).await,
+        Route::Forward(to) => legacy::forward(&context, request, to).await,
         Route::Files => legacy::files(&request),
         Route::NotBuilt => Err(Refusal::new(
             StatusCode::NOT_IMPLEMENTED,
@@ -239,9 +246,9 @@ fn empty(status: StatusCode) -> Response {
 }
 
 /// A request that is not done, and why: the status and a sentence.
-struct Refusal {
-    status: StatusCode,
-    message: String,
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
     /// The methods that would be, when the method is at fault.
     allow: Option<&'static str>,
 }

@@ -30,7 +30,9 @@ pub(crate) const WHOLE: Duration = Duration::from_secs(60);
 /// Where a read is written to.
 pub(crate) struct Pieces {
     pub(crate) json: Json,
-    sender: mpsc::Sender<Piece>,
+    /// Absent when bytes are only counted.
+    sender: Option<mpsc::Sender<Piece>>,
+    counted: usize,
     cut: Arc<AtomicBool>,
     stall: Duration,
     end: Instant,
@@ -55,10 +57,22 @@ impl Pieces {
         self.hand_over(true).await
     }
 
+    /// Bytes that were written.
+    pub(crate) fn count(&self) -> usize {
+        self.counted + self.json.len()
+    }
+
     async fn hand_over(&mut self, is_last: bool) -> Result<(), Unread> {
-        let piece = Piece { bytes: self.json.take().into(), is_last };
+        let bytes = self.json.take();
+        self.counted += bytes.len();
+        let Some(sender) = &self.sender else {
+            // Other reads have their turn.
+            tokio::task::yield_now().await;
+            return Ok(());
+        };
+        let piece = Piece { bytes: bytes.into(), is_last };
         let until = (Instant::now() + self.stall).min(self.end);
-        match tokio::time::timeout_at(until, self.sender.send(piece)).await {
+        match tokio::time::timeout_at(until, sender.send(piece)).await {
             Ok(Ok(())) => {
                 // Other reads have their turn.
                 tokio::task::yield_now().await;
@@ -85,11 +99,24 @@ pub(crate) fn pieces(stall: Duration, whole: Duration) -> (Pieces, Reading) {
     let (sender, pieces) = mpsc::channel(WAITING);
     let cut = Arc::new(AtomicBool::new(false));
     let end = Instant::now() + whole;
-    let writing = Pieces { json: Json::default(), sender, cut: Arc::clone(&cut), stall, end };
+    let (sender, cut_too) = (Some(sender), Arc::clone(&cut));
+    let writing = Pieces { json: Json::default(), sender, counted: 0, cut: cut_too, stall, end };
     (writing, Reading { pieces, cut, done: false })
 }
 
+/// Takes an answer and keeps nothing but its length.
+pub(crate) fn counting() -> Pieces {
+    let (cut, stall, end) = (Arc::default(), Duration::ZERO, Instant::now());
+    Pieces { json: Json::default(), sender: None, counted: 0, cut, stall, end }
+}
+
 impl Reading {
+    /// The next piece, and whether it is the last; `None` when there is none, though more was to
+    /// come.
+    pub(crate) fn poll_piece(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<(Bytes, bool)>> {
+        self.pieces.poll_recv(cx).map(|piece| piece.map(|piece| (piece.bytes, piece.is_last)))
+    }
+
     /// The answer: with its length when it is one piece, else as a stream.
     pub(crate) async fn into_response(mut self, media_type: &'static str) -> Option<Response> {
         let first = self.pieces.recv().await?;

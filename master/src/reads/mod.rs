@@ -8,16 +8,22 @@
 mod chunked;
 mod model;
 mod views;
+mod watch;
 
+use crate::connections::Outbox;
 use master_core::Change;
 use model::Keeper;
 pub(crate) use model::{AgentRow, FrameworkRow, Model, PastFramework, RoleShare, Share, holds};
+use proto::operator::Resume;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use watch::Watch;
+pub(crate) use watch::{Beginning, Happened, WatchCounts};
 
 /// Reads that are written out at a time; more wait. Each may hold an old snapshot.
 const READS: usize = 256;
@@ -29,6 +35,11 @@ type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 enum Ask {
     Apply(Vec<Change>),
     Snapshot(oneshot::Sender<Arc<Model>>),
+    Watch {
+        watcher: Outbox<Arc<Happened>>,
+        resume: Option<Resume>,
+        reply: oneshot::Sender<Beginning>,
+    },
 }
 
 /// Where reads come from.
@@ -38,6 +49,7 @@ pub(crate) struct Reads {
     jobs: mpsc::UnboundedSender<Job>,
     places: Arc<Semaphore>,
     counts: Arc<ReadCounts>,
+    watch_counts: Arc<WatchCounts>,
 }
 
 /// How reads ended.
@@ -69,21 +81,21 @@ impl Feed {
 }
 
 impl Reads {
-    /// Starts the threads; they end with the last handle.
+    /// Starts the threads; they end with the last handle. A watcher that was cut off has `grace` to
+    /// read why. Within a runtime.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(crate) fn start(completed_tasks: usize) -> io::Result<(Self, Feed)> {
-        let (asks, mut asked) = mpsc::unbounded_channel();
-        let mut keeper = Keeper::new(completed_tasks);
+    pub(crate) fn start(completed_tasks: usize, grace: Duration) -> io::Result<(Self, Feed)> {
+        let (asks, asked) = mpsc::unbounded_channel();
+        let keeper = Keeper::new(completed_tasks);
+        let watch_counts = Arc::<WatchCounts>::default();
+        let watch = Watch::new(grace, Arc::clone(&watch_counts));
+        let shell = tokio::runtime::Handle::current();
         let keep = move || {
-            while let Some(ask) = asked.blocking_recv() {
-                match ask {
-                    Ask::Apply(changes) => changes.into_iter().for_each(|one| keeper.apply(one)),
-                    // Who asked may have left.
-                    Ask::Snapshot(reply) => drop(reply.send(Arc::new(keeper.snapshot()))),
-                }
-            }
+            // Streams that are cut off are closed by the shell's own tasks.
+            let _shell = shell.enter();
+            self::keep(asked, keeper, watch);
         };
         std::thread::Builder::new().name("reads-model".to_owned()).spawn(keep)?;
         let (jobs, queue) = mpsc::unbounded_channel();
@@ -95,11 +107,27 @@ impl Reads {
         std::thread::Builder::new().name("reads-writer".to_owned()).spawn(write)?;
         let feed = Feed(asks.clone());
         let (places, counts) = (Arc::new(Semaphore::new(READS)), Arc::default());
-        Ok((Self { asks, jobs, places, counts }, feed))
+        Ok((Self { asks, jobs, places, counts, watch_counts }, feed))
     }
 
-    pub(crate) fn counts(&self) -> &Arc<ReadCounts> {
-        &self.counts
+    /// Adds one who watches: it is told everything that happens from now on, or from where its
+    /// stream was cut.
+    ///
+    /// # Errors
+    /// When the master is stopping.
+    pub(crate) async fn watch(
+        &self,
+        watcher: Outbox<Arc<Happened>>,
+        resume: Option<Resume>,
+    ) -> Result<Beginning, Stopped> {
+        let (reply, beginning) = oneshot::channel();
+        self.asks.send(Ask::Watch { watcher, resume, reply }).map_err(|_| Stopped)?;
+        beginning.await.map_err(|_| Stopped)
+    }
+
+    /// For metrics.
+    pub(crate) fn counts(&self) -> (Arc<ReadCounts>, Arc<WatchCounts>) {
+        (Arc::clone(&self.counts), Arc::clone(&self.watch_counts))
     }
 
     /// Everything as it stands: at least all that was answered before this was called.
@@ -131,6 +159,28 @@ impl Reads {
             drop(place);
         });
         self.jobs.send(job).map_err(|_| Stopped)
+    }
+}
+
+fn keep(mut asked: mpsc::UnboundedReceiver<Ask>, mut keeper: Keeper, mut watch: Watch) {
+    // Who asked may have left.
+    while let Some(ask) = asked.blocking_recv() {
+        match ask {
+            Ask::Apply(changes) => {
+                for change in changes {
+                    let watched = watch::before(keeper.model(), &change);
+                    keeper.apply(change);
+                    if let Some(watched) = watched {
+                        watch.tell(keeper.model(), watched);
+                    }
+                }
+            }
+            Ask::Snapshot(reply) => drop(reply.send(Arc::new(keeper.snapshot()))),
+            Ask::Watch { watcher, resume, reply } => {
+                let snapshot = || Arc::new(keeper.snapshot());
+                drop(reply.send(watch.add(watcher, resume.as_ref(), snapshot)));
+            }
+        }
     }
 }
 

@@ -181,6 +181,11 @@ impl Keeper {
         self.model.clone()
     }
 
+    /// The model, to look at.
+    pub(crate) fn model(&self) -> &Model {
+        &self.model
+    }
+
     /// Applies one change. A change of what is not there changes nothing.
     pub(crate) fn apply(&mut self, change: Change) {
         let model = &mut self.model;

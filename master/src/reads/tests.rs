@@ -10,7 +10,7 @@ fn weight(weight_milli: u64) -> Change {
 
 #[tokio::test]
 async fn a_snapshot_has_what_was_told_before_and_stays_as_it_is() {
-    let (reads, feed) = Reads::start(10).unwrap();
+    let (reads, feed) = Reads::start(10, Duration::ZERO).unwrap();
     feed.tell(vec![weight(2000)]);
     let before = reads.snapshot().await.unwrap();
     feed.tell(vec![weight(3000)]);
@@ -21,7 +21,7 @@ async fn a_snapshot_has_what_was_told_before_and_stays_as_it_is() {
 
 #[tokio::test]
 async fn reads_are_written_on_their_own_thread() {
-    let (reads, _feed) = Reads::start(10).unwrap();
+    let (reads, _feed) = Reads::start(10, Duration::ZERO).unwrap();
     let (reply, name) = oneshot::channel();
     let job = async move {
         let _ = reply.send(std::thread::current().name().map(str::to_owned));

@@ -69,6 +69,25 @@ impl Http {
         self.stream.write_all(body).await.unwrap();
     }
 
+    /// As `send`, to a server that may answer and close before it has read all of it.
+    pub(crate) async fn send_whatever(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) {
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: master\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        if self.stream.write_all(head.as_bytes()).await.is_ok() {
+            // What is too long is refused before it is read.
+            let _ = self.stream.write_all(&body[..body.len().min(1 << 20)]).await;
+        }
+    }
+
     pub(crate) async fn head(&mut self) -> Head {
         let mut status_line = String::new();
         within("an answer", self.stream.read_line(&mut status_line)).await.unwrap();
@@ -164,13 +183,26 @@ impl Events {
         Self::open_on(Http::connect(address).await, headers, body).await
     }
 
-    pub(crate) async fn open_on(mut http: Http, headers: &[(&str, &str)], body: &[u8]) -> Self {
-        http.send("POST", "/api/v1/scheduler", headers, body).await;
+    pub(crate) async fn open_on(http: Http, headers: &[(&str, &str)], body: &[u8]) -> Self {
+        let events = Self::open_at(http, "/api/v1/scheduler", headers, body).await;
+        assert!(!events.stream_id.is_empty());
+        events
+    }
+
+    /// As an operator who watches.
+    pub(crate) async fn watch(address: &str, encoding: Encoding, call: &[u8]) -> Self {
+        let media_type = encoding.media_type();
+        let headers = [("Content-Type", media_type), ("Accept", media_type)];
+        Self::open_at(Http::connect(address).await, "/api/v1", &headers, call).await
+    }
+
+    async fn open_at(mut http: Http, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
+        http.send("POST", path, headers, body).await;
         let head = http.head().await;
         assert_eq!(head.status, 200, "{head:?}");
         assert_eq!(head.headers["transfer-encoding"], "chunked");
         assert!(!head.headers.contains_key("content-encoding"));
-        let stream_id = head.headers["mesos-stream-id"].clone();
+        let stream_id = head.headers.get("mesos-stream-id").cloned().unwrap_or_default();
         Self { http, stream_id, buffer: Vec::new() }
     }
 

@@ -5,7 +5,9 @@
 mod client;
 mod cluster;
 mod flow;
+mod hostile;
 mod limits;
 mod reads;
 mod restart;
 mod statuses;
+mod watch;

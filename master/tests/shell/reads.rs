@@ -301,15 +301,8 @@ async fn reads_are_asked_for_as_old_clients_do() {
     cluster.master.stop().await;
 }
 
-/// Tasks enough that an answer is many pieces.
-#[tokio::test]
-async fn long_answers_come_in_pieces_and_slow_readers_are_cut_off() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = config(dir.path());
-    config.reader_stall = Duration::from_millis(50);
-    config.options.completed_tasks = 100_000;
-    let master = Running::start(config).await;
-    let mut agent = Agent::register(&master.address, 1).await;
+/// What an agent with so many tasks of a framework says when it comes back.
+pub(crate) fn many_tasks(agent: &Agent, count: u32) -> AgentCall {
     let framework_id = FrameworkId::new("f-1").unwrap();
     let task = |n| AgentTask {
         framework_id: framework_id.clone(),
@@ -323,12 +316,24 @@ async fn long_answers_come_in_pieces_and_slow_readers_are_cut_off() {
     };
     let mut info = FrameworkInfo::new("nobody", "f");
     info.id = Some(framework_id.clone());
-    let call = AgentCall::Reregister {
+    AgentCall::Reregister {
         info: agent.info.clone(),
         version: Arc::from("1"),
-        tasks: (0..20_000).map(task).collect(),
+        tasks: (0..count).map(task).collect(),
         frameworks: vec![info],
-    };
+    }
+}
+
+/// Tasks enough that an answer is many pieces.
+#[tokio::test]
+async fn long_answers_come_in_pieces_and_slow_readers_are_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.reader_stall = Duration::from_millis(50);
+    config.options.completed_tasks = 100_000;
+    let master = Running::start(config).await;
+    let mut agent = Agent::register(&master.address, 1).await;
+    let call = many_tasks(&agent, 20_000);
     agent.link.sender.send(call).await.unwrap();
     assert!(matches!(agent.next().await, AgentEvent::Reregistered { .. }));
     let path = "/frameworks?fields=used_resources";

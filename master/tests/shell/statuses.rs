@@ -71,8 +71,7 @@ async fn calls_need_the_stream_of_their_framework() {
     let inverse = json!({"type": "ACCEPT_INVERSE_OFFERS", "framework_id": framework_id,
         "accept_inverse_offers": {"inverse_offer_ids": []}});
     let answer = http.request("POST", SCHEDULER, &headers, &inverse.to_string()).await;
-    assert_eq!(answer.status, 501, "{answer:?}");
-    assert!(answer.body.contains("ACCEPT_INVERSE_OFFERS"), "{answer:?}");
+    assert_eq!((answer.status, &*answer.body), (202, ""), "{answer:?}");
     let answer = http.request("POST", SCHEDULER, &headers, &call("TEARDOWN")).await;
     assert_eq!((answer.status, &*answer.body), (202, ""), "{answer:?}");
     // The framework is over: its stream ends, its id is refused.
@@ -96,7 +95,7 @@ async fn the_operator_endpoint_answers_and_refuses() {
         ("POST", &[JSON, ("Accept", "image/png")], r#"{"type":"GET_HEALTH"}"#, 406),
         ("POST", &[JSON], r#"{"type":"GET_HEALTH"}"#, 200),
         ("POST", &[JSON], r#"{"type":"GET_STATE"}"#, 200),
-        ("POST", &[JSON], r#"{"type":"GET_METRICS"}"#, 501),
+        ("POST", &[JSON], r#"{"type":"GET_LOGGING_LEVEL"}"#, 501),
     ];
     for (method, headers, body, status) in table {
         let answer = request(&master.address, method, "/api/v1", headers, body).await;

@@ -6,6 +6,7 @@
 //! its elements, with commas between).
 
 mod agents;
+mod forward;
 mod frameworks;
 mod metrics;
 mod query;
@@ -22,13 +23,13 @@ use crate::registrar::OpenRegistry;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+pub(crate) use forward::{Forward, forward};
 use http::{Method, StatusCode};
-pub(crate) use metrics::Totals;
-use proto::{FrameworkId, MasterId, Time, operator};
+pub(crate) use metrics::{Totals, snapshot as metrics};
+use proto::{MasterId, Time};
 use query::Query;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::sync::oneshot;
 
 /// What a master says of itself, besides what it knows.
 #[derive(Clone, Debug)]
@@ -97,7 +98,7 @@ pub(super) async fn read(
     let callback = query.callback()?.map(str::to_owned);
     let media_type = if callback.is_some() { "text/javascript" } else { "application/json" };
     let totals = match read {
-        Read::Metrics => Some(totals(context).await?),
+        Read::Metrics => Some(crate::http::operator::local::totals(context).await?),
         _ => None,
     };
     let model = context.reads().snapshot().await?;
@@ -140,29 +141,6 @@ async fn write(
         (Read::Metrics, Some(totals)) => metrics::write(out, model, about, &totals).await,
         // Metrics are never asked for without their totals.
         (Read::Metrics, None) => Err(Unread),
-    }
-}
-
-async fn totals(context: &Context) -> Result<Totals, Refusal> {
-    let (reply, totals) = oneshot::channel();
-    context.send(Message::Totals(reply)).await?;
-    totals.await.map_err(|_| Refusal::stopping())
-}
-
-/// `POST /teardown` with `frameworkId=ID` as a form.
-pub(super) async fn teardown(context: &Context, request: Request) -> Result<Response, Refusal> {
-    super::require_post(&request)?;
-    let body = read_body(context, request.into_body()).await?;
-    let form = Query::parse(&String::from_utf8_lossy(&body));
-    let Some(id) = form.get("frameworkId") else {
-        return Err(Refusal::bad_request("Missing 'frameworkId' query parameter"));
-    };
-    let id = FrameworkId::new(id).map_err(|error| Refusal::bad_request(error.to_string()))?;
-    let (reply, outcome) = oneshot::channel();
-    context.send(Message::Operator { call: operator::Call::Teardown(id), reply }).await?;
-    match outcome.await.map_err(|_| Refusal::stopping())? {
-        Outcome::Accepted | Outcome::Answer(_) => Ok(empty(StatusCode::OK)),
-        Outcome::Refused { code, message } => Err(Refusal::of_core(code, message)),
     }
 }
 

@@ -1,10 +1,13 @@
 //! `POST /api/v1`: the operator API of Mesos. What only reads is answered from the copy of the state.
 
+pub(crate) mod local;
 pub(crate) mod read;
+pub(crate) mod subscribe;
 
 use super::pieces::{WHOLE, pieces};
 use super::{Context, Refusal, empty, media, read_body, require_post};
 use crate::connections::{Message, Outcome};
+use crate::listen::Kill;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
@@ -12,29 +15,50 @@ use http::{HeaderValue, StatusCode, header};
 use proto::{Encoding, Wire, operator};
 use tokio::sync::oneshot;
 
-pub(super) async fn handle(context: &Context, request: Request) -> Result<Response, Refusal> {
+pub(super) async fn handle(context: &Context, mut request: Request) -> Result<Response, Refusal> {
     require_post(&request)?;
     let encoding = media::content_type(request.headers())?;
+    let kill: Kill = request.extensions_mut().remove().unwrap_or_default();
     let (parts, body) = request.into_parts();
     let body = read_body(context, body).await?;
     let call = operator::Call::decode(&body, encoding, context.limits()).map_err(|error| {
         Refusal::bad_request(format!("Failed to validate master::Call: {error}"))
     })?;
     let accept = media::accept(&parts.headers)?;
+    if let operator::Call::Subscribe { resume } = call {
+        return subscribe::subscribe(context, resume, accept, kill).await;
+    }
     if read::is_read(&call) {
         return read_copy(context, call, accept).await;
     }
-    let (reply, outcome) = oneshot::channel();
-    context.send(Message::Operator { call, reply }).await?;
-    let response = match outcome.await.map_err(|_| Refusal::stopping())? {
-        Outcome::Answer(response) if *response != operator::Response::Ok => response,
-        Outcome::Answer(_) | Outcome::Accepted => return Ok(empty(StatusCode::OK)),
-        Outcome::Refused { code, message } => return Err(Refusal::of_core(code, message)),
+    let response = match answer(context, call).await? {
+        operator::Response::Ok => return Ok(empty(StatusCode::OK)),
+        response => response,
     };
     let mut answer = Response::new(Body::from(response.encode(accept)));
     let media_type = HeaderValue::from_static(accept.media_type());
     answer.headers_mut().insert(header::CONTENT_TYPE, media_type);
     Ok(answer)
+}
+
+/// Answers a call that the copy has no answer to.
+///
+/// # Errors
+/// Why it is not done.
+pub(crate) async fn answer(
+    context: &Context,
+    call: operator::Call,
+) -> Result<operator::Response, Refusal> {
+    if let Some(response) = local::answer(context, &call).await? {
+        return Ok(response);
+    }
+    let (reply, outcome) = oneshot::channel();
+    context.send(Message::Operator { call, reply }).await?;
+    match outcome.await.map_err(|_| Refusal::stopping())? {
+        Outcome::Answer(response) => Ok(*response),
+        Outcome::Accepted => Ok(operator::Response::Ok),
+        Outcome::Refused { code, message } => Err(Refusal::of_core(code, message)),
+    }
 }
 
 /// Answers a read in pieces.

@@ -4,10 +4,13 @@
 //! that merge into the whole, which is what the encoding means by repeating a field. In JSON what
 //! is around the elements is written once, and cut off each piece.
 
+use super::subscribe::HEARTBEAT;
 use crate::http::pieces::{Pieces, Unread};
+use crate::reads::Beginning;
 use crate::reads::Model;
-use proto::operator::{Call, Response, State, TasksView};
+use proto::operator::{Call, Event, Response, State, StreamEvent, TasksView};
 use proto::{Encoding, Wire};
+use std::sync::Arc;
 
 /// Elements that are encoded at a time.
 const AT_A_TIME: usize = 64;
@@ -42,13 +45,19 @@ pub(crate) async fn write(
     call: &Call,
     encoding: Encoding,
 ) -> Result<(), Unread> {
-    let mut answer = Answer { out, encoding, in_state: false };
+    let mut answer = Answer { out, encoding, what: What::Part };
     if let (Encoding::Protobuf, Some(empty)) = (encoding, whole(&Model::default(), call)) {
         // Also an answer without elements says what it is.
         answer.out.json.raw_bytes(&empty.encode(encoding));
     }
     let name = match call {
-        Call::GetState => return state(&mut answer, model).await,
+        Call::GetState => {
+            answer.what = What::State;
+            answer.raw("{\"type\":\"GET_STATE\",\"get_state\":");
+            state(&mut answer, model).await?;
+            answer.raw("}");
+            return Ok(());
+        }
         Call::GetAgents => "agents",
         Call::GetFrameworks => "frameworks",
         Call::GetTasks => "tasks",
@@ -61,16 +70,55 @@ pub(crate) async fn write(
     Ok(())
 }
 
+/// The whole state.
 async fn state(answer: &mut Answer<'_>, model: &Model) -> Result<(), Unread> {
-    answer.in_state = true;
-    answer.raw("{\"type\":\"GET_STATE\",\"get_state\":{\"get_tasks\":{");
+    answer.raw("{\"get_tasks\":{");
     part(answer, model, &Call::GetTasks).await?;
-    answer.raw("},\"get_frameworks\":{");
+    answer.raw("},\"get_executors\":{},\"get_frameworks\":{");
     part(answer, model, &Call::GetFrameworks).await?;
     answer.raw("},\"get_agents\":{");
     part(answer, model, &Call::GetAgents).await?;
-    answer.raw("}}}");
+    answer.raw("}}");
     Ok(())
+}
+
+/// The first event of a stream.
+pub(crate) fn first_event(beginning: &Beginning, state: Option<Box<State>>) -> StreamEvent {
+    let stream = Arc::clone(&beginning.stream);
+    let event = Event::Subscribed { state, heartbeat_interval: HEARTBEAT, stream };
+    StreamEvent { sequence: Some(beginning.sequence), event }
+}
+
+/// Writes the first event of a stream.
+pub(crate) async fn subscribed(
+    out: &mut Pieces,
+    beginning: &Beginning,
+    encoding: Encoding,
+) -> Result<(), Unread> {
+    let Some(model) = &beginning.model else {
+        out.json.raw_bytes(&first_event(beginning, None).encode(encoding));
+        return Ok(());
+    };
+    let empty = Box::<State>::default();
+    let frame = first_event(beginning, Some(empty.clone())).encode(encoding);
+    let mut answer = Answer { out, encoding, what: What::Subscribed(beginning) };
+    match encoding {
+        Encoding::Protobuf => {
+            answer.out.json.raw_bytes(&frame);
+            state(&mut answer, model).await
+        }
+        Encoding::Json => {
+            let hole = Response::State(empty).encode(encoding);
+            let hole = hole.strip_prefix(b"{\"type\":\"GET_STATE\",\"get_state\":");
+            let hole = hole.and_then(|rest| rest.strip_suffix(b"}")).expect("a state is an object");
+            let at = frame.windows(hole.len()).position(|window| window == hole);
+            let at = at.expect("the state stands in the event");
+            answer.out.json.raw_bytes(&frame[..at]);
+            state(&mut answer, model).await?;
+            answer.out.json.raw_bytes(&frame[at + hole.len()..]);
+            Ok(())
+        }
+    }
 }
 
 /// The members of one kind.
@@ -133,8 +181,18 @@ fn state_of(state: State) -> Response {
 struct Answer<'a> {
     out: &'a mut Pieces,
     encoding: Encoding,
-    /// Whether the whole state is asked for.
-    in_state: bool,
+    what: What<'a>,
+}
+
+/// What an answer's elements stand in.
+#[derive(Clone, Copy)]
+enum What<'a> {
+    /// An answer with one kind of them.
+    Part,
+    /// The whole state.
+    State,
+    /// The whole state, at the beginning of a stream.
+    Subscribed(&'a Beginning),
 }
 
 impl Answer<'_> {
@@ -160,8 +218,17 @@ impl Answer<'_> {
             }
             match self.encoding {
                 Encoding::Protobuf => {
-                    let message = make(some, self.in_state);
-                    self.out.json.raw_bytes(&message.encode(Encoding::Protobuf));
+                    let message = match self.what {
+                        What::Part => make(some, false).encode(self.encoding),
+                        What::State => make(some, true).encode(self.encoding),
+                        What::Subscribed(beginning) => match make(some, true) {
+                            Response::State(state) => {
+                                first_event(beginning, Some(state)).encode(self.encoding)
+                            }
+                            other => other.encode(self.encoding),
+                        },
+                    };
+                    self.out.json.raw_bytes(&message);
                 }
                 Encoding::Json => {
                     let separator = match (begun, *first) {
