@@ -136,6 +136,8 @@ pub enum AgentEvent {
         task_id: TaskId,
         /// Between TERM and KILL.
         grace: Option<Duration>,
+        /// Whether the agent is drained: the task's end is told with REASON_AGENT_DRAINING.
+        draining: bool,
     },
     /// The framework has this update.
     Acknowledge {

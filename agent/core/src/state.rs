@@ -127,6 +127,8 @@ pub(crate) enum Phase {
 pub(crate) enum KillCause {
     /// Its framework asked for it.
     Requested,
+    /// The agent is drained.
+    Drained,
     /// It ran for longer than it may.
     CompletionTime,
     /// Its framework, or this agent, is no longer part of the cluster: nobody wants its updates.

@@ -2,7 +2,7 @@
 
 use crate::effect::{Effect, Note};
 use crate::input::Input;
-use crate::state::{Agent, Counters, Timer};
+use crate::state::{Agent, Counters, KillCause, Timer};
 use proto::agent_link::{AgentCall, AgentEvent};
 use proto::{ContainerId, FrameworkId, Resources, TaskId, TaskState, Time};
 use std::sync::Arc;
@@ -85,8 +85,9 @@ impl Agent {
             AgentEvent::Run { framework, role, tasks } => {
                 self.run(now, framework, &role, tasks, effects);
             }
-            AgentEvent::Kill { framework_id, task_id, grace } => {
-                self.kill(now, (framework_id, task_id), grace, effects);
+            AgentEvent::Kill { framework_id, task_id, grace, draining } => {
+                let cause = if draining { KillCause::Drained } else { KillCause::Requested };
+                self.kill(now, (framework_id, task_id), cause, grace, effects);
             }
             AgentEvent::Acknowledge { framework_id, task_id, uuid } => {
                 self.acknowledge(now, &(framework_id, task_id), uuid, effects);

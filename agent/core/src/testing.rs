@@ -288,7 +288,13 @@ impl World {
 
     pub(crate) fn kill(&mut self, task: &str, grace: Option<Duration>) {
         let (framework_id, task_id) = key(task);
-        self.hear(AgentEvent::Kill { framework_id, task_id, grace });
+        self.hear(AgentEvent::Kill { framework_id, task_id, grace, draining: false });
+    }
+
+    /// The agent is drained.
+    pub(crate) fn drain(&mut self, task: &str) {
+        let (framework_id, task_id) = key(task);
+        self.hear(AgentEvent::Kill { framework_id, task_id, grace: None, draining: true });
     }
 
     /// The updates that were sent since the effects were last cleared.

@@ -152,7 +152,7 @@ impl Connection {
 
     pub(crate) fn kill(&self, task: &str) {
         let (framework_id, task_id) = (framework_id(), TaskId::new(task).unwrap());
-        self.say(AgentEvent::Kill { framework_id, task_id, grace: None });
+        self.say(AgentEvent::Kill { framework_id, task_id, grace: None, draining: false });
     }
 
     /// The next status update, not acknowledged.

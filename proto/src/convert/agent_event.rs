@@ -35,11 +35,14 @@ impl From<&AgentEvent> for link::AgentEvent {
                 role: owned(role),
                 tasks: tasks.iter().map(tail::TaskInfo::from).collect(),
             }),
-            AgentEvent::Kill { framework_id, task_id, grace } => Event::Kill(wire::Kill {
-                framework_id: owned(framework_id),
-                task_id: owned(task_id),
-                grace_nanoseconds: grace.map(time::nanos),
-            }),
+            AgentEvent::Kill { framework_id, task_id, grace, draining } => {
+                Event::Kill(wire::Kill {
+                    framework_id: owned(framework_id),
+                    task_id: owned(task_id),
+                    grace_nanoseconds: grace.map(time::nanos),
+                    draining: draining.then_some(true),
+                })
+            }
             AgentEvent::Acknowledge { framework_id, task_id, uuid } => {
                 Event::Acknowledge(wire::Acknowledge {
                     framework_id: owned(framework_id),
@@ -143,6 +146,7 @@ fn kill(wire: wire::Kill) -> Result<AgentEvent, DecodeError> {
         framework_id: need(wire.framework_id, "framework_id")?,
         task_id: need(wire.task_id, "task_id")?,
         grace: wire.grace_nanoseconds.map(Duration::from_nanos),
+        draining: wire.draining.unwrap_or(false),
     })
 }
 

@@ -7831,6 +7831,13 @@ pub(crate) static TEPUI__V1__AGENT_EVENT__KILL: Message = Message {
             kind: Kind::Uint64,
             default: Default::None,
         },
+        Field {
+            name: "draining",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
     ],
 };
 

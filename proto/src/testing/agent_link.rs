@@ -70,9 +70,14 @@ pub fn agent_event() -> impl Strategy<Value = AgentEvent> {
         any::<u64>().prop_map(|sequence| AgentEvent::Ping { sequence }),
         (framework_info().prop_map(Arc::new), role(), vec(task_info(), 0..3))
             .prop_map(|(framework, role, tasks)| AgentEvent::Run { framework, role, tasks }),
-        (framework_id(), task_id(), maybe(nanos())).prop_map(|(framework_id, task_id, grace)| {
-            AgentEvent::Kill { framework_id, task_id, grace }
-        }),
+        (framework_id(), task_id(), maybe(nanos()), any::<bool>()).prop_map(
+            |(framework_id, task_id, grace, draining)| AgentEvent::Kill {
+                framework_id,
+                task_id,
+                grace,
+                draining,
+            }
+        ),
         (framework_id(), task_id(), uuid()).prop_map(|(framework_id, task_id, uuid)| {
             AgentEvent::Acknowledge { framework_id, task_id, uuid }
         }),

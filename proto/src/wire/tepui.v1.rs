@@ -179,6 +179,8 @@ pub mod agent_event {
         pub task_id: ::core::option::Option<::prost::alloc::string::String>,
         #[prost(uint64, optional, tag = "3")]
         pub grace_nanoseconds: ::core::option::Option<u64>,
+        #[prost(bool, optional, tag = "4")]
+        pub draining: ::core::option::Option<bool>,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     #[prost(skip_debug)]

@@ -103,8 +103,8 @@ fn a6_too_many_tombstones() {
         agent.options.tombstones_max = 1;
         let mut effects = Vec::new();
         agent.options.tombstones_max = 2;
-        agent.kill(now, key("x"), None, &mut effects);
-        agent.kill(now, key("y"), None, &mut effects);
+        agent.kill(now, key("x"), KillCause::Requested, None, &mut effects);
+        agent.kill(now, key("y"), KillCause::Requested, None, &mut effects);
         agent.options.tombstones_max = 1;
     });
     assert_eq!(id, "A6");

@@ -163,6 +163,10 @@ fn how_it_ended(task: &Task, exited: &Exited) -> Report {
         } else {
             report.state = TaskState::Killed;
             report.message = Some(exit_message(exit).into());
+            if task.kill == Some(KillCause::Drained) {
+                report.source = proto::Source::Agent;
+                report.reason = Some(Reason::AgentDraining);
+            }
         }
         return report;
     }

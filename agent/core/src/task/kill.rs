@@ -66,6 +66,7 @@ impl Agent {
         &mut self,
         now: Time,
         key: TaskKey,
+        cause: KillCause,
         grace: Option<Duration>,
         effects: &mut Vec<Effect>,
     ) {
@@ -78,7 +79,7 @@ impl Agent {
             return;
         };
         let grace = grace.unwrap_or_else(|| self.kill_grace(&launched.info));
-        self.order_kill(now, &key, KillCause::Requested, grace, effects);
+        self.order_kill(now, &key, cause, grace, effects);
     }
 
     /// Orders the kill of a living task. The first cause stays, except that a task which is to

@@ -94,6 +94,11 @@ impl Agent {
                 Reason::TaskKilledDuringLaunch,
                 "Killed before it was launched",
             ),
+            Some(KillCause::Drained) => Report::of_agent(
+                TaskState::Killed,
+                Reason::AgentDraining,
+                "Killed before it was launched: the agent is drained",
+            ),
             Some(KillCause::CompletionTime | KillCause::Abandoned) | None => {
                 let message = format!("Command could not be started: {message}");
                 if exit.is_some() {

@@ -67,7 +67,8 @@ impl Master {
             let grace = at_once.then_some(Duration::ZERO);
             task.kill = Some(Kill { grace });
             let framework_id = record.id.clone();
-            self.send(ord, AgentEvent::Kill { framework_id, task_id, grace }, out);
+            let kill = AgentEvent::Kill { framework_id, task_id, grace, draining: true };
+            self.send(ord, kill, out);
         }
     }
 

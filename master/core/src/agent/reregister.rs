@@ -308,7 +308,9 @@ impl Master {
             let framework = self.framework_ord(&framework_id);
             let task = framework.and_then(|ord| self.frameworks[ord].tasks.get(&task_id));
             let grace = task.and_then(|task| task.kill).and_then(|kill| kill.grace);
-            self.send(ord, AgentEvent::Kill { framework_id, task_id, grace }, out);
+            let draining = self.agents[ord].draining;
+            let kill = AgentEvent::Kill { framework_id, task_id, grace, draining };
+            self.send(ord, kill, out);
         }
         for (framework, task_id) in owed.announce {
             let state = self.frameworks[framework].tasks[&task_id].told;

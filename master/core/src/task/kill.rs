@@ -28,7 +28,8 @@ impl Master {
             task.kill = Some(Kill { grace });
             let agent = task.agent;
             let framework_id = record.id.clone();
-            self.send(agent, AgentEvent::Kill { framework_id, task_id, grace }, out);
+            let kill = AgentEvent::Kill { framework_id, task_id, grace, draining: false };
+            self.send(agent, kill, out);
             return;
         }
         if let Some(task) = record.unreachable.get_mut(&task_id) {

@@ -147,7 +147,7 @@ fn agent_text(event: &AgentEvent) -> String {
             let tasks: Vec<&str> = tasks.iter().map(|task| task.task_id.as_str()).collect();
             format!("RUN {} {role} {}", id_of(framework), tasks.join(" "))
         }
-        AgentEvent::Kill { framework_id, task_id, grace } => {
+        AgentEvent::Kill { framework_id, task_id, grace, .. } => {
             let grace = grace.map(|grace| format!(" grace {grace:?}")).unwrap_or_default();
             format!("KILL {framework_id}/{task_id}{grace}")
         }

@@ -22,6 +22,28 @@ fn a_kill_reaches_the_supervisor_and_ends_in_killed() {
 }
 
 #[test]
+fn a_task_that_ends_because_its_agent_is_drained_says_so() {
+    let mut world = World::registered();
+    world.running("t");
+    world.acknowledge_last();
+    world.drain("t");
+    world.acknowledge_last();
+    world.exit("t", killed_by(15));
+    let status = world.last();
+    let expected = (TaskState::Killed, Some(Reason::AgentDraining), proto::Source::Agent);
+    assert_eq!((status.state, status.reason, status.source), expected);
+    // What its framework asked for before is what it is told.
+    let mut world = World::registered();
+    world.running("t");
+    world.acknowledge_last();
+    world.kill("t", None);
+    world.drain("t");
+    world.acknowledge_last();
+    world.exit("t", killed_by(15));
+    assert_eq!(world.last().reason, None);
+}
+
+#[test]
 fn the_grace_is_the_orders_or_the_tasks_or_the_agents() {
     let mut world = World::registered();
     world.run(TaskInfo { kill_grace: Some(Duration::from_secs(9)), ..task("t") });
