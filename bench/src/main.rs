@@ -6,7 +6,9 @@
 
 #[macro_use]
 mod out;
+mod reads;
 
+mod allocator;
 mod cluster;
 mod cpu;
 mod floor;
@@ -27,14 +29,23 @@ fn main() {
 fn part() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["allocator"] => allocator::run(None),
+        ["allocator", part] => allocator::run(Some(part)),
+        ["allocator-memory", agents, tasks] => {
+            let number = |word: &str| word.parse().expect("a number");
+            allocator::measure_memory(number(agents), number(tasks));
+        }
         ["floors"] => floors(),
         ["tasks"] => tasks::run(false),
         ["tasks", "--large"] => tasks::run(true),
         ["latency"] => latency::run(),
         ["offers"] => offers::run(),
         ["memory"] => memory::run(),
+        ["reads"] => reads::run(),
         _ => {
-            eprintln!("bench: name one of: floors, tasks [--large], latency, offers, memory");
+            eprintln!(
+                "bench: name one of: allocator [PART], floors, tasks [--large], latency, offers, memory, reads"
+            );
             std::process::exit(2);
         }
     }

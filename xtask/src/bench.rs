@@ -25,6 +25,13 @@ struct Bench {
 /// All benchmarks. A new one is a line here and a binary, or a hidden subcommand, behind it.
 const BENCHES: &[Bench] = &[
     Bench {
+        name: "allocator",
+        about: "allocation passes of the master's core, at the sizes of Mesos' benchmarks",
+        package: "bench",
+        binary: "bench",
+        arguments: &["allocator"],
+    },
+    Bench {
         name: "floors",
         about: "what this machine can do with nobody scheduling",
         package: "bench",

@@ -64,7 +64,7 @@ const TABLE: &[Row] = &[
     row("jobs", &["driver", "fenzo", "proto", "store", "grpc"], Foreign::All),
     row("tepui", &ALL_BUT_TOOLS, Foreign::All),
     Row { name: "sim", ours: &CORES, dev: &ALL_BUT_TOOLS, foreign: Foreign::RuntimeForTests },
-    row("bench", &["grpc", "proto"], Foreign::All),
+    row("bench", &["grpc", "master-core", "proto"], Foreign::All),
     row("xtask", &[], Foreign::NoRuntime),
 ];
 

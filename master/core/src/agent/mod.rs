@@ -150,6 +150,7 @@ impl Master {
         });
         let known = self.agent_ids.insert(id, ord);
         assert!(known.is_none(), "an agent is added once");
+        self.count_reserved(ord, true);
         self.publisher.load(ord, self.now);
         ord
     }
@@ -161,6 +162,7 @@ impl Master {
         self.set_drain_deadline(ord, None);
         self.index_free(ord);
         self.allocator.forget(ord);
+        self.count_reserved(ord, false);
         let agent = self.agents.remove(ord);
         let empty = agent.offers.is_empty() && agent.tasks.is_empty() && agent.asked.is_empty();
         assert!(empty, "an agent leaves empty");
@@ -221,6 +223,7 @@ impl Master {
 
     /// Gives an agent on which nothing is used and nothing offered a new total.
     pub(crate) fn set_total(&mut self, ord: AgentOrd, total: Resources) {
+        self.count_reserved(ord, false);
         let agent = &mut self.agents[ord];
         assert!(agent.used.is_empty() && agent.offered.is_empty(), "the account is empty");
         self.allocator.sorter.remove_total(&agent.parts);
@@ -229,6 +232,7 @@ impl Master {
         agent.has_gpus = total.scalar("gpus") > 0;
         agent.free = total.clone();
         agent.info.resources = total;
+        self.count_reserved(ord, true);
         self.index_free(ord);
         self.publisher.load(ord, self.now);
     }

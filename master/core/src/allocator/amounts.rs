@@ -232,8 +232,9 @@ impl Kinds {
     pub(crate) fn parts(&self, resources: &Resources) -> Parts {
         let mut parts = Parts { pure: true, ..Parts::default() };
         for piece in resources.pieces() {
-            let plain = piece.flavor.is_plain();
-            parts.pure &= plain;
+            // A disk of its own is counted, though it is not plain.
+            let plain = !piece.flavor.revocable && piece.flavor.reserved_to().is_none();
+            parts.pure &= piece.flavor.is_plain();
             match piece.value {
                 Value::Scalar(milli) => {
                     let kind = self.find(&piece.name).expect("the name was learned");

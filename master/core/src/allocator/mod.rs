@@ -33,8 +33,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Debug)]
 pub(crate) struct Allocator {
     pub(crate) sorter: Sorter,
-    /// What an offer must hold at the least.
+    /// What an offer must hold at the least, but for frameworks that say it themselves.
     pub(crate) minimum: Minimum,
+    /// Frameworks that say themselves what an offer must hold: while there are any, all that is
+    /// free may be worth one.
+    own_minimum: BTreeSet<FrameworkOrd>,
     /// When the next pass is due.
     pub(crate) due: Option<Time>,
     /// Agents to look at, in the order in which they were marked.
@@ -77,6 +80,7 @@ impl Allocator {
         Self {
             minimum: Minimum::new(least, &mut sorter),
             sorter,
+            own_minimum: BTreeSet::new(),
             due: None,
             queue: VecDeque::new(),
             woken: BTreeSet::new(),
@@ -88,6 +92,22 @@ impl Allocator {
             held_at: Amounts::default(),
             sweep: None,
             starved: None,
+        }
+    }
+
+    /// Whether so much may be worth an offer to somebody.
+    pub(crate) fn is_worth(&self, scalars: &Amounts, free: &Resources) -> bool {
+        match self.own_minimum.is_empty() {
+            true => self.minimum.is_met(scalars, free),
+            false => !free.is_empty(),
+        }
+    }
+
+    /// Whether so many plain scalars can make an offer worth while by themselves.
+    pub(crate) fn may_be_worth(&self, scalars: &Amounts) -> bool {
+        match self.own_minimum.is_empty() {
+            true => self.minimum.may_be_met(scalars),
+            false => !scalars.is_zero(),
         }
     }
 
@@ -115,7 +135,7 @@ impl Allocator {
         !self.held.is_empty()
             && (self.sweep.is_some()
                 || self.slack().is_none_or(|slack| {
-                    !self.held_at.contains(&slack) && self.minimum.may_be_met(&slack)
+                    !self.held_at.contains(&slack) && self.may_be_worth(&slack)
                 }))
     }
 
@@ -159,6 +179,43 @@ impl Master {
         for agent in free {
             self.touch(agent);
         }
+    }
+
+    /// Learns whether a framework says itself what an offer must hold, and sees what is worth one
+    /// anew when that changes for all.
+    pub(crate) fn set_minimum(&mut self, framework: FrameworkOrd, own: bool) {
+        let all = &mut self.allocator.own_minimum;
+        let was_empty = all.is_empty();
+        if own {
+            all.insert(framework);
+        } else {
+            all.remove(&framework);
+        }
+        if all.is_empty() == was_empty {
+            return;
+        }
+        let least = if was_empty { Vec::new() } else { self.allocator.minimum.scalars() };
+        self.allocator.sorter.set_least(least);
+        let agents: Vec<AgentOrd> = self.agents.iter().map(|(ord, _)| ord).collect();
+        for agent in agents {
+            self.index_free(agent);
+        }
+    }
+
+    /// Counts what is reserved on an agent as consumed by its roles, or no longer. To be told
+    /// before the agent's resources change, and after.
+    pub(crate) fn count_reserved(&mut self, agent: AgentOrd, more: bool) {
+        let resources = &self.agents[agent].info.resources;
+        if !resources.has_reserved() {
+            return;
+        }
+        let roles: BTreeSet<Role> = resources.reservation_roles().cloned().collect();
+        for role in roles {
+            let reserved = self.agents[agent].info.resources.reserved_to(&role).non_revocable();
+            let parts = self.allocator.sorter.parts(&reserved);
+            self.allocator.sorter.change_reserved(&role, &parts.all, more);
+        }
+        self.eased();
     }
 
     /// Marks a framework: it may want more than before.
@@ -205,7 +262,7 @@ impl Master {
         let record = &mut self.agents[agent];
         let at_hand = record.is_offerable();
         let parts = self.allocator.sorter.parts(&record.free);
-        let worth = at_hand && self.allocator.minimum.is_met(&parts.all, &record.free);
+        let worth = at_hand && self.allocator.is_worth(&parts.all, &record.free);
         let key = worth.then(|| (parts.all.get(0), parts.all.get(1), agent));
         let counted = if at_hand { parts.plain.clone() } else { Amounts::default() };
         if record.counted != counted {
@@ -324,7 +381,7 @@ fn first_agent() -> AgentOrd {
     crate::table::Ordinal::from_index(0)
 }
 
-/// Whether so much is worth an offer (for the invariants).
+/// Whether so much is worth an offer: any one of these amounts, or anything when there are none.
 pub(crate) fn is_allocatable(least: &[proto::Quantities], free: &Resources) -> bool {
     if free.is_empty() {
         return false;

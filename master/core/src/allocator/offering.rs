@@ -6,11 +6,12 @@
 use super::amounts::{Amounts, Parts};
 use super::demand::Credit;
 use super::filters::Memo;
+use super::is_allocatable;
 use super::sorter::Sorter;
 use crate::framework::Framework;
 use crate::state::Master;
 use crate::table::{AgentOrd, RoleOrd, SeatOrd};
-use proto::{Capability, Piece, Quantities, Resources, Time, Value};
+use proto::{Capability, Piece, Quantities, Resources, Role, Time, Value};
 use std::cell::{Cell, RefCell};
 
 /// The stages of a pass: guarantees come first.
@@ -105,6 +106,11 @@ impl Minimum {
         Self { bundles: least.iter().map(bundle).collect() }
     }
 
+    /// The scalars of each of the amounts.
+    pub(crate) fn scalars(&self) -> Vec<Amounts> {
+        self.bundles.iter().map(|bundle| bundle.scalars.clone()).collect()
+    }
+
     /// Whether so much is worth an offer.
     pub(crate) fn is_met(&self, scalars: &Amounts, resources: &Resources) -> bool {
         if self.bundles.is_empty() {
@@ -142,12 +148,24 @@ impl Master {
         let (resources, parts) = if free.pure && plain == free.plain {
             (None, free.clone())
         } else {
-            let resources = share_of(&agent.free, &plain, taker, sorter);
+            let role = sorter.role_of(seat);
+            let resources = share_of(&agent.free, &plain, taker, role, sorter);
             let parts = sorter.parts_of(&resources);
+            if look.stage == Stage::Guarantee
+                && parts.plain.lesser(&sorter.allowance(seat).lacking).is_zero()
+            {
+                // What would serve the guarantee cannot be divided.
+                return Err(Against::Satisfied);
+            }
             (Some(resources), parts)
         };
         let offered = resources.as_ref().unwrap_or(&agent.free);
-        if !self.allocator.minimum.is_met(&parts.all, offered) {
+        let own = taker.info.min_allocatable.get(sorter.role_of(seat));
+        let worth = match own {
+            None => self.allocator.minimum.is_met(&parts.all, offered),
+            Some(least) => is_allocatable(least, offered),
+        };
+        if !worth {
             let reduced = plain != free.plain;
             let held = look.held.get();
             return Err(match reduced {
@@ -226,17 +244,31 @@ impl Master {
     }
 }
 
-/// What of `free` a framework may be offered, of plain scalars no more than `plain`.
-fn share_of(free: &Resources, plain: &Amounts, taker: &Framework, sorter: &Sorter) -> Resources {
+/// What of `free` a framework may be offered in a role, of unreserved scalars no more than
+/// `plain`. What is whole is offered whole, or not at all.
+fn share_of(
+    free: &Resources,
+    plain: &Amounts,
+    taker: &Framework,
+    role: &Role,
+    sorter: &Sorter,
+) -> Resources {
     let mut left = plain.clone();
     let share = |piece: &Piece| {
-        if piece.flavor.revocable && !taker.has(Capability::RevocableResources) {
+        let flavor = &piece.flavor;
+        let understood = (!flavor.revocable || taker.has(Capability::RevocableResources))
+            && (!flavor.is_shared() || taker.has(Capability::SharedResources))
+            && (flavor.reservations().len() < 2 || taker.has(Capability::ReservationRefinement));
+        if !understood || !flavor.is_allocatable_to(role) {
             return None;
         }
         match piece.value {
-            Value::Scalar(milli) if piece.flavor.is_plain() => {
+            Value::Scalar(milli) if !flavor.revocable && flavor.reserved_to().is_none() => {
                 let kind = sorter.kind(&piece.name)?;
-                let most = milli.min(left.get(kind));
+                let most = match milli.min(left.get(kind)) {
+                    part if part < milli && flavor.is_whole() => 0,
+                    part => part,
+                };
                 left.set(kind, left.get(kind) - most);
                 Some(Piece { value: Value::Scalar(most), ..piece.clone() })
             }

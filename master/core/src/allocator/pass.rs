@@ -77,7 +77,7 @@ impl Master {
             let slack = self.allocator.slack();
             let free = &self.agents[agent].free_parts;
             if let (Stage::Fair, true, Some(slack)) = (stage, free.pure, &slack)
-                && !self.allocator.minimum.may_be_met(&free.plain.lesser(slack))
+                && !self.allocator.may_be_worth(&free.plain.lesser(slack))
             {
                 // Whoever comes, all of it is kept for guarantees.
                 held = true;
@@ -85,9 +85,10 @@ impl Master {
             }
             let walk = match (stage, mark, free.pure) {
                 (Stage::Guarantee, _, _) => Walk::Hungry,
-                (Stage::Fair, Mark::Woken, _) => Walk::Woken,
+                // Those at their limit may still have what no quota counts.
+                (Stage::Fair, _, false) => Walk::All,
+                (Stage::Fair, Mark::Woken, true) => Walk::Woken,
                 (Stage::Fair, Mark::Touched | Mark::None, true) => Walk::Open,
-                (Stage::Fair, Mark::Touched | Mark::None, false) => Walk::All,
             };
             let look = Look::new(agent, stage, slack);
             let found = self.first_taker(walk, mark, &look, &tried);
@@ -183,7 +184,7 @@ impl Master {
         if self.allocator.sweep.is_none() {
             let spare = slack.clone().unwrap_or_default();
             self.allocator.sweep = Some((self.allocator.next_held, spare));
-        } else if slack.as_ref().is_some_and(|slack| !self.allocator.minimum.may_be_met(slack)) {
+        } else if slack.as_ref().is_some_and(|slack| !self.allocator.may_be_worth(slack)) {
             // Nothing is left: those that were not looked at again are held as before.
             self.allocator.sweep = None;
             return;

@@ -82,6 +82,21 @@ impl Sorter {
         }
     }
 
+    /// What an offer must hold changed, as far as it is scalars.
+    pub(crate) fn set_least(&mut self, least: Vec<Amounts>) {
+        self.least = least;
+        let limited: Vec<RoleOrd> = self.by_role.values().copied().collect();
+        for ord in limited {
+            if self.nodes[ord].quota.is_some() {
+                self.lift(ord);
+                self.reckon_up(ord);
+                self.settle(ord);
+                // Who met a limit may have room in the new sense.
+                self.eased.insert(ord);
+            }
+        }
+    }
+
     /// Reservations of an agent for a role come or go: they consume its quota.
     pub(crate) fn change_reserved(&mut self, role: &Role, amounts: &Amounts, more: bool) {
         let ord = self.node_of(role);
@@ -91,6 +106,7 @@ impl Sorter {
             let node = &mut self.nodes[ord];
             if more {
                 node.consumed.add(amounts);
+                self.surpassed |= node.surpasses();
             } else {
                 node.consumed.subtract(amounts);
                 if node.quota.as_ref().is_some_and(NodeQuota::waits) {

@@ -263,9 +263,7 @@ impl Sorter {
             node.allocated.add(&parts.all);
             node.rank.count += allocations;
             node.consumed.add(&parts.plain);
-            self.surpassed |= node.quota.as_ref().is_some_and(|quota| {
-                quota.limit.iter().any(|(kind, most)| node.consumed.get(kind) > most)
-            });
+            self.surpassed |= node.surpasses();
             at = node.parent;
         }
         self.reckon_up(node);
@@ -335,6 +333,13 @@ impl Sorter {
 }
 
 impl Node {
+    /// Whether it consumes more than its limit.
+    pub(super) fn surpasses(&self) -> bool {
+        self.quota.as_ref().is_some_and(|quota| {
+            quota.limit.iter().any(|(kind, most)| self.consumed.get(kind) > most)
+        })
+    }
+
     pub(super) fn parent(&self) -> Option<RoleOrd> {
         self.parent
     }

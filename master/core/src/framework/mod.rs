@@ -127,6 +127,7 @@ impl Master {
 
     /// Tells the sorter in which roles the framework stands, and in which it gets offers.
     pub(crate) fn seat_framework(&mut self, ord: FrameworkOrd) {
+        self.set_minimum(ord, !self.frameworks[ord].info.min_allocatable.is_empty());
         let framework = &self.frameworks[ord];
         self.publisher.framework(&framework.id);
         let sorter = &mut self.allocator.sorter;

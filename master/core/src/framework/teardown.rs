@@ -44,6 +44,7 @@ impl Master {
         }
         self.end_tasks(ord);
         self.set_failover_deadline(ord, None);
+        self.set_minimum(ord, false);
         let sorter = &mut self.allocator.sorter;
         for seat in sorter.seats_of(ord) {
             sorter.unsubscribe(seat);

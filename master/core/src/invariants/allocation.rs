@@ -2,9 +2,9 @@
 
 use super::Found;
 use crate::agent::scalars;
+use crate::allocator::Mark;
 use crate::allocator::offering::{Look, Stage};
 use crate::allocator::sorter::Walk;
-use crate::allocator::{Mark, is_allocatable};
 use crate::framework::Framework;
 use crate::operator::is_below;
 use crate::state::Master;
@@ -43,7 +43,8 @@ fn filters(m: &Master, found: &mut Found) {
 
 fn free_agents(m: &Master, found: &mut Found) {
     for (ord, agent) in m.agents.iter() {
-        let worth = agent.is_offerable() && is_allocatable(&m.options.min_allocatable, &agent.free);
+        let worth =
+            agent.is_offerable() && m.allocator.is_worth(&agent.free_parts.all, &agent.free);
         let key = worth.then(|| (agent.free.cpus(), agent.free.mem(), ord));
         let indexed = agent.free_key.is_none_or(|key| m.allocator.free.contains(&key));
         found.unless(agent.free_key == key && indexed, "M12", || {
@@ -124,7 +125,9 @@ fn shares(m: &Master, found: &mut Found) {
             format!("{role}: eligible {eligible}, in line {}", !eligible)
         });
         let called = eligible && m.allocator.woken().contains(&seat.framework);
-        found.unless(seat.woken == called && woken.contains(&ord) == called, "M16", || {
+        // Those at a limit are not visited.
+        let lined = woken.contains(&ord);
+        found.unless(seat.woken == called && (called || !lined), "M16", || {
             format!("{role}: woken {called}, its seat {}", seat.woken)
         });
     }
@@ -143,8 +146,7 @@ fn demands(m: &Master, found: &mut Found) {
 
 /// The plain scalars of some resources: what quotas count.
 fn plain(resources: &Resources) -> Quantities {
-    let plain = resources.pieces().iter().filter(|piece| piece.flavor.is_plain());
-    scalars(&plain.cloned().collect())
+    scalars(&resources.unreserved().non_revocable())
 }
 
 /// What each role and those above it consume, reckoned from offers and tasks.
@@ -160,11 +162,17 @@ fn consumption(m: &Master) -> BTreeMap<Role, Quantities> {
         }
     };
     for offer in m.offers.values() {
-        count(&offer.role, &offer.resources);
+        count(&offer.role, &offer.resources.unreserved());
+    }
+    for (_, agent) in m.agents.iter() {
+        let roles: BTreeSet<&Role> = agent.info.resources.reservation_roles().collect();
+        for role in roles {
+            count(role, &agent.info.resources.reserved_to(role).to_unreserved());
+        }
     }
     for (_, framework) in m.frameworks.iter() {
         for task in framework.tasks.values().filter(|task| task.holds) {
-            count(&task.role, &task.resources);
+            count(&task.role, &task.resources.unreserved());
         }
     }
     all

@@ -9,7 +9,7 @@ use crate::registry::{Quota, RegistryOp};
 use crate::state::Master;
 use proto::operator::Response;
 use proto::{Quantities, Role};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl Master {
@@ -40,7 +40,7 @@ impl Master {
 
     fn check_quotas(&self, quotas: &[(Role, Quota)], force: bool) -> Result<(), Refusal> {
         let mut all = self.registry.quotas().clone();
-        let mut seen = Vec::with_capacity(quotas.len());
+        let mut seen = BTreeSet::new();
         for (role, quota) in quotas {
             let invalid = |problem: &str| {
                 Err(Refusal::QuotaInvalid { role: role.clone(), problem: Box::from(problem) })
@@ -48,10 +48,9 @@ impl Master {
             if role.as_str() == "*" {
                 return invalid("cannot be set: it is everybody's");
             }
-            if seen.contains(&role) {
+            if !seen.insert(role) {
                 return invalid("is given twice");
             }
-            seen.push(role);
             for (name, guarantee) in quota.guarantees.iter() {
                 if let Some(limit) = quota.limits.get(name).filter(|limit| **limit < guarantee) {
                     let (guarantee, limit) = (milli(guarantee), milli(*limit));
@@ -79,7 +78,7 @@ impl Master {
         let total = self.allocator.sorter.total();
         let mut guaranteed = Quantities::default();
         for (role, quota) in all {
-            if !all.keys().any(|above| is_below(role, above)) {
+            if nearest_above(role, all).is_none() {
                 guaranteed.add_all(&quota.guarantees);
             }
         }
@@ -157,42 +156,52 @@ impl Master {
 /// Within a role with a quota, the roles below share it: their guarantees add up to no more than
 /// its own, and none may have more than it may.
 fn check_tree(all: &BTreeMap<Role, Quota>) -> Result<(), Refusal> {
+    let mut sums: BTreeMap<&Role, Quantities> = BTreeMap::new();
     for (role, quota) in all {
-        let invalid = |problem: String| {
-            Err(Refusal::QuotaInvalid { role: role.clone(), problem: problem.into() })
-        };
-        let below: Vec<(&Role, &Quota)> =
-            all.iter().filter(|(other, _)| nearest_above(other, all) == Some(role)).collect();
-        let mut sum = Quantities::default();
-        for (_, other) in &below {
-            sum.add_all(&other.guarantees);
-        }
-        for (name, wanted) in sum.iter() {
-            let own = quota.guarantees.get(name);
-            if wanted > own {
-                let (wanted, own) = (milli(wanted), milli(own));
-                return invalid(format!(
-                    "guarantees {name}:{own}, less than the roles below it together ({wanted})"
+        let Some((above, theirs)) = nearest_above(role, all) else { continue };
+        sums.entry(above).or_default().add_all(&quota.guarantees);
+        for (name, most) in &theirs.limits {
+            if let Some(more) = quota.limits.get(name).filter(|more| *more > most) {
+                let (most, more) = (milli(*most), milli(*more));
+                return Err(invalid(
+                    above,
+                    format!("limits {name} to {most}, less than that of role '{role}' ({more})"),
                 ));
             }
         }
-        for (other, theirs) in below {
-            for (name, limit) in &quota.limits {
-                if let Some(more) = theirs.limits.get(name).filter(|more| *more > limit) {
-                    let (limit, more) = (milli(*limit), milli(*more));
-                    return invalid(format!(
-                        "limits {name} to {limit}, less than that of role '{other}' ({more})"
-                    ));
-                }
+    }
+    for (role, sum) in sums {
+        for (name, wanted) in sum.iter() {
+            let own = all[role].guarantees.get(name);
+            if wanted > own {
+                let (wanted, own) = (milli(wanted), milli(own));
+                return Err(invalid(
+                    role,
+                    format!(
+                        "guarantees {name}:{own}, less than the roles below it together ({wanted})"
+                    ),
+                ));
             }
         }
     }
     Ok(())
 }
 
+fn invalid(role: &Role, problem: String) -> Refusal {
+    Refusal::QuotaInvalid { role: role.clone(), problem: problem.into() }
+}
+
 /// The nearest role above that has a quota.
-fn nearest_above<'a>(role: &Role, all: &'a BTreeMap<Role, Quota>) -> Option<&'a Role> {
-    all.keys().filter(|above| is_below(role, above)).max_by_key(|above| above.as_str().len())
+fn nearest_above<'a>(role: &Role, all: &'a BTreeMap<Role, Quota>) -> Option<(&'a Role, &'a Quota)> {
+    let mut path = role.as_str();
+    while let Some((above, _)) = path.rsplit_once('/') {
+        let found = Role::new(above).ok().and_then(|above| all.get_key_value(&above));
+        if found.is_some() {
+            return found;
+        }
+        path = above;
+    }
+    None
 }
 
 /// Whether `role` lies below `above` in the tree.

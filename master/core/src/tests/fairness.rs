@@ -6,7 +6,10 @@ use crate::testing::*;
 use crate::{Effect, Input, Options, RequestId};
 use proptest::prelude::*;
 use proto::scheduler::{CallBody, Event};
-use proto::{Capability, Filters, OfferId, Operation, Resources, Role, TaskState};
+use proto::{
+    Capability, Disk, DiskKind, DiskSource, Filters, Flavor, OfferId, Operation, Piece,
+    Reservation, ReservationKind, ResourceName, Resources, Role, Special, TaskState, Value,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,8 +17,8 @@ const ROLES: [&str; 7] = ["*", "a", "a/b", "a/b/c", "a/d", "e", "e/f"];
 
 #[derive(Clone, Debug)]
 enum Deed {
-    Framework { roles: Vec<u8>, gpus: bool },
-    Agent { cpus: u8, mem: u8, disk: u8, gpus: bool },
+    Framework { roles: Vec<u8>, gpus: bool, least: u8 },
+    Agent { cpus: u8, mem: u8, disk: u8, special: u8 },
     Weight { role: u8, milli: u16 },
     Quota { role: u8, guarantee: (u8, u8), limit: (u8, u8) },
     Launch { offer: u8, share: u8, refuse: u8 },
@@ -32,10 +35,10 @@ enum Deed {
 fn deed() -> impl Strategy<Value = Deed> {
     let pair = || (0_u8..9, 0_u8..9);
     prop_oneof![
-        4 => (prop::collection::vec(0_u8..7, 1..3), any::<bool>())
-            .prop_map(|(roles, gpus)| Deed::Framework { roles, gpus }),
-        5 => (1_u8..9, 1_u8..9, 0_u8..3, prop::bool::weighted(0.1))
-            .prop_map(|(cpus, mem, disk, gpus)| Deed::Agent { cpus, mem, disk, gpus }),
+        4 => (prop::collection::vec(0_u8..7, 1..3), any::<bool>(), 0_u8..8)
+            .prop_map(|(roles, gpus, least)| Deed::Framework { roles, gpus, least }),
+        5 => (1_u8..9, 1_u8..9, 0_u8..3, 0_u8..24)
+            .prop_map(|(cpus, mem, disk, special)| Deed::Agent { cpus, mem, disk, special }),
         2 => (0_u8..7, 100_u16..5000).prop_map(|(role, milli)| Deed::Weight { role, milli }),
         4 => (1_u8..7, pair(), pair())
             .prop_map(|(role, guarantee, limit)| Deed::Quota { role, guarantee, limit }),
@@ -53,6 +56,36 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
+/// Reservations, disks of their own and revocable resources.
+fn special_pieces(special: u8) -> Vec<Piece> {
+    let piece = |name: &str, units: u64, flavor: Flavor| Piece {
+        name: ResourceName::new(name),
+        flavor,
+        value: Value::Scalar(units * 1000),
+    };
+    let reserved = |at: u8| {
+        let reservation = Reservation {
+            kind: ReservationKind::Static,
+            role: role(ROLES[usize::from(at)]),
+            principal: None,
+            labels: Vec::new(),
+        };
+        let reservations = vec![reservation];
+        Flavor::new(false, Special { reservations, ..Special::default() })
+    };
+    match special {
+        1..=6 => vec![piece("cpus", 2, reserved(special)), piece("mem", 100, reserved(special))],
+        7 | 8 => {
+            let source = DiskSource::new(DiskKind::Mount, "/mnt");
+            let disk = Disk { source: Some(source), ..Disk::default() };
+            let flavor = Flavor::new(false, Special { disk: Some(disk), ..Special::default() });
+            vec![piece("disk", 1500, flavor)]
+        }
+        9 | 10 => vec![piece("cpus", 1, Flavor { revocable: true, special: None })],
+        _ => Vec::new(),
+    }
+}
+
 /// A cluster whose passes are compared.
 struct Twins {
     c: Cluster,
@@ -61,6 +94,7 @@ struct Twins {
     /// Framework, agent, id.
     tasks: Vec<(usize, usize, String)>,
     counts: BTreeMap<(Role, FrameworkOrd), u64>,
+    launched: usize,
     passes: usize,
     offers: usize,
 }
@@ -81,7 +115,16 @@ impl Twins {
         };
         let c = Cluster::new(options);
         let (frameworks, agents, tasks) = (Vec::new(), Vec::new(), Vec::new());
-        Self { c, frameworks, agents, tasks, counts: BTreeMap::new(), passes: 0, offers: 0 }
+        Self {
+            c,
+            frameworks,
+            agents,
+            tasks,
+            counts: BTreeMap::new(),
+            launched: 0,
+            passes: 0,
+            offers: 0,
+        }
     }
 
     /// Takes the passes that are due, each against the oracle. What comes after the first one is
@@ -89,6 +132,10 @@ impl Twins {
     fn settle(&mut self) {
         self.reach_the_pass();
         self.c.effects.clear();
+        if std::mem::take(&mut self.c.master.allocator.sorter.surpassed) {
+            let mut rescinded = Vec::new();
+            self.c.master.enforce_limits(&mut rescinded);
+        }
         self.c.master.mark_for_woken();
         let expected = Naive::new(&self.c.master, self.counts.clone()).offers();
         while self.c.master.allocator.due.is_some() {
@@ -157,7 +204,9 @@ impl Twins {
         if part.is_empty() {
             return;
         }
-        let name = format!("t{}", self.tasks.len());
+        let part = if share == 4 { resources } else { part };
+        let name = format!("t{}", self.launched);
+        self.launched += 1;
         let task = task_info(&name, self.agents[agent].id.as_str(), part);
         let body = CallBody::Accept {
             offer_ids: vec![id],
@@ -178,11 +227,14 @@ impl Twins {
                 self.c.feed(Input::SetWeight { request, role, weight_milli });
             }
             Deed::Quota { role: at, guarantee, limit } => {
+                let mem_part = |n: u8, skip: u8| {
+                    if n >= skip { String::new() } else { format!("mem:{}", u64::from(n) * 100) }
+                };
                 let text = |(cpus, mem): (u8, u8), skip: u8| {
                     let part = |name: &str, n: u8| {
                         if n >= skip { String::new() } else { format!("{name}:{n};") }
                     };
-                    format!("{}{}", part("cpus", cpus), part("mem", mem.saturating_mul(100)))
+                    format!("{}{}", part("cpus", cpus), mem_part(mem, skip))
                 };
                 let (guarantee, limit) = (text(guarantee, 4), text(limit, 8));
                 self.c.set_quota(&[(ROLES[usize::from(at)], &guarantee, &limit)], true);
@@ -245,23 +297,36 @@ impl Twins {
 
     fn join(&mut self, deed: Deed) {
         match deed {
-            Deed::Framework { roles, gpus } if self.frameworks.len() < 6 => {
+            Deed::Framework { roles, gpus, least } if self.frameworks.len() < 6 => {
                 let roles: Vec<&str> = roles.iter().map(|at| ROLES[usize::from(*at)]).collect();
-                let capabilities: &[Capability] =
-                    if gpus { &[Capability::GpuResources] } else { &[] };
+                let capabilities: &[Capability] = if gpus {
+                    &[Capability::GpuResources, Capability::RevocableResources]
+                } else {
+                    &[]
+                };
                 let mut info = framework_info("f", &roles, capabilities);
                 info.single_role = info.roles.len() == 1;
                 info.failover_timeout = Duration::from_secs(100_000);
+                if least < 2 {
+                    let least =
+                        if least == 0 { Vec::new() } else { vec![quota("cpus:2", "").guarantees] };
+                    let first = info.roles.first().unwrap().clone();
+                    info.min_allocatable.insert(first, least);
+                }
                 self.frameworks.push(self.c.framework_from(info));
             }
-            Deed::Agent { cpus, mem, disk, gpus } if self.agents.len() < 6 => {
+            Deed::Agent { cpus, mem, disk, special } if self.agents.len() < 6 => {
                 let mut all =
                     vec![("cpus", u64::from(cpus) * 1000), ("mem", u64::from(mem) * 100_000)];
                 all.push(("disk", u64::from(disk) * 1_000_000));
-                if gpus {
+                if special == 0 {
                     all.push(("gpus", 1000));
                 }
-                self.agents.push(self.c.agent(Resources::scalars(all)));
+                let mut all = Resources::scalars(all);
+                for piece in special_pieces(special) {
+                    all.add_piece(piece);
+                }
+                self.agents.push(self.c.agent(all));
             }
             Deed::LoseAgent { agent } => {
                 if let Some(at) = pick(&self.agents, agent) {

@@ -28,8 +28,13 @@ pub(super) struct Naive<'m> {
     credits: BTreeMap<FrameworkOrd, Vec<Credit>>,
 }
 
+/// Whether quotas count the piece when it is allocated.
+fn is_counted(piece: &Piece) -> bool {
+    !piece.flavor.revocable && piece.flavor.reserved_to().is_none()
+}
+
 fn milli(resources: &Resources, name: &ResourceName, plain: bool) -> u64 {
-    let counts = |piece: &&Piece| piece.name == *name && (!plain || piece.flavor.is_plain());
+    let counts = |piece: &&Piece| piece.name == *name && (!plain || is_counted(piece));
     resources
         .pieces()
         .iter()
@@ -68,9 +73,18 @@ impl<'m> Naive<'m> {
     }
 
     /// What the role and those below hold of a name.
-    fn consumed(&self, role: &Role, name: &ResourceName, plain: bool) -> u64 {
+    fn held(&self, role: &Role, name: &ResourceName, plain: bool) -> u64 {
         let below = self.held.iter().filter(|((r, _), _)| within(r, role));
         below.map(|(_, resources)| milli(resources, name, plain)).sum()
+    }
+
+    /// What quotas say that the role consumes: what it holds, and all that is reserved to it.
+    fn consumed(&self, role: &Role, name: &ResourceName) -> u64 {
+        let pieces = self.m.agents.iter().flat_map(|(_, agent)| agent.info.resources.pieces());
+        let reserved = pieces.filter(|piece| {
+            piece.name == *name && piece.flavor.reserved_to().is_some_and(|to| within(to, role))
+        });
+        self.held(role, name, true) + reserved.map(Piece::size).sum::<u64>()
     }
 
     fn share(&self, held: impl Fn(&ResourceName) -> u64, weight: u64) -> f64 {
@@ -99,7 +113,7 @@ impl<'m> Naive<'m> {
                     name.push_str(component);
                     let above = Role::new(name.as_str()).unwrap();
                     let weight = self.m.registry.weight_milli(&above);
-                    let share = self.share(|n| self.consumed(&above, n, false), weight);
+                    let share = self.share(|n| self.held(&above, n, false), weight);
                     let counts = self.counts.iter().filter(|((r, _), _)| within(r, &above));
                     let count = counts.map(|(_, count)| count).sum();
                     path.push((share.to_bits(), count, 1, name.clone()));
@@ -144,7 +158,7 @@ impl<'m> Naive<'m> {
             |role| self.quotas().get(role).map_or(0, |quota| quota.guarantees.get(name));
         let lacking = role.map_or(0, |role| match more {
             Some(more) if within(more, role) => 0,
-            _ => guarantee(role).saturating_sub(self.consumed(role, name, true)),
+            _ => guarantee(role).saturating_sub(self.consumed(role, name)),
         });
         below.max(lacking)
     }
@@ -174,7 +188,7 @@ impl<'m> Naive<'m> {
             let have = milli(free, &name, true);
             let room = |quota: &Quota, role: &Role| {
                 let limit = quota.limits.get(&name).copied().unwrap_or(u64::MAX);
-                limit.saturating_sub(self.consumed(role, &name, true))
+                limit.saturating_sub(self.consumed(role, &name))
             };
             let rooms = above.iter().map(|role| room(&self.quotas()[*role], role));
             let most = rooms.fold(have, u64::min);
@@ -188,16 +202,36 @@ impl<'m> Naive<'m> {
         if first && !guaranteed {
             return None;
         }
-        let share = |piece: &Piece| match piece.value {
-            _ if piece.flavor.revocable && !taker.has(Capability::RevocableResources) => None,
-            Value::Scalar(_) if piece.flavor.is_plain() => {
-                Some(Piece { value: Value::Scalar(left[&piece.name]), ..piece.clone() })
+        let share = |piece: &Piece| {
+            let flavor = &piece.flavor;
+            let revocable = flavor.revocable && !taker.has(Capability::RevocableResources);
+            let other = flavor.reserved_to().is_some_and(|to| !within(role, to));
+            if revocable || other {
+                return None;
             }
-            _ => Some(piece.clone()),
+            match piece.value {
+                Value::Scalar(milli) if is_counted(piece) => {
+                    let left = left.get_mut(&piece.name).unwrap();
+                    let divided = *left < milli && flavor.is_whole();
+                    let part = if divided { 0 } else { milli.min(*left) };
+                    *left -= part;
+                    Some(Piece { value: Value::Scalar(part), ..piece.clone() })
+                }
+                _ => Some(piece.clone()),
+            }
         };
         let offered: Resources = free.pieces().iter().filter_map(share).collect();
+        let needed = |name: &ResourceName| {
+            self.required(None, name, None) - self.required(None, name, Some(role))
+        };
+        let serves = |name: &ResourceName| milli(&offered, name, true).min(needed(name)) > 0;
+        if first && !self.names().iter().any(serves) {
+            return None;
+        }
         let worth = |least: &Quantities| offered.quantities().contains(least);
-        if offered.is_empty() || !self.m.options.min_allocatable.iter().any(worth) {
+        let least = taker.info.min_allocatable.get(role);
+        let least = least.unwrap_or(&self.m.options.min_allocatable);
+        if offered.is_empty() || !(least.is_empty() || least.iter().any(worth)) {
             return None;
         }
         let sorter = &self.m.allocator.sorter;
@@ -236,7 +270,10 @@ impl<'m> Naive<'m> {
     fn key(&self, agent: AgentOrd) -> Option<(u64, u64, AgentOrd)> {
         let free = self.free.get(&agent)?;
         let worth = |least: &Quantities| free.quantities().contains(least);
-        self.m.options.min_allocatable.iter().any(worth).then(|| (free.cpus(), free.mem(), agent))
+        let mut frameworks = self.m.frameworks.iter();
+        let any = frameworks.any(|(_, f)| !f.info.min_allocatable.is_empty()) && !free.is_empty();
+        let is_worth = any || self.m.options.min_allocatable.iter().any(worth);
+        is_worth.then(|| (free.cpus(), free.mem(), agent))
     }
 
     /// All the offers to be made: first of what changed, to those who may want it for that, then

@@ -38,9 +38,9 @@ pub(super) const ORDERS: usize = 4;
 const OPEN: usize = 0;
 /// They do not: only what no quota counts can be offered.
 const FULL: usize = 1;
-/// Something below is woken.
+/// Open, and something below is woken.
 const WOKEN: usize = 2;
-/// Open, and a guarantee is lacking in the child or below.
+/// A guarantee is lacking in the child or below.
 const HUNGRY: usize = 3;
 
 /// The orders that a child stands in.
@@ -54,7 +54,7 @@ pub(crate) enum Walk {
     All,
     /// Those whose limits leave room.
     Open,
-    /// Those that were woken.
+    /// Those that were woken, and whose limits leave room.
     Woken,
     /// Those that a guarantee is lacking for, in their role or above.
     Hungry,
@@ -186,8 +186,9 @@ impl Sorter {
         let mut listed = [false; ORDERS];
         listed[OPEN] = open;
         listed[FULL] = !open && !(node.orders[OPEN].is_empty() && node.orders[FULL].is_empty());
-        listed[WOKEN] = !node.orders[WOKEN].is_empty();
-        listed[HUNGRY] = open && (lacks || !node.orders[HUNGRY].is_empty());
+        listed[WOKEN] = open && !node.orders[WOKEN].is_empty();
+        let eligible = listed[OPEN] || listed[FULL];
+        listed[HUNGRY] = eligible && (lacks || !node.orders[HUNGRY].is_empty());
         node.listed = Listed(listed);
         let key = node.key(ord);
         enlist(&mut self.nodes[parent].orders, Listed(listed), &key);
@@ -255,7 +256,7 @@ impl Sorter {
                 // What lies below a role that lacks is all for that role.
                 let quota = self.nodes[*below].quota.as_ref();
                 let lacks = quota.is_some_and(|quota| !quota.lacking.is_zero());
-                let walk = if walk == Walk::Hungry && lacks { Walk::Open } else { walk };
+                let walk = if walk == Walk::Hungry && lacks { Walk::All } else { walk };
                 self.first_below(*below, walk, stop)
             }
             Child::Own => {
