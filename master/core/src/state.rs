@@ -159,7 +159,9 @@ impl Master {
         for held in held {
             // While no master led, the scheduler could not come back: it gets some time for it.
             let grace = held.info.failover_timeout.min(self.options.framework_reregister_timeout);
-            let deadline = held.deadline.max(self.now + grace);
+            // A wall clock that was set back between two lives must not lengthen the wait.
+            let longest = self.now + held.info.failover_timeout;
+            let deadline = held.deadline.min(longest).max(self.now + grace);
             let ord = self.add_framework(held.info, held.registered);
             self.set_failover_deadline(ord, Some(deadline));
         }

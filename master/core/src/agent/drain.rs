@@ -41,7 +41,10 @@ impl Master {
         let drain = self.registry.agents().get(&self.agents[ord].id).and_then(|a| a.drain.clone());
         self.agents[ord].draining = drain.is_some();
         let Some(drain) = drain else { return };
-        let deadline = drain.max_grace.map(|grace| drain.since + grace);
+        // A drain cannot have begun in the future: the wall clock was set back since the last master
+        // led. Its grace counts from the beginning of this one, however often the agent comes back.
+        let since = if drain.since > self.now { self.started } else { drain.since };
+        let deadline = drain.max_grace.map(|grace| since + grace);
         let overdue = deadline.is_some_and(|deadline| deadline <= self.now);
         self.set_drain_deadline(ord, deadline.filter(|_| !overdue));
         self.kill_all(ord, overdue, out);

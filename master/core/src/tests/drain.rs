@@ -154,6 +154,27 @@ fn a_drain_goes_on_under_the_next_master_with_the_deadline_it_had() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_between_two_masters_lengthens_no_drain() {
+    let (mut c, mut agent, mut framework) = running(AWARE);
+    let early = c.now;
+    c.advance_alive(Duration::from_secs(500));
+    drain(&mut c, Some(30), false);
+    c.now = early;
+    c.restart_master();
+    c.resubscribe(&mut framework);
+    // However often the agent comes back, the grace is counted once.
+    for _ in 0..2 {
+        c.advance(Duration::from_secs(10));
+        let task = agent_task(&framework, "t1", cpus_mem(4, 1024), Running);
+        c.reregister(&mut agent, vec![task], &[&framework]);
+    }
+    let lines = c.advance_alive(Duration::from_millis(9_500));
+    assert!(!lines.iter().any(|line| line.contains("KILL")), "{lines:?}");
+    let lines = c.advance_alive(Duration::from_secs(1));
+    assert!(lines.iter().any(|line| line.ends_with("KILL m-0000/t1 grace 0ns")), "{lines:?}");
+}
+
+#[test]
 fn an_agent_that_comes_back_too_late_has_no_grace() {
     let (mut c, mut agent, framework) = running(AWARE);
     c.close_agent(&agent);

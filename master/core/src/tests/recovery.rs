@@ -128,6 +128,21 @@ fn the_failover_deadline_of_a_framework_survives_the_master() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_between_two_masters_lengthens_no_failover() {
+    let mut c = Cluster::default();
+    let early = c.now;
+    c.advance(Duration::from_secs(50_000));
+    let mut framework = c.framework();
+    framework.info.failover_timeout = Duration::from_secs(10_000);
+    c.resubscribe(&mut framework);
+    c.close_framework(&framework);
+    c.now = early;
+    c.restart_master();
+    expect(&c.advance(Duration::from_secs(9_999)), &[]);
+    expect(&c.advance(Duration::from_secs(1)), &["registry: complete m-0000"]);
+}
+
+#[test]
 fn while_no_master_led_nobody_could_come_back() {
     let mut c = Cluster::default();
     let framework = c.framework();
