@@ -18,6 +18,7 @@ mod offers;
 mod operator;
 mod oracle;
 mod partition;
+mod quota;
 mod random;
 mod reconcile;
 mod recovery;
