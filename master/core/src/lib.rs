@@ -18,6 +18,7 @@ pub mod invariants;
 mod maintenance;
 mod message;
 mod offer;
+mod operation;
 mod operator;
 mod options;
 mod order;
@@ -181,9 +182,11 @@ impl Master {
             CallBody::DeclineInverseOffers { inverse_offer_ids, filters } => {
                 self.answer_inverse(ord, &inverse_offer_ids, InverseOfferAnswer::Decline, filters);
             }
-            CallBody::AcknowledgeOperationStatus { .. } | CallBody::ReconcileOperations { .. } => {
-                return Err(Refusal::NotBuilt(Arc::from(body.name())));
+            CallBody::ReconcileOperations { operations } => {
+                return self.reconcile_operations(ord, operations, out);
             }
+            // No operation is known whose status could be acknowledged.
+            CallBody::AcknowledgeOperationStatus { .. } => {}
             CallBody::NotBuilt(name) => return Err(Refusal::NotBuilt(name)),
         }
         Ok(())

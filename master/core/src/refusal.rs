@@ -60,12 +60,14 @@ pub enum Refusal {
         /// Who it is.
         authenticated: Option<Arc<str>>,
     },
-    /// A framework keeps its principal for life.
-    PrincipalChanged {
+    /// What a framework keeps for life.
+    Changed {
+        /// The field.
+        field: &'static str,
         /// As it was.
-        was: Option<Arc<str>>,
+        was: Arc<str>,
         /// As it would be.
-        claimed: Option<Arc<str>>,
+        claimed: Arc<str>,
     },
     /// The framework wants to be kept for longer than the operator allows.
     FailoverTimeoutTooLong {
@@ -115,18 +117,6 @@ pub enum Refusal {
         /// The status code that Mesos has for it in this call.
         status: u16,
     },
-    /// A framework keeps its user for life.
-    UserChanged {
-        /// As it was.
-        was: Arc<str>,
-        /// As it would be.
-        claimed: Arc<str>,
-    },
-    /// A framework checkpoints for life, or never.
-    CheckpointChanged {
-        /// As it was.
-        was: bool,
-    },
     /// Offer constraints that cannot be used.
     ConstraintsInvalid {
         /// Of which role.
@@ -159,12 +149,10 @@ impl Refusal {
             | Self::FrameworkRemoved(_)
             | Self::MultiRoleMissing
             | Self::SuppressedRoleNotSubscribed(_)
-            | Self::PrincipalChanged { .. }
+            | Self::Changed { .. }
             | Self::FailoverTimeoutTooLong { .. }
             | Self::StillDraining(_)
             | Self::Maintenance(_)
-            | Self::UserChanged { .. }
-            | Self::CheckpointChanged { .. }
             | Self::ConstraintsInvalid { .. }
             | Self::WeightZero(_)
             | Self::QuotaInvalid { .. }
@@ -222,12 +210,29 @@ impl fmt::Display for Refusal {
                 or_none(claimed.as_ref()),
                 or_none(authenticated.as_ref())
             ),
-            Self::PrincipalChanged { was, claimed } => write!(
+            Self::Changed { field, was, claimed } => write!(
                 f,
-                "Changing framework's principal is not allowed: was {}, would be {}",
-                or_none(was.as_ref()),
-                or_none(claimed.as_ref())
+                "Changing framework's {field} is not allowed: was {was}, would be {claimed}"
             ),
+            Self::FailoverTimeoutTooLong { .. }
+            | Self::TooManyFrameworksAway { .. }
+            | Self::RootSubmission
+            | Self::TooMuchToReconcile { .. }
+            | Self::AgentUnknown { .. }
+            | Self::ConstraintsInvalid { .. }
+            | Self::Maintenance(_)
+            | Self::StillDraining(_)
+            | Self::WeightZero(_)
+            | Self::QuotaInvalid { .. }
+            | Self::QuotaUnfit { .. } => self.fmt_bounds(f),
+        }
+    }
+}
+
+impl Refusal {
+    /// The words for limits, options, operators' orders and quotas.
+    fn fmt_bounds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::FailoverTimeoutTooLong { asked, limit } => write!(
                 f,
                 "failover_timeout is {} seconds; at most {} are allowed",
@@ -250,13 +255,6 @@ impl fmt::Display for Refusal {
             Self::AgentUnknown { agent_id, .. } => {
                 write!(f, "Agent cannot be found: {agent_id} is not registered, or is gone")
             }
-            Self::UserChanged { was, claimed } => write!(
-                f,
-                "Changing framework's user is not allowed: was '{was}', would be '{claimed}'"
-            ),
-            Self::CheckpointChanged { was } => {
-                write!(f, "Changing framework's checkpoint is not allowed: was {was}")
-            }
             Self::ConstraintsInvalid { role, problem } => {
                 write!(f, "offer_constraints of role '{role}': {problem}")
             }
@@ -273,6 +271,21 @@ impl fmt::Display for Refusal {
             Self::QuotaUnfit { role, problem } => {
                 write!(f, "the quota of role '{role}' {problem}; set it with force all the same")
             }
+            Self::FrameworkIdMissing
+            | Self::FrameworkUnknown(_)
+            | Self::NotSubscribed(_)
+            | Self::WrongStream(_)
+            | Self::NotBuilt(_)
+            | Self::SubscribeNeedsStream
+            | Self::RoleNotSubscribed { .. }
+            | Self::DemandEmpty { .. }
+            | Self::TooManyDemands { .. }
+            | Self::FrameworkIdMismatch { .. }
+            | Self::FrameworkRemoved(_)
+            | Self::MultiRoleMissing
+            | Self::SuppressedRoleNotSubscribed(_)
+            | Self::PrincipalMismatch { .. }
+            | Self::Changed { .. } => Ok(()),
         }
     }
 }

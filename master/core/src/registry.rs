@@ -258,32 +258,22 @@ impl Registry {
                 self.admit(info, version, *nonce, *registered);
             }
             RegistryOp::MarkUnreachable { agent_id, since } => {
-                if let Some(agent) = self.agents.get_mut(agent_id) {
-                    agent.unreachable = Some(*since);
-                }
+                self.change_agent(agent_id, |agent| agent.unreachable = Some(*since));
             }
             RegistryOp::MarkReachable { agent_id } => {
-                if let Some(agent) = self.agents.get_mut(agent_id) {
-                    agent.unreachable = None;
-                }
+                self.change_agent(agent_id, |agent| agent.unreachable = None);
             }
             RegistryOp::DeactivateAgent { agent_id } => {
-                if let Some(agent) = self.agents.get_mut(agent_id) {
-                    agent.deactivated = true;
-                }
+                self.change_agent(agent_id, |agent| agent.deactivated = true);
             }
-            RegistryOp::ReactivateAgent { agent_id } => {
-                if let Some(agent) = self.agents.get_mut(agent_id) {
-                    agent.deactivated = false;
-                    agent.drain = None;
-                }
-            }
-            RegistryOp::DrainAgent { agent_id, drain } => {
-                if let Some(agent) = self.agents.get_mut(agent_id) {
-                    agent.deactivated = true;
-                    agent.drain = Some(drain.clone());
-                }
-            }
+            RegistryOp::ReactivateAgent { agent_id } => self.change_agent(agent_id, |agent| {
+                agent.deactivated = false;
+                agent.drain = None;
+            }),
+            RegistryOp::DrainAgent { agent_id, drain } => self.change_agent(agent_id, |agent| {
+                agent.deactivated = true;
+                agent.drain = Some(drain.clone());
+            }),
             RegistryOp::MarkGone { agent_id, since } => {
                 self.agents.remove(agent_id);
                 self.gone.insert(agent_id.clone(), *since);
@@ -325,6 +315,13 @@ impl Registry {
             RegistryOp::RemoveQuota { role } => {
                 self.quotas.remove(role);
             }
+        }
+    }
+
+    /// Changes an agent that is known.
+    fn change_agent(&mut self, agent_id: &AgentId, change: impl FnOnce(&mut AdmittedAgent)) {
+        if let Some(agent) = self.agents.get_mut(agent_id) {
+            change(agent);
         }
     }
 

@@ -92,11 +92,7 @@ impl Master {
             return Err(Refusal::FrameworkRemoved(id.clone()));
         }
         if let Some(ord) = known {
-            let was = &self.frameworks[ord].info.principal;
-            if *was != info.principal {
-                let (was, claimed) = (was.clone(), info.principal.clone());
-                return Err(Refusal::PrincipalChanged { was, claimed });
-            }
+            self.check_principal(ord, info)?;
         }
         Constraints::compile(call.offer_constraints.as_ref(), &info.roles)
     }

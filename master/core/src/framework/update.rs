@@ -52,16 +52,34 @@ impl Master {
             let (call, info) = (Some(id.clone()), info.id.clone());
             return Err(Refusal::FrameworkIdMismatch { call, info });
         }
+        let changed = |field, was: &str, claimed: &str| {
+            let (was, claimed) = (Arc::from(was), Arc::from(claimed));
+            Err(Refusal::Changed { field, was, claimed })
+        };
         if was.user != info.user {
-            return Err(Refusal::UserChanged { was: was.user.clone(), claimed: info.user.clone() });
-        }
-        if was.principal != info.principal {
-            let (was, claimed) = (was.principal.clone(), info.principal.clone());
-            return Err(Refusal::PrincipalChanged { was, claimed });
+            return changed("user", &was.user, &info.user);
         }
         if was.checkpoint != info.checkpoint {
-            return Err(Refusal::CheckpointChanged { was: was.checkpoint });
+            let words = |checkpoint| if checkpoint { "true" } else { "false" };
+            return changed("checkpoint", words(was.checkpoint), words(info.checkpoint));
         }
-        Ok(())
+        self.check_principal(ord, info)
+    }
+
+    /// A framework is the same principal's for life.
+    pub(super) fn check_principal(
+        &self,
+        ord: FrameworkOrd,
+        info: &FrameworkInfo,
+    ) -> Result<(), Refusal> {
+        let was = &self.frameworks[ord].info.principal;
+        if *was == info.principal {
+            return Ok(());
+        }
+        let word = |principal: &Option<Arc<str>>| {
+            principal.as_ref().map_or(Arc::from("none"), |name| Arc::from(format!("'{name}'")))
+        };
+        let (field, was, claimed) = ("principal", word(was), word(&info.principal));
+        Err(Refusal::Changed { field, was, claimed })
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn drains(m: &Master, found: &mut Found) {
         let said = facts.map(|facts| (facts.deactivated, facts.drain.is_some()));
         let holds = said == Some((agent.deactivated, agent.draining));
         found.unless(holds, "M20", || format!("{} is not as the registry says", agent.id));
-        found.unless(!(agent.deactivated && !agent.offers.is_empty()), "M20", || {
+        found.unless(!agent.deactivated || agent.offers.is_empty(), "M20", || {
             format!("{} is deactivated and in offers", agent.id)
         });
         for (framework, task_id) in agent.tasks.iter().filter(|_| agent.draining) {

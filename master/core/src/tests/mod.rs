@@ -15,6 +15,7 @@ mod kill;
 mod life;
 mod maintenance;
 mod offers;
+mod operations;
 mod operator;
 mod oracle;
 mod partition;

@@ -290,6 +290,13 @@ fn act(c: &mut Cluster, streams: &mut Streams, deed: Deed) {
                 c.operator(proto::operator::Call::Explain(fid(who)));
             }
         }
+        Deed::Order { .. } | Deed::Maintenance { .. } => act_operator(c, deed),
+        Deed::Restart => c.restart_master(),
+    }
+}
+
+fn act_operator(c: &mut Cluster, deed: Deed) {
+    match deed {
         Deed::Order { order, agent, seconds } => {
             let agent_id = aid(agent);
             c.order(match order {
@@ -317,7 +324,7 @@ fn act(c: &mut Cluster, streams: &mut Streams, deed: Deed) {
                 _ => Call::StopMaintenance(vec![machine]),
             });
         }
-        Deed::Restart => c.restart_master(),
+        _ => unreachable!("act takes the others"),
     }
 }
 
