@@ -6,8 +6,8 @@
 
 use crate::prng::Prng;
 use crate::world::{Event, World};
-use master_core::{Input, Order};
-use proto::{AgentId, FrameworkId, Role, operator};
+use master_core::{Input, Order, Quota};
+use proto::{AgentId, FrameworkId, ResourceName, Role, operator};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -39,6 +39,21 @@ pub(crate) fn some_role(random: &mut Prng) -> Role {
     Role::new(ROLES[random.index(ROLES.len())]).expect("each of them is a role")
 }
 
+/// A quota for one of the roles, and whether it is set in any case.
+fn some_quotas(random: &mut Prng) -> (Vec<(Role, Quota)>, bool) {
+    let role = some_role(random);
+    let cpus = ResourceName::new("cpus");
+    let mut quota = Quota::default();
+    let most = random.between(1, 40) * 200;
+    if random.percent(70) {
+        quota.limits.insert(cpus.clone(), most);
+    }
+    if random.percent(40) {
+        quota.guarantees.add(&cpus, random.between(0, most));
+    }
+    (vec![(role, quota)], random.percent(50))
+}
+
 impl World {
     /// The operator's next request, if it is time for one.
     pub(crate) fn operator_acts(&mut self) {
@@ -57,10 +72,14 @@ impl World {
 
     fn changes_something(&mut self) -> Option<Input> {
         let request = self.operator_request();
-        let what = self.operator.random.index(8);
+        let what = self.operator.random.index(11);
         if what == 0 {
             let call = operator::Call::Teardown(self.one_that_is_away()?);
             return Some(Input::Operator { request, call });
+        }
+        if what >= 8 {
+            let (quotas, force) = some_quotas(&mut self.operator.random);
+            return Some(Input::SetQuota { request, quotas, force });
         }
         let agent_id = self.some_admitted()?;
         let random = &mut self.operator.random;
@@ -81,8 +100,13 @@ impl World {
         Some(Input::Order { request, order })
     }
 
-    /// After the faults every agent is open, and those that will not be back are given up.
+    /// After the faults there are no quotas, every agent is open, and those that will not be back are given up.
     fn tidies_up(&mut self) -> Option<Input> {
+        let quotas = self.master.core.as_ref()?.registry().quotas();
+        if let Some(role) = quotas.keys().next().cloned() {
+            let quotas = vec![(role, Quota::default())];
+            return Some(Input::SetQuota { request: self.operator_request(), quotas, force: true });
+        }
         let here: BTreeSet<&AgentId> =
             self.agents.iter().filter_map(|node| node.core.as_ref()?.agent_id()).collect();
         let all_here = here.len() == self.agents.len();

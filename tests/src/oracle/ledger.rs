@@ -5,12 +5,13 @@
 //! is not outstanding launches nothing; nothing is offered of an agent that an operator closed.
 //! I13: an agent that is gone is not taken back under its id. I20: what the master says of the whole adds up.
 
+use super::quota::Limits;
 use super::{TaskKey, Verdict, broken};
 use master_core::{ConnectionId, Effect, Input, Registry, RegistryOp, RequestId};
 use proto::agent_link::{AgentCall, AgentEvent, AgentTask};
 use proto::operator::{AgentStanding, State};
 use proto::scheduler::{CallBody, Event};
-use proto::{AgentId, FrameworkId, OfferId, Resources};
+use proto::{AgentId, FrameworkId, OfferId, Resources, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the input of the present step will change, if the master takes it.
@@ -43,6 +44,7 @@ enum Pending {
 struct Offered {
     framework: FrameworkId,
     agent: AgentId,
+    role: Role,
     resources: Resources,
 }
 
@@ -56,7 +58,8 @@ pub(super) struct Ledger {
     offers: BTreeMap<OfferId, Offered>,
     /// All offers that were ever made.
     made: BTreeSet<OfferId>,
-    used: BTreeMap<AgentId, BTreeMap<TaskKey, Resources>>,
+    used: BTreeMap<AgentId, BTreeMap<TaskKey, (Role, Resources)>>,
+    limits: Limits,
     over: BTreeSet<FrameworkId>,
     /// Agents of which nothing may be offered.
     closed: BTreeSet<AgentId>,
@@ -80,6 +83,7 @@ impl Ledger {
             gone: registry.gone().keys().cloned().collect(),
             ..Self::default()
         };
+        self.limits.begin(registry);
     }
 
     pub(super) fn will_step(&mut self, input: &Input) {
@@ -115,7 +119,10 @@ impl Ledger {
         for effect in effects {
             self.take_effect(effect, &pending, &mut touched)?;
         }
-        touched.iter().try_for_each(|agent| self.fits(agent))
+        touched.iter().try_for_each(|agent| self.fits(agent))?;
+        let used = self.used.values().flat_map(BTreeMap::values);
+        let offers = self.offers.values().map(|offer| (&offer.role, &offer.resources));
+        self.limits.hold(used, offers)
     }
 
     fn take_input(&mut self, pending: &Pending, effects: &[Effect]) -> Verdict {
@@ -187,6 +194,7 @@ impl Ledger {
     }
 
     fn registry_changes(&mut self, op: &RegistryOp) {
+        self.limits.registry_changes(op);
         match op {
             RegistryOp::AdmitAgent { info, .. } => {
                 if let Some(id) = &info.id {
@@ -248,8 +256,10 @@ impl Ledger {
                     let offered = Offered {
                         framework: offer.framework_id.clone(),
                         agent: offer.agent_id.clone(),
+                        role: offer.role.clone(),
                         resources: offer.resources.clone(),
                     };
+                    self.limits.offers(&offer.role, &offer.resources);
                     self.offers.insert(offer.id.clone(), offered);
                 }
             }
@@ -282,12 +292,13 @@ impl Ledger {
                     self.returns(agent_id, tasks);
                 }
             }
-            AgentEvent::Run { framework, tasks, .. } => {
+            AgentEvent::Run { framework, role, tasks } => {
                 let Some(agent) = self.agents.get(&connection) else { return Ok(()) };
                 let Some(id) = &framework.id else { return Ok(()) };
                 let used = self.used.entry(agent.clone()).or_default();
                 for task in tasks {
-                    used.insert((id.clone(), task.task_id.clone()), task.resources.clone());
+                    let held = (role.clone(), task.resources.clone());
+                    used.insert((id.clone(), task.task_id.clone()), held);
                 }
                 touched.insert(agent.clone());
             }
@@ -303,7 +314,7 @@ impl Ledger {
             if task.state.is_terminal() || self.over.contains(&task.framework_id) {
                 used.remove(&key);
             } else {
-                used.insert(key, task.resources.clone());
+                used.insert(key, (task.role.clone(), task.resources.clone()));
             }
         }
     }
@@ -311,7 +322,7 @@ impl Ledger {
     /// What is on the agent in tasks, and in offers.
     fn sums(&self, agent: &AgentId) -> (Resources, Resources) {
         let (mut used, mut offered) = (Resources::default(), Resources::default());
-        for resources in self.used.get(agent).into_iter().flat_map(BTreeMap::values) {
+        for (_, resources) in self.used.get(agent).into_iter().flat_map(BTreeMap::values) {
             used.add(resources);
         }
         for offer in self.offers.values().filter(|offer| offer.agent == *agent) {

@@ -12,6 +12,7 @@ mod launches;
 mod ledger;
 mod papers;
 mod promises;
+mod quota;
 mod registry;
 mod updates;
 

@@ -6,7 +6,7 @@
 
 use super::{Verdict, broken};
 use driver::core::{Answer, Effect as DriverEffect, GroupId, Notice, Scheduler, UnitChange};
-use master_core::{Change, Effect, Input, Order, Registry, RequestId};
+use master_core::{Change, Effect, Input, Order, Quota, Registry, RequestId};
 use proto::agent_link::AgentEvent;
 use proto::operator;
 use proto::scheduler::{CallBody, Event};
@@ -27,6 +27,8 @@ pub(super) enum Fact {
     Closed(AgentId),
     Open(AgentId),
     Gone(AgentId),
+    /// As text, which has an order.
+    Quota(Role, String),
 }
 
 impl Fact {
@@ -44,9 +46,17 @@ impl Fact {
             Self::Closed(id) => agent(id).is_none_or(|a| a.deactivated || a.drain.is_some()),
             Self::Open(id) => agent(id).is_none_or(|a| !a.deactivated && a.drain.is_none()),
             Self::Gone(id) => agent(id).is_none(),
+            Self::Quota(role, text) => {
+                let known = registry.quotas().get(role).cloned().unwrap_or_default();
+                *text == text_of(&known)
+            }
             Self::Weight(role, milli) => registry.weight_milli(role) == *milli,
         }
     }
+}
+
+fn text_of(quota: &Quota) -> String {
+    format!("{quota:?}")
 }
 
 fn ordered(order: &Order) -> Fact {
@@ -96,6 +106,10 @@ impl Promises {
             }
             Input::Operator { request, call: operator::Call::Teardown(id) } => {
                 Some((*request, Fact::Over(id.clone())))
+            }
+            Input::SetQuota { request, quotas, .. } => {
+                let first = quotas.first().cloned();
+                first.map(|(role, quota)| (*request, Fact::Quota(role, text_of(&quota))))
             }
             Input::Order { request, order } => Some((*request, ordered(order))),
             Input::SetWeight { request, role, weight_milli } => {

@@ -1,0 +1,78 @@
+//! What operators close, limit and give up is so for everybody.
+
+use super::*;
+use master_core::{Drain, Quota};
+use proto::ResourceName;
+
+fn persist(op: RegistryOp) -> (Input, Vec<Effect>) {
+    (Input::Tick, vec![Effect::Persist(op)])
+}
+
+fn offered(id: &str, role: &str, cpus: u64) -> (Input, Vec<Effect>) {
+    let Effect::ToFramework { connection, event: Event::Offers(mut offers) } = offer(id, cpus)
+    else {
+        panic!("an offer is an offer");
+    };
+    offers[0].role = Role::new(role).unwrap();
+    (Input::Tick, vec![Effect::ToFramework { connection, event: Event::Offers(offers) }])
+}
+
+fn limit(role: &str, cpus: u64) -> (Input, Vec<Effect>) {
+    let limits = std::collections::BTreeMap::from([(ResourceName::new("cpus"), cpus * 1000)]);
+    let quota = Quota { limits, ..Quota::default() };
+    persist(RegistryOp::SetQuota { role: Role::new(role).unwrap(), quota })
+}
+
+#[test]
+fn i6_a_role_is_offered_more_than_its_limit_or_one_above_allows() {
+    let two = limit("batch", 2);
+    let night = |id, cpus| offered(id, "batch/night", cpus);
+    assert_eq!(judged(&[two.clone(), night("o1", 2)]), "nothing");
+    assert_eq!(judged(&[two.clone(), night("o1", 3)]), "I6");
+    assert_eq!(judged(&[two.clone(), night("o1", 1), offered("o2", "batch", 2)]), "I6");
+    assert_eq!(judged(&[two.clone(), offered("o1", "batches", 3)]), "nothing", "another role");
+    assert_eq!(judged(&[night("o1", 3), two.clone()]), "I6", "an offer stands above it");
+    let remove = persist(RegistryOp::RemoveQuota { role: Role::new("batch").unwrap() });
+    assert_eq!(judged(&[two, remove, night("o1", 3)]), "nothing");
+}
+
+#[test]
+fn i5_something_is_offered_of_an_agent_that_is_closed() {
+    let (since, max_grace) = (Time::ZERO, None);
+    let drain = Drain { since, max_grace, mark_gone: false, drained: false };
+    let made = (Input::Tick, vec![offer("o1", 1)]);
+    for op in [
+        RegistryOp::DeactivateAgent { agent_id: agent() },
+        RegistryOp::DrainAgent { agent_id: agent(), drain },
+        RegistryOp::MarkGone { agent_id: agent(), since },
+    ] {
+        assert_eq!(judged(&[persist(op), made.clone()]), "I5");
+    }
+    let closed = persist(RegistryOp::DeactivateAgent { agent_id: agent() });
+    let open = persist(RegistryOp::ReactivateAgent { agent_id: agent() });
+    assert_eq!(judged(&[closed, open, made]), "nothing");
+}
+
+#[test]
+fn i13_an_agent_that_is_gone_is_taken_back() {
+    let gone = persist(RegistryOp::MarkGone { agent_id: agent(), since: Time::ZERO });
+    let back = AgentEvent::Reregistered {
+        agent_id: agent(),
+        master_id: MasterId::new("m").unwrap(),
+        ping_timeout: Duration::ZERO,
+        reconcile: Vec::new(),
+    };
+    let back = (Input::Tick, vec![to_agent(back)]);
+    assert_eq!(judged(std::slice::from_ref(&back)), "nothing");
+    assert_eq!(judged(&[gone, back]), "I13");
+}
+
+#[test]
+fn a_task_on_a_drained_agent_may_be_killed() {
+    let mut kills = Kills::default();
+    assert_eq!(id_of(kills.killed(&key("t"), &agent(), false, true)), "I9");
+    let (since, max_grace) = (Time::ZERO, None);
+    let drain = Drain { since, max_grace, mark_gone: false, drained: false };
+    kills.registry_changes(&RegistryOp::DrainAgent { agent_id: agent(), drain });
+    assert_eq!(kills.killed(&key("t"), &agent(), false, true), Ok(()));
+}
