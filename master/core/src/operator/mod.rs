@@ -3,6 +3,7 @@
 //! Views are made from the tables when they are asked for; nothing is kept for them.
 
 mod quota;
+mod roles;
 mod views;
 
 pub(crate) use quota::is_below;
@@ -55,6 +56,16 @@ impl Master {
             Call::StartMaintenance(machines) => self.start_maintenance(&machines, out),
             Call::StopMaintenance(machines) => self.stop_maintenance(&machines, out),
             Call::Explain(id) => self.operator_explain(&id),
+            // No operation is known, so none is under way.
+            Call::GetOperations => Ok(Response::Operations(Vec::new())),
+            Call::GetWeights => Ok(Response::Weights(self.weight_views())),
+            Call::UpdateWeights(weights) => self.update_weights(weights, out),
+            Call::GetQuota => Ok(Response::Quota(self.quota_views())),
+            Call::UpdateQuota { force, configs } => self.update_quota(configs, force, out),
+            Call::SetQuota { force, role, guarantee } => {
+                self.set_first_quota(role, guarantee, force, out)
+            }
+            Call::RemoveQuota(role) => self.remove_quota(role, out),
             Call::GetFlags
             | Call::GetMetrics { .. }
             | Call::GetLoggingLevel
@@ -62,15 +73,8 @@ impl Master {
             | Call::ListFiles { .. }
             | Call::ReadFile { .. }
             | Call::GetExecutors
-            | Call::GetOperations
-            | Call::GetWeights
-            | Call::UpdateWeights(_)
             | Call::Subscribe { .. }
             | Call::ChangeResources { .. }
-            | Call::GetQuota
-            | Call::UpdateQuota { .. }
-            | Call::SetQuota { .. }
-            | Call::RemoveQuota(_)
             | Call::ExplainRole(_)
             | Call::NotBuilt(_) => Err(Refusal::NotBuilt(Arc::clone(&call_name))),
         };

@@ -20,22 +20,31 @@ impl Master {
         force: bool,
         out: &mut Vec<Effect>,
     ) {
-        let answer = self.check_quotas(&quotas, force).map(|()| {
-            for (role, quota) in quotas {
-                let set = (!quota.is_default()).then_some(&quota);
-                self.allocator.sorter.set_quota(&role, set);
-                let op = match set {
-                    Some(_) => RegistryOp::SetQuota { role, quota },
-                    None => RegistryOp::RemoveQuota { role },
-                };
-                self.persist(op, out);
-            }
-            self.enforce_limits(out);
-            self.make_headroom(out);
-            self.touch_all();
-            Response::Ok
-        });
+        let answer = self.apply_quotas(quotas, force, out);
         self.answer_operator(request, Arc::from("UPDATE_QUOTA"), answer, out);
+    }
+
+    /// Sets all of the quotas, or none of them.
+    pub(super) fn apply_quotas(
+        &mut self,
+        quotas: Vec<(Role, Quota)>,
+        force: bool,
+        out: &mut Vec<Effect>,
+    ) -> Result<Response, Refusal> {
+        self.check_quotas(&quotas, force)?;
+        for (role, quota) in quotas {
+            let set = (!quota.is_default()).then_some(&quota);
+            self.allocator.sorter.set_quota(&role, set);
+            let op = match set {
+                Some(_) => RegistryOp::SetQuota { role, quota },
+                None => RegistryOp::RemoveQuota { role },
+            };
+            self.persist(op, out);
+        }
+        self.enforce_limits(out);
+        self.make_headroom(out);
+        self.touch_all();
+        Ok(Response::Ok)
     }
 
     fn check_quotas(&self, quotas: &[(Role, Quota)], force: bool) -> Result<(), Refusal> {

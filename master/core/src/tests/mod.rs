@@ -25,6 +25,7 @@ mod reconcile;
 mod recovery;
 mod registry;
 mod removal;
+mod roles;
 
 mod subscribe;
 mod teardown;
