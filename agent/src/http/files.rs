@@ -86,6 +86,7 @@ impl IntoResponse for Refusal {
         let status = match &self {
             Self::NoPath | Self::Negative(_) => StatusCode::BAD_REQUEST,
             Self::Unknown(_) | Self::Sandbox(SandboxError::NotFound(_)) => StatusCode::NOT_FOUND,
+            Self::Sandbox(SandboxError::Busy(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Sandbox(SandboxError::Io { .. }) | Self::Broken => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }

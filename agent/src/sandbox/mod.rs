@@ -22,6 +22,8 @@ use rustix::io::Errno;
 pub(crate) const MAX_READ: usize = 1 << 20;
 /// Most entries that one [`Sandbox::browse`] returns.
 pub(crate) const MAX_ENTRIES: usize = 10_000;
+/// How often an opening that the kernel could not finish is tried.
+const OPEN_TRIES: u32 = 8;
 
 /// Why a sandbox could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,9 @@ pub(crate) enum SandboxError {
     /// Something else where a directory was asked for.
     #[error("{0:?} is not a directory")]
     NotADirectory(String),
+    /// The task keeps it from being opened: it holds a lease on it, or renames what leads to it.
+    #[error("{0:?} cannot be opened at present, its task holds it: try again later")]
+    Busy(String),
     /// The operating system refused.
     #[error("cannot {doing} {path:?}: {source}")]
     Io {
@@ -132,11 +137,15 @@ impl Sandbox {
         let flags = flags | if flags.contains(OFlags::PATH) { OFlags::empty() } else { careful };
         let flags = flags | OFlags::CLOEXEC;
         let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+        let mut tries = 0;
         loop {
+            tries += 1;
             match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), how) {
                 Ok(fd) => return Ok(fd),
-                // A rename went on at the same time, and the kernel could not be sure.
-                Err(Errno::AGAIN | Errno::INTR) => {}
+                // A rename went on at the same time, and the kernel could not be sure. A task that
+                // goes on renaming, or holds a lease on its file, must not keep us for ever.
+                Err(Errno::AGAIN | Errno::INTR) if tries < OPEN_TRIES => {}
+                Err(Errno::AGAIN | Errno::INTR) => return Err(SandboxError::Busy(named())),
                 Err(Errno::NOENT) => return Err(SandboxError::NotFound(named())),
                 Err(Errno::XDEV | Errno::LOOP) => return Err(SandboxError::Escapes(named())),
                 Err(Errno::NOTDIR) => return Err(SandboxError::NotADirectory(named())),

@@ -67,6 +67,28 @@ fn only_plain_files_are_opened() {
 }
 
 #[test]
+#[allow(unsafe_code, reason = "leases have no safe wrapper")]
+fn a_file_on_which_its_task_holds_a_lease_is_busy_and_holds_nobody_up() {
+    use std::os::fd::AsRawFd;
+    const F_SETSIG: i32 = 10; // linux/fcntl.h; libc has no name for it.
+    let (dir, sandbox) = sandbox();
+    let path = dir.path().join("box/leased");
+    fs::write(&path, "mine").unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    // SAFETY: fcntl on a descriptor that is open; the signal of a broken lease is one that nobody
+    // takes notice of, instead of one that ends this process.
+    let leased = unsafe {
+        libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGURG) == 0
+            && libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) == 0
+    };
+    assert!(leased, "a lease on one's own file: {}", std::io::Error::last_os_error());
+    let refused = sandbox.read("leased", 0, 10);
+    assert!(matches!(refused, Err(SandboxError::Busy(_))), "{refused:?}");
+    drop(file);
+    assert_eq!(sandbox.read("leased", 0, 10).unwrap().data, b"mine");
+}
+
+#[test]
 fn listings_are_sorted_and_name_paths_from_the_root() {
     let (_dir, sandbox) = sandbox();
     let names: Vec<(String, Kind)> =
