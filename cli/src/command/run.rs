@@ -152,13 +152,22 @@ async fn kill(jobs: &Client, id: &str, code: u8) -> Result<(), Failure> {
     Err(Failure::exit(code))
 }
 
-/// One line on how it ended, when not simply with an exit code.
+/// One line on how it ended, when not simply with an exit code of the command.
 fn explain_end(job: &Value) {
     let unit = &job["units_shown"][0];
     let message = unit["message"].as_str().or(unit["outcome"]["text"].as_str());
-    if unit["outcome"]["name"] != "failed" || unit["outcome"]["exit_code"].is_null() {
+    let exited = unit["outcome"]["name"] == "failed" && !unit["outcome"]["exit_code"].is_null();
+    if !exited || !ran(unit) {
         output::say(&format!("the task ended: {}", message.unwrap_or("no reason is known")));
     }
+}
+
+/// Whether the command itself gave the exit code. 126 and 127 are also the agent's word for one
+/// that could not be started, as with a shell; then the reason is in the message, and nowhere else.
+fn ran(unit: &Value) -> bool {
+    let could_be_ours = matches!(unit["outcome"]["exit_code"].as_i64(), Some(126 | 127));
+    let message = unit["message"].as_str().unwrap_or_default();
+    !could_be_ours || message.starts_with("Command exited")
 }
 
 #[cfg(test)]

@@ -22,6 +22,20 @@ fn the_exit_code_is_passed_on() {
 }
 
 #[test]
+fn what_cannot_be_started_is_said_with_the_reason() {
+    let cluster = Cluster::start(1, "cpus:1;mem:512", true);
+    for (command, code, reason) in
+        [("no-such-command", 127, "No such file"), ("/etc/passwd", 126, "Permission denied")]
+    {
+        let (got, out, err) = cluster.tepui(&["run", "--cpus", "0.1", "--", command]);
+        assert_eq!((got, out.as_str()), (code, ""), "{err}");
+        assert!(err.contains(command) && err.contains(reason), "{err}");
+    }
+    let (got, _, err) = cluster.tepui(&["run", "--cpus", "0.1", "--", "sh", "-c", "exit 127"]);
+    assert_eq!((got, err.as_str()), (127, ""), "the command's own code needs no word");
+}
+
+#[test]
 fn much_output_comes_whole() {
     let cluster = Cluster::start(1, "cpus:1;mem:512", true);
     let (code, out, err) = cluster.tepui(&["run", "--cpus", "0.1", "--", "seq", "1", "200000"]);
