@@ -240,8 +240,13 @@ impl Master {
     /// Moves resources of an agent from free to offered. Keeps M5.
     pub(crate) fn reserve_offered(&mut self, ord: AgentOrd, resources: &Resources) {
         let agent = &mut self.agents[ord];
-        agent.free.subtract(resources).expect("only what is free is offered: M5");
-        agent.offered.add(resources);
+        if agent.offered.is_empty() && agent.free == *resources {
+            // Most agents are offered whole: nothing needs to be reckoned.
+            std::mem::swap(&mut agent.free, &mut agent.offered);
+        } else {
+            agent.free.subtract(resources).expect("only what is free is offered: M5");
+            agent.offered.add(resources);
+        }
         self.index_free(ord);
         self.publisher.load(ord, self.now);
     }
@@ -249,8 +254,12 @@ impl Master {
     /// Moves resources of an agent from offered to free. Keeps M5.
     pub(crate) fn free_offered(&mut self, ord: AgentOrd, resources: &Resources) {
         let agent = &mut self.agents[ord];
-        agent.offered.subtract(resources).expect("what an offer holds is offered: M5");
-        agent.free.add(resources);
+        if agent.free.is_empty() && agent.offered == *resources {
+            std::mem::swap(&mut agent.free, &mut agent.offered);
+        } else {
+            agent.offered.subtract(resources).expect("what an offer holds is offered: M5");
+            agent.free.add(resources);
+        }
         self.index_free(ord);
         self.publisher.load(ord, self.now);
         self.touch(ord);
