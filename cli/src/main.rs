@@ -101,6 +101,46 @@ enum Command {
         #[arg(short, long)]
         all: bool,
     },
+    /// List roles: weight, share, what they hold.
+    #[command(after_help = "Examples:\n  tepui roles\n  tepui roles -o json")]
+    Roles {
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        print: Print,
+    },
+    /// List the weights that were set.
+    #[command(
+        after_help = "Examples:\n  tepui weights\n  tepui master --weights eng=2 ... sets them at the master's start"
+    )]
+    Weights {
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        print: Print,
+    },
+    /// List offers that are not answered yet.
+    #[command(after_help = "Examples:\n  tepui offers\n  tepui offers -o json")]
+    Offers {
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        print: Print,
+    },
+    /// Show what happens in the cluster.
+    Events(command::events::Options),
+    /// End a framework and kill its tasks.
+    Teardown(command::teardown::Options),
+    /// Empty an agent.
+    Drain(command::drain::Drain),
+    /// Give an agent work again.
+    #[command(after_help = "Examples:\n  tepui reactivate 7f0c-S3")]
+    Reactivate(command::drain::One),
+    /// Give an agent no more work; what runs goes on.
+    #[command(after_help = "Examples:\n  tepui deactivate 7f0c-S3")]
+    Deactivate(command::drain::One),
+    /// Give an agent up for ever.
+    Gone(command::drain::Gone),
     /// Why a task, a job or a framework does not get what it waits for.
     Why(command::why::Options),
     /// What this program is.
@@ -171,6 +211,21 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Frameworks { server, print, all } => {
             block_on(command::frameworks::run(&discover::master(&server), print.output, all))
         }
+        Command::Roles { server, print } => {
+            block_on(command::roles::run(&discover::master(&server), print.output))
+        }
+        Command::Weights { server, print } => {
+            block_on(command::roles::weights(&discover::master(&server), print.output))
+        }
+        Command::Offers { server, print } => {
+            block_on(command::offers::run(&discover::master(&server), print.output))
+        }
+        Command::Events(options) => block_on(command::events::run(options)),
+        Command::Teardown(options) => block_on(command::teardown::run(options)),
+        Command::Drain(options) => block_on(command::drain::drain(options)),
+        Command::Reactivate(options) => block_on(command::drain::reactivate(options)),
+        Command::Deactivate(options) => block_on(command::drain::deactivate(options)),
+        Command::Gone(options) => block_on(command::drain::gone(options)),
         Command::Why(options) => block_on(command::why::run(options)),
     }
 }

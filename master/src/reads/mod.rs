@@ -163,10 +163,13 @@ impl Reads {
 }
 
 fn keep(mut asked: mpsc::UnboundedReceiver<Ask>, mut keeper: Keeper, mut watch: Watch) {
+    // Readers of one state share its snapshot, and the sums over it.
+    let mut newest: Option<Arc<Model>> = None;
     // Who asked may have left.
     while let Some(ask) = asked.blocking_recv() {
         match ask {
             Ask::Apply(changes) => {
+                newest = None;
                 for change in changes {
                     let watched = watch::before(keeper.model(), &change);
                     keeper.apply(change);
@@ -175,9 +178,13 @@ fn keep(mut asked: mpsc::UnboundedReceiver<Ask>, mut keeper: Keeper, mut watch: 
                     }
                 }
             }
-            Ask::Snapshot(reply) => drop(reply.send(Arc::new(keeper.snapshot()))),
+            Ask::Snapshot(reply) => {
+                let model = newest.get_or_insert_with(|| Arc::new(keeper.snapshot()));
+                drop(reply.send(Arc::clone(model)));
+            }
             Ask::Watch { watcher, resume, reply } => {
-                let snapshot = || Arc::new(keeper.snapshot());
+                let snapshot =
+                    || Arc::clone(newest.get_or_insert_with(|| Arc::new(keeper.snapshot())));
                 drop(reply.send(watch.add(watcher, resume.as_ref(), snapshot)));
             }
         }

@@ -25,7 +25,7 @@ const WEIGHT: usize = 512;
 
 /// What happened.
 #[derive(Clone, Debug)]
-enum What {
+pub(super) enum What {
     TaskAdded(Arc<TaskRecord>),
     TaskUpdated { framework_id: FrameworkId, status: Arc<TaskStatus>, state: TaskState },
     AgentAdded(AgentRow),

@@ -14,9 +14,8 @@ mod roles;
 mod state;
 mod tasks;
 
-use super::{Context, Refusal, empty, read_body};
+use super::{Context, Refusal};
 use crate::Config;
-use crate::connections::{Message, Outcome};
 use crate::http::pieces::{Pieces, Unread, WHOLE, pieces};
 use crate::reads::Model;
 use crate::registrar::OpenRegistry;

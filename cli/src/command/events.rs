@@ -1,0 +1,174 @@
+//! `tepui events`: what happens in the cluster, as it happens.
+//!
+//! With `--follow` it outlives the master: it subscribes again after the last number that it saw.
+
+use crate::failure::{Code, Failure};
+use crate::{Print, Server, output};
+use grpc::{ClientOptions, Duplex, WatchClient};
+use proto::operator::{AgentView, Call, Event, FrameworkView, Resume, StreamEvent};
+use proto::{Encoding, Wire};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long to wait before subscribing again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What `tepui events` takes.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  tepui events               the last 20 events
+  tepui events -f            and what happens from now on, until Ctrl-C
+  tepui events -f -n 0 -o json | jq .type")]
+pub(crate) struct Options {
+    /// Go on with what happens from now on.
+    #[arg(short, long)]
+    follow: bool,
+    /// How many of the last events to begin with, as far as the master remembers them.
+    #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
+    last: u64,
+    #[command(flatten)]
+    print: Print,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Where a stream is.
+struct Place {
+    stream: Arc<str>,
+    read: u64,
+}
+
+/// Prints events, one a line.
+pub(crate) async fn run(options: Options) -> Result<(), Failure> {
+    let (_, now) = subscribe(&options, None).await?;
+    let first =
+        Place { stream: Arc::clone(&now.stream), read: now.read.saturating_sub(options.last) };
+    let (mut stream, mut place) = subscribe(&options, Some(&first)).await?;
+    loop {
+        if !options.follow && place.read >= now.read {
+            return Ok(());
+        }
+        match stream.incoming.next().await {
+            Ok(Some(event)) => {
+                place.read = event.sequence.unwrap_or(place.read);
+                print(&event, options.print.output);
+            }
+            Ok(None) | Err(_) if options.follow => {
+                output::say("the stream was cut: subscribing again");
+                (stream, place) = again(&options, &place).await;
+            }
+            Ok(None) | Err(_) => {
+                return Err(Failure::new(Code::Unavailable, "the master closed the stream")
+                    .next("tepui events, once it is back"));
+            }
+        }
+    }
+}
+
+/// Subscribes until it works.
+async fn again(options: &Options, place: &Place) -> (Duplex<Call, StreamEvent>, Place) {
+    loop {
+        // A stream that ends at once must not become a loop without rest.
+        tokio::time::sleep(PAUSE).await;
+        if let Ok((stream, found)) = subscribe(options, Some(place)).await {
+            if found.stream != place.stream {
+                output::say("a new master counts anew: what happened meanwhile is not told");
+            } else if found.read > place.read {
+                output::say("some events are not remembered any more");
+            }
+            return (stream, found);
+        }
+    }
+}
+
+async fn subscribe(
+    options: &Options,
+    after: Option<&Place>,
+) -> Result<(Duplex<Call, StreamEvent>, Place), Failure> {
+    let address = &options.server.master;
+    let mut stream =
+        WatchClient::connect(address, &ClientOptions::default()).await.map_err(|error| {
+            Failure::new(Code::Unavailable, error.to_string())
+                .next("start a cluster with 'tepui up', or name another with --master")
+        })?;
+    let resume =
+        after.map(|place| Resume { stream: Some(Arc::clone(&place.stream)), after: place.read });
+    let ended = || {
+        let message = format!("the master at {address} closed the stream");
+        Failure::new(Code::Unavailable, message)
+    };
+    stream.sender.send(Call::Subscribe { resume }).await.map_err(|_| ended())?;
+    match stream.incoming.next().await {
+        Ok(Some(StreamEvent {
+            sequence: Some(read),
+            event: Event::Subscribed { stream: name, .. },
+        })) => Ok((stream, Place { stream: name, read })),
+        Ok(_) => Err(ended()),
+        Err(status) => Err(Failure::new(Code::Failed, status.message().to_owned())),
+    }
+}
+
+fn print(event: &StreamEvent, form: output::Form) {
+    match form {
+        output::Form::Json => {
+            let mut line = event.encode(Encoding::Json).to_vec();
+            line.push(b'\n');
+            output::print_bytes(&line);
+        }
+        output::Form::Table => {
+            if let Some(words) = words(&event.event) {
+                let number = event.sequence.map(|n| format!("#{n}")).unwrap_or_default();
+                output::print(&format!("{number:<8}  {words}\n"));
+            }
+        }
+    }
+}
+
+/// One line; nothing for what only keeps the stream alive.
+fn words(event: &Event) -> Option<String> {
+    Some(match event {
+        Event::TaskAdded(task) => format!(
+            "task added         {} {} of {} on {}",
+            task.task_id, task.name, task.framework_id, task.agent_id
+        ),
+        Event::TaskUpdated { framework_id, status, state } => {
+            let reason = status.reason.map(|reason| format!(" {}", reason.name()));
+            let message = status.message.as_ref().map(|message| format!(": {message}"));
+            format!(
+                "task updated       {} of {framework_id} {}{}{}",
+                status.task_id,
+                state.name().trim_start_matches("TASK_"),
+                reason.unwrap_or_default(),
+                message.unwrap_or_default()
+            )
+        }
+        Event::AgentAdded(agent) => format!("agent added        {}", agent_words(agent)),
+        Event::AgentUpdated(agent) => format!("agent updated      {}", agent_words(agent)),
+        Event::AgentRemoved(id) => format!("agent removed      {id}"),
+        Event::FrameworkAdded(framework) => {
+            format!("framework added    {}", framework_words(framework))
+        }
+        Event::FrameworkUpdated(framework) => {
+            format!("framework updated  {}", framework_words(framework))
+        }
+        Event::FrameworkRemoved(info) => {
+            let id = info.id.as_ref().map(ToString::to_string).unwrap_or_default();
+            format!("framework removed  {id} {}", info.name)
+        }
+        Event::CutOff { message, .. } => format!("cut off            {message}"),
+        Event::Subscribed { .. } | Event::Heartbeat => return None,
+    })
+}
+
+fn agent_words(agent: &AgentView) -> String {
+    let id = agent.info.id.as_ref().map(ToString::to_string).unwrap_or_default();
+    let standing = super::agents::standing(agent.standing);
+    format!("{id} {}:{} {standing}", agent.info.hostname, agent.info.port)
+}
+
+fn framework_words(framework: &FrameworkView) -> String {
+    let id = framework.info.id.as_ref().map(ToString::to_string).unwrap_or_default();
+    let connected = if framework.connected { "connected" } else { "disconnected" };
+    format!("{id} {} {connected}", framework.info.name)
+}
