@@ -31,6 +31,13 @@ pub enum Input {
         /// Why, for people.
         reason: Arc<str>,
     },
+    /// The master does not lead and named the one that does: the next attempt goes there.
+    Redirected {
+        /// Which. One that is no longer current is ignored.
+        link: u64,
+        /// What it said, for people.
+        reason: Arc<str>,
+    },
     /// The master says something.
     FromMaster {
         /// On which stream. What comes from an old one is ignored.

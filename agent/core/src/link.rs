@@ -16,6 +16,9 @@ use std::time::Duration;
 /// What a master says below this is not taken at its word.
 const SHORTEST_PING_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Redirects that are followed at once; more in a row are taken for a loop and wait.
+const REDIRECTS_AT_ONCE: u32 = 3;
+
 /// Where the agent stands with the master.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
@@ -197,6 +200,27 @@ impl Agent {
         if self.link.is_current(number) {
             self.lose_link(now, reason, effects);
         }
+    }
+
+    /// Another master leads.
+    pub(crate) fn redirected(
+        &mut self,
+        now: Time,
+        number: u64,
+        reason: Arc<str>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.link.is_current(number) {
+            return;
+        }
+        if self.link.failures >= REDIRECTS_AT_ONCE {
+            self.lose_link(now, reason, effects);
+            return;
+        }
+        let retry_after = Duration::ZERO;
+        self.wait(now, retry_after);
+        self.counters.links_lost += 1;
+        effects.push(Effect::Note(Note::LinkLost { reason, retry_after }));
     }
 
     fn lose_link(&mut self, now: Time, reason: Arc<str>, effects: &mut Vec<Effect>) {

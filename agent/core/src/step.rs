@@ -38,6 +38,7 @@ impl Agent {
             Input::LinkUp { link } => self.link_up(now, link, effects),
             Input::Cluster { link, cluster_id } => self.reached(now, link, cluster_id, effects),
             Input::LinkDown { link, reason } => self.link_down(now, link, reason, effects),
+            Input::Redirected { link, reason } => self.redirected(now, link, reason, effects),
             Input::FromMaster { link, event } => {
                 if self.link.is_current(link) {
                     self.heard(now);

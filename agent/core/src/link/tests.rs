@@ -122,6 +122,37 @@ fn attempts_are_spread_and_grow_apart() {
 }
 
 #[test]
+fn a_redirect_is_followed_at_once() {
+    let mut world = World::fresh();
+    let first = world.link;
+    world.step(Input::Redirected { link: first, reason: "another leads".into() });
+    assert!(world.effects.contains(&Effect::Connect { link: first + 1 }), "{:?}", world.effects);
+    // What the old attempt says again counts no more.
+    world.step(Input::Redirected { link: first, reason: "late".into() });
+    assert_eq!(connects(&world), 2);
+}
+
+#[test]
+fn redirects_in_a_circle_wait_longer_and_longer() {
+    let mut world = World::fresh();
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        let before = connects(&world);
+        world.step(Input::Redirected { link: world.link, reason: "another leads".into() });
+        let at_once = connects(&world) > before;
+        let wait = world.agent.deadline().map_or(Duration::ZERO, |at| at.since(world.now));
+        pauses.push(if at_once { Duration::ZERO } else { wait });
+        if !at_once {
+            world.now = world.agent.deadline().unwrap();
+            world.step(Input::Tick);
+        }
+    }
+    assert_eq!(pauses[..3], [Duration::ZERO; 3]);
+    assert!(pauses[3..].iter().all(|pause| !pause.is_zero()), "{pauses:?}");
+    assert!(pauses[7..].iter().any(|pause| *pause > Duration::from_secs(1)), "{pauses:?}");
+}
+
+#[test]
 fn a_registration_without_an_answer_is_given_up() {
     let mut world = World::fresh();
     world.step(Input::LinkUp { link: world.link });
