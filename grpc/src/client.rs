@@ -73,6 +73,16 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Where the leading master is, if a master that does not lead said so: `HOST:PORT`.
+    pub fn leader(&self) -> Option<&str> {
+        match self {
+            Self::Refused { status, .. } => crate::leader(status),
+            Self::Address { .. } | Self::Unreachable { .. } => None,
+        }
+    }
+}
+
 /// An open stream: what to send goes in, what was received comes out. Dropping `sender` ends it.
 #[derive(Debug)]
 pub struct Duplex<Out, In> {

@@ -130,6 +130,30 @@ async fn a_peer_knows_the_cluster_before_it_says_anything() {
     assert_eq!(scheduler.cluster, None);
 }
 
+/// A master that does not lead.
+#[derive(Clone)]
+struct Follower;
+
+impl StreamHandler<Call, Event> for Follower {
+    type Outgoing = ReceiverStream<Event>;
+
+    fn connect(&self, _: http::Extensions, _: Incoming<Call>) -> Result<Self::Outgoing, Status> {
+        Err(grpc::not_leading(Some("leader.example.org:5050")))
+    }
+}
+
+#[tokio::test]
+async fn a_master_that_does_not_lead_says_who_does() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let service = StreamService::<_, Call, Event>::new(Follower, Limits::DEFAULT);
+    let router = axum::Router::new().route_service(grpc::SCHEDULER_PATH, service);
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let error = SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap_err();
+    assert_eq!(error.leader(), Some("leader.example.org:5050"));
+    assert!(error.to_string().ends_with("does not lead; leader.example.org:5050 does"), "{error}");
+}
+
 #[tokio::test]
 async fn a_message_beyond_the_limit_ends_its_stream_with_the_reason() {
     let address = serve(Limits { body_bytes: 64, ..Limits::DEFAULT }).await;
