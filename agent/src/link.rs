@@ -7,32 +7,53 @@ use agent_core::Input;
 use grpc::{AgentLinkClient, ClientOptions, Duplex};
 use proto::agent_link::{AgentCall, AgentEvent};
 use proto::{ClusterId, Limits};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-/// The addresses of the masters; one that does not answer is followed by the next.
+/// The addresses of the masters; one that does not answer is followed by the next. A leader that
+/// one of them named comes before all.
 #[derive(Clone, Debug)]
 pub(crate) struct Masters {
     addresses: Arc<[String]>,
-    next: Arc<AtomicUsize>,
+    place: Arc<Mutex<Place>>,
+}
+
+#[derive(Debug, Default)]
+struct Place {
+    next: usize,
+    leader: Option<String>,
 }
 
 impl Masters {
     pub(crate) fn new(addresses: &[String]) -> Self {
-        Self { addresses: addresses.into(), next: Arc::default() }
+        Self { addresses: addresses.into(), place: Arc::default() }
+    }
+
+    fn place(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where the next attempt goes.
-    pub(crate) fn current(&self) -> &str {
-        let at = self.next.load(Ordering::Relaxed) % self.addresses.len().max(1);
-        self.addresses.get(at).map_or("", String::as_str)
+    pub(crate) fn current(&self) -> String {
+        let place = self.place();
+        let listed = || self.addresses.get(place.next % self.addresses.len().max(1)).cloned();
+        place.leader.clone().or_else(listed).unwrap_or_default()
     }
 
     /// The current one did not serve.
     pub(crate) fn failed(&self) {
-        self.next.fetch_add(1, Ordering::Relaxed);
+        let mut place = self.place();
+        if place.leader.take().is_none() {
+            place.next = place.next.wrapping_add(1);
+        }
+    }
+
+    /// The current one named the leader. Should that not serve, the next of the list is asked:
+    /// this one may say the same again.
+    fn redirected(&self, leader: String) {
+        self.failed();
+        self.place().leader = Some(leader);
     }
 }
 
@@ -46,14 +67,24 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Begins an attempt. `LinkUp` or `LinkDown` follows in `inbox`.
+    /// Begins an attempt. `LinkUp`, `LinkDown` or `Redirected` follows in `inbox`.
     pub(crate) fn open(number: u64, masters: Masters, inbox: mpsc::Sender<Input>) -> Self {
         let (calls, waiting) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
-            let reason = attempt(number, &masters, waiting, &inbox).await;
-            masters.failed();
+            let End { reason, leader } = attempt(number, &masters, waiting, &inbox).await;
+            let (link, reason) = (number, reason.into());
+            let input = match leader {
+                Some(leader) => {
+                    masters.redirected(leader);
+                    Input::Redirected { link, reason }
+                }
+                None => {
+                    masters.failed();
+                    Input::LinkDown { link, reason }
+                }
+            };
             // The server may have ended meanwhile.
-            let _ = inbox.send(Input::LinkDown { link: number, reason: reason.into() }).await;
+            let _ = inbox.send(input).await;
         });
         Self { number, calls, task: task.abort_handle() }
     }
@@ -80,18 +111,33 @@ fn options() -> ClientOptions {
     ClientOptions { limits, ..ClientOptions::default() }
 }
 
+/// Why a stream ended, and the leader that the master named.
+struct End {
+    reason: String,
+    leader: Option<String>,
+}
+
+impl From<String> for End {
+    fn from(reason: String) -> Self {
+        Self { reason, leader: None }
+    }
+}
+
 /// Carries both ways until the stream ends; says why it did.
 async fn attempt(
     number: u64,
     masters: &Masters,
     mut calls: mpsc::UnboundedReceiver<AgentCall>,
     inbox: &mpsc::Sender<Input>,
-) -> String {
-    let address = masters.current().to_owned();
+) -> End {
+    let address = masters.current();
     let connected = AgentLinkClient::connect(&address, &options()).await;
     let Duplex { sender, mut incoming, cluster } = match connected {
         Ok(duplex) => duplex,
-        Err(error) => return error.to_string(),
+        Err(error) => {
+            let leader = error.leader().map(str::to_owned);
+            return End { reason: error.to_string(), leader };
+        }
     };
     match cluster.map(ClusterId::new) {
         Some(Ok(cluster_id)) => {
@@ -99,12 +145,12 @@ async fn attempt(
             let _ = inbox.send(Input::Cluster { link: number, cluster_id }).await;
         }
         Some(Err(problem)) => {
-            return format!("the master at {address} names no cluster: {problem}");
+            return format!("the master at {address} names no cluster: {problem}").into();
         }
         None => {}
     }
     if inbox.send(Input::LinkUp { link: number }).await.is_err() {
-        return "the agent ends".to_owned();
+        return "the agent ends".to_owned().into();
     }
     let forward = async {
         while let Some(call) = calls.recv().await {
@@ -118,19 +164,20 @@ async fn attempt(
             match incoming.next().await {
                 Ok(Some(event)) => {
                     if inbox.send(from_master(number, event)).await.is_err() {
-                        return "the agent ends".to_owned();
+                        return "the agent ends".to_owned().into();
                     }
                 }
-                Ok(None) => return format!("the master at {address} closed the stream"),
+                Ok(None) => return format!("the master at {address} closed the stream").into(),
                 Err(status) => {
-                    return format!("the stream to {address} broke: {}", status.message());
+                    let reason = format!("the stream to {address} broke: {}", status.message());
+                    return End { reason, leader: grpc::leader(&status).map(str::to_owned) };
                 }
             }
         }
     };
     tokio::select! {
-        reason = receive => reason,
-        () = forward => format!("the master at {address} takes no more messages"),
+        end = receive => end,
+        () = forward => format!("the master at {address} takes no more messages").into(),
     }
 }
 

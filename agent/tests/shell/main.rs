@@ -4,6 +4,7 @@
 
 mod cgroup;
 mod life;
+mod redirect;
 mod restart;
 mod rig;
 mod start;
