@@ -12,6 +12,7 @@ mod error;
 mod http;
 mod link;
 mod listen;
+pub mod memory;
 mod metrics;
 mod orphans;
 mod perform;

@@ -6,6 +6,9 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+/// After so long a component has recovered and registered; too early would only be of less use.
+const STARTED: Duration = Duration::from_secs(1);
+
 /// What every component takes.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct DaemonOptions {
@@ -40,6 +43,10 @@ where
         .map_err(|e| Failure::new(Code::Failed, format!("cannot start threads: {e}")))?;
     runtime.block_on(async {
         let stop = listen(options.exit_with_parent)?;
+        tokio::spawn(async {
+            tokio::time::sleep(STARTED).await;
+            agent::memory::give_back_code();
+        });
         component(stop).await
     })
 }
