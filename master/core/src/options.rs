@@ -47,6 +47,8 @@ pub struct Options {
     /// Frameworks whose schedulers may be away, each a durable fact: while there are so many, no
     /// new framework is taken.
     pub frameworks_away: usize,
+    /// Roles that one framework may subscribe to: each has a place in the tree of roles.
+    pub framework_roles: usize,
     /// Completed tasks remembered for each framework.
     pub completed_tasks: usize,
     /// Unreachable tasks remembered for each framework.
@@ -86,6 +88,7 @@ impl Default for Options {
             agent_ping_timeout: Duration::from_secs(5),
             max_failover_timeout: Duration::from_secs(365 * 24 * 60 * 60),
             frameworks_away: 10_000,
+            framework_roles: 1000,
             completed_tasks: 1000,
             unreachable_tasks: 1000,
             unreachable_agents: 100_000,

@@ -51,6 +51,13 @@ pub enum Refusal {
     FrameworkRemoved(FrameworkId),
     /// Several roles without the capability.
     MultiRoleMissing,
+    /// More roles than one framework may have.
+    TooManyRoles {
+        /// How many there were.
+        given: usize,
+        /// How many may be.
+        limit: usize,
+    },
     /// A suppressed role that is not among the roles.
     SuppressedRoleNotSubscribed(Role),
     /// The framework claims to be somebody else.
@@ -145,6 +152,7 @@ impl Refusal {
             | Self::RoleNotSubscribed { .. }
             | Self::DemandEmpty { .. }
             | Self::TooManyDemands { .. }
+            | Self::TooManyRoles { .. }
             | Self::FrameworkIdMismatch { .. }
             | Self::FrameworkRemoved(_)
             | Self::MultiRoleMissing
@@ -190,6 +198,9 @@ impl fmt::Display for Refusal {
             }
             Self::TooManyDemands { given, limit } => {
                 write!(f, "{given} requests in one call; at most {limit} are kept")
+            }
+            Self::TooManyRoles { given, limit } => {
+                write!(f, "{given} roles; one framework may subscribe to {limit} at the most")
             }
             Self::FrameworkIdMismatch { call, info } => write!(
                 f,
@@ -280,6 +291,7 @@ impl Refusal {
             | Self::RoleNotSubscribed { .. }
             | Self::DemandEmpty { .. }
             | Self::TooManyDemands { .. }
+            | Self::TooManyRoles { .. }
             | Self::FrameworkIdMismatch { .. }
             | Self::FrameworkRemoved(_)
             | Self::MultiRoleMissing

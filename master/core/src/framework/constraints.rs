@@ -12,8 +12,15 @@ use regex::{Regex, RegexBuilder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// Constraints that a framework may state, over all its roles: each is asked of each agent.
+const MAX_CONSTRAINTS: usize = 1024;
+/// How many of them may be expressions: compiling one takes some tenths of a millisecond, in which
+/// the master does nothing else.
+const MAX_EXPRESSIONS: usize = 64;
 /// Bytes that one compiled expression may take.
 const REGEX_BYTES: usize = 64 << 10;
+/// Bytes that it may take besides, while it is asked.
+const REGEX_CACHE_BYTES: usize = 256 << 10;
 
 /// The constraints of one framework, ready to be asked.
 #[derive(Debug, Default)]
@@ -57,7 +64,17 @@ impl Constraints {
             Err(Refusal::ConstraintsInvalid { role: role.clone(), problem: Arc::from(problem) })
         };
         let mut roles = BTreeMap::new();
+        let (mut constraints, mut expressions) = (0, 0);
         for (role, groups) in &stated.roles {
+            constraints += groups.iter().map(Vec::len).sum::<usize>();
+            expressions += groups.iter().flatten().filter(|one| is_expression(one)).count();
+            if constraints > MAX_CONSTRAINTS || expressions > MAX_EXPRESSIONS {
+                let limits = format!(
+                    "at most {MAX_CONSTRAINTS} constraints are taken of a framework, \
+                     {MAX_EXPRESSIONS} of them expressions"
+                );
+                return wrong(role, limits);
+            }
             if !subscribed.contains(role) {
                 return wrong(role, "the framework is not subscribed to this role".to_owned());
             }
@@ -84,10 +101,19 @@ impl Constraints {
     }
 }
 
+fn is_expression(constraint: &AttributeConstraint) -> bool {
+    matches!(constraint.predicate, Predicate::TextMatches(_) | Predicate::TextNotMatches(_))
+}
+
+fn build(pattern: &str) -> Result<Regex, regex::Error> {
+    let mut builder = RegexBuilder::new(pattern);
+    builder.size_limit(REGEX_BYTES).dfa_size_limit(REGEX_CACHE_BYTES).build()
+}
+
 fn compile_one(constraint: &AttributeConstraint) -> Result<Compiled, String> {
     let regex = |pattern: &str| {
-        let anchored = format!("^(?:{pattern})$");
-        let built = RegexBuilder::new(&anchored).size_limit(REGEX_BYTES).build();
+        // By itself first: what is no expression might become one between the parentheses.
+        let built = build(pattern).and_then(|_| build(&format!("^(?:{pattern})$")));
         built.map_err(|error| format!("the expression '{pattern}' cannot be used: {error}"))
     };
     let test = match &constraint.predicate {

@@ -103,6 +103,10 @@ impl Master {
         if !info.single_role && !info.capabilities.has(Capability::MultiRole) {
             return Err(Refusal::MultiRoleMissing);
         }
+        let (given, limit) = (info.roles.len(), self.options.framework_roles);
+        if given > limit {
+            return Err(Refusal::TooManyRoles { given, limit });
+        }
         if let Some(role) = call.suppressed_roles.iter().find(|r| !info.roles.contains(r)) {
             return Err(Refusal::SuppressedRoleNotSubscribed(role.clone()));
         }

@@ -246,6 +246,20 @@ fn a_suppressed_role_must_be_one_of_the_roles() {
 }
 
 #[test]
+fn the_roles_of_one_framework_are_bounded() {
+    let change = |call: &mut Subscribe| {
+        call.framework_info.single_role = false;
+        call.framework_info.capabilities = [Capability::MultiRole].into_iter().collect();
+        call.framework_info.roles = ["a", "b", "c"].map(role).into();
+    };
+    let options = Options { framework_roles: 2, ..Options::default() };
+    assert_eq!(
+        refused(change, None, options),
+        "3 roles; one framework may subscribe to 2 at the most"
+    );
+}
+
+#[test]
 fn offer_constraints_of_other_roles_are_refused() {
     let change = |call: &mut Subscribe| {
         let roles = [(role("x"), vec![vec![]])].into();

@@ -136,6 +136,11 @@ fn constraints_must_make_sense() {
     refused(constraints(vec![vec![open]]), "the expression '(' cannot be used");
     let big = named("zone", Predicate::TextMatches(Arc::from("(\\w{100}){100}")));
     refused(constraints(vec![vec![big]]), "cannot be used");
+    let escapes = named("zone", Predicate::TextMatches(Arc::from("a)|(?:b")));
+    refused(constraints(vec![vec![escapes]]), "the expression 'a)|(?:b' cannot be used");
+    let simple = named("zone", Predicate::TextMatches(Arc::from("a")));
+    refused(constraints(vec![vec![simple; 65]]), "64 of them expressions");
+    refused(constraints(vec![vec![exists()]; 1025]), "at most 1024 constraints");
 }
 
 /// Whether a framework with these constraints is offered this agent.
