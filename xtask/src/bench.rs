@@ -60,6 +60,13 @@ const BENCHES: &[Bench] = &[
         arguments: &["memory"],
     },
     Bench {
+        name: "reads",
+        about: "calls of a framework, alone and while ten clients read the whole state",
+        package: "bench",
+        binary: "bench",
+        arguments: &["reads"],
+    },
+    Bench {
         name: "tasks",
         about: "N x /bin/true in one job, of the floor, bare and with cgroups",
         package: "bench",
