@@ -172,3 +172,28 @@ async fn metrics_are_text_that_prometheus_reads() {
     }
     master.stop().await;
 }
+
+#[tokio::test]
+async fn a_framework_that_makes_no_sense_is_told_so_on_its_stream() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = Running::at(dir.path()).await;
+    for (change, said) in [
+        (json!({"role": "a//b"}), "role 'a//b' must not have an empty component"),
+        (json!({"role": "a", "roles": ["b"]}), "must not stand together with 'role'"),
+        (json!({"failover_timeout": -1}), "must be a number of seconds"),
+    ] {
+        let mut call = json!({"type": "SUBSCRIBE", "subscribe": {"framework_info": {
+            "user": "u", "name": "n"}}});
+        let info = call["subscribe"]["framework_info"].as_object_mut().unwrap();
+        info.extend(change.as_object().unwrap().clone());
+        let mut events = Events::subscribe(&master.address, &call).await;
+        let event = events.event().await;
+        assert_eq!(event["type"], "ERROR", "{event}");
+        let message = event["error"]["message"].as_str().unwrap();
+        assert!(message.contains(said), "{message}");
+        // The record that pushes it out of buffers on the way, and then the end.
+        assert_eq!(events.event().await["type"], "HEARTBEAT");
+        assert_eq!(events.record().await, None, "the stream ends");
+    }
+    master.stop().await;
+}
