@@ -24,8 +24,14 @@ use super::options::Options;
 use super::task::Recovered;
 use super::wire::{self, Order, Report};
 
+#[cfg(test)]
+mod tests;
+
 /// A supervisor on this machine answers within a fraction of this.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
+/// How long a supervisor that is just dying may still take connections: no longer than the next
+/// one would wait for its lock.
+const DYING_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why no supervisor could be had.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +54,14 @@ pub enum StartError {
         socket: PathBuf,
         /// What the operating system said.
         source: io::Error,
+    },
+    /// It took the connection, and was gone before it had told its state.
+    #[error("the supervisor at {} broke off: {reason}", socket.display())]
+    Lost {
+        /// The socket.
+        socket: PathBuf,
+        /// How it ended.
+        reason: String,
     },
     /// It answered, but not as it should.
     #[error("the supervisor at {} refused: {reason}", socket.display())]
@@ -116,16 +130,29 @@ pub(crate) async fn start(
     command: &[OsString],
     options: &Options,
 ) -> Result<Connected, StartError> {
-    match StdStream::connect(&options.socket) {
-        Ok(stream) => handshake(stream, &options.socket).await,
-        Err(error) if absent(&error) => {
-            run(command, options).await?;
-            let stream = StdStream::connect(&options.socket)
-                .map_err(|source| StartError::Connect { socket: options.socket.clone(), source })?;
-            handshake(stream, &options.socket).await
+    let until = tokio::time::Instant::now() + DYING_LIMIT;
+    loop {
+        let lost = match StdStream::connect(&options.socket) {
+            Ok(stream) => match handshake(stream, &options.socket).await {
+                Err(error @ StartError::Lost { .. }) => error,
+                answered => return answered,
+            },
+            Err(error) if absent(&error) => break,
+            Err(source) => {
+                return Err(StartError::Connect { socket: options.socket.clone(), source });
+            }
+        };
+        // A process that dies closes its connections before its listener. The kernel has no event
+        // for the latter that could be bounded.
+        if tokio::time::Instant::now() > until {
+            return Err(lost);
         }
-        Err(source) => Err(StartError::Connect { socket: options.socket.clone(), source }),
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    run(command, options).await?;
+    let stream = StdStream::connect(&options.socket)
+        .map_err(|source| StartError::Connect { socket: options.socket.clone(), source })?;
+    handshake(stream, &options.socket).await
 }
 
 /// Nobody listens: there is no socket, or the one there belongs to a process that ended.
@@ -164,24 +191,37 @@ async fn handshake(stream: StdStream, socket: &Path) -> Result<Connected, StartE
     client.flush();
 
     let mut buffer = Vec::with_capacity(64 << 10);
-    let refused = |reason: String| StartError::Refused { socket: socket.to_owned(), reason };
     let state = tokio::time::timeout(HANDSHAKE_LIMIT, first_state(&mut read, &mut buffer)).await;
-    let (welcome, recovered) =
-        state.map_err(|_| refused("no answer in time".into()))?.map_err(refused)?;
+    let state = state.unwrap_or_else(|_| Err(Unanswered::Refused("no answer in time".into())));
+    let (welcome, recovered) = state.map_err(|unanswered| {
+        let socket = socket.to_owned();
+        match unanswered {
+            Unanswered::Lost(reason) => StartError::Lost { socket, reason },
+            Unanswered::Refused(reason) => StartError::Refused { socket, reason },
+        }
+    })?;
     Ok(Connected { client, welcome, recovered, incoming: Incoming { read, buffer } })
+}
+
+/// Why a supervisor's state was not had.
+enum Unanswered {
+    /// The connection is over.
+    Lost(String),
+    /// What it sent says no, or cannot be understood.
+    Refused(String),
 }
 
 async fn first_state(
     read: &mut OwnedReadHalf,
     buffer: &mut Vec<u8>,
-) -> Result<(Welcome, Vec<Recovered>), String> {
+) -> Result<(Welcome, Vec<Recovered>), Unanswered> {
     let mut welcome = None;
     let mut recovered = Vec::new();
     let mut told: BTreeMap<u64, Arc<[u8]>> = BTreeMap::new();
     loop {
-        while let Some(report) = next_report(buffer)? {
+        while let Some(report) = next_report(buffer).map_err(Unanswered::Refused)? {
             match (report, welcome.take()) {
-                (Report::Refused { reason }, _) => return Err(reason),
+                (Report::Refused { reason }, _) => return Err(Unanswered::Refused(reason)),
                 (Report::Welcome { pid, isolation, warning }, None) => {
                     welcome = Some(Welcome { pid, isolation, warning });
                 }
@@ -195,11 +235,13 @@ async fn first_state(
                     welcome = Some(w);
                 }
                 (Report::Complete, Some(w)) => return Ok((w, recovered)),
-                (other, _) => return Err(format!("unexpected report {other:?}")),
+                (other, _) => {
+                    return Err(Unanswered::Refused(format!("unexpected report {other:?}")));
+                }
             }
         }
-        if read.read_buf(buffer).await.map_err(|e| e.to_string())? == 0 {
-            return Err("it closed the connection".into());
+        if read.read_buf(buffer).await.map_err(|e| Unanswered::Lost(e.to_string()))? == 0 {
+            return Err(Unanswered::Lost("it closed the connection".into()));
         }
     }
 }
