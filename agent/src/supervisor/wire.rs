@@ -2,9 +2,9 @@
 //!
 //! A frame is: payload length (u32, little endian), protocol version (u8), kind (u8), payload.
 //! The codec is written by hand so that the supervisor stays small, and so that a supervisor of
-//! an older release, still holding tasks, can be talked to by a newer agent: kinds and field
-//! orders are never changed, a new need gets a new kind. Both sides check every length before
-//! they allocate. Decoding never panics, whatever arrives.
+//! an older release, still holding tasks, can be talked to by a newer agent: within a
+//! version kinds and field orders are never changed, a new need gets a new kind. Both sides check
+//! version and length before they allocate. Decoding never panics, whatever arrives.
 
 mod codec;
 
@@ -14,8 +14,8 @@ use std::time::Duration;
 use self::codec::{Reader, Writer};
 use super::task::{ContainerId, Ended, LaunchError, Launched, Limits, Recovered, TaskSpec, Usage};
 
-/// Version of every frame of this release.
-pub(crate) const VERSION: u8 = 1;
+/// Version of every frame of this release. A side that hears another one refuses, naming both.
+pub(crate) const VERSION: u8 = 2;
 /// Bytes before the payload.
 pub(crate) const HEADER: usize = 6;
 /// Largest payload either side accepts.
