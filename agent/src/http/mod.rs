@@ -15,7 +15,7 @@ use crate::sandboxes::Sandboxes;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -61,6 +61,10 @@ pub(crate) fn router(context: Context) -> Router {
         .route("/metrics", get(metrics))
         .route("/state", get(agent_state))
         .route("/slave(1)/state", get(agent_state))
+        .route("/api/v1", any(not_built))
+        .route("/api/v1/executor", any(not_built))
+        .route("/slave(1)/api/v1", any(not_built))
+        .route("/slave(1)/api/v1/executor", any(not_built))
         .merge(files::router())
         .fallback(not_found)
         .with_state(context)
@@ -73,6 +77,16 @@ async fn not_found(uri: axum::http::Uri) -> Response {
         uri.path()
     );
     (StatusCode::NOT_FOUND, text).into_response()
+}
+
+/// What Mesos' agents have and this one has not, whatever the call.
+async fn not_built(uri: axum::http::Uri) -> Response {
+    let text = format!(
+        "{} is not built yet: an agent takes no calls. Its state is at /state, files of its tasks \
+         are at /files/browse and /files/read, and tasks are launched and killed at the master\n",
+        uri.path()
+    );
+    (StatusCode::NOT_IMPLEMENTED, text).into_response()
 }
 
 async fn version() -> Json<Value> {

@@ -276,3 +276,16 @@ async fn the_version_is_digits_and_dots() {
     let numbers = version["version"].as_str().unwrap().split('.');
     assert!(numbers.map(|part| part.parse::<u32>()).all(|number| number.is_ok()));
 }
+
+#[tokio::test]
+async fn calls_that_are_not_built_say_so() {
+    let api = Api::new();
+    for path in ["/api/v1", "/api/v1/executor", "/slave(1)/api/v1", "/slave(1)/api/v1/executor"] {
+        let request = Request::post(path).body(Body::from(r#"{"type":"GET_STATE"}"#)).unwrap();
+        let (status, body, _) = api.request(request).await;
+        assert_eq!(status, StatusCode::NOT_IMPLEMENTED, "{path}");
+        let text = String::from_utf8(body).unwrap();
+        assert!(text.starts_with(&format!("{path} is not built yet: ")), "{text}");
+    }
+    assert_eq!(api.get("/api/v2").await.0, StatusCode::NOT_FOUND);
+}
