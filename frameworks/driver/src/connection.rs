@@ -1,11 +1,14 @@
 //! One connection to a master: a task that opens it, one that writes and one that reads.
 //!
-//! It decides nothing: what happens is told to the loop, with the connection's number.
+//! It decides nothing: what happens is told to the loop, with the connection's number. A master of
+//! another cluster than that of the records is told nothing.
 
-use grpc::{ClientOptions, ConnectError, SchedulerClient};
+use grpc::{ClientOptions, SchedulerClient, Status};
+use proto::ClusterId;
 use proto::scheduler::{Call, Event};
 use std::sync::Arc;
 use std::time::Duration;
+use store::{Store, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -15,7 +18,12 @@ use tokio::task::JoinHandle;
 pub(crate) enum Happening {
     Connected,
     Event(Event),
-    Closed { leader: Option<Arc<str>> },
+    /// It is over. A master that does not lead names the one that does.
+    Closed {
+        leader: Option<Arc<str>>,
+    },
+    /// The master is of a cluster that the records may not belong to; nothing was said to it.
+    OtherCluster(StoreError),
 }
 
 /// How long a connection that is closed by us may take to send what is queued.
@@ -35,10 +43,15 @@ impl Connection {
         number: u64,
         master: Arc<str>,
         options: ClientOptions,
+        store: Arc<Store>,
         inbox: mpsc::Sender<(u64, Happening)>,
     ) -> Self {
         let (calls, queue) = mpsc::unbounded_channel();
-        let task = tokio::spawn(run(number, master, options, queue, inbox));
+        let task = tokio::spawn(async move {
+            let over = run(number, master, options, store, queue, &inbox).await;
+            // The loop is gone only when nobody listens any more.
+            let _ = inbox.send((number, over)).await;
+        });
         Self { number, calls, task }
     }
 
@@ -56,23 +69,35 @@ impl Connection {
     }
 }
 
+/// Carries both ways until it is over; says how it ended.
 async fn run(
     number: u64,
     master: Arc<str>,
     options: ClientOptions,
+    store: Arc<Store>,
     mut queue: mpsc::UnboundedReceiver<Call>,
-    inbox: mpsc::Sender<(u64, Happening)>,
-) {
+    inbox: &mpsc::Sender<(u64, Happening)>,
+) -> Happening {
     let opened = SchedulerClient::connect(&master, &options).await;
     let mut duplex = match opened {
         Ok(duplex) => duplex,
         Err(error) => {
-            log_failure(&error);
-            // The loop is gone only when nobody listens any more.
-            let _ = inbox.send((number, Happening::Closed { leader: None })).await;
-            return;
+            tracing::info!("{error}");
+            return Happening::Closed { leader: error.leader().map(Arc::from) };
         }
     };
+    match duplex.cluster.take().map(ClusterId::new) {
+        Some(Ok(cluster)) => {
+            if let Err(error) = bind(store, cluster).await {
+                return Happening::OtherCluster(error);
+            }
+        }
+        Some(Err(problem)) => {
+            tracing::warn!(%master, %problem, "the master names no cluster");
+            return Happening::Closed { leader: None };
+        }
+        None => {}
+    }
     let _ = inbox.send((number, Happening::Connected)).await;
     let sender = duplex.sender;
     let writer = tokio::spawn(async move {
@@ -87,30 +112,42 @@ async fn run(
             match duplex.incoming.next().await {
                 Ok(Some(event)) => {
                     if inbox.send((number, Happening::Event(event))).await.is_err() {
-                        return;
+                        return None;
                     }
                 }
-                Ok(None) => return,
+                Ok(None) => return None,
                 Err(status) => {
-                    tracing::info!(%master, status = %status.message(), "connection to the master broke");
-                    return;
+                    log_break(&master, &status);
+                    return grpc::leader(&status).map(Arc::from);
                 }
             }
         }
     };
     let mut writer = writer;
-    tokio::select! {
-        () = reader => {}
+    let leader = tokio::select! {
+        leader = reader => leader,
         // Closed by us: what is queued has been handed over; the master ends the stream.
         _ = &mut writer => {
             let drain = async { while let Ok(Some(_)) = duplex.incoming.next().await {} };
             let _ = tokio::time::timeout(FAREWELL, drain).await;
+            None
         }
-    }
+    };
     writer.abort();
-    let _ = inbox.send((number, Happening::Closed { leader: None })).await;
+    Happening::Closed { leader }
 }
 
-fn log_failure(error: &ConnectError) {
-    tracing::info!("{error}");
+fn log_break(master: &str, status: &Status) {
+    tracing::info!(%master, status = %status.message(), "connection to the master broke");
+}
+
+/// Binds the records to the cluster, unless they belong to another one. Writes once in the life of
+/// a directory.
+async fn bind(store: Arc<Store>, cluster: ClusterId) -> Result<(), StoreError> {
+    if store.identity().cluster.as_deref() == Some(cluster.as_str()) {
+        return Ok(());
+    }
+    let binding = tokio::task::spawn_blocking(move || store.bind_cluster(cluster.as_str()));
+    // It fails only when the process ends.
+    binding.await.unwrap_or(Ok(()))
 }

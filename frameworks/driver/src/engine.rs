@@ -85,7 +85,6 @@ impl Engine {
             next_request: 0,
             notices: notices.clone(),
         };
-        let storage: Arc<dyn Storage> = storage;
         let task = Loop::new(core, clock, Arc::clone(&storage), orders_out)?.start()?;
         Ok((Self { orders, notices, storage }, task))
     }

@@ -12,7 +12,7 @@ use proto::Time;
 use proto::scheduler::Event;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use store::{Batch, CommitResult, GroupCommit, Pace, Storage, StoreError};
+use store::{Batch, CommitResult, GroupCommit, Pace, Storage, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -83,6 +83,9 @@ pub(crate) struct Loop<C: Core> {
     clock: Clock,
     client: ClientOptions,
     connection: Option<Connection>,
+    /// Whether a master was reached that may have the records.
+    was_connected: bool,
+    store: Arc<Store>,
     events: mpsc::Receiver<(u64, Happening)>,
     events_in: mpsc::Sender<(u64, Happening)>,
     orders: mpsc::UnboundedReceiver<C::Order>,
@@ -121,7 +124,7 @@ impl<C: Core> Loop<C> {
     pub(crate) fn new(
         core: C,
         clock: Clock,
-        storage: Arc<dyn Storage>,
+        store: Arc<Store>,
         orders: mpsc::UnboundedReceiver<C::Order>,
     ) -> Result<Self, RunError> {
         let (events_in, events) = mpsc::channel(INBOX);
@@ -131,12 +134,14 @@ impl<C: Core> Loop<C> {
             clock,
             client: ClientOptions::default(),
             connection: None,
+            was_connected: false,
+            store: Arc::clone(&store),
             events,
             events_in,
             orders,
             commits,
             commits_in,
-            committer: GroupCommit::start(storage).map_err(RunError::Thread)?,
+            committer: GroupCommit::start(store).map_err(RunError::Thread)?,
             submitted: 0,
             durable: 0,
             pace: Pace::new(CROWD),
@@ -171,13 +176,23 @@ impl<C: Core> Loop<C> {
             }
             for (connection, happening) in happenings.drain(..) {
                 match happening {
-                    Happening::Connected => self.core.connected(now, connection, &mut effects),
+                    Happening::Connected => {
+                        self.was_connected = true;
+                        self.core.connected(now, connection, &mut effects);
+                    }
                     Happening::Event(event) => {
                         self.core.event(now, connection, event, &mut effects);
                     }
                     Happening::Closed { leader } => {
                         self.core.closed(now, connection, leader, &mut effects);
                     }
+                    // At the start that is the operator's mistake, and for the operator to see at
+                    // once. Later it is the masters' trouble, which tasks should survive.
+                    Happening::OtherCluster(error) if self.was_connected => {
+                        tracing::error!("{error}");
+                        self.core.closed(now, connection, None, &mut effects);
+                    }
+                    Happening::OtherCluster(error) => return Err(error.into()),
                 }
             }
             if self.core.deadline().is_some_and(|deadline| deadline <= now) {
@@ -274,7 +289,9 @@ impl<C: Core> Loop<C> {
                 Effect::Connect { connection, master } => {
                     tracing::debug!(%master, connection, "connecting");
                     let (client, inbox) = (self.client.clone(), self.events_in.clone());
-                    self.connection = Some(Connection::open(connection, master, client, inbox));
+                    let store = Arc::clone(&self.store);
+                    let opened = Connection::open(connection, master, client, store, inbox);
+                    self.connection = Some(opened);
                 }
                 Effect::Disconnect { connection } => {
                     if let Some(open) = self.connection.take_if(|open| open.number == connection) {

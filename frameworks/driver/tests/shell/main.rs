@@ -6,7 +6,9 @@
     reason = "tests may"
 )]
 
+mod cluster;
 mod master;
+mod redirect;
 
 use driver::core::{Command, GroupId, GroupSpec, Kind, Notice, Options, Outcome, Template};
 use driver::{Engine, Event, Framework, RunError, command_task};

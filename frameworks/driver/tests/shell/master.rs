@@ -41,11 +41,17 @@ pub(crate) struct Master {
 
 impl Master {
     pub(crate) async fn start(cpus: u64, instant: bool) -> (Self, String) {
+        Self::of(None, cpus, instant).await
+    }
+
+    /// A master of this cluster.
+    pub(crate) async fn of(cluster: Option<&str>, cpus: u64, instant: bool) -> (Self, String) {
         let capacity = Resources::cpus_mem(cpus, 64_000_000);
         let master = Self { state: Arc::default(), capacity, instant };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let service = StreamService::<_, Call, Event>::new(master.clone(), Limits::DEFAULT);
+        let service = StreamService::<_, Call, Event>::new(master.clone(), Limits::DEFAULT)
+            .of_cluster(cluster.map(Arc::from));
         let router = axum::Router::new().route_service(grpc::SCHEDULER_PATH, service);
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         (master, address)
