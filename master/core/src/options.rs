@@ -47,6 +47,11 @@ pub struct Options {
     /// Frameworks whose schedulers may be away, each a durable fact: while there are so many, no
     /// new framework is taken.
     pub frameworks_away: usize,
+    /// Bytes that descriptions of frameworks whose schedulers are away may take together: beyond,
+    /// no new framework is taken.
+    pub frameworks_away_bytes: usize,
+    /// Bytes that one framework's description may take.
+    pub framework_bytes: usize,
     /// Roles that one framework may subscribe to: each has a place in the tree of roles.
     pub framework_roles: usize,
     /// Completed tasks remembered for each framework.
@@ -88,6 +93,8 @@ impl Default for Options {
             agent_ping_timeout: Duration::from_secs(5),
             max_failover_timeout: Duration::from_secs(365 * 24 * 60 * 60),
             frameworks_away: 10_000,
+            frameworks_away_bytes: 64 << 20,
+            framework_bytes: 256 << 10,
             framework_roles: 1000,
             completed_tasks: 1000,
             unreachable_tasks: 1000,

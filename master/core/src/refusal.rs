@@ -90,6 +90,21 @@ pub enum Refusal {
         /// How many may be.
         limit: usize,
     },
+    /// What frameworks say of themselves is kept while their schedulers are away: it is so much
+    /// that no new one is taken.
+    FrameworksAwayTooLarge {
+        /// Bytes that are kept.
+        bytes: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// The framework says more of itself than is kept of one.
+    FrameworkInfoTooLarge {
+        /// Bytes of it.
+        bytes: usize,
+        /// How many may be.
+        limit: usize,
+    },
     /// Tasks of root are not allowed here.
     RootSubmission,
     /// A role's weight must be more than zero.
@@ -144,7 +159,9 @@ impl Refusal {
             Self::AgentUnknown { status, .. } => *status,
             Self::NotSubscribed(_) | Self::RootSubmission | Self::PrincipalMismatch { .. } => 403,
             Self::NotBuilt(_) => 501,
-            Self::TooManyFrameworksAway { .. } | Self::TooMuchToReconcile { .. } => 503,
+            Self::TooManyFrameworksAway { .. }
+            | Self::FrameworksAwayTooLarge { .. }
+            | Self::TooMuchToReconcile { .. } => 503,
             Self::FrameworkIdMissing
             | Self::FrameworkUnknown(_)
             | Self::WrongStream(_)
@@ -159,6 +176,7 @@ impl Refusal {
             | Self::SuppressedRoleNotSubscribed(_)
             | Self::Changed { .. }
             | Self::FailoverTimeoutTooLong { .. }
+            | Self::FrameworkInfoTooLarge { .. }
             | Self::StillDraining(_)
             | Self::Maintenance(_)
             | Self::ConstraintsInvalid { .. }
@@ -227,6 +245,8 @@ impl fmt::Display for Refusal {
             ),
             Self::FailoverTimeoutTooLong { .. }
             | Self::TooManyFrameworksAway { .. }
+            | Self::FrameworksAwayTooLarge { .. }
+            | Self::FrameworkInfoTooLarge { .. }
             | Self::RootSubmission
             | Self::TooMuchToReconcile { .. }
             | Self::AgentUnknown { .. }
@@ -254,6 +274,17 @@ impl Refusal {
                 f,
                 "{away} frameworks wait for their schedulers, {limit} may: no new framework is \
                  taken until one comes back, is torn down or reaches its failover timeout"
+            ),
+            Self::FrameworksAwayTooLarge { bytes, limit } => write!(
+                f,
+                "frameworks that wait for their schedulers take {bytes} bytes, {limit} may be \
+                 taken: no new framework is taken until one comes back, is torn down or reaches \
+                 its failover timeout"
+            ),
+            Self::FrameworkInfoTooLarge { bytes, limit } => write!(
+                f,
+                "framework_info takes {bytes} bytes; {limit} may be taken by one framework: it \
+                 needs fewer or shorter labels and roles"
             ),
             Self::RootSubmission => {
                 f.write_str("User 'root' is not allowed to run frameworks without root submissions")

@@ -5,6 +5,7 @@
 //! operation is total and deterministic, so every replica that applies the same operations holds
 //! the same facts; what makes no sense (an agent that is not known) changes nothing.
 
+use crate::framework::footprint::framework_bytes;
 use crate::maintenance::Maintenance;
 use proto::{
     AgentId, AgentInfo, FrameworkId, FrameworkInfo, MasterId, Quantities, ResourceName, Role, Time,
@@ -227,6 +228,8 @@ pub struct Registry {
     /// Agents that will never be back, and since when.
     gone: BTreeMap<AgentId, Time>,
     frameworks: BTreeMap<FrameworkId, HeldFramework>,
+    /// What they weigh together.
+    frameworks_bytes: usize,
     /// Oldest first.
     completed: Vec<CompletedFramework>,
     weights: BTreeMap<Role, u64>,
@@ -289,11 +292,13 @@ impl Registry {
                 if let Some(id) = info.id.as_ref().filter(|id| !self.is_completed(id)) {
                     let (info, registered) = (info.clone(), *registered);
                     let held = HeldFramework { info, registered, deadline: *deadline };
+                    self.release(id);
+                    self.frameworks_bytes += framework_bytes(&held.info);
                     self.frameworks.insert(id.clone(), held);
                 }
             }
             RegistryOp::ReleaseFramework { framework_id } => {
-                self.frameworks.remove(framework_id);
+                self.release(framework_id);
             }
             RegistryOp::CompleteFramework { info, registered, unregistered } => {
                 self.complete(info, *registered, *unregistered);
@@ -340,9 +345,15 @@ impl Registry {
         self.agents.insert(id.clone(), agent);
     }
 
+    fn release(&mut self, id: &FrameworkId) {
+        if let Some(held) = self.frameworks.remove(id) {
+            self.frameworks_bytes -= framework_bytes(&held.info);
+        }
+    }
+
     fn complete(&mut self, info: &FrameworkInfo, registered: Time, unregistered: Time) {
         let Some(id) = &info.id else { return };
-        self.frameworks.remove(id);
+        self.release(id);
         self.completed.retain(|framework| framework.info.id.as_ref() != Some(id));
         self.completed.push(CompletedFramework { info: info.clone(), registered, unregistered });
         let surplus = self.completed.len().saturating_sub(Self::COMPLETED_KEPT);
@@ -431,6 +442,11 @@ impl Registry {
     /// Frameworks whose schedulers are away.
     pub fn frameworks(&self) -> &BTreeMap<FrameworkId, HeldFramework> {
         &self.frameworks
+    }
+
+    /// Bytes of their descriptions, together.
+    pub(crate) fn frameworks_bytes(&self) -> usize {
+        self.frameworks_bytes
     }
 
     /// Frameworks that are over, oldest first.

@@ -2,10 +2,11 @@
 //!
 //! One file per command: `subscribe`, `disconnect`, `teardown`, `suppress_revive`, `request`,
 //! `update`, and
-//! `heartbeat`, which no command asks for.
+//! `heartbeat`, which no command asks for. `footprint` weighs what a framework says of itself.
 
 pub(crate) mod constraints;
 pub(crate) mod disconnect;
+pub(crate) mod footprint;
 pub(crate) mod heartbeat;
 pub(crate) mod request;
 pub(crate) mod subscribe;

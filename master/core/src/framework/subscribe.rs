@@ -5,6 +5,7 @@
 //! framework that is new: should the master die, it subscribes again with the id that it has.
 
 use super::constraints::Constraints;
+use super::footprint::framework_bytes;
 use crate::effect::{Effect, Refusal};
 use crate::input::ConnectionId;
 use crate::registry::RegistryOp;
@@ -88,6 +89,11 @@ impl Master {
         if known.is_none() && away >= limit {
             return Err(Refusal::TooManyFrameworksAway { away, limit });
         }
+        let limit = self.options.frameworks_away_bytes;
+        let bytes = self.registry.frameworks_bytes();
+        if known.is_none() && bytes >= limit {
+            return Err(Refusal::FrameworksAwayTooLarge { bytes, limit });
+        }
         if let Some(id) = framework_id.filter(|id| self.registry.is_completed(id)) {
             return Err(Refusal::FrameworkRemoved(id.clone()));
         }
@@ -106,6 +112,10 @@ impl Master {
         let (given, limit) = (info.roles.len(), self.options.framework_roles);
         if given > limit {
             return Err(Refusal::TooManyRoles { given, limit });
+        }
+        let (bytes, limit) = (framework_bytes(info), self.options.framework_bytes);
+        if bytes > limit {
+            return Err(Refusal::FrameworkInfoTooLarge { bytes, limit });
         }
         if let Some(role) = call.suppressed_roles.iter().find(|r| !info.roles.contains(r)) {
             return Err(Refusal::SuppressedRoleNotSubscribed(role.clone()));

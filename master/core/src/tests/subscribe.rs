@@ -377,3 +377,45 @@ fn so_many_frameworks_may_be_away_and_no_new_one_is_taken_until_there_is_room() 
     let lines = c.subscribe(connection, None, info);
     assert!(lines[0].contains("SUBSCRIBED"), "{lines:?}");
 }
+
+#[test]
+fn what_frameworks_that_are_away_say_of_themselves_is_bounded_in_all() {
+    let mut c = Cluster::new(Options { frameworks_away_bytes: 3000, ..Options::default() });
+    let labelled = |name: &str| {
+        let info = framework_info(name, &["*"], &[]);
+        FrameworkInfo { labels: vec![("k".into(), Some("v".repeat(1200).into()))], ..info }
+    };
+    let mut frameworks = ["a", "b", "c"].map(|name| c.framework_from(labelled(name)));
+    c.close_framework(&frameworks[0]);
+    // Away twice, counted once.
+    c.resubscribe(&mut frameworks[0]);
+    c.close_framework(&frameworks[0]);
+    let late = c.framework_from(labelled("late"));
+    c.close_framework(&frameworks[1]);
+    let (connection, info) = (c.connection(), framework_info("new", &["*"], &[]));
+    let lines = c.subscribe(connection, None, info.clone());
+    assert!(lines[0].contains("ERROR frameworks that wait"), "{lines:?}");
+    assert!(lines[0].contains("3000 may"), "{lines:?}");
+    assert_eq!(lines[1], format!("{connection} closed"));
+    // Known ones lose nothing: they may leave even now, and come back.
+    c.close_framework(&late);
+    for framework in &mut frameworks {
+        let lines = c.resubscribe(framework);
+        assert!(lines.iter().any(|line| line.contains("SUBSCRIBED")), "{lines:?}");
+    }
+    let lines = c.subscribe(connection, None, info);
+    assert!(lines[0].contains("SUBSCRIBED"), "{lines:?}");
+}
+
+#[test]
+fn one_framework_says_only_so_much_of_itself() {
+    let mut c = Cluster::new(Options { framework_bytes: 2000, ..Options::default() });
+    let mut info = framework_info("f", &["*"], &[]);
+    info.labels = vec![("k".into(), Some("v".repeat(1600).into()))];
+    let connection = c.connection();
+    let lines = c.subscribe(connection, None, info.clone());
+    assert!(lines[0].contains("ERROR framework_info takes"), "{lines:?}");
+    assert_eq!(lines[1], format!("{connection} closed"));
+    info.labels = vec![("k".into(), Some("v".repeat(1000).into()))];
+    c.framework_from(info);
+}
