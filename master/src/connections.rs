@@ -6,7 +6,7 @@
 //! should it read again, and loses its connection soon after. Messages are counted, and their
 //! bytes as well: a few big ones fill an outbox as many small ones do.
 
-mod weight;
+pub(crate) mod weight;
 
 use crate::http::Totals;
 use crate::listen::Kill;

@@ -7,6 +7,7 @@
 use proto::agent_link::AgentEvent;
 use proto::scheduler::Event;
 use proto::{FrameworkInfo, Offer, Resources, TaskInfo, TaskStatus, Value};
+use std::sync::Arc;
 
 /// What stands for small fields: ids, names, and what an allocation costs.
 const SMALL: usize = 128;
@@ -66,7 +67,8 @@ fn offer(offer: &Offer) -> usize {
     size_of::<Offer>() + SMALL + resources(&offer.resources) + executors
 }
 
-fn status(status: &TaskStatus) -> usize {
+/// A status with its message and its data.
+pub(crate) fn status(status: &TaskStatus) -> usize {
     SMALL
         + status.message.as_ref().map_or(0, |message| message.len())
         + status.data.as_ref().map_or(0, |data| data.len())
@@ -80,11 +82,23 @@ fn task(task: &TaskInfo) -> usize {
     size_of::<TaskInfo>() + SMALL + resources(&task.resources) + limits + payload + executor
 }
 
-fn framework(info: &FrameworkInfo) -> usize {
-    size_of::<FrameworkInfo>() + (info.roles.len() + info.labels.len()) * SMALL
+/// A framework with all its texts.
+pub(crate) fn framework(info: &FrameworkInfo) -> usize {
+    let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+    let texts = info.user.len()
+        + info.name.len()
+        + info.hostname.len()
+        + text(&info.principal)
+        + text(&info.webui_url);
+    let label = |(name, value): &(Arc<str>, Option<Arc<str>>)| SMALL + name.len() + text(value);
+    let labels = info.labels.iter().map(label).sum::<usize>();
+    let least = info.min_allocatable.values().flatten();
+    let least = least.map(|amounts| SMALL + amounts.iter().count() * SMALL).sum::<usize>();
+    size_of::<FrameworkInfo>() + texts + info.roles.len() * SMALL + labels + least
 }
 
-fn resources(resources: &Resources) -> usize {
+/// Resources with all their pieces.
+pub(crate) fn resources(resources: &Resources) -> usize {
     let piece = |value: &Value| match value {
         Value::Scalar(_) => SMALL,
         Value::Ranges(ranges) => SMALL + size_of_val(ranges.pairs()),

@@ -9,6 +9,7 @@ mod chunked;
 mod model;
 mod views;
 mod watch;
+mod weight;
 
 use crate::connections::Outbox;
 use master_core::Change;

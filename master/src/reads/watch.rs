@@ -6,6 +6,7 @@
 
 use super::model::{AgentRow, FrameworkRow, Model};
 use super::views;
+use super::weight::weight;
 use crate::connections::{Outbox, Sent, Weigh};
 use master_core::Change;
 use master_core::publish::{AgentRecord, FrameworkRecord, TaskRecord};
@@ -20,8 +21,8 @@ use std::time::Duration;
 const HISTORY: usize = 16_384;
 /// Watchers at a time; one more, and the oldest has to go.
 const WATCHERS: usize = 1000;
-/// About how many bytes of memory an event holds.
-const WEIGHT: usize = 512;
+/// About how many bytes of memory the events of the history may hold.
+const HISTORY_BYTES: usize = 16 << 20;
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -37,20 +38,26 @@ pub(super) enum What {
     CutOff(CutOff, &'static str),
 }
 
-/// An event with its number; its last word has none.
+/// An event with its number; a stream's last word has none.
 #[derive(Clone, Debug)]
 pub(crate) struct Happened {
     sequence: Option<u64>,
+    weight: usize,
     what: What,
 }
 
 impl Weigh for Arc<Happened> {
     fn weight(&self) -> usize {
-        WEIGHT
+        self.weight
     }
 }
 
 impl Happened {
+    fn new(sequence: Option<u64>, what: What) -> Arc<Self> {
+        let weight = weight(&what);
+        Arc::new(Self { sequence, weight, what })
+    }
+
     /// In words.
     pub(crate) fn event(&self) -> StreamEvent {
         let none = Default::default();
@@ -162,6 +169,8 @@ pub(super) struct Watch {
     /// The number of the newest event.
     newest: u64,
     history: VecDeque<Arc<Happened>>,
+    /// What the events of the history weigh.
+    history_bytes: usize,
     watchers: VecDeque<Outbox<Arc<Happened>>>,
     grace: Duration,
     counts: Arc<WatchCounts>,
@@ -184,6 +193,7 @@ impl Watch {
             stream: Arc::from(uuid::Uuid::new_v4().to_string()),
             newest: 0,
             history: VecDeque::new(),
+            history_bytes: 0,
             watchers: VecDeque::new(),
             grace,
             counts,
@@ -201,11 +211,8 @@ impl Watch {
         let Some(what) = what else { return };
         self.newest += 1;
         self.counts.events.store(self.newest, Ordering::Relaxed);
-        let happened = Arc::new(Happened { sequence: Some(self.newest), what });
-        if self.history.len() == HISTORY {
-            self.history.pop_front();
-        }
-        self.history.push_back(Arc::clone(&happened));
+        let happened = Happened::new(Some(self.newest), what);
+        self.remember(Arc::clone(&happened));
         let mut at = 0;
         while let Some(watcher) = self.watchers.get_mut(at) {
             match watcher.send(Arc::clone(&happened)) {
@@ -218,6 +225,17 @@ impl Watch {
             }
         }
         self.counts.watchers.store(self.watchers.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Keeps an event for those who come back; the oldest go, so that neither their number nor what
+    /// they hold is above its bound. One that is above it by itself is not kept, nor any before it.
+    fn remember(&mut self, happened: Arc<Happened>) {
+        self.history_bytes += happened.weight;
+        self.history.push_back(happened);
+        while self.history.len() > HISTORY || self.history_bytes > HISTORY_BYTES {
+            let Some(oldest) = self.history.pop_front() else { break };
+            self.history_bytes -= oldest.weight;
+        }
     }
 
     /// Adds a watcher: it goes on where it was cut, if that is still known, or begins with
@@ -269,9 +287,12 @@ impl Watch {
         message: &'static str,
     ) {
         self.counts.cut_off.fetch_add(1, Ordering::Relaxed);
-        let last_word = Happened { sequence: None, what: What::CutOff(reason, message) };
+        let last_word = Happened::new(None, What::CutOff(reason, message));
         if let Some(watcher) = watcher {
-            watcher.cut_off(Some(Arc::new(last_word)), self.grace);
+            watcher.cut_off(Some(last_word), self.grace);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
