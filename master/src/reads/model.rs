@@ -144,8 +144,10 @@ impl Model {
             }
         }
         for (_, row) in self.agents.iter() {
+            if row.record.is_registered() {
+                sums.total.add(&row.record.info.resources);
+            }
             let Some(load) = &row.load else { continue };
-            sums.total.add(&row.record.info.resources);
             for (at, offer) in load.offers.iter().enumerate() {
                 let share = sums.frameworks.entry(offer.framework_id.clone()).or_default();
                 share.offered.add(&offer.resources);

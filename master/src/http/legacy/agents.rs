@@ -20,8 +20,8 @@ pub(crate) fn wanted(query: &Query) -> impl Fn(&AgentId) -> bool + use<> {
 /// The members `slaves` and `recovered_slaves` of the object that is open.
 pub(crate) async fn members(out: &mut Pieces, model: &Model, query: &Query) -> Result<(), Unread> {
     let (fields, wanted) = (query.fields(), wanted(query));
-    let is_known = |row: &AgentRow| row.load.is_some();
-    let all = model.agents.iter().filter(|(id, row)| wanted(id) && is_known(row));
+    // Not those with a load: it is told a moment after the agent.
+    let all = model.agents.iter().filter(|(id, row)| wanted(id) && row.record.is_registered());
     out.json.name("slaves").begin_list();
     for (_, row) in query.page(usize::MAX).of(all) {
         agent(&mut out.json, row, &fields);

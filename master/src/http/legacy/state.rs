@@ -41,7 +41,7 @@ fn master(json: &mut Json, model: &Model, about: &About) {
         match row.record.standing {
             AgentStanding::Unreachable => counts[2] += 1,
             standing if agents::is_active(standing) => counts[0] += 1,
-            _ => counts[1] += u64::from(row.load.is_some()),
+            _ => counts[1] += u64::from(row.record.is_registered()),
         }
     }
     for (name, count) in
@@ -119,7 +119,7 @@ pub(super) async fn summary(
         out.json.name("cluster").text(cluster);
     }
     out.json.name("slaves").begin_list();
-    for (id, row) in model.agents.iter().filter(|(_, row)| row.load.is_some()) {
+    for (id, row) in model.agents.iter().filter(|(_, row)| row.record.is_registered()) {
         out.json.begin_object();
         let mut element = Element::new(&mut out.json, &fields);
         agents::summary(&mut element, row);
