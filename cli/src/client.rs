@@ -157,8 +157,17 @@ impl Client {
                 503 => Code::Unavailable,
                 _ => Code::Failed,
             };
-            let message = format!("the master answered {}: {}", answer.status, answer.text());
+            let message = match answer.text() {
+                words if words.is_empty() => {
+                    format!("the master answered {} without a word", answer.status)
+                }
+                words => format!("the master refuses: {words}"),
+            };
             return Err(Failure::new(code, message));
+        }
+        // A call that asks for nothing but that it be done is answered with no body.
+        if answer.body.is_empty() {
+            return Ok(operator::Response::Ok);
         }
         let limits = Limits { body_bytes: 1 << 30, list_items: 1 << 24, ..Limits::DEFAULT };
         operator::Response::decode(&answer.body, Encoding::Json, &limits).map_err(|e| {

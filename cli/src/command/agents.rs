@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::failure::{Code, Failure};
 use crate::output::{self, Form, Table, bar, milli};
 use proto::AttributeValue;
-use proto::operator::{AgentStanding, AgentView, Call, Response};
+use proto::operator::{AgentStanding, AgentView, Call, DrainState, Response};
 use serde_json::{Value, json};
 
 /// Prints all agents of the master.
@@ -28,7 +28,7 @@ fn table(agents: &[AgentView]) -> String {
         table.row(vec![
             agent.info.id.as_ref().map(ToString::to_string).unwrap_or_default(),
             format!("{}:{}", agent.info.hostname, agent.info.port),
-            standing(agent.standing).to_owned(),
+            state(agent),
             format!("{}/{}", milli(used.cpus()), milli(total.cpus())),
             format!("{}/{}", milli(used.mem()), milli(total.mem())),
             bar(used.cpus(), total.cpus(), 10),
@@ -45,13 +45,38 @@ fn attributes(agent: &AgentView) -> String {
 }
 
 /// The word for a standing.
-pub(crate) fn standing(standing: AgentStanding) -> &'static str {
+fn standing(standing: AgentStanding) -> &'static str {
     match standing {
         AgentStanding::Active => "active",
         AgentStanding::Suspect => "suspect",
         AgentStanding::Disconnected => "disconnected",
         AgentStanding::Recovered => "recovered",
         AgentStanding::Unreachable => "unreachable",
+    }
+}
+
+/// What keeps work from an agent by an operator's word.
+fn held_back(agent: &AgentView) -> Option<&'static str> {
+    match agent.drain.map(|drain| drain.state) {
+        Some(drain) => Some(drain_word(drain)),
+        None => agent.deactivated.then_some("deactivated"),
+    }
+}
+
+fn drain_word(state: DrainState) -> &'static str {
+    match state {
+        DrainState::Draining => "draining",
+        DrainState::Drained => "drained",
+    }
+}
+
+/// How an agent stands, and what an operator decided about it.
+pub(crate) fn state(agent: &AgentView) -> String {
+    let standing = standing(agent.standing);
+    match held_back(agent) {
+        None => standing.to_owned(),
+        Some(word) if agent.standing == AgentStanding::Active => word.to_owned(),
+        Some(word) => format!("{standing}, {word}"),
     }
 }
 
@@ -84,6 +109,12 @@ fn view(agent: &AgentView) -> Value {
         "hostname": &*agent.info.hostname,
         "port": agent.info.port,
         "standing": standing(agent.standing),
+        "deactivated": agent.deactivated,
+        "drain": agent.drain.map(|drain| json!({
+            "state": drain_word(drain.state),
+            "max_grace_seconds": drain.max_grace.map(|grace| grace.as_secs_f64()),
+            "mark_gone": drain.mark_gone,
+        })),
         "version": &*agent.version,
         "total": quantities(&agent.info.resources),
         "allocated": quantities(&agent.allocated),

@@ -97,13 +97,12 @@ async fn tell(
 ) -> Result<(), Failure> {
     let answer = discover::master(server).operator(call).await;
     // The master answers 400 for an agent that it does not know, as Mesos does.
-    answer.map_err(|failure| {
-        let unknown = ["not known", "unknown", "cannot be found", "no agent"];
-        match unknown.iter().any(|words| failure.message.contains(words)) {
-            true => Failure { code: Code::NotFound as u8, ..failure }
-                .next("tepui agents lists the ids of all agents"),
-            false => failure,
+    answer.map_err(|failure| match failure.message.contains("Agent cannot be found") {
+        true => {
+            let message = format!("the master knows no agent {agent}, or it is gone");
+            Failure::new(Code::NotFound, message).next("tepui agents lists the ids of all agents")
         }
+        false => failure,
     })?;
     match print.output {
         output::Form::Json => {

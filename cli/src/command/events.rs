@@ -163,8 +163,8 @@ fn words(event: &Event) -> Option<String> {
 
 fn agent_words(agent: &AgentView) -> String {
     let id = agent.info.id.as_ref().map(ToString::to_string).unwrap_or_default();
-    let standing = super::agents::standing(agent.standing);
-    format!("{id} {}:{} {standing}", agent.info.hostname, agent.info.port)
+    let state = super::agents::state(agent);
+    format!("{id} {}:{} {state}", agent.info.hostname, agent.info.port)
 }
 
 fn framework_words(framework: &FrameworkView) -> String {
