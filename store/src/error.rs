@@ -32,7 +32,7 @@ pub enum StoreError {
     },
     /// The data belong to another kind of process.
     #[error(
-        "data directory {} belongs to a {found}, not to a {wanted}: choose another directory",
+        "data directory {} is of kind '{found}', and kind '{wanted}' is needed: choose another directory",
         .dir.display()
     )]
     OtherKind {

@@ -112,6 +112,21 @@ impl Identity {
     }
 }
 
+/// Refuses a directory that is somebody's store, for a process (`wanted`) that keeps its own store
+/// deeper in it. Nothing is touched.
+///
+/// # Errors
+/// Whose it is; or what is wrong with its identity.
+pub fn refuse_owned(dir: &Path, wanted: &str) -> Result<(), StoreError> {
+    let path = dir.join(FILE);
+    if !path.try_exists().map_err(|error| StoreError::io("read", &path, error))? {
+        return Ok(());
+    }
+    let Some(owner) = Identity::read(dir)? else { return Ok(()) };
+    let (found, wanted) = (owner.kind, wanted.to_owned());
+    Err(StoreError::OtherKind { dir: dir.to_owned(), found, wanted })
+}
+
 fn corrupt(dir: &Path, what: &str) -> StoreError {
     StoreError::Corrupt { dir: dir.to_owned(), what: what.to_owned() }
 }

@@ -29,7 +29,7 @@ mod tests;
 pub use batch::{Batch, Edit};
 pub use error::StoreError;
 pub use group_commit::{CommitResult, GroupCommit};
-pub use identity::Identity;
+pub use identity::{Identity, refuse_owned};
 pub use pace::Pace;
 pub use record::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub use storage::{Damaged, Record, Scan, Storage};

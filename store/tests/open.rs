@@ -50,7 +50,10 @@ fn whose_data_they_are_is_checked() {
     drop(store);
     let error = refused(dir.path(), Options::new("agent", 2));
     assert!(matches!(&error, StoreError::OtherKind { .. }), "{error}");
-    assert!(error.to_string().contains("belongs to a master, not to a agent"), "{error}");
+    assert!(
+        error.to_string().contains("is of kind 'master', and kind 'agent' is needed"),
+        "{error}"
+    );
     let error = refused(dir.path(), Options::new("master", 1));
     assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
     let error = refused(dir.path(), Options::new("master", 2).cluster("red"));

@@ -14,6 +14,7 @@ use proto::{
 };
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The Mesos version that is spoken: digits and dots only, because clients parse it.
@@ -205,6 +206,8 @@ impl Layout {
         let failed = |source| Error::WorkDir { dir: work_dir.to_owned(), source };
         std::fs::create_dir_all(work_dir).map_err(failed)?;
         let root = work_dir.canonicalize().map_err(failed)?;
+        // Our own identity is in the checkpoint's directory: one here is of another component.
+        store::refuse_owned(&root, "agent work directory").map_err(Arc::new)?;
         let supervisor = root.join("supervisor");
         let socket = supervisor.join("socket");
         let length = socket.as_os_str().len();

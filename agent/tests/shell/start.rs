@@ -19,6 +19,31 @@ async fn two_agents_with_one_work_directory_do_not_go() {
 }
 
 #[tokio::test]
+async fn the_directory_of_another_component_is_refused_and_left_as_it_is() {
+    let master = Master::start().await;
+    for kind in ["master", "jobs", "agent"] {
+        let dir = tempfile::tempdir().unwrap();
+        drop(store::Store::open(dir.path(), store::Options::new(kind, 1)).unwrap());
+        let names = || {
+            let entries = std::fs::read_dir(dir.path()).unwrap();
+            entries
+                .map(|entry| entry.unwrap().file_name())
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        let before = names();
+        let error = Agent::start(config(&master, dir.path())).await.error().await;
+        assert!(matches!(error, agent::Error::Store(_)), "which is a conflict: {error:?}");
+        let error = error.to_string();
+        assert!(
+            error.contains(&format!("is of kind '{kind}', and kind 'agent work directory' is")),
+            "{error}"
+        );
+        assert!(error.contains(dir.path().to_str().unwrap()), "{error}");
+        assert_eq!(names(), before);
+    }
+}
+
+#[tokio::test]
 async fn a_changed_description_is_refused_and_the_old_one_is_taken_again() {
     let dir = tempfile::tempdir().unwrap();
     let mut master = Master::start().await;
