@@ -126,7 +126,7 @@ impl Allocator {
 
     /// What may be offered beyond guarantees; none when nothing is kept for them.
     pub(crate) fn slack(&self) -> Option<Amounts> {
-        let required = self.sorter.required();
+        let required = self.sorter.kept_free();
         (!required.is_zero()).then(|| self.available.less(required))
     }
 
@@ -145,7 +145,7 @@ impl Allocator {
 
     /// What guarantees need and is not available.
     pub(crate) fn shortage(&self) -> Amounts {
-        self.sorter.required().less(&self.available)
+        self.sorter.kept_free().less(&self.available)
     }
 
     pub(crate) fn held(&self) -> &BTreeMap<u64, AgentOrd> {

@@ -31,7 +31,7 @@ impl Master {
         let slice = self.take_slice();
         self.counters.agents_considered += slice.len() as u64;
         let mut made = Made::new();
-        if !self.allocator.sorter.required().is_zero() {
+        if !self.allocator.sorter.kept_free().is_zero() {
             for (agent, mark) in &slice {
                 self.serve(*agent, *mark, Stage::Guarantee, &mut made);
             }

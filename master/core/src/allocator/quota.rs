@@ -154,7 +154,7 @@ impl Sorter {
     }
 
     /// What must be kept free for guarantees.
-    pub(crate) fn required(&self) -> &Amounts {
+    pub(crate) fn kept_free(&self) -> &Amounts {
         &self.nodes[self.root].required_below
     }
 

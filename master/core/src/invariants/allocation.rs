@@ -214,7 +214,7 @@ fn quotas(m: &Master, found: &mut Found) {
             all.add_all(&required(m, role, &consumed));
         }
     }
-    let kept = sorter.quantities(sorter.required());
+    let kept = sorter.quantities(sorter.kept_free());
     found.unless(kept == all, "M22", || format!("guarantees lack {all:?}, {kept:?} is kept"));
     let mut available = Quantities::default();
     for (_, agent) in m.agents.iter() {

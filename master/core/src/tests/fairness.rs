@@ -56,6 +56,15 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
+/// A guarantee or a limit as text; a number from `skip` on leaves its resource out.
+fn amounts((cpus, mem): (u8, u8), skip: u8) -> String {
+    let part = |name: &str, n: u8, unit: u64| {
+        if n >= skip { String::new() } else { format!("{name}:{};", u64::from(n) * unit) }
+    };
+    let (cpus, mem) = (part("cpus", cpus, 1), part("mem", mem, 100));
+    format!("{cpus}{}", mem.trim_end_matches(';'))
+}
+
 /// Reservations, disks of their own and revocable resources.
 fn special_pieces(special: u8) -> Vec<Piece> {
     let piece = |name: &str, units: u64, flavor: Flavor| Piece {
@@ -174,7 +183,7 @@ impl Twins {
             self.c.now = self.c.now.max(due);
             let now = self.c.now;
             self.c.master.step(now, Input::Tick, &mut self.c.effects);
-            let more = std::mem::replace(&mut self.c.master.allocator.due, Some(now));
+            let more = self.c.master.allocator.due.replace(now);
             if more.is_none() {
                 return;
             }
@@ -229,16 +238,7 @@ impl Twins {
                 self.c.feed(Input::SetWeight { request, role, weight_milli });
             }
             Deed::Quota { role: at, guarantee, limit } => {
-                let mem_part = |n: u8, skip: u8| {
-                    if n >= skip { String::new() } else { format!("mem:{}", u64::from(n) * 100) }
-                };
-                let text = |(cpus, mem): (u8, u8), skip: u8| {
-                    let part = |name: &str, n: u8| {
-                        if n >= skip { String::new() } else { format!("{name}:{n};") }
-                    };
-                    format!("{}{}", part("cpus", cpus), mem_part(mem, skip))
-                };
-                let (guarantee, limit) = (text(guarantee, 4), text(limit, 8));
+                let (guarantee, limit) = (amounts(guarantee, 4), amounts(limit, 8));
                 self.c.set_quota(&[(ROLES[usize::from(at)], &guarantee, &limit)], true);
             }
             Deed::Launch { offer, share, refuse } => self.launch(offer, share, refuse),
@@ -280,21 +280,23 @@ impl Twins {
                     self.c.call(&side, CallBody::Request { demands });
                 }
             }
-            Deed::Wait { seconds } => {
-                let until = self.c.now + Duration::from_secs(u64::from(seconds));
-                self.settle();
-                self.forget_counts();
-                // Filters end one after the other; each has its pass.
-                while let Some(at) = self.c.master.deadlines.next().filter(|at| *at <= until) {
-                    self.c.now = self.c.now.max(at);
-                    self.c.effects.clear();
-                    self.c.step(Input::Tick);
-                    self.settle();
-                    self.forget_counts();
-                }
-                self.c.now = self.c.now.max(until);
-            }
+            Deed::Wait { seconds } => self.wait(Duration::from_secs(u64::from(seconds))),
         }
+    }
+
+    fn wait(&mut self, time: Duration) {
+        let until = self.c.now + time;
+        self.settle();
+        self.forget_counts();
+        // Filters end one after the other; each has its pass.
+        while let Some(at) = self.c.master.deadlines.next().filter(|at| *at <= until) {
+            self.c.now = self.c.now.max(at);
+            self.c.effects.clear();
+            self.c.step(Input::Tick);
+            self.settle();
+            self.forget_counts();
+        }
+        self.c.now = self.c.now.max(until);
     }
 
     fn join(&mut self, deed: Deed) {

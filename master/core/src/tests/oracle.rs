@@ -14,6 +14,10 @@ use crate::table::{AgentOrd, FrameworkOrd};
 use proto::{Capability, Piece, Quantities, ResourceName, Resources, Role, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Where a pair stands: on each level the bits of the share, how often it was served, whether it
+/// is a role below, and its name.
+type Path = Vec<(u64, u64, u8, String)>;
+
 /// An offer: framework, role, agent and resources.
 pub(super) type Made = (String, String, String, String);
 
@@ -101,7 +105,7 @@ impl<'m> Naive<'m> {
 
     /// The eligible pairs, poorest first, level by level.
     fn order(&self) -> Vec<(Role, FrameworkOrd)> {
-        let mut pairs: Vec<(Vec<(u64, u64, u8, String)>, Role, FrameworkOrd)> = Vec::new();
+        let mut pairs: Vec<(Path, Role, FrameworkOrd)> = Vec::new();
         for (ord, framework) in self.m.frameworks.iter() {
             for role in framework.info.roles.iter().filter(|role| framework.is_eligible_in(role)) {
                 let mut path = Vec::new();

@@ -185,7 +185,8 @@ impl Sorter {
         let open = !full && !node.orders[OPEN].is_empty();
         let mut listed = [false; ORDERS];
         listed[OPEN] = open;
-        listed[FULL] = !open && !(node.orders[OPEN].is_empty() && node.orders[FULL].is_empty());
+        let populated = !node.orders[OPEN].is_empty() || !node.orders[FULL].is_empty();
+        listed[FULL] = populated && !open;
         listed[WOKEN] = open && !node.orders[WOKEN].is_empty();
         let eligible = listed[OPEN] || listed[FULL];
         listed[HUNGRY] = eligible && (lacks || !node.orders[HUNGRY].is_empty());
