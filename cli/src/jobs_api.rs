@@ -2,13 +2,21 @@
 
 use crate::client::{Answer, Client};
 use crate::failure::{Code, Failure};
+use crate::output;
 use hyper::Method;
 use hyper::body::Bytes;
 use serde_json::Value;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long one `wait` request may take at the server before it is repeated.
 const WAIT: Duration = Duration::from_secs(60);
+
+/// The pause before a jobs framework that is away is asked again.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// How long the jobs framework may be away before waiting for a job is given up.
+const AWAY: Duration = Duration::from_secs(30);
 
 /// A job, or one unit of it: `JOB` or `JOB/INDEX`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,30 +130,66 @@ pub(crate) async fn why(jobs: &Client, target: &Target) -> Result<Value, Failure
 }
 
 /// Waits until the job `until` (`started` or `ended`), for at most `limit`; gives the job as it is
-/// then.
+/// then. A jobs framework that restarts is waited for: it has the job still, at the same address.
 pub(crate) async fn wait(
     jobs: &Client,
     job: &str,
     until: &str,
     limit: Option<Duration>,
 ) -> Result<Value, Failure> {
-    let deadline = limit.map(|limit| tokio::time::Instant::now() + limit);
+    wait_through(jobs, job, until, limit, AWAY).await
+}
+
+async fn wait_through(
+    jobs: &Client,
+    job: &str,
+    until: &str,
+    limit: Option<Duration>,
+    away: Duration,
+) -> Result<Value, Failure> {
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    let is_late = || deadline.is_some_and(|at| at <= Instant::now());
+    let mut lost = None;
     loop {
-        let left = deadline.map_or(WAIT, |at| at - tokio::time::Instant::now()).min(WAIT);
-        let path = format!(
-            "/v1/jobs/{}/wait?until={until}&timeout={:.3}",
-            escape(job),
-            left.as_secs_f64()
-        );
-        let slack = Duration::from_secs(30);
-        let value = accept(&jobs.send(Method::GET, &path, None, left + slack).await?)?;
+        let value = match wait_once(jobs, job, until, deadline).await {
+            Ok(value) => value,
+            Err(failure) if failure.code == Code::Unavailable as u8 => {
+                let since = *lost.get_or_insert_with(|| {
+                    let seconds = away.as_secs();
+                    output::say(&format!(
+                        "the jobs framework does not answer; waiting up to {seconds} s for it"
+                    ));
+                    Instant::now()
+                });
+                if since.elapsed() >= away || is_late() {
+                    return Err(failure);
+                }
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        lost = None;
         let done = if until == "started" { &value["started"] } else { &value["ended"] };
         let over = !value["ended"].is_null();
-        let late = deadline.is_some_and(|at| at <= tokio::time::Instant::now());
-        if !done.is_null() || over || late {
+        if !done.is_null() || over || is_late() {
             return Ok(value);
         }
     }
+}
+
+/// One request, which the server answers when the job is `until`, or at the deadline.
+async fn wait_once(
+    jobs: &Client,
+    job: &str,
+    until: &str,
+    deadline: Option<Instant>,
+) -> Result<Value, Failure> {
+    let left = deadline.map_or(WAIT, |at| at.saturating_duration_since(Instant::now())).min(WAIT);
+    let (job, seconds) = (escape(job), left.as_secs_f64());
+    let path = format!("/v1/jobs/{job}/wait?until={until}&timeout={seconds:.3}");
+    let slack = Duration::from_secs(30);
+    accept(&jobs.send(Method::GET, &path, None, left + slack).await?)
 }
 
 /// The exit code that a job's end stands for: its own, or 8 when it has none that says failure.
@@ -161,6 +205,8 @@ pub(crate) fn exit_code(job: &Value) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
 
     #[test]
     fn targets_are_jobs_units_and_task_ids() {
@@ -181,5 +227,53 @@ mod tests {
         assert_eq!(code("succeeded", 0.into()), 0);
         assert_eq!(code("failed", 3.into()), 3);
         assert_eq!(code("killed", Value::Null), 8);
+    }
+    /// Hears one request, and answers it unless there is nothing to say.
+    fn serve(listener: &TcpListener, answer: Option<&str>) {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut request, mut piece) = (Vec::new(), [0; 1024]);
+        while !request.ends_with(b"\r\n\r\n") {
+            let read = stream.read(&mut piece).unwrap();
+            request.extend_from_slice(&piece[..read]);
+        }
+        assert!(request.starts_with(b"GET /v1/jobs/web-1/wait?until=ended"), "by id");
+        let Some(body) = answer else { return };
+        let length = body.len();
+        write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_wait_outlives_the_jobs_framework() {
+        let first = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = first.local_addr().unwrap();
+        let server = std::thread::spawn(move || {
+            // It dies with the request in its hands; nobody listens; another one is there.
+            serve(&first, None);
+            drop(first);
+            let second = TcpListener::bind(address).unwrap();
+            serve(&second, Some(r#"{"state":"running","ended":null}"#));
+            drop(second);
+            let third = TcpListener::bind(address).unwrap();
+            serve(&third, Some(r#"{"state":"succeeded","ended":5}"#));
+        });
+        let jobs = Client::new("jobs", address.to_string());
+        let job = wait(&jobs, "web-1", "ended", None).await.unwrap();
+        assert_eq!(job["state"], "succeeded");
+        server.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_jobs_framework_that_stays_away_is_given_up_with_seven() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let jobs = Client::new("jobs", address.to_string());
+        let away = Duration::from_millis(300);
+        let failure = wait_through(&jobs, "web-1", "ended", None, away).await.unwrap_err();
+        assert_eq!(failure.code, 7, "{failure}");
+        // Nor is it waited for beyond the person's own limit.
+        let limit = Some(Duration::ZERO);
+        let failure = wait(&jobs, "web-1", "ended", limit).await.unwrap_err();
+        assert_eq!(failure.code, 7, "{failure}");
     }
 }
