@@ -1,0 +1,74 @@
+//! An agent is emptied by an operator's commands, and taken back: each ends with the exit code of
+//! what happened, and the list of agents shows it.
+
+use crate::cluster::{Cluster, wait_for};
+use serde_json::{Value, json};
+
+/// The only agent as `tepui agents -o json` lists it.
+fn agent(cluster: &Cluster) -> Value {
+    let (code, out, err) = cluster.tepui(&["agents", "-o", "json"]);
+    assert_eq!(code, 0, "{err}");
+    let agents: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(agents.as_array().map(Vec::len), Some(1), "{out}");
+    agents[0].clone()
+}
+
+fn does(cluster: &Cluster, arguments: &[&str], says: &str) {
+    let (code, out, err) = cluster.tepui(arguments);
+    assert_eq!((code, out.as_str(), err.as_str()), (0, says, ""), "{arguments:?}");
+}
+
+fn table_says(cluster: &Cluster, word: &str) {
+    let (code, out, err) = cluster.tepui(&["agents"]);
+    let is_there = out.split_whitespace().any(|found| found == word);
+    assert!(code == 0 && is_there, "'{word}' is missing: {out}{err}");
+}
+
+#[test]
+fn an_agent_is_drained_shown_and_reactivated() {
+    let cluster = Cluster::start(1, "cpus:1;mem:512", true);
+    let listed = agent(&cluster);
+    let id = listed["agent_id"].as_str().unwrap();
+    assert_eq!((&listed["deactivated"], &listed["drain"]), (&json!(false), &Value::Null));
+    table_says(&cluster, "active");
+
+    let drain = ["drain", id, "--max-grace", "5"];
+    does(&cluster, &drain, &format!("{id} is draining\n"));
+    let drained = wait_for("the drain to end", || {
+        Some(agent(&cluster)).filter(|agent| agent["drain"]["state"] == "drained")
+    });
+    assert_eq!(
+        (&drained["drain"]["max_grace_seconds"], &drained["standing"]),
+        (&json!(5.0), &json!("active"))
+    );
+    table_says(&cluster, "drained");
+
+    does(&cluster, &["reactivate", id], &format!("{id} is active\n"));
+    does(&cluster, &["run", "--cpus", "0.1", "--", "true"], "");
+
+    does(&cluster, &["deactivate", id], &format!("{id} is deactivated\n"));
+    assert_eq!(agent(&cluster)["deactivated"], true);
+    table_says(&cluster, "deactivated");
+    does(&cluster, &["reactivate", id], &format!("{id} is active\n"));
+    assert_eq!(agent(&cluster)["deactivated"], false);
+    table_says(&cluster, "active");
+
+    does(&cluster, &["gone", "--yes", id], &format!("{id} is gone\n"));
+}
+
+#[test]
+fn an_agent_that_is_not_known_is_exit_code_3_and_a_sentence() {
+    let cluster = Cluster::start(0, "", false);
+    wait_for("the master", || cluster.operator("GET_HEALTH"));
+    for arguments in
+        [&["drain", "nosuch"][..], &["deactivate", "nosuch"], &["reactivate", "nosuch"]]
+    {
+        let (code, out, err) = cluster.tepui(arguments);
+        assert_eq!((code, out.as_str()), (3, ""), "{arguments:?}: {err}");
+        assert!(err.contains("no agent nosuch") && err.contains("tepui agents"), "{err}");
+        assert!(!err.contains("400"), "{err}");
+    }
+    let (code, _, err) = cluster.tepui(&["why", "--framework", "nofw"]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("nofw") && !err.contains("400"), "{err}");
+}
