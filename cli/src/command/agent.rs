@@ -3,6 +3,7 @@
 use super::master::with_causes;
 use crate::daemon;
 use crate::failure::{Code, Failure};
+use proto::ClusterId;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -44,7 +45,7 @@ pub(crate) struct Options {
     attributes: Option<String>,
     /// The cluster that the work directory must belong to.
     #[arg(long, value_name = "NAME")]
-    cluster: Option<String>,
+    cluster: Option<ClusterId>,
     /// Do not use cgroups, even where that is permitted.
     #[arg(long)]
     no_cgroups: bool,
@@ -70,7 +71,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     config.hostname = options.hostname;
     config.resources = options.resources;
     config.attributes = options.attributes;
-    config.cluster = options.cluster;
+    config.cluster = options.cluster.map(|cluster| cluster.to_string());
     config.cgroups = !options.no_cgroups;
     config.cpu_ceiling = options.cpu_ceiling;
     config.pids = options.pids;

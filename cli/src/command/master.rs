@@ -2,7 +2,7 @@
 
 use crate::daemon;
 use crate::failure::{Code, Failure};
-use proto::Role;
+use proto::{ClusterId, Role};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) struct Options {
     data: PathBuf,
     /// The cluster that the data must belong to.
     #[arg(long, value_name = "NAME")]
-    cluster: Option<String>,
+    cluster: Option<ClusterId>,
     /// The name or address under which others reach this master. The listening address by default.
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
@@ -74,7 +74,7 @@ fn weight(text: &str) -> Result<(Role, u64), String> {
 pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let hostname = options.hostname.unwrap_or_else(|| options.listen.ip().to_string());
     let mut config = master::Config::new(options.data, hostname);
-    config.cluster = options.cluster;
+    config.cluster = options.cluster.map(|cluster| cluster.to_string());
     config.weights = options.weights;
     let core = &mut config.options;
     core.agent_timeout = Duration::from_secs_f64(options.agent_timeout);
