@@ -14,7 +14,6 @@ use tokio::task::JoinHandle;
 
 /// What becomes of a connection.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all are events; a box each would cost more")]
 pub(crate) enum Happening {
     Connected,
     Event(Event),
