@@ -2,7 +2,8 @@
 
 use crate::faults::Fault;
 use crate::network::{Direction, Peer};
-use crate::world::{Event, FrameworkNode, Node, World};
+use crate::node::FrameworkNode;
+use crate::world::{Event, Node, World};
 use proto::Time;
 use std::time::Duration;
 

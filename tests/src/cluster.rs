@@ -5,13 +5,14 @@
 //! that ten minutes suffice.
 
 use crate::network::{Network, Peer};
+use crate::node::FrameworkNode;
 use crate::node::agent::AgentNode;
 use crate::node::framework::DriverNode;
 use crate::node::operator::some_role;
 use crate::node::raw::{RawNode, Temper};
 use crate::prng::Prng;
 use crate::workload::Plan;
-use crate::world::{FrameworkNode, Packet, START};
+use crate::world::{Packet, START};
 use proto::{
     AgentInfo, Attribute, AttributeValue, Capability, Domain, FrameworkInfo, Resources, Time,
 };

@@ -1,7 +1,8 @@
 //! Streams between the nodes as the world sees them: dialling, sending, closing, arriving.
 
 use crate::network::{Arrival, Conn, Direction, Peer};
-use crate::world::{Event, FrameworkNode, Packet, World};
+use crate::node::FrameworkNode;
+use crate::world::{Event, Packet, World};
 use proto::scheduler::Call;
 use std::time::Duration;
 

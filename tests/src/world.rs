@@ -8,11 +8,10 @@ use crate::clocks::Clocks;
 use crate::cluster;
 use crate::faults::{Fault, Faults};
 use crate::network::{Conn, Direction, Due, Network, Peer};
+use crate::node::FrameworkNode;
 use crate::node::agent::AgentNode;
-use crate::node::framework::DriverNode;
 use crate::node::master::MasterNode;
 use crate::node::operator::OperatorNode;
-use crate::node::raw::RawNode;
 use crate::oracle::{Oracle, Violation, restless};
 use crate::prng::Prng;
 use crate::trace::{Log, Trace};
@@ -198,43 +197,6 @@ impl PartialOrd for Scheduled {
 impl Ord for Scheduled {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
-/// A framework of either kind.
-#[derive(Debug)]
-pub(crate) enum FrameworkNode {
-    Driver(Box<DriverNode>),
-    Raw(Box<RawNode>),
-}
-
-impl FrameworkNode {
-    pub(crate) fn driver(&self) -> Option<&DriverNode> {
-        match self {
-            Self::Driver(node) => Some(node),
-            Self::Raw(_) => None,
-        }
-    }
-
-    pub(crate) fn driver_mut(&mut self) -> Option<&mut DriverNode> {
-        match self {
-            Self::Driver(node) => Some(node),
-            Self::Raw(_) => None,
-        }
-    }
-
-    pub(crate) fn raw_mut(&mut self) -> Option<&mut RawNode> {
-        match self {
-            Self::Driver(_) => None,
-            Self::Raw(node) => Some(node),
-        }
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::Driver(node) => &node.name,
-            Self::Raw(node) => &node.name,
-        }
     }
 }
 

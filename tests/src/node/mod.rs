@@ -10,3 +10,43 @@ pub(crate) mod master;
 pub(crate) mod operator;
 pub(crate) mod raw;
 pub(crate) mod supervisor;
+
+use framework::DriverNode;
+use raw::RawNode;
+
+/// A framework of either kind.
+#[derive(Debug)]
+pub(crate) enum FrameworkNode {
+    Driver(Box<DriverNode>),
+    Raw(Box<RawNode>),
+}
+
+impl FrameworkNode {
+    pub(crate) fn driver(&self) -> Option<&DriverNode> {
+        match self {
+            Self::Driver(node) => Some(node),
+            Self::Raw(_) => None,
+        }
+    }
+
+    pub(crate) fn driver_mut(&mut self) -> Option<&mut DriverNode> {
+        match self {
+            Self::Driver(node) => Some(node),
+            Self::Raw(_) => None,
+        }
+    }
+
+    pub(crate) fn raw_mut(&mut self) -> Option<&mut RawNode> {
+        match self {
+            Self::Driver(_) => None,
+            Self::Raw(node) => Some(node),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Driver(node) => &node.name,
+            Self::Raw(node) => &node.name,
+        }
+    }
+}
