@@ -56,7 +56,7 @@ async fn ends_are_told_in_fields() {
         ..CommandInfo::default()
     };
     let end = link.run_to_end(command("user", user)).await;
-    assert_eq!(end.reason, Some(Reason::ContainerLaunchFailed));
+    assert_eq!((end.state, end.outcome.unwrap().exit), (TaskState::Failed, Some(Exit::Code(126))));
     assert!(end.message.unwrap().contains("no-such-user"));
     agent.stop(Stop::EndTasks).await;
 }
