@@ -1,7 +1,7 @@
 //! Looking at the world as a whole: the audit every few seconds, and convergence after the faults.
 
-use crate::oracle::{Hosts, Living, restless};
 use crate::node::FrameworkNode;
+use crate::oracle::{Hosts, Living, restless};
 use crate::world::{Event, World};
 use proto::operator::State;
 use proto::{AgentId, FrameworkId, TaskId, Time};
