@@ -149,7 +149,8 @@ impl Master {
             let admit = RegistryOp::AdmitAgent {
                 info: returning.info.clone(),
                 version: returning.version.clone(),
-                nonce: None,
+                // The record takes the place of the first one, which was found by this.
+                nonce: facts.and_then(|agent| agent.nonce),
                 registered,
             };
             self.persist(admit, out);
