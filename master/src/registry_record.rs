@@ -29,6 +29,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::{Batch, Storage};
 
+#[cfg(test)]
+mod tests;
+
 /// The keys of completed frameworks, oldest first: only so many are kept.
 pub(crate) type Completed = VecDeque<Vec<u8>>;
 
@@ -58,8 +61,7 @@ pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batc
             batch.put(key(b'a', id.as_str()), fields.0);
         }
         RegistryOp::MarkUnreachable { agent_id, since } => {
-            let fields = Fields::default().int(since.as_nanos());
-            batch.put(key(b'u', agent_id.as_str()), fields.0);
+            batch.put(key(b'u', agent_id.as_str()), Fields::default().int(since.as_nanos()).0);
         }
         RegistryOp::MarkReachable { agent_id } => batch.delete(key(b'u', agent_id.as_str())),
         RegistryOp::DeactivateAgent { agent_id } => {
@@ -70,18 +72,11 @@ pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batc
             batch.delete(key(b'd', agent_id.as_str()));
         }
         RegistryOp::DrainAgent { agent_id, drain } => {
-            let fields = Fields::default()
-                .int(drain.since.as_nanos())
-                .int(u64::from(drain.max_grace.is_some()))
-                .duration(drain.max_grace.unwrap_or_default())
-                .int(u64::from(drain.mark_gone))
-                .int(u64::from(drain.drained));
-            batch.put(key(b'd', agent_id.as_str()), fields.0);
+            batch.put(key(b'd', agent_id.as_str()), drain_fields(drain).0);
         }
         RegistryOp::MarkGone { agent_id, since } => {
             forget_agent(agent_id, batch);
-            let fields = Fields::default().int(since.as_nanos());
-            batch.put(key(b'g', agent_id.as_str()), fields.0);
+            batch.put(key(b'g', agent_id.as_str()), Fields::default().int(since.as_nanos()).0);
         }
         RegistryOp::SetMaintenance { maintenance } => {
             batch.put(*b"m", maintenance_fields(maintenance).0);
@@ -92,40 +87,40 @@ pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batc
         }
         RegistryOp::HoldFramework { info, registered, deadline } => {
             let Some(id) = &info.id else { return };
-            let fields = Fields::default()
-                .bytes(&info.encode(Encoding::Protobuf))
-                .int(registered.as_nanos())
-                .int(deadline.as_nanos());
+            let fields = framework_fields(info, *registered, *deadline);
             batch.put(key(b'f', id.as_str()), fields.0);
         }
         RegistryOp::ReleaseFramework { framework_id } => {
             batch.delete(key(b'f', framework_id.as_str()));
         }
         RegistryOp::CompleteFramework { info, registered, unregistered } => {
-            let Some(id) = &info.id else { return };
-            batch.delete(key(b'f', id.as_str()));
-            let fields = Fields::default()
-                .bytes(&info.encode(Encoding::Protobuf))
-                .int(registered.as_nanos())
-                .int(unregistered.as_nanos());
-            let key = completed_key(*unregistered, id);
-            batch.put(key.clone(), fields.0);
-            completed.push_back(key);
-            while completed.len() > Registry::COMPLETED_KEPT {
-                completed.pop_front().into_iter().for_each(|oldest| batch.delete(oldest));
-            }
+            complete_framework(info, *registered, *unregistered, completed, batch);
         }
         RegistryOp::SetWeight { role, weight_milli } => {
             batch.put(key(b'w', role.as_str()), Fields::default().int(*weight_milli).0);
         }
         RegistryOp::SetQuota { role, quota } => {
-            let guarantees = quota.guarantees.iter().collect::<Vec<_>>();
-            let limits = quota.limits.iter().map(|(name, milli)| (name, *milli));
-            let limits = limits.collect::<Vec<_>>();
-            let fields = Fields::default().amounts(&guarantees).amounts(&limits);
-            batch.put(key(b'q', role.as_str()), fields.0);
+            batch.put(key(b'q', role.as_str()), quota_fields(quota).0);
         }
         RegistryOp::RemoveQuota { role } => batch.delete(key(b'q', role.as_str())),
+    }
+}
+
+/// A framework goes from those that are held to the completed ones, of which the oldest goes.
+fn complete_framework(
+    info: &FrameworkInfo,
+    registered: Time,
+    unregistered: Time,
+    completed: &mut Completed,
+    batch: &mut Batch,
+) {
+    let Some(id) = &info.id else { return };
+    batch.delete(key(b'f', id.as_str()));
+    let key = completed_key(unregistered, id);
+    batch.put(key.clone(), framework_fields(info, registered, unregistered).0);
+    completed.push_back(key);
+    while completed.len() > Registry::COMPLETED_KEPT {
+        completed.pop_front().into_iter().for_each(|oldest| batch.delete(oldest));
     }
 }
 
@@ -245,6 +240,29 @@ fn completed_key(unregistered: Time, id: &FrameworkId) -> Vec<u8> {
     key.extend_from_slice(&unregistered.as_nanos().to_be_bytes());
     key.extend_from_slice(id.as_str().as_bytes());
     key
+}
+
+/// A framework, when it registered, and its deadline or when it went.
+fn framework_fields(info: &FrameworkInfo, registered: Time, until: Time) -> Fields {
+    Fields::default()
+        .bytes(&info.encode(Encoding::Protobuf))
+        .int(registered.as_nanos())
+        .int(until.as_nanos())
+}
+
+fn drain_fields(drain: &Drain) -> Fields {
+    Fields::default()
+        .int(drain.since.as_nanos())
+        .int(u64::from(drain.max_grace.is_some()))
+        .duration(drain.max_grace.unwrap_or_default())
+        .int(u64::from(drain.mark_gone))
+        .int(u64::from(drain.drained))
+}
+
+fn quota_fields(quota: &Quota) -> Fields {
+    let guarantees = quota.guarantees.iter().collect::<Vec<_>>();
+    let limits = quota.limits.iter().map(|(name, milli)| (name, *milli)).collect::<Vec<_>>();
+    Fields::default().amounts(&guarantees).amounts(&limits)
 }
 
 fn maintenance_fields(maintenance: &Maintenance) -> Fields {

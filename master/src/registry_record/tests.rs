@@ -1,0 +1,114 @@
+//! Every fact comes back from the store as it went in, whatever came after it.
+
+use super::*;
+use master_core::Quota;
+use proto::{Quantities, Resources};
+use store::{Options, Store};
+
+fn agent(id: &str) -> AgentInfo {
+    AgentInfo {
+        id: Some(AgentId::new(id).unwrap()),
+        hostname: Arc::from("host"),
+        port: 5051,
+        resources: Resources::cpus_mem(4000, 1_024_000),
+        attributes: Vec::new(),
+        domain: None,
+    }
+}
+
+fn framework(id: &str) -> FrameworkInfo {
+    FrameworkInfo { id: Some(FrameworkId::new(id).unwrap()), ..FrameworkInfo::new("u", "f") }
+}
+
+fn admit(id: &str, nonce: Option<u64>) -> RegistryOp {
+    let (info, version) = (agent(id), Arc::from("1.0"));
+    RegistryOp::AdmitAgent { info, version, nonce, registered: Time::from_millis(7) }
+}
+
+fn drain(max_grace: Option<Duration>, mark_gone: bool, drained: bool) -> RegistryOp {
+    let drain = Drain { since: Time::from_millis(8), max_grace, mark_gone, drained };
+    RegistryOp::DrainAgent { agent_id: AgentId::new("a").unwrap(), drain }
+}
+
+fn maintenance() -> Maintenance {
+    let (named, by_address) =
+        (MachineId::named("host"), MachineId { hostname: None, ip: Some(Arc::from("10.0.0.1")) });
+    let window = |machine: &MachineId, duration| MaintenanceWindow {
+        machines: vec![machine.clone()],
+        unavailability: Unavailability { start: Time::from_millis(9), duration },
+    };
+    Maintenance {
+        windows: vec![window(&named, None), window(&by_address, Some(Duration::from_secs(1)))],
+        down: [by_address].into(),
+    }
+}
+
+fn ops() -> Vec<RegistryOp> {
+    let a = || AgentId::new("a").unwrap();
+    let at = Time::from_millis(10);
+    let eng = || Role::new("eng").unwrap();
+    let mut guarantees = Quantities::default();
+    guarantees.add(&proto::ResourceName::new("cpus"), 1500);
+    let limits = [(proto::ResourceName::new("mem"), 0)].into();
+    vec![
+        RegistryOp::FoundCluster { cluster_id: Arc::from("c") },
+        RegistryOp::BeginEpoch { epoch: 3, master_id: MasterId::new("m").unwrap() },
+        admit("a", Some(5)),
+        admit("b", None),
+        RegistryOp::MarkUnreachable { agent_id: a(), since: at },
+        RegistryOp::MarkReachable { agent_id: a() },
+        RegistryOp::DeactivateAgent { agent_id: a() },
+        RegistryOp::ReactivateAgent { agent_id: a() },
+        drain(None, false, false),
+        drain(Some(Duration::from_millis(1500)), true, false),
+        drain(Some(Duration::ZERO), false, true),
+        admit("a", Some(5)),
+        RegistryOp::ReactivateAgent { agent_id: a() },
+        RegistryOp::DeactivateAgent { agent_id: a() },
+        RegistryOp::MarkGone { agent_id: a(), since: at },
+        RegistryOp::MarkGone { agent_id: AgentId::new("b").unwrap(), since: at },
+        RegistryOp::RemoveAgent { agent_id: a() },
+        RegistryOp::SetMaintenance { maintenance: maintenance() },
+        RegistryOp::SetMaintenance { maintenance: Maintenance::default() },
+        RegistryOp::HoldFramework { info: framework("f"), registered: at, deadline: at },
+        RegistryOp::ReleaseFramework { framework_id: FrameworkId::new("f").unwrap() },
+        RegistryOp::HoldFramework { info: framework("f"), registered: at, deadline: at },
+        RegistryOp::CompleteFramework { info: framework("f"), registered: at, unregistered: at },
+        RegistryOp::SetWeight { role: eng(), weight_milli: 2500 },
+        RegistryOp::SetQuota { role: eng(), quota: Quota { guarantees, limits } },
+        RegistryOp::RemoveQuota { role: eng() },
+    ]
+}
+
+#[test]
+fn every_fact_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Options::new("test", 1)).unwrap();
+    let (mut registry, mut completed) = (Registry::new(), Completed::new());
+    for op in ops() {
+        registry.apply(&op);
+        let mut batch = Batch::new();
+        write(&op, &mut completed, &mut batch);
+        store.commit(batch).unwrap();
+        let (facts, _) = read(&store, &Limits::default()).unwrap();
+        let mut again = Registry::new();
+        facts.iter().for_each(|fact| again.apply(fact));
+        assert_eq!(again, registry, "after {op:?}");
+        // The registry's own snapshot says the same.
+        let mut again = Registry::new();
+        registry.facts().iter().for_each(|fact| again.apply(fact));
+        assert_eq!(again, registry, "after {op:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Options::new("test", 1)).unwrap();
+    let mut batch = Batch::new();
+    // More windows than there are bytes.
+    batch.put(*b"m", u64::MAX.to_le_bytes().to_vec());
+    store.commit(batch).unwrap();
+    let (key, problem) = read(&store, &Limits::default()).unwrap_err();
+    assert_eq!((&*key, &*problem), ("m", "is shorter than its fields"));
+}
