@@ -193,6 +193,13 @@ fn scheduler(cases: &mut Cases) {
         cases.json(SCHEDULER, &json!({"type": kind, "framework_id": id, member: value}), 400);
         cases.json(SCHEDULER, &json!({"type": kind, member: value}), 400);
     }
+}
+
+/// Calls of a scheduler whose ids, members or counts are wrong.
+fn scheduler_values(cases: &mut Cases) {
+    let id = json!({"value": "nobody-0000"});
+    let agent = json!({"value": "S0"});
+    let task = json!({"value": "t"});
     let long = "x".repeat(256);
     for wrong in ["", ".", "..", "a/b", "a\\b", "a\u{0}b", "a\nb", &long] {
         let call =
@@ -329,6 +336,7 @@ async fn two_hundred_malformed_requests_are_refused_and_change_nothing() {
     envelopes(&mut cases);
     bodies(&mut cases);
     scheduler(&mut cases);
+    scheduler_values(&mut cases);
     operator(&mut cases);
     assert!(cases.0.len() >= 200, "{} cases", cases.0.len());
     let mut wrong = Vec::new();
