@@ -45,8 +45,6 @@ pub struct Outbox<F: Facts, E> {
     /// The flush under way: up to which write.
     flush: Option<u64>,
     queue: VecDeque<Queued<E>>,
-    /// Effects that wait for writes and may be overtaken.
-    held: VecDeque<(u64, E)>,
     /// Barriers do not hold: the planted fault of tests.
     leaky: bool,
 }
@@ -60,7 +58,6 @@ impl<F: Facts, E> Default for Outbox<F, E> {
             synced: 0,
             flush: None,
             queue: VecDeque::new(),
-            held: VecDeque::new(),
             leaky: false,
         }
     }
@@ -106,11 +103,6 @@ impl<F: Facts, E> Outbox<F, E> {
         self.queue.push_back(Queued::Effect(effect));
     }
 
-    /// An effect that waits until all writes so far are durable; others may overtake it.
-    pub fn hold(&mut self, effect: E) {
-        self.held.push_back((self.written, effect));
-    }
-
     /// The next effect that may be performed now.
     pub fn ready(&mut self) -> Option<E> {
         while let Some(Queued::Barrier(write)) = self.queue.front() {
@@ -124,8 +116,7 @@ impl<F: Facts, E> Outbox<F, E> {
         {
             return Some(effect);
         }
-        let due = self.held.front().is_some_and(|(write, _)| *write <= self.synced);
-        if due { self.held.pop_front().map(|(_, effect)| effect) } else { None }
+        None
     }
 
     /// Starts a flush; false when there is nothing to flush or one is under way.
@@ -158,7 +149,6 @@ impl<F: Facts, E> Outbox<F, E> {
         self.synced = 0;
         self.flush = None;
         self.queue.clear();
-        self.held.clear();
     }
 }
 
@@ -201,15 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn a_record_holds_back_only_what_waits_for_it() {
+    fn a_record_holds_back_nothing() {
         let mut outbox = Outbox::<Written, _>::default();
         outbox.record(1);
-        outbox.hold("forget");
         outbox.push("send");
         assert_eq!(drain(&mut outbox), ["send"]);
         assert!(outbox.begin_flush());
         outbox.end_flush();
-        assert_eq!(drain(&mut outbox), ["forget"]);
+        assert_eq!(outbox.durable(), &Written(vec![1]));
     }
 
     #[test]

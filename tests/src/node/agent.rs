@@ -158,14 +158,18 @@ impl World {
         }
         self.oracle.agent_stepped(i, core, &effects);
         let outbox = &mut self.agents[i].outbox;
+        let mut forgets = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Persist(op) => outbox.persist(op),
                 Effect::Record(op) => outbox.record(op),
-                effect @ Effect::Forget { .. } => outbox.hold(effect),
+                // The supervisor has it before what follows is written, as in the shell, whose
+                // orders leave before the commit of their round begins.
+                effect @ Effect::Forget { .. } => forgets.push(effect),
                 effect => outbox.push(effect),
             }
         }
+        forgets.into_iter().for_each(|effect| self.perform_of_agent(i, effect));
         self.pump_agent(i);
         if crashes {
             self.crash_agent(i);

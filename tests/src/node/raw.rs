@@ -300,9 +300,13 @@ impl World {
             return;
         }
         if raw.subscribed && !healed && raw.random.percent(3) {
-            // A second instance of the same framework takes over; the first lives on.
-            raw.stale = raw.stream;
+            // A second instance of the same framework takes over; the first lives on, until there
+            // is a third.
+            let first = raw.stream.and_then(|stream| raw.stale.replace(stream));
             raw.lose_stream();
+            if let Some(conn) = first {
+                self.hang_up(conn, Direction::Up);
+            }
             self.raw_dials(i);
             return;
         }
