@@ -147,6 +147,7 @@ fn tasks(agent: u32, framework: &FrameworkInfo) -> Vec<AgentTask> {
         state: TaskState::Running,
         status: None,
         executor_id: None,
+        shown: None,
     };
     (from..to).map(task).collect()
 }

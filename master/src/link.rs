@@ -168,7 +168,10 @@ impl Read<AgentCall> {
                     problem(&format!("the framework '{}'", framework.name), bytes)
                 })
             }),
-            AgentCall::Update { .. } | AgentCall::Pong { .. } | AgentCall::Message { .. } => None,
+            AgentCall::Update { .. }
+            | AgentCall::Pong { .. }
+            | AgentCall::Message { .. }
+            | AgentCall::VolumesApplied { .. } => None,
         };
         too_long.map_or(Self::Message(call), Self::Unreadable)
     }

@@ -4,8 +4,8 @@
 //! broken stream (status updates) is repeated by the agent until it is acknowledged.
 
 use crate::{
-    AgentId, AgentInfo, ExecutorId, FrameworkId, FrameworkInfo, MasterId, Resources, StatusUuid,
-    TaskId, TaskInfo, TaskState, TaskStatus,
+    AgentId, AgentInfo, ExecutorId, FrameworkId, FrameworkInfo, MasterId, Piece, Resources, Role,
+    StatusUuid, TaskId, TaskInfo, TaskShown, TaskState, TaskStatus, VolumeId,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +59,24 @@ pub enum AgentCall {
         /// The bytes.
         data: Arc<[u8]>,
     },
+    /// The answer to `Volumes`: all that it asked for is done, but for what failed.
+    VolumesApplied {
+        /// The number of the event that is answered.
+        sequence: u64,
+        /// What could not be made or deleted; it is tried anew with the next `Volumes`.
+        failures: Vec<VolumeFailure>,
+    },
+}
+
+/// A volume that an agent could not make or delete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeFailure {
+    /// The role that the volume is reserved to; ids are unique within it.
+    pub role: Role,
+    /// Which.
+    pub id: VolumeId,
+    /// Why, for people.
+    pub message: Arc<str>,
 }
 
 /// A task as its agent knows it.
@@ -73,7 +91,7 @@ pub struct AgentTask {
     /// What it uses (nothing any more once it ended).
     pub resources: Resources,
     /// The role its resources are allocated to.
-    pub role: crate::Role,
+    pub role: Role,
     /// Its newest state.
     pub state: TaskState,
     /// The state of its oldest unacknowledged update, with the update's uuid: what the framework
@@ -81,6 +99,8 @@ pub struct AgentTask {
     pub status: Option<(TaskState, StatusUuid)>,
     /// The executor, when it has a custom one.
     pub executor_id: Option<ExecutorId>,
+    /// What else is shown of it.
+    pub shown: Option<TaskShown>,
 }
 
 /// What the master says to an agent.
@@ -124,7 +144,7 @@ pub enum AgentEvent {
         /// The framework.
         framework: Arc<FrameworkInfo>,
         /// The role of the resources.
-        role: crate::Role,
+        role: Role,
         /// The tasks.
         tasks: Vec<TaskInfo>,
     },
@@ -166,5 +186,15 @@ pub enum AgentEvent {
         executor_id: ExecutorId,
         /// The bytes.
         data: Arc<[u8]>,
+    },
+    /// The agent's persistent volumes, after each durable change of them and after
+    /// (re)registration when there are any. Tasks of later `Run`s may use them.
+    Volumes {
+        /// Its number, greater than that of the one before.
+        sequence: u64,
+        /// All that are to be there: each is reserved and persistent.
+        volumes: Vec<Piece>,
+        /// Those whose content is to be deleted and was not said to be: nothing else ever is.
+        destroyed: Vec<Piece>,
     },
 }

@@ -68,7 +68,7 @@ pub use resources::{
 pub use role::Role;
 pub use task::{
     CommandInfo, ExecutorInfo, Exit, FetchUri, LimitHit, Reason, Source, TaskBody, TaskInfo,
-    TaskOutcome, TaskPayload, TaskStatus, TaskUsage,
+    TaskOutcome, TaskPayload, TaskShown, TaskStatus, TaskUsage,
 };
 pub use task_state::{TaskState, Transition};
 pub use time::Time;

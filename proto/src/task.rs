@@ -48,6 +48,13 @@ pub struct TaskPayload {
     pub has_check: bool,
 }
 
+/// What is told of a task to those who read of it, and decides nothing: its labels, discovery and
+/// container, in their protobuf form (`tepui.v1.TaskShown`), which was checked when it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskShown {
+    pub(crate) bytes: Arc<[u8]>,
+}
+
 /// The payload, opened: what an agent needs to run a command task.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskBody {

@@ -4,7 +4,7 @@
 //! Two things are made: prost's structs (`src/wire/*.rs`) and the schema table
 //! (`src/schema/table.rs`) that the JSON transcoder and the check before decoding read. Prost gets
 //! a changed view of the schema: every singular field optional (presence is checked by the table),
-//! and of three messages only the fields that decisions read; the rest of them travels as bytes
+//! and of five messages only the fields that decisions read; the rest of them travels as bytes
 //! (`src/wire/tail.rs`). The table gets the whole schema.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -31,7 +31,7 @@ const FILES: [&str; 10] = [
 ];
 
 /// Messages that we read only in part, with the fields that we read.
-const TAILED: [(&str, &[&str]); 3] = [
+const TAILED: [(&str, &[&str]); 5] = [
     (
         ".mesos.v1.TaskInfo",
         &[
@@ -50,6 +50,21 @@ const TAILED: [(&str, &[&str]); 3] = [
         ".mesos.v1.Resource",
         &["name", "type", "scalar", "ranges", "set", "revocable", "allocation_info"],
     ),
+    (
+        ".mesos.v1.Task",
+        &[
+            "name",
+            "task_id",
+            "framework_id",
+            "executor_id",
+            "agent_id",
+            "state",
+            "resources",
+            "statuses",
+            "role",
+        ],
+    ),
+    (".tepui.v1.TaskShown", &[]),
 ];
 
 /// Fields that no struct has: Mesos defines them, JSON knows them, and nobody here reads them.

@@ -537,3 +537,36 @@ fn a_task_without_a_readable_id_refuses_the_call_for_nothing_could_answer_for_it
         "accept.operations[0].launch.task_infos[0].task_id.value: TaskID must not contain '/'"
     );
 }
+
+#[test]
+fn volumes_of_an_agent() {
+    let volumes = |rest: &str| {
+        let volume = format!(r#"{{"name":"disk","type":"SCALAR","scalar":{{"value":64}},{rest}}}"#);
+        problem::<proto::agent_link::AgentEvent>(&format!(
+            r#"{{"volumes":{{"sequence":1,"destroyed":[{volume}]}}}}"#
+        ))
+    };
+    let persistence = |id: &str| format!(r#""disk":{{"persistence":{{"id":"{id}"}}}}"#);
+    assert_eq!(
+        volumes(r#""role":"a""#),
+        "Missing required fields: volumes.destroyed[0].disk.persistence"
+    );
+    assert_eq!(
+        volumes(&persistence("v")),
+        "Missing required fields: volumes.destroyed[0].reservations"
+    );
+    assert_eq!(
+        volumes(&format!(r#""role":"a",{}"#, persistence("../v"))),
+        "volumes.destroyed[0].disk.persistence.id: Persistence.id must not contain '/'"
+    );
+    assert_eq!(
+        volumes(&format!(r#""role":"..",{}"#, persistence("v"))),
+        "volumes.destroyed[0].role: role '..' must not have the component '..'"
+    );
+    assert_eq!(
+        problem::<proto::agent_link::AgentCall>(
+            r#"{"volumes_applied":{"sequence":1,"failures":[{"role":"a","volume_id":"v"}]}}"#
+        ),
+        "Missing required fields: volumes_applied.failures[0].message"
+    );
+}

@@ -219,3 +219,23 @@ proptest! {
         prop_assert_eq!(payload.open().unwrap(), body);
     }
 }
+
+/// Labels, discovery and container of a task are shown as they were said, and nothing else is.
+#[test]
+fn what_is_shown_of_a_task() {
+    let task = |rest: &str| {
+        let text = format!(
+            r#"{{"name":"t","task_id":{{"value":"t"}},"agent_id":{{"value":"a"}},"data":"eA=="{rest}}}"#
+        );
+        proto::TaskInfo::decode(text.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap()
+    };
+    assert_eq!(task("").payload.shown(), None);
+    let shown = concat!(
+        r#""labels":{"labels":[{"key":"k","value":"v"}]},"#,
+        r#""discovery":{"visibility":"CLUSTER","name":"n"},"#,
+        r#""container":{"type":"MESOS"}"#,
+    );
+    let shown_of = |rest: &str| task(rest).payload.shown().unwrap().to_json();
+    assert_eq!(shown_of(&format!(",{shown}")), format!("{{{shown}}}"));
+    assert_eq!(shown_of(r#","container":{"type":"MESOS"}"#), r#"{"container":{"type":"MESOS"}}"#);
+}

@@ -184,6 +184,7 @@ impl Agent {
                         .front()
                         .and_then(|status| Some((status.state, status.uuid?))),
                     executor_id: None,
+                    shown: launched.and_then(|l| l.info.payload.shown()),
                 });
             }
         }

@@ -107,6 +107,11 @@ impl Agent {
                 let message = format!("a message for {executor_id}, which is no custom executor");
                 effects.push(Effect::Note(Note::Ignored { message: message.into() }));
             }
+            AgentEvent::Volumes { volumes, destroyed, .. } => {
+                let count = volumes.len() + destroyed.len();
+                let message = format!("{count} persistent volumes");
+                effects.push(Effect::Note(Note::Ignored { message: message.into() }));
+            }
         }
     }
 

@@ -213,7 +213,7 @@ impl Master {
             }
             // A pong has done its work by being heard. What comes on a stream that is not, or no
             // longer, an agent's is ignored: its agent is unreachable, or has not said who it is.
-            (AgentCall::Pong { .. }, _)
+            (AgentCall::Pong { .. } | AgentCall::VolumesApplied { .. }, _)
             | (AgentCall::Update { .. } | AgentCall::Message { .. }, None) => {}
         }
     }

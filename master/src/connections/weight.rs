@@ -6,7 +6,7 @@
 
 use proto::agent_link::AgentEvent;
 use proto::scheduler::Event;
-use proto::{FrameworkInfo, Offer, Resources, TaskInfo, TaskStatus, Value};
+use proto::{FrameworkInfo, Offer, Piece, Reservation, Resources, TaskInfo, TaskStatus, Value};
 use std::sync::Arc;
 
 /// What stands for small fields: ids, names, and what an allocation costs.
@@ -53,6 +53,9 @@ impl Weigh for AgentEvent {
                 Self::Reregistered { reconcile, .. } => reconcile.len() * SMALL,
                 Self::Message { data, .. } => SMALL + data.len(),
                 Self::Refused { message, .. } => message.len(),
+                Self::Volumes { volumes, destroyed, .. } => {
+                    SMALL + volumes.iter().chain(destroyed).map(piece).sum::<usize>()
+                }
                 Self::Registered { .. }
                 | Self::Ping { .. }
                 | Self::Kill { .. }
@@ -99,10 +102,26 @@ pub(crate) fn framework(info: &FrameworkInfo) -> usize {
 
 /// Resources with all their pieces.
 pub(crate) fn resources(resources: &Resources) -> usize {
-    let piece = |value: &Value| match value {
+    resources.pieces().iter().map(piece).sum()
+}
+
+/// A piece with its reservations and their labels.
+fn piece(piece: &Piece) -> usize {
+    let text = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+    let label = |(name, value): &(Arc<str>, Option<Arc<str>>)| SMALL + name.len() + text(value);
+    let reservation = |reservation: &Reservation| {
+        let labels = reservation.labels.iter().map(label).sum::<usize>();
+        SMALL + text(&reservation.principal) + labels
+    };
+    let value = match &piece.value {
         Value::Scalar(_) => SMALL,
         Value::Ranges(ranges) => SMALL + size_of_val(ranges.pairs()),
         Value::Set(items) => SMALL + items.iter().map(|item| 32 + item.len()).sum::<usize>(),
     };
-    resources.pieces().iter().map(|p| piece(&p.value)).sum()
+    let disk = piece.flavor.disk().map_or(0, |disk| {
+        let source = disk.source.as_ref();
+        let metadata = source.map_or(0, |source| source.metadata.iter().map(label).sum());
+        4 * SMALL + metadata
+    });
+    value + piece.flavor.reservations().iter().map(reservation).sum::<usize>() + disk
 }

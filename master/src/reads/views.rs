@@ -101,6 +101,7 @@ pub(crate) fn task(task: &TaskRecord) -> TaskView {
         resources: Resources::clone(&task.resources),
         role: task.role.clone(),
         statuses: statuses.collect(),
+        shown: None,
     }
 }
 
@@ -116,6 +117,7 @@ pub(crate) fn past_task(id: &FrameworkId, past: &PastTask) -> TaskView {
         resources: Resources::clone(&past.resources),
         role: past.role.clone(),
         statuses: vec![status(&past.task_id, &past.step)],
+        shown: None,
     }
 }
 

@@ -313,6 +313,7 @@ pub(crate) fn many_tasks(agent: &Agent, count: u32) -> AgentCall {
         state: TaskState::Running,
         status: None,
         executor_id: None,
+        shown: None,
     };
     let mut info = FrameworkInfo::new("nobody", "f");
     info.id = Some(framework_id.clone());

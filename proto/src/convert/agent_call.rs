@@ -1,10 +1,10 @@
 //! What agents say to the master.
 
 use super::resources::{self, Style};
-use super::{At, known, link, list, maybe, need, present, text};
-use crate::agent_link::{AgentCall, AgentTask};
-use crate::{DecodeError, Role, TaskState};
-use link::agent_call::{self as wire, Call};
+use super::{At, known, link, list, maybe, need, present, tail, text};
+use crate::agent_link::{AgentCall, AgentTask, VolumeFailure};
+use crate::{DecodeError, Role, TaskShown, TaskState, VolumeId};
+use link::agent_call::{self as wire, Call, volumes_applied};
 
 impl From<&AgentCall> for link::AgentCall {
     fn from(call: &AgentCall) -> Self {
@@ -37,6 +37,12 @@ impl From<&AgentCall> for link::AgentCall {
                     data: Some(data.to_vec()),
                 })
             }
+            AgentCall::VolumesApplied { sequence, failures } => {
+                Call::VolumesApplied(wire::VolumesApplied {
+                    sequence: Some(*sequence),
+                    failures: failures.iter().map(Into::into).collect(),
+                })
+            }
         };
         Self { call: Some(call) }
     }
@@ -53,6 +59,7 @@ impl TryFrom<link::AgentCall> for AgentCall {
                 Ok(Self::Pong { sequence: present(wire.sequence, "pong.sequence")? })
             }
             Call::Message(wire) => message(wire).at("message"),
+            Call::VolumesApplied(wire) => volumes_applied(wire).at("volumes_applied"),
         }
     }
 }
@@ -90,6 +97,34 @@ fn message(wire: link::ExecutorMessage) -> Result<AgentCall, DecodeError> {
     })
 }
 
+fn volumes_applied(wire: wire::VolumesApplied) -> Result<AgentCall, DecodeError> {
+    Ok(AgentCall::VolumesApplied {
+        sequence: present(wire.sequence, "sequence")?,
+        failures: list(wire.failures, "failures")?,
+    })
+}
+
+impl From<&VolumeFailure> for volumes_applied::Failure {
+    fn from(failure: &VolumeFailure) -> Self {
+        Self {
+            role: Some(failure.role.as_str().to_owned()),
+            volume_id: Some(failure.id.as_str().to_owned()),
+            message: Some(failure.message.to_string()),
+        }
+    }
+}
+
+impl TryFrom<volumes_applied::Failure> for VolumeFailure {
+    type Error = DecodeError;
+    fn try_from(wire: volumes_applied::Failure) -> Result<Self, DecodeError> {
+        Ok(Self {
+            role: need(wire.role, "role")?,
+            id: VolumeId::new(present(wire.volume_id, "volume_id")?).at("volume_id")?,
+            message: text(wire.message, "message")?,
+        })
+    }
+}
+
 impl From<&AgentTask> for wire::Task {
     fn from(task: &AgentTask) -> Self {
         Self {
@@ -102,6 +137,7 @@ impl From<&AgentTask> for wire::Task {
             status_state: task.status.map(|(state, _)| i32::from(state as u8)),
             status_uuid: task.status.map(|(_, uuid)| uuid.0.to_vec()),
             executor_id: task.executor_id.as_ref().map(|id| id.as_str().to_owned()),
+            shown: task.shown.as_ref().map(Into::into),
         }
     }
 }
@@ -123,6 +159,7 @@ impl TryFrom<wire::Task> for AgentTask {
             state: present(known(wire.state, TaskState::from_number), "state")?,
             status,
             executor_id: maybe(wire.executor_id, "executor_id")?,
+            shown: wire.shown.and_then(|shown: tail::TaskShown| TaskShown::of(shown.tail)),
         })
     }
 }

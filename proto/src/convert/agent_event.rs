@@ -1,8 +1,8 @@
 //! What the master says to agents.
 
-use super::{At, link, list, list_with, need, present, tail, text, time};
+use super::{At, link, list, list_with, need, present, resources, tail, text, time};
 use crate::agent_link::AgentEvent;
-use crate::{DecodeError, FrameworkId, TaskId};
+use crate::{DecodeError, FrameworkId, Piece, TaskId};
 use link::agent_event::{self as wire, Event};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,9 +67,18 @@ impl From<&AgentEvent> for link::AgentEvent {
                     data: Some(data.to_vec()),
                 })
             }
+            AgentEvent::Volumes { sequence, volumes, destroyed } => Event::Volumes(wire::Volumes {
+                sequence: Some(*sequence),
+                volumes: pieces(volumes),
+                destroyed: pieces(destroyed),
+            }),
         };
         Self { event: Some(event) }
     }
+}
+
+fn pieces(pieces: &[Piece]) -> Vec<tail::Resource> {
+    pieces.iter().map(|piece| resources::write_piece(piece, resources::Style::default())).collect()
 }
 
 fn owned(id: &impl ToString) -> Option<String> {
@@ -105,6 +114,7 @@ impl TryFrom<link::AgentEvent> for AgentEvent {
                 Ok(Self::UpdateFramework { framework: Arc::new(framework) })
             }
             Event::Message(wire) => message(wire).at("message"),
+            Event::Volumes(wire) => volumes(wire).at("volumes"),
         }
     }
 }
@@ -164,4 +174,22 @@ fn message(wire: link::ExecutorMessage) -> Result<AgentEvent, DecodeError> {
         executor_id: need(wire.executor_id, "executor_id")?,
         data: present(wire.data, "data")?.into(),
     })
+}
+
+fn volumes(wire: wire::Volumes) -> Result<AgentEvent, DecodeError> {
+    Ok(AgentEvent::Volumes {
+        sequence: present(wire.sequence, "sequence")?,
+        volumes: list_with(wire.volumes, "volumes", volume)?,
+        destroyed: list_with(wire.destroyed, "destroyed", volume)?,
+    })
+}
+
+/// A persistent volume: what is no such thing has no directory that could be made or deleted.
+fn volume(wire: tail::Resource) -> Result<Piece, DecodeError> {
+    let piece = resources::read_one(wire, &mut None)?;
+    match (piece.flavor.volume(), piece.flavor.reserved_to()) {
+        (Some(_), Some(_)) => Ok(piece),
+        (None, _) => Err(DecodeError::missing("disk.persistence")),
+        (Some(_), None) => Err(DecodeError::missing("reservations")),
+    }
 }

@@ -32,6 +32,7 @@ mod scheduler_call;
 mod scheduler_event;
 mod task;
 mod task_payload;
+mod task_shown;
 mod task_status;
 mod time;
 

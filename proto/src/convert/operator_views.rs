@@ -2,9 +2,9 @@
 
 use super::offer::{self, Reader};
 use super::resources::{self, Style};
-use super::{At, known, list, maybe, need, present, text, w};
+use super::{At, known, list, maybe, need, present, tail, text, w};
 use crate::operator::{FrameworkView, RoleView, TaskView};
-use crate::{DecodeError, QuotaConfig, Role, TaskState, Time};
+use crate::{DecodeError, QuotaConfig, Role, TaskShown, TaskState, Time};
 use w::master::response::get_frameworks::Framework;
 
 impl From<&FrameworkView> for Framework {
@@ -52,10 +52,10 @@ impl TryFrom<Framework> for FrameworkView {
     }
 }
 
-impl From<&TaskView> for w::Task {
+impl From<&TaskView> for tail::Task {
     fn from(view: &TaskView) -> Self {
         let style = Style { role: Some(&view.role), old_role: false };
-        Self {
+        let known = w::Task {
             name: Some(view.name.to_string()),
             task_id: Some((&view.task_id).into()),
             framework_id: Some((&view.framework_id).into()),
@@ -65,13 +65,16 @@ impl From<&TaskView> for w::Task {
             resources: resources::write(&view.resources, style),
             statuses: view.statuses.iter().map(Into::into).collect(),
             role: Some(view.role.as_str().to_owned()),
-        }
+        };
+        let tail = view.shown.as_ref().map(|shown| shown.bytes.to_vec()).unwrap_or_default();
+        Self { known, tail }
     }
 }
 
-impl TryFrom<w::Task> for TaskView {
+impl TryFrom<tail::Task> for TaskView {
     type Error = DecodeError;
-    fn try_from(wire: w::Task) -> Result<Self, DecodeError> {
+    fn try_from(wire: tail::Task) -> Result<Self, DecodeError> {
+        let tail::Task { known: wire, tail } = wire;
         let (resources, mut role) = resources::read(wire.resources, "resources")?;
         if let Some(name) = wire.role {
             resources::agree(&mut role, &name).at("role")?;
@@ -86,6 +89,7 @@ impl TryFrom<w::Task> for TaskView {
             resources,
             role: role.unwrap_or_else(Role::any),
             statuses: list(wire.statuses, "statuses")?,
+            shown: TaskShown::of(tail),
         })
     }
 }

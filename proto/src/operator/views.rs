@@ -4,7 +4,7 @@ use crate::scheduler::Demand;
 use crate::{
     AgentId, AgentInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, InverseOffer, Offer,
     OfferConstraints, OperationStatus, Quantities, QuotaConfig, ResourceOperation, Resources, Role,
-    StatusUuid, TaskId, TaskState, TaskStatus, Time,
+    StatusUuid, TaskId, TaskShown, TaskState, TaskStatus, Time,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,6 +149,8 @@ pub struct TaskView {
     pub role: Role,
     /// The newest status of each state it went through, oldest first.
     pub statuses: Vec<TaskStatus>,
+    /// Its labels, discovery and container, when it has any of them.
+    pub shown: Option<TaskShown>,
 }
 
 /// A role as operators see it.

@@ -3286,6 +3286,27 @@ pub(crate) static MESOS__V1__TASK: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "labels",
+            number: 11,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__LABELS),
+            default: Default::None,
+        },
+        Field {
+            name: "discovery",
+            number: 12,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__DISCOVERY_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "container",
+            number: 13,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__CONTAINER_INFO),
+            default: Default::None,
+        },
+        Field {
             name: "role",
             number: 1000,
             label: Label::Optional,
@@ -7539,6 +7560,13 @@ pub(crate) static TEPUI__V1__AGENT_CALL: Message = Message {
             kind: Kind::Message(&TEPUI__V1__EXECUTOR_MESSAGE),
             default: Default::None,
         },
+        Field {
+            name: "volumes_applied",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__AGENT_CALL__VOLUMES_APPLIED),
+            default: Default::None,
+        },
     ],
 };
 
@@ -7678,6 +7706,13 @@ pub(crate) static TEPUI__V1__AGENT_CALL__TASK: Message = Message {
             kind: Kind::String(Text::Name),
             default: Default::None,
         },
+        Field {
+            name: "shown",
+            number: 10,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__TASK_SHOWN),
+            default: Default::None,
+        },
     ],
 };
 
@@ -7702,6 +7737,51 @@ pub(crate) static TEPUI__V1__AGENT_CALL__UPDATE: Message = Message {
             number: 3,
             label: Label::Required,
             kind: Kind::Enum(&MESOS__V1__TASK_STATE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__AGENT_CALL__VOLUMES_APPLIED: Message = Message {
+    fields: &[
+        Field {
+            name: "sequence",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "failures",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&TEPUI__V1__AGENT_CALL__VOLUMES_APPLIED__FAILURE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__AGENT_CALL__VOLUMES_APPLIED__FAILURE: Message = Message {
+    fields: &[
+        Field {
+            name: "role",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+        Field {
+            name: "volume_id",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+        Field {
+            name: "message",
+            number: 3,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
             default: Default::None,
         },
     ],
@@ -7777,6 +7857,13 @@ pub(crate) static TEPUI__V1__AGENT_EVENT: Message = Message {
             number: 10,
             label: Label::Optional,
             kind: Kind::Message(&TEPUI__V1__EXECUTOR_MESSAGE),
+            default: Default::None,
+        },
+        Field {
+            name: "volumes",
+            number: 11,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__AGENT_EVENT__VOLUMES),
             default: Default::None,
         },
     ],
@@ -8000,6 +8087,32 @@ pub(crate) static TEPUI__V1__AGENT_EVENT__UPDATE_FRAMEWORK: Message = Message {
     ],
 };
 
+pub(crate) static TEPUI__V1__AGENT_EVENT__VOLUMES: Message = Message {
+    fields: &[
+        Field {
+            name: "sequence",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "volumes",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+        Field {
+            name: "destroyed",
+            number: 3,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static TEPUI__V1__CONTAINER: Message = Message {
     fields: &[
         Field {
@@ -8085,6 +8198,32 @@ pub(crate) static TEPUI__V1__TASK_PAYLOAD: Message = Message {
             number: 10,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__LABELS),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__TASK_SHOWN: Message = Message {
+    fields: &[
+        Field {
+            name: "labels",
+            number: 11,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__LABELS),
+            default: Default::None,
+        },
+        Field {
+            name: "discovery",
+            number: 12,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__DISCOVERY_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "container",
+            number: 13,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__CONTAINER_INFO),
             default: Default::None,
         },
     ],

@@ -1,11 +1,12 @@
 //! The private link between agent and master.
 
-use super::task::task_state;
+use super::task::{task_shown, task_state};
 use super::{
     agent_id, agent_info, data, executor_id, framework_id, framework_info, master_id, maybe, nanos,
-    resources, role, task_id, task_info, task_status, text, uuid,
+    resources, role, task_id, task_info, task_status, text, uuid, volume, volume_id,
 };
-use crate::agent_link::{AgentCall, AgentEvent, AgentTask};
+use crate::Piece;
+use crate::agent_link::{AgentCall, AgentEvent, AgentTask, VolumeFailure};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 fn agent_task() -> impl Strategy<Value = AgentTask> {
     let who = (framework_id(), task_id(), text(), maybe(executor_id()));
     let what = (resources(), role(), task_state(), maybe((task_state(), uuid())));
-    (who, what).prop_map(|(who, what)| AgentTask {
+    (who, what, task_shown()).prop_map(|(who, what, shown)| AgentTask {
         framework_id: who.0,
         task_id: who.1,
         name: who.2,
@@ -22,6 +23,20 @@ fn agent_task() -> impl Strategy<Value = AgentTask> {
         role: what.1,
         state: what.2,
         status: what.3,
+        shown,
+    })
+}
+
+/// A volume as a master names it to its agent: reserved.
+fn reserved_volume() -> impl Strategy<Value = Piece> {
+    volume().prop_filter("volumes are reserved", |volume| volume.flavor.reserved_to().is_some())
+}
+
+fn volume_failure() -> impl Strategy<Value = VolumeFailure> {
+    (role(), volume_id(), text()).prop_map(|(role, id, message)| VolumeFailure {
+        role,
+        id,
+        message,
     })
 }
 
@@ -49,6 +64,8 @@ pub fn agent_call() -> impl Strategy<Value = AgentCall> {
         (framework_id(), executor_id(), data()).prop_map(|(framework_id, executor_id, data)| {
             AgentCall::Message { framework_id, executor_id, data }
         }),
+        (any::<u64>(), vec(volume_failure(), 0..3))
+            .prop_map(|(sequence, failures)| AgentCall::VolumesApplied { sequence, failures }),
     ]
 }
 
@@ -87,5 +104,8 @@ pub fn agent_event() -> impl Strategy<Value = AgentEvent> {
         (framework_id(), executor_id(), data()).prop_map(|(framework_id, executor_id, data)| {
             AgentEvent::Message { framework_id, executor_id, data }
         }),
+        (any::<u64>(), vec(reserved_volume(), 0..3), vec(reserved_volume(), 0..3)).prop_map(
+            |(sequence, volumes, destroyed)| AgentEvent::Volumes { sequence, volumes, destroyed }
+        ),
     ]
 }

@@ -3,7 +3,7 @@
 use super::agent_api::file;
 use super::maintenance::{inverse_offer, maintenance_status};
 use super::scheduler::{demand, master_info};
-use super::task::{executor, task_state};
+use super::task::{executor, task_shown, task_state};
 use super::{
     agent_id, agent_info, data, executor_id, framework_id, framework_info, interval, machine,
     maybe, nanos, offer, offer_constraints, operation_status, quantities, resource_change,
@@ -183,9 +183,9 @@ fn framework_view() -> impl Strategy<Value = FrameworkView> {
 
 pub(super) fn task_view() -> impl Strategy<Value = TaskView> {
     let ids = (task_id(), framework_id(), agent_id(), maybe(executor_id()));
-    let statuses = vec(task_status(), 0..2);
-    (text(), ids, task_state(), resources(), role(), statuses).prop_map(
-        |(name, ids, state, resources, role, statuses)| TaskView {
+    let rest = (vec(task_status(), 0..2), task_shown());
+    (text(), ids, task_state(), resources(), role(), rest).prop_map(
+        |(name, ids, state, resources, role, (statuses, shown))| TaskView {
             name,
             task_id: ids.0,
             framework_id: ids.1,
@@ -195,6 +195,7 @@ pub(super) fn task_view() -> impl Strategy<Value = TaskView> {
             resources,
             role,
             statuses,
+            shown,
         },
     )
 }

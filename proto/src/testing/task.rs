@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     CommandInfo, ExecutorInfo, Exit, FetchUri, LimitHit, Reason, Source, TaskBody, TaskInfo,
-    TaskOutcome, TaskPayload, TaskState, TaskStatus, TaskUsage,
+    TaskOutcome, TaskPayload, TaskShown, TaskState, TaskStatus, TaskUsage,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -92,6 +92,18 @@ pub fn task_info() -> impl Strategy<Value = TaskInfo> {
             max_completion_time: when.1,
             payload: TaskPayload::new(&body),
         }
+    })
+}
+
+/// What is shown of a task.
+pub(super) fn task_shown() -> impl Strategy<Value = Option<TaskShown>> {
+    // discovery: { visibility: CLUSTER, name: "n" }; container: { type: MESOS }
+    const REST: &[u8] = &[0x5a, 5, 8, 1, 0x12, 1, b'n', 0x4a, 2, 8, 2];
+    let rest = prop::sample::select(vec![&[][..], REST]);
+    (labels(), rest).prop_map(|(labels, rest)| {
+        let mut payload = TaskPayload::new(&TaskBody { labels, ..TaskBody::default() });
+        payload.bytes = [&payload.bytes, rest].concat().into();
+        payload.shown()
     })
 }
 

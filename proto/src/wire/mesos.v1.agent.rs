@@ -334,15 +334,15 @@ pub mod response {
     #[prost(skip_debug)]
     pub struct GetTasks {
         #[prost(message, repeated, tag = "1")]
-        pub pending_tasks: ::prost::alloc::vec::Vec<super::super::Task>,
+        pub pending_tasks: ::prost::alloc::vec::Vec<crate::wire::tail::Task>,
         #[prost(message, repeated, tag = "2")]
-        pub queued_tasks: ::prost::alloc::vec::Vec<super::super::Task>,
+        pub queued_tasks: ::prost::alloc::vec::Vec<crate::wire::tail::Task>,
         #[prost(message, repeated, tag = "3")]
-        pub launched_tasks: ::prost::alloc::vec::Vec<super::super::Task>,
+        pub launched_tasks: ::prost::alloc::vec::Vec<crate::wire::tail::Task>,
         #[prost(message, repeated, tag = "4")]
-        pub terminated_tasks: ::prost::alloc::vec::Vec<super::super::Task>,
+        pub terminated_tasks: ::prost::alloc::vec::Vec<crate::wire::tail::Task>,
         #[prost(message, repeated, tag = "5")]
-        pub completed_tasks: ::prost::alloc::vec::Vec<super::super::Task>,
+        pub completed_tasks: ::prost::alloc::vec::Vec<crate::wire::tail::Task>,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     #[prost(skip_debug)]

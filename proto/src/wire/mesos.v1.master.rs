@@ -661,11 +661,11 @@ pub mod response {
     #[prost(skip_debug)]
     pub struct GetTasks {
         #[prost(message, repeated, tag = "2")]
-        pub tasks: ::prost::alloc::vec::Vec<super::super::Task>,
+        pub tasks: ::prost::alloc::vec::Vec<crate::wire::tail::Task>,
         #[prost(message, repeated, tag = "3")]
-        pub completed_tasks: ::prost::alloc::vec::Vec<super::super::Task>,
+        pub completed_tasks: ::prost::alloc::vec::Vec<crate::wire::tail::Task>,
         #[prost(message, repeated, tag = "5")]
-        pub unreachable_tasks: ::prost::alloc::vec::Vec<super::super::Task>,
+        pub unreachable_tasks: ::prost::alloc::vec::Vec<crate::wire::tail::Task>,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     #[prost(skip_debug)]
@@ -842,7 +842,7 @@ pub mod event {
     #[prost(skip_debug)]
     pub struct TaskAdded {
         #[prost(message, optional, tag = "1")]
-        pub task: ::core::option::Option<super::super::Task>,
+        pub task: ::core::option::Option<crate::wire::tail::Task>,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     #[prost(skip_debug)]

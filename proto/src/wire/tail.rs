@@ -5,6 +5,7 @@
 //! protobuf allows fields in any order, so writing the tail after the known fields is a message.
 
 use super::mesos::v1;
+use super::tepui;
 use prost::bytes::{Buf, BufMut};
 use prost::encoding::{DecodeContext, WireType, encode_key, encode_varint};
 use prost::{DecodeError, Message};
@@ -21,6 +22,8 @@ pub struct Tailed<T> {
 pub type TaskInfo = Tailed<v1::TaskInfo>;
 pub type ExecutorInfo = Tailed<v1::ExecutorInfo>;
 pub type Resource = Tailed<v1::Resource>;
+pub type Task = Tailed<v1::Task>;
+pub type TaskShown = Tailed<tepui::v1::TaskShown>;
 
 /// The numbers of the fields that the struct has.
 pub trait Known {
@@ -37,6 +40,14 @@ impl Known for v1::ExecutorInfo {
 
 impl Known for v1::Resource {
     const NUMBERS: &[u32] = &[1, 2, 3, 4, 5, 9, 11];
+}
+
+impl Known for v1::Task {
+    const NUMBERS: &[u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 1000];
+}
+
+impl Known for tepui::v1::TaskShown {
+    const NUMBERS: &[u32] = &[];
 }
 
 impl<T> std::fmt::Debug for Tailed<T> {

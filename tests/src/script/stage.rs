@@ -334,6 +334,10 @@ impl Stage {
                 Some(format!("UPDATE {} {}", status.task_id, status.state))
             }
             AgentCall::Message { .. } => Some("MESSAGE".to_owned()),
+            AgentCall::VolumesApplied { sequence, failures } => {
+                let failed = failures.iter().map(|failure| format!(" {} failed", failure.id));
+                Some(format!("VOLUMES APPLIED {sequence}{}", failed.collect::<String>()))
+            }
         };
         if let Some(line) = line {
             let lost = if lost { " (lost)" } else { "" };

@@ -99,6 +99,7 @@ fn task_view(id: &FrameworkId, task_id: &TaskId, task: &Task) -> TaskView {
         resources: Resources::clone(&task.resources),
         role: task.role.clone(),
         statuses,
+        shown: None,
     }
 }
 
@@ -113,6 +114,7 @@ fn past_task_view(id: &FrameworkId, past: &PastTask) -> TaskView {
         resources: Resources::clone(&past.resources),
         role: past.role.clone(),
         statuses: vec![step_status(&past.task_id, &past.step)],
+        shown: None,
     }
 }
 

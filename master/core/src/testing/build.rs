@@ -135,5 +135,6 @@ pub fn agent_task(
         state,
         status: None,
         executor_id: None,
+        shown: None,
     }
 }

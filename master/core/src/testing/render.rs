@@ -161,5 +161,16 @@ fn agent_text(event: &AgentEvent) -> String {
         AgentEvent::Message { framework_id, executor_id, data } => {
             format!("MESSAGE {framework_id}/{executor_id}, {} bytes", data.len())
         }
+        AgentEvent::Volumes { sequence, volumes, destroyed } => {
+            let names = |pieces: &[proto::Piece]| {
+                let ids = pieces.iter().filter_map(|piece| piece.flavor.volume());
+                ids.map(|volume| format!(" {}", volume.id)).collect::<String>()
+            };
+            let destroyed = match names(destroyed) {
+                ids if ids.is_empty() => ids,
+                ids => format!(", destroyed{ids}"),
+            };
+            format!("VOLUMES {sequence}{}{destroyed}", names(volumes))
+        }
     }
 }

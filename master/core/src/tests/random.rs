@@ -352,6 +352,7 @@ fn act_agent(c: &mut Cluster, streams: &mut Streams, deed: Deed) {
                 state: state(s),
                 status: (s % 3 == 0).then(|| (state(s), uuid(s))),
                 executor_id: None,
+                shown: None,
             };
             let tasks: Vec<AgentTask> = tasks.into_iter().map(task).collect();
             let frameworks = (0..4).map(info_of).collect();
