@@ -170,6 +170,17 @@ impl Sorter {
         })
     }
 
+    /// The dominant share of a role in use, in thousandths.
+    pub(crate) fn share_milli(&self, role: &Role) -> u64 {
+        let node = self.by_role.get(role).map(|ord| &self.nodes[*ord]);
+        node.map_or(0, |node| (node.allocated.dominant(&self.total) * 1000.0) as u64)
+    }
+
+    /// The role of a node that is not the root.
+    pub(crate) fn role_at(&self, ord: RoleOrd) -> &Role {
+        self.nodes[ord].role.as_ref().expect("the root is no role")
+    }
+
     /// The scalars of some resources, of names new and old.
     pub(crate) fn parts(&mut self, resources: &Resources) -> Parts {
         self.kinds.learn(resources);

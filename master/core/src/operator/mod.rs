@@ -9,6 +9,7 @@ mod views;
 pub(crate) use quota::is_below;
 
 use crate::effect::{Effect, Refusal};
+use crate::explain::Why;
 use crate::input::RequestId;
 use crate::order::Order;
 use crate::registry::RegistryOp;
@@ -56,6 +57,7 @@ impl Master {
             Call::StartMaintenance(machines) => self.start_maintenance(&machines, out),
             Call::StopMaintenance(machines) => self.stop_maintenance(&machines, out),
             Call::Explain(id) => self.operator_explain(&id),
+            Call::ExplainRole(role) => Ok(explanation(&self.explain_role(&role))),
             // No operation is known, so none is under way.
             Call::GetOperations => Ok(Response::Operations(Vec::new())),
             Call::GetWeights => Ok(Response::Weights(self.weight_views())),
@@ -75,7 +77,6 @@ impl Master {
             | Call::GetExecutors
             | Call::Subscribe { .. }
             | Call::ChangeResources { .. }
-            | Call::ExplainRole(_)
             | Call::NotBuilt(_) => Err(Refusal::NotBuilt(Arc::clone(&call_name))),
         };
         self.answer_operator(request, call_name, answer, out);
@@ -119,9 +120,7 @@ impl Master {
 
     fn operator_explain(&self, id: &FrameworkId) -> Result<Response, Refusal> {
         let ord = self.framework_ord(id).ok_or_else(|| Refusal::FrameworkUnknown(id.clone()))?;
-        let reasons = self.explain(ord);
-        let sentences = reasons.iter().map(|reason| Arc::from(reason.to_string()));
-        Ok(Response::Explanation(sentences.collect()))
+        Ok(explanation(&self.explain(ord)))
     }
 
     pub(crate) fn set_weight(
@@ -140,4 +139,9 @@ impl Master {
         };
         self.answer_operator(request, Arc::from("UPDATE_WEIGHTS"), answer, out);
     }
+}
+
+fn explanation(reasons: &[Why]) -> Response {
+    let sentences = reasons.iter().map(|reason| Arc::from(reason.to_string()));
+    Response::Explanation(sentences.collect())
 }

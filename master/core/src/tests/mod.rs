@@ -8,6 +8,7 @@ mod demand;
 mod drain;
 
 mod explain;
+mod explain_rules;
 mod fairness;
 mod invariants;
 mod inverse;
