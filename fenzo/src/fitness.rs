@@ -118,6 +118,34 @@ impl Fitness {
         }
     }
 
+    /// The weights by which hosts of equal totals sort for every task alike, by the sum of weight * used /
+    /// total; `None` if a closure decides.
+    pub(crate) fn weights(&self) -> Option<[f64; 4]> {
+        let mean = |measures: &[Measure], sign: f64| {
+            let mut weights = [0.0; 4];
+            for measure in measures {
+                weights[*measure as usize] += sign / float(measures.len() as u64);
+            }
+            weights
+        };
+        match self {
+            Self::Any => Some([0.0; 4]),
+            Self::Pack(measures) => Some(mean(measures, 1.0)),
+            Self::Spread(measures) => Some(mean(measures, -1.0)),
+            Self::Weighted(parts) => {
+                let total: f64 = parts.iter().map(|(weight, _)| f64::from(*weight)).sum();
+                let mut weights = [0.0; 4];
+                for (weight, part) in parts {
+                    for (sum, of) in weights.iter_mut().zip(part.weights()?) {
+                        *sum += f64::from(*weight) / total * of;
+                    }
+                }
+                Some(weights)
+            }
+            Self::Custom(_) => None,
+        }
+    }
+
     /// The fitness of a host for a task of `class`, from 0 to 1.
     pub(crate) fn score(&self, class: &TaskClass, demand: &[u64; 4], host: &HostView<'_>) -> f64 {
         let mean = |measures: &[Measure], of: fn(f64) -> f64| {

@@ -47,24 +47,36 @@
 //! and all hard constraints hold. Of those, the host with the highest score wins: 50 parts soft constraints
 //! and 35 parts [`Fitness`], each from 0 to 1. Equal scores go to the smaller host name.
 //!
+//! # Layout
+//!
+//! State is kept as columns by host ordinal, from run to run: what is free (one cache line a host), used and
+//! there, values of attributes, counts of each group's tasks. What changes a host marks it, and a run brings
+//! up to date only what is marked. Hosts stand in order of fitness on shelves, one for each kind of machine,
+//! cut into blocks that know the most that any of theirs has free. A run places on this one live state; what
+//! it placed is taken back at its end, because tasks run when the caller says so. The same way back serves
+//! [`TaskScheduler::what_if`].
+//!
+//! Tasks come in classes of identical ones ([`TaskClass`]); what is prepared for a class lives for one run.
+//! Everything is found by exact search: the ranking, the index for closures and a scan give the same host to
+//! the last bit, and tests hold them against each other and against a slow scheduler that shares no code.
+//!
 //! # Cost
 //!
-//! Tasks come in classes of identical ones ([`TaskClass`]). With H hosts, the first task of a class costs
-//! O(H log H), each further one O(V log H) where V is the number of distinct values of the attributes that
-//! its group is spread over (1 without such constraints), plus O(log H) for every host that other classes
-//! have changed meanwhile. A class with a single task costs one scan, O(H). A task equal to one that has just
-//! failed costs O(1) and a list entry. A run costs O(H + leases) besides. With a good-enough threshold a task
-//! costs a walk over the hosts up to the first that is good enough.
+//! With H hosts of K kinds: a run in which nothing changed costs nothing that grows with H. A placement costs
+//! about K log H; wishes and hard rules add the hosts that stand before the first that satisfies them. A task
+//! that fits nowhere costs K, and its explanation O(H) once for its class. Fitness as a closure is asked about
+//! every host that has room, once for each class and again when a host changes. A good-enough threshold costs
+//! a walk over the hosts up to the first that is good enough.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![deny(clippy::iter_over_hash_type, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod attribute;
+mod cluster;
 mod constraint;
 mod fitness;
 mod id;
-mod inventory;
 mod lease;
 mod pass;
 mod quantity;

@@ -131,55 +131,17 @@ impl PortRange {
     }
 }
 
-/// The ports of a host in a pass: disjoint ranges in ascending order, handed out from the front.
-#[derive(Debug, Default)]
-pub(crate) struct Ports {
-    ranges: Vec<PortRange>,
-    taken: u32,
-    range: usize,
-    next: u32,
-}
-
-impl Ports {
-    /// The union of `ranges`: a port that two leases name is one port all the same.
-    pub(crate) fn union(mut ranges: Vec<PortRange>) -> Self {
-        ranges.sort_unstable();
-        let mut disjoint: Vec<PortRange> = Vec::with_capacity(ranges.len());
-        for range in ranges {
-            match disjoint.last_mut() {
-                Some(last) if u32::from(range.begin) <= u32::from(last.end) + 1 => {
-                    last.end = last.end.max(range.end);
-                }
-                Some(_) | None => disjoint.push(range),
+/// The union of ranges, disjoint and ascending.
+pub(crate) fn union(mut ranges: Vec<PortRange>) -> Vec<PortRange> {
+    ranges.sort_unstable();
+    let mut disjoint: Vec<PortRange> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match disjoint.last_mut() {
+            Some(last) if u32::from(range.begin) <= u32::from(last.end) + 1 => {
+                last.end = last.end.max(range.end);
             }
+            Some(_) | None => disjoint.push(range),
         }
-        Self { ranges: disjoint, ..Self::default() }
     }
-
-    /// How many ports are left.
-    pub(crate) fn left(&self) -> u64 {
-        let all: u64 = self.ranges.iter().map(|range| u64::from(range.count())).sum();
-        all - u64::from(self.taken)
-    }
-
-    /// The next `count` ports; fewer when fewer are left.
-    pub(crate) fn take(&mut self, count: u32) -> Vec<u16> {
-        let mut ports = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(65_536));
-        while u32::try_from(ports.len()).unwrap_or(u32::MAX) < count {
-            let Some(range) = self.ranges.get(self.range) else { break };
-            let port = u32::from(range.begin) + self.next;
-            match u16::try_from(port) {
-                Ok(port) if port <= range.end => {
-                    ports.push(port);
-                    self.next += 1;
-                    self.taken += 1;
-                }
-                Ok(_) | Err(_) => {
-                    self.range += 1;
-                    self.next = 0;
-                }
-            }
-        }
-        ports
-    }
+    disjoint
 }

@@ -6,9 +6,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::cluster::Cluster;
 use crate::fitness::Fitness;
 use crate::id::{HostId, LeaseId, TaskId};
-use crate::inventory::Inventory;
 use crate::lease::Lease;
 use crate::pass::{self, Choice};
 use crate::quantity::Time;
@@ -25,7 +25,7 @@ const DEFAULT_LEASE_EXPIRY: Duration = Duration::from_secs(120);
 pub struct TaskScheduler {
     choice: Choice,
     lease_expiry: Duration,
-    inventory: Inventory,
+    cluster: Cluster,
 }
 
 impl TaskScheduler {
@@ -55,16 +55,47 @@ impl TaskScheduler {
     ) -> SchedulingResult {
         let mut ignored = Vec::new();
         for lease in leases {
-            if let Err(lease) = self.inventory.add_lease(lease) {
+            if let Err(lease) = self.cluster.add_lease(lease) {
                 ignored.push(lease);
             }
         }
-        let mut result = pass::run(&self.inventory, &self.choice, tasks);
-        for assignment in &result.assignments {
-            self.inventory.remove_leases_of(&assignment.host);
-        }
+        let mut result = pass::run(&mut self.cluster, &self.choice, tasks);
         result.ignored = ignored;
         result.expired = self.remove_expired(now);
+        result
+    }
+
+    /// What a run with these tasks and, in addition to what is held, these leases would place and refuse.
+    /// Nothing is changed by asking, and nothing is copied: the tasks are placed on the live state and taken
+    /// back. Leases whose ids are held already are ignored, as in a run.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fenzo::{Lease, Resources, TaskClass, TaskRequest, TaskScheduler};
+    /// let mut scheduler = TaskScheduler::builder().build()?;
+    /// let class = Arc::new(TaskClass::new("job", Resources::cpus_mem(3, 100)));
+    /// let tasks: Vec<_> = (0..10).map(|n| TaskRequest::new(format!("t{n}"), &class)).collect();
+    /// // How many of these hosts would it take?
+    /// let host = |n: u32| Lease::new(format!("o{n}"), format!("h{n}"), Resources::cpus_mem(8, 1000));
+    /// let answer = scheduler.what_if(&tasks, (0..10).map(host).collect());
+    /// assert_eq!((answer.placed(), answer.assignments.len()), (10, 5));
+    /// assert_eq!(scheduler.leases_held(), 0);
+    /// # Ok::<(), fenzo::BuildError>(())
+    /// ```
+    pub fn what_if(&mut self, tasks: &[TaskRequest], leases: Vec<Lease>) -> SchedulingResult {
+        let (mut added, mut ignored) = (Vec::new(), Vec::new());
+        for lease in leases {
+            let id = lease.id.clone();
+            match self.cluster.add_lease(lease) {
+                Ok(()) => added.push(id),
+                Err(lease) => ignored.push(lease),
+            }
+        }
+        let mut result = pass::what_if(&mut self.cluster, &self.choice, tasks);
+        for lease in &added {
+            self.cluster.remove_lease(lease);
+        }
+        result.ignored = ignored;
         result
     }
 
@@ -72,53 +103,53 @@ impl TaskScheduler {
     /// fitness see it from the next run on. A task runs in one place: if it was noted on a host before, that
     /// note is dropped and the host given back.
     pub fn task_assigned(&mut self, task: &TaskRequest, host: &HostId) -> Option<HostId> {
-        self.inventory.add_task(task.id.clone(), task.class.clone(), host.clone())
+        self.cluster.add_task(task.id.clone(), task.class.clone(), host)
     }
 
     /// Tells that a task no longer runs on a host, however it ended. False, and nothing happens, if it was not
     /// noted as running there.
     pub fn task_unassigned(&mut self, task: &TaskId, host: &HostId) -> bool {
-        self.inventory.remove_task(task, host)
+        self.cluster.remove_task(task, host)
     }
 
     /// The host a task is noted as running on.
     #[must_use]
     pub fn running_on(&self, task: &TaskId) -> Option<&HostId> {
-        self.inventory.running_on(task)
+        self.cluster.running_on(task)
     }
 
     /// Drops a lease that its owner has taken back. False if it was not held.
     pub fn expire_lease(&mut self, lease: &LeaseId) -> bool {
-        self.inventory.remove_lease(lease)
+        self.cluster.remove_lease(lease)
     }
 
     /// Gives up all leases of a host: for the caller to decline, unless the host is gone. Running tasks stay
     /// noted.
     pub fn expire_host(&mut self, host: &HostId) -> Vec<LeaseId> {
-        self.inventory.remove_leases_of(host)
+        self.cluster.remove_leases_of(host)
     }
 
     /// Gives up all leases, oldest first: for the caller to decline.
     pub fn expire_all(&mut self) -> Vec<LeaseId> {
-        self.inventory.remove_leases_until(Time::from_nanos(u64::MAX))
+        self.cluster.remove_leases_until(Time::from_nanos(u64::MAX))
     }
 
     /// How many leases are held.
     #[must_use]
     pub fn leases_held(&self) -> usize {
-        self.inventory.lease_count()
+        self.cluster.lease_count()
     }
 
     /// When the oldest unused lease expires: a run at that time gives it back. `None` without leases.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Time> {
-        Some(self.inventory.oldest_lease()?.saturating_add(self.lease_expiry))
+        Some(self.cluster.oldest_lease()?.saturating_add(self.lease_expiry))
     }
 
     fn remove_expired(&mut self, now: Time) -> Vec<LeaseId> {
         let expiry = u64::try_from(self.lease_expiry.as_nanos()).unwrap_or(u64::MAX);
         match now.as_nanos().checked_sub(expiry) {
-            Some(bound) => self.inventory.remove_leases_until(Time::from_nanos(bound)),
+            Some(bound) => self.cluster.remove_leases_until(Time::from_nanos(bound)),
             None => Vec::new(),
         }
     }
@@ -168,10 +199,11 @@ impl TaskSchedulerBuilder {
         {
             return Err(BuildError::GoodEnough(threshold));
         }
+        let cluster = Cluster::new(self.fitness.weights());
         Ok(TaskScheduler {
             choice: Choice { fitness: self.fitness, good_enough: self.good_enough },
             lease_expiry: self.lease_expiry,
-            inventory: Inventory::default(),
+            cluster,
         })
     }
 }

@@ -1,75 +1,77 @@
-//! What a closure may see of a host: a read-only window on the state of one pass.
+//! What a closure may see of a host: a read-only window on the live state.
 //!
 //! It shows this host and nothing of any other, so that a closure's answer can change only when the host does.
 
 use crate::attribute::Attributes;
+use crate::cluster::Cluster;
 use crate::fitness::float;
 use crate::id::{GroupName, HostId};
-use crate::pass::world::World;
 use crate::quantity::Milli;
 use crate::resources::Measure;
 
 /// One host as it stands in the middle of a run: what was placed earlier in the run is taken off already.
 #[derive(Clone, Copy)]
 pub struct HostView<'a> {
-    world: &'a World<'a>,
+    cluster: &'a Cluster,
     host: usize,
 }
 
 impl<'a> HostView<'a> {
-    pub(crate) fn new(world: &'a World<'a>, host: usize) -> Self {
-        Self { world, host }
+    pub(crate) fn new(cluster: &'a Cluster, host: usize) -> Self {
+        Self { cluster, host }
     }
 
     /// The host's name.
     #[must_use]
     pub fn id(&self) -> &'a HostId {
-        self.world.id(self.host)
+        self.cluster.names().id(self.host)
     }
 
     /// The host's attributes, from its latest lease.
     #[must_use]
     pub fn attributes(&self) -> &'a Attributes {
-        self.world.attributes(self.host)
+        &self.cluster.host(self.host).attributes
     }
 
     /// How much of a quantity is left to place on.
     #[must_use]
     pub fn free(&self, measure: Measure) -> Milli {
-        Milli::from_thousandths(self.world.free(measure as usize, self.host))
+        Milli::from_thousandths(self.cluster.columns().free(self.host)[measure as usize])
     }
 
     /// How much of a quantity the running tasks and those placed in this run take.
     #[must_use]
     pub fn used(&self, measure: Measure) -> Milli {
-        Milli::from_thousandths(self.world.used(measure as usize, self.host))
+        Milli::from_thousandths(self.cluster.columns().used(self.host)[measure as usize])
     }
 
     /// How much of a quantity the scheduler knows the host to have: what is offered, and what running tasks
     /// take.
     #[must_use]
     pub fn total(&self, measure: Measure) -> Milli {
-        Milli::from_thousandths(self.world.total(measure as usize, self.host))
+        Milli::from_thousandths(self.cluster.columns().total(self.host)[measure as usize])
     }
 
     /// How many tasks run on the host or were placed on it in this run.
     #[must_use]
     pub fn tasks(&self) -> u32 {
-        self.world.tasks_on(self.host)
+        self.cluster.columns().tasks_on(self.host)
     }
 
-    /// How many of them are of `group`. Only groups that the run has tasks of are known; others count 0.
+    /// How many of them are of `group`.
     #[must_use]
     pub fn tasks_of(&self, group: &GroupName) -> u32 {
-        self.world.group_by_name(group).map_or(0, |group| self.world.in_group(group, self.host))
+        let groups = self.cluster.groups();
+        groups.get(group).map_or(0, |group| groups.on_host(group, self.host))
     }
 
     /// used / total of a quantity with `more` thousandths used in addition; 0 where there is none.
     pub(crate) fn used_ratio(&self, measure: Measure, more: u64) -> f64 {
-        let total = self.world.total(measure as usize, self.host);
+        let total = self.cluster.columns().total(self.host)[measure as usize];
         if total == 0 {
             return 0.0;
         }
-        float(self.world.used(measure as usize, self.host).saturating_add(more)) / float(total)
+        float(self.cluster.columns().used(self.host)[measure as usize].saturating_add(more))
+            / float(total)
     }
 }

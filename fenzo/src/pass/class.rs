@@ -2,16 +2,21 @@
 //!
 //! Host rules look at one host and change their answer only when that host changes. Value rules look at how
 //! the group is spread over the values of an attribute, and answer alike for all hosts with the same value.
-//! The index rests on this split, so a new constraint must be put on the right side.
+//! Finding the best host rests on this split, so a new constraint must be put on the right side.
 
+use crate::attribute::{AttributeTest, AttributeValue, HOSTNAME};
+use crate::cluster::columns::{Demand, covers};
+use crate::cluster::values::{NO_VALUE, Verdicts};
+use crate::cluster::{Cluster, wants_host_alone};
 use crate::constraint::{Constraint, SoftConstraint};
 use crate::fitness::Score;
-use crate::inventory::{self, Inventory};
 use crate::request::TaskClass;
 use crate::view::HostView;
 
 use super::Choice;
-use super::world::{NO_VALUE, World};
+
+/// Hosts that pass a test are gone through one by one if they are fewer than one of this many.
+const FEW: usize = 16;
 
 /// A constraint over the values of an attribute.
 pub(crate) struct ValueRule<'a> {
@@ -30,50 +35,63 @@ enum ValueKind {
     Balanced { max_skew: u32, missing: bool },
 }
 
+/// A constraint that looks at one host.
+pub(crate) struct HostRule<'a> {
+    pub(crate) constraint: &'a Constraint,
+    /// For a test of an attribute: what it says about each value.
+    verdicts: Option<Verdicts>,
+}
+
 /// A class of this pass.
 pub(crate) struct Class<'a> {
     class: &'a TaskClass,
     group: usize,
-    demand: Vec<(usize, u64)>,
+    demand: Demand,
     measures: [u64; 4],
-    host_hard: Vec<&'a Constraint>,
-    host_soft: Vec<(&'a Constraint, f64)>,
+    /// Closures last.
+    host_hard: Vec<HostRule<'a>>,
+    host_soft: Vec<(HostRule<'a>, f64)>,
     value_hard: Vec<ValueRule<'a>>,
     value_soft: Vec<(ValueRule<'a>, f64)>,
     soft_weight: f64,
     wants_host_alone: bool,
+    has_closure: bool,
 }
 
 impl<'a> Class<'a> {
-    pub(crate) fn new(class: &'a TaskClass, inventory: &Inventory, world: &mut World<'a>) -> Self {
-        let group = world.intern_group(&class.group, inventory);
+    pub(crate) fn new(class: &'a TaskClass, cluster: &mut Cluster) -> Self {
+        let group = cluster.group(class);
         let mut ready = Self {
             class,
             group,
-            demand: world.demand_of(class),
+            demand: cluster.columns().demand_of(class),
             measures: class.demand.measures(),
             host_hard: Vec::new(),
             host_soft: Vec::new(),
             value_hard: Vec::new(),
             value_soft: Vec::new(),
             soft_weight: 0.0,
-            wants_host_alone: inventory::wants_host_alone(class),
+            wants_host_alone: wants_host_alone(class),
+            has_closure: false,
         };
         for constraint in &class.hard {
-            match value_rule(constraint, class, group, world) {
+            match value_rule(constraint, class, group, cluster) {
                 Some(rule) => ready.value_hard.push(rule),
-                None => ready.host_hard.push(constraint),
+                None => ready.host_hard.push(HostRule::new(constraint, cluster)),
             }
         }
+        let is_closure = |rule: &HostRule<'_>| matches!(rule.constraint, Constraint::Custom(_));
+        ready.host_hard.sort_by_key(is_closure);
+        ready.has_closure = ready.host_hard.last().is_some_and(is_closure);
         for SoftConstraint { constraint, weight } in &class.soft {
             if *weight == 0 {
                 continue;
             }
             let weight = f64::from(*weight);
             ready.soft_weight += weight;
-            match value_rule(constraint, class, group, world) {
+            match value_rule(constraint, class, group, cluster) {
                 Some(rule) => ready.value_soft.push((rule, weight)),
-                None => ready.host_soft.push((constraint, weight)),
+                None => ready.host_soft.push((HostRule::new(constraint, cluster), weight)),
             }
         }
         ready
@@ -83,17 +101,18 @@ impl<'a> Class<'a> {
         self.group
     }
 
-    /// What a task takes, by dimension, without the zeros.
-    pub(crate) fn demand(&self) -> &[(usize, u64)] {
+    /// What a task takes.
+    pub(crate) fn demand(&self) -> &Demand {
         &self.demand
-    }
-
-    pub(crate) fn ports(&self) -> u32 {
-        self.class.ports
     }
 
     pub(crate) fn wants_host_alone(&self) -> bool {
         self.wants_host_alone
+    }
+
+    /// Whether it has no wishes, so that the calculator alone ranks hosts.
+    pub(crate) fn wishes_nothing(&self) -> bool {
+        self.host_soft.is_empty() && self.value_soft.is_empty()
     }
 
     /// Whether a refusal can be lifted by placing a co-task.
@@ -104,10 +123,10 @@ impl<'a> Class<'a> {
 
     /// Whether a refusal can be lifted by placing any task.
     pub(crate) fn has_closure(&self) -> bool {
-        self.host_hard.iter().any(|constraint| matches!(constraint, Constraint::Custom(_)))
+        self.has_closure
     }
 
-    pub(crate) fn host_hard(&self) -> &[&'a Constraint] {
+    pub(crate) fn host_hard(&self) -> &[HostRule<'a>] {
         &self.host_hard
     }
 
@@ -115,35 +134,54 @@ impl<'a> Class<'a> {
         &self.value_hard
     }
 
-    /// Whether the host has room and no host rule refuses it: the cheap tests first, closures last.
-    pub(crate) fn admits(&self, world: &World<'_>, host: usize) -> bool {
-        let fits = |(dimension, amount): &(usize, u64)| *amount <= world.free(*dimension, host);
-        let refuses = |closures: bool| {
-            let turn = |c: &&&Constraint| matches!(c, Constraint::Custom(_)) == closures;
-            self.host_hard.iter().filter(turn).any(|c| self.host_score(c, world, host) <= 0.0)
-        };
-        world.is_offered(host)
-            && self.demand.iter().all(fits)
-            && !world.is_held(host)
-            && !refuses(false)
-            && !refuses(true)
+    /// Whether the host has room and no host rule refuses it.
+    pub(crate) fn admits(&self, cluster: &Cluster, host: usize) -> bool {
+        cluster.columns().is_offered(host)
+            && self.demand.unknown.is_empty()
+            && covers(cluster.columns().free(host), &self.demand.amounts)
+            && self.rules_admit(cluster, host)
+    }
+
+    /// Whether no host rule refuses the host; closures are asked last.
+    pub(crate) fn rules_admit(&self, cluster: &Cluster, host: usize) -> bool {
+        !cluster.columns().is_held(host)
+            && self.host_hard.iter().all(|rule| self.host_score(rule, cluster, host) > 0.0)
+    }
+
+    /// The only hosts that can admit the class, if a rule says that they are few.
+    pub(crate) fn few_hosts(&self, cluster: &Cluster) -> Option<Vec<usize>> {
+        let known = cluster.names().known();
+        let mut fewest: Option<Vec<usize>> = None;
+        for rule in &self.host_hard {
+            let hosts: Vec<usize> = match (rule.constraint, &rule.verdicts) {
+                (_, Some(verdicts)) => match cluster.values().passing(verdicts) {
+                    Some(passing) if passing.count() * FEW <= known => passing.hosts().collect(),
+                    Some(_) | None => continue,
+                },
+                (Constraint::Attribute { test, .. }, None) => match named_hosts(test, cluster) {
+                    Some(hosts) => hosts,
+                    None => continue,
+                },
+                (_, None) => continue,
+            };
+            if fewest.as_ref().is_none_or(|fewest| hosts.len() < fewest.len()) {
+                fewest = Some(hosts);
+            }
+        }
+        fewest
     }
 
     /// 0 where a host rule does not hold, 1 where it does, or what a closure says.
-    pub(crate) fn host_score(
-        &self,
-        constraint: &Constraint,
-        world: &World<'_>,
-        host: usize,
-    ) -> f64 {
-        let holds = match constraint {
-            Constraint::Attribute { name, test } => {
-                test.holds(world.id(host), world.attributes(host), name)
-            }
-            Constraint::UniqueHost => world.in_group(self.group, host) == 0,
-            Constraint::ExclusiveHost => world.tasks_on(host) == 0,
+    pub(crate) fn host_score(&self, rule: &HostRule<'_>, cluster: &Cluster, host: usize) -> f64 {
+        let holds = match rule.constraint {
+            Constraint::Attribute { name, test } => match &rule.verdicts {
+                Some(verdicts) => cluster.values().passes(verdicts, host),
+                None => test.holds(cluster.names().id(host), &cluster.host(host).attributes, name),
+            },
+            Constraint::UniqueHost => cluster.groups().on_host(self.group, host) == 0,
+            Constraint::ExclusiveHost => cluster.columns().tasks_on(host) == 0,
             Constraint::Custom(custom) => {
-                return custom.score(self.class, &HostView::new(world, host));
+                return custom.score(self.class, &HostView::new(cluster, host));
             }
             Constraint::UniqueAttribute { .. } | Constraint::Balanced { .. } => {
                 unreachable!("value rules are kept apart from host rules")
@@ -153,15 +191,14 @@ impl<'a> Class<'a> {
     }
 
     /// What the fitness calculator says about a host.
-    pub(crate) fn calculator(&self, world: &World<'_>, choice: &Choice, host: usize) -> f64 {
-        choice.fitness.score(self.class, &self.measures, &HostView::new(world, host))
+    pub(crate) fn calculator(&self, cluster: &Cluster, choice: &Choice, host: usize) -> f64 {
+        choice.fitness.score(self.class, &self.measures, &HostView::new(cluster, host))
     }
 
     /// The part of the soft score that host rules give, by weight.
-    pub(crate) fn host_soft(&self, world: &World<'_>, host: usize) -> f64 {
-        let score = |(constraint, weight): &(&Constraint, f64)| {
-            weight * self.host_score(constraint, world, host)
-        };
+    pub(crate) fn host_soft(&self, cluster: &Cluster, host: usize) -> f64 {
+        let score =
+            |(rule, weight): &(HostRule<'_>, f64)| weight * self.host_score(rule, cluster, host);
         self.host_soft.iter().map(score).sum()
     }
 
@@ -173,17 +210,52 @@ impl<'a> Class<'a> {
 
     /// The part of the soft score that value rules give, by weight, for a host with these values in the order
     /// of [`Class::columns`]; `None` if a hard value rule refuses them.
-    pub(crate) fn value_soft(&self, world: &World<'_>, values: &[u32]) -> Option<f64> {
-        let (hard, soft) = values.split_at(self.value_hard.len());
-        for (rule, value) in self.value_hard.iter().zip(hard) {
-            if rule.score(world, self.group, *value) < 1.0 {
+    pub(crate) fn value_soft(
+        &self,
+        cluster: &Cluster,
+        mut values: impl Iterator<Item = u32>,
+    ) -> Option<f64> {
+        let mut value = || values.next().expect("there is a value for each rule");
+        for rule in &self.value_hard {
+            if rule.score(cluster, self.group, value()) < 1.0 {
                 return None;
             }
         }
-        let score = |((rule, weight), value): (&(ValueRule<'_>, f64), &u32)| {
-            weight * rule.score(world, self.group, *value)
-        };
-        Some(self.value_soft.iter().zip(soft).map(score).sum())
+        let mut sum = 0.0;
+        for (rule, weight) in &self.value_soft {
+            sum += weight * rule.score(cluster, self.group, value());
+        }
+        Some(sum)
+    }
+
+    /// The same for a host.
+    pub(crate) fn value_soft_of(&self, cluster: &Cluster, host: usize) -> Option<f64> {
+        self.value_soft(
+            cluster,
+            self.columns().map(|column| cluster.values().of_host(column, host)),
+        )
+    }
+
+    /// No host has more of the soft score, by weight, than this: of host rules, and of value rules.
+    pub(crate) fn most_soft(&self, cluster: &Cluster) -> (f64, f64) {
+        let mut host_soft = 0.0;
+        for (rule, weight) in &self.host_soft {
+            let nobody = rule.verdicts.as_ref().is_some_and(|verdicts| {
+                cluster.values().passing(verdicts).is_some_and(|passing| passing.count() == 0)
+            });
+            host_soft += weight * if nobody { 0.0 } else { 1.0 };
+        }
+        let mut value_soft = 0.0;
+        for (rule, weight) in &self.value_soft {
+            let members = cluster.values().members(rule.column);
+            let best = (0_u32..)
+                .zip(members)
+                .filter(|(_, hosts)| !hosts.is_empty())
+                .map(|(value, _)| rule.score(cluster, self.group, value))
+                .fold(0.0, f64::max);
+            value_soft += weight * best;
+        }
+        (host_soft, value_soft)
     }
 
     /// A host's score from its parts.
@@ -196,20 +268,39 @@ impl<'a> Class<'a> {
     pub(crate) fn value_rule_holds(
         &self,
         rule: &ValueRule<'_>,
-        world: &World<'_>,
+        cluster: &Cluster,
         host: usize,
     ) -> bool {
-        rule.score(world, self.group, world.value_of(rule.column, host)) >= 1.0
+        rule.score(cluster, self.group, cluster.values().of_host(rule.column, host)) >= 1.0
+    }
+}
+
+impl<'a> HostRule<'a> {
+    fn new(constraint: &'a Constraint, cluster: &mut Cluster) -> Self {
+        let verdicts = match constraint {
+            // Every host has its own name: a verdict for each would cost more than asking the test.
+            Constraint::Attribute { name, test } if name != HOSTNAME => {
+                let column = cluster.column(name);
+                Some(cluster.values().verdicts(column, test))
+            }
+            Constraint::Attribute { .. }
+            | Constraint::UniqueHost
+            | Constraint::UniqueAttribute { .. }
+            | Constraint::Balanced { .. }
+            | Constraint::ExclusiveHost
+            | Constraint::Custom(_) => None,
+        };
+        Self { constraint, verdicts }
     }
 }
 
 impl ValueRule<'_> {
     /// 1 where the rule holds for one more task on a host with this value, less where it does not.
-    fn score(&self, world: &World<'_>, group: usize, value: u32) -> f64 {
+    fn score(&self, cluster: &Cluster, group: usize, value: u32) -> f64 {
         if value == NO_VALUE {
             return 0.0;
         }
-        let counts = world.by_value(group, self.slot);
+        let counts = cluster.groups().by_value(group, self.slot);
         let here = counts.count(value);
         match self.kind {
             ValueKind::Unique => f64::from(u8::from(here == 0)),
@@ -223,24 +314,43 @@ impl ValueRule<'_> {
     }
 }
 
+/// The hosts that a test of the host name names; `None` if it names none.
+fn named_hosts(test: &AttributeTest, cluster: &Cluster) -> Option<Vec<usize>> {
+    let host = |value: &AttributeValue| match value {
+        AttributeValue::Text(name) => cluster.names().get(&name.as_str().into()),
+        AttributeValue::Scalar(_) => None,
+    };
+    match test {
+        AttributeTest::Equals(value) => Some(host(value).into_iter().collect()),
+        AttributeTest::In(values) => Some(values.iter().filter_map(host).collect()),
+        AttributeTest::NotEquals(_)
+        | AttributeTest::NotIn(_)
+        | AttributeTest::Exists
+        | AttributeTest::Absent
+        | AttributeTest::AtLeast(_)
+        | AttributeTest::AtMost(_)
+        | AttributeTest::MoreThan(_)
+        | AttributeTest::LessThan(_) => None,
+    }
+}
+
 /// The rule for a constraint over values; `None` for one that looks at a host alone.
 fn value_rule<'a>(
     constraint: &'a Constraint,
     class: &'a TaskClass,
     group: usize,
-    world: &mut World<'a>,
+    cluster: &mut Cluster,
 ) -> Option<ValueRule<'a>> {
     let (column, kind, domain) = match constraint {
         Constraint::UniqueAttribute { name } => {
-            (world.intern_column(name), ValueKind::Unique, None)
+            let column = cluster.column(name);
+            let domain = vec![true; cluster.values().members(column).len()];
+            (column, ValueKind::Unique, domain.into())
         }
         Constraint::Balanced { name, max_skew, expected_values } => {
-            let column = world.intern_column(name);
-            let domain = domain(class, world, column);
-            let known = match &domain {
-                None => world.values(column),
-                Some(domain) => domain.iter().filter(|inside| **inside).count(),
-            };
+            let column = cluster.column(name);
+            let domain = domain(class, cluster, column);
+            let known = domain.iter().filter(|inside| **inside).count();
             let missing = known < usize::try_from(*expected_values).unwrap_or(usize::MAX);
             (column, ValueKind::Balanced { max_skew: (*max_skew).max(1), missing }, domain)
         }
@@ -249,36 +359,24 @@ fn value_rule<'a>(
         | Constraint::ExclusiveHost
         | Constraint::Custom(_) => return None,
     };
-    let slot = world.count_by_value(group, column, domain);
+    let slot = cluster.count_by_value(group, column, domain);
     Some(ValueRule { constraint, column, slot, kind })
 }
 
-/// The values of a column that hosts have which pass the class's hard attribute tests; `None` for all.
-fn domain(class: &TaskClass, world: &World<'_>, column: usize) -> Option<Vec<bool>> {
-    let tests: Vec<_> = class
-        .hard
-        .iter()
-        .filter_map(|constraint| match constraint {
-            Constraint::Attribute { name, test } => Some((name, test)),
-            Constraint::UniqueHost
-            | Constraint::UniqueAttribute { .. }
-            | Constraint::Balanced { .. }
-            | Constraint::ExclusiveHost
-            | Constraint::Custom(_) => None,
+/// Which values of a column known hosts have that pass the class's hard attribute tests.
+fn domain(class: &TaskClass, cluster: &mut Cluster, column: usize) -> Box<[bool]> {
+    let tests = class.hard.iter().filter(|c| matches!(c, Constraint::Attribute { .. }));
+    let rules: Vec<HostRule<'_>> = tests.map(|test| HostRule::new(test, cluster)).collect();
+    let passes = |host: u32| {
+        let host = host as usize;
+        rules.iter().all(|rule| match (rule.constraint, &rule.verdicts) {
+            (_, Some(verdicts)) => cluster.values().passes(verdicts, host),
+            (Constraint::Attribute { name, test }, None) => {
+                test.holds(cluster.names().id(host), &cluster.host(host).attributes, name)
+            }
+            (_, None) => true,
         })
-        .collect();
-    if tests.is_empty() {
-        return None;
-    }
-    let mut domain = vec![false; world.values(column)];
-    for host in 0..world.hosts() {
-        let passes = tests
-            .iter()
-            .all(|(name, test)| test.holds(world.id(host), world.attributes(host), name));
-        let value = world.value_of(column, host);
-        if passes && value != NO_VALUE {
-            domain[value as usize] = true;
-        }
-    }
-    Some(domain)
+    };
+    let members = cluster.values().members(column);
+    members.iter().map(|hosts| hosts.iter().any(|host| passes(*host))).collect()
 }

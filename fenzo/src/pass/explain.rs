@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::cluster::Cluster;
 use crate::constraint::Constraint;
 use crate::fitness::float;
 use crate::quantity::Milli;
@@ -11,26 +12,27 @@ use crate::resources::Resource;
 use crate::result::{Explanation, NearMiss, Obstacle, Reason};
 
 use super::class::Class;
-use super::world::World;
 
 /// Something that keeps a class from a host, before it is put into words.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Cause {
     Dimension(usize),
+    /// A scalar that nobody offers.
+    Unknown(usize),
     Held,
     HostRule(usize),
     ValueRule(usize),
 }
 
-pub(crate) fn explain(class: &Class<'_>, world: &World<'_>) -> Explanation {
+pub(crate) fn explain(class: &Class<'_>, cluster: &Cluster) -> Explanation {
     let mut hosts = 0;
     let mut counts: BTreeMap<Cause, u32> = BTreeMap::new();
     let mut nearest: Option<(usize, f64, usize)> = None;
     let mut causes = Vec::new();
-    for host in (0..world.hosts()).filter(|host| world.is_offered(*host)) {
+    for host in cluster.names().in_order().filter(|host| cluster.columns().is_offered(*host)) {
         hosts += 1;
         causes.clear();
-        let distance = collect(class, world, host, &mut causes);
+        let distance = collect(class, cluster, host, &mut causes);
         for cause in &causes {
             *counts.entry(*cause).or_default() += 1;
         }
@@ -44,49 +46,56 @@ pub(crate) fn explain(class: &Class<'_>, world: &World<'_>) -> Explanation {
     let mut reasons: BTreeMap<Reason, u32> = BTreeMap::new();
     for (cause, count) in counts {
         // Two constraints in the same words are one reason.
-        let reason = reasons.entry(reason(class, world, cause)).or_default();
+        let reason = reasons.entry(reason(class, cluster, cause)).or_default();
         *reason = count.max(*reason);
     }
     let nearest = nearest.map(|(_, _, host)| {
         causes.clear();
-        collect(class, world, host, &mut causes);
-        let obstacles = causes.iter().map(|cause| obstacle(class, world, host, *cause)).collect();
-        NearMiss { host: world.id(host).clone(), obstacles }
+        collect(class, cluster, host, &mut causes);
+        let obstacles = causes.iter().map(|cause| obstacle(class, cluster, host, *cause)).collect();
+        NearMiss { host: cluster.names().id(host).clone(), obstacles }
     });
     Explanation { hosts, reasons, nearest }
 }
 
 /// All that keeps a class from a host; gives how far away it is: the lacking share of each resource, and 1 for
 /// each constraint.
-fn collect(class: &Class<'_>, world: &World<'_>, host: usize, causes: &mut Vec<Cause>) -> f64 {
+fn collect(class: &Class<'_>, cluster: &Cluster, host: usize, causes: &mut Vec<Cause>) -> f64 {
     let mut distance = 0.0;
-    for (dimension, wanted) in class.demand() {
-        let free = world.free(*dimension, host);
-        if *wanted > free {
-            causes.push(Cause::Dimension(*dimension));
+    let free = cluster.columns().free(host);
+    for (dimension, (wanted, free)) in class.demand().amounts.iter().zip(free).enumerate() {
+        if wanted > free {
+            causes.push(Cause::Dimension(dimension));
             distance += float(wanted - free) / float(*wanted);
         }
     }
+    for unknown in 0..class.demand().unknown.len() {
+        causes.push(Cause::Unknown(unknown));
+        distance += 1.0;
+    }
     let constraints = causes.len();
-    if world.is_held(host) {
+    if cluster.columns().is_held(host) {
         causes.push(Cause::Held);
     }
-    for (position, constraint) in class.host_hard().iter().enumerate() {
-        if class.host_score(constraint, world, host) <= 0.0 {
+    for (position, rule) in class.host_hard().iter().enumerate() {
+        if class.host_score(rule, cluster, host) <= 0.0 {
             causes.push(Cause::HostRule(position));
         }
     }
     for (position, rule) in class.value_hard().iter().enumerate() {
-        if !class.value_rule_holds(rule, world, host) {
+        if !class.value_rule_holds(rule, cluster, host) {
             causes.push(Cause::ValueRule(position));
         }
     }
     distance + float((causes.len() - constraints) as u64)
 }
 
-fn reason(class: &Class<'_>, world: &World<'_>, cause: Cause) -> Reason {
+fn reason(class: &Class<'_>, cluster: &Cluster, cause: Cause) -> Reason {
     match cause {
-        Cause::Dimension(dimension) => Reason::Lacks(world.resource(dimension)),
+        Cause::Dimension(dimension) => Reason::Lacks(cluster.columns().resource(dimension)),
+        Cause::Unknown(unknown) => {
+            Reason::Lacks(Resource::Scalar(class.demand().unknown[unknown].0.clone()))
+        }
         Cause::Held => Reason::HeldExclusively,
         Cause::HostRule(_) | Cause::ValueRule(_) => {
             Reason::Constraint(constraint(class, cause).map_or(String::new(), ToString::to_string))
@@ -94,10 +103,10 @@ fn reason(class: &Class<'_>, world: &World<'_>, cause: Cause) -> Reason {
     }
 }
 
-fn obstacle(class: &Class<'_>, world: &World<'_>, host: usize, cause: Cause) -> Obstacle {
+fn obstacle(class: &Class<'_>, cluster: &Cluster, host: usize, cause: Cause) -> Obstacle {
     match cause {
         Cause::Dimension(dimension) => {
-            let resource = world.resource(dimension);
+            let resource = cluster.columns().resource(dimension);
             let amount = |amount: u64| match &resource {
                 Resource::Ports => Milli::whole(amount),
                 Resource::Cpus
@@ -106,10 +115,14 @@ fn obstacle(class: &Class<'_>, world: &World<'_>, host: usize, cause: Cause) -> 
                 | Resource::Network
                 | Resource::Scalar(_) => Milli::from_thousandths(amount),
             };
-            let demand = class.demand().iter().find(|(of, _)| *of == dimension);
-            let wanted = amount(demand.map_or(0, |(_, wanted)| *wanted));
-            let free = amount(world.free(dimension, host));
+            let wanted = amount(class.demand().amounts[dimension]);
+            let free = amount(cluster.columns().free(host)[dimension]);
             Obstacle::Lacks { resource, wanted, free }
+        }
+        Cause::Unknown(unknown) => {
+            let (name, wanted) = &class.demand().unknown[unknown];
+            let wanted = Milli::from_thousandths(*wanted);
+            Obstacle::Lacks { resource: Resource::Scalar(name.clone()), wanted, free: Milli::ZERO }
         }
         Cause::Held => Obstacle::HeldExclusively,
         Cause::HostRule(_) | Cause::ValueRule(_) => Obstacle::Constraint(
@@ -120,8 +133,8 @@ fn obstacle(class: &Class<'_>, world: &World<'_>, host: usize, cause: Cause) -> 
 
 fn constraint<'a>(class: &Class<'a>, cause: Cause) -> Option<&'a Constraint> {
     match cause {
-        Cause::HostRule(position) => Some(class.host_hard()[position]),
+        Cause::HostRule(position) => Some(class.host_hard()[position].constraint),
         Cause::ValueRule(position) => Some(class.value_hard()[position].constraint),
-        Cause::Dimension(_) | Cause::Held => None,
+        Cause::Dimension(_) | Cause::Unknown(_) | Cause::Held => None,
     }
 }

@@ -1,85 +1,30 @@
-//! Finding the best host for a class: a scan over all, or an index that remembers the scan.
+//! What a class remembers of its hosts when fitness is a closure, so that no ranking can be kept.
 //!
-//! Both give the same host to the last bit: the highest rank, then the smallest ordinal. The index keeps the
-//! hosts that admit the class in cells of equal attribute values and equal soft score of the host rules; in a
+//! It finds the host that a scan over all finds, to the last bit. It keeps the hosts that admit the class in
+//! cells of equal attribute values and equal soft score of the host rules; in a
 //! cell only the calculator tells hosts apart, so one ordered set a cell is enough, whatever value rules say
 //! about the cell as a whole. After a placement only the host that got the task is looked at again.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::fitness::Score;
+use crate::cluster::Cluster;
 
 use super::Choice;
 use super::class::Class;
-use super::world::World;
+use super::find::Candidate;
 
-/// A host that can take the task.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Candidate {
-    pub(crate) host: usize,
-    pub(crate) score: Score,
-}
-
-impl Candidate {
-    /// The better of two: higher rank, then smaller host.
-    fn better(best: Option<Self>, other: Self) -> Self {
-        match best {
-            None => other,
-            Some(best) => match best.score.rank().total_cmp(&other.score.rank()) {
-                Ordering::Greater => best,
-                Ordering::Less => other,
-                Ordering::Equal if best.host < other.host => best,
-                Ordering::Equal => other,
-            },
-        }
-    }
-
-    fn is_good_enough(&self, choice: &Choice) -> bool {
-        choice.good_enough.is_some_and(|bound| self.score.combined >= bound)
-    }
-}
-
-/// Evaluates every host in order of name; stops at the first that is good enough.
-pub(crate) fn scan(
-    class: &Class<'_>,
-    world: &World<'_>,
-    choice: &Choice,
-    evaluations: &mut u64,
-) -> Option<Candidate> {
-    let columns: Vec<usize> = class.columns().collect();
-    let mut values = vec![0; columns.len()];
-    let mut best = None;
-    for host in 0..world.hosts() {
-        *evaluations += 1;
-        if !class.admits(world, host) {
-            continue;
-        }
-        for (value, column) in values.iter_mut().zip(&columns) {
-            *value = world.value_of(*column, host);
-        }
-        let Some(value_soft) = class.value_soft(world, &values) else { continue };
-        let calculator = class.calculator(world, choice, host);
-        let score = class.combine(calculator, class.host_soft(world, host), value_soft);
-        let candidate = Candidate { host, score };
-        if candidate.is_good_enough(choice) {
-            return Some(candidate);
-        }
-        best = Some(Candidate::better(best, candidate));
-    }
-    best
-}
-
-/// Order within a cell: higher calculator first, then smaller host.
+/// Order within a cell: higher calculator first, then smaller name.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     calculator: f64,
+    label: u64,
     host: usize,
 }
 
 impl Ord for Place {
     fn cmp(&self, other: &Self) -> Ordering {
-        other.calculator.total_cmp(&self.calculator).then(self.host.cmp(&other.host))
+        other.calculator.total_cmp(&self.calculator).then(self.label.cmp(&other.label))
     }
 }
 
@@ -109,7 +54,7 @@ pub(crate) struct Index {
     cell_by_key: BTreeMap<(Box<[u32]>, u64), usize>,
     /// Cell and calculator of each host that is in a cell.
     entries: Vec<Option<(usize, f64)>>,
-    /// How much of the world's log has been seen; `None` before the first look.
+    /// How much of the cluster's log has been seen; `None` before the first look.
     seen: Option<usize>,
 }
 
@@ -127,41 +72,42 @@ impl Index {
     pub(crate) fn refresh(
         &mut self,
         class: &Class<'_>,
-        world: &World<'_>,
+        cluster: &Cluster,
         choice: &Choice,
         evaluations: &mut u64,
     ) {
-        let log = world.log();
+        let log = cluster.changes();
         let fresh = self.seen.map(|seen| &log[seen..]);
         self.seen = Some(log.len());
         match fresh {
             // Past this many changes it is cheaper to look at everything once.
-            Some(changed) if changed.len() < world.hosts() => {
+            Some(changed) if changed.len() < cluster.names().slots() => {
                 for host in changed {
-                    self.look_at(*host, class, world, choice);
+                    self.look_at(*host, class, cluster, choice);
                 }
                 *evaluations += changed.len() as u64;
             }
             Some(_) | None => {
-                for host in 0..world.hosts() {
-                    self.look_at(host, class, world, choice);
+                for host in 0..cluster.names().slots() {
+                    self.look_at(host, class, cluster, choice);
                 }
-                *evaluations += world.hosts() as u64;
+                *evaluations += cluster.names().slots() as u64;
             }
         }
     }
 
-    fn look_at(&mut self, host: usize, class: &Class<'_>, world: &World<'_>, choice: &Choice) {
+    fn look_at(&mut self, host: usize, class: &Class<'_>, cluster: &Cluster, choice: &Choice) {
+        let label = cluster.names().label(host);
         if let Some((cell, calculator)) = self.entries[host].take() {
-            self.cells[cell].hosts.remove(&Place { calculator, host });
+            self.cells[cell].hosts.remove(&Place { calculator, label, host });
         }
-        if !class.admits(world, host) {
+        if !class.admits(cluster, host) {
             return;
         }
         let values: Box<[u32]> =
-            class.columns().map(|column| world.value_of(column, host)).collect();
-        let host_soft = class.host_soft(world, host);
-        let calculator = class.calculator(world, choice, host);
+            class.columns().map(|column| cluster.values().of_host(column, host)).collect();
+        let host_soft = class.host_soft(cluster, host);
+        let calculator = class.calculator(cluster, choice, host);
         let cells = &mut self.cells;
         let cell = *self.cell_by_key.entry((values, host_soft.to_bits())).or_insert_with_key(
             |(values, _)| {
@@ -170,7 +116,7 @@ impl Index {
                 cells.len() - 1
             },
         );
-        cells[cell].hosts.insert(Place { calculator, host });
+        cells[cell].hosts.insert(Place { calculator, label, host });
         self.entries[host] = Some((cell, calculator));
     }
 
@@ -178,18 +124,20 @@ impl Index {
     pub(crate) fn best(
         &self,
         class: &Class<'_>,
-        world: &World<'_>,
+        cluster: &Cluster,
         choice: &Choice,
     ) -> Option<Candidate> {
         if choice.good_enough.is_some() {
-            return self.first_good_enough(class, world, choice);
+            return self.first_good_enough(class, cluster, choice);
         }
         let mut best = None;
         for cell in &self.cells {
             if cell.hosts.is_empty() {
                 continue;
             }
-            let Some(value_soft) = class.value_soft(world, &cell.values) else { continue };
+            let Some(value_soft) = class.value_soft(cluster, cell.values.iter().copied()) else {
+                continue;
+            };
             if let Some(candidate) = cell.best(class, value_soft) {
                 best = Some(Candidate::better(best, candidate));
             }
@@ -200,17 +148,21 @@ impl Index {
     fn first_good_enough(
         &self,
         class: &Class<'_>,
-        world: &World<'_>,
+        cluster: &Cluster,
         choice: &Choice,
     ) -> Option<Candidate> {
-        let verdicts: Vec<Option<f64>> =
-            self.cells.iter().map(|cell| class.value_soft(world, &cell.values)).collect();
+        let verdicts: Vec<Option<f64>> = self
+            .cells
+            .iter()
+            .map(|cell| class.value_soft(cluster, cell.values.iter().copied()))
+            .collect();
         let mut best = None;
-        for (host, entry) in self.entries.iter().enumerate() {
-            let Some((cell, calculator)) = entry else { continue };
+        for host in cluster.names().in_order() {
+            let Some((cell, calculator)) = &self.entries[host] else { continue };
             let Some(value_soft) = verdicts[*cell] else { continue };
             let score = class.combine(*calculator, self.cells[*cell].host_soft, value_soft);
-            let candidate = Candidate { host, score };
+            let label = cluster.names().label(host);
+            let candidate = Candidate { host, label, score };
             if candidate.is_good_enough(choice) {
                 return Some(candidate);
             }
@@ -222,16 +174,17 @@ impl Index {
 
 impl Cell {
     /// The best host of the cell. Rank grows with the calculator, but two calculators may round to one rank:
-    /// then the smaller host wins, so all places of the highest rank are looked at, one for each calculator.
+    /// then the smaller name wins, so all places of the highest rank are looked at, one for each calculator.
     fn best(&self, class: &Class<'_>, value_soft: f64) -> Option<Candidate> {
         let candidate = |place: &Place| Candidate {
             host: place.host,
+            label: place.label,
             score: class.combine(place.calculator, self.host_soft, value_soft),
         };
         let mut place = *self.hosts.first()?;
         let mut best = candidate(&place);
         loop {
-            let rest = Place { calculator: place.calculator, host: usize::MAX };
+            let rest = Place { label: u64::MAX, ..place };
             let Some(next) = self.hosts.range(rest..).next() else { break };
             let other = candidate(next);
             if other.score.rank().total_cmp(&best.score.rank()) == Ordering::Less {

@@ -1,17 +1,12 @@
-//! One run from start to end: hosts laid out by ordinal, tasks sorted into classes, each task placed in turn.
+//! One run from start to end: tasks sorted into classes, each task placed in turn on the live state.
 //!
-//! Ordinals (of hosts, groups, classes, attribute columns) are dense, live for one pass, and never leave it.
-//! Hosts are numbered in the order of their names, so "the smaller ordinal" is the tie-break rule.
-//!
-//! Cost, for H hosts, T tasks in C classes: O(H + L) to lay out; for a class with one task, one scan O(H);
-//! for a class with more, O(H log H) once and then O(log H) a task and attribute value, plus O(log H) for each
-//! host that other classes changed meanwhile. A task equal to one that failed is O(1). Memory is O(H) plus
-//! O(H) for each class that is indexed at the time, within a bound.
+//! Ordinals of classes, groups and columns live for one pass and never leave it. Nothing here lays out
+//! hosts: the cluster has them as columns already, and takes back at the end what the pass has placed.
 
 mod class;
 mod explain;
+mod find;
 mod index;
-pub(crate) mod world;
 
 #[cfg(test)]
 mod tests;
@@ -19,13 +14,13 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::cluster::Cluster;
 use crate::fitness::Fitness;
-use crate::inventory::Inventory;
 use crate::request::{TaskClass, TaskRequest};
 use crate::result::{Explanation, Failure, HostAssignment, PlacedTask, SchedulingResult};
 use class::Class;
+use find::{Candidate, Walk};
 use index::Index;
-use world::World;
 
 /// Greatest number of host entries in all indexes together: about 50 bytes each.
 const INDEX_ENTRIES: usize = 4_000_000;
@@ -38,13 +33,29 @@ pub(crate) struct Choice {
     pub(crate) good_enough: Option<f64>,
 }
 
-/// Places `tasks` in order on the hosts of the inventory, which stays as it is.
+/// Places `tasks` in order. Hosts that get tasks give up their leases; the rest of the cluster stays as it is.
 pub(crate) fn run(
-    inventory: &Inventory,
+    cluster: &mut Cluster,
     choice: &Choice,
     tasks: &[TaskRequest],
 ) -> SchedulingResult {
-    Pass::new(inventory, choice, tasks, INDEX_ENTRIES).place_all(tasks)
+    let mut pass = Pass::new(cluster, choice, tasks, INDEX_ENTRIES);
+    pass.place_all(tasks);
+    pass.finish()
+}
+
+/// What [`run`] would answer; the whole cluster stays as it is.
+pub(crate) fn what_if(
+    cluster: &mut Cluster,
+    choice: &Choice,
+    tasks: &[TaskRequest],
+) -> SchedulingResult {
+    let mut pass = Pass::new(cluster, choice, tasks, INDEX_ENTRIES);
+    pass.place_all(tasks);
+    let result = pass.result();
+    pass.roll_back(0);
+    pass.finish();
+    result
 }
 
 /// A failure that holds for every task of a class as long as nothing that could lift it has happened.
@@ -53,12 +64,12 @@ struct KnownFailure {
     position: usize,
     /// State of the class's group when it failed; matters if the class is balanced.
     group_version: u64,
-    /// Tasks placed in the pass when it failed; matters if a closure may change its mind.
-    placed: usize,
+    /// Changes of hosts in the pass when it failed; matters if a closure may change its mind.
+    changes: usize,
 }
 
 struct Pass<'a> {
-    world: World<'a>,
+    cluster: &'a mut Cluster,
     choice: &'a Choice,
     classes: Vec<Class<'a>>,
     /// Class of each task.
@@ -69,22 +80,23 @@ struct Pass<'a> {
     index_entries: usize,
     index_limit: usize,
     known_failures: Vec<Option<KnownFailure>>,
-    placed: Vec<Vec<PlacedTask>>,
+    /// Host, class and task of each placement that stands.
+    placed: Vec<(usize, usize, PlacedTask)>,
     failures: Vec<Failure>,
     evaluations: u64,
 }
 
 impl<'a> Pass<'a> {
     fn new(
-        inventory: &'a Inventory,
+        cluster: &'a mut Cluster,
         choice: &'a Choice,
         tasks: &'a [TaskRequest],
         index_limit: usize,
     ) -> Self {
+        cluster.begin();
         let (distinct, class_of) = sort_into_classes(tasks);
-        let mut world = World::new(inventory, &distinct);
         let classes: Vec<Class<'a>> =
-            distinct.into_iter().map(|class| Class::new(class, inventory, &mut world)).collect();
+            distinct.into_iter().map(|class| Class::new(class, cluster)).collect();
         let mut to_come = vec![0; classes.len()];
         for class in &class_of {
             to_come[*class] += 1;
@@ -92,8 +104,8 @@ impl<'a> Pass<'a> {
         Self {
             indexes: classes.iter().map(|_| None).collect(),
             known_failures: classes.iter().map(|_| None).collect(),
-            placed: vec![Vec::new(); world.hosts()],
-            world,
+            placed: Vec::new(),
+            cluster,
             choice,
             classes,
             class_of,
@@ -105,28 +117,42 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn place_all(mut self, tasks: &[TaskRequest]) -> SchedulingResult {
+    fn place_all(&mut self, tasks: &[TaskRequest]) {
         for (position, task) in tasks.iter().enumerate() {
             let class = self.class_of[position];
             self.place(class, task);
             self.to_come[class] -= 1;
             if self.to_come[class] == 0 && self.indexes[class].take().is_some() {
-                self.index_entries -= self.world.hosts();
+                self.index_entries -= self.cluster.names().slots();
             }
         }
-        let mut result = SchedulingResult {
-            failures: self.failures,
+    }
+
+    /// Undoes the placements beyond the first `placed`.
+    fn roll_back(&mut self, placed: usize) {
+        let (classes, placements) = (&self.classes, &self.placed);
+        self.cluster.roll_back(placed, |position| classes[placements[position].1].demand());
+        self.placed.truncate(placed);
+    }
+
+    /// What has been placed and what has failed so far, which is no longer the pass's to tell.
+    fn result(&mut self) -> SchedulingResult {
+        SchedulingResult {
+            assignments: assignments(self.placed.clone(), self.cluster),
+            failures: std::mem::take(&mut self.failures),
             evaluations: self.evaluations,
             ..SchedulingResult::default()
-        };
-        for (host, tasks) in self.placed.into_iter().enumerate() {
-            if !tasks.is_empty() {
-                let leases = self.world.leases(host);
-                let host = self.world.id(host).clone();
-                result.assignments.push(HostAssignment { host, leases, tasks });
-            }
         }
-        result
+    }
+
+    fn finish(mut self) -> SchedulingResult {
+        let assignments = assignments(std::mem::take(&mut self.placed), self.cluster);
+        self.cluster.end();
+        for class in &self.classes {
+            self.cluster.release(class.group());
+        }
+        let (failures, evaluations) = (self.failures, self.evaluations);
+        SchedulingResult { assignments, failures, evaluations, ..SchedulingResult::default() }
     }
 
     fn place(&mut self, class: usize, task: &TaskRequest) {
@@ -134,55 +160,89 @@ impl<'a> Pass<'a> {
             self.failures[position].tasks.push(task.id.clone());
             return;
         }
-        match self.find(class) {
-            Some(candidate) => {
-                let ports = self.world.take(candidate.host, &self.classes[class]);
-                let request = task.clone();
-                let score = candidate.score;
-                self.placed[candidate.host].push(PlacedTask { request, ports, score });
-            }
-            None => self.fail(class, task),
-        }
+        let Some(Candidate { host, score, .. }) = self.find(class) else {
+            self.fail(class, task);
+            return;
+        };
+        let rules = &self.classes[class];
+        let alone = rules.wants_host_alone();
+        let ports = self.cluster.take(host, rules.group(), rules.demand(), alone);
+        self.placed.push((host, class, PlacedTask { request: task.clone(), ports, score }));
     }
 
     /// The failure that a task of the class is sure to share, if there is one.
     fn known_failure(&self, class: usize) -> Option<usize> {
         let known = self.known_failures[class].as_ref()?;
         let rules = &self.classes[class];
-        let group_changed = self.world.group_version(rules.group()) != known.group_version;
-        let anything_changed = self.world.log().len() != known.placed;
+        let group_changed = self.cluster.groups().version(rules.group()) != known.group_version;
+        let anything_changed = self.cluster.changes().len() != known.changes;
         let lifted =
             (rules.has_balance() && group_changed) || (rules.has_closure() && anything_changed);
         (!lifted).then_some(known.position)
     }
 
-    fn find(&mut self, class: usize) -> Option<index::Candidate> {
+    fn find(&mut self, class: usize) -> Option<Candidate> {
         let rules = &self.classes[class];
-        let hosts = self.world.hosts();
+        let (cluster, choice) = (&*self.cluster, self.choice);
+        let hosts = cluster.names().slots();
+        if let Some(few) = rules.few_hosts(cluster) {
+            let mut few = few;
+            few.sort_unstable_by_key(|host| cluster.names().label(*host));
+            return find::scan(few.into_iter(), rules, cluster, choice, &mut self.evaluations);
+        }
+        // Without fitness and wishes, the first host that fits is as good as any.
+        let first_is_best = matches!(choice.fitness, Fitness::Any) && rules.wishes_nothing();
+        if let Some(ranking) = cluster.ranking()
+            && (choice.good_enough.is_none() || first_is_best)
+        {
+            return Walk::new(rules, cluster, choice).best(ranking, &mut self.evaluations);
+        }
         let indexed = self.indexes[class].is_some();
         let room = self.index_entries + hosts <= self.index_limit;
         if !indexed && (self.to_come[class] < 2 || !room) {
-            return index::scan(rules, &self.world, self.choice, &mut self.evaluations);
+            let all = cluster.names().in_order();
+            return find::scan(all, rules, cluster, choice, &mut self.evaluations);
         }
         if !indexed {
             self.index_entries += hosts;
         }
         let index = self.indexes[class].get_or_insert_with(|| Index::new(hosts));
-        index.refresh(rules, &self.world, self.choice, &mut self.evaluations);
-        index.best(rules, &self.world, self.choice)
+        index.refresh(rules, cluster, choice, &mut self.evaluations);
+        index.best(rules, cluster, choice)
     }
 
     fn fail(&mut self, class: usize, task: &TaskRequest) {
         let rules = &self.classes[class];
-        let explanation: Explanation = explain::explain(rules, &self.world);
+        let explanation: Explanation = explain::explain(rules, self.cluster);
         self.known_failures[class] = Some(KnownFailure {
             position: self.failures.len(),
-            group_version: self.world.group_version(rules.group()),
-            placed: self.world.log().len(),
+            group_version: self.cluster.groups().version(rules.group()),
+            changes: self.cluster.changes().len(),
         });
         let tasks = vec![task.id.clone()];
         self.failures.push(Failure { tasks, explanation: Arc::new(explanation) });
     }
+}
+
+/// Placements by host, in order of name.
+fn assignments(
+    mut placed: Vec<(usize, usize, PlacedTask)>,
+    cluster: &Cluster,
+) -> Vec<HostAssignment> {
+    placed.sort_by_key(|(host, ..)| cluster.names().label(*host));
+    let mut assignments: Vec<HostAssignment> = Vec::new();
+    let mut latest = None;
+    for (host, _, task) in placed {
+        if latest != Some(host) {
+            latest = Some(host);
+            let leases = cluster.host(host).leases.keys().cloned().collect();
+            let host = cluster.names().id(host).clone();
+            assignments.push(HostAssignment { host, leases, tasks: Vec::new() });
+        }
+        let assignment = assignments.last_mut().expect("the host of the task was pushed");
+        assignment.tasks.push(task);
+    }
+    assignments
 }
 
 /// The distinct classes in order of first appearance, and the class of each task.

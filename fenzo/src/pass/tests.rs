@@ -1,13 +1,13 @@
-//! The index against the scan: the same placements, whatever the classes, constraints and thresholds are.
+//! The index and the ranking against the scan: the same placements, whatever the classes, constraints and thresholds are.
 
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::{Choice, INDEX_ENTRIES, Pass};
+use super::{Choice, INDEX_ENTRIES, Pass, run, what_if};
+use crate::cluster::Cluster;
 use crate::constraint::{Constraint, SoftConstraint};
 use crate::fitness::Fitness;
-use crate::inventory::Inventory;
 use crate::lease::Lease;
 use crate::quantity::{Milli, Time};
 use crate::request::{TaskClass, TaskRequest};
@@ -55,11 +55,11 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn inventory()(
+    fn cluster()(
         hosts in prop::collection::vec((1..60_u64, 1..60_u64, 0..3_u8, 0..4_u8, 0..2_u8), 1..14),
         running in prop::collection::vec((0..14_usize, class()), 0..5),
-    ) -> Inventory {
-        let mut inventory = Inventory::default();
+    ) -> Cluster {
+        let mut cluster = Cluster::default();
         for (host, (cpus, mem, zone, rack, more)) in hosts.iter().enumerate() {
             let name = format!("h{host:02}");
             for part in 0..=*more {
@@ -70,13 +70,13 @@ prop_compose! {
                 if *rack > 0 {
                     lease = lease.with_attribute("rack", format!("r{rack}"));
                 }
-                inventory.add_lease(lease).unwrap();
+                cluster.add_lease(lease).unwrap();
             }
         }
         for (task, (host, class)) in running.into_iter().enumerate() {
-            inventory.add_task(format!("running-{task}").into(), class, format!("h{host:02}").into());
+            cluster.add_task(format!("running-{task}").into(), class, &format!("h{host:02}").as_str().into());
         }
-        inventory
+        cluster
     }
 }
 
@@ -95,8 +95,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
-    fn the_index_places_as_the_scan_does(
-        inventory in inventory(),
+    fn index_and_ranking_place_as_the_scan_does(
+        cluster in cluster(),
         classes in prop::collection::vec(class(), 1..4),
         order in prop::collection::vec(0..4_usize, 1..40),
         choice in choice(),
@@ -106,9 +106,19 @@ proptest! {
             .enumerate()
             .map(|(id, class)| TaskRequest::new(format!("t{id}"), &classes[class % classes.len()]))
             .collect();
-        let scanned = Pass::new(&inventory, &choice, &tasks, 0).place_all(&tasks);
-        let indexed = Pass::new(&inventory, &choice, &tasks, INDEX_ENTRIES).place_all(&tasks);
-        let bounded = Pass::new(&inventory, &choice, &tasks, 20).place_all(&tasks);
+        let run = |weights: Option<[f64; 4]>, index_limit: usize| {
+            let mut cluster = cluster.clone();
+            cluster.rank_by(weights);
+            let mut pass = Pass::new(&mut cluster, &choice, &tasks, index_limit);
+            pass.place_all(&tasks);
+            pass.finish()
+        };
+        let scanned = run(None, 0);
+        let indexed = run(None, INDEX_ENTRIES);
+        let bounded = run(None, 20);
+        let ranked = run(choice.fitness.weights(), 0);
+        prop_assert_eq!(&scanned.assignments, &ranked.assignments);
+        prop_assert_eq!(&scanned.failures, &ranked.failures);
         prop_assert_eq!(&scanned.assignments, &indexed.assignments);
         prop_assert_eq!(&scanned.failures, &indexed.failures);
         prop_assert_eq!(&scanned.assignments, &bounded.assignments);
@@ -118,10 +128,10 @@ proptest! {
 
 #[test]
 fn the_room_of_a_finished_class_is_there_for_the_next() {
-    let mut inventory = Inventory::default();
+    let mut cluster = Cluster::default();
     for host in 0..10 {
         let id = format!("h{host}");
-        inventory.add_lease(Lease::new(id.as_str(), id.as_str(), resources(1000, 1000))).unwrap();
+        cluster.add_lease(Lease::new(id.as_str(), id.as_str(), resources(1000, 1000))).unwrap();
     }
     let choice = Choice { fitness: Fitness::cpu_packer(), good_enough: None };
     let mut tasks = Vec::new();
@@ -130,6 +140,34 @@ fn the_room_of_a_finished_class_is_there_for_the_next() {
         tasks.extend((0..20).map(|task| TaskRequest::new(format!("{group}{task}"), &class)));
     }
     // Room for one index: each class in turn looks at the ten hosts once, then at one host a task.
-    let result = Pass::new(&inventory, &choice, &tasks, 10).place_all(&tasks);
+    let mut pass = Pass::new(&mut cluster, &choice, &tasks, 10);
+    pass.place_all(&tasks);
+    let result = pass.finish();
     assert_eq!((result.placed(), result.evaluations), (60, 3 * (10 + 19)));
+}
+
+proptest! {
+    #[test]
+    fn a_question_changes_no_answer(
+        cluster in cluster(),
+        classes in prop::collection::vec(class(), 1..4),
+        asked in prop::collection::vec(0..4_usize, 1..20),
+        choice in choice(),
+    ) {
+        let tasks: Vec<TaskRequest> = asked
+            .iter()
+            .enumerate()
+            .map(|(id, class)| TaskRequest::new(format!("t{id}"), &classes[class % classes.len()]))
+            .collect();
+        let mut cluster = cluster;
+        cluster.rank_by(choice.fitness.weights());
+        let mut asked = cluster.clone();
+        let answer = what_if(&mut asked, &choice, &tasks);
+        prop_assert_eq!(asked.lease_count(), cluster.lease_count());
+        let again = what_if(&mut asked, &choice, &tasks);
+        let done = run(&mut asked, &choice, &tasks);
+        prop_assert_eq!(&answer, &again);
+        prop_assert_eq!(&answer, &done);
+        prop_assert_eq!(&answer, &run(&mut cluster, &choice, &tasks));
+    }
 }

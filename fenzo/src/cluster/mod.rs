@@ -1,0 +1,322 @@
+//! What the scheduler remembers between runs: hosts by ordinal, with leases, running tasks and their order.
+//!
+//! There is one state and no copy of it. What changes a host marks it; [`Cluster::begin`] brings the rows of
+//! the marked hosts up to date, so a run costs what has changed and not what there is. A pass places on the
+//! live state through [`Cluster::take`]; a trial is undone with [`Cluster::roll_back`], which is what gangs
+//! and what-if questions rest on. After the pass [`Cluster::end`] leaves only what was there before: placed
+//! tasks run when the caller says so.
+
+pub(crate) mod columns;
+pub(crate) mod groups;
+mod host;
+mod names;
+pub(crate) mod ranking;
+pub(crate) mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::attribute::Attributes;
+use crate::id::{HostId, LeaseId, TaskId};
+use crate::lease::Lease;
+use crate::quantity::Time;
+use crate::request::TaskClass;
+use columns::{Columns, Demand, PORTS};
+use groups::Groups;
+pub(crate) use host::{Host, wants_host_alone};
+use names::Names;
+use ranking::Ranking;
+use values::Values;
+
+/// A task put on a host in a pass.
+#[derive(Clone, Debug)]
+struct Placement {
+    host: usize,
+    group: usize,
+    held_before: bool,
+}
+
+/// All hosts, and where leases, tasks and groups are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cluster {
+    names: Names,
+    hosts: Vec<Host>,
+    columns: Columns,
+    values: Values,
+    groups: Groups,
+    ranking: Option<Ranking>,
+    leases: BTreeMap<LeaseId, usize>,
+    leases_by_age: BTreeSet<(Time, LeaseId)>,
+    tasks: BTreeMap<TaskId, usize>,
+    /// Hosts whose rows are out of date.
+    marked: Vec<usize>,
+    is_marked: Vec<bool>,
+    /// The placements of this pass that stand.
+    placements: Vec<Placement>,
+    /// The hosts that changed in this pass, with every placement and every undoing.
+    changes: Vec<usize>,
+}
+
+impl Cluster {
+    /// No hosts; those to come are kept in order of these weights, if there is such an order.
+    pub(crate) fn new(weights: Option<[f64; 4]>) -> Self {
+        let mut cluster = Self::default();
+        cluster.rank_by(weights);
+        cluster
+    }
+
+    /// Keeps hosts in another order from now on.
+    pub(crate) fn rank_by(&mut self, weights: Option<[f64; 4]>) {
+        self.ranking = weights.map(Ranking::new);
+        let hosts: Vec<usize> = self.names.in_order().collect();
+        for host in hosts {
+            self.mark(host);
+        }
+    }
+
+    pub(crate) fn lease_count(&self) -> usize {
+        self.leases.len()
+    }
+
+    pub(crate) fn running_on(&self, task: &TaskId) -> Option<&HostId> {
+        Some(self.names.id(*self.tasks.get(task)?))
+    }
+
+    /// When the oldest lease was offered.
+    pub(crate) fn oldest_lease(&self) -> Option<Time> {
+        self.leases_by_age.first().map(|(offered_at, _)| *offered_at)
+    }
+
+    /// Holds a lease; gives its id back if there is one of that id already.
+    pub(crate) fn add_lease(&mut self, lease: Lease) -> Result<(), LeaseId> {
+        if self.leases.contains_key(&lease.id) {
+            return Err(lease.id);
+        }
+        for name in lease.offered.scalars.keys() {
+            if self.columns.learn_scalar(name)
+                && let Some(ranking) = &mut self.ranking
+            {
+                ranking.summarize(&self.columns);
+            }
+        }
+        let host = self.insert_host(&lease.host);
+        self.leases.insert(lease.id.clone(), host);
+        self.leases_by_age.insert((lease.offered_at, lease.id.clone()));
+        if self.hosts[host].add_lease(lease) {
+            let attributes = Some(&self.hosts[host].attributes);
+            self.values.set(host, self.names.id(host), attributes);
+        }
+        self.mark(host);
+        Ok(())
+    }
+
+    /// Forgets a lease; false if it was not held.
+    pub(crate) fn remove_lease(&mut self, lease: &LeaseId) -> bool {
+        let Some(host) = self.leases.remove(lease) else { return false };
+        let removed = self.hosts[host].leases.remove(lease).expect("a held lease is with its host");
+        self.leases_by_age.remove(&(removed.offered_at, removed.id));
+        self.mark(host);
+        true
+    }
+
+    /// Forgets all leases of a host and gives their ids, ascending.
+    pub(crate) fn remove_leases_of(&mut self, host_id: &HostId) -> Vec<LeaseId> {
+        self.names.get(host_id).map_or(Vec::new(), |host| self.take_leases(host))
+    }
+
+    fn take_leases(&mut self, host: usize) -> Vec<LeaseId> {
+        let leases: Vec<LeaseId> = self.hosts[host].leases.keys().cloned().collect();
+        for lease in &leases {
+            self.remove_lease(lease);
+        }
+        leases
+    }
+
+    /// Forgets the leases offered at or before `bound` and gives their ids, oldest first.
+    pub(crate) fn remove_leases_until(&mut self, bound: Time) -> Vec<LeaseId> {
+        let mut removed = Vec::new();
+        while let Some((offered_at, lease)) = self.leases_by_age.first() {
+            if *offered_at > bound {
+                break;
+            }
+            let lease = lease.clone();
+            self.remove_lease(&lease);
+            removed.push(lease);
+        }
+        removed
+    }
+
+    /// Notes that a task runs; gives the host it was noted on before, if any.
+    pub(crate) fn add_task(
+        &mut self,
+        task: TaskId,
+        class: Arc<TaskClass>,
+        host_id: &HostId,
+    ) -> Option<HostId> {
+        let before = self.running_on(&task).cloned();
+        if let Some(before) = &before {
+            self.remove_task(&task, before);
+        }
+        let host = self.insert_host(host_id);
+        let group = self.groups.insert(&class.group);
+        self.groups.add(group, host, &self.values);
+        self.hosts[host].add_task(task.clone(), class);
+        self.tasks.insert(task, host);
+        self.mark(host);
+        before
+    }
+
+    /// Notes that a task no longer runs on a host; false if it was not noted there.
+    pub(crate) fn remove_task(&mut self, task: &TaskId, host_id: &HostId) -> bool {
+        if self.running_on(task) != Some(host_id) {
+            return false;
+        }
+        let host = self.tasks.remove(task).expect("a running task has a host");
+        let class = self.hosts[host].remove_task(task);
+        let group = self.groups.get(&class.group).expect("a noted task is in its group");
+        self.groups.remove(group, host, &self.values);
+        self.groups.release(group);
+        self.mark(host);
+        true
+    }
+
+    fn insert_host(&mut self, id: &HostId) -> usize {
+        if let Some(host) = self.names.get(id) {
+            return host;
+        }
+        let host = self.names.insert(id);
+        let slots = self.names.slots();
+        self.hosts.resize_with(slots, Host::default);
+        self.is_marked.resize(slots, false);
+        self.columns.grow(slots);
+        self.values.set(host, id, Some(&Attributes::new()));
+        host
+    }
+
+    fn mark(&mut self, host: usize) {
+        if !std::mem::replace(&mut self.is_marked[host], true) {
+            self.marked.push(host);
+        }
+    }
+
+    /// Begins a pass: the rows are up to date from here to [`Cluster::end`].
+    pub(crate) fn begin(&mut self) {
+        self.values.begin_pass();
+        for host in std::mem::take(&mut self.marked) {
+            self.is_marked[host] = false;
+            let row = self.hosts[host].row(&self.columns);
+            self.columns.set(host, &row);
+            if let Some(ranking) = &mut self.ranking {
+                ranking.update(host, &self.columns, &self.names);
+            }
+            if self.hosts[host].is_idle() {
+                self.values.set(host, self.names.id(host), None);
+                self.hosts[host] = Host::default();
+                self.names.remove(host);
+            }
+        }
+    }
+
+    /// Puts a task of a group on a host and gives its ports.
+    pub(crate) fn take(
+        &mut self,
+        host: usize,
+        group: usize,
+        demand: &Demand,
+        alone: bool,
+    ) -> Vec<u16> {
+        let left = self.columns.free(host)[PORTS];
+        let held_before = self.columns.take(host, demand, alone);
+        self.groups.add(group, host, &self.values);
+        self.placements.push(Placement { host, group, held_before });
+        self.changed(host);
+        let count = u32::try_from(demand.amounts[PORTS]).expect("a task asks for ports in a u32");
+        self.hosts[host].take_ports(left, count)
+    }
+
+    fn changed(&mut self, host: usize) {
+        self.changes.push(host);
+        if let Some(ranking) = &mut self.ranking {
+            ranking.update(host, &self.columns, &self.names);
+        }
+    }
+
+    /// Undoes the placements beyond the first `placed`; `demand_of` tells what each of them took, by position.
+    pub(crate) fn roll_back<'d>(&mut self, placed: usize, demand_of: impl Fn(usize) -> &'d Demand) {
+        while self.placements.len() > placed {
+            let Placement { host, group, held_before } =
+                self.placements.pop().expect("there are more placements");
+            self.columns.give_back(host, demand_of(self.placements.len()), held_before);
+            self.groups.remove(group, host, &self.values);
+            self.changed(host);
+        }
+    }
+
+    /// Ends a pass: each host that got tasks gives up its leases, and what was placed is not there any more.
+    pub(crate) fn end(&mut self) {
+        for Placement { host, group, .. } in std::mem::take(&mut self.placements) {
+            self.groups.remove(group, host, &self.values);
+            self.take_leases(host);
+            self.mark(host);
+        }
+        self.changes.clear();
+    }
+
+    /// The column of an attribute.
+    pub(crate) fn column(&mut self, name: &str) -> usize {
+        let of = |host: usize| (host, self.names.id(host), &self.hosts[host].attributes);
+        self.values.column(name, self.names.in_order().map(of))
+    }
+
+    /// The ordinal of a group, which counts as one of this pass from now on.
+    pub(crate) fn group(&mut self, class: &TaskClass) -> usize {
+        self.groups.insert(&class.group)
+    }
+
+    /// Makes a group count its tasks by value: see [`Groups::count_by_value`].
+    pub(crate) fn count_by_value(
+        &mut self,
+        group: usize,
+        column: usize,
+        domain: Box<[bool]>,
+    ) -> usize {
+        self.groups.count_by_value(group, column, domain, &self.values)
+    }
+
+    /// Drops what a pass has asked of a group.
+    pub(crate) fn release(&mut self, group: usize) {
+        self.groups.release(group);
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(crate) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    pub(crate) fn values(&self) -> &Values {
+        &self.values
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    pub(crate) fn ranking(&self) -> Option<&Ranking> {
+        self.ranking.as_ref()
+    }
+
+    pub(crate) fn host(&self, host: usize) -> &Host {
+        &self.hosts[host]
+    }
+
+    /// The hosts that changed in this pass, one entry for each change.
+    pub(crate) fn changes(&self) -> &[usize] {
+        &self.changes
+    }
+}

@@ -1,0 +1,140 @@
+//! The ranking against a plain sorted list, and roll-back against a cluster that never placed.
+
+use proptest::prelude::*;
+
+use super::columns::{Demand, covers};
+use super::ranking::{Cursor, Shelf};
+use super::*;
+use crate::fitness::{Fitness, float};
+use crate::quantity::Milli;
+use crate::resources::Resources;
+
+fn resources(cpus: u64, mem: u64) -> Resources {
+    let thousandths = Milli::from_thousandths;
+    Resources { cpus: thousandths(cpus), mem: thousandths(mem), ..Resources::default() }
+}
+
+/// Hosts of two kinds, so that there are two shelves of many blocks. The sizes are prime: different amounts
+/// never make one fitness, whose hosts would stand in no order that a test could name.
+fn cluster(hosts: usize, fitness: &Fitness) -> Cluster {
+    let mut cluster = Cluster::new(fitness.weights());
+    for host in 0..hosts {
+        let name = format!("h{:04}", host * 7919 % hosts);
+        let kind = 1 + host as u64 % 2;
+        let lease = Lease::new(name.as_str(), name.as_str(), resources(101 * kind, 103 * kind));
+        cluster.add_lease(lease).unwrap();
+    }
+    cluster.begin();
+    cluster
+}
+
+fn demand(cluster: &Cluster, cpus: u64, mem: u64) -> Demand {
+    cluster.columns().demand_of(&TaskClass::new("g", resources(cpus, mem)))
+}
+
+/// The hosts with room in the order of a shelf.
+fn along(shelf: &Shelf, cluster: &Cluster, demand: &Demand) -> Vec<usize> {
+    let mut hosts = Vec::new();
+    let mut cursor = Cursor::default();
+    while let Some(at) = shelf.seek(cursor, &demand.amounts, cluster.columns()) {
+        hosts.push(shelf.host(at));
+        cursor = shelf.next(at);
+    }
+    hosts
+}
+
+/// Hosts with room, by kind, best first, then by name.
+fn sorted(cluster: &Cluster, demand: &Demand, sign: f64) -> Vec<Vec<usize>> {
+    let columns = cluster.columns();
+    let mut shelves: BTreeMap<[u64; 4], Vec<usize>> = BTreeMap::new();
+    for host in cluster.names().in_order() {
+        if columns.is_offered(host) && covers(columns.free(host), &demand.amounts) {
+            shelves.entry(*columns.total(host)).or_default().push(host);
+        }
+    }
+    for hosts in shelves.values_mut() {
+        let used = |host: &usize| {
+            let (used, total) = (columns.used(*host), columns.total(*host));
+            sign * (float(used[0]) / float(total[0]) + float(used[1]) / float(total[1]))
+        };
+        hosts.sort_by(|a, b| used(b).total_cmp(&used(a)));
+    }
+    shelves.into_values().filter(|hosts| !hosts.is_empty()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn shelves_are_in_order_after_any_changes(
+        hosts in 1..700_usize,
+        spread in any::<bool>(),
+        steps in prop::collection::vec((any::<prop::sample::Index>(), 0..9_u8, 1..60_u64, 1..60_u64), 0..600),
+        wanted in (1..120_u64, 1..120_u64),
+    ) {
+        let fitness = if spread { Fitness::cpu_memory_spreader() } else { Fitness::cpu_memory_packer() };
+        let mut cluster = cluster(hosts, &fitness);
+        let names: Vec<HostId> = cluster.names().in_order().map(|h| cluster.names().id(h).clone()).collect();
+        let mut taken: Vec<Demand> = Vec::new();
+        for (pick, what, cpus, mem) in steps {
+            let name = &names[pick.index(names.len())];
+            match what {
+                1.. => {
+                    let demand = demand(&cluster, cpus, mem);
+                    let Some(host) = cluster.names().get(name) else { continue };
+                    let group = cluster.group(&TaskClass::new("g", Resources::default()));
+                    if covers(cluster.columns().free(host), &demand.amounts) {
+                        cluster.take(host, group, &demand, false);
+                        taken.push(demand);
+                    }
+                }
+                0 => {
+                    let keep = pick.index(taken.len() + 1);
+                    cluster.roll_back(keep, |position| &taken[position]);
+                    taken.truncate(keep);
+                }
+            }
+        }
+        let wanted = demand(&cluster, wanted.0, wanted.1);
+        let ranking = cluster.ranking().unwrap();
+        let found: Vec<Vec<usize>> = ranking
+            .shelves()
+            .map(|shelf| along(shelf, &cluster, &wanted))
+            .filter(|hosts| !hosts.is_empty())
+            .collect();
+        prop_assert_eq!(found, sorted(&cluster, &wanted, if spread { -1.0 } else { 1.0 }));
+    }
+
+    #[test]
+    fn what_is_rolled_back_was_never_there(hosts in 1..80_usize, takes in prop::collection::vec(0..80_usize, 1..60)) {
+        let fitness = Fitness::cpu_memory_packer();
+        let before = cluster(hosts, &fitness);
+        let mut cluster = before.clone();
+        let demand = demand(&cluster, 1, 2);
+        let group = cluster.group(&TaskClass::new("g", Resources::default()));
+        for pick in takes {
+            let host = pick % hosts;
+            if covers(cluster.columns().free(host), &demand.amounts) {
+                cluster.take(host, group, &demand, pick % 2 == 0);
+            }
+        }
+        cluster.roll_back(0, |_| &demand);
+        for host in 0..hosts {
+            prop_assert_eq!(cluster.columns().free(host), before.columns().free(host));
+            prop_assert_eq!(cluster.columns().used(host), before.columns().used(host));
+            prop_assert_eq!(cluster.columns().is_held(host), before.columns().is_held(host));
+            prop_assert_eq!(cluster.groups().on_host(group, host), 0);
+        }
+        let wanted = self::demand(&cluster, 1, 1);
+        prop_assert_eq!(sorted(&cluster, &wanted, 1.0), sorted(&before, &wanted, 1.0));
+    }
+}
+
+#[test]
+fn a_host_without_leases_and_tasks_is_forgotten() {
+    let mut cluster = cluster(3, &Fitness::Any);
+    assert_eq!(cluster.names().known(), 3);
+    assert!(cluster.remove_lease(&"h0001".into()));
+    cluster.begin();
+    assert_eq!((cluster.names().known(), cluster.names().get(&"h0001".into())), (2, None));
+}

@@ -1,0 +1,121 @@
+//! Finding the best host for a class: along the cluster's ranking, or by looking at every host.
+//!
+//! Both give the same host to the last bit: the highest rank, then the smallest name.
+
+use std::cmp::Ordering;
+
+use crate::cluster::Cluster;
+use crate::cluster::ranking::{Cursor, Ranking, SLACK, Shelf};
+use crate::fitness::Score;
+
+use super::Choice;
+use super::class::Class;
+
+/// A host that can take the task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) host: usize,
+    /// Sorts as the name of the host does.
+    pub(crate) label: u64,
+    pub(crate) score: Score,
+}
+
+impl Candidate {
+    /// The better of two: higher rank, then smaller name.
+    pub(crate) fn better(best: Option<Self>, other: Self) -> Self {
+        match best {
+            None => other,
+            Some(best) => match best.score.rank().total_cmp(&other.score.rank()) {
+                Ordering::Greater => best,
+                Ordering::Less => other,
+                Ordering::Equal if best.label < other.label => best,
+                Ordering::Equal => other,
+            },
+        }
+    }
+
+    pub(crate) fn is_good_enough(&self, choice: &Choice) -> bool {
+        choice.good_enough.is_some_and(|bound| self.score.combined >= bound)
+    }
+}
+
+/// Looks at these hosts; stops at the first that is good enough.
+pub(crate) fn scan(
+    hosts: impl Iterator<Item = usize>,
+    class: &Class<'_>,
+    cluster: &Cluster,
+    choice: &Choice,
+    evaluations: &mut u64,
+) -> Option<Candidate> {
+    let mut best = None;
+    for host in hosts {
+        *evaluations += 1;
+        if !class.admits(cluster, host) {
+            continue;
+        }
+        let Some(value_soft) = class.value_soft_of(cluster, host) else { continue };
+        let calculator = class.calculator(cluster, choice, host);
+        let score = class.combine(calculator, class.host_soft(cluster, host), value_soft);
+        let candidate = Candidate { host, label: cluster.names().label(host), score };
+        if candidate.is_good_enough(choice) {
+            return Some(candidate);
+        }
+        best = Some(Candidate::better(best, candidate));
+    }
+    best
+}
+
+/// Goes along the shelves of a ranking, each no further than a better host can stand.
+pub(crate) struct Walk<'a> {
+    pub(crate) class: &'a Class<'a>,
+    pub(crate) cluster: &'a Cluster,
+    pub(crate) choice: &'a Choice,
+    /// The greatest soft score of host rules and of value rules that any host has.
+    most_soft: (f64, f64),
+}
+
+impl<'a> Walk<'a> {
+    pub(crate) fn new(class: &'a Class<'a>, cluster: &'a Cluster, choice: &'a Choice) -> Self {
+        Self { class, cluster, choice, most_soft: class.most_soft(cluster) }
+    }
+
+    pub(crate) fn best(&self, ranking: &Ranking, evaluations: &mut u64) -> Option<Candidate> {
+        if !self.class.demand().unknown.is_empty() {
+            return None;
+        }
+        let mut best = None;
+        for shelf in ranking.shelves() {
+            self.along(shelf, &mut best, evaluations);
+        }
+        best
+    }
+
+    fn along(&self, shelf: &Shelf, best: &mut Option<Candidate>, evaluations: &mut u64) {
+        let (cluster, class) = (self.cluster, self.class);
+        let demand = &class.demand().amounts;
+        let mut cursor = Cursor::default();
+        while let Some(at) = shelf.seek(cursor, demand, cluster.columns()) {
+            cursor = shelf.next(at);
+            let host = shelf.host(at);
+            *evaluations += 1;
+            let calculator = class.calculator(cluster, self.choice, host);
+            let (host_most, value_most) = self.most_soft;
+            let most = class.combine(calculator + SLACK, host_most, value_most);
+            if best.is_some_and(|best| most.rank() < best.score.rank()) {
+                return;
+            }
+            if !class.rules_admit(cluster, host) {
+                continue;
+            }
+            let Some(value_soft) = class.value_soft_of(cluster, host) else { continue };
+            let host_soft = class.host_soft(cluster, host);
+            let score = class.combine(calculator, host_soft, value_soft);
+            let label = cluster.names().label(host);
+            *best = Some(Candidate::better(*best, Candidate { host, label, score }));
+            if host_soft >= host_most && value_soft >= value_most {
+                // Those alike are no better, and have greater names.
+                cursor = shelf.after_alike(at);
+            }
+        }
+    }
+}
