@@ -2,7 +2,7 @@
 
 use super::resources::{self, Style};
 use super::w;
-use crate::operator::Call;
+use crate::operator::{Call, Selection};
 use crate::{AgentId, MachineId, Piece, ResourceChange, Resources};
 use w::master::call::{self as wire, Type};
 
@@ -45,9 +45,27 @@ impl From<&Call> for w::master::Call {
                 let role = Some(role.as_str().to_owned());
                 out.explain = Some(wire::Explain { framework_id: None, role });
             }
+            Call::Select(selection) => {
+                out = (&selection.call).into();
+                out.select = Some((&**selection).into());
+            }
             about_roles => write_about_roles_and_machines(about_roles, &mut out),
         }
         out
+    }
+}
+
+impl From<&Selection> for wire::Select {
+    fn from(selection: &Selection) -> Self {
+        Self {
+            offset: (selection.offset > 0).then_some(selection.offset),
+            limit: selection.limit,
+            fields: selection.fields.iter().map(|field| field.to_string()).collect(),
+            framework_id: selection.framework_id.as_ref().map(Into::into),
+            agent_id: selection.agent_id.as_ref().map(Into::into),
+            task_id: selection.task_id.as_ref().map(Into::into),
+            role: selection.role.as_ref().map(|role| role.as_str().to_owned()),
+        }
     }
 }
 

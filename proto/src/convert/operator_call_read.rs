@@ -1,61 +1,95 @@
 //! Calls of the operator API, coming in.
 
 use super::{At, list, maintenance, maybe, need, operation, present, quota, resources, text, w};
-use crate::operator::{Call, Resume};
+use crate::operator::{Call, Resume, Selection};
 use crate::{AgentId, DecodeError, ResourceChange, Role};
 use std::sync::Arc;
 use w::master::call::{self as wire, Type};
 
 impl TryFrom<w::master::Call> for Call {
     type Error = DecodeError;
-    fn try_from(call: w::master::Call) -> Result<Self, DecodeError> {
-        let kind = call.r#type.and_then(|number| Type::try_from(number).ok());
-        let kind = present(kind, "type")?;
-        Ok(match kind {
-            Type::GetHealth => Self::GetHealth,
-            Type::GetFlags => Self::GetFlags,
-            Type::GetVersion => Self::GetVersion,
-            Type::GetMetrics => {
-                let timeout = call.get_metrics.and_then(|get| get.timeout);
-                Self::GetMetrics { timeout: maybe(timeout, "timeout").at("get_metrics")? }
-            }
-            Type::GetLoggingLevel => Self::GetLoggingLevel,
-            Type::GetMaster => Self::GetMaster,
-            Type::GetState => Self::GetState,
-            Type::GetAgents => Self::GetAgents,
-            Type::GetFrameworks => Self::GetFrameworks,
-            Type::GetExecutors => Self::GetExecutors,
-            Type::GetOperations => Self::GetOperations,
-            Type::GetTasks => Self::GetTasks,
-            Type::GetRoles => Self::GetRoles,
-            Type::GetWeights => Self::GetWeights,
-            Type::GetMaintenanceStatus => Self::GetMaintenanceStatus,
-            Type::GetMaintenanceSchedule => Self::GetMaintenanceSchedule,
-            Type::GetQuota => Self::GetQuota,
-            Type::Subscribe => Self::Subscribe { resume: resume(call.subscribe) },
-            Type::Unknown => Self::NotBuilt(Arc::from(Type::Unknown.as_str_name())),
-            Type::SetLoggingLevel | Type::ListFiles | Type::ReadFile => read_files(kind, call)?,
-            Type::ReserveResources
-            | Type::UnreserveResources
-            | Type::CreateVolumes
-            | Type::DestroyVolumes
-            | Type::GrowVolume
-            | Type::ShrinkVolume => read_change(kind, call)?,
-            Type::UpdateWeights
-            | Type::UpdateQuota
-            | Type::SetQuota
-            | Type::RemoveQuota
-            | Type::Explain
-            | Type::Teardown => read_about_roles(kind, call)?,
-            Type::UpdateMaintenanceSchedule
-            | Type::StartMaintenance
-            | Type::StopMaintenance
-            | Type::MarkAgentGone
-            | Type::DrainAgent
-            | Type::DeactivateAgent
-            | Type::ReactivateAgent => read_about_machines(kind, call)?,
-        })
+    fn try_from(mut call: w::master::Call) -> Result<Self, DecodeError> {
+        match call.select.take() {
+            Some(select) => selection(Self::try_from(call)?, select).at("select"),
+            None => whole(call),
+        }
     }
+}
+
+/// A part of what a read would answer.
+fn selection(call: Call, wire: wire::Select) -> Result<Call, DecodeError> {
+    let is_list = matches!(
+        call,
+        Call::GetState
+            | Call::GetAgents
+            | Call::GetFrameworks
+            | Call::GetTasks
+            | Call::GetRoles
+            | Call::GetOperations
+    );
+    if !is_list {
+        return Err(DecodeError::new("", "is for calls that answer with lists"));
+    }
+    let role = wire.role.map(|role| Role::new(role).at("role")).transpose()?;
+    Ok(Call::Select(Box::new(Selection {
+        call,
+        offset: wire.offset.unwrap_or(0),
+        limit: wire.limit,
+        fields: wire.fields.into_iter().map(Into::into).collect(),
+        framework_id: maybe(wire.framework_id, "framework_id")?,
+        agent_id: maybe(wire.agent_id, "agent_id")?,
+        task_id: maybe(wire.task_id, "task_id")?,
+        role,
+    })))
+}
+
+fn whole(call: w::master::Call) -> Result<Call, DecodeError> {
+    let kind = call.r#type.and_then(|number| Type::try_from(number).ok());
+    let kind = present(kind, "type")?;
+    Ok(match kind {
+        Type::GetHealth => Call::GetHealth,
+        Type::GetFlags => Call::GetFlags,
+        Type::GetVersion => Call::GetVersion,
+        Type::GetMetrics => {
+            let timeout = call.get_metrics.and_then(|get| get.timeout);
+            Call::GetMetrics { timeout: maybe(timeout, "timeout").at("get_metrics")? }
+        }
+        Type::GetLoggingLevel => Call::GetLoggingLevel,
+        Type::GetMaster => Call::GetMaster,
+        Type::GetState => Call::GetState,
+        Type::GetAgents => Call::GetAgents,
+        Type::GetFrameworks => Call::GetFrameworks,
+        Type::GetExecutors => Call::GetExecutors,
+        Type::GetOperations => Call::GetOperations,
+        Type::GetTasks => Call::GetTasks,
+        Type::GetRoles => Call::GetRoles,
+        Type::GetWeights => Call::GetWeights,
+        Type::GetMaintenanceStatus => Call::GetMaintenanceStatus,
+        Type::GetMaintenanceSchedule => Call::GetMaintenanceSchedule,
+        Type::GetQuota => Call::GetQuota,
+        Type::Subscribe => Call::Subscribe { resume: resume(call.subscribe) },
+        Type::Unknown => Call::NotBuilt(Arc::from(Type::Unknown.as_str_name())),
+        Type::SetLoggingLevel | Type::ListFiles | Type::ReadFile => read_files(kind, call)?,
+        Type::ReserveResources
+        | Type::UnreserveResources
+        | Type::CreateVolumes
+        | Type::DestroyVolumes
+        | Type::GrowVolume
+        | Type::ShrinkVolume => read_change(kind, call)?,
+        Type::UpdateWeights
+        | Type::UpdateQuota
+        | Type::SetQuota
+        | Type::RemoveQuota
+        | Type::Explain
+        | Type::Teardown => read_about_roles(kind, call)?,
+        Type::UpdateMaintenanceSchedule
+        | Type::StartMaintenance
+        | Type::StopMaintenance
+        | Type::MarkAgentGone
+        | Type::DrainAgent
+        | Type::DeactivateAgent
+        | Type::ReactivateAgent => read_about_machines(kind, call)?,
+    })
 }
 
 /// Without a number there is nothing to go on from.

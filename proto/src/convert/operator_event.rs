@@ -157,6 +157,7 @@ fn cut_off(wire: wire::CutOff) -> Result<Event, DecodeError> {
     let reason = match known(wire.reason, |number| Reason::try_from(number).ok()) {
         Some(Reason::Slow) => CutOff::Slow,
         Some(Reason::TooMany) => CutOff::TooMany,
+        Some(Reason::Behind) => CutOff::Behind,
         Some(Reason::Ending | Reason::Unknown) | None => CutOff::Ending,
     };
     Ok(Event::CutOff { reason, message: text(wire.message, "message")? })

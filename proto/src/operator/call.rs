@@ -2,7 +2,7 @@
 
 use crate::{
     AgentId, FrameworkId, MachineId, Quantities, QuotaConfig, ResourceChange, Role, Schedule,
-    Weight,
+    TaskId, Weight,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,8 +127,48 @@ pub enum Call {
     Explain(FrameworkId),
     /// Why does this role get no more?
     ExplainRole(Role),
+    /// A part of what a read would answer.
+    Select(Box<Selection>),
     /// A call that is not known here, by its name on the wire.
     NotBuilt(Arc<str>),
+}
+
+/// Which part of the answer to a read is wanted: of each list the elements that have all that is
+/// named here. What an element has nothing of is no matter to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// The read: GET_STATE, GET_AGENTS, GET_FRAMEWORKS, GET_TASKS, GET_ROLES or GET_OPERATIONS.
+    pub call: Call,
+    /// So many of those that fit are left out.
+    pub offset: u64,
+    /// At most so many.
+    pub limit: Option<u64>,
+    /// Only these fields of each element, when any is named; in JSON only.
+    pub fields: Vec<Arc<str>>,
+    /// Of this framework.
+    pub framework_id: Option<FrameworkId>,
+    /// Of this agent.
+    pub agent_id: Option<AgentId>,
+    /// This task.
+    pub task_id: Option<TaskId>,
+    /// Of this role.
+    pub role: Option<Role>,
+}
+
+impl Selection {
+    /// Everything that `call` answers.
+    pub fn all(call: Call) -> Self {
+        Self {
+            call,
+            offset: 0,
+            limit: None,
+            fields: Vec::new(),
+            framework_id: None,
+            agent_id: None,
+            task_id: None,
+            role: None,
+        }
+    }
 }
 
 /// Where a stream of events is taken up again.
@@ -179,6 +219,7 @@ impl Call {
             Self::DeactivateAgent(_) => "DEACTIVATE_AGENT",
             Self::ReactivateAgent(_) => "REACTIVATE_AGENT",
             Self::Explain(_) | Self::ExplainRole(_) => "EXPLAIN",
+            Self::Select(selection) => selection.call.name(),
             Self::NotBuilt(name) => name,
         }
     }

@@ -71,4 +71,6 @@ pub enum CutOff {
     TooMany = 2,
     /// The master stops, or leads no longer.
     Ending = 3,
+    /// The master's copy of the state fell behind and was made anew: numbers begin anew as well.
+    Behind = 4,
 }

@@ -6,7 +6,7 @@ mod event;
 mod response;
 mod views;
 
-pub use call::{Call, Resume};
+pub use call::{Call, Resume, Selection};
 pub use event::{CutOff, Event, StreamEvent};
 pub use response::Response;
 pub use views::{

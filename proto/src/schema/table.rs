@@ -368,6 +368,7 @@ static MESOS__V1__MASTER__EVENT__CUT_OFF__REASON: Enum = Enum { values: &[
     ("SLOW", 1),
     ("TOO_MANY", 2),
     ("ENDING", 3),
+    ("BEHIND", 4),
 ] };
 
 static MESOS__V1__MASTER__EVENT__TYPE: Enum = Enum { values: &[
@@ -5073,6 +5074,13 @@ pub(crate) static MESOS__V1__MASTER__CALL: Message = Message {
             kind: Kind::Message(&MESOS__V1__MASTER__CALL__SUBSCRIBE),
             default: Default::None,
         },
+        Field {
+            name: "select",
+            number: 1002,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__SELECT),
+            default: Default::None,
+        },
     ],
 };
 
@@ -5304,6 +5312,60 @@ pub(crate) static MESOS__V1__MASTER__CALL__RESERVE_RESOURCES: Message = Message 
             number: 3,
             label: Label::Repeated,
             kind: Kind::Message(&MESOS__V1__RESOURCE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__SELECT: Message = Message {
+    fields: &[
+        Field {
+            name: "offset",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "limit",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "fields",
+            number: 3,
+            label: Label::Repeated,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "framework_id",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__FRAMEWORK_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "agent_id",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "task_id",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__TASK_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "role",
+            number: 7,
+            label: Label::Optional,
+            kind: Kind::String(Text::Name),
             default: Default::None,
         },
     ],

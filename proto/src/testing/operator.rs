@@ -11,8 +11,8 @@ use super::{
 };
 use crate::operator::{
     AgentStanding, AgentView, Call, CutOff, DrainState, DrainView, Event, ExecutorView,
-    FrameworkView, OperationView, Response, Resume, RoleView, State, StreamEvent, TaskView,
-    TasksView,
+    FrameworkView, OperationView, Response, Resume, RoleView, Selection, State, StreamEvent,
+    TaskView, TasksView,
 };
 use crate::{QuotaConfig, ResourceName, Weight};
 use proptest::collection::{btree_map, vec};
@@ -53,9 +53,29 @@ pub fn operator_call() -> impl Strategy<Value = Call> {
             .prop_map(|(path, offset, length)| Call::ReadFile { path, offset, length }),
         3 => (agent_id(), resource_change())
             .prop_map(|(agent_id, change)| Call::ChangeResources { agent_id, change }),
+        1 => selection(),
         3 => call_about_roles(),
         3 => call_about_agents(),
     ]
+}
+
+fn selection() -> impl Strategy<Value = Call> {
+    let read = prop::sample::select(vec![
+        Call::GetState,
+        Call::GetAgents,
+        Call::GetFrameworks,
+        Call::GetTasks,
+        Call::GetRoles,
+        Call::GetOperations,
+    ]);
+    let page = (any::<u64>(), maybe(any::<u64>()), vec(text(), 0..3));
+    let ids = (maybe(framework_id()), maybe(agent_id()), maybe(task_id()), maybe(role()));
+    (read, page, ids).prop_map(|(call, (offset, limit, fields), ids)| {
+        let (framework_id, agent_id, task_id, role) = ids;
+        let selection =
+            Selection { call, offset, limit, fields, framework_id, agent_id, task_id, role };
+        Call::Select(Box::new(selection))
+    })
 }
 
 fn call_about_roles() -> impl Strategy<Value = Call> {
@@ -274,7 +294,7 @@ pub fn operator_response() -> impl Strategy<Value = Response> {
 
 /// Any numbered event.
 pub fn operator_event() -> impl Strategy<Value = StreamEvent> {
-    let reason = prop::sample::select(vec![CutOff::Slow, CutOff::TooMany, CutOff::Ending]);
+    let reason = prop::sample::select(vec![CutOff::Slow, CutOff::TooMany, CutOff::Ending, CutOff::Behind]);
     let event = prop_oneof![
         (maybe(state()), interval(), text()).prop_map(|(state, heartbeat_interval, stream)| {
             Event::Subscribed { state: state.map(Box::new), heartbeat_interval, stream }

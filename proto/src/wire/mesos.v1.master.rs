@@ -62,6 +62,8 @@ pub struct Call {
     pub explain: ::core::option::Option<call::Explain>,
     #[prost(message, optional, tag = "1001")]
     pub subscribe: ::core::option::Option<call::Subscribe>,
+    #[prost(message, optional, tag = "1002")]
+    pub select: ::core::option::Option<call::Select>,
 }
 /// Nested message and enum types in `Call`.
 pub mod call {
@@ -242,6 +244,24 @@ pub mod call {
         pub resume_after: ::core::option::Option<u64>,
         #[prost(string, optional, tag = "2")]
         pub stream: ::core::option::Option<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Select {
+        #[prost(uint64, optional, tag = "1")]
+        pub offset: ::core::option::Option<u64>,
+        #[prost(uint64, optional, tag = "2")]
+        pub limit: ::core::option::Option<u64>,
+        #[prost(string, repeated, tag = "3")]
+        pub fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+        #[prost(message, optional, tag = "4")]
+        pub framework_id: ::core::option::Option<super::super::FrameworkId>,
+        #[prost(message, optional, tag = "5")]
+        pub agent_id: ::core::option::Option<super::super::AgentId>,
+        #[prost(message, optional, tag = "6")]
+        pub task_id: ::core::option::Option<super::super::TaskId>,
+        #[prost(string, optional, tag = "7")]
+        pub role: ::core::option::Option<::prost::alloc::string::String>,
     }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]
@@ -920,6 +940,7 @@ pub mod event {
             Slow = 1,
             TooMany = 2,
             Ending = 3,
+            Behind = 4,
         }
         impl Reason {
             /// String value of the enum field names used in the ProtoBuf definition.
@@ -932,6 +953,7 @@ pub mod event {
                     Self::Slow => "SLOW",
                     Self::TooMany => "TOO_MANY",
                     Self::Ending => "ENDING",
+                    Self::Behind => "BEHIND",
                 }
             }
             /// Creates an enum from field names used in the ProtoBuf definition.
@@ -941,6 +963,7 @@ pub mod event {
                     "SLOW" => Some(Self::Slow),
                     "TOO_MANY" => Some(Self::TooMany),
                     "ENDING" => Some(Self::Ending),
+                    "BEHIND" => Some(Self::Behind),
                     _ => None,
                 }
             }

@@ -3,6 +3,7 @@
 //! Views are made from the tables when they are asked for; nothing is kept for them.
 
 mod quota;
+mod resources;
 mod roles;
 mod views;
 
@@ -58,8 +59,10 @@ impl Master {
             Call::StopMaintenance(machines) => self.stop_maintenance(&machines, out),
             Call::Explain(id) => self.operator_explain(&id),
             Call::ExplainRole(role) => Ok(explanation(&self.explain_role(&role))),
-            // No operation is known, so none is under way.
-            Call::GetOperations => Ok(Response::Operations(Vec::new())),
+            Call::GetOperations => Ok(Response::Operations(self.operation_views())),
+            Call::ChangeResources { agent_id, change } => {
+                self.change_resources(agent_id, change, out)
+            }
             Call::GetWeights => Ok(Response::Weights(self.weight_views())),
             Call::UpdateWeights(weights) => self.update_weights(weights, out),
             Call::GetQuota => Ok(Response::Quota(self.quota_views())),
@@ -76,7 +79,7 @@ impl Master {
             | Call::ReadFile { .. }
             | Call::GetExecutors
             | Call::Subscribe { .. }
-            | Call::ChangeResources { .. }
+            | Call::Select(_)
             | Call::NotBuilt(_) => Err(Refusal::NotBuilt(Arc::clone(&call_name))),
         };
         self.answer_operator(request, call_name, answer, out);
