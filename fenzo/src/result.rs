@@ -84,19 +84,19 @@ pub struct PlacedTask {
 pub struct Failure {
     /// The tasks, in the order in which they were asked for.
     pub tasks: Vec<TaskId>,
-    /// The reasons, as they were for the first of the tasks. That none of the others fitted anywhere is exact
-    /// too; only the figures may have become worse meanwhile.
+    /// The reasons: as they are at the end of the run if room alone decides where the tasks fit, else as they
+    /// were for the first of the tasks. That none of them fitted anywhere in its turn is exact either way.
     pub explanation: Arc<Explanation>,
 }
 
 /// Why a task found no host: all reasons, counted over all hosts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Explanation {
     /// How many hosts with leases there were.
     pub hosts: u32,
     /// How many hosts refused for each reason; a host that lacks two resources counts for both.
     pub reasons: BTreeMap<Reason, u32>,
-    /// The host that came closest: fewest reasons against it, then least lacking, then smallest name.
+    /// The host that came closest: fewest reasons against it, then least lacking.
     pub nearest: Option<NearMiss>,
 }
 

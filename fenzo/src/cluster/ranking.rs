@@ -120,6 +120,40 @@ impl Ranking {
         }
     }
 
+    /// The first host that comes closest to a demand that none has room for. `distance` tells how many reasons
+    /// there are against a host and how much it lacks; it must not be less than [`lacking`].
+    pub(crate) fn nearest(
+        &self,
+        demand: &[u64],
+        columns: &Columns,
+        distance: &mut dyn FnMut(usize) -> (usize, f64),
+    ) -> Option<usize> {
+        let mut nearest: Option<((usize, f64), usize)> = None;
+        let width = columns.dimensions();
+        for shelf in self.shelves.values() {
+            let closer = |top: &[u64], nearest: Option<((usize, f64), usize)>| {
+                nearest.is_none_or(|(distance, _)| lacking(top, demand) < distance)
+            };
+            for (run, blocks) in shelf.blocks.chunks(RUN).enumerate() {
+                if !closer(&shelf.runs[run * width..][..width], nearest) {
+                    continue;
+                }
+                for (block, entries) in (run * RUN..).zip(blocks) {
+                    for entry in entries {
+                        if !closer(&shelf.tops[block * width..][..width], nearest) {
+                            break;
+                        }
+                        let distance = distance(entry.host);
+                        if nearest.is_none_or(|(nearest, _)| distance < nearest) {
+                            nearest = Some((distance, entry.host));
+                        }
+                    }
+                }
+            }
+        }
+        nearest.map(|(_, host)| host)
+    }
+
     fn place(&self, host: usize, columns: &Columns) -> Place {
         let (used, total) = (columns.used(host), columns.total(host));
         let mut totals = [0; 4];
@@ -310,6 +344,19 @@ impl Shelf {
             self.find_runs_of(run * RUN, columns);
         }
     }
+}
+
+/// How many dimensions of a demand are lacking, and the sum of the lacking shares of each.
+pub(crate) fn lacking(free: &[u64], demand: &[u64]) -> (usize, f64) {
+    let float = crate::fitness::float;
+    let (mut dimensions, mut shares) = (0, 0.0);
+    for (wanted, free) in demand.iter().zip(free) {
+        if wanted > free {
+            dimensions += 1;
+            shares += float(wanted - free) / float(*wanted);
+        }
+    }
+    (dimensions, shares)
 }
 
 fn raise(top: &mut [u64], free: &[u64]) {

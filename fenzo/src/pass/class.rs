@@ -115,6 +115,11 @@ impl<'a> Class<'a> {
         self.host_soft.is_empty() && self.value_soft.is_empty()
     }
 
+    /// Whether room alone decides if a host admits it.
+    pub(crate) fn wants_room_alone(&self) -> bool {
+        self.host_hard.is_empty() && self.value_hard.is_empty()
+    }
+
     /// Whether a refusal can be lifted by placing a co-task.
     pub(crate) fn has_balance(&self) -> bool {
         let balanced = |rule: &ValueRule<'_>| matches!(rule.kind, ValueKind::Balanced { .. });

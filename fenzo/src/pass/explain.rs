@@ -1,10 +1,13 @@
 //! Why a class fits nowhere: every reason of every host, counted, and the host that came closest.
 //!
-//! It is asked once for a class that fails, and reads the same rules that decided the failure.
+//! It is asked once for a class that fails, and reads the same rules that decided the failure. Classes without
+//! hard constraints are many in some batches, and what is free only shrinks in a run: they are explained
+//! together at its end, by a [`Survey`] that counts hosts by bisection.
 
 use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
+use crate::cluster::ranking::{Ranking, lacking};
 use crate::constraint::Constraint;
 use crate::fitness::float;
 use crate::quantity::Milli;
@@ -22,6 +25,75 @@ enum Cause {
     Held,
     HostRule(usize),
     ValueRule(usize),
+}
+
+/// How many hosts lack how much, for classes that are judged by room alone.
+pub(crate) struct Survey {
+    offered: u32,
+    held: u32,
+    /// What is free on the hosts on offer, ascending, by dimension.
+    free: Vec<Vec<u64>>,
+}
+
+impl Survey {
+    pub(crate) fn new(cluster: &Cluster) -> Self {
+        let columns = cluster.columns();
+        let offered = || cluster.names().in_order().filter(|host| columns.is_offered(*host));
+        let mut free: Vec<Vec<u64>> = vec![Vec::new(); columns.dimensions()];
+        for host in offered() {
+            for (sorted, free) in free.iter_mut().zip(columns.free(host)) {
+                sorted.push(*free);
+            }
+        }
+        for sorted in &mut free {
+            sorted.sort_unstable();
+        }
+        let count = |hosts: usize| u32::try_from(hosts).unwrap_or(u32::MAX);
+        let held = offered().filter(|host| columns.is_held(*host)).count();
+        Self { offered: count(offered().count()), held: count(held), free }
+    }
+
+    /// What [`explain`] says about a class without hard constraints; of several hosts that come equally close,
+    /// the one that stands first in the ranking is named.
+    pub(crate) fn explain(
+        &self,
+        class: &Class<'_>,
+        cluster: &Cluster,
+        ranking: &Ranking,
+    ) -> Explanation {
+        let mut reasons = BTreeMap::new();
+        let mut count = |reason: Reason, hosts: u32| {
+            if hosts > 0 {
+                reasons.insert(reason, hosts);
+            }
+        };
+        for (dimension, (wanted, free)) in class.demand().amounts.iter().zip(&self.free).enumerate()
+        {
+            let lacking = free.partition_point(|free| free < wanted);
+            let lacking = u32::try_from(lacking).unwrap_or(u32::MAX);
+            count(Reason::Lacks(cluster.columns().resource(dimension)), lacking);
+        }
+        for unknown in 0..class.demand().unknown.len() {
+            count(reason(class, cluster, Cause::Unknown(unknown)), self.offered);
+        }
+        count(Reason::HeldExclusively, self.held);
+        let mut causes = Vec::new();
+        let mut distance = |host: usize| {
+            causes.clear();
+            let distance = collect(class, cluster, host, &mut causes);
+            (causes.len(), distance)
+        };
+        let nearest = ranking.nearest(&class.demand().amounts, cluster.columns(), &mut distance);
+        let nearest = nearest.map(|host| near_miss(class, cluster, host));
+        Explanation { hosts: self.offered, reasons, nearest }
+    }
+}
+
+fn near_miss(class: &Class<'_>, cluster: &Cluster, host: usize) -> NearMiss {
+    let mut causes = Vec::new();
+    collect(class, cluster, host, &mut causes);
+    let obstacles = causes.iter().map(|cause| obstacle(class, cluster, host, *cause)).collect();
+    NearMiss { host: cluster.names().id(host).clone(), obstacles }
 }
 
 pub(crate) fn explain(class: &Class<'_>, cluster: &Cluster) -> Explanation {
@@ -49,24 +121,19 @@ pub(crate) fn explain(class: &Class<'_>, cluster: &Cluster) -> Explanation {
         let reason = reasons.entry(reason(class, cluster, cause)).or_default();
         *reason = count.max(*reason);
     }
-    let nearest = nearest.map(|(_, _, host)| {
-        causes.clear();
-        collect(class, cluster, host, &mut causes);
-        let obstacles = causes.iter().map(|cause| obstacle(class, cluster, host, *cause)).collect();
-        NearMiss { host: cluster.names().id(host).clone(), obstacles }
-    });
+    let nearest = nearest.map(|(_, _, host)| near_miss(class, cluster, host));
     Explanation { hosts, reasons, nearest }
 }
 
 /// All that keeps a class from a host; gives how far away it is: the lacking share of each resource, and 1 for
 /// each constraint.
 fn collect(class: &Class<'_>, cluster: &Cluster, host: usize, causes: &mut Vec<Cause>) -> f64 {
-    let mut distance = 0.0;
     let free = cluster.columns().free(host);
-    for (dimension, (wanted, free)) in class.demand().amounts.iter().zip(free).enumerate() {
+    let wanted = &class.demand().amounts;
+    let mut distance = lacking(free, wanted).1;
+    for (dimension, (wanted, free)) in wanted.iter().zip(free).enumerate() {
         if wanted > free {
             causes.push(Cause::Dimension(dimension));
-            distance += float(wanted - free) / float(*wanted);
         }
     }
     for unknown in 0..class.demand().unknown.len() {

@@ -19,11 +19,15 @@ use crate::fitness::Fitness;
 use crate::request::{TaskClass, TaskRequest};
 use crate::result::{Explanation, Failure, HostAssignment, PlacedTask, SchedulingResult};
 use class::Class;
+use explain::Survey;
 use find::{Candidate, Walk};
 use index::Index;
 
 /// Greatest number of host entries in all indexes together: about 50 bytes each.
 const INDEX_ENTRIES: usize = 4_000_000;
+
+/// This many failures are worth a survey of all hosts.
+const MANY: usize = 24;
 
 /// What the scheduler's builder decided about choosing a host.
 #[derive(Clone, Debug)]
@@ -83,6 +87,8 @@ struct Pass<'a> {
     /// Host, class and task of each placement that stands.
     placed: Vec<(usize, usize, PlacedTask)>,
     failures: Vec<Failure>,
+    /// Failures that are explained when the run ends: position and class.
+    unexplained: Vec<(usize, usize)>,
     evaluations: u64,
 }
 
@@ -113,6 +119,7 @@ impl<'a> Pass<'a> {
             index_entries: 0,
             index_limit,
             failures: Vec::new(),
+            unexplained: Vec::new(),
             evaluations: 0,
         }
     }
@@ -126,6 +133,7 @@ impl<'a> Pass<'a> {
                 self.index_entries -= self.cluster.names().slots();
             }
         }
+        self.explain_rest();
     }
 
     /// Undoes the placements beyond the first `placed`.
@@ -213,14 +221,39 @@ impl<'a> Pass<'a> {
 
     fn fail(&mut self, class: usize, task: &TaskRequest) {
         let rules = &self.classes[class];
-        let explanation: Explanation = explain::explain(rules, self.cluster);
+        let position = self.failures.len();
+        let explanation = if rules.wants_room_alone() {
+            self.unexplained.push((position, class));
+            Explanation::default()
+        } else {
+            explain::explain(rules, self.cluster)
+        };
         self.known_failures[class] = Some(KnownFailure {
-            position: self.failures.len(),
+            position,
             group_version: self.cluster.groups().version(rules.group()),
             changes: self.cluster.changes().len(),
         });
         let tasks = vec![task.id.clone()];
         self.failures.push(Failure { tasks, explanation: Arc::new(explanation) });
+    }
+
+    /// Explains what was left for the end.
+    fn explain_rest(&mut self) {
+        let unexplained = std::mem::take(&mut self.unexplained);
+        let survey = match self.cluster.ranking() {
+            Some(ranking) if unexplained.len() >= MANY => {
+                Some((Survey::new(self.cluster), ranking))
+            }
+            Some(_) | None => None,
+        };
+        for (position, class) in unexplained {
+            let rules = &self.classes[class];
+            let explanation = match &survey {
+                Some((survey, ranking)) => survey.explain(rules, self.cluster, ranking),
+                None => explain::explain(rules, self.cluster),
+            };
+            self.failures[position].explanation = Arc::new(explanation);
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::class::Class;
+use super::explain::{self, Survey};
 use super::{Choice, INDEX_ENTRIES, Pass, run, what_if};
 use crate::cluster::Cluster;
 use crate::constraint::{Constraint, SoftConstraint};
@@ -12,6 +14,7 @@ use crate::lease::Lease;
 use crate::quantity::{Milli, Time};
 use crate::request::{TaskClass, TaskRequest};
 use crate::resources::{Measure, PortRange, Resources};
+use crate::result::Explanation;
 
 fn resources(cpus: u64, mem: u64) -> Resources {
     Resources {
@@ -169,5 +172,29 @@ proptest! {
         prop_assert_eq!(&answer, &again);
         prop_assert_eq!(&answer, &done);
         prop_assert_eq!(&answer, &run(&mut cluster, &choice, &tasks));
+    }
+}
+
+/// A survey says what looking at every host says; which of the nearest hosts is named may differ.
+#[test]
+fn a_survey_counts_what_a_look_at_every_host_counts() {
+    let mut cluster = Cluster::new(Fitness::cpu_memory_packer().weights());
+    for host in 0..500_u64 {
+        let id = format!("h{host}");
+        let offered = resources(host * 7 % 31 + 1, host * 5 % 17 + 1);
+        cluster.add_lease(Lease::new(id.as_str(), id.as_str(), offered)).unwrap();
+    }
+    let held = TaskClass::new("held", Resources::default()).with_hard(Constraint::ExclusiveHost);
+    cluster.add_task("alone".into(), Arc::new(held), &"h7".into());
+    cluster.begin();
+    let survey = Survey::new(&cluster);
+    for (cpus, mem, ports) in [(40, 1, 0), (1, 30, 0), (31, 17, 0), (40, 40, 2), (30, 16, 1)] {
+        let class = TaskClass::new("g", resources(cpus, mem)).with_ports(ports);
+        let class = Class::new(&class, &mut cluster);
+        let looked = explain::explain(&class, &cluster);
+        let counted = survey.explain(&class, &cluster, cluster.ranking().unwrap());
+        assert_eq!((looked.hosts, &looked.reasons), (counted.hosts, &counted.reasons));
+        let nearest = |e: &Explanation| e.nearest.as_ref().map(|near| near.obstacles.clone());
+        assert_eq!(nearest(&looked), nearest(&counted), "{cpus} {mem} {ports}");
     }
 }
