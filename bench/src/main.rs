@@ -42,6 +42,9 @@ fn part() {
         ["offers"] => offers::run(),
         ["memory"] => memory::run(),
         ["reads"] => reads::run(),
+        // Processes of that one.
+        ["reads-readers", address, path, priority] => reads::readers::run(address, path, priority),
+        ["reads-floor", file] => reads::floor::run(file),
         _ => {
             eprintln!(
                 "bench: name one of: allocator [PART], floors, tasks [--large], latency, offers, memory, reads"

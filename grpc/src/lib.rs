@@ -10,6 +10,7 @@
 
 mod client;
 mod codec;
+mod encoded;
 mod leader;
 mod server;
 pub mod tuning;
@@ -19,6 +20,7 @@ pub use client::{
     WatchClient,
 };
 pub use codec::Incoming;
+pub use encoded::Encoded;
 pub use leader::{LEADER_KEY, leader, not_leading};
 pub use server::{OperatorHandler, OperatorService, StreamHandler, StreamService};
 pub use tonic::{Code, Status};

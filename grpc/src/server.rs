@@ -2,12 +2,13 @@
 
 use crate::CLUSTER_KEY;
 use crate::codec::{Incoming, WireCodec};
+use crate::encoded::Encoded;
 use proto::{Limits, Wire, operator};
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
@@ -132,6 +133,18 @@ pub trait OperatorHandler: Clone + Send + Sync + 'static {
         &self,
         call: operator::Call,
     ) -> impl Future<Output = Result<operator::Response, Status>> + Send;
+
+    /// Answers one call in its encoded form; `None` for calls that are answered by `call`, as all
+    /// are by default.
+    ///
+    /// # Errors
+    /// As `call`.
+    fn encoded(
+        &self,
+        _call: &operator::Call,
+    ) -> impl Future<Output = Result<Option<Encoded>, Status>> + Send {
+        ready(Ok(None))
+    }
 }
 
 /// The operator's service, to be mounted at its path.
@@ -165,15 +178,25 @@ where
     fn call(&mut self, request: http::Request<B>) -> ServiceFuture {
         let limit = self.limits.body_bytes;
         let codec = WireCodec::<operator::Response, operator::Call>::new(Arc::clone(&self.limits));
-        let call = OperatorCall(self.handler.clone());
+        let encoded = Arc::<Mutex<Option<Encoded>>>::default();
+        let call = OperatorCall { handler: self.handler.clone(), encoded: Arc::clone(&encoded) };
         Box::pin(async move {
             let mut grpc = Grpc::new(codec).max_decoding_message_size(limit);
-            Ok(grpc.unary(call, request).await)
+            let response = grpc.unary(call, request).await;
+            let encoded = encoded.lock().unwrap_or_else(PoisonError::into_inner).take();
+            Ok(match encoded {
+                Some(encoded) => response.map(|_| Body::new(encoded)),
+                None => response,
+            })
         })
     }
 }
 
-struct OperatorCall<H>(H);
+struct OperatorCall<H> {
+    handler: H,
+    /// An answer that goes past the codec.
+    encoded: Arc<Mutex<Option<Encoded>>>,
+}
 
 impl<H: OperatorHandler> UnaryService<operator::Call> for OperatorCall<H> {
     type Response = operator::Response;
@@ -181,7 +204,15 @@ impl<H: OperatorHandler> UnaryService<operator::Call> for OperatorCall<H> {
         Pin<Box<dyn Future<Output = Result<Response<operator::Response>, Status>> + Send>>;
 
     fn call(&mut self, request: Request<operator::Call>) -> Self::Future {
-        let handler = self.0.clone();
-        Box::pin(async move { handler.call(request.into_inner()).await.map(Response::new) })
+        let (handler, place) = (self.handler.clone(), Arc::clone(&self.encoded));
+        Box::pin(async move {
+            let call = request.into_inner();
+            if let Some(encoded) = handler.encoded(&call).await? {
+                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(encoded);
+                // What the codec makes of this is not sent.
+                return Ok(Response::new(operator::Response::Ok));
+            }
+            handler.call(call).await.map(Response::new)
+        })
     }
 }

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 
 /// Listens on `address`.
 ///
@@ -49,7 +51,15 @@ pub(crate) struct AcceptLimits {
 }
 
 /// Accepts connections for ever; ends when it is dropped, and its connections with it.
-pub(crate) async fn accept(listener: TcpListener, router: axum::Router, limits: AcceptLimits) {
+///
+/// Connections whose first request is one of operators are served on the runtime of `operators`:
+/// what they read may be big, and writing it must not keep the core waiting.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    router: axum::Router,
+    limits: AcceptLimits,
+    operators: Handle,
+) {
     let builder = Arc::new(builder(limits.idle_timeout));
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let mut connections = tokio::task::JoinSet::new();
@@ -72,11 +82,64 @@ pub(crate) async fn accept(listener: TcpListener, router: axum::Router, limits: 
             tracing::warn!(limit = limits.max_connections, "connection refused: too many");
             continue;
         };
-        let (builder, router) = (Arc::clone(&builder), router.clone());
+        let (builder, router, operators) =
+            (Arc::clone(&builder), router.clone(), operators.clone());
         connections.spawn(async move {
-            serve(stream, &builder, router, limits.request_timeout).await;
+            let first_request = Instant::now() + limits.request_timeout;
+            match asks_as_operator(&stream, first_request).await {
+                Some(false) => serve(stream, &builder, router, first_request).await,
+                Some(true) => hand_over(stream, builder, router, first_request, &operators).await,
+                None => {}
+            }
             drop(place);
         });
+    }
+}
+
+/// Whether the first request is one of operators, from what came of it first; `None` when nothing
+/// comes in time.
+async fn asks_as_operator(stream: &TcpStream, until: Instant) -> Option<bool> {
+    let mut begin = [0; 96];
+    let read = tokio::time::timeout_at(until, stream.peek(&mut begin)).await.ok()?.ok()?;
+    // What is cut in the middle goes the common way, which is only slower for big answers.
+    let line = String::from_utf8_lossy(begin.get(..read)?);
+    let path = line.split(' ').nth(1).unwrap_or_default();
+    let path = path.split(['?', '\r', '\n']).next().unwrap_or_default();
+    Some(crate::http::is_for_operators(path))
+}
+
+/// Serves the connection on another runtime; it ends when this future is dropped.
+async fn hand_over(
+    stream: TcpStream,
+    builder: Arc<auto::Builder<TokioExecutor>>,
+    router: axum::Router,
+    first_request: Instant,
+    operators: &Handle,
+) {
+    let stream = match stream.into_std() {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(%error, "connection lost before it was served");
+            return;
+        }
+    };
+    let serving = operators.spawn(async move {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => serve(stream, &builder, router, first_request).await,
+            Err(error) => tracing::debug!(%error, "connection lost before it was served"),
+        }
+    });
+    let mut serving = AbortOnDrop(serving);
+    // It is cancelled only when the master ends; a panic in it is told by its thread.
+    let _ = (&mut serving.0).await;
+}
+
+/// Ends a task with its value.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -105,7 +168,7 @@ async fn serve(
     stream: TcpStream,
     builder: &auto::Builder<TokioExecutor>,
     router: axum::Router,
-    request_timeout: Duration,
+    first_request: Instant,
 ) {
     // Small events must not wait for the answer to the packet before them.
     if let Err(error) = stream.set_nodelay(true) {
@@ -117,7 +180,7 @@ async fn serve(
     let service = tower_layers(router, kill.clone(), Arc::clone(&asked));
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    let first_request = tokio::time::sleep(request_timeout);
+    let first_request = tokio::time::sleep_until(first_request);
     tokio::pin!(first_request);
     let mut fresh = true;
     loop {

@@ -52,6 +52,7 @@ pub async fn run(
         .map_err(RegistrarError::Thread)?;
     let about = About::new(&config, address, &opened, clock.started());
     let (counts, read_counts) = (Arc::clone(&http_counts), reads.counts());
+    let operators = reads.runtime().clone();
     let context = Context::new(&config, about, inbox, streams, counts, reads);
     let router = http::router(context.clone()).merge(link::router(context));
     let limits = AcceptLimits {
@@ -63,7 +64,7 @@ pub async fn run(
     tracing::info!(%address, "master serving");
     tokio::select! {
         result = server.serve(messages) => result,
-        () = accept(listener, router, limits) => Ok(()),
+        () = accept(listener, router, limits, operators) => Ok(()),
         _ = shutdown => {
             tracing::info!("master stopping");
             Ok(())

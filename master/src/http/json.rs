@@ -27,11 +27,34 @@ impl Json {
         std::mem::take(&mut self.bytes)
     }
 
-    fn before_value(&mut self) {
+    /// What follows comes behind `text`, which goes its own way.
+    pub(crate) fn goes_on_behind(&mut self, text: &[u8]) {
+        self.last = text.last().copied().unwrap_or(self.last);
+    }
+
+    /// Whether a value that came now would have a comma before it.
+    pub(crate) fn wants_comma(&self) -> bool {
         let last = self.bytes.last().copied().unwrap_or(self.last);
-        if !matches!(last, 0 | b'{' | b'[' | b':' | b'(') {
+        !matches!(last, 0 | b'{' | b'[' | b':' | b'(' | b',')
+    }
+
+    fn before_value(&mut self) {
+        if self.wants_comma() {
             self.bytes.push(b',');
         }
+    }
+
+    /// Writes behind `bytes`.
+    pub(crate) fn behind(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Self)) {
+        let mut json = Self { bytes: std::mem::take(bytes), last: 0 };
+        write(&mut json);
+        *bytes = json.bytes;
+    }
+
+    /// A value, as JSON that stands already.
+    pub(crate) fn value(&mut self, json: &[u8]) {
+        self.before_value();
+        self.bytes.extend_from_slice(json);
     }
 
     /// Text that is no JSON value: the wrapping of a callback.

@@ -195,6 +195,18 @@ fn route(path: &str) -> Option<(&'static str, Route)> {
     })
 }
 
+/// Whether the path is one of operators: what is answered there may be big, and is not urgent.
+pub(crate) fn is_for_operators(path: &str) -> bool {
+    match route(path) {
+        Some((_, Route::Scheduler | Route::Version | Route::Health | Route::Redirect)) | None => {
+            false
+        }
+        Some((_, Route::Metrics | Route::Index)) => false,
+        Some((_, Route::Operator | Route::Read(_) | Route::Forward(_))) => true,
+        Some((_, Route::Weights | Route::Files | Route::NotBuilt)) => true,
+    }
+}
+
 async fn dispatch(State(context): State<Context>, request: Request) -> Response {
     let Some((name, route)) = route(request.uri().path()) else {
         let response = text(StatusCode::NOT_FOUND, "there is nothing at this path");

@@ -6,9 +6,10 @@
 
 use super::json::Json;
 pub(crate) use crate::reads::Unread;
+use crate::reads::{Form, Pace, Run};
 use axum::body::Body;
 use axum::response::Response;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{HeaderValue, header};
 use http_body::Frame;
 use std::pin::Pin;
@@ -36,6 +37,7 @@ pub(crate) struct Pieces {
     cut: Arc<AtomicBool>,
     stall: Duration,
     end: Instant,
+    pace: Arc<Pace>,
 }
 
 struct Piece {
@@ -52,6 +54,42 @@ impl Pieces {
         self.hand_over(false).await
     }
 
+    /// Elements of a list; what was written of them before is not written again.
+    pub(crate) async fn elements<K, V>(
+        &mut self,
+        run: &Run<'_, K, V>,
+        form: Form,
+        one: impl Fn(&mut Json, &K, &V),
+    ) -> Result<(), Unread> {
+        let write = |bytes: &mut Vec<u8>, key: &K, value: &V| {
+            Json::behind(bytes, |json| one(json, key, value));
+        };
+        if let Some(text) = run.text(form, write) {
+            return self.put(text).await;
+        }
+        for (key, value) in run.entries() {
+            one(&mut self.json, key, value);
+            self.breathe().await?;
+        }
+        Ok(())
+    }
+
+    /// Elements of a list as text, each behind a comma.
+    async fn put(&mut self, mut text: Bytes) -> Result<(), Unread> {
+        if !self.json.wants_comma() {
+            text.advance(text.len().min(1));
+        }
+        if text.len() < PIECE / 4 {
+            self.json.raw_bytes(&text);
+            return self.breathe().await;
+        }
+        if self.json.len() > 0 {
+            self.hand_over(false).await?;
+        }
+        self.json.goes_on_behind(&text);
+        self.pass(text, false).await
+    }
+
     /// The end of the answer.
     pub(crate) async fn finish(mut self) -> Result<(), Unread> {
         self.hand_over(true).await
@@ -64,20 +102,19 @@ impl Pieces {
 
     async fn hand_over(&mut self, is_last: bool) -> Result<(), Unread> {
         let bytes = self.json.take();
+        self.pass(bytes.into(), is_last).await
+    }
+
+    async fn pass(&mut self, bytes: Bytes, is_last: bool) -> Result<(), Unread> {
         self.counted += bytes.len();
-        let Some(sender) = &self.sender else {
-            // Other reads have their turn.
-            tokio::task::yield_now().await;
-            return Ok(());
-        };
-        let piece = Piece { bytes: bytes.into(), is_last };
+        // Other reads have their turn.
+        tokio::task::yield_now().await;
+        self.pace.turn().await;
+        let Some(sender) = &self.sender else { return Ok(()) };
+        let piece = Piece { bytes, is_last };
         let until = (Instant::now() + self.stall).min(self.end);
         match tokio::time::timeout_at(until, sender.send(piece)).await {
-            Ok(Ok(())) => {
-                // Other reads have their turn.
-                tokio::task::yield_now().await;
-                Ok(())
-            }
+            Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Unread),
             Err(_) => {
                 self.cut.store(true, Ordering::Relaxed);
@@ -95,19 +132,21 @@ pub(crate) struct Reading {
 }
 
 /// The two ends of an answer: each piece must be taken within `stall`, all within `whole`.
-pub(crate) fn pieces(stall: Duration, whole: Duration) -> (Pieces, Reading) {
+pub(crate) fn pieces(pace: &Arc<Pace>, stall: Duration, whole: Duration) -> (Pieces, Reading) {
     let (sender, pieces) = mpsc::channel(WAITING);
     let cut = Arc::new(AtomicBool::new(false));
     let end = Instant::now() + whole;
     let (sender, cut_too) = (Some(sender), Arc::clone(&cut));
-    let writing = Pieces { json: Json::default(), sender, counted: 0, cut: cut_too, stall, end };
+    let (json, pace) = (Json::default(), Arc::clone(pace));
+    let writing = Pieces { json, sender, counted: 0, cut: cut_too, stall, end, pace };
     (writing, Reading { pieces, cut, done: false })
 }
 
 /// Takes an answer and keeps nothing but its length.
-pub(crate) fn counting() -> Pieces {
+pub(crate) fn counting(pace: &Arc<Pace>) -> Pieces {
     let (cut, stall, end) = (Arc::default(), Duration::ZERO, Instant::now());
-    Pieces { json: Json::default(), sender: None, counted: 0, cut, stall, end }
+    let (json, pace) = (Json::default(), Arc::clone(pace));
+    Pieces { json, sender: None, counted: 0, cut, stall, end, pace }
 }
 
 impl Reading {

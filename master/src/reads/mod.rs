@@ -2,34 +2,41 @@
 //!
 //! The core publishes what changes; a thread of its own keeps the copy; a read gets a snapshot of
 //! it, which costs a few microseconds however big the cluster is, and is written out on a second
-//! thread that gives way to everything else on the machine. It must never wait for a reader, and
-//! never make the core wait.
+//! thread that gives way to everything else on the machine and takes a bounded part of it. That
+//! thread also serves the connections of operators, so that the core's thread has no part in what
+//! they read. It must never wait for a reader, and never make the core wait.
 
 mod chunked;
 mod model;
-mod views;
+mod pace;
+pub(crate) mod views;
 mod watch;
 mod weight;
 
 use crate::connections::Outbox;
+pub(crate) use chunked::{Form, Run};
 use master_core::Change;
 use model::Keeper;
 pub(crate) use model::{AgentRow, FrameworkRow, Model, PastFramework, RoleShare, Share, holds};
+pub(crate) use pace::Pace;
 use proto::operator::Resume;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use watch::Watch;
 pub(crate) use watch::{Beginning, Happened, WatchCounts};
 
 /// Reads that are written out at a time; more wait. Each may hold an old snapshot.
 const READS: usize = 256;
-/// How much the thread that writes reads gives way, from 0 to 19.
+/// How much the thread that serves reads gives way, from 0 to 19.
 const NICE: i32 = 10;
+/// So long after the newest read what was written for reads is kept.
+const KEPT: Duration = Duration::from_secs(5);
 
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -51,6 +58,28 @@ pub(crate) struct Reads {
     places: Arc<Semaphore>,
     counts: Arc<ReadCounts>,
     watch_counts: Arc<WatchCounts>,
+    pace: Arc<Pace>,
+    newest: Arc<Newest>,
+    runtime: Handle,
+}
+
+/// When a snapshot was last taken, and the snapshot.
+#[derive(Debug, Default)]
+struct Newest(Mutex<Option<(Instant, Arc<Model>)>>);
+
+impl Newest {
+    fn set(&self, model: &Arc<Model>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), Arc::clone(model)));
+    }
+
+    /// Lets go of what was written for reads, once nobody has read for a while.
+    fn forget_if_old(&self) {
+        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, model)) = newest.take_if(|(at, _)| at.elapsed() > KEPT) {
+            model.forget_written();
+        }
+    }
 }
 
 /// How reads ended.
@@ -100,15 +129,30 @@ impl Reads {
         };
         std::thread::Builder::new().name("reads-model".to_owned()).spawn(keep)?;
         let (jobs, queue) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let write = move || {
+        let (pace, newest) = (Arc::new(Pace::new()), Arc::<Newest>::default());
+        let runtime = runtime(&pace)?;
+        let handle = runtime.handle().clone();
+        let last = Arc::clone(&newest);
+        let serve = move || {
             give_way();
-            runtime.block_on(run(queue));
+            runtime.block_on(run(queue, &last));
         };
-        std::thread::Builder::new().name("reads-writer".to_owned()).spawn(write)?;
+        std::thread::Builder::new().name("reads".to_owned()).spawn(serve)?;
         let feed = Feed(asks.clone());
         let (places, counts) = (Arc::new(Semaphore::new(READS)), Arc::default());
-        Ok((Self { asks, jobs, places, counts, watch_counts }, feed))
+        let reads =
+            Self { asks, jobs, places, counts, watch_counts, pace, newest, runtime: handle };
+        Ok((reads, feed))
+    }
+
+    /// Where connections of operators are served; it ends with the last handle on `self`.
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// What reads may spend.
+    pub(crate) fn pace(&self) -> &Arc<Pace> {
+        &self.pace
     }
 
     /// Adds one who watches: it is told everything that happens from now on, or from where its
@@ -138,7 +182,9 @@ impl Reads {
     pub(crate) async fn snapshot(&self) -> Result<Arc<Model>, Stopped> {
         let (reply, snapshot) = oneshot::channel();
         self.asks.send(Ask::Snapshot(reply)).map_err(|_| Stopped)?;
-        snapshot.await.map_err(|_| Stopped)
+        let model = snapshot.await.map_err(|_| Stopped)?;
+        self.newest.set(&model);
+        Ok(model)
     }
 
     /// Writes a read out on the thread for reads, once there is a place for it.
@@ -192,8 +238,19 @@ fn keep(mut asked: mpsc::UnboundedReceiver<Ask>, mut keeper: Keeper, mut watch: 
     }
 }
 
-async fn run(mut queue: mpsc::UnboundedReceiver<Job>) {
+/// Of one thread, which counts how long it is busy.
+fn runtime(pace: &Arc<Pace>) -> io::Result<Runtime> {
+    let (busy, idle) = (Arc::clone(pace), Arc::clone(pace));
+    Builder::new_current_thread()
+        .enable_all()
+        .on_thread_unpark(move || busy.begin())
+        .on_thread_park(move || idle.end())
+        .build()
+}
+
+async fn run(mut queue: mpsc::UnboundedReceiver<Job>, newest: &Newest) {
     let mut running = tokio::task::JoinSet::new();
+    let mut look = tokio::time::interval(KEPT);
     loop {
         tokio::select! {
             job = queue.recv() => match job {
@@ -201,6 +258,7 @@ async fn run(mut queue: mpsc::UnboundedReceiver<Job>) {
                 None => return,
             },
             Some(_) = running.join_next() => {}
+            _ = look.tick() => newest.forget_if_old(),
         }
     }
 }

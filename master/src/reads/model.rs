@@ -4,7 +4,7 @@
 //! It decides nothing and forgets only what the core says is forgotten, or what is above the same
 //! limits as the core's.
 
-use super::chunked::Chunked;
+use super::chunked::{Chunked, Run};
 use master_core::publish::{
     AgentLoad, AgentRecord, FrameworkRecord, OfferBrief, PastTask, TaskRecord,
 };
@@ -115,6 +115,25 @@ impl Model {
         all.take_while(move |((of, _), _)| of == id).map(|(_, task)| task)
     }
 
+    /// The tasks of a framework, those on unreachable agents too, chunk by chunk.
+    pub(crate) fn task_runs_of<'a>(
+        &'a self,
+        id: &'a FrameworkId,
+    ) -> impl Iterator<Item = TaskRun<'a>> {
+        // Ids begin with a space at the earliest.
+        let first = (id.clone(), TaskId::new(" ").expect("one space is an id"));
+        let begins =
+            move |run: &TaskRun<'_>| run.entries().first().is_some_and(|((of, _), _)| of == id);
+        let all = self.tasks.runs_from(&first).take_while(begins);
+        all.flat_map(move |run| run.only(|(of, _), _| of == id))
+    }
+
+    /// Lets go of what was written of it for reads.
+    pub(crate) fn forget_written(&self) {
+        self.agents.forget_written();
+        self.tasks.forget_written();
+    }
+
     /// Sums over everything; made once a snapshot.
     pub(crate) fn sums(&self) -> &Arc<Sums> {
         self.sums.get_or_init(|| Arc::new(self.sum_up()))
@@ -161,6 +180,9 @@ impl Model {
         sums
     }
 }
+
+/// Neighbouring tasks.
+pub(crate) type TaskRun<'a> = Run<'a, (FrameworkId, TaskId), Arc<TaskRecord>>;
 
 /// Keeps a model.
 #[derive(Debug)]

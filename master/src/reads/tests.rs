@@ -28,5 +28,5 @@ async fn reads_are_written_on_their_own_thread() {
         Ok(())
     };
     reads.write(job).await.unwrap();
-    assert_eq!(name.await.unwrap().as_deref(), Some("reads-writer"));
+    assert_eq!(name.await.unwrap().as_deref(), Some("reads"));
 }

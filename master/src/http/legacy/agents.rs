@@ -3,7 +3,7 @@
 use super::query::Query;
 use crate::http::json::{Element, Fields, Json};
 use crate::http::pieces::{Pieces, Unread};
-use crate::reads::{AgentRow, Model};
+use crate::reads::{AgentRow, Form, Model};
 use master_core::registry::Drain;
 use proto::operator::AgentStanding;
 use proto::{AgentId, AgentInfo, Resources};
@@ -20,12 +20,19 @@ pub(crate) fn wanted(query: &Query) -> impl Fn(&AgentId) -> bool + use<> {
 /// The members `slaves` and `recovered_slaves` of the object that is open.
 pub(crate) async fn members(out: &mut Pieces, model: &Model, query: &Query) -> Result<(), Unread> {
     let (fields, wanted) = (query.fields(), wanted(query));
-    // Not those with a load: it is told a moment after the agent.
-    let all = model.agents.iter().filter(|(id, row)| wanted(id) && row.record.is_registered());
     out.json.name("slaves").begin_list();
-    for (_, row) in query.page(usize::MAX).of(all) {
-        agent(&mut out.json, row, &fields);
-        out.breathe().await?;
+    // Not those with a load: it is told a moment after the agent.
+    if query.is_for_all() {
+        let runs = model.agents.runs();
+        for run in runs.flat_map(|run| run.only(|_, row| row.record.is_registered())) {
+            out.elements(&run, Form::Old, |json, _, row| agent(json, row, &fields)).await?;
+        }
+    } else {
+        let all = model.agents.iter().filter(|(id, row)| wanted(id) && row.record.is_registered());
+        for (_, row) in query.page(usize::MAX).of(all) {
+            agent(&mut out.json, row, &fields);
+            out.breathe().await?;
+        }
     }
     out.json.end_list();
     out.json.name("recovered_slaves").begin_list();

@@ -4,9 +4,10 @@ use super::query::Query;
 use super::tasks;
 use crate::http::json::{Element, Fields};
 use crate::http::pieces::{Pieces, Unread};
-use crate::reads::{FrameworkRow, Model, PastFramework, Share};
-use master_core::publish::FrameworkRecord;
+use crate::reads::{Form, FrameworkRow, Model, PastFramework, Share};
+use master_core::publish::{FrameworkRecord, TaskRecord};
 use proto::{Capability, FrameworkId, Time};
+use std::sync::Arc;
 
 pub(super) async fn write(out: &mut Pieces, model: &Model, query: &Query) -> Result<(), Unread> {
     out.json.begin_object();
@@ -77,11 +78,10 @@ async fn current_framework(
             continue;
         }
         out.json.name(name).begin_list();
-        for task in model.tasks_of(id) {
-            if task.unreachable_since.is_some() == is_unreachable {
-                tasks::known(&mut out.json, task);
-                out.breathe().await?;
-            }
+        let runs = model.task_runs_of(id);
+        let here = |task: &Arc<TaskRecord>| task.unreachable_since.is_some() == is_unreachable;
+        for run in runs.flat_map(|run| run.only(|_, task| here(task))) {
+            out.elements(&run, Form::Old, |json, _, task| tasks::known(json, task)).await?;
         }
         out.json.end_list();
     }

@@ -101,7 +101,7 @@ pub(super) async fn read(
         _ => None,
     };
     let model = context.reads().snapshot().await?;
-    let (mut out, reading) = pieces(context.outbox_limits().stall, WHOLE);
+    let (mut out, reading) = pieces(context.reads().pace(), context.outbox_limits().stall, WHOLE);
     let about = Arc::clone(context.about());
     let job = async move {
         if let Some(name) = &callback {

@@ -24,6 +24,11 @@ impl Query {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// Whether it wants everything of everything.
+    pub(crate) fn is_for_all(&self) -> bool {
+        self.0.keys().all(|name| name == "jsonp")
+    }
+
     /// Which part of a list is wanted, `default` elements when the query does not say.
     ///
     /// As in Mesos, what is no number is as if it were not there, and a negative limit is none.

@@ -68,7 +68,7 @@ async fn read_copy(
     encoding: Encoding,
 ) -> Result<Response, Refusal> {
     let model = context.reads().snapshot().await?;
-    let (mut out, reading) = pieces(context.outbox_limits().stall, WHOLE);
+    let (mut out, reading) = pieces(context.reads().pace(), context.outbox_limits().stall, WHOLE);
     let job = async move {
         read::write(&mut out, &model, &call, encoding).await?;
         // The snapshot need not wait for the reader of the last piece.

@@ -5,10 +5,11 @@
 //! is around the elements is written once, and cut off each piece.
 
 use super::subscribe::HEARTBEAT;
+use crate::http::json::Json;
 use crate::http::pieces::{Pieces, Unread};
-use crate::reads::Beginning;
-use crate::reads::Model;
-use proto::operator::{Call, Event, Response, State, StreamEvent, TasksView};
+use crate::reads::{Beginning, Form, Model, Run, views};
+use master_core::publish::TaskRecord;
+use proto::operator::{Call, Event, Response, State, StreamEvent, TaskView, TasksView};
 use proto::{Encoding, Wire};
 use std::sync::Arc;
 
@@ -130,7 +131,12 @@ async fn part(answer: &mut Answer<'_>, model: &Model, call: &Call) -> Result<(),
                 false => Response::Agents(agents),
                 true => state_of(State { agents, ..State::default() }),
             };
-            answer.list(&mut first, "agents", model.agent_views(), make).await
+            if answer.encoding == Encoding::Protobuf {
+                return answer.list(&mut first, "agents", model.agent_views(), make).await;
+            }
+            let runs = model.agents.runs();
+            let one = |_: &_, row: &_| Response::Agents(vec![views::agent(row)]);
+            answer.runs(&mut first, "agents", runs, one).await
         }
         Call::GetFrameworks => {
             let make = |frameworks, in_state| match in_state {
@@ -147,13 +153,13 @@ async fn part(answer: &mut Answer<'_>, model: &Model, call: &Call) -> Result<(),
         }
         Call::GetTasks => {
             let make = |tasks, in_state| some_tasks(TasksView { tasks, ..none() }, in_state);
-            answer.list(&mut first, "tasks", model.task_views(false), make).await?;
+            answer.tasks(&mut first, "tasks", model, false, make).await?;
             let make =
                 |completed, in_state| some_tasks(TasksView { completed, ..none() }, in_state);
             answer.list(&mut first, "completed_tasks", model.past_task_views(), make).await?;
             let make =
                 |unreachable, in_state| some_tasks(TasksView { unreachable, ..none() }, in_state);
-            answer.list(&mut first, "unreachable_tasks", model.task_views(true), make).await
+            answer.tasks(&mut first, "unreachable_tasks", model, true, make).await
         }
         Call::GetRoles => {
             let make = |roles, _| Response::Roles(roles);
@@ -201,6 +207,64 @@ impl Answer<'_> {
         if self.encoding == Encoding::Json {
             self.out.json.raw(text);
         }
+    }
+
+    async fn tasks(
+        &mut self,
+        first: &mut bool,
+        name: &str,
+        model: &Model,
+        unreachable: bool,
+        make: impl Fn(Vec<TaskView>, bool) -> Response,
+    ) -> Result<(), Unread> {
+        if self.encoding == Encoding::Protobuf {
+            return self.list(first, name, model.task_views(unreachable), make).await;
+        }
+        let here = move |task: &Arc<TaskRecord>| task.unreachable_since.is_some() == unreachable;
+        let runs = model.tasks.runs().flat_map(move |run| run.only(|_, task| here(task)));
+        // Under one name, whichever of the lists it is for: an element looks the same in each.
+        let one = |_: &_, row: &Arc<TaskRecord>| {
+            Response::Tasks(TasksView { tasks: vec![views::task(row)], ..none() })
+        };
+        self.runs_as(first, name, "tasks", runs, one).await
+    }
+
+    /// Elements in JSON, of which those that were written before are not written again.
+    async fn runs<'m, K: 'm, V: 'm>(
+        &mut self,
+        first: &mut bool,
+        name: &str,
+        runs: impl Iterator<Item = Run<'m, K, V>>,
+        one: impl Fn(&K, &V) -> Response,
+    ) -> Result<(), Unread> {
+        self.runs_as(first, name, name, runs, one).await
+    }
+
+    /// As `runs`, of elements that an answer of one has under `within`.
+    async fn runs_as<'m, K: 'm, V: 'm>(
+        &mut self,
+        first: &mut bool,
+        name: &str,
+        within: &str,
+        runs: impl Iterator<Item = Run<'m, K, V>>,
+        one: impl Fn(&K, &V) -> Response,
+    ) -> Result<(), Unread> {
+        let mut begun = false;
+        for run in runs {
+            if !begun {
+                let comma = if *first { "" } else { "," };
+                self.raw(&format!("{comma}\"{name}\":["));
+            }
+            (begun, *first) = (true, false);
+            let write = |json: &mut Json, key: &K, value: &V| {
+                json.value(elements(&one(key, value).encode(Encoding::Json), within));
+            };
+            self.out.elements(&run, Form::V1, write).await?;
+        }
+        if begun {
+            self.raw("]");
+        }
+        Ok(())
     }
 
     async fn list<T>(

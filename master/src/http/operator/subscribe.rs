@@ -35,8 +35,11 @@ pub(super) async fn subscribe(
 ) -> Result<Response, Refusal> {
     let (watcher, pending) = outbox(context.outbox_limits(), kill);
     let beginning = context.reads().watch(watcher, resume).await?;
-    let (out, reading) = pieces(context.outbox_limits().stall, WHOLE);
-    context.reads().write(first_record(out, beginning, encoding)).await?;
+    let (out, reading) = pieces(context.reads().pace(), context.outbox_limits().stall, WHOLE);
+    context
+        .reads()
+        .write(first_record(out, counting(context.reads().pace()), beginning, encoding))
+        .await?;
     let body = WatchBody {
         first: Some(reading),
         pending,
@@ -53,10 +56,10 @@ pub(super) async fn subscribe(
 /// SUBSCRIBED, with everything if the stream begins anew.
 async fn first_record(
     mut out: Pieces,
+    mut counted: Pieces,
     beginning: Beginning,
     encoding: Encoding,
 ) -> Result<(), Unread> {
-    let mut counted = counting();
     read::subscribed(&mut counted, &beginning, encoding).await?;
     out.json.raw(&format!("{}\n", counted.count()));
     read::subscribed(&mut out, &beginning, encoding).await?;
