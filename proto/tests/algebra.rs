@@ -64,6 +64,26 @@ proptest! {
     }
 
     #[test]
+    fn a_copy_does_not_change_with_its_original(
+        a in testing::resources(),
+        b in testing::resources(),
+    ) {
+        let (copy, as_it_was) = (a.clone(), a.to_string());
+        let mut changed = a;
+        changed.add(&b);
+        prop_assert_eq!(copy.to_string(), as_it_was.clone());
+        prop_assert!(changed.subtract(&b).is_ok());
+        prop_assert_eq!(copy.to_string(), as_it_was);
+        // The same amounts are equal, however they came about.
+        let anew: Resources = copy.pieces().iter().cloned().collect();
+        prop_assert_eq!(&anew, &copy);
+        prop_assert!(anew.contains(&copy) && copy.contains(&anew));
+        let mut none = copy.clone();
+        prop_assert!(none.subtract(&copy).is_ok());
+        prop_assert_eq!(none, Resources::new());
+    }
+
+    #[test]
     fn what_is_not_there_cannot_be_taken(a in testing::resources(), b in testing::resources()) {
         let mut rest = a.clone();
         match rest.subtract(&b) {

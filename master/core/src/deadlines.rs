@@ -23,7 +23,7 @@ pub(crate) enum Deadline {
     Inverse { agent: AgentOrd, framework: FrameworkOrd },
     /// The framework is owed more answers.
     Reconcile(FrameworkOrd),
-    /// The offer was not answered.
+    /// The offer was not answered. Stands nowhere: the offers themselves know it.
     Offer(u64),
     /// Some filters of an agent end.
     Filters(AgentOrd),
@@ -44,6 +44,11 @@ impl Deadlines {
 
     pub(crate) fn next(&self) -> Option<Time> {
         self.0.first().map(|(at, _)| *at)
+    }
+
+    /// The first one.
+    pub(crate) fn first(&self) -> Option<(Time, Deadline)> {
+        self.0.first().copied()
     }
 
     /// Takes out the first one that is due.

@@ -33,7 +33,11 @@ pub const INVARIANTS: [(&str, &str); 26] = [
     ("M7", "A task is known to its framework and to its agent, and to nobody else."),
     ("M8", "A task that ended holds nothing."),
     ("M9", "What waits has exactly one deadline, and no deadline is without its cause."),
-    ("M10", "A filter that counts is of a framework that is connected."),
+    (
+        "M10",
+        "A filter that counts is of a framework that is connected, and whoever is passed over for \
+         one has one.",
+    ),
     (
         "M11",
         "A task on an unreachable agent is found under that agent, which is not in the tables.",
@@ -321,11 +325,14 @@ fn deadlines(m: &Master, found: &mut Found) {
             wants(holds, &|| format!("{id} has no heartbeat"), found);
         }
     }
-    for (number, offer) in &m.offers {
-        if let Some(until) = offer.until {
-            let holds = m.deadlines.contains(until, Deadline::Offer(*number));
-            wants(holds, &|| format!("{} never times out", offer.id), found);
-        }
+    // Of offers the first one made is the first to time out.
+    let ends: Vec<_> = m.offers.values().map(|offer| offer.until).collect();
+    found.unless(ends.is_sorted(), "M9", || "offers time out in another order".to_owned());
+    let times_out = m.options.offer_timeout.is_some();
+    for offer in m.offers.values() {
+        found.unless(offer.until.is_some() == times_out, "M9", || {
+            format!("{} never times out", offer.id)
+        });
     }
     let rest = m.deadlines.len() - expected.min(m.deadlines.len());
     // The end of recovery stays until it comes, whether or not all agents are back.

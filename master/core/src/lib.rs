@@ -82,7 +82,7 @@ impl Master {
     }
 
     fn tick(&mut self, out: &mut Vec<Effect>) {
-        while let Some(deadline) = self.deadlines.pop_due(self.now) {
+        while let Some(deadline) = self.pop_due() {
             match deadline {
                 Deadline::RecoveryOver => self.recovery_over(out),
                 Deadline::Agent(ord) => self.agent_deadline(ord, out),

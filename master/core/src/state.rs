@@ -171,7 +171,9 @@ impl Master {
 
     /// When the next `Input::Tick` is due.
     pub fn deadline(&self) -> Option<Time> {
-        [self.deadlines.next(), self.allocator.due, self.publisher.due].into_iter().flatten().min()
+        let offers = self.first_offer_ends().map(|(at, _)| at);
+        let others = [self.deadlines.next(), self.allocator.due, self.publisher.due];
+        others.into_iter().chain([offers]).flatten().min()
     }
 
     /// The durable facts, as if every `Persist` so far were durable.

@@ -7,6 +7,7 @@
 mod flavor;
 mod quantities;
 mod reserved;
+mod shared;
 mod value;
 
 pub use flavor::{
@@ -14,6 +15,7 @@ pub use flavor::{
     VolumeMount,
 };
 pub use quantities::Quantities;
+use shared::Shared;
 pub use value::{Ranges, Value};
 
 use std::cmp::Ordering;
@@ -69,18 +71,19 @@ impl Piece {
     }
 }
 
-/// A set of resources. Sums are exact; equality is equality of amounts.
+/// A set of resources. Sums are exact; equality is equality of amounts. Copies share memory until
+/// one of them changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
     /// Sorted by (name, flavor), none empty; unique but for whole pieces, which are sorted by size
     /// as well and stand as often as they are there.
-    pieces: Vec<Piece>,
+    pieces: Shared,
 }
 
 impl Resources {
     /// Nothing.
     pub const fn new() -> Self {
-        Self { pieces: Vec::new() }
+        Self { pieces: Shared::EMPTY }
     }
 
     /// Plain scalars in thousandths: `Resources::scalars([("cpus", 1500), ("mem", 64_000)])`.
@@ -131,12 +134,12 @@ impl Resources {
         }
         match self.find(&piece) {
             Ok(at) if piece.flavor.is_whole() => {
-                self.pieces.insert(at, piece);
+                self.pieces.edit(|pieces| pieces.insert(at, piece));
                 true
             }
-            Ok(at) => self.pieces[at].value.add(&piece.value),
+            Ok(at) => self.pieces.edit(|pieces| pieces[at].value.add(&piece.value)),
             Err(at) => {
-                self.pieces.insert(at, piece);
+                self.pieces.edit(|pieces| pieces.insert(at, piece));
                 true
             }
         }
@@ -144,7 +147,11 @@ impl Resources {
 
     /// Adds all of `other`.
     pub fn add(&mut self, other: &Self) {
-        for piece in &other.pieces {
+        if self.is_empty() {
+            self.pieces = other.pieces.clone();
+            return;
+        }
+        for piece in other.pieces() {
             self.add_piece(piece.clone());
         }
     }
@@ -159,7 +166,7 @@ impl Resources {
 
     /// Whether all of `other` is in it.
     pub fn contains(&self, other: &Self) -> bool {
-        (0..other.pieces.len()).all(|i| self.has(other, i))
+        self.pieces.is_same(&other.pieces) || (0..other.pieces.len()).all(|i| self.has(other, i))
     }
 
     /// Whether the `i`th piece of `wanted` is in it, beside the ones before.
@@ -185,19 +192,27 @@ impl Resources {
     /// # Errors
     /// When not all of it is there; says which piece is short, and nothing changes.
     pub fn subtract(&mut self, other: &Self) -> Result<(), Shortfall> {
+        if self.pieces.is_same(&other.pieces) {
+            self.pieces = Shared::EMPTY;
+            return Ok(());
+        }
         if let Some(shortfall) = self.shortfall(other) {
             return Err(shortfall);
         }
-        for piece in &other.pieces {
+        for piece in other.pieces() {
             if let Ok(at) = self.find(piece) {
-                if piece.flavor.is_whole() {
-                    self.pieces.remove(at);
-                } else {
-                    self.pieces[at].value.subtract(&piece.value);
-                }
+                self.pieces.edit(|pieces| {
+                    if piece.flavor.is_whole() {
+                        pieces.remove(at);
+                    } else {
+                        pieces[at].value.subtract(&piece.value);
+                    }
+                });
             }
         }
-        self.pieces.retain(|piece| !piece.value.is_empty());
+        if self.pieces.iter().any(|piece| piece.value.is_empty()) {
+            self.pieces.edit(|pieces| pieces.retain(|piece| !piece.value.is_empty()));
+        }
         Ok(())
     }
 

@@ -7,7 +7,11 @@ impl Resources {
     /// The pieces that `keep` likes.
     #[must_use]
     pub fn filtered(&self, keep: impl Fn(&Piece) -> bool) -> Self {
-        Self { pieces: self.pieces.iter().filter(|piece| keep(piece)).cloned().collect() }
+        if self.pieces.iter().all(&keep) {
+            return self.clone();
+        }
+        let kept: Vec<Piece> = self.pieces.iter().filter(|piece| keep(piece)).cloned().collect();
+        Self { pieces: kept.into() }
     }
 
     /// What nobody reserved.

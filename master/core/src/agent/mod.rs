@@ -16,7 +16,7 @@ pub(crate) mod reregister;
 pub(crate) mod unreachable;
 
 use crate::allocator::Mark;
-use crate::allocator::amounts::{Amounts, Parts};
+use crate::allocator::amounts::Parts;
 use crate::allocator::filters::AgentFilters;
 use crate::deadlines::Deadline;
 use crate::effect::Effect;
@@ -66,11 +66,12 @@ pub(crate) struct Agent {
     /// All that is neither used nor offered.
     pub(crate) free: Resources,
     /// The scalars of what is free.
-    pub(crate) free_parts: Parts,
+    pub(crate) free_parts: Arc<Parts>,
     /// What of it is counted as available in the cluster.
-    pub(crate) counted: Amounts,
+    pub(crate) counted: Arc<Parts>,
     pub(crate) tasks: BTreeSet<(FrameworkOrd, TaskId)>,
-    pub(crate) offers: BTreeSet<u64>,
+    /// The numbers of its offers, in order: mostly there is one.
+    pub(crate) offers: Vec<u64>,
     pub(crate) filters: AgentFilters,
     /// Its place among the agents with something to offer.
     pub(crate) free_key: Option<(u64, u64, AgentOrd)>,
@@ -134,15 +135,15 @@ impl Master {
             asked: BTreeMap::new(),
             drain_deadline: None,
             has_gpus: info.resources.scalar("gpus") > 0,
-            free_parts: parts.clone(),
-            counted: Amounts::default(),
+            free_parts: Arc::new(parts.clone()),
+            counted: self.allocator.nothing.clone(),
             parts,
             used: Resources::new(),
             offered: Resources::new(),
             free: info.resources.clone(),
             info,
             tasks: BTreeSet::new(),
-            offers: BTreeSet::new(),
+            offers: Vec::new(),
             filters: AgentFilters::default(),
             free_key: None,
             mark: Mark::None,
@@ -243,24 +244,31 @@ impl Master {
         if agent.offered.is_empty() && agent.free == *resources {
             // Most agents are offered whole: nothing needs to be reckoned.
             std::mem::swap(&mut agent.free, &mut agent.offered);
+            self.index_free_as(ord, self.allocator.nothing.clone());
         } else {
             agent.free.subtract(resources).expect("only what is free is offered: M5");
             agent.offered.add(resources);
+            self.index_free(ord);
         }
-        self.index_free(ord);
         self.publisher.load(ord, self.now);
     }
 
     /// Moves resources of an agent from offered to free. Keeps M5.
-    pub(crate) fn free_offered(&mut self, ord: AgentOrd, resources: &Resources) {
+    pub(crate) fn free_offered(
+        &mut self,
+        ord: AgentOrd,
+        resources: &Resources,
+        parts: &Arc<Parts>,
+    ) {
         let agent = &mut self.agents[ord];
         if agent.free.is_empty() && agent.offered == *resources {
             std::mem::swap(&mut agent.free, &mut agent.offered);
+            self.index_free_as(ord, parts.clone());
         } else {
             agent.offered.subtract(resources).expect("what an offer holds is offered: M5");
             agent.free.add(resources);
+            self.index_free(ord);
         }
-        self.index_free(ord);
         self.publisher.load(ord, self.now);
         self.touch(ord);
     }

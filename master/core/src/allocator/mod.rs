@@ -20,14 +20,15 @@ pub(crate) mod sorter;
 use crate::options::Options;
 use crate::registry::Registry;
 use crate::state::Master;
-use crate::table::{AgentOrd, FrameworkOrd};
-use amounts::Amounts;
+use crate::table::{AgentOrd, FrameworkOrd, OrdSet, SeatOrd};
+use amounts::{Amounts, Parts};
 use demand::fits;
 pub(crate) use offering::Minimum;
 use offering::{Look, Stage};
 use proto::{Resources, Role, Time};
 use sorter::Sorter;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// What the allocator remembers between passes.
 #[derive(Debug)]
@@ -46,8 +47,10 @@ pub(crate) struct Allocator {
     woken: BTreeSet<FrameworkOrd>,
     /// Woken frameworks for which agents have not been marked yet.
     calls: BTreeSet<FrameworkOrd>,
-    /// Agents with something to offer, those with least to spare first.
-    pub(crate) free: BTreeSet<(u64, u64, AgentOrd)>,
+    /// Agents with something to offer.
+    pub(crate) free: OrdSet<AgentOrd>,
+    /// Seats that refuse the agent that is being looked at: kept for its memory.
+    refusing: OrdSet<SeatOrd>,
     /// What is free on agents that offers may be made of, as far as quotas count it.
     pub(crate) available: Amounts,
     /// Agents that headroom alone kept from being offered, in the order of their numbers.
@@ -57,6 +60,8 @@ pub(crate) struct Allocator {
     held_at: Amounts,
     /// While held agents are looked at again: up to which number, and what there was to spare.
     sweep: Option<(u64, Amounts)>,
+    /// The scalars of nothing.
+    pub(crate) nothing: Arc<Parts>,
     /// What an offer ever took of what guarantees need: a mistake of ours (for the invariants).
     pub(crate) starved: Option<Amounts>,
 }
@@ -85,12 +90,14 @@ impl Allocator {
             queue: VecDeque::new(),
             woken: BTreeSet::new(),
             calls: BTreeSet::new(),
-            free: BTreeSet::new(),
+            free: OrdSet::default(),
+            refusing: OrdSet::default(),
             available: Amounts::default(),
             held: BTreeMap::new(),
             next_held: 0,
             held_at: Amounts::default(),
             sweep: None,
+            nothing: Arc::new(Parts { pure: true, ..Parts::default() }),
             starved: None,
         }
     }
@@ -175,7 +182,7 @@ impl Master {
 
     /// Marks every agent that has something to offer: the rules changed.
     pub(crate) fn touch_all(&mut self) {
-        let free: Vec<AgentOrd> = self.allocator.free.iter().map(|(_, _, agent)| *agent).collect();
+        let free: Vec<AgentOrd> = self.allocator.free.iter().collect();
         for agent in free {
             self.touch(agent);
         }
@@ -259,16 +266,25 @@ impl Master {
     /// Keeps `Allocator::free` and `Allocator::available` right: an agent is in the former while
     /// it may be offered. Keeps M12 and M22.
     pub(crate) fn index_free(&mut self, agent: AgentOrd) {
+        let free = &self.agents[agent].free;
+        let parts = match free.is_empty() {
+            true => self.allocator.nothing.clone(),
+            false => Arc::new(self.allocator.sorter.parts(free)),
+        };
+        self.index_free_as(agent, parts);
+    }
+
+    /// As `index_free`, when the scalars of what is free are known.
+    pub(crate) fn index_free_as(&mut self, agent: AgentOrd, parts: Arc<Parts>) {
         let record = &mut self.agents[agent];
         let at_hand = record.is_offerable();
-        let parts = self.allocator.sorter.parts(&record.free);
         let worth = at_hand && self.allocator.is_worth(&parts.all, &record.free);
         let key = worth.then(|| (parts.all.get(0), parts.all.get(1), agent));
-        let counted = if at_hand { parts.plain.clone() } else { Amounts::default() };
-        if record.counted != counted {
-            self.allocator.available.subtract(&record.counted);
-            self.allocator.available.add(&counted);
-            record.counted = counted;
+        let counted = if at_hand { &parts } else { &self.allocator.nothing };
+        if record.counted.plain != counted.plain {
+            self.allocator.available.subtract(&record.counted.plain);
+            self.allocator.available.add(&counted.plain);
+            record.counted = counted.clone();
             self.eased();
         }
         let record = &mut self.agents[agent];
@@ -276,15 +292,10 @@ impl Master {
         if record.free_key == key {
             return;
         }
-        if let Some(old) = record.free_key.take() {
-            self.allocator.free.remove(&old);
-        }
         record.free_key = key;
-        match key {
-            Some(key) => {
-                self.allocator.free.insert(key);
-            }
-            None => self.unhold(agent),
+        self.allocator.free.set(agent, key.is_some());
+        if key.is_none() {
+            self.unhold(agent);
         }
     }
 
@@ -319,7 +330,7 @@ impl Master {
         let calls = std::mem::take(&mut self.allocator.calls);
         let takes_any = |framework: &FrameworkOrd| !self.frameworks[*framework].demand.is_stated();
         let agents: Vec<AgentOrd> = if calls.iter().any(takes_any) {
-            self.allocator.free.iter().map(|(_, _, agent)| *agent).collect()
+            self.allocator.free.iter().collect()
         } else {
             let calls = calls.into_iter();
             calls.flat_map(|framework| self.agents_for_demand(framework)).collect()
@@ -337,8 +348,14 @@ impl Master {
         let taker = &self.frameworks[framework];
         for (demand, lacking) in taker.demand.lacking() {
             let mut lacking = u64::from(lacking);
-            let least = (demand.resources.cpus(), 0, first_agent());
-            for (_, _, agent) in self.allocator.free.range(least..) {
+            let mut keys: Vec<_> = self
+                .allocator
+                .free
+                .iter()
+                .filter_map(|agent| self.agents[agent].free_key)
+                .collect();
+            keys.sort_unstable();
+            for (_, _, agent) in &keys {
                 if lacking == 0 {
                     break;
                 }
@@ -375,10 +392,6 @@ impl Master {
         }
         chosen
     }
-}
-
-fn first_agent() -> AgentOrd {
-    crate::table::Ordinal::from_index(0)
 }
 
 /// Whether so much is worth an offer: any one of these amounts, or anything when there are none.

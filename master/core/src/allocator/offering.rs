@@ -13,6 +13,7 @@ use crate::state::Master;
 use crate::table::{AgentOrd, RoleOrd, SeatOrd};
 use proto::{Capability, Piece, Quantities, Resources, Role, Time, Value};
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 /// The stages of a pass: guarantees come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(crate) struct Look {
     pub(crate) held: Cell<bool>,
     /// The roles whose limits made an offer smaller, or stood against it.
     pub(crate) cuts: RefCell<Vec<RoleOrd>>,
+    /// Whether only seats are asked that do not refuse all that is free.
+    pub(crate) asked_filters: bool,
     memo: Memo,
 }
 
@@ -45,6 +48,7 @@ impl Look {
             slack,
             held: Cell::new(false),
             cuts: RefCell::default(),
+            asked_filters: false,
             memo: Memo::default(),
         }
     }
@@ -55,7 +59,7 @@ impl Look {
 pub(crate) struct Offering {
     /// None: all that the agent has free.
     pub(crate) resources: Option<Resources>,
-    pub(crate) parts: Parts,
+    pub(crate) parts: Arc<Parts>,
     /// The bundles of a stated demand that it stands for.
     pub(crate) credit: Credit,
 }
@@ -157,7 +161,7 @@ impl Master {
                 // What would serve the guarantee cannot be divided.
                 return Err(Against::Satisfied);
             }
-            (Some(resources), parts)
+            (Some(resources), Arc::new(parts))
         };
         let offered = resources.as_ref().unwrap_or(&agent.free);
         let own = taker.info.min_allocatable.get(sorter.role_of(seat));
@@ -177,8 +181,9 @@ impl Master {
         // A part is compared by itself: the memo speaks of all that is free.
         let own = Memo::default();
         let memo = if resources.is_some() { &own } else { &look.memo };
-        if let Some(filter) = agent.filters.against(seat, place.epoch, offered, memo) {
-            return Err(Against::Filter(filter.until));
+        let asked = look.asked_filters && resources.is_none();
+        if !asked && let Some(until) = agent.filters.against(seat, place.epoch, offered, memo) {
+            return Err(Against::Filter(until));
         }
         let credit = if taker.demand.is_stated() {
             let role = sorter.role_of(seat);

@@ -7,7 +7,7 @@ use super::offering::{Look, Offering, Stage};
 use super::sorter::Walk;
 use super::{Mark, Master};
 use crate::effect::Effect;
-use crate::table::{AgentOrd, FrameworkOrd, SeatOrd};
+use crate::table::{AgentOrd, FrameworkOrd, OrdSet, SeatOrd};
 use proto::Offer;
 use proto::scheduler::Event;
 use std::collections::BTreeMap;
@@ -71,6 +71,25 @@ impl Master {
 
     /// Offers the agent to whoever comes first and wants it, until nothing is left or nobody does.
     fn serve(&mut self, agent: AgentOrd, mark: Mark, stage: Stage, made: &mut Made) {
+        if self.agents[agent].free_key.is_none() {
+            return;
+        }
+        let mut refusing = std::mem::take(&mut self.allocator.refusing);
+        let record = &mut self.agents[agent];
+        record.filters.refusing(&record.free, &self.allocator.sorter, &mut refusing);
+        self.serve_but(agent, mark, stage, &refusing, made);
+        self.allocator.refusing = refusing;
+    }
+
+    /// As `serve`, past the seats that refuse all that the agent has free.
+    fn serve_but(
+        &mut self,
+        agent: AgentOrd,
+        mark: Mark,
+        stage: Stage,
+        refusing: &OrdSet<SeatOrd>,
+        made: &mut Made,
+    ) {
         let mut tried: Vec<SeatOrd> = Vec::new();
         let mut held = false;
         while self.agents[agent].free_key.is_some() {
@@ -90,8 +109,9 @@ impl Master {
                 (Stage::Fair, Mark::Woken, true) => Walk::Woken,
                 (Stage::Fair, Mark::Touched | Mark::None, true) => Walk::Open,
             };
-            let look = Look::new(agent, stage, slack);
-            let found = self.first_taker(walk, mark, &look, &tried);
+            let mut look = Look::new(agent, stage, slack);
+            look.asked_filters = tried.is_empty();
+            let found = self.first_taker(walk, mark, &look, &tried, refusing);
             held |= look.held.get();
             for role in look.cuts.take() {
                 self.allocator.sorter.note_cut(role);
@@ -130,10 +150,11 @@ impl Master {
         mark: Mark,
         look: &Look,
         tried: &[SeatOrd],
+        refusing: &OrdSet<SeatOrd>,
     ) -> Option<(SeatOrd, Offering)> {
         let sorter = &self.allocator.sorter;
         let mut offering = None;
-        let found = sorter.first(walk, |seat| {
+        let found = sorter.first_but(walk, refusing, |seat| {
             if tried.contains(&seat) || (mark == Mark::Woken && !sorter.seat(seat).woken) {
                 return false;
             }

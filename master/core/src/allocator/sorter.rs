@@ -1,7 +1,8 @@
 //! The tree of roles: who is served first, by dominant-resource fairness.
 //!
 //! Roles form a tree by their paths; a role that frameworks subscribe to, or hold resources in, has
-//! their seats. The children of a node are ordered by (share, allocations, name); a share is the
+//! their seats. The children of a node are ordered by (share, allocations,
+//! who was there first); a share is the
 //! largest fraction of the cluster's scalars that is allocated below, offers included, divided by
 //! the weight. Only what can be offered something stands in an order, so suppressed and
 //! disconnected frameworks cost nothing; roles at their limit, woken frameworks and roles that lack
@@ -15,10 +16,10 @@ mod seats;
 
 use super::amounts::{Amounts, Bounds, Kinds, Parts};
 use crate::registry::{DEFAULT_WEIGHT_MILLI, Quota};
-use crate::table::{FrameworkOrd, RoleOrd, SeatOrd, Table};
+use crate::table::{FrameworkOrd, OrdSet, RoleOrd, SeatOrd, Table};
 pub(crate) use order::Walk;
 use order::{Key, Listed, Rank, SeatKey};
-use proto::{FrameworkId, Quantities, ResourceName, Resources, Role};
+use proto::{Quantities, ResourceName, Resources, Role};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +28,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Seat {
     pub(crate) framework: FrameworkOrd,
     pub(crate) node: RoleOrd,
-    id: FrameworkId,
     allocated: Amounts,
     rank: Rank,
     /// Offers and tasks that are counted here.
@@ -36,7 +36,7 @@ pub(crate) struct Seat {
     eligible: bool,
     pub(crate) woken: bool,
     /// Filters of an older epoch do not count.
-    pub(crate) epoch: u64,
+    pub(crate) epoch: u32,
 }
 
 /// A role, or the root above all.
@@ -88,7 +88,7 @@ pub(crate) struct Sorter {
     total: Amounts,
     pub(super) nodes: Table<RoleOrd, Node>,
     pub(super) root: RoleOrd,
-    pub(super) by_role: BTreeMap<Role, RoleOrd>,
+    pub(crate) by_role: BTreeMap<Role, RoleOrd>,
     seats: Table<SeatOrd, Seat>,
     seat_of: BTreeMap<(FrameworkOrd, RoleOrd), SeatOrd>,
     weights: BTreeMap<Role, u64>,
@@ -102,7 +102,11 @@ pub(crate) struct Sorter {
     pub(crate) surpassed: bool,
     /// Whether the total or a weight changed since everything was ordered.
     stale: bool,
-    next_epoch: u64,
+    /// The seats whose epochs began last, in that order, and how many began before those.
+    begun: Vec<SeatOrd>,
+    begun_before: u64,
+    /// Seats that may be offered something.
+    eligible: OrdSet<SeatOrd>,
 }
 
 impl Sorter {
@@ -129,7 +133,9 @@ impl Sorter {
             eased: BTreeSet::new(),
             surpassed: false,
             stale: false,
-            next_epoch: 0,
+            begun: Vec::new(),
+            begun_before: 0,
+            eligible: OrdSet::default(),
         };
         for (role, quota) in quotas {
             sorter.set_quota(role, Some(quota));
@@ -205,8 +211,8 @@ impl Sorter {
         self.kinds.find(name)
     }
 
-    /// The epochs of the seats.
-    pub(crate) fn epoch(&self, seat: SeatOrd) -> Option<u64> {
+    /// The epoch of a seat that is taken. Numbers come again after 2^32 epochs.
+    pub(crate) fn epoch(&self, seat: SeatOrd) -> Option<u32> {
         self.seats.get(seat).map(|seat| seat.epoch)
     }
 
@@ -248,15 +254,9 @@ impl Sorter {
     }
 
     /// Counts what was allocated before: a task that was launched from an offer, or came back.
-    pub(crate) fn hold(
-        &mut self,
-        role: &Role,
-        framework: FrameworkOrd,
-        id: &FrameworkId,
-        parts: &Parts,
-    ) {
+    pub(crate) fn hold(&mut self, role: &Role, framework: FrameworkOrd, parts: &Parts) {
         let node = self.node_of(role);
-        let seat = self.take_seat(node, framework, id);
+        let seat = self.take_seat(node, framework);
         self.charge(seat, parts, 0);
     }
 

@@ -53,8 +53,8 @@ impl Master {
         let mut tally = Tally::default();
         let most = (LOOKS / seats.len()).max(1);
         let free = self.allocator.free.len();
-        for (_, _, agent) in self.allocator.free.iter().take(most) {
-            self.count_against(*agent, seats, &mut tally);
+        for agent in self.allocator.free.iter().take(most) {
+            self.count_against(agent, seats, &mut tally);
         }
         self.say(tally, free, reasons);
     }

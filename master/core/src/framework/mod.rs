@@ -138,7 +138,7 @@ impl Master {
             }
         }
         for role in &framework.info.roles {
-            sorter.subscribe(role, ord, &framework.id, framework.is_eligible_in(role));
+            sorter.subscribe(role, ord, framework.is_eligible_in(role));
         }
     }
 

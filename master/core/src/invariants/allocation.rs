@@ -28,8 +28,14 @@ pub(super) fn check(m: &Master, found: &mut Found) {
 
 fn filters(m: &Master, found: &mut Found) {
     for (_, agent) in m.agents.iter() {
+        let sorter = &m.allocator.sorter;
+        found.unless(agent.filters.are_in_order(sorter), "M10", || {
+            format!("{}: who refuses it is not who has a filter", agent.id)
+        });
         for filter in agent.filters.iter() {
-            let sorter = &m.allocator.sorter;
+            found.unless(!filter.refused.is_empty(), "M10", || {
+                format!("{} has a filter of nothing", agent.id)
+            });
             if sorter.epoch(filter.seat) == Some(filter.epoch) {
                 let framework = m.frameworks.get(sorter.seat(filter.seat).framework);
                 let holds = framework.is_some_and(Framework::is_connected);
@@ -46,7 +52,7 @@ fn free_agents(m: &Master, found: &mut Found) {
         let worth =
             agent.is_offerable() && m.allocator.is_worth(&agent.free_parts.all, &agent.free);
         let key = worth.then(|| (agent.free.cpus(), agent.free.mem(), ord));
-        let indexed = agent.free_key.is_none_or(|key| m.allocator.free.contains(&key));
+        let indexed = agent.free_key.is_some() == m.allocator.free.contains(ord);
         found.unless(agent.free_key == key && indexed, "M12", || {
             format!("{} should stand at {key:?}, is at {:?}", agent.id, agent.free_key)
         });

@@ -10,7 +10,7 @@ use crate::framework::Framework;
 use crate::maintenance::inverse::Asked;
 use crate::registry::{AdmittedAgent, RegistryOp};
 use crate::state::Master;
-use crate::table::{AgentOrd, FrameworkOrd};
+use crate::table::{AgentOrd, FrameworkOrd, OrdSet};
 use crate::task::Task;
 use proto::operator::AgentStanding;
 use proto::{AgentId, FrameworkId, TaskId, Time};
@@ -29,7 +29,7 @@ pub(crate) struct Publisher {
     changes: Vec<Change>,
     agents: BTreeSet<AgentId>,
     frameworks: BTreeSet<FrameworkId>,
-    loads: BTreeSet<AgentOrd>,
+    loads: OrdSet<AgentOrd>,
     demands: BTreeSet<FrameworkOrd>,
     /// When loads and demands are told.
     pub(crate) due: Option<Time>,
@@ -45,7 +45,7 @@ impl Publisher {
     }
 
     pub(super) fn has_load(&self, agent: AgentOrd) -> bool {
-        self.loads.contains(&agent)
+        self.loads.contains(agent)
     }
 
     pub(super) fn has_demand(&self, framework: FrameworkOrd) -> bool {
@@ -89,7 +89,7 @@ impl Publisher {
 
     /// The agent leaves the table.
     pub(crate) fn forget_agent(&mut self, agent: AgentOrd) {
-        self.loads.remove(&agent);
+        self.loads.remove(agent);
     }
 
     /// The framework leaves the table.
@@ -172,9 +172,10 @@ impl Master {
 
     fn publish_loads(&mut self, out: &mut Vec<Effect>) {
         let publisher = &mut self.publisher;
-        let later = publisher.loads.iter().nth(SLICE).copied();
-        let rest = later.map(|later| publisher.loads.split_off(&later)).unwrap_or_default();
-        let agents = std::mem::replace(&mut publisher.loads, rest);
+        let agents: Vec<AgentOrd> = publisher.loads.iter().take(SLICE).collect();
+        for agent in &agents {
+            publisher.loads.remove(*agent);
+        }
         let frameworks = std::mem::take(&mut publisher.demands);
         publisher.due = (!publisher.loads.is_empty()).then_some(self.now);
         for agent in agents {

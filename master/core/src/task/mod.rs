@@ -191,11 +191,10 @@ impl Master {
         }
         task.holds = true;
         let role = task.role.clone();
-        let id = record.id.clone();
         self.reserve_used(agent, resources);
         self.may_ask(agent);
         let parts = self.allocator.sorter.parts(resources);
-        self.allocator.sorter.hold(&role, framework, &id, &parts);
+        self.allocator.sorter.hold(&role, framework, &parts);
         self.eased();
     }
 

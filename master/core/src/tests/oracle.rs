@@ -10,13 +10,13 @@ use crate::allocator::Mark;
 use crate::allocator::demand::Credit;
 use crate::operator::is_below;
 use crate::registry::{DEFAULT_WEIGHT_MILLI, Quota};
-use crate::table::{AgentOrd, FrameworkOrd};
+use crate::table::{AgentOrd, FrameworkOrd, Ordinal};
 use proto::{Capability, Piece, Quantities, ResourceName, Resources, Role, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a pair stands: on each level the bits of the share, how often it was served, whether it
-/// is a role below, and its name.
-type Path = Vec<(u64, u64, u8, String)>;
+/// is a role below, and its number.
+type Path = Vec<(u64, u64, u8, usize)>;
 
 /// An offer: framework, role, agent and resources.
 pub(super) type Made = (String, String, String, String);
@@ -120,7 +120,8 @@ impl<'m> Naive<'m> {
                     let share = self.share(|n| self.held(&above, n, false), weight);
                     let counts = self.counts.iter().filter(|((r, _), _)| within(r, &above));
                     let count = counts.map(|(_, count)| count).sum();
-                    path.push((share.to_bits(), count, 1, name.clone()));
+                    let number = self.m.allocator.sorter.by_role[&above].index();
+                    path.push((share.to_bits(), count, 1, number));
                 }
                 // The role's own frameworks are a child among the roles below it.
                 let own = |n: &ResourceName| -> u64 {
@@ -129,17 +130,12 @@ impl<'m> Naive<'m> {
                 };
                 let counts = self.counts.iter().filter(|((r, _), _)| r == role);
                 let count = counts.map(|(_, count)| count).sum();
-                path.push((
-                    self.share(own, DEFAULT_WEIGHT_MILLI).to_bits(),
-                    count,
-                    0,
-                    String::new(),
-                ));
+                path.push((self.share(own, DEFAULT_WEIGHT_MILLI).to_bits(), count, 0, 0));
                 let key = (role.clone(), ord);
                 let held = self.held.get(&key).cloned().unwrap_or_default();
                 let share = self.share(|n| milli(&held, n, false), DEFAULT_WEIGHT_MILLI);
                 let count = self.counts.get(&key).copied().unwrap_or(0);
-                path.push((share.to_bits(), count, 0, framework.id.as_str().to_owned()));
+                path.push((share.to_bits(), count, 0, ord.index()));
                 pairs.push((path, role.clone(), ord));
             }
         }

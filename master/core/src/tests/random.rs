@@ -438,9 +438,8 @@ proptest! {
         let total = sorter.parts(&Resources::cpus_mem(totals.0, totals.1));
         sorter.add_total(&total);
         let flat = ["x", "y", "z"].map(role);
-        let ids: Vec<FrameworkId> = (0..6).map(fid).collect();
-        for (n, id) in ids.iter().enumerate() {
-            sorter.subscribe(&flat[n % 3], FrameworkOrd::from_index(n), id, n != 5);
+        for n in 0..6 {
+            sorter.subscribe(&flat[n % 3], FrameworkOrd::from_index(n), n != 5);
         }
         let mut held: BTreeMap<usize, (u64, u64, u64)> = BTreeMap::new();
         for (n, _, cpus, mem) in changes {

@@ -2,8 +2,7 @@
 
 use super::{Node, Sorter};
 use crate::registry::DEFAULT_WEIGHT_MILLI;
-use crate::table::{RoleOrd, SeatOrd};
-use proto::{FrameworkId, Role};
+use crate::table::{FrameworkOrd, OrdSet, RoleOrd, SeatOrd};
 use std::collections::BTreeSet;
 
 /// The place among siblings: a dominant share divided by a weight, then how often something was
@@ -22,14 +21,14 @@ impl Rank {
 }
 
 /// A child in its parent's order: the role's own frameworks (first among equals), or a role below.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Child {
     Own,
-    Role(Role, RoleOrd),
+    Role(RoleOrd),
 }
 
 pub(super) type Key = (Rank, Child);
-pub(super) type SeatKey = (Rank, FrameworkId, SeatOrd);
+pub(super) type SeatKey = (Rank, FrameworkOrd, SeatOrd);
 
 /// The orders of a node's children. A child with something eligible below stands in exactly one of
 /// the first two.
@@ -107,10 +106,10 @@ impl Sorter {
     pub(super) fn line_up(&mut self, seat: SeatOrd) {
         let record = &self.seats[seat];
         if record.eligible {
-            let key = (record.rank, record.id.clone(), seat);
+            let key = (record.rank, record.framework, seat);
             let orders = &mut self.nodes[record.node].seat_orders;
             if record.woken {
-                orders[1].insert(key.clone());
+                orders[1].insert(key);
             }
             orders[0].insert(key);
         }
@@ -120,7 +119,7 @@ impl Sorter {
     pub(super) fn step_out(&mut self, seat: SeatOrd) {
         let record = &self.seats[seat];
         if record.eligible {
-            let key = (record.rank, record.id.clone(), seat);
+            let key = (record.rank, record.framework, seat);
             let orders = &mut self.nodes[record.node].seat_orders;
             orders[0].remove(&key);
             if record.woken {
@@ -205,6 +204,58 @@ impl Sorter {
         self.first_below(self.root, walk, &mut stop)
     }
 
+    /// As `first`, but past the seats in `refusing`. When few are left, they alone are looked at:
+    /// O(seats / 64 + left * depth), and else O(seats passed over), so that a pass costs about as
+    /// much as the offers that it makes.
+    pub(crate) fn first_but(
+        &self,
+        walk: Walk,
+        refusing: &OrdSet<SeatOrd>,
+        mut stop: impl FnMut(SeatOrd) -> bool,
+    ) -> Option<SeatOrd> {
+        if refusing.is_empty() {
+            return self.first(walk, stop);
+        }
+        let left = self.eligible.count_without(refusing);
+        if left == 0 {
+            return None;
+        }
+        let is_few = left * left <= self.eligible.len() / 8 || left == 1;
+        if is_few && matches!(walk, Walk::All | Walk::Open) {
+            return self.few(walk, refusing).into_iter().find(|seat| stop(*seat));
+        }
+        self.first(walk, |seat| !refusing.contains(seat) && stop(seat))
+    }
+
+    /// The eligible seats that are not in `refusing`, poorest first.
+    fn few(&self, walk: Walk, refusing: &OrdSet<SeatOrd>) -> Vec<SeatOrd> {
+        let left = self.eligible.without(refusing);
+        let path = |seat| Some((self.path(seat, walk == Walk::All)?, seat));
+        let mut paths: Vec<(Vec<Key>, SeatOrd)> = left.filter_map(path).collect();
+        paths.sort_unstable_by(|(a, first), (b, second)| {
+            let own = |seat: &SeatOrd| (self.seats[*seat].rank, self.seats[*seat].framework);
+            a.cmp(b).then_with(|| own(first).cmp(&own(second)))
+        });
+        paths.into_iter().map(|(_, seat)| seat).collect()
+    }
+
+    /// Where the seat's role stands in the orders, from the root on; none when a limit above
+    /// leaves no room and `full` does not want such.
+    fn path(&self, seat: SeatOrd, full: bool) -> Option<Vec<Key>> {
+        let mut at = self.seats[seat].node;
+        let mut path = vec![(self.nodes[at].own_rank, Child::Own)];
+        while let Some(parent) = self.nodes[at].parent {
+            let node = &self.nodes[at];
+            if !full && node.quota.as_ref().is_some_and(|quota| quota.full) {
+                return None;
+            }
+            path.push(node.key(at));
+            at = parent;
+        }
+        path.reverse();
+        Some(path)
+    }
+
     fn first_below<F: FnMut(SeatOrd) -> bool>(
         &self,
         ord: RoleOrd,
@@ -253,7 +304,7 @@ impl Sorter {
         stop: &mut F,
     ) -> Option<SeatOrd> {
         match child {
-            Child::Role(_, below) => {
+            Child::Role(below) => {
                 // What lies below a role that lacks is all for that role.
                 let quota = self.nodes[*below].quota.as_ref();
                 let lacks = quota.is_some_and(|quota| !quota.lacking.is_zero());
@@ -270,15 +321,14 @@ impl Sorter {
 
 impl Node {
     fn key(&self, ord: RoleOrd) -> Key {
-        let role = self.role.clone().expect("only the root has no role");
-        (self.rank, Child::Role(role, ord))
+        (self.rank, Child::Role(ord))
     }
 }
 
 fn enlist(orders: &mut [BTreeSet<Key>; ORDERS], listed: Listed, key: &Key) {
     for (order, listed) in orders.iter_mut().zip(listed.0) {
         if listed {
-            order.insert(key.clone());
+            order.insert(*key);
         }
     }
 }

@@ -2,19 +2,16 @@
 
 use super::{Amounts, Rank, Seat, Sorter};
 use crate::table::{FrameworkOrd, RoleOrd, SeatOrd};
-use proto::{FrameworkId, Quantities, Role};
+use proto::{Quantities, Role};
+
+/// Epochs that are remembered one by one, at the least: who looks more rarely looks at all.
+const EPOCHS_KEPT: usize = 256;
 
 impl Sorter {
     /// The framework subscribes to the role; `eligible` says whether it may be offered anything.
-    pub(crate) fn subscribe(
-        &mut self,
-        role: &Role,
-        framework: FrameworkOrd,
-        id: &FrameworkId,
-        eligible: bool,
-    ) {
+    pub(crate) fn subscribe(&mut self, role: &Role, framework: FrameworkOrd, eligible: bool) {
         let node = self.node_of(role);
-        let seat = self.take_seat(node, framework, id);
+        let seat = self.take_seat(node, framework);
         self.seats[seat].subscribed = true;
         self.set_standing(seat, eligible, self.seats[seat].woken && eligible);
     }
@@ -34,8 +31,28 @@ impl Sorter {
 
     /// From now on no filter that stands in this seat counts.
     pub(crate) fn begin_epoch(&mut self, seat: SeatOrd) {
-        self.next_epoch += 1;
-        self.seats[seat].epoch = self.next_epoch;
+        self.seats[seat].epoch = self.epoch_begun(seat);
+    }
+
+    fn epoch_begun(&mut self, seat: SeatOrd) -> u32 {
+        if self.begun.len() == 2 * EPOCHS_KEPT {
+            self.begun.drain(..EPOCHS_KEPT);
+            self.begun_before += EPOCHS_KEPT as u64;
+        }
+        self.begun.push(seat);
+        // Only equality matters, and no filter lives through 2^32 epochs.
+        self.epochs() as u32
+    }
+
+    /// How many epochs have begun.
+    pub(crate) fn epochs(&self) -> u64 {
+        self.begun_before + self.begun.len() as u64
+    }
+
+    /// The seats whose epochs began since `known` had begun; none when that is too long ago.
+    pub(crate) fn epochs_since(&self, known: u64) -> Option<&[SeatOrd]> {
+        let from = usize::try_from(known.checked_sub(self.begun_before)?).ok()?;
+        self.begun.get(from..)
     }
 
     /// The seats, and what each counts (for the invariants).
@@ -53,28 +70,23 @@ impl Sorter {
         own.chain(below).collect()
     }
 
-    pub(super) fn take_seat(
-        &mut self,
-        node: RoleOrd,
-        framework: FrameworkOrd,
-        id: &FrameworkId,
-    ) -> SeatOrd {
+    pub(super) fn take_seat(&mut self, node: RoleOrd, framework: FrameworkOrd) -> SeatOrd {
         if let Some(seat) = self.seat_of.get(&(framework, node)) {
             return *seat;
         }
-        self.next_epoch += 1;
         let seat = self.seats.insert(Seat {
             framework,
             node,
-            id: id.clone(),
             allocated: Amounts::default(),
             rank: Rank::default(),
             holdings: 0,
             subscribed: false,
             eligible: false,
             woken: false,
-            epoch: self.next_epoch,
+            epoch: 0,
         });
+        // Filters of whoever had this seat before do not count.
+        self.seats[seat].epoch = self.epoch_begun(seat);
         self.nodes[node].seats.insert(seat);
         self.seat_of.insert((framework, node), seat);
         seat
@@ -91,6 +103,7 @@ impl Sorter {
         let record = &mut self.seats[seat];
         record.eligible = eligible;
         record.woken = woken;
+        self.eligible.set(seat, eligible);
         self.line_up(seat);
         self.settle(node);
     }
