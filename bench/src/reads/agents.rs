@@ -66,7 +66,6 @@ fn tasks(agent: u32, framework: &FrameworkInfo) -> Vec<AgentTask> {
         status: None,
         executor_id: None,
         shown: None,
-        shown: None,
     };
     (from..to).map(task).collect()
 }
