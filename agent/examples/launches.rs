@@ -135,6 +135,7 @@ async fn tasks(
                 pids: Some(100),
             },
             record: vec![0; 200],
+            volumes: Vec::new(),
             shared: None,
         });
     };

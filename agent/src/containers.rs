@@ -7,10 +7,11 @@ use crate::checkpoint::Record;
 use crate::clock::Clock;
 use crate::containerizer::{
     self, Allocation, ContainerEvent, Ended, Limitation, Program, Rlimit, SandboxChoice,
-    SandboxFate, WaitStatus,
+    SandboxFate, VolumeLink, WaitStatus,
 };
 use crate::supervisor::task::LaunchError;
-use agent_core::{Container, Exited, Input, Launch, TaskRecord};
+use crate::volumes::VolumeDisk;
+use agent_core::{Container, Exited, Input, Launch, Mount, TaskRecord};
 use proto::{
     CommandInfo, ContainerId, Exit, FrameworkInfo, LimitHit, TaskBody, TaskInfo, TaskOutcome,
     TaskPayload, TaskUsage,
@@ -64,6 +65,7 @@ fn core_id(id: &containerizer::ContainerId) -> Option<ContainerId> {
 pub(crate) fn container(
     launch: &Launch,
     frameworks: &mut Frameworks,
+    disk: &VolumeDisk,
 ) -> Result<containerizer::Launch, String> {
     let body = launch.task.payload.open().map_err(|error| error.to_string())?;
     let record = record(launch, &body);
@@ -79,6 +81,7 @@ pub(crate) fn container(
         rlimits: command.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
         sandbox: SandboxChoice::Pooled,
         allocation: allocation(&launch.task),
+        volumes: volumes(&launch.task, disk),
         record,
         shared: Some(frameworks.record(&launch.framework)),
     })
@@ -130,6 +133,16 @@ fn environment(command: &CommandInfo, launch: &Launch) -> Vec<(String, String)> 
 fn user(command: &CommandInfo, framework: &FrameworkInfo) -> Option<String> {
     let named = command.user.as_deref().unwrap_or(&framework.user);
     (!named.is_empty()).then(|| named.to_owned())
+}
+
+fn volumes(task: &TaskInfo, disk: &VolumeDisk) -> Vec<VolumeLink> {
+    let link = |Mount { volume, container_path, shared }| VolumeLink {
+        name: volume.to_string(),
+        path: container_path.as_ref().into(),
+        target: disk.path(&task.agent_id, &volume),
+        shared,
+    };
+    agent_core::mounts(&task.resources).into_iter().map(link).collect()
 }
 
 fn allocation(task: &TaskInfo) -> Allocation {

@@ -21,6 +21,7 @@ mod sandbox;
 mod sandboxes;
 mod server;
 pub mod supervisor;
+mod volumes;
 
 pub use config::Config;
 pub use error::Error;

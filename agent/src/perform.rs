@@ -14,7 +14,8 @@ use crate::containers;
 use crate::link::{Masters, Stream};
 use crate::metrics::Counts;
 use crate::sandboxes::{Place, Sandboxes};
-use agent_core::{CheckpointOp, Effect, Input, Launch, Note};
+use crate::volumes::VolumeDisk;
+use agent_core::{CheckpointOp, Effect, Input, Launch, Note, VolumeOrder};
 use proto::agent_link::AgentCall;
 use proto::{ClusterId, ContainerId};
 use std::collections::VecDeque;
@@ -40,6 +41,7 @@ pub(crate) struct Performer {
     pub(crate) counts: Counts,
     frameworks: containers::Frameworks,
     layout: Layout,
+    volumes: VolumeDisk,
     masters: Masters,
     inbox: mpsc::Sender<Input>,
     stream: Option<Stream>,
@@ -147,6 +149,7 @@ impl Performer {
             sandboxes: Sandboxes::default(),
             counts: Counts::default(),
             frameworks: containers::Frameworks::default(),
+            volumes: VolumeDisk::new(layout.volumes.clone()),
             layout,
             masters,
             inbox,
@@ -309,6 +312,7 @@ impl Performer {
                 }
             }
             Effect::CollectSandbox { container_id, path } => self.collect(container_id, &path),
+            Effect::ApplyVolumes(order) => self.apply_volumes(*order),
             Effect::Note(note) => self.note(note),
             Effect::Persist(_) | Effect::Record(_) | Effect::Forget { .. } => {
                 // `perform` keeps these to itself.
@@ -344,7 +348,7 @@ impl Performer {
         let task = (launch.framework_id.clone(), launch.task.task_id.clone());
         let place = Place { path: None, running: true };
         self.sandboxes.insert(&launch.container_id, task, place);
-        match containers::container(launch, &mut self.frameworks) {
+        match containers::container(launch, &mut self.frameworks, &self.volumes) {
             Ok(container) => self.native.launch(container),
             Err(message) => self.answers.push(Input::LaunchFailed {
                 container_id: launch.container_id.clone(),
@@ -352,6 +356,31 @@ impl Performer {
                 exit: Some(containers::CANNOT_EXECUTE),
             }),
         }
+    }
+
+    fn apply_volumes(&self, order: VolumeOrder) {
+        let (disk, inbox) = (self.volumes.clone(), self.inbox.clone());
+        tokio::spawn(async move {
+            let number = order.number;
+            let begun = tokio::task::spawn_blocking(move || {
+                let failed = disk.begin(&order);
+                (disk, order, failed)
+            });
+            // It only ends early when the agent does; its master will say it all anew.
+            let Ok((disk, order, (unmade, mut undeleted))) = begun.await else { return };
+            let _ = inbox.send(Input::VolumesMade { number, failures: unmade }).await;
+            for failure in disk.finish(order).await {
+                if !undeleted.iter().any(|f| (&f.role, &f.id) == (&failure.role, &failure.id)) {
+                    undeleted.push(failure);
+                }
+            }
+            let _ = inbox.send(Input::VolumesDeleted { number, failures: undeleted }).await;
+        });
+    }
+
+    /// Removes what earlier runs of the agent deleted and did not get to remove.
+    pub(crate) fn sweep_volumes(&self) {
+        tokio::spawn(self.volumes.clone().sweep());
     }
 
     fn collect(&mut self, container_id: ContainerId, path: &str) {

@@ -89,6 +89,7 @@ pub async fn run(
     let masters = Masters::new(&config.masters);
     let performer = Performer::new(native, writer, first, layout.clone(), masters, inbox);
     index(&performer, &recovered);
+    performer.sweep_volumes();
     let options = options(&config, info, &machine.boot_id, cluster_id);
     let core = Agent::new(options, seed.0, recovered, clock.now());
     tracing::info!(

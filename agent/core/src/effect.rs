@@ -5,9 +5,10 @@
 //! effect waits for nothing: `Forget` may be performed at once, since what the checkpoint needs of
 //! the container was durable before its end was told.
 
-use crate::input::{AgentRecord, Launch, SandboxRecord, TaskRecord, UpdatesRecord};
+use crate::Volume;
+use crate::input::{AgentRecord, Launch, SandboxRecord, TaskRecord, UpdatesRecord, VolumesRecord};
 use proto::agent_link::AgentCall;
-use proto::{ClusterId, ContainerId, FrameworkId, FrameworkInfo, TaskId};
+use proto::{AgentId, ClusterId, ContainerId, FrameworkId, FrameworkInfo, TaskId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,8 +59,38 @@ pub enum Effect {
         /// Where it is.
         path: Arc<str>,
     },
+    /// Make persistent volumes, and delete others with all that is in them. Answered by
+    /// `VolumesMade`, before which no other one that makes any is ordered, and then by
+    /// `VolumesDeleted`.
+    ApplyVolumes(Box<VolumeOrder>),
     /// Something that people should know.
     Note(Note),
+}
+
+/// Volumes to make and to delete. What is made is durable before the answer, and so is what is
+/// deleted; deleting what is not there is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeOrder {
+    /// The order's number.
+    pub number: u64,
+    /// Whose volumes: an agent that registers anew has none of those that it had before.
+    pub agent_id: AgentId,
+    /// To be there.
+    pub make: Vec<WantedVolume>,
+    /// To be deleted. None of them is also to be made, and no living task uses one.
+    pub delete: Vec<Volume>,
+}
+
+/// A volume that is to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedVolume {
+    /// Which.
+    pub volume: Volume,
+    /// Whether several tasks may use it at once, of different users perhaps.
+    pub shared: bool,
+    /// Whether it was made before: it is looked for then, and never made anew, because an empty
+    /// volume in the place of a full one is a loss that nobody notices.
+    pub made_before: bool,
 }
 
 /// A change of the checkpoint. Each replaces or removes whole records by their key.
@@ -67,7 +98,7 @@ pub enum Effect {
 pub enum CheckpointOp {
     /// The agent's identity.
     PutAgent(Box<AgentRecord>),
-    /// The identity is gone for ever.
+    /// The identity is gone for ever, and with it the record of its volumes.
     DeleteAgent,
     /// A framework. Its `id` is set.
     PutFramework(Arc<FrameworkInfo>),
@@ -91,6 +122,8 @@ pub enum CheckpointOp {
         /// Whose it was.
         container_id: ContainerId,
     },
+    /// The volumes that were made and not deleted since.
+    PutVolumes(VolumesRecord),
 }
 
 /// Things that people should know; the shell logs and counts them.

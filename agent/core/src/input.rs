@@ -1,6 +1,7 @@
 //! What can happen to an agent: its only way to learn anything.
 
-use proto::agent_link::AgentEvent;
+use crate::Volume;
+use proto::agent_link::{AgentEvent, VolumeFailure};
 use proto::{
     AgentId, AgentInfo, ClusterId, ContainerId, FrameworkId, FrameworkInfo, MasterId, Role, TaskId,
     TaskInfo, TaskOutcome, TaskState, TaskStatus, Time,
@@ -90,6 +91,20 @@ pub enum Input {
         /// Whose it is.
         container_id: ContainerId,
     },
+    /// The volumes of an order are made, durably.
+    VolumesMade {
+        /// The order's number.
+        number: u64,
+        /// Those that are not there.
+        failures: Vec<VolumeFailure>,
+    },
+    /// The volumes that an order named are deleted, durably: the order is carried out.
+    VolumesDeleted {
+        /// The order's number.
+        number: u64,
+        /// Those of which something may be left.
+        failures: Vec<VolumeFailure>,
+    },
 }
 
 /// How a container ended.
@@ -154,6 +169,8 @@ pub struct Recovered {
     pub updates: Vec<UpdatesRecord>,
     /// Sandboxes on record that wait for their removal.
     pub sandboxes: Vec<SandboxRecord>,
+    /// The volumes on record.
+    pub volumes: Option<VolumesRecord>,
     /// Tasks of which a record could not be read.
     pub corrupt: Vec<(FrameworkId, TaskId)>,
     /// Whether the supervisor is the one that the last run of the agent used, so that a container
@@ -204,6 +221,15 @@ pub struct UpdatesRecord {
     pub state: TaskState,
     /// The updates, oldest first.
     pub pending: Vec<Arc<TaskStatus>>,
+}
+
+/// The volumes that an agent has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumesRecord {
+    /// Under which id it made them.
+    pub agent_id: AgentId,
+    /// All that were not deleted since.
+    pub volumes: Vec<Volume>,
 }
 
 /// A sandbox whose task has ended.

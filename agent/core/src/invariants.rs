@@ -1,6 +1,7 @@
 //! What is always true of an agent. The simulator checks it after every step.
 
 use crate::state::{Agent, Phase, Task, TaskKey, Timer};
+use crate::volumes::claim;
 use proto::{Resources, Time, Transition};
 use std::collections::BTreeSet;
 
@@ -37,6 +38,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("A8", "An agent without an id has no tasks."),
     ("A9", "After a step nothing is overdue."),
     ("A10", "Updates that wait have distinct uuids."),
+    ("A11", "No living task uses a volume that is being deleted."),
 ];
 
 fn broken(id: &'static str, text: impl Into<String>) -> Result<(), Violation> {
@@ -77,7 +79,7 @@ impl Agent {
                     task.container_id().is_some_and(|id| self.containers.get(id) == Some(&key)),
                 );
                 if let Some(launched) = task.launched.as_ref().filter(|l| l.holds) {
-                    held.add(&launched.info.resources);
+                    held.add(&claim(&launched.info.resources));
                 }
             }
         }
@@ -100,6 +102,10 @@ impl Agent {
         }
         if self.identity.is_none() && self.frameworks.values().any(|f| !f.tasks.is_empty()) {
             return broken("A8", "there are tasks");
+        }
+        let used = self.volumes_in_use();
+        if let Some(volume) = self.volumes.being_deleted().find(|v| used.contains_key(*v)) {
+            return broken("A11", volume.to_string());
         }
         // Sandboxes name containers, never the other way round.
         if !self.sandboxes.is_consistent() {

@@ -17,6 +17,7 @@ mod invariants;
 mod link;
 mod options;
 mod random;
+mod reconfiguration;
 mod recovery;
 mod state;
 mod status_updates;
@@ -24,14 +25,16 @@ mod step;
 mod task;
 #[cfg(test)]
 mod testing;
+mod volumes;
 
-pub use effect::{CheckpointOp, Effect, Note};
+pub use effect::{CheckpointOp, Effect, Note, VolumeOrder, WantedVolume};
 pub use input::{
     AgentRecord, Container, Exited, Input, Launch, Recovered, SandboxRecord, TaskRecord,
-    UpdatesRecord,
+    UpdatesRecord, VolumesRecord,
 };
 pub use invariants::{INVARIANTS, Violation};
 pub use options::Options;
-pub use recovery::reconfiguration;
+pub use reconfiguration::reconfiguration;
 pub use state::{Agent, Counters};
 pub use step::TaskView;
+pub use volumes::{Mount, Volume, claim, mounts};

@@ -235,6 +235,7 @@ impl Agent {
 
     fn wait(&mut self, now: Time, pause: Duration) {
         self.stop_sending();
+        self.volumes.unheard();
         self.link.failures = self.link.failures.saturating_add(1);
         self.link.phase = Phase::Waiting(now + pause);
     }

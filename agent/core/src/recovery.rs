@@ -13,47 +13,15 @@ use crate::input::{
 };
 use crate::link::Link;
 use crate::random::Random;
+use crate::reconfiguration::reconfiguration;
 use crate::state::{Agent, Counters, Phase, Task, TaskKey};
 use crate::status_updates::Report;
 use crate::task::{Tombstones, task_record};
+use crate::volumes::{Volumes, claim};
 use proto::{AgentInfo, ContainerId, Reason, TaskState, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Says what may not change between two starts of an agent under one id.
-///
-/// # Errors
-/// A sentence that names what differs and what to do.
-pub fn reconfiguration(old: &AgentInfo, new: &AgentInfo) -> Result<(), String> {
-    let differs = |what: &str, old: String, new: String| {
-        Err(format!(
-            "the agent's {what} changed from '{old}' to '{new}' while tasks may depend on it; \
-             start the agent with the old {what}, or with an empty work directory as a new agent"
-        ))
-    };
-    if old.resources != new.resources {
-        return differs("resources", old.resources.to_string(), new.resources.to_string());
-    }
-    if old.attributes != new.attributes {
-        let text = |info: &AgentInfo| {
-            let all = info.attributes.iter().map(|a| format!("{}:{}", a.name, a.value));
-            all.collect::<Vec<_>>().join(";")
-        };
-        return differs("attributes", text(old), text(new));
-    }
-    if old.domain != new.domain {
-        let text = |info: &AgentInfo| match &info.domain {
-            Some(domain) => format!("{}/{}", domain.region, domain.zone),
-            None => "none".to_owned(),
-        };
-        return differs("domain", text(old), text(new));
-    }
-    if old.hostname != new.hostname {
-        return differs("hostname", old.hostname.to_string(), new.hostname.to_string());
-    }
-    Ok(())
-}
 
 /// What the recovery counted, for people.
 #[derive(Default)]
@@ -86,6 +54,7 @@ impl Agent {
             timers: BTreeSet::new(),
             tombstones: Tombstones::default(),
             sandboxes: Sandboxes::default(),
+            volumes: Volumes::default(),
             counters: Counters::default(),
             start: Vec::new(),
         };
@@ -108,6 +77,8 @@ impl Agent {
             self.drop_everything(recovered, effects);
             return;
         }
+        let own = recovered.volumes.take().filter(|r| self.agent_id() == Some(&r.agent_id));
+        self.volumes = Volumes::recovered(own);
         for info in std::mem::take(&mut recovered.frameworks) {
             if let Some(id) = info.id.clone() {
                 let framework = self.frameworks.entry(id).or_default();
@@ -317,7 +288,8 @@ impl Agent {
             task.phase = Phase::Ended;
         }
         if let Some(launched) = &mut task.launched {
-            launched.holds = !over && self.free.subtract(&launched.info.resources).is_ok();
+            let claimed = claim(&launched.info.resources);
+            launched.holds = !over && self.free.subtract(&claimed).is_ok();
             launched.sandbox = (!over).then(|| sandbox.clone());
             self.containers.insert(launched.container_id.clone(), key.clone());
         }

@@ -8,6 +8,7 @@ use crate::link::Link;
 use crate::random::Random;
 use crate::status_updates::Stream;
 use crate::task::Tombstones;
+use crate::volumes::Volumes;
 use crate::{Effect, Options};
 use proto::{
     Capability, ClusterId, ContainerId, FrameworkId, FrameworkInfo, Resources, Role, TaskId,
@@ -45,6 +46,7 @@ pub struct Agent {
     pub(crate) free: Resources,
     pub(crate) tombstones: Tombstones,
     pub(crate) sandboxes: Sandboxes,
+    pub(crate) volumes: Volumes,
     pub(crate) counters: Counters,
     /// Effects of the recovery, handed out by the first step.
     pub(crate) start: Vec<Effect>,

@@ -42,7 +42,10 @@ impl Agent {
             Input::FromMaster { link, event } => {
                 if self.link.is_current(link) {
                     self.heard(now);
-                    self.hear(now, event, effects);
+                    match self.waits_for_volumes(&event) {
+                        true => self.postpone(event),
+                        false => self.hear(now, event, effects),
+                    }
                 }
             }
             Input::Launched { container_id, sandbox } => {
@@ -64,7 +67,17 @@ impl Agent {
             Input::SandboxCollectFailed { container_id } => {
                 self.sandbox_collect_failed(now, container_id);
             }
+            Input::VolumesMade { number, failures } => {
+                self.volumes_made(number, failures, effects);
+                while let Some(event) = self.next_postponed() {
+                    self.hear(now, event, effects);
+                }
+            }
+            Input::VolumesDeleted { number, failures } => {
+                self.volumes_deleted(number, failures, effects);
+            }
         }
+        self.unblock_volumes(effects);
         self.tick(now, effects);
     }
 
@@ -107,10 +120,8 @@ impl Agent {
                 let message = format!("a message for {executor_id}, which is no custom executor");
                 effects.push(Effect::Note(Note::Ignored { message: message.into() }));
             }
-            AgentEvent::Volumes { volumes, destroyed, .. } => {
-                let count = volumes.len() + destroyed.len();
-                let message = format!("{count} persistent volumes");
-                effects.push(Effect::Note(Note::Ignored { message: message.into() }));
+            AgentEvent::Volumes { sequence, volumes, destroyed } => {
+                self.apply_volumes(sequence, &volumes, &destroyed, effects);
             }
         }
     }

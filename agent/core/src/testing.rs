@@ -87,7 +87,7 @@ impl Disk {
         let at = &mut self.recovered;
         match op.clone() {
             CheckpointOp::PutAgent(record) => at.agent = Some(*record),
-            CheckpointOp::DeleteAgent => at.agent = None,
+            CheckpointOp::DeleteAgent => (at.agent, at.volumes) = (None, None),
             CheckpointOp::PutFramework(info) => {
                 at.frameworks.retain(|other| other.id != info.id);
                 at.frameworks.push(info);
@@ -117,6 +117,7 @@ impl Disk {
             CheckpointOp::DeleteSandbox { container_id } => {
                 at.sandboxes.retain(|r| r.container_id != container_id);
             }
+            CheckpointOp::PutVolumes(record) => at.volumes = Some(record),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The checkpoint: what the agent must know after it was killed, in the guarded store.
 //!
-//! One record per agent, framework, task, update queue and sandbox, each with its own checksum: a
+//! One record per agent, framework, task, update queue and sandbox, and one of its volumes, each with its own checksum: a
 //! record that cannot be read loses that task and nothing else, and the agent always starts.
 
 mod record;
@@ -28,6 +28,7 @@ const SANDBOX: u8 = b'B';
 const SUPERVISOR: u8 = b'S';
 const TASK: u8 = b'T';
 const UPDATES: u8 = b'U';
+const VOLUMES: u8 = b'V';
 
 /// A change of one record: its key, and its new value unless it goes.
 pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
@@ -92,6 +93,14 @@ pub(crate) fn load(store: &dyn Storage) -> Loaded {
     }
     if let Ok(Some(bytes)) = store.get(&[SUPERVISOR]) {
         *supervisor = String::from_utf8(bytes).ok();
+    }
+    match store.get(&[VOLUMES]) {
+        Ok(Some(bytes)) => match Record::decode(&bytes) {
+            Ok(volumes) => recovered.volumes = Some(volumes),
+            Err(error) => drop(lost("volumes", &error)),
+        },
+        Ok(None) => {}
+        Err(damaged) => drop(lost("volumes", &damaged.problem)),
     }
     scan(store, FRAMEWORK, &mut recovered.frameworks, |key| repairs.push((key, None)));
     scan(store, SANDBOX, &mut recovered.sandboxes, |key| repairs.push((key, None)));
@@ -179,6 +188,7 @@ pub(crate) fn changes(op: &CheckpointOp, into: &mut Vec<Change>) {
         CheckpointOp::PutAgent(record) => (vec![AGENT], Some(record.encode())),
         CheckpointOp::DeleteAgent => {
             into.push((vec![NONCE], None));
+            into.push((vec![VOLUMES], None));
             (vec![AGENT], None)
         }
         CheckpointOp::PutFramework(info) => {
@@ -204,6 +214,7 @@ pub(crate) fn changes(op: &CheckpointOp, into: &mut Vec<Change>) {
         CheckpointOp::DeleteSandbox { container_id } => {
             (named(SANDBOX, container_id.as_str()), None)
         }
+        CheckpointOp::PutVolumes(record) => (vec![VOLUMES], Some(record.encode())),
     };
     into.push(change);
 }

@@ -4,7 +4,7 @@
 //! statuses, frameworks, agents) is embedded in that form. Whatever is on disk, decoding gives a
 //! value or an error, never a panic.
 
-use agent_core::{AgentRecord, SandboxRecord, TaskRecord, UpdatesRecord};
+use agent_core::{AgentRecord, SandboxRecord, TaskRecord, UpdatesRecord, Volume, VolumesRecord};
 use proto::{
     AgentInfo, ContainerId, DecodeError, Encoding, FrameworkInfo, Limits, Role, TaskInfo,
     TaskState, TaskStatus, Time, Wire,
@@ -186,6 +186,27 @@ impl Record for UpdatesRecord {
             pending.push(Arc::new(from.wire::<TaskStatus>()?));
         }
         Ok(Self { framework_id, task_id, container_id, state, pending })
+    }
+}
+
+impl Record for VolumesRecord {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.text(self.agent_id.as_str());
+        for Volume { role, id } in &self.volumes {
+            out.text(role.as_str()).text(id.as_str());
+        }
+        out.done()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(bytes)?;
+        let agent_id = from.id()?;
+        let mut volumes = Vec::new();
+        while !from.0.is_empty() {
+            volumes.push(Volume { role: Role::new(from.text()?)?, id: from.id()? });
+        }
+        Ok(Self { agent_id, volumes })
     }
 }
 

@@ -195,6 +195,7 @@ pub(crate) struct Layout {
     pub(crate) supervisor: PathBuf,
     pub(crate) socket: PathBuf,
     pub(crate) sandboxes: PathBuf,
+    pub(crate) volumes: PathBuf,
     pub(crate) reserve: PathBuf,
     /// Names the agent's cgroup; the same at each start.
     pub(crate) name: String,
@@ -219,9 +220,11 @@ impl Layout {
         for dir in [&supervisor, &sandboxes] {
             std::fs::create_dir_all(dir).map_err(failed)?;
         }
+        let volumes = root.join("volumes");
+        crate::volumes::make_root(&volumes).map_err(failed)?;
         let name = format!("agent-{:016x}", fnv(root.as_os_str().as_encoded_bytes()));
         let (checkpoint, reserve) = (root.join("meta"), root.join("reserve"));
-        Ok(Self { root, checkpoint, supervisor, socket, sandboxes, reserve, name })
+        Ok(Self { root, checkpoint, supervisor, socket, sandboxes, volumes, reserve, name })
     }
 }
 

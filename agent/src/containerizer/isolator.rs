@@ -169,6 +169,7 @@ mod tests {
                 cpu_limit_milli: None,
                 pids: None,
             },
+            volumes: Vec::new(),
             record: Vec::new(),
             shared: None,
         }

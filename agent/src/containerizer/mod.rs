@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub use crate::supervisor::task::{
     BadContainerId, ContainerId, Ended, LaunchError, Launched, Limitation, Program, Recovered,
-    Rlimit, SandboxChoice, SandboxFate, Usage, WaitStatus,
+    Rlimit, SandboxChoice, SandboxFate, Usage, VolumeLink, WaitStatus,
 };
 pub(crate) use isolator::QUOTA_PERIOD_US;
 pub use native::{Native, NativeDefaults, NativeOptions, StartError};
@@ -55,6 +55,8 @@ pub struct Launch {
     pub sandbox: SandboxChoice,
     /// Its share of the machine.
     pub allocation: Allocation,
+    /// Persistent volumes, which it finds in its working directory.
+    pub volumes: Vec<VolumeLink>,
     /// Opaque to the containerizer; comes back in [`Recovered`] after an agent restart.
     pub record: Vec<u8>,
     /// The part of it that many launches have in common, by the same pointer: kept once.

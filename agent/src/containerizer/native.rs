@@ -136,6 +136,7 @@ pub(super) fn bare_spec(launch: &Launch) -> TaskSpec {
         rlimits: Vec::new(),
         sandbox: launch.sandbox.clone(),
         limits: Limits::default(),
+        volumes: launch.volumes.clone(),
         record: launch.record.clone(),
         shared: None,
     }

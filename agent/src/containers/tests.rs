@@ -2,6 +2,7 @@
 
 use super::{CANNOT_EXECUTE, Frameworks, LEAST_MEMORY, allocation, fault_of_command, launch_of};
 use crate::containerizer::{self, LaunchError, Launched, Program, Recovered};
+use crate::volumes::VolumeDisk;
 use agent_core::Launch;
 use proto::{
     AgentId, CommandInfo, ContainerId, Exit, FetchUri, FrameworkId, FrameworkInfo, Resources, Role,
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn container(launch: &Launch) -> Result<containerizer::Launch, String> {
-    super::container(launch, &mut Frameworks::default())
+    super::container(launch, &mut Frameworks::default(), &VolumeDisk::new("/v".into()))
 }
 
 fn shell(line: &str) -> CommandInfo {
@@ -147,7 +148,8 @@ fn a_launch_comes_back_as_it_was_with_its_framework_kept_once() {
     let mut second = Launch { container_id: ContainerId::new("d").unwrap(), ..first.clone() };
     let body = TaskBody { data: Some(vec![7; 4096].into()), ..second.task.payload.open().unwrap() };
     Arc::make_mut(&mut second.task).payload = TaskPayload::new(&body);
-    let made = [&first, &second].map(|l| super::container(l, &mut frameworks).unwrap());
+    let made = [&first, &second]
+        .map(|l| super::container(l, &mut frameworks, &VolumeDisk::new("/v".into())).unwrap());
     let shared = made.each_ref().map(|made| made.shared.clone().unwrap());
     assert!(Arc::ptr_eq(&shared[0], &shared[1]), "one framework is one record");
     assert!(made[1].record.len() < 1024, "data are not kept: {} bytes", made[1].record.len());

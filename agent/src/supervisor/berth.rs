@@ -83,7 +83,7 @@ impl Directory {
     }
 }
 
-fn ourselves() -> (u32, u32) {
+pub(super) fn ourselves() -> (u32, u32) {
     (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
 }
 

@@ -25,6 +25,7 @@ mod spawn;
 mod strays;
 mod sys;
 pub mod task;
+mod volumes;
 pub(crate) mod wire;
 
 pub use daemon::main;

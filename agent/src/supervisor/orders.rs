@@ -9,6 +9,7 @@ use super::spawn::{self, Image, Place};
 use super::strays;
 use super::sys;
 use super::task::{ContainerId, LaunchError, Launched, Limits, Rlimit, SandboxChoice, TaskSpec};
+use super::volumes;
 use super::wire::Report;
 
 impl Supervisor {
@@ -26,11 +27,24 @@ impl Supervisor {
 
     fn start(&mut self, spec: TaskSpec) -> Result<Launched, LaunchError> {
         let index = self.find_berth().map_err(|error| refused(&error))?;
+        let has_volumes = !spec.volumes.is_empty();
         let started = self.enter(index, spec);
         if started.is_err() {
+            if has_volumes {
+                self.clear_links(index);
+            }
             self.vacate(index);
         }
         started
+    }
+
+    /// After a launch that failed: what it linked is not for the next task.
+    fn clear_links(&mut self, index: usize) {
+        let used = self.berths[index].as_mut().and_then(Berth::take_used_directory);
+        if let Some(path) = used {
+            // No process of the task was in it; links are removed, not followed.
+            let _ = std::fs::remove_dir_all(path);
+        }
     }
 
     /// A berth that is ready, or a new one.
@@ -69,6 +83,10 @@ impl Supervisor {
             prepare(berth, &spec, owner, &self.options.sandboxes, &mut self.next_directory)?;
         let directory = own_directory.as_ref().or(berth.directory.as_ref());
         let directory = directory.expect("prepare has made one or the other");
+        if !spec.volumes.is_empty() {
+            let user = owner.unwrap_or_else(super::berth::ourselves);
+            volumes::link(directory.as_fd(), &spec.volumes, user).map_err(LaunchError::Refused)?;
+        }
         let extra = added_variables(&spec, directory, berth.group.is_none());
         let image = Image::new(&spec, &extra)?;
         let (Some(stdout), Some(stderr)) =

@@ -118,6 +118,19 @@ pub enum SandboxChoice {
     At(PathBuf),
 }
 
+/// A persistent volume of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeLink {
+    /// What people call it, such as `volume v of role r`.
+    pub name: String,
+    /// Where the task finds it: a relative path of plain names in its sandbox.
+    pub path: PathBuf,
+    /// The directory with its content; it is there, or the launch fails.
+    pub target: PathBuf,
+    /// Whether other tasks may use it at the same time: its owner stays then.
+    pub shared: bool,
+}
+
 /// One task for the supervisor to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskSpec {
@@ -135,6 +148,8 @@ pub struct TaskSpec {
     pub sandbox: SandboxChoice,
     /// Limits of the container.
     pub limits: Limits,
+    /// What it finds in its working directory besides.
+    pub volumes: Vec<VolumeLink>,
     /// Bytes that mean nothing to the supervisor and come back in [`Recovered`].
     pub record: Vec<u8>,
     /// More of them, which many tasks have in common: the number under which this connection has

@@ -159,6 +159,11 @@ impl Order {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Hello => frame(out, 1, |_| {}),
+            Self::Launch(spec) if !spec.volumes.is_empty() => frame(out, 12, |w| {
+                w.option(spec.shared);
+                w.volumes(&spec.volumes);
+                w.spec(spec);
+            }),
             Self::Launch(spec) => match spec.shared {
                 None => frame(out, 2, |w| w.spec(spec)),
                 Some(key) => frame(out, 11, |w| {
@@ -198,6 +203,10 @@ impl Order {
             11 => {
                 let shared = Some(r.u64("key")?);
                 Self::Launch(Box::new(TaskSpec { shared, ..r.spec()? }))
+            }
+            12 => {
+                let (shared, volumes) = (r.option("key")?, r.volumes()?);
+                Self::Launch(Box::new(TaskSpec { shared, volumes, ..r.spec()? }))
             }
             3 => Self::Signal { id: r.id()?, signal: r.u32("signal")?.cast_signed() },
             4 => Self::Kill { id: r.id()?, grace: r.duration("grace")? },

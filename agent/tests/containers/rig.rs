@@ -134,6 +134,7 @@ pub(crate) fn shell(name: &str, line: &str) -> Launch {
             cpu_limit_milli: None,
             pids: None,
         },
+        volumes: Vec::new(),
         record: name.as_bytes().to_vec(),
         shared: None,
     }

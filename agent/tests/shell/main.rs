@@ -8,3 +8,4 @@ mod redirect;
 mod restart;
 mod rig;
 mod start;
+mod volumes;

@@ -222,6 +222,11 @@ impl World {
                 let input = Input::SandboxCollected { container_id };
                 self.answer_agent(i, input);
             }
+            Effect::ApplyVolumes(order) => {
+                let (number, failures) = (order.number, Vec::new());
+                self.answer_agent(i, Input::VolumesMade { number, failures: failures.clone() });
+                self.answer_agent(i, Input::VolumesDeleted { number, failures });
+            }
             // For people.
             Effect::Note(_) => {}
             Effect::Persist(_) | Effect::Record(_) => {

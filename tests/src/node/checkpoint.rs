@@ -6,7 +6,9 @@
 use crate::oracle::TaskKey;
 use crate::prng::Prng;
 use crate::storage::Facts;
-use agent_core::{AgentRecord, CheckpointOp, Recovered, SandboxRecord, TaskRecord, UpdatesRecord};
+use agent_core::{
+    AgentRecord, CheckpointOp, Recovered, SandboxRecord, TaskRecord, UpdatesRecord, VolumesRecord,
+};
 use proto::{ContainerId, FrameworkId, FrameworkInfo, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,6 +29,7 @@ pub(crate) struct Checkpoint {
     tasks: BTreeMap<(FrameworkId, TaskId), TaskRecord>,
     updates: BTreeMap<(FrameworkId, TaskId), UpdatesRecord>,
     sandboxes: BTreeMap<ContainerId, SandboxRecord>,
+    volumes: Option<VolumesRecord>,
     damaged: Damaged,
 }
 
@@ -41,7 +44,7 @@ impl Facts for Checkpoint {
             }
             CheckpointOp::DeleteAgent => {
                 self.damaged.agent = false;
-                self.agent = None;
+                (self.agent, self.volumes) = (None, None);
             }
             CheckpointOp::PutFramework(info) => {
                 if let Some(id) = info.id.clone() {
@@ -74,6 +77,7 @@ impl Facts for Checkpoint {
             CheckpointOp::DeleteSandbox { container_id } => {
                 self.sandboxes.remove(&container_id);
             }
+            CheckpointOp::PutVolumes(record) => self.volumes = Some(record),
         }
     }
 }
@@ -88,6 +92,7 @@ impl Checkpoint {
             tasks: self.tasks.values().cloned().collect(),
             updates: self.updates.values().cloned().collect(),
             sandboxes: self.sandboxes.values().cloned().collect(),
+            volumes: self.volumes.clone(),
             corrupt: corrupt.cloned().collect(),
             ..Recovered::default()
         }

@@ -79,7 +79,8 @@ impl Book {
             | CheckpointOp::PutFramework(_)
             | CheckpointOp::DeleteFramework(_)
             | CheckpointOp::PutSandbox(_)
-            | CheckpointOp::DeleteSandbox { .. } => {}
+            | CheckpointOp::DeleteSandbox { .. }
+            | CheckpointOp::PutVolumes(_) => {}
         }
         // What is written over may be durable or not: nothing rests on it any more.
         let (written, told) = (&self.written, &mut self.told);

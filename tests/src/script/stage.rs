@@ -300,6 +300,14 @@ impl Stage {
                 }
             }
             E::ToMaster { link, call } => self.agent_says(name, link, call),
+            E::ApplyVolumes(order) => {
+                let (number, failures) = (order.number, Vec::new());
+                let made = AgentInput::VolumesMade { number, failures: failures.clone() };
+                let deleted = AgentInput::VolumesDeleted { number, failures };
+                for input in [made, deleted] {
+                    self.queue.push_back(Message::ToAgent(name.to_owned(), input));
+                }
+            }
             E::CollectSandbox { .. } | E::Note(_) => {}
         }
     }

@@ -142,6 +142,12 @@ fn a10_one_uuid_for_two_updates() {
 }
 
 #[test]
+fn a11_a_volume_that_goes_under_a_task() {
+    let id = violation(|agent, _| agent.plant_deletion_under(&key("r")));
+    assert_eq!(id, "A11");
+}
+
+#[test]
 fn a_healthy_agent_breaks_none() {
     let mut world = World::with(options(), crate::Recovered::default());
     world.register();

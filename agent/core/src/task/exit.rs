@@ -59,7 +59,7 @@ impl Agent {
         }
         if let Some((container_id, held)) = ended {
             if let Some(info) = held {
-                self.free.add(&info.resources);
+                self.free.add(&crate::volumes::claim(&info.resources));
             }
             if let Some(path) = sandbox {
                 let record = SandboxRecord {

@@ -75,6 +75,7 @@ impl Agent {
         }
         self.leaving = false;
         self.identity = None;
+        self.volumes.leave();
         self.nonce = self.random.next();
         for (id, framework) in std::mem::take(&mut self.frameworks) {
             if framework.recorded {

@@ -5,6 +5,7 @@ use crate::effect::{CheckpointOp, Effect, Note};
 use crate::input::{Launch, TaskRecord};
 use crate::state::{Agent, Framework, Task, TaskKey};
 use crate::status_updates::Report;
+use crate::volumes::{Unusable, claim};
 use proto::{FrameworkId, FrameworkInfo, Reason, Role, TaskInfo, TaskState, Time};
 use std::sync::Arc;
 
@@ -113,7 +114,10 @@ impl Agent {
         if !task.payload.has_command {
             return Some(Refusal::new(Error, Reason::TaskInvalid, "The task has no command"));
         }
-        self.free.shortfall(&task.resources).map(|shortfall| {
+        if let Some(unusable) = self.unusable_volume(&task.resources) {
+            return Some(volume_refusal(unusable));
+        }
+        self.free.shortfall(&claim(&task.resources)).map(|shortfall| {
             let message = format!("The task does not fit on its agent: {shortfall}");
             Refusal::new(Dropped, Reason::ResourcesUnknown, message)
         })
@@ -155,13 +159,22 @@ impl Agent {
         };
         let mut task = Task::launching(&launch);
         if let Some(launched) = &mut task.launched {
-            launched.holds = self.free.subtract(&launch.task.resources).is_ok();
+            launched.holds = self.free.subtract(&claim(&launch.task.resources)).is_ok();
         }
         framework.tasks.insert(key.1.clone(), task);
         self.containers.insert(container_id, key.clone());
         self.counters.launched += 1;
         effects.push(Effect::Record(CheckpointOp::PutTask(task_record(&launch))));
         effects.push(Effect::Launch(Box::new(launch)));
+    }
+}
+
+fn volume_refusal(unusable: Unusable) -> Refusal {
+    use TaskState::{Dropped, Error, Failed};
+    match unusable {
+        Unusable::Impossible(message) => Refusal::new(Error, Reason::TaskInvalid, message),
+        Unusable::Unknown(message) => Refusal::new(Dropped, Reason::ResourcesUnknown, message),
+        Unusable::Failed(message) => Refusal::new(Failed, Reason::ContainerLaunchFailed, message),
     }
 }
 

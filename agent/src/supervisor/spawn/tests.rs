@@ -32,6 +32,7 @@ fn a_child_is_born_inside_a_v2_cgroup() {
         rlimits: Vec::new(),
         sandbox: SandboxChoice::Pooled,
         limits: Limits::default(),
+        volumes: Vec::new(),
         record: Vec::new(),
         shared: None,
     };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::WireError;
 use crate::supervisor::task::{
     ContainerId, Credentials, Ended, LaunchError, Launched, Limitation, Limits, Program, Recovered,
-    Rlimit, SandboxChoice, SandboxFate, TaskSpec, WaitStatus,
+    Rlimit, SandboxChoice, SandboxFate, TaskSpec, VolumeLink, WaitStatus,
 };
 
 pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>);
@@ -105,6 +105,15 @@ impl Writer<'_> {
         self.u8(u8::from(v.ended.is_some()));
         if let Some(ended) = &v.ended {
             self.ended(ended);
+        }
+    }
+    pub(super) fn volumes(&mut self, v: &[VolumeLink]) {
+        self.u32(u32::try_from(v.len()).unwrap_or(u32::MAX));
+        for volume in v {
+            self.text(&volume.name);
+            self.path(&volume.path);
+            self.path(&volume.target);
+            self.u8(u8::from(volume.shared));
         }
     }
     pub(super) fn spec(&mut self, v: &TaskSpec) {
@@ -304,9 +313,22 @@ impl<'a> Reader<'a> {
                 SandboxChoice::Pooled
             },
             limits: self.limits()?,
+            volumes: Vec::new(),
             record: self.bytes("record")?.to_vec(),
             shared: None,
         })
+    }
+    pub(super) fn volumes(&mut self) -> Result<Vec<VolumeLink>, WireError> {
+        let count = self.count("volumes", 13)?;
+        let volume = |_| {
+            Ok(VolumeLink {
+                name: self.text("volume")?,
+                path: self.path("container path")?,
+                target: self.path("volume's directory")?,
+                shared: self.flag("shared")?,
+            })
+        };
+        (0..count).map(volume).collect()
     }
     pub(super) fn launch_error(&mut self) -> Result<LaunchError, WireError> {
         Ok(match self.u8("error kind")? {

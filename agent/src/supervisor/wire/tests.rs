@@ -2,11 +2,20 @@
 
 use super::*;
 use crate::supervisor::task::{
-    Credentials, Limitation, Program, Rlimit, SandboxChoice, SandboxFate, WaitStatus,
+    Credentials, Limitation, Program, Rlimit, SandboxChoice, SandboxFate, VolumeLink, WaitStatus,
 };
 
 fn id() -> ContainerId {
     ContainerId::new("job-1.0").unwrap()
+}
+
+fn volume() -> VolumeLink {
+    VolumeLink {
+        name: "volume v of role r".into(),
+        path: "data".into(),
+        target: "/volumes/v".into(),
+        shared: true,
+    }
 }
 
 fn spec() -> TaskSpec {
@@ -18,6 +27,7 @@ fn spec() -> TaskSpec {
         rlimits: vec![Rlimit { resource: 7, soft: 1, hard: u64::MAX }],
         sandbox: SandboxChoice::At("/x y".into()),
         limits: Limits { cpu_shares: 2, cpu_quota_us: Some(5), memory_bytes: None, pids: Some(9) },
+        volumes: Vec::new(),
         record: vec![0, 255, 3],
         shared: None,
     }
@@ -54,6 +64,8 @@ fn orders() -> Vec<Order> {
         Order::Launch(Box::new(spec())),
         Order::Launch(Box::new(shell)),
         Order::Launch(Box::new(TaskSpec { shared: Some(5), ..spec() })),
+        Order::Launch(Box::new(TaskSpec { volumes: vec![volume()], ..spec() })),
+        Order::Launch(Box::new(TaskSpec { shared: Some(5), volumes: vec![volume()], ..spec() })),
         Order::Share { key: 5, bytes: [1, 2].into() },
         Order::Unshare { key: 5 },
         Order::Signal { id: id(), signal: 15 },
