@@ -8,24 +8,27 @@
 //! | `u/AGENT` | since when it is unreachable |
 //! | `i/AGENT` | it is deactivated |
 //! | `d/AGENT` | its drain |
+//! | `h/AGENT` | what is reserved and made on it at run time |
 //! | `g/AGENT` | since when it is gone for ever |
 //! | `f/FRAMEWORK` | a framework whose scheduler is away |
 //! | `x/TIME FRAMEWORK` | a completed framework, oldest first |
 //! | `w/ROLE` | a weight |
 //! | `q/ROLE` | a quota |
+//! | `o/UUID` | an operation that is under way or not acknowledged |
 //! | `m` | maintenance: the schedule and what is down |
 //! | `n` | the number of the newest commit, and how many facts there are (`witness`) |
 //!
 //! Values are private to this file: fields in order, integers in little endian, texts and messages
 //! with their length before them. Their version is the format of the store.
 
+mod fields;
+
+use fields::{Fields, Reader};
 use master_core::{Drain, Maintenance, Quota, Registry, RegistryOp};
 use proto::{
-    AgentId, AgentInfo, Encoding, FrameworkId, FrameworkInfo, Limits, MachineId, MaintenanceWindow,
-    MasterId, ResourceName, Role, Time, Unavailability, Wire,
+    AgentId, AgentInfo, FrameworkId, FrameworkInfo, Limits, MasterId, Role, StatusUuid, Time,
 };
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 use store::{Batch, Storage};
 
@@ -37,8 +40,8 @@ pub(crate) type Completed = VecDeque<Vec<u8>>;
 
 /// The beginnings of the keys, in the order of the registry's own snapshot: agents before what is
 /// said of them.
-const KINDS: [&[u8]; 12] =
-    [b"c", b"e", b"a/", b"u/", b"i/", b"d/", b"g/", b"f/", b"x/", b"w/", b"q/", b"m"];
+const KINDS: [&[u8]; 14] =
+    [b"c", b"e", b"a/", b"h/", b"u/", b"i/", b"d/", b"g/", b"f/", b"x/", b"w/", b"q/", b"m", b"o/"];
 
 /// Adds what `op` changes to `batch`.
 pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batch) {
@@ -53,7 +56,7 @@ pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batc
         RegistryOp::AdmitAgent { info, version, nonce, registered } => {
             let Some(id) = &info.id else { return };
             let fields = Fields::default()
-                .bytes(&info.encode(Encoding::Protobuf))
+                .message(info)
                 .bytes(version.as_bytes())
                 .int(u64::from(nonce.is_some()))
                 .int(nonce.unwrap_or(0))
@@ -103,6 +106,17 @@ pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batc
             batch.put(key(b'q', role.as_str()), quota_fields(quota).0);
         }
         RegistryOp::RemoveQuota { role } => batch.delete(key(b'q', role.as_str())),
+        RegistryOp::SetHoldings { agent_id, holdings } => {
+            let key = key(b'h', agent_id.as_str());
+            match holdings.is_empty() {
+                true => batch.delete(key),
+                false => batch.put(key, Fields::default().holdings(holdings).0),
+            }
+        }
+        RegistryOp::PutOperation { uuid, operation } => {
+            batch.put(operation_key(*uuid), Fields::default().operation(operation).0);
+        }
+        RegistryOp::RemoveOperation { uuid } => batch.delete(operation_key(*uuid)),
     }
 }
 
@@ -126,7 +140,7 @@ fn complete_framework(
 
 /// Deletes all that is said of an admitted agent.
 fn forget_agent(agent_id: &AgentId, batch: &mut Batch) {
-    for kind in [b'a', b'u', b'i', b'd'] {
+    for kind in [b'a', b'h', b'u', b'i', b'd'] {
         batch.delete(key(kind, agent_id.as_str()));
     }
 }
@@ -194,6 +208,15 @@ fn read_one(key: &[u8], value: &[u8], limits: &Limits) -> Result<RegistryOp, Str
             let drain = Drain { since, max_grace, mark_gone, drained };
             RegistryOp::DrainAgent { agent_id, drain }
         }
+        Some(b'h') => {
+            let agent_id = AgentId::new(name()?).map_err(|error| error.to_string())?;
+            RegistryOp::SetHoldings { agent_id, holdings: fields.holdings(limits)? }
+        }
+        Some(b'o') => {
+            let uuid = key.get(2..).unwrap_or_default();
+            let uuid = StatusUuid::from_slice(uuid).map_err(|error| error.to_string())?;
+            RegistryOp::PutOperation { uuid, operation: fields.operation(limits)? }
+        }
         Some(b'g') => {
             let agent_id = AgentId::new(name()?).map_err(|error| error.to_string())?;
             RegistryOp::MarkGone { agent_id, since: fields.time()? }
@@ -234,6 +257,13 @@ fn key(kind: u8, name: &str) -> Vec<u8> {
     key
 }
 
+/// The identity itself, not as text.
+fn operation_key(uuid: StatusUuid) -> Vec<u8> {
+    let mut key = b"o/".to_vec();
+    key.extend_from_slice(&uuid.0);
+    key
+}
+
 /// Big endian, so that the order of keys is the order of time.
 fn completed_key(unregistered: Time, id: &FrameworkId) -> Vec<u8> {
     let mut key = b"x/".to_vec();
@@ -244,10 +274,7 @@ fn completed_key(unregistered: Time, id: &FrameworkId) -> Vec<u8> {
 
 /// A framework, when it registered, and its deadline or when it went.
 fn framework_fields(info: &FrameworkInfo, registered: Time, until: Time) -> Fields {
-    Fields::default()
-        .bytes(&info.encode(Encoding::Protobuf))
-        .int(registered.as_nanos())
-        .int(until.as_nanos())
+    Fields::default().message(info).int(registered.as_nanos()).int(until.as_nanos())
 }
 
 fn drain_fields(drain: &Drain) -> Fields {
@@ -282,107 +309,4 @@ fn maintenance_fields(maintenance: &Maintenance) -> Fields {
 
 fn printable(key: &[u8]) -> String {
     key.escape_ascii().to_string()
-}
-
-#[derive(Default)]
-struct Fields(Vec<u8>);
-
-impl Fields {
-    fn int(mut self, value: u64) -> Self {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        self
-    }
-
-    fn duration(self, value: Duration) -> Self {
-        self.int(u64::try_from(value.as_nanos()).unwrap_or(u64::MAX))
-    }
-
-    fn machine(self, machine: &MachineId) -> Self {
-        let text = |name: &Option<Arc<str>>| name.clone().unwrap_or_default();
-        self.bytes(text(&machine.hostname).as_bytes()).bytes(text(&machine.ip).as_bytes())
-    }
-
-    fn amounts(mut self, amounts: &[(&ResourceName, u64)]) -> Self {
-        self = self.int(amounts.len() as u64);
-        for (name, milli) in amounts {
-            self = self.bytes(name.as_str().as_bytes()).int(*milli);
-        }
-        self
-    }
-
-    fn bytes(mut self, value: &[u8]) -> Self {
-        self.0.extend_from_slice(&(value.len() as u64).to_le_bytes());
-        self.0.extend_from_slice(value);
-        self
-    }
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
-        let (taken, rest) = self
-            .0
-            .split_at_checked(count)
-            .ok_or_else(|| "is shorter than its fields".to_owned())?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn int(&mut self) -> Result<u64, String> {
-        let bytes = self.take(8)?;
-        Ok(bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
-    }
-
-    fn time(&mut self) -> Result<Time, String> {
-        self.int().map(Time::from_nanos)
-    }
-
-    fn bytes(&mut self) -> Result<&'a [u8], String> {
-        let length = usize::try_from(self.int()?).map_err(|_| "is shorter than its fields")?;
-        self.take(length)
-    }
-
-    /// A count, which whatever is counted follows: each takes a byte at least.
-    fn count(&mut self) -> Result<usize, String> {
-        let count = usize::try_from(self.int()?).ok().filter(|count| *count <= self.0.len());
-        count.ok_or_else(|| "is shorter than its fields".to_owned())
-    }
-
-    fn machine(&mut self) -> Result<MachineId, String> {
-        let (hostname, ip) = (self.text()?, self.text()?);
-        let some = |name: Arc<str>| (!name.is_empty()).then_some(name);
-        Ok(MachineId { hostname: some(hostname), ip: some(ip) })
-    }
-
-    fn maintenance(&mut self) -> Result<Maintenance, String> {
-        let mut maintenance = Maintenance::default();
-        for _ in 0..self.count()? {
-            let start = self.time()?;
-            let (has_duration, duration) = (self.int()?, self.int()?);
-            let duration = (has_duration == 1).then(|| Duration::from_nanos(duration));
-            let count = self.count()?;
-            let machines = (0..count).map(|_| self.machine()).collect::<Result<_, _>>()?;
-            let unavailability = Unavailability { start, duration };
-            maintenance.windows.push(MaintenanceWindow { machines, unavailability });
-        }
-        for _ in 0..self.count()? {
-            maintenance.down.insert(self.machine()?);
-        }
-        Ok(maintenance)
-    }
-
-    fn amounts(&mut self) -> Result<Vec<(ResourceName, u64)>, String> {
-        let count = self.int()?;
-        (0..count).map(|_| Ok((ResourceName::new(self.text()?), self.int()?))).collect()
-    }
-
-    fn text(&mut self) -> Result<Arc<str>, String> {
-        let bytes = self.bytes()?;
-        std::str::from_utf8(bytes).map(Arc::from).map_err(|_| "has a text that is none".to_owned())
-    }
-
-    fn message<T: Wire>(&mut self, limits: &Limits) -> Result<T, String> {
-        T::decode(self.bytes()?, Encoding::Protobuf, limits).map_err(|error| error.to_string())
-    }
 }

@@ -27,6 +27,10 @@ pub(crate) enum Deadline {
     Offer(u64),
     /// Some filters of an agent end.
     Filters(AgentOrd),
+    /// The framework did not acknowledge the statuses of its operations.
+    OperationStatuses(FrameworkOrd),
+    /// Operations whose frameworks did not come back to this master are forgotten.
+    StrayOperations,
 }
 
 /// The deadlines.

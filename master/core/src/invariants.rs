@@ -4,15 +4,19 @@
 //! nothing and is never on a hot path.
 
 mod allocation;
+mod operations;
 mod orders;
 
+pub use operations::lost_volumes;
+
+use crate::agent::take;
 use crate::deadlines::Deadline;
 use crate::registry::Registry;
 use crate::state::Master;
 use proto::Resources;
 
 /// The invariants: number and sentence. docs/ARCHITECTURE.md says the same.
-pub const INVARIANTS: [(&str, &str); 26] = [
+pub const INVARIANTS: [(&str, &str); 30] = [
     ("M1", "A stream belongs to one framework or one agent, and both sides know it."),
     ("M2", "Every framework and every agent is found under its id, and nothing else is."),
     (
@@ -23,8 +27,9 @@ pub const INVARIANTS: [(&str, &str); 26] = [
     ("M4", "An offer is known to its framework and to its agent, and to nobody else."),
     (
         "M5",
-        "On every agent, what tasks use, what is in offers and what is free add up to exactly what \
-         the agent has, and no resource is in two of them.",
+        "On every agent, what tasks use, what is in offers, what waits for the agent's answer and \
+         what is free add up to exactly what the agent has, and no resource is in two of them; but \
+         what is shared is always free.",
     ),
     (
         "M6",
@@ -69,7 +74,7 @@ pub const INVARIANTS: [(&str, &str); 26] = [
     (
         "M20",
         "A deactivated agent has no offers; on one that drains every living task is ordered to be \
-         killed, and one without tasks is drained.",
+         killed, and one without tasks and operations is drained.",
     ),
     (
         "M21",
@@ -97,6 +102,22 @@ pub const INVARIANTS: [(&str, &str); 26] = [
         "An inverse offer is known to its agent, whose absence is planned, and to its framework, \
          which is connected; there is one between them at the most.",
     ),
+    (
+        "M27",
+        "What an agent has is exactly what its configuration says, with what was reserved and made \
+         on it laid on top.",
+    ),
+    (
+        "M28",
+        "A volume is on its agent once, under an id that no other volume of its role has there, \
+         doomed ones included.",
+    ),
+    (
+        "M29",
+        "An operation is awaited on its agent until it ends, and then remembered, and told to its \
+         framework, until that acknowledges; it ends once, and nothing else is remembered.",
+    ),
+    ("M30", "A volume leaves its agent only by being doomed, or with the agent."),
 ];
 
 /// An invariant that does not hold.
@@ -108,8 +129,8 @@ pub struct Violation {
     pub what: String,
 }
 
-/// Checks all invariants but M18, which needs the copy: see `Master::differences`. Empty when all
-/// hold.
+/// Checks all invariants but M18, which needs the copy (see `Master::differences`), and M30, which
+/// needs what was before (see `lost_volumes`). Empty when all hold.
 pub fn check(m: &Master) -> Vec<Violation> {
     let mut found = Found(Vec::new());
     streams(m, &mut found);
@@ -126,6 +147,9 @@ pub fn check(m: &Master) -> Vec<Violation> {
     orders::drains(m, &mut found);
     orders::maintenance(m, &mut found);
     orders::inverse_offers(m, &mut found);
+    operations::holdings(m, &mut found);
+    operations::volumes(m, &mut found);
+    operations::operations(m, &mut found);
     found.0
 }
 
@@ -230,7 +254,7 @@ fn accounts(m: &Master, found: &mut Found) {
             let task = m.frameworks.get(*framework).and_then(|f| f.tasks.get(task_id));
             if let Some(task) = task.filter(|task| task.holds) {
                 used.add(&task.resources);
-                found.unless(rest.subtract(&task.resources).is_ok(), "M5", || {
+                found.unless(take(&mut rest, &task.resources).is_ok(), "M5", || {
                     format!("{}: task {task_id} holds what is not there", agent.id)
                 });
             }
@@ -238,10 +262,20 @@ fn accounts(m: &Master, found: &mut Found) {
         let mut offered = Resources::new();
         for offer in agent.offers.iter().filter_map(|number| m.offers.get(number)) {
             offered.add(&offer.resources);
-            found.unless(rest.subtract(&offer.resources).is_ok(), "M5", || {
+            found.unless(take(&mut rest, &offer.resources).is_ok(), "M5", || {
                 format!("{}: offer {} holds what is not there", agent.id, offer.id)
             });
         }
+        let mut pending = Resources::new();
+        for (uuid, awaited) in m.operations.pending.get(&agent.id).into_iter().flatten() {
+            let known = m.registry.operations().get(uuid).filter(|_| awaited.holds);
+            if let Some(Ok(conversion)) = known.map(|known| known.operation.change.conversion()) {
+                pending.add(&conversion.converted);
+            }
+        }
+        found.unless(rest.subtract(&pending).is_ok() && pending == agent.pending, "M5", || {
+            format!("{}: pending {} is {pending}", agent.id, agent.pending)
+        });
         let holds = used == agent.used && offered == agent.offered && rest == agent.free;
         found.unless(holds, "M5", || {
             format!(
@@ -318,6 +352,10 @@ fn deadlines(m: &Master, found: &mut Found) {
             let holds = m.deadlines.contains(at, Deadline::Reconcile(ord));
             wants(holds, &|| format!("{id} waits for answers without a deadline"), found);
         }
+        if let Some(repeat) = framework.repeat {
+            let holds = m.deadlines.contains(repeat.at, Deadline::OperationStatuses(ord));
+            wants(holds, &|| format!("{id}: statuses are never repeated"), found);
+        }
         let beats = framework.heartbeat_at.is_some();
         found.unless(beats == framework.is_connected(), "M9", || format!("{id}: heartbeats"));
         if let Some(at) = framework.heartbeat_at {
@@ -333,6 +371,10 @@ fn deadlines(m: &Master, found: &mut Found) {
         found.unless(offer.until.is_some() == times_out, "M9", || {
             format!("{} never times out", offer.id)
         });
+    }
+    if let Some(at) = m.operations.strays_at {
+        let holds = m.deadlines.contains(at, Deadline::StrayOperations);
+        wants(holds, &|| "stray operations are never forgotten".to_owned(), found);
     }
     let rest = m.deadlines.len() - expected.min(m.deadlines.len());
     // The end of recovery stays until it comes, whether or not all agents are back.

@@ -39,10 +39,11 @@ pub use explain::Why;
 pub use gauges::Gauges;
 pub use input::{ConnectionId, Input, RequestId};
 pub use maintenance::{Maintenance, MaintenanceInvalid};
+pub use operation::check::{ChangeRefused, NotThere};
 pub use options::Options;
 pub use order::Order;
 pub use publish::{Book, Change};
-pub use registry::{Drain, Quota, Registry, RegistryOp};
+pub use registry::{Drain, Holdings, KnownOperation, OperationEnd, Quota, Registry, RegistryOp};
 pub use state::{Counters, Master};
 
 use agent::reregister::Returning;
@@ -95,6 +96,8 @@ impl Master {
                 Deadline::Reconcile(ord) => self.reconcile_slice(ord, out),
                 Deadline::Offer(number) => self.offer_timed_out(number, out),
                 Deadline::Filters(agent) => self.filters_ended(agent),
+                Deadline::OperationStatuses(ord) => self.repeat_statuses(ord, out),
+                Deadline::StrayOperations => self.forget_strays(out),
             }
         }
         if self.allocator.due.is_some_and(|due| due <= self.now) {
@@ -164,8 +167,8 @@ impl Master {
             CallBody::Kill { task_id, agent_id, grace } => {
                 self.kill(ord, task_id, agent_id, grace, out);
             }
-            CallBody::Shutdown { .. } => {
-                return Err(Refusal::NotBuilt(Arc::from("SHUTDOWN of custom executors")));
+            CallBody::Shutdown { executor_id, agent_id } => {
+                self.shutdown_executor(ord, &executor_id, &agent_id, out);
             }
             CallBody::Acknowledge { agent_id, task_id, uuid } => {
                 self.acknowledge(ord, &agent_id, task_id, uuid, out);
@@ -185,8 +188,9 @@ impl Master {
             CallBody::ReconcileOperations { operations } => {
                 return self.reconcile_operations(ord, operations, out);
             }
-            // No operation is known whose status could be acknowledged.
-            CallBody::AcknowledgeOperationStatus { .. } => {}
+            CallBody::AcknowledgeOperationStatus { uuid, operation_id, .. } => {
+                self.acknowledge_operation(ord, uuid, &operation_id, out);
+            }
             CallBody::NotBuilt(name) => return Err(Refusal::NotBuilt(name)),
         }
         Ok(())
@@ -202,7 +206,7 @@ impl Master {
                 self.register(connection, info, version, nonce, out);
             }
             (AgentCall::Reregister { info, version, tasks, frameworks }, _) => {
-                let returning = Returning { info, version, tasks, frameworks };
+                let returning = Returning::of(info, version, tasks, frameworks);
                 self.reregister(connection, returning, out);
             }
             (AgentCall::Update { framework_id, status, latest_state }, Some(agent)) => {
@@ -211,10 +215,18 @@ impl Master {
             (AgentCall::Message { framework_id, executor_id, data }, Some(agent)) => {
                 self.message_to_framework(agent, &framework_id, executor_id, data, out);
             }
+            (AgentCall::VolumesApplied { sequence, failures }, Some(agent)) => {
+                self.volumes_applied(agent, sequence, failures, out);
+            }
             // A pong has done its work by being heard. What comes on a stream that is not, or no
             // longer, an agent's is ignored: its agent is unreachable, or has not said who it is.
-            (AgentCall::Pong { .. } | AgentCall::VolumesApplied { .. }, _)
-            | (AgentCall::Update { .. } | AgentCall::Message { .. }, None) => {}
+            (AgentCall::Pong { .. }, _)
+            | (
+                AgentCall::Update { .. }
+                | AgentCall::Message { .. }
+                | AgentCall::VolumesApplied { .. },
+                None,
+            ) => {}
         }
     }
 }

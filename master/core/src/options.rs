@@ -63,6 +63,11 @@ pub struct Options {
     /// How long changes of loads and demands gather before they are published; `None` publishes
     /// nothing at all.
     pub publish_interval: Option<Duration>,
+    /// Operations remembered for each framework, under way or not acknowledged: beyond, an ACCEPT
+    /// with more is refused.
+    pub operations: usize,
+    /// Pieces that may be reserved or made on one agent.
+    pub agent_holdings: usize,
     /// Demands kept for each framework.
     pub demands: usize,
     /// Whether frameworks may run tasks as root.
@@ -100,6 +105,8 @@ impl Default for Options {
             unreachable_tasks: 1000,
             unreachable_agents: 100_000,
             publish_interval: Some(Duration::from_millis(250)),
+            operations: 1000,
+            agent_holdings: 1000,
             demands: 1000,
             root_submissions: true,
         }

@@ -1,6 +1,7 @@
 //! Why calls are refused: typed, with the figures, and a sentence for people.
 
 use crate::maintenance::MaintenanceInvalid;
+use crate::operation::check::ChangeRefused;
 use proto::{AgentId, FrameworkId, Role};
 use std::fmt;
 use std::sync::Arc;
@@ -132,6 +133,24 @@ pub enum Refusal {
         /// How many may.
         limit: usize,
     },
+    /// More operations on resources are remembered for a framework than may be.
+    TooManyOperations {
+        /// How many this call has.
+        asked: usize,
+        /// How many are under way or not acknowledged.
+        known: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// Resources of the agent cannot be changed like that.
+    Change {
+        /// Which agent.
+        agent_id: AgentId,
+        /// Why.
+        refused: ChangeRefused,
+    },
+    /// The agent is known and not back yet.
+    AgentAway(AgentId),
     /// The agent is not known, or gone.
     AgentUnknown {
         /// Which.
@@ -161,7 +180,10 @@ impl Refusal {
             Self::NotBuilt(_) => 501,
             Self::TooManyFrameworksAway { .. }
             | Self::FrameworksAwayTooLarge { .. }
+            | Self::TooManyOperations { .. }
             | Self::TooMuchToReconcile { .. } => 503,
+            Self::AgentAway(_) => 409,
+            Self::Change { refused, .. } if refused.is_conflict() => 409,
             Self::FrameworkIdMissing
             | Self::FrameworkUnknown(_)
             | Self::WrongStream(_)
@@ -178,6 +200,7 @@ impl Refusal {
             | Self::FailoverTimeoutTooLong { .. }
             | Self::FrameworkInfoTooLarge { .. }
             | Self::StillDraining(_)
+            | Self::Change { .. }
             | Self::Maintenance(_)
             | Self::ConstraintsInvalid { .. }
             | Self::WeightZero(_)
@@ -249,6 +272,9 @@ impl fmt::Display for Refusal {
             | Self::FrameworkInfoTooLarge { .. }
             | Self::RootSubmission
             | Self::TooMuchToReconcile { .. }
+            | Self::TooManyOperations { .. }
+            | Self::Change { .. }
+            | Self::AgentAway(_)
             | Self::AgentUnknown { .. }
             | Self::ConstraintsInvalid { .. }
             | Self::Maintenance(_)
@@ -293,6 +319,17 @@ impl Refusal {
                 f,
                 "{asked} tasks to reconcile, and {waiting} wait; at most {limit} may: ask again \
                  when the answers have come"
+            ),
+            Self::TooManyOperations { asked, known, limit } => write!(
+                f,
+                "{asked} operations, and {known} are under way or not acknowledged; at most \
+                 {limit} may be: acknowledge their statuses first"
+            ),
+            Self::Change { agent_id, refused } => write!(f, "agent {agent_id}: {refused}"),
+            Self::AgentAway(agent_id) => write!(
+                f,
+                "agent {agent_id} is not registered with this master now: its resources can be \
+                 changed when it is back"
             ),
             Self::AgentUnknown { agent_id, .. } => {
                 write!(f, "Agent cannot be found: {agent_id} is not registered, or is gone")

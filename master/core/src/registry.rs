@@ -5,131 +5,25 @@
 //! operation is total and deterministic, so every replica that applies the same operations holds
 //! the same facts; what makes no sense (an agent that is not known) changes nothing.
 
+mod holdings;
+mod op;
+mod operation;
+
+pub use holdings::Holdings;
+pub(crate) use holdings::{changed_of, configured_of, with_changes};
+pub use op::RegistryOp;
+pub use operation::{KnownOperation, OperationEnd};
+
 use crate::framework::footprint::framework_bytes;
 use crate::maintenance::Maintenance;
 use proto::{
-    AgentId, AgentInfo, FrameworkId, FrameworkInfo, MasterId, Quantities, ResourceName, Role, Time,
+    AgentId, AgentInfo, FrameworkId, FrameworkInfo, MasterId, Piece, Quantities, ResourceName,
+    Role, StatusUuid, Time,
 };
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// One change of the registry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RegistryOp {
-    /// The cluster's identity, drawn by the shell when there is none.
-    FoundCluster {
-        /// Its id.
-        cluster_id: Arc<str>,
-    },
-    /// A master begins to lead. The shell makes it durable before it makes a `Master`.
-    BeginEpoch {
-        /// One more than the last one.
-        epoch: u64,
-        /// The master's id.
-        master_id: MasterId,
-    },
-    /// An agent is admitted, or one that is already known is described anew.
-    AdmitAgent {
-        /// The agent, with its id.
-        info: AgentInfo,
-        /// Its software version.
-        version: Arc<str>,
-        /// The nonce of its registration, when it registered (rather than reregistered).
-        nonce: Option<u64>,
-        /// When it was first admitted.
-        registered: Time,
-    },
-    /// The agent is given up until it comes back.
-    MarkUnreachable {
-        /// Which.
-        agent_id: AgentId,
-        /// Since when.
-        since: Time,
-    },
-    /// The agent came back.
-    MarkReachable {
-        /// Which.
-        agent_id: AgentId,
-    },
-    /// No offers are made of the agent until it is reactivated.
-    DeactivateAgent {
-        /// Which.
-        agent_id: AgentId,
-    },
-    /// The agent is offered again; a drain of it is over.
-    ReactivateAgent {
-        /// Which.
-        agent_id: AgentId,
-    },
-    /// The agent is deactivated and emptied, or is empty now.
-    DrainAgent {
-        /// Which.
-        agent_id: AgentId,
-        /// How, and how far it has come.
-        drain: Drain,
-    },
-    /// The agent will never be back; its id is refused from now on.
-    MarkGone {
-        /// Which.
-        agent_id: AgentId,
-        /// Since when.
-        since: Time,
-    },
-    /// The maintenance schedule and the machines that are down, all of them.
-    SetMaintenance {
-        /// In place of what was.
-        maintenance: Maintenance,
-    },
-    /// The agent is forgotten.
-    RemoveAgent {
-        /// Which.
-        agent_id: AgentId,
-    },
-    /// The framework's scheduler is away; it is removed at the deadline.
-    HoldFramework {
-        /// The framework, with its id.
-        info: FrameworkInfo,
-        /// When it first subscribed.
-        registered: Time,
-        /// When it will be removed.
-        deadline: Time,
-    },
-    /// The framework's scheduler is back.
-    ReleaseFramework {
-        /// Which.
-        framework_id: FrameworkId,
-    },
-    /// The framework is over; its id is refused from now on.
-    CompleteFramework {
-        /// The framework, with its id.
-        info: FrameworkInfo,
-        /// When it first subscribed.
-        registered: Time,
-        /// When it ended.
-        unregistered: Time,
-    },
-    /// A role's weight.
-    SetWeight {
-        /// The role.
-        role: Role,
-        /// In thousandths, more than zero; 1000 forgets it, being the default.
-        weight_milli: u64,
-    },
-    /// A role's quota.
-    SetQuota {
-        /// The role.
-        role: Role,
-        /// The whole of it; the default forgets it.
-        quota: Quota,
-    },
-    /// A role has no quota any more.
-    RemoveQuota {
-        /// The role.
-        role: Role,
-    },
-}
 
 /// What a role is guaranteed and what it may have, with everything below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -167,8 +61,10 @@ impl fmt::Display for Quota {
 /// An agent that was admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdmittedAgent {
-    /// The agent, with its id.
+    /// The agent, with its id. Its resources are as they are now: reserved and made into volumes.
     pub info: AgentInfo,
+    /// Volumes that were destroyed and whose content may still be there, oldest first.
+    pub doomed: Vec<Piece>,
     /// Its software version.
     pub version: Arc<str>,
     /// The nonce of its registration.
@@ -235,6 +131,7 @@ pub struct Registry {
     weights: BTreeMap<Role, u64>,
     maintenance: Maintenance,
     quotas: BTreeMap<Role, Quota>,
+    operations: BTreeMap<StatusUuid, KnownOperation>,
 }
 
 /// The weight of a role that was never set.
@@ -320,6 +217,15 @@ impl Registry {
             RegistryOp::RemoveQuota { role } => {
                 self.quotas.remove(role);
             }
+            RegistryOp::SetHoldings { agent_id, holdings } => {
+                self.change_agent(agent_id, |agent| agent.hold(holdings));
+            }
+            RegistryOp::PutOperation { uuid, operation } => {
+                self.operations.insert(*uuid, operation.clone());
+            }
+            RegistryOp::RemoveOperation { uuid } => {
+                self.operations.remove(uuid);
+            }
         }
     }
 
@@ -333,8 +239,16 @@ impl Registry {
     fn admit(&mut self, info: &AgentInfo, version: &Arc<str>, nonce: Option<u64>, at: Time) {
         let Some(id) = &info.id else { return };
         let known = self.agents.get(id);
+        let mut info = info.clone();
+        if let Some(known) = known {
+            // A master refuses an agent that does not hold any more what is reserved on it.
+            let changed = changed_of(&known.info.resources);
+            let total = with_changes(&info.resources, &changed);
+            info.resources = total.unwrap_or_else(|_| known.info.resources.clone());
+        }
         let agent = AdmittedAgent {
-            info: info.clone(),
+            info,
+            doomed: known.map(|agent| agent.doomed.clone()).unwrap_or_default(),
             version: version.clone(),
             nonce: nonce.or_else(|| known.and_then(|agent| agent.nonce)),
             registered: known.map_or(at, |agent| agent.registered),
@@ -370,13 +284,18 @@ impl Registry {
             ops.push(RegistryOp::BeginEpoch { epoch: self.epoch, master_id: master_id.clone() });
         }
         for (agent_id, agent) in &self.agents {
+            let resources = configured_of(&agent.info.resources);
             ops.push(RegistryOp::AdmitAgent {
-                info: agent.info.clone(),
+                info: AgentInfo { resources, ..agent.info.clone() },
                 version: agent.version.clone(),
                 nonce: agent.nonce,
                 registered: agent.registered,
             });
             let agent_id = || agent_id.clone();
+            let holdings = agent.holdings();
+            if !holdings.is_empty() {
+                ops.push(RegistryOp::SetHoldings { agent_id: agent_id(), holdings });
+            }
             if let Some(since) = agent.unreachable {
                 ops.push(RegistryOp::MarkUnreachable { agent_id: agent_id(), since });
             }
@@ -410,6 +329,10 @@ impl Registry {
         ops.extend(self.quotas.iter().map(|(role, quota)| RegistryOp::SetQuota {
             role: role.clone(),
             quota: quota.clone(),
+        }));
+        ops.extend(self.operations.iter().map(|(uuid, operation)| RegistryOp::PutOperation {
+            uuid: *uuid,
+            operation: operation.clone(),
         }));
         ops
     }
@@ -477,5 +400,25 @@ impl Registry {
     /// The quotas that were set.
     pub fn quotas(&self) -> &BTreeMap<Role, Quota> {
         &self.quotas
+    }
+
+    /// Operations that are under way, or whose frameworks do not have their last status yet.
+    pub fn operations(&self) -> &BTreeMap<StatusUuid, KnownOperation> {
+        &self.operations
+    }
+}
+
+impl AdmittedAgent {
+    /// What is reserved and made on it at run time.
+    pub fn holdings(&self) -> Holdings {
+        Holdings { changed: changed_of(&self.info.resources), doomed: self.doomed.clone() }
+    }
+
+    fn hold(&mut self, holdings: &Holdings) {
+        let configured = configured_of(&self.info.resources);
+        if let Ok(total) = with_changes(&configured, &holdings.changed) {
+            self.info.resources = total;
+            self.doomed.clone_from(&holdings.doomed);
+        }
     }
 }

@@ -10,6 +10,7 @@ use crate::effect::Effect;
 use crate::framework::{Framework, PastFramework};
 use crate::input::ConnectionId;
 use crate::offer::OfferRecord;
+use crate::operation::Operations;
 use crate::options::Options;
 use crate::publish::Publisher;
 use crate::registry::{Registry, RegistryOp};
@@ -44,6 +45,14 @@ pub struct Counters {
     pub tasks_failed: u64,
     /// Calls refused.
     pub calls_refused: u64,
+    /// Operations on resources that ended, well or not.
+    pub operations_ended: u64,
+    /// Operations on resources that made no sense, or were not possible.
+    pub operations_refused: u64,
+    /// Volumes that agents could not make or delete.
+    pub volume_failures: u64,
+    /// SHUTDOWN calls for executors that are not known.
+    pub shutdowns_dropped: u64,
     /// Allocation passes.
     pub allocation_passes: u64,
     /// Agents looked at in allocation passes.
@@ -87,6 +96,8 @@ pub struct Master {
     /// Before it no agent is given up.
     pub(crate) next_removal: Time,
 
+    /// Where the registry's operations are found.
+    pub(crate) operations: Operations,
     pub(crate) offers: BTreeMap<u64, OfferRecord>,
     pub(crate) allocator: Allocator,
     pub(crate) deadlines: Deadlines,
@@ -122,6 +133,7 @@ impl Master {
             maybe_ask: BTreeSet::new(),
             maybe_drained: BTreeSet::new(),
             next_removal: Time::ZERO,
+            operations: Operations::default(),
             offers: BTreeMap::new(),
             deadlines: Deadlines::default(),
             publisher: Publisher::default(),
@@ -133,6 +145,7 @@ impl Master {
         };
         m.recover_agents();
         m.recover_frameworks();
+        m.recover_operations();
         // What is so from the beginning is in the first snapshot.
         m.publisher = Publisher::new(m.options.publish_interval);
         m

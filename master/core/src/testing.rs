@@ -6,9 +6,11 @@
 //! first framework is `m-0000`, the first agent `m-S0`, the first offer `m-O0`.
 
 mod build;
+mod operations;
 mod render;
 
 pub use build::*;
+pub use operations::*;
 pub use render::render;
 
 use crate::invariants;
@@ -108,6 +110,7 @@ impl Cluster {
     pub fn step(&mut self, input: Input) {
         let told = format!("{input:?}");
         let before = self.effects.len();
+        let facts = self.master.registry().clone();
         self.master.step(self.now, input, &mut self.effects);
         for effect in &self.effects[before..] {
             if let Effect::Publish(change) = effect {
@@ -115,6 +118,7 @@ impl Cluster {
             }
         }
         let mut violations = invariants::check(&self.master);
+        violations.extend(invariants::lost_volumes(&facts, self.master.registry()));
         if self.options.publish_interval.is_some() {
             violations.extend(self.master.differences(&self.book));
         }

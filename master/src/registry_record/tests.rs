@@ -1,8 +1,13 @@
 //! Every fact comes back from the store as it went in, whatever came after it.
 
 use super::*;
-use master_core::Quota;
-use proto::{Quantities, Resources};
+use master_core::{Holdings, KnownOperation, OperationEnd, Quota};
+use proto::{
+    Disk, Flavor, MachineId, MaintenanceWindow, OperationId, OperationState, Persistence, Piece,
+    Quantities, Reservation, ReservationKind, ResourceChange, ResourceName, ResourceOperation,
+    Resources, Special, Unavailability, Value, VolumeId, VolumeMount,
+};
+use std::sync::Arc;
 use store::{Options, Store};
 
 fn agent(id: &str) -> AgentInfo {
@@ -41,6 +46,74 @@ fn maintenance() -> Maintenance {
         windows: vec![window(&named, None), window(&by_address, Some(Duration::from_secs(1)))],
         down: [by_address].into(),
     }
+}
+
+fn reservation() -> Reservation {
+    Reservation {
+        kind: ReservationKind::Dynamic,
+        role: Role::new("eng").unwrap(),
+        principal: Some(Arc::from("p")),
+        labels: Vec::new(),
+    }
+}
+
+fn volume(id: &str) -> Piece {
+    let persistence = Persistence { id: VolumeId::new(id).unwrap(), principal: None };
+    let mount = VolumeMount { container_path: Arc::from("data"), read_only: false };
+    let disk = Disk { source: None, persistence: Some(persistence), mount: Some(mount) };
+    let special =
+        Special { reservations: vec![reservation()], disk: Some(disk), ..Special::default() };
+    let (name, value) = (ResourceName::new("disk"), Value::Scalar(2000));
+    Piece { name, flavor: Flavor::new(false, special), value }
+}
+
+fn hold(volumes: &[&str], doomed: &[&str]) -> RegistryOp {
+    let reserved = Resources::cpus_mem(1000, 0).push_reservation(&reservation());
+    let mut changed = if volumes.is_empty() { Resources::new() } else { reserved };
+    volumes.iter().for_each(|id| assert!(changed.add_piece(volume(id))));
+    let doomed = doomed.iter().map(|id| volume(id)).collect();
+    let agent_id = AgentId::new("s").unwrap();
+    RegistryOp::SetHoldings { agent_id, holdings: Holdings { changed, doomed } }
+}
+
+fn operation(named: bool, change: ResourceChange, end: Option<OperationEnd>) -> KnownOperation {
+    let id = named.then(|| OperationId::new("o").unwrap());
+    let framework_id = named.then(|| FrameworkId::new("f").unwrap());
+    let operation = ResourceOperation { id, allocation_role: None, change };
+    KnownOperation { framework_id, agent_id: AgentId::new("s").unwrap(), operation, end }
+}
+
+/// Reservations and volumes of an agent, and operations.
+fn changes() -> Vec<RegistryOp> {
+    let mut info = agent("s");
+    info.resources.add(&Resources::scalars([("disk", 10_000)]));
+    let reserved = Resources::cpus_mem(1000, 0).push_reservation(&reservation());
+    let reserve = ResourceChange::Reserve { source: Resources::new(), resources: reserved };
+    let create = ResourceChange::Create { volumes: [volume("v")].into_iter().collect() };
+    let shrink = ResourceChange::Shrink { volume: volume("v"), subtract_milli: 500 };
+    let (first, second) = (proto::StatusUuid([7; 16]), proto::StatusUuid([47; 16]));
+    let end = |state, message: Option<&str>| {
+        Some(OperationEnd { state, message: message.map(Arc::from) })
+    };
+    let put = |uuid, operation| RegistryOp::PutOperation { uuid, operation };
+    vec![
+        RegistryOp::AdmitAgent {
+            info,
+            version: Arc::from("1"),
+            nonce: None,
+            registered: Time::ZERO,
+        },
+        hold(&["v", "w"], &[]),
+        put(first, operation(true, create, None)),
+        put(second, operation(false, shrink.clone(), None)),
+        put(second, operation(true, shrink, end(OperationState::Failed, Some("full")))),
+        put(first, operation(true, reserve, end(OperationState::Finished, None))),
+        RegistryOp::RemoveOperation { uuid: first },
+        hold(&["v"], &["w", "u"]),
+        hold(&[], &["u"]),
+        hold(&[], &[]),
+        hold(&["v"], &["u"]),
+    ]
 }
 
 fn ops() -> Vec<RegistryOp> {
@@ -85,7 +158,7 @@ fn every_fact_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Options::new("test", 1)).unwrap();
     let (mut registry, mut completed) = (Registry::new(), Completed::new());
-    for op in ops() {
+    for op in ops().into_iter().chain(changes()) {
         registry.apply(&op);
         let mut batch = Batch::new();
         write(&op, &mut completed, &mut batch);

@@ -3,6 +3,7 @@
 //! The group is checked as a whole. Agents cannot run groups yet, so that even a group without a
 //! fault is refused: each of its tasks is answered for, and nothing is used.
 
+use crate::agent::take;
 use crate::effect::Effect;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
@@ -63,7 +64,7 @@ impl Master {
             if let Err(invalid) = self.validate(framework, agent, role, &task, &rest) {
                 return Some(format!("Task '{}' is invalid: {invalid}", task.task_id));
             }
-            rest.subtract(&task.resources).expect("the task was checked to fit");
+            take(&mut rest, &task.resources).expect("the task was checked to fit");
         }
         None
     }

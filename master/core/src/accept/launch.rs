@@ -1,6 +1,7 @@
 //! LAUNCH: each task is checked in order against what remains of the offers; a wrong one is
 //! answered with TASK_ERROR and the others go on.
 
+use crate::agent::take;
 use crate::effect::Effect;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
@@ -23,7 +24,7 @@ impl Master {
         for task in tasks {
             match self.validate(framework, agent, role, &task, remaining) {
                 Ok(()) => {
-                    remaining.subtract(&task.resources).expect("the task was checked to fit");
+                    take(remaining, &task.resources).expect("the task was checked to fit");
                     let record = Task::launched(agent, role.clone(), &task, self.now);
                     self.insert_task(framework, task.task_id.clone(), record);
                     self.take_up(framework, &task.task_id, &task.resources);

@@ -4,6 +4,7 @@
 //! answered for. Then the operations are done in order against what the offers hold, and the
 //! filters are laid on what remains.
 
+mod change;
 mod group;
 mod launch;
 mod validate;
@@ -71,22 +72,30 @@ impl Master {
         out: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
         // Before anything changes: the whole call is built, or the whole call is refused.
+        let mut changes = false;
         for operation in &operations {
-            if let Operation::Change(_) | Operation::Invalid(_) | Operation::NotBuilt(_) = operation
-            {
+            if let Operation::NotBuilt(_) = operation {
                 let what = format!("the operation {}", operation.name());
                 return Err(Refusal::NotBuilt(Arc::from(what)));
             }
+            changes |= matches!(operation, Operation::Change(_));
         }
-        let accepted = match self.check_offers(framework, offer_ids) {
+        if changes {
+            self.check_room_for_operations(framework, &operations)?;
+        }
+        let mut accepted = match self.check_offers(framework, offer_ids) {
             Ok(numbers) => self.take_offers(&numbers),
             Err(invalid) => {
                 self.give_back(framework, offer_ids);
                 self.drop_tasks(framework, &operations, &invalid, out);
+                self.drop_changes(framework, operations, &invalid, out);
                 return Ok(());
             }
         };
-        let mut remaining = accepted.resources;
+        let mut remaining = match changes {
+            true => accepted.resources.clone(),
+            false => std::mem::take(&mut accepted.resources),
+        };
         let mut launched = 0;
         for operation in operations {
             match operation {
@@ -103,14 +112,26 @@ impl Master {
                     let (agent, role) = (accepted.agent, &accepted.role);
                     self.launch_group(framework, agent, role, &group, &remaining, out);
                 }
-                Operation::Change(_) | Operation::Invalid(_) | Operation::NotBuilt(_) => {}
+                Operation::Change(change) => {
+                    self.accept_change(framework, &accepted, *change, &mut remaining, out);
+                }
+                Operation::Invalid(wrong) => {
+                    let agent_id = Some(self.agents[accepted.agent].id.clone());
+                    let problem = format!("Invalid {} operation: {}", wrong.name, wrong.problem);
+                    self.refuse_operation(framework, wrong.id, agent_id, &problem, out);
+                }
+                Operation::NotBuilt(_) => {}
             }
         }
         for credit in &accepted.credits {
             self.frameworks[framework].demand.launched(credit, launched);
             self.publisher.demand(framework, self.now);
         }
-        self.add_filter(framework, accepted.agent, &accepted.role, remaining, filters);
+        let refused = match changes {
+            true => change::unchanged(&remaining, &accepted.resources),
+            false => remaining,
+        };
+        self.add_filter(framework, accepted.agent, &accepted.role, refused, filters);
         Ok(())
     }
 
@@ -188,6 +209,36 @@ impl Master {
                 unreachable_time: None,
             };
             self.report(framework, task_id, report, out);
+        }
+    }
+}
+
+impl Master {
+    /// Answers for the changes of an ACCEPT with invalid offers. One that is known was made by the
+    /// same call, which was sent twice.
+    fn drop_changes(
+        &mut self,
+        framework: FrameworkOrd,
+        operations: Vec<Operation>,
+        invalid: &OffersInvalid,
+        out: &mut Vec<Effect>,
+    ) {
+        let problem = format!("Operation attempted with invalid offers: {invalid}");
+        for operation in operations {
+            let id = match operation {
+                Operation::Change(change) => change.id,
+                Operation::Invalid(wrong) => wrong.id,
+                Operation::Launch(_)
+                | Operation::Unreadable(_)
+                | Operation::LaunchGroup(_)
+                | Operation::NotBuilt(_) => continue,
+            };
+            let known = id.as_ref().is_some_and(|id| {
+                self.operations.find(&self.frameworks[framework].id, id).is_some()
+            });
+            if !known {
+                self.refuse_operation(framework, id, None, &problem, out);
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Whether a task may be launched: Mesos' checks in Mesos' order, each refusal with its figures.
 
+use crate::operation::volumes::volume_key;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
-use proto::{AgentId, Piece, Resources, Role, Shortfall, TaskId, TaskInfo};
+use proto::{AgentId, Piece, Resources, Role, Shortfall, TaskId, TaskInfo, VolumeId};
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ pub(crate) enum TaskInvalid {
     NoResources,
     /// Its resources say another role than its offers.
     Role { task: Role, offer: Role },
+    /// One persistent volume twice.
+    VolumeTwice(VolumeId),
     /// One resource both revocable and not.
     MixedRevocable(Arc<str>),
     /// A limit on something that has none.
@@ -61,6 +64,7 @@ impl fmt::Display for TaskInvalid {
                 f,
                 "Task's resources are allocated to role '{task}', its offer to role '{offer}'"
             ),
+            Self::VolumeTwice(id) => write!(f, "Task uses persistent volume {id} twice"),
             Self::MixedRevocable(name) => {
                 write!(f, "Task mixes revocable and non-revocable {name}")
             }
@@ -145,6 +149,14 @@ fn check_resources(task: &TaskInfo, role: &Role) -> Result<(), TaskInvalid> {
         return Err(TaskInvalid::Role { task: own.clone(), offer: role.clone() });
     }
     let pieces = task.resources.pieces();
+    let again = |(at, piece): (usize, &Piece)| {
+        let key = volume_key(piece)?;
+        let before = pieces[..at].iter().filter_map(volume_key);
+        before.into_iter().any(|other| other == key).then_some(key.1)
+    };
+    if let Some(id) = pieces.iter().enumerate().find_map(again) {
+        return Err(TaskInvalid::VolumeTwice(id));
+    }
     let mixed = |piece: &&Piece| {
         let other = |p: &Piece| p.name == piece.name && !p.flavor.revocable;
         piece.flavor.revocable && pieces.iter().any(other)

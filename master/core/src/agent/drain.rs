@@ -85,7 +85,8 @@ impl Master {
         }
     }
 
-    /// Ends the drains of agents that have become empty in this step.
+    /// Ends the drains of agents that have become empty in this step: no task and no operation is
+    /// left there.
     pub(crate) fn end_drains(&mut self, out: &mut Vec<Effect>) {
         for agent_id in std::mem::take(&mut self.maybe_drained) {
             let Some(ord) = self.agent_ord(&agent_id) else { continue };
@@ -93,7 +94,8 @@ impl Master {
                 self.registry.agents().get(&agent_id).and_then(|agent| agent.drain.as_ref());
             let Some(drain) = facts.filter(|drain| !drain.drained) else { continue };
             let agent = &self.agents[ord];
-            if !agent.is_connected() || !agent.tasks.is_empty() {
+            let busy = !agent.tasks.is_empty() || self.operations.is_awaited(&agent_id);
+            if !agent.is_connected() || busy {
                 continue;
             }
             if drain.mark_gone {

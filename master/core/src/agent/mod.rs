@@ -22,11 +22,13 @@ use crate::deadlines::Deadline;
 use crate::effect::Effect;
 use crate::input::ConnectionId;
 use crate::maintenance::inverse::Asked;
+use crate::operation::volumes::VolumeKey;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use proto::agent_link::AgentEvent;
 use proto::{
-    AgentId, AgentInfo, Attribute, Quantities, Resources, TaskId, Time, Unavailability, Value,
+    AgentId, AgentInfo, Attribute, Quantities, Resources, Shortfall, TaskId, Time, Unavailability,
+    Value,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,8 +37,13 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Agent {
     pub(crate) id: AgentId,
-    /// With its id.
+    /// With its id, and with what is reserved and made on it in its resources.
     pub(crate) info: AgentInfo,
+    /// What its configuration says that it has; absent when nothing is reserved or made on it at
+    /// run time, and it has just that.
+    pub(crate) configured: Option<Box<Resources>>,
+    /// Whether something that it has is shared.
+    pub(crate) has_shared: bool,
     pub(crate) attributes: Arc<[Attribute]>,
     pub(crate) version: Arc<str>,
     /// Its stream; it is connected while it has one.
@@ -63,8 +70,13 @@ pub(crate) struct Agent {
     pub(crate) used: Resources,
     /// What is in offers.
     pub(crate) offered: Resources,
-    /// All that is neither used nor offered.
+    /// Volumes that grow or shrink, and what is freed by that: nobody's until the agent answers.
+    pub(crate) pending: Resources,
+    /// All that is neither used nor offered nor pending; and one of each that is shared, however
+    /// many use it.
     pub(crate) free: Resources,
+    /// Destroyed volumes that it was told of on this stream, by the first message that did.
+    pub(crate) dooming: BTreeMap<VolumeKey, u64>,
     /// The scalars of what is free.
     pub(crate) free_parts: Arc<Parts>,
     /// What of it is counted as available in the cluster.
@@ -90,9 +102,39 @@ impl Agent {
         self.connection.is_some() && self.ping.missed > 0
     }
 
+    /// Takes from what is free. What is shared stays there for others.
+    pub(crate) fn take_free(&mut self, resources: &Resources) -> Result<(), Shortfall> {
+        match self.has_shared {
+            false => self.free.subtract(resources),
+            true => self.free.subtract(&resources.non_shared()),
+        }
+    }
+
+    fn give_free(&mut self, resources: &Resources) {
+        match self.has_shared {
+            false => self.free.add(resources),
+            true => self.free.add(&resources.non_shared()),
+        }
+    }
+
     /// Whether what it has free may be offered.
     pub(crate) fn is_offerable(&self) -> bool {
         self.connection.is_some() && self.ping.missed == 0 && !self.deactivated
+    }
+}
+
+pub(crate) fn has_shared(resources: &Resources) -> bool {
+    resources.pieces().iter().any(|piece| piece.flavor.is_shared())
+}
+
+/// Takes some resources away. What is shared stays for others.
+pub(crate) fn take(from: &mut Resources, resources: &Resources) -> Result<(), Shortfall> {
+    match has_shared(resources) {
+        false => from.subtract(resources),
+        true => match from.shortfall(resources) {
+            None => from.subtract(&resources.non_shared()),
+            Some(short) => Err(short),
+        },
     }
 }
 
@@ -140,7 +182,11 @@ impl Master {
             parts,
             used: Resources::new(),
             offered: Resources::new(),
+            pending: Resources::new(),
             free: info.resources.clone(),
+            dooming: BTreeMap::new(),
+            configured: None,
+            has_shared: has_shared(&info.resources),
             info,
             tasks: BTreeSet::new(),
             offers: Vec::new(),
@@ -164,6 +210,7 @@ impl Master {
         self.index_free(ord);
         self.allocator.forget(ord);
         self.count_reserved(ord, false);
+        self.let_go_awaited(ord);
         let agent = self.agents.remove(ord);
         let empty = agent.offers.is_empty() && agent.tasks.is_empty() && agent.asked.is_empty();
         assert!(empty, "an agent leaves empty");
@@ -192,6 +239,7 @@ impl Master {
             out.push(Effect::CloseAgent { connection: old });
         }
         self.agents[ord].connection = Some(connection);
+        self.agents[ord].dooming.clear();
         self.links.insert(connection, ord);
         self.publisher.agent(&self.agents[ord].id);
         self.start_pinging(ord);
@@ -223,7 +271,12 @@ impl Master {
     }
 
     /// Gives an agent on which nothing is used and nothing offered a new total.
-    pub(crate) fn set_total(&mut self, ord: AgentOrd, total: Resources) {
+    pub(crate) fn set_total(
+        &mut self,
+        ord: AgentOrd,
+        total: Resources,
+        configured: Option<Box<Resources>>,
+    ) {
         self.count_reserved(ord, false);
         let agent = &mut self.agents[ord];
         assert!(agent.used.is_empty() && agent.offered.is_empty(), "the account is empty");
@@ -231,9 +284,13 @@ impl Master {
         agent.parts = self.allocator.sorter.parts(&total);
         self.allocator.sorter.add_total(&agent.parts);
         agent.has_gpus = total.scalar("gpus") > 0;
+        agent.has_shared = has_shared(&total);
         agent.free = total.clone();
+        agent.pending = Resources::new();
         agent.info.resources = total;
+        agent.configured = configured;
         self.count_reserved(ord, true);
+        self.hold_awaited(ord);
         self.index_free(ord);
         self.publisher.load(ord, self.now);
     }
@@ -241,12 +298,12 @@ impl Master {
     /// Moves resources of an agent from free to offered. Keeps M5.
     pub(crate) fn reserve_offered(&mut self, ord: AgentOrd, resources: &Resources) {
         let agent = &mut self.agents[ord];
-        if agent.offered.is_empty() && agent.free == *resources {
+        if agent.offered.is_empty() && !agent.has_shared && agent.free == *resources {
             // Most agents are offered whole: nothing needs to be reckoned.
             std::mem::swap(&mut agent.free, &mut agent.offered);
             self.index_free_as(ord, self.allocator.nothing.clone());
         } else {
-            agent.free.subtract(resources).expect("only what is free is offered: M5");
+            agent.take_free(resources).expect("only what is free is offered: M5");
             agent.offered.add(resources);
             self.index_free(ord);
         }
@@ -266,7 +323,7 @@ impl Master {
             self.index_free_as(ord, parts.clone());
         } else {
             agent.offered.subtract(resources).expect("what an offer holds is offered: M5");
-            agent.free.add(resources);
+            agent.give_free(resources);
             self.index_free(ord);
         }
         self.publisher.load(ord, self.now);
@@ -276,7 +333,7 @@ impl Master {
     /// Moves resources of an agent from free to used. Keeps M5.
     pub(crate) fn reserve_used(&mut self, ord: AgentOrd, resources: &Resources) {
         let agent = &mut self.agents[ord];
-        agent.free.subtract(resources).expect("a task uses what is free: M5");
+        agent.take_free(resources).expect("a task uses what is free: M5");
         agent.used.add(resources);
         self.index_free(ord);
         self.publisher.load(ord, self.now);
@@ -286,7 +343,7 @@ impl Master {
     pub(crate) fn free_used(&mut self, ord: AgentOrd, resources: &Resources) {
         let agent = &mut self.agents[ord];
         agent.used.subtract(resources).expect("what a living task holds is used: M5");
-        agent.free.add(resources);
+        agent.give_free(resources);
         self.index_free(ord);
         self.publisher.load(ord, self.now);
         self.touch(ord);

@@ -4,7 +4,7 @@
 //! nonce of an earlier one gets the same id, by this master or the next. Any other registration is a
 //! new agent, and takes the place of one that this master still expects back at that address.
 
-use crate::agent::reregister::Returning;
+use crate::agent::reregister::{Returning, check_configuration};
 use crate::effect::Effect;
 use crate::input::ConnectionId;
 use crate::registry::RegistryOp;
@@ -26,12 +26,18 @@ impl Master {
             self.refuse_agent(connection, message.to_owned(), false, out);
             return;
         }
+        if let Err(message) = check_configuration(&info.resources) {
+            self.refuse_agent(connection, message, false, out);
+            return;
+        }
         let key = (nonce, info.hostname.clone(), info.port);
         if let Some(id) = self.nonces.get(&key).cloned() {
             // It never heard its id, so it runs nothing.
             let info = AgentInfo { id: Some(id), ..info };
-            let returning = Returning { info, version, tasks: Vec::new(), frameworks: Vec::new() };
-            self.readmit(connection, returning, true, out);
+            match self.with_holdings(Returning::of(info, version, Vec::new(), Vec::new())) {
+                Ok(returning) => self.readmit(connection, returning, true, out),
+                Err(message) => self.refuse_agent(connection, message, false, out),
+            }
             return;
         }
         self.replace_recovered(&info, out);

@@ -5,9 +5,10 @@
 //! of frameworks that are over.
 
 use crate::agent::gone::GONE;
+use crate::agent::{has_shared, take};
 use crate::effect::Effect;
 use crate::input::ConnectionId;
-use crate::registry::RegistryOp;
+use crate::registry::{RegistryOp, changed_of, configured_of, with_changes};
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::{Report, Task};
@@ -19,10 +20,39 @@ use std::sync::Arc;
 /// What an agent says when it comes back.
 #[derive(Debug)]
 pub(crate) struct Returning {
+    /// Its resources are those of its configuration, until what is reserved and made on it is laid
+    /// on top (`with_holdings`).
     pub(crate) info: AgentInfo,
+    /// Those of its configuration, once they are not those of `info`.
+    pub(crate) configured: Option<Box<Resources>>,
     pub(crate) version: Arc<str>,
     pub(crate) tasks: Vec<AgentTask>,
     pub(crate) frameworks: Vec<FrameworkInfo>,
+}
+
+impl Returning {
+    pub(crate) fn of(
+        info: AgentInfo,
+        version: Arc<str>,
+        tasks: Vec<AgentTask>,
+        frameworks: Vec<FrameworkInfo>,
+    ) -> Self {
+        Self { info, configured: None, version, tasks, frameworks }
+    }
+}
+
+/// Whether an agent's configuration holds nothing that is made at run time alone.
+pub(crate) fn check_configuration(resources: &Resources) -> Result<(), String> {
+    let changed = changed_of(resources);
+    let has_shared = has_shared(resources);
+    if changed.is_empty() && !has_shared {
+        return Ok(());
+    }
+    Err(format!(
+        "the agent's resources ({resources}) hold dynamic reservations, persistent volumes or \
+         shared ones: its configuration may hold static reservations only; the others are made \
+         with RESERVE and CREATE once it is registered"
+    ))
 }
 
 /// What is owed to the agent, and to frameworks, once it is admitted.
@@ -42,9 +72,16 @@ impl Master {
         out: &mut Vec<Effect>,
     ) {
         let gone = returning.info.id.as_ref().is_some_and(|id| self.is_gone(id));
-        let checked = if gone { Err(GONE.to_owned()) } else { self.check_return(&returning) };
+        let checked = match gone {
+            true => Err(GONE.to_owned()),
+            false => self.with_holdings(returning),
+        };
+        let checked = checked.and_then(|returning| {
+            self.check_return(&returning)?;
+            Ok(returning)
+        });
         match checked {
-            Ok(()) => self.readmit(connection, returning, false, out),
+            Ok(returning) => self.readmit(connection, returning, false, out),
             Err(message) => self.refuse_agent(connection, message, gone, out),
         }
     }
@@ -61,6 +98,32 @@ impl Master {
         let event = AgentEvent::Refused { message: Arc::from(message), gone };
         out.push(Effect::ToAgent { connection, event });
         out.push(Effect::CloseAgent { connection });
+    }
+
+    /// Lays what is reserved and made on the agent on what its configuration says. Refuses an agent
+    /// that does not have so much any more: nothing that was reserved is lost silently.
+    pub(crate) fn with_holdings(&self, mut returning: Returning) -> Result<Returning, String> {
+        check_configuration(&returning.info.resources)?;
+        let id = returning.info.id.as_ref();
+        let Some(facts) = id.and_then(|id| self.registry.agents().get(id)) else {
+            return Ok(returning);
+        };
+        let changed = changed_of(&facts.info.resources);
+        if changed.is_empty() {
+            return Ok(returning);
+        }
+        let configured = &returning.info.resources;
+        let total = with_changes(configured, &changed).map_err(|short| {
+            format!(
+                "the agent's resources ({configured}) do not hold what is reserved on it \
+                 ({changed}): {short}; give the agent at least {}, or have its reservations and \
+                 volumes undone, or the agent marked gone, by an operator",
+                configured_of(&changed)
+            )
+        })?;
+        let configured = std::mem::replace(&mut returning.info.resources, total);
+        returning.configured = Some(Box::new(configured));
+        Ok(returning)
     }
 
     /// Refuses what cannot be so, before anything changes.
@@ -85,7 +148,7 @@ impl Master {
                 return Err(format!("task {task_id} is of framework {id}, which is not described"));
             }
             if !task.state.is_terminal() {
-                free.subtract(&task.resources).map_err(|short| {
+                take(&mut free, &task.resources).map_err(|short| {
                     let (task_id, total) = (&task.task_id, &returning.info.resources);
                     format!(
                         "the agent's resources ({total}) do not hold its tasks: task {task_id} \
@@ -146,8 +209,10 @@ impl Master {
         });
         let unreachable = facts.is_some_and(|agent| agent.unreachable.is_some());
         if !known {
+            let configured = returning.configured.as_ref();
+            let resources = configured.map_or(&returning.info.resources, |own| own).clone();
             let admit = RegistryOp::AdmitAgent {
-                info: returning.info.clone(),
+                info: AgentInfo { resources, ..returning.info.clone() },
                 version: returning.version.clone(),
                 // The record takes the place of the first one, which was found by this.
                 nonce: facts.and_then(|agent| agent.nonce),
@@ -168,7 +233,8 @@ impl Master {
         for (framework, task_id) in &missing {
             self.lay_down(*framework, task_id);
         }
-        self.set_total(ord, returning.info.resources.clone());
+        let configured = returning.configured.clone();
+        self.set_total(ord, returning.info.resources.clone(), configured);
         for report in &returning.tasks {
             if self.registry.is_completed(&report.framework_id) {
                 owed.over.insert(report.framework_id.clone());
@@ -295,6 +361,7 @@ impl Master {
             AgentEvent::Reregistered { agent_id, master_id, ping_timeout, reconcile }
         };
         self.send(ord, answer, out);
+        self.tell_volumes_anew(ord, out);
         for framework_id in owed.over {
             self.send(ord, AgentEvent::ShutdownFramework { framework_id }, out);
         }

@@ -45,6 +45,7 @@ impl Master {
             self.shelve_task(framework, task_id, task, since);
         }
         self.drop_agent(ord);
+        self.operations_unreachable(&id, out);
         self.tell_all_of_failure(&id, out);
     }
 
@@ -84,6 +85,7 @@ impl Master {
         let since: Time = self.now;
         self.counters.agents_unreachable += 1;
         self.persist(RegistryOp::MarkUnreachable { agent_id: agent_id.clone(), since }, out);
+        self.operations_unreachable(&agent_id, out);
         self.tell_all_of_failure(&agent_id, out);
     }
 
@@ -98,10 +100,12 @@ impl Master {
         }
     }
 
-    /// Forgets the agents that have been unreachable longest, above the limit.
+    /// Forgets the agents that have been unreachable longest, above the limit. One on which
+    /// something is reserved or made is never forgotten: its data is still there.
     fn prune_unreachable(&mut self, out: &mut Vec<Effect>) {
         let unreachable = |(id, agent): (&AgentId, &crate::registry::AdmittedAgent)| {
-            agent.unreachable.map(|since| (since, id.clone()))
+            let since = agent.unreachable?;
+            agent.holdings().is_empty().then(|| (since, id.clone()))
         };
         if self.registry.agents().len() <= self.options.unreachable_agents {
             return;

@@ -230,8 +230,21 @@ impl Kinds {
 
     /// The scalars of some resources whose names have numbers.
     pub(crate) fn parts(&self, resources: &Resources) -> Parts {
+        self.sum(resources, true)
+    }
+
+    /// As `parts`, without what is shared.
+    pub(crate) fn cost(&self, resources: &Resources) -> Parts {
+        self.sum(resources, false)
+    }
+
+    fn sum(&self, resources: &Resources, shared: bool) -> Parts {
         let mut parts = Parts { pure: true, ..Parts::default() };
         for piece in resources.pieces() {
+            if !shared && piece.flavor.is_shared() {
+                parts.pure = false;
+                continue;
+            }
             // A disk of its own is counted, though it is not plain.
             let plain = !piece.flavor.revocable && piece.flavor.reserved_to().is_none();
             parts.pure &= piece.flavor.is_plain();

@@ -10,7 +10,7 @@ use super::is_allocatable;
 use super::sorter::Sorter;
 use crate::framework::Framework;
 use crate::state::Master;
-use crate::table::{AgentOrd, RoleOrd, SeatOrd};
+use crate::table::{AgentOrd, FrameworkOrd, RoleOrd, SeatOrd};
 use proto::{Capability, Piece, Quantities, Resources, Role, Time, Value};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -153,8 +153,11 @@ impl Master {
             (None, free.clone())
         } else {
             let role = sorter.role_of(seat);
-            let resources = share_of(&agent.free, &plain, taker, role, sorter);
-            let parts = sorter.parts_of(&resources);
+            let mut resources = share_of(&agent.free, &plain, taker, role, sorter);
+            if agent.has_shared {
+                self.leave_out_offered(place.framework, look.agent, &mut resources);
+            }
+            let parts = sorter.cost_of(&resources);
             if look.stage == Stage::Guarantee
                 && parts.plain.lesser(&sorter.allowance(seat).lacking).is_zero()
             {
@@ -196,6 +199,22 @@ impl Master {
             Credit::default()
         };
         Ok(Offering { resources, parts, credit })
+    }
+
+    /// What is shared stays free while it is offered: it is offered to a framework once at a time.
+    fn leave_out_offered(
+        &self,
+        framework: FrameworkOrd,
+        agent: AgentOrd,
+        resources: &mut Resources,
+    ) {
+        let offers = self.agents[agent].offers.iter().map(|number| &self.offers[number]);
+        for offer in offers.filter(|offer| offer.framework == framework) {
+            let again = |piece: &Piece| {
+                piece.flavor.is_shared() && offer.resources.pieces().contains(piece)
+            };
+            *resources = resources.filtered(|piece| !again(piece));
+        }
     }
 
     fn check_capabilities(&self, taker: &Framework, agent: AgentOrd) -> Result<(), Against> {

@@ -193,9 +193,16 @@ impl Sorter {
         self.kinds.parts(resources)
     }
 
-    /// The scalars of some resources of names that were seen.
-    pub(crate) fn parts_of(&self, resources: &Resources) -> Parts {
-        self.kinds.parts(resources)
+    /// The scalars that some resources cost whoever holds them: what is shared costs nobody, as
+    /// there is no less of it for others.
+    pub(crate) fn cost(&mut self, resources: &Resources) -> Parts {
+        self.kinds.learn(resources);
+        self.kinds.cost(resources)
+    }
+
+    /// As `cost`, of names that were seen.
+    pub(crate) fn cost_of(&self, resources: &Resources) -> Parts {
+        self.kinds.cost(resources)
     }
 
     pub(crate) fn amounts(&mut self, quantities: &Quantities) -> Amounts {

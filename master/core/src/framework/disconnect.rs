@@ -40,6 +40,7 @@ impl Master {
         }
         self.unwake(ord);
         self.stop_reconciling(ord);
+        self.set_repeat(ord, None);
         self.drop_inverse(ord);
         if self.frameworks[ord].demand.is_stated() {
             self.publisher.demand(ord, self.now);

@@ -18,6 +18,7 @@ use crate::allocator::demand::DemandBook;
 use crate::deadlines::Deadline;
 use crate::framework::constraints::Constraints;
 use crate::input::ConnectionId;
+use crate::operation::Repeat;
 use crate::registry::CompletedFramework;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
@@ -45,6 +46,8 @@ pub(crate) struct Framework {
     pub(crate) suppressed: BTreeSet<Role>,
     pub(crate) demand: DemandBook,
     pub(crate) reconciling: Reconciling,
+    /// When the statuses of its operations that it did not acknowledge are repeated.
+    pub(crate) repeat: Option<Repeat>,
     /// Which agents it wants offers of.
     pub(crate) constraints: Constraints,
     /// Agents for whose absence it was asked to leave, or has answered.
@@ -110,6 +113,7 @@ impl Master {
             suppressed: BTreeSet::new(),
             demand: DemandBook::default(),
             reconciling: Reconciling::default(),
+            repeat: None,
             constraints: Constraints::default(),
             asked: BTreeSet::new(),
             uses_executors: false,

@@ -188,6 +188,7 @@ impl Master {
         };
         self.tell(ord, subscribed, out);
         self.heartbeat(ord, out);
+        self.tell_ends(ord, out);
         // Even unchanged: agents take it as the sign to send anew what is not acknowledged.
         let framework = &self.frameworks[ord].info;
         for agent in self.agents_of(ord) {

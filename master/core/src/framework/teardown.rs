@@ -43,6 +43,7 @@ impl Master {
             self.send(agent, AgentEvent::ShutdownFramework { framework_id }, out);
         }
         self.end_tasks(ord);
+        self.disown_operations(&framework_id, out);
         self.set_failover_deadline(ord, None);
         self.set_minimum(ord, false);
         let sorter = &mut self.allocator.sorter;

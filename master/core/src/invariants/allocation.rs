@@ -101,12 +101,13 @@ fn shares(m: &Master, found: &mut Found) {
     let mut expected: BTreeMap<(Role, FrameworkOrd), Quantities> = BTreeMap::new();
     for offer in m.offers.values() {
         let key = (offer.role.clone(), offer.framework);
-        expected.entry(key).or_default().add_all(&scalars(&offer.resources));
+        // What is shared costs nobody.
+        expected.entry(key).or_default().add_all(&scalars(&offer.resources.non_shared()));
     }
     for (ord, framework) in m.frameworks.iter() {
         for task in framework.tasks.values().filter(|task| task.holds) {
             let key = (task.role.clone(), ord);
-            expected.entry(key).or_default().add_all(&scalars(&task.resources));
+            expected.entry(key).or_default().add_all(&scalars(&task.resources.non_shared()));
         }
         for role in &framework.info.roles {
             expected.entry((role.clone(), ord)).or_default();
@@ -208,8 +209,8 @@ fn quotas(m: &Master, found: &mut Found) {
     let sorter = &m.allocator.sorter;
     let consumed = consumption(m);
     for (role, amounts) in &consumed {
-        let counted = sorter.standing(role).map(|standing| standing.consumed);
-        found.unless(counted.as_ref() == Some(amounts), "M22", || {
+        let counted = sorter.standing(role).map(|standing| standing.consumed).unwrap_or_default();
+        found.unless(counted == *amounts, "M22", || {
             format!("{role} consumes {amounts:?}, {counted:?} is counted")
         });
     }

@@ -29,7 +29,8 @@ pub(super) fn drains(m: &Master, found: &mut Found) {
             found.unless(holds, "M20", || format!("{task_id} lives on {}, which drains", agent.id));
         }
         let drain = facts.and_then(|facts| facts.drain.as_ref());
-        let empty = agent.is_connected() && agent.tasks.is_empty();
+        let idle = agent.tasks.is_empty() && !m.operations.is_awaited(&agent.id);
+        let empty = agent.is_connected() && idle;
         let waits = drain.is_some_and(|drain| !drain.drained);
         found.unless(!(empty && waits), "M20", || format!("{} is empty and drains", agent.id));
     }

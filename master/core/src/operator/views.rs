@@ -7,9 +7,11 @@ use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::{PastTask, Step, Task};
 use proto::operator::{
-    AgentStanding, AgentView, DrainState, DrainView, FrameworkView, RoleView, TaskView, TasksView,
+    AgentStanding, AgentView, DrainState, DrainView, FrameworkView, OperationView, RoleView,
+    TaskView, TasksView,
 };
 use proto::{FrameworkId, InverseOffer, Offer, Piece, Resources, TaskId, TaskStatus, Value};
+use std::collections::BTreeMap;
 
 impl From<&Drain> for DrainView {
     fn from(drain: &Drain) -> Self {
@@ -128,6 +130,11 @@ impl Master {
         facts.map(view).collect()
     }
 
+    pub(super) fn operation_views(&self) -> Vec<OperationView> {
+        let operations = self.registry.operations().iter();
+        operations.map(|(uuid, operation)| operation.view(*uuid)).collect()
+    }
+
     pub(super) fn framework_views(&self) -> Vec<FrameworkView> {
         self.framework_ids.values().map(|ord| self.framework_view(&self.frameworks[*ord])).collect()
     }
@@ -212,6 +219,14 @@ impl Master {
 
     pub(super) fn role_views(&self) -> Vec<RoleView> {
         let sorter = &self.allocator.sorter;
+        let mut reserved: BTreeMap<&proto::Role, proto::Quantities> = BTreeMap::new();
+        for (_, agent) in self.agents.iter() {
+            let resources = &agent.info.resources;
+            for role in resources.reservation_roles() {
+                let amounts = resources.reserved_to(role).quantities();
+                reserved.entry(role).or_default().add_all(&amounts);
+            }
+        }
         let view = |(role, share, allocated): (&proto::Role, f64, proto::Quantities)| {
             let ids = |ord: FrameworkOrd| self.frameworks[ord].id.clone();
             RoleView {
@@ -221,8 +236,11 @@ impl Master {
                 allocated: plain(&allocated),
                 dominant_share_ppm: (share * 1e6) as u64,
                 quota: None,
-                consumed: proto::Quantities::default(),
-                reserved: proto::Quantities::default(),
+                consumed: sorter
+                    .standing(role)
+                    .map(|standing| standing.consumed)
+                    .unwrap_or_default(),
+                reserved: reserved.get(role).cloned().unwrap_or_default(),
             }
         };
         sorter.roles().map(view).collect()

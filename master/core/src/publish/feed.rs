@@ -132,6 +132,7 @@ pub(super) fn fact_kind(op: &RegistryOp) -> FactKind<'_> {
         | RegistryOp::ReactivateAgent { agent_id }
         | RegistryOp::DrainAgent { agent_id, .. }
         | RegistryOp::MarkGone { agent_id, .. }
+        | RegistryOp::SetHoldings { agent_id, .. }
         | RegistryOp::RemoveAgent { agent_id } => FactKind::Agent(agent_id),
         RegistryOp::HoldFramework { .. }
         | RegistryOp::ReleaseFramework { .. }
@@ -141,7 +142,9 @@ pub(super) fn fact_kind(op: &RegistryOp) -> FactKind<'_> {
         | RegistryOp::SetMaintenance { .. }
         | RegistryOp::SetWeight { .. }
         | RegistryOp::SetQuota { .. }
-        | RegistryOp::RemoveQuota { .. } => FactKind::Cluster,
+        | RegistryOp::RemoveQuota { .. }
+        | RegistryOp::PutOperation { .. }
+        | RegistryOp::RemoveOperation { .. } => FactKind::Cluster,
     }
 }
 
@@ -294,6 +297,7 @@ pub(super) fn task_record(id: &FrameworkId, task_id: &TaskId, task: &Task) -> Ta
         role: task.role.clone(),
         resources: task.resources.clone(),
         executor_id: task.executor_id.clone(),
+        shown: task.shown.clone(),
         state: task.state,
         steps: task.steps.clone(),
         status: task.status.clone(),

@@ -18,7 +18,7 @@ use proto::operator::AgentStanding;
 use proto::scheduler::Demand;
 use proto::{
     AgentId, AgentInfo, ExecutorId, FrameworkId, FrameworkInfo, InverseOfferAnswer,
-    OfferConstraints, OfferId, Resources, Role, TaskId, TaskState, TaskStatus, Time,
+    OfferConstraints, OfferId, Resources, Role, TaskId, TaskShown, TaskState, TaskStatus, Time,
     Unavailability,
 };
 use std::sync::Arc;
@@ -187,6 +187,8 @@ pub struct TaskRecord {
     pub resources: Arc<Resources>,
     /// Its executor, when it has a custom one.
     pub executor_id: Option<ExecutorId>,
+    /// Labels, discovery and container, as far as it has them.
+    pub shown: Option<TaskShown>,
     /// Its newest state.
     pub state: TaskState,
     /// The states that were told, oldest first, each once.

@@ -95,6 +95,7 @@ fn past_tasks(id: &FrameworkId, tasks: &VecDeque<PastTask>, all: &mut Vec<Change
             role: past.role.clone(),
             resources: past.resources.clone(),
             executor_id: None,
+            shown: None,
             state: past.step.state,
             steps: vec![past.step],
             status: None,

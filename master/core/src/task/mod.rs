@@ -1,12 +1,13 @@
 //! Tasks: their record, and how it enters, changes and leaves the tables.
 //!
-//! One file per call or message: `status_update`, `acknowledge`, `kill`, `reconcile`. The newest
+//! One file per call or message: `status_update`, `acknowledge`, `kill`, `shutdown`, `reconcile`. The newest
 //! state of a task decides what it holds; the state that was *told* is the one of its newest status
 //! update, which may lag behind, and is what reconciliation answers.
 
 pub(crate) mod acknowledge;
 pub(crate) mod kill;
 pub(crate) mod reconcile;
+pub(crate) mod shutdown;
 pub(crate) mod status_update;
 
 use crate::effect::Effect;
@@ -16,8 +17,8 @@ use crate::table::{AgentOrd, FrameworkOrd};
 use proto::agent_link::AgentTask;
 use proto::scheduler::Event;
 use proto::{
-    AgentId, ExecutorId, Reason, Resources, Role, Source, TaskId, TaskInfo, TaskState, TaskStatus,
-    Time, Transition,
+    AgentId, ExecutorId, Reason, Resources, Role, Source, TaskId, TaskInfo, TaskShown, TaskState,
+    TaskStatus, Time, Transition,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub(crate) struct Task {
     /// Whether `resources` are counted as used.
     pub(crate) holds: bool,
     pub(crate) executor_id: Option<ExecutorId>,
+    /// Labels and the like, for who looks at it.
+    pub(crate) shown: Option<TaskShown>,
     /// The newest state.
     pub(crate) state: TaskState,
     /// The state of the newest status update.
@@ -106,6 +109,7 @@ impl Task {
             resources: Arc::default(),
             holds: false,
             executor_id: info.executor.as_ref().map(|executor| executor.executor_id.clone()),
+            shown: info.payload.shown(),
             state,
             told: state,
             status: None,
@@ -137,6 +141,7 @@ impl Task {
             resources: Arc::default(),
             holds: false,
             executor_id: report.executor_id.clone(),
+            shown: report.shown.clone(),
             state: report.state,
             told,
             status,
@@ -193,7 +198,7 @@ impl Master {
         let role = task.role.clone();
         self.reserve_used(agent, resources);
         self.may_ask(agent);
-        let parts = self.allocator.sorter.parts(resources);
+        let parts = self.allocator.sorter.cost(resources);
         self.allocator.sorter.hold(&role, framework, &parts);
         self.eased();
     }
@@ -207,7 +212,7 @@ impl Master {
         }
         let (agent, resources, role) = (task.agent, task.resources.clone(), task.role.clone());
         self.free_used(agent, &resources);
-        let parts = self.allocator.sorter.parts(&resources);
+        let parts = self.allocator.sorter.cost(&resources);
         self.allocator.sorter.release(&role, framework, &parts);
         self.eased();
     }

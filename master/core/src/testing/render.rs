@@ -69,6 +69,19 @@ fn op_text(op: &RegistryOp) -> String {
         RegistryOp::SetWeight { role, weight_milli } => format!("weight {role} {weight_milli}"),
         RegistryOp::SetQuota { role, quota } => format!("quota {role} {quota}"),
         RegistryOp::RemoveQuota { role } => format!("no quota {role}"),
+        RegistryOp::SetHoldings { agent_id, holdings } => {
+            let mut text = format!("holdings {agent_id} {}", holdings.changed);
+            for volume in &holdings.doomed {
+                let _ = write!(text, " doomed {}{}", volume.name, volume.flavor);
+            }
+            text
+        }
+        RegistryOp::PutOperation { uuid, operation } => {
+            let status = operation.status(*uuid);
+            let id = status.operation_id.as_ref().map_or("-", |id| id.as_str());
+            format!("operation {id} {} {}", operation.operation.change.name(), status.state)
+        }
+        RegistryOp::RemoveOperation { .. } => "operation removed".to_owned(),
     }
 }
 
@@ -101,7 +114,9 @@ fn event_text(event: &Event) -> String {
         Event::RescindInverseOffer(id) => format!("RESCIND_INVERSE_OFFER {id}"),
         Event::UpdateOperationStatus(status) => {
             let id = status.operation_id.as_ref().map_or("?", |id| id.as_str());
-            format!("UPDATE_OPERATION_STATUS {id} {}", status.state)
+            let mut text = format!("UPDATE_OPERATION_STATUS {id} {}", status.state);
+            let _ = write!(text, "{}", if status.uuid.is_some() { " ack" } else { "" });
+            text
         }
         Event::Error(message) => format!("ERROR {message}"),
         Event::Heartbeat => "HEARTBEAT".to_owned(),

@@ -99,3 +99,44 @@ fn the_grace_of_a_kill_is_repeated_too() {
     let lines = c.reregister(&mut agent, vec![task], &[]);
     assert!(lines[1].ends_with("KILL m-0000/t1 grace 7s"), "{lines:?}");
 }
+
+fn shutdown(
+    c: &mut Cluster,
+    framework: &FrameworkSide,
+    executor: &str,
+    agent: &str,
+) -> Vec<String> {
+    let (executor_id, agent_id) = (executor_id(executor), agent_id(agent));
+    c.call(framework, CallBody::Shutdown { executor_id, agent_id })
+}
+
+#[test]
+fn the_executor_of_a_command_task_goes_by_the_tasks_id() {
+    let mut c = Cluster::default();
+    let framework = c.framework();
+    let agent = c.agent(cpus_mem(4, 1024));
+    let tasks = ["t1", "t2"].map(|id| task_info(id, "m-S0", cpus_mem(1, 64)));
+    c.launch(&framework, &["m-O0"], tasks.to_vec());
+    expect(&shutdown(&mut c, &framework, "t1", "m-S0"), &["c2 <- KILL m-0000/t1"]);
+    // It is remembered as a kill is.
+    let report =
+        ["t1", "t2"].map(|id| agent_task(&framework, id, cpus_mem(1, 64), Running)).to_vec();
+    let lines = c.reregister(&mut agent.clone(), report, &[&framework]);
+    let kills: Vec<&String> = lines.iter().filter(|line| line.contains("KILL")).collect();
+    assert!(kills.len() == 1 && kills[0].ends_with("KILL m-0000/t1"), "{lines:?}");
+}
+
+#[test]
+fn an_executor_that_nobody_knows_is_passed_over() {
+    let mut c = Cluster::default();
+    let framework = c.framework();
+    let other = c.framework();
+    let agent = c.agent(cpus_mem(4, 1024));
+    c.launch(&framework, &["m-O0"], vec![task_info("t1", "m-S0", cpus_mem(1, 64))]);
+    expect(&shutdown(&mut c, &framework, "t2", "m-S0"), &[]);
+    expect(&shutdown(&mut c, &framework, "t1", "x"), &[]);
+    expect(&shutdown(&mut c, &other, "t1", "m-S0"), &[]);
+    c.update(&agent, &framework, "t1", Finished, 1);
+    expect(&shutdown(&mut c, &framework, "t1", "m-S0"), &[]);
+    assert_eq!(c.master.counters().shutdowns_dropped, 4);
+}

@@ -26,6 +26,7 @@ mod reconcile;
 mod recovery;
 mod registry;
 mod removal;
+mod reservations;
 mod roles;
 
 mod subscribe;

@@ -1,0 +1,353 @@
+//! Whether a change of an agent's resources makes sense: the rules of Apache Mesos, each refusal
+//! with what it is about.
+
+use super::volumes::volume_key;
+use crate::registry::changed_of;
+use crate::state::Master;
+use crate::table::{AgentOrd, FrameworkOrd};
+use proto::{
+    Capability, ChangeInvalid, Conversion, DiskKind, OperationId, Piece, Reservation,
+    ReservationKind, ResourceChange, ResourceOperation, Resources, Role, Shortfall, VolumeId,
+};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a change of resources is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeRefused {
+    /// It makes no sense, whatever there is.
+    Invalid(Box<ChangeInvalid>),
+    /// An operation of this id is under way, or not acknowledged.
+    IdInUse(OperationId),
+    /// Its resources say another role than its offers.
+    AllocationRole {
+        /// What it says.
+        said: Role,
+        /// Whose the offers are.
+        offers: Role,
+    },
+    /// A framework reserves for the role of its offers alone.
+    ReservationRole {
+        /// For whom.
+        reserved: Role,
+        /// Whose the offers are.
+        offers: Role,
+    },
+    /// A framework with a principal reserves and creates in its own name.
+    Principal {
+        /// The name given.
+        said: Option<Arc<str>>,
+        /// The framework's.
+        own: Arc<str>,
+    },
+    /// More than one reservation on a resource, and the framework does not understand that.
+    RefinementMissing,
+    /// A shared volume, and the framework does not understand that.
+    SharedMissing,
+    /// A source whose reservations differ among themselves, or a target whose do.
+    MixedReservations,
+    /// A reservation of the agent's configuration would be taken away.
+    StaticSource(Role),
+    /// A volume says where it is mounted.
+    MountMissing(VolumeId),
+    /// It is mounted below the sandbox, and can be written.
+    MountWrong {
+        /// The volume.
+        volume: VolumeId,
+        /// Where it was to be mounted.
+        container_path: Arc<str>,
+    },
+    /// Volumes are made on file systems.
+    DiskNotUsable(VolumeId),
+    /// The role has a volume of this id on the agent.
+    VolumeKnown(VolumeId),
+    /// A volume of this id was destroyed, and the agent has not said that its content is gone.
+    VolumeDoomed(VolumeId),
+    /// A task uses the volume.
+    VolumeInUse(Box<str>),
+    /// So many pieces are reserved or made on one agent that no more are taken.
+    TooManyPieces {
+        /// How many there would be.
+        pieces: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// Not all of it is there.
+    NotThere(Box<NotThere>),
+}
+
+/// More was to be changed than there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotThere {
+    /// What was to be changed.
+    pub wanted: Resources,
+    /// What there is.
+    pub available: Resources,
+    /// The first piece that is short.
+    pub short: Shortfall,
+}
+
+impl ChangeRefused {
+    /// Whether the same could be done another time.
+    pub fn is_conflict(&self) -> bool {
+        matches!(
+            self,
+            Self::NotThere(_)
+                | Self::VolumeInUse(_)
+                | Self::VolumeDoomed(_)
+                | Self::TooManyPieces { .. }
+        )
+    }
+}
+
+impl fmt::Display for ChangeRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said_by = |said: &Option<Arc<str>>| match said {
+            Some(said) => format!("'{said}'"),
+            None => "nobody".to_owned(),
+        };
+        match self {
+            Self::Invalid(invalid) => write!(f, "{invalid}"),
+            Self::IdInUse(id) => {
+                write!(f, "operation {id} is known: its id is free once it is acknowledged")
+            }
+            Self::AllocationRole { said, offers } => {
+                write!(f, "resources are allocated to role '{said}', the offers to '{offers}'")
+            }
+            Self::ReservationRole { reserved, offers } => write!(
+                f,
+                "resources are reserved for role '{reserved}', but offered to role '{offers}'"
+            ),
+            Self::Principal { said, own } => {
+                write!(f, "it is in the name of {}, the framework is '{own}'", said_by(said))
+            }
+            Self::RefinementMissing => f.write_str(
+                "refined reservations need the framework's capability RESERVATION_REFINEMENT",
+            ),
+            Self::SharedMissing => {
+                f.write_str("shared volumes need the framework's capability SHARED_RESOURCES")
+            }
+            Self::MixedReservations => f.write_str(
+                "source and resources of one RESERVE must each have the same reservations throughout",
+            ),
+            Self::StaticSource(role) => write!(
+                f,
+                "the reservation for role '{role}' is of the agent's configuration and stays"
+            ),
+            Self::MountMissing(id) => write!(f, "volume {id} does not say its container_path"),
+            Self::MountWrong { volume, container_path } => write!(
+                f,
+                "volume {volume} must be mounted for writing at a relative path without '..', not \
+                 at '{container_path}'"
+            ),
+            Self::DiskNotUsable(id) => {
+                write!(f, "volume {id} cannot be made on a RAW or BLOCK disk")
+            }
+            Self::VolumeKnown(id) => {
+                write!(f, "the role has a volume {id} on this agent; choose another id")
+            }
+            Self::VolumeDoomed(id) => write!(
+                f,
+                "a volume {id} was destroyed and the agent has not deleted it yet; try again, or \
+                 choose another id"
+            ),
+            Self::VolumeInUse(volume) => write!(f, "{volume} is used by a task"),
+            Self::TooManyPieces { pieces, limit } => write!(
+                f,
+                "the agent would have {pieces} reserved pieces and volumes, {limit} may be: \
+                 reserve in fewer and larger pieces"
+            ),
+            Self::NotThere(not_there) => {
+                let NotThere { wanted, available, short } = &**not_there;
+                write!(f, "{wanted} is not all in {available}: {short}")
+            }
+        }
+    }
+}
+
+type Checked<T> = Result<T, ChangeRefused>;
+
+impl Master {
+    /// Checks what a framework asks for in an ACCEPT against what remains of its offers.
+    pub(crate) fn check_operation(
+        &self,
+        framework: FrameworkOrd,
+        agent: AgentOrd,
+        role: &Role,
+        operation: &ResourceOperation,
+        remaining: &Resources,
+    ) -> Checked<Conversion> {
+        let record = &self.frameworks[framework];
+        if let Some(id) = &operation.id
+            && self.operations.find(&record.id, id).is_some()
+        {
+            return Err(ChangeRefused::IdInUse(id.clone()));
+        }
+        if let Some(said) = operation.allocation_role.as_ref().filter(|said| *said != role) {
+            let (said, offers) = (said.clone(), role.clone());
+            return Err(ChangeRefused::AllocationRole { said, offers });
+        }
+        let conversion = self.check_change(agent, &operation.change)?;
+        self.check_owner(framework, role, &operation.change)?;
+        is_there(&conversion.consumed, remaining)?;
+        Ok(conversion)
+    }
+
+    /// Checks a change against the agent, whoever asks for it. Whether what it consumes is at hand
+    /// is another question.
+    pub(crate) fn check_change(
+        &self,
+        agent: AgentOrd,
+        change: &ResourceChange,
+    ) -> Checked<Conversion> {
+        let conversion =
+            change.conversion().map_err(|invalid| ChangeRefused::Invalid(Box::new(invalid)))?;
+        match change {
+            ResourceChange::Reserve { resources, .. } => {
+                check_source(&conversion.consumed, resources)?;
+            }
+            ResourceChange::Create { volumes } => self.check_new_volumes(agent, volumes)?,
+            ResourceChange::Destroy { volumes } => {
+                let used = |piece: &&Piece| {
+                    self.is_used(agent, &Resources::from_iter([Piece::clone(piece)]))
+                };
+                if let Some(piece) = volumes.pieces().iter().find(used) {
+                    let name = format!("{}{}", piece.name, piece.flavor);
+                    return Err(ChangeRefused::VolumeInUse(name.into()));
+                }
+            }
+            ResourceChange::Unreserve { .. }
+            | ResourceChange::Grow { .. }
+            | ResourceChange::Shrink { .. } => {}
+        }
+        let more = conversion.converted.pieces().len();
+        let pieces = changed_of(&self.agents[agent].info.resources).pieces().len() + more;
+        let limit = self.options.agent_holdings;
+        let undoes =
+            matches!(change, ResourceChange::Unreserve { .. } | ResourceChange::Destroy { .. });
+        if pieces > limit && !undoes {
+            return Err(ChangeRefused::TooManyPieces { pieces, limit });
+        }
+        Ok(conversion)
+    }
+
+    /// What frameworks may not do, and operators may.
+    fn check_owner(
+        &self,
+        framework: FrameworkOrd,
+        role: &Role,
+        change: &ResourceChange,
+    ) -> Checked<()> {
+        let record = &self.frameworks[framework];
+        let made = match change {
+            ResourceChange::Reserve { resources, .. } => resources,
+            ResourceChange::Create { volumes } => volumes,
+            ResourceChange::Unreserve { .. }
+            | ResourceChange::Destroy { .. }
+            | ResourceChange::Grow { .. }
+            | ResourceChange::Shrink { .. } => return Ok(()),
+        };
+        for piece in made.pieces() {
+            let stack = piece.flavor.reservations();
+            if stack.len() > 1 && !record.has(Capability::ReservationRefinement) {
+                return Err(ChangeRefused::RefinementMissing);
+            }
+            if piece.flavor.is_shared() && !record.has(Capability::SharedResources) {
+                return Err(ChangeRefused::SharedMissing);
+            }
+            let said = match (piece.flavor.volume(), stack.last()) {
+                (Some(volume), _) => &volume.principal,
+                (None, Some(last)) if last.role != *role => {
+                    let (reserved, offers) = (last.role.clone(), role.clone());
+                    return Err(ChangeRefused::ReservationRole { reserved, offers });
+                }
+                (None, Some(last)) => &last.principal,
+                (None, None) => continue,
+            };
+            if let Some(own) = record.info.principal.as_ref()
+                && said.as_ref() != Some(own)
+            {
+                let (said, own) = (said.clone(), own.clone());
+                return Err(ChangeRefused::Principal { said, own });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_new_volumes(&self, agent: AgentOrd, volumes: &Resources) -> Checked<()> {
+        let record = &self.agents[agent];
+        let known: BTreeSet<_> =
+            record.info.resources.pieces().iter().filter_map(volume_key).collect();
+        let doomed: BTreeSet<_> = self.doomed(agent).iter().filter_map(volume_key).collect();
+        let mut new = BTreeSet::new();
+        for piece in volumes.pieces() {
+            let Some(key) = volume_key(piece) else { continue };
+            let id = || key.1.clone();
+            let disk = piece.flavor.disk();
+            let Some(mount) = disk.and_then(|disk| disk.mount.as_ref()) else {
+                return Err(ChangeRefused::MountMissing(id()));
+            };
+            let path = &*mount.container_path;
+            let inside = !path.is_empty()
+                && !path.starts_with('/')
+                && path.split('/').all(|part| part != "..");
+            if mount.read_only || !inside {
+                let container_path = mount.container_path.clone();
+                return Err(ChangeRefused::MountWrong { volume: id(), container_path });
+            }
+            let kind = disk.and_then(|disk| disk.source.as_ref()).map(|source| source.kind);
+            if matches!(kind, Some(DiskKind::Raw | DiskKind::Block)) {
+                return Err(ChangeRefused::DiskNotUsable(id()));
+            }
+            if doomed.contains(&key) {
+                return Err(ChangeRefused::VolumeDoomed(id()));
+            }
+            if known.contains(&key) || !new.insert(key.clone()) {
+                return Err(ChangeRefused::VolumeKnown(id()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether all of `wanted` is in `available`.
+pub(crate) fn is_there(wanted: &Resources, available: &Resources) -> Checked<()> {
+    match available.shortfall(wanted) {
+        None => Ok(()),
+        Some(short) => {
+            let (wanted, available) = (wanted.clone(), available.clone());
+            Err(ChangeRefused::NotThere(Box::new(NotThere { wanted, available, short })))
+        }
+    }
+}
+
+/// RESERVE replaces what the source's reservations do not share with the new ones: that must be the
+/// same for all of it, and nothing of the agent's configuration may go.
+fn check_source(source: &Resources, resources: &Resources) -> Checked<()> {
+    let popped = resources.pop_reservation();
+    if *source == popped {
+        return Ok(());
+    }
+    let (Some(old), Some(new)) = (one_stack(source), one_stack(resources)) else {
+        return Err(ChangeRefused::MixedReservations);
+    };
+    let shared = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+    let fixed = |reservation: &&Reservation| reservation.kind == ReservationKind::Static;
+    let mut apart = old[shared..].iter().chain(&new[shared..]);
+    if let Some(reservation) = apart.find(fixed) {
+        return Err(ChangeRefused::StaticSource(reservation.role.clone()));
+    }
+    if let Some(piece) = source.pieces().iter().find(|piece| piece.flavor.volume().is_some()) {
+        let invalid = Box::new(ChangeInvalid::IsVolume(piece.clone()));
+        return Err(ChangeRefused::Invalid(invalid));
+    }
+    Ok(())
+}
+
+/// The reservations that all of the pieces have.
+fn one_stack(resources: &Resources) -> Option<&[Reservation]> {
+    let mut stacks = resources.pieces().iter().map(|piece| piece.flavor.reservations());
+    let first = stacks.next()?;
+    stacks.all(|stack| stack == first).then_some(first)
+}

@@ -1,0 +1,204 @@
+//! What an agent is told of its volumes, and what it answers.
+//!
+//! It is told of all volumes that are to be there and of those that are to be deleted, and only of
+//! those: what was not named as destroyed is never deleted. A deletion that the agent confirms is no
+//! fact any more. An operation that fails is undone as far as nobody uses what it made.
+
+use crate::effect::Effect;
+use crate::registry::{KnownOperation, OperationEnd};
+use crate::state::Master;
+use crate::table::AgentOrd;
+use proto::agent_link::{AgentEvent, VolumeFailure};
+use proto::{
+    Conversion, OperationState, Piece, ResourceChange, Resources, Role, StatusUuid, VolumeId,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What tells an agent's volumes apart.
+pub(crate) type VolumeKey = (Role, VolumeId);
+
+/// What tells this volume apart; nothing else has a key.
+pub(crate) fn volume_key(piece: &Piece) -> Option<VolumeKey> {
+    let role = piece.flavor.reserved_to()?;
+    Some((role.clone(), piece.flavor.volume()?.id.clone()))
+}
+
+impl Master {
+    /// Tells an agent of its volumes, when they changed.
+    pub(super) fn tell_volumes(&mut self, ord: AgentOrd, out: &mut Vec<Effect>) {
+        let destroyed = self.doomed(ord);
+        self.operations.volumes_sent += 1;
+        // Greater than all of the masters before, too.
+        let sequence = (self.registry.epoch() << 32) + self.operations.volumes_sent;
+        let agent = &mut self.agents[ord];
+        for key in destroyed.iter().filter_map(volume_key) {
+            agent.dooming.entry(key).or_insert(sequence);
+        }
+        let here = self.operations.pending.get_mut(&agent.id);
+        for awaited in here.into_iter().flat_map(BTreeMap::values_mut) {
+            if awaited.sequence == 0 {
+                awaited.sequence = sequence;
+            }
+        }
+        let volumes = agent.info.resources.volumes().pieces().to_vec();
+        self.send(ord, AgentEvent::Volumes { sequence, volumes, destroyed }, out);
+    }
+
+    /// Tells an agent on a new stream of its volumes, if it has any.
+    pub(crate) fn tell_volumes_anew(&mut self, ord: AgentOrd, out: &mut Vec<Effect>) {
+        let agent = &mut self.agents[ord];
+        agent.dooming.clear();
+        let is_volume = |piece: &Piece| piece.flavor.volume().is_some();
+        let has_volumes = agent.info.resources.pieces().iter().any(is_volume);
+        let here = self.operations.pending.get_mut(&agent.id);
+        let mut awaits = false;
+        for awaited in here.into_iter().flat_map(BTreeMap::values_mut) {
+            awaited.sequence = 0;
+            awaits = true;
+        }
+        if has_volumes || awaits || !self.doomed(ord).is_empty() {
+            self.tell_volumes(ord, out);
+        }
+    }
+
+    /// An agent did what it was told, but for what failed.
+    pub(crate) fn volumes_applied(
+        &mut self,
+        ord: AgentOrd,
+        sequence: u64,
+        failures: Vec<VolumeFailure>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.counters.volume_failures += failures.len() as u64;
+        let failed: BTreeMap<VolumeKey, Arc<str>> =
+            failures.into_iter().map(|f| ((f.role, f.id), f.message)).collect();
+        self.confirm_deletions(ord, sequence, &failed, out);
+        let here = self.operations.pending.get(&self.agents[ord].id);
+        let told = |awaited: u64| awaited > 0 && awaited <= sequence;
+        let answered: Vec<StatusUuid> = here
+            .into_iter()
+            .flatten()
+            .filter(|(_, awaited)| told(awaited.sequence))
+            .map(|(uuid, _)| *uuid)
+            .collect();
+        for uuid in answered {
+            let known = self.registry.operations()[&uuid].clone();
+            self.operation_answered(ord, uuid, &known, &failed, out);
+        }
+    }
+
+    fn confirm_deletions(
+        &mut self,
+        ord: AgentOrd,
+        sequence: u64,
+        failed: &BTreeMap<VolumeKey, Arc<str>>,
+        out: &mut Vec<Effect>,
+    ) {
+        let mut doomed = self.doomed(ord);
+        let before = doomed.len();
+        let dooming = &mut self.agents[ord].dooming;
+        doomed.retain(|piece| {
+            let Some(key) = volume_key(piece) else { return false };
+            let told = dooming.get(&key).is_some_and(|first| *first <= sequence);
+            !told || failed.contains_key(&key)
+        });
+        if doomed.len() < before {
+            dooming.retain(|key, _| doomed.iter().any(|p| volume_key(p).as_ref() == Some(key)));
+            self.persist_holdings(ord, doomed, out);
+        }
+    }
+
+    fn operation_answered(
+        &mut self,
+        ord: AgentOrd,
+        uuid: StatusUuid,
+        known: &KnownOperation,
+        failed: &BTreeMap<VolumeKey, Arc<str>>,
+        out: &mut Vec<Effect>,
+    ) {
+        let change = &known.operation.change;
+        let Ok(conversion) = change.conversion() else { return };
+        if !change.is_speculative() {
+            self.let_go(ord, uuid, &conversion.converted);
+        }
+        let problem = |piece: &Piece| {
+            let key = volume_key(piece)?;
+            let message = failed.get(&key)?;
+            Some(format!("volume {} of role '{}': {message}", key.1, key.0))
+        };
+        let about = volumes_of(change);
+        let problems: Vec<String> = about.pieces().iter().filter_map(problem).collect();
+        let end = if problems.is_empty() {
+            OperationEnd { state: OperationState::Finished, message: None }
+        } else {
+            self.undo(ord, change, conversion, out);
+            let message = Some(Arc::from(problems.join("; ")));
+            OperationEnd { state: OperationState::Failed, message }
+        };
+        self.end_operation(uuid, end, out);
+    }
+
+    /// Undoes what an agent could not do. A volume that something uses stays, and so does one that
+    /// was destroyed: the agent tries anew whenever it is told of its volumes.
+    fn undo(
+        &mut self,
+        ord: AgentOrd,
+        change: &ResourceChange,
+        conversion: Conversion,
+        out: &mut Vec<Effect>,
+    ) {
+        let mut doomed = self.doomed(ord);
+        let mut undone = false;
+        match change {
+            ResourceChange::Create { volumes } => {
+                self.rescind_holders(ord, volumes, out);
+                for piece in volumes.pieces() {
+                    let one = Resources::from_iter([piece.clone()]);
+                    if self.is_used(ord, &one) || !self.agents[ord].free.contains(&one) {
+                        continue;
+                    }
+                    let converted = one.without_volumes();
+                    self.convert(ord, &Conversion { consumed: one, converted });
+                    // Whatever of it is there.
+                    doomed.push(piece.clone());
+                    undone = true;
+                }
+            }
+            ResourceChange::Grow { .. } | ResourceChange::Shrink { .. } => {
+                let Conversion { consumed, converted } = conversion;
+                if self.agents[ord].free.contains(&converted) {
+                    let back = Conversion { consumed: converted, converted: consumed };
+                    self.convert(ord, &back);
+                    undone = true;
+                }
+            }
+            ResourceChange::Destroy { .. }
+            | ResourceChange::Reserve { .. }
+            | ResourceChange::Unreserve { .. } => {}
+        }
+        if undone {
+            self.persist_holdings(ord, doomed, out);
+            self.tell_volumes(ord, out);
+            self.touch(ord);
+        }
+    }
+
+    /// Whether a task on the agent uses any of these volumes.
+    pub(crate) fn is_used(&self, ord: AgentOrd, volumes: &Resources) -> bool {
+        let used = self.agents[ord].used.pieces();
+        let key = |piece: &Piece| volume_key(piece);
+        volumes.pieces().iter().any(|piece| used.iter().any(|own| key(own) == key(piece)))
+    }
+}
+
+/// The volumes that a change is about, as the agent knows them.
+fn volumes_of(change: &ResourceChange) -> Resources {
+    match change {
+        ResourceChange::Create { volumes } | ResourceChange::Destroy { volumes } => volumes.clone(),
+        ResourceChange::Grow { volume, .. } | ResourceChange::Shrink { volume, .. } => {
+            Resources::from_iter([volume.clone()])
+        }
+        ResourceChange::Reserve { .. } | ResourceChange::Unreserve { .. } => Resources::new(),
+    }
+}
