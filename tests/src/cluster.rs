@@ -9,12 +9,14 @@ use crate::node::FrameworkNode;
 use crate::node::agent::AgentNode;
 use crate::node::framework::DriverNode;
 use crate::node::operator::some_role;
+use crate::node::raw::habits::{some_capabilities, some_roles};
 use crate::node::raw::{RawNode, Temper};
 use crate::prng::Prng;
 use crate::workload::Plan;
 use crate::world::{Packet, START};
 use proto::{
-    AgentInfo, Attribute, AttributeValue, Capability, Domain, FrameworkInfo, Resources, Time,
+    AgentInfo, Attribute, AttributeValue, Capability, Domain, Flavor, FrameworkInfo, Piece,
+    Reservation, ReservationKind, ResourceName, Resources, Role, Special, Time, Value,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -66,13 +68,58 @@ fn master(random: &mut Prng) -> master_core::Options {
         framework_reregister_timeout: Duration::from_secs(60),
         unreachable_tasks: [3, 1000][random.index(2)],
         completed_tasks: [3, 1000][random.index(2)],
+        unreachable_agents: [2, 100_000][random.index(2)],
+        demands: [20, 1000][random.index(2)],
+        domain: random.percent(30).then(|| domain("here", "z0")),
         ..master_core::Options::default()
     }
 }
 
+fn domain(region: &str, zone: &str) -> Domain {
+    Domain { region: Arc::from(region), zone: Arc::from(zone) }
+}
+
+/// So many agents are plain: whatever the drivers want finds room there.
+const PLAIN: usize = 3;
+
+/// What an agent has: some have GPUs, or something that is kept for a role or may be taken back.
+fn resources(random: &mut Prng, i: usize) -> Resources {
+    let mut all = Resources::cpus_mem(random.between(4, 8) * 500, random.between(2, 8) * 512_000);
+    let special = random.below(8);
+    if i < PLAIN {
+        return all;
+    }
+    let cpus = |flavor, milli| Piece {
+        name: ResourceName::new("cpus"),
+        flavor,
+        value: Value::Scalar(milli),
+    };
+    match special {
+        0 | 1 => all.add(&Resources::scalars([("gpus", 2000)])),
+        2 | 3 => {
+            let reservation = Reservation {
+                kind: ReservationKind::Static,
+                role: some_role(random),
+                principal: None,
+                labels: Vec::new(),
+            };
+            let reservations =
+                if reservation.role == Role::any() { Vec::new() } else { vec![reservation] };
+            let special = Special { reservations, ..Special::default() };
+            all.add_piece(cpus(Flavor::new(false, special), 1000));
+        }
+        4 => {
+            all.add_piece(cpus(Flavor::new(true, Special::default()), 1000));
+        }
+        _ => {}
+    }
+    all
+}
+
 fn agent(random: &mut Prng, i: usize) -> AgentNode {
-    let resources = Resources::cpus_mem(random.between(4, 8) * 500, random.between(2, 8) * 512_000);
-    let zone: Arc<str> = format!("z{}", i % 2).into();
+    let resources = resources(random, i);
+    let away = i >= PLAIN && random.percent(20);
+    let region = if away { "there" } else { "here" };
     let info = AgentInfo {
         id: None,
         hostname: format!("host-{i}").into(),
@@ -82,7 +129,7 @@ fn agent(random: &mut Prng, i: usize) -> AgentNode {
             name: Arc::from("rack"),
             value: AttributeValue::Text(format!("r{}", i % 3).into()),
         }],
-        domain: Some(Domain { region: Arc::from("here"), zone }),
+        domain: Some(domain(region, &format!("z{}", i % 2))),
     };
     let mut options = agent_core::Options::new(info, "sim", "boot-0");
     options.connect_backoff_max = Duration::from_secs(random.between(1, 10));
@@ -110,13 +157,19 @@ fn raw(mut random: Prng, i: usize) -> FrameworkNode {
     let temper = tempers[random.index(tempers.len())];
     let mut info = FrameworkInfo::new("nobody", name.clone());
     info.checkpoint = true;
-    info.roles = BTreeSet::from([some_role(&mut random)]);
     info.failover_timeout = random.millis(0, 30_000);
-    if random.percent(50) {
-        info.capabilities = info.capabilities.with(Capability::PartitionAware);
-    }
-    if random.percent(50) {
-        info.capabilities = info.capabilities.with(Capability::TaskKillingState);
+    if random.percent(60) {
+        some_capabilities(&mut random, &mut info);
+        info.roles = some_roles(&mut random);
+    } else {
+        // One of the old kind, which knows one role.
+        info.roles = BTreeSet::from([some_role(&mut random)]);
+        if random.percent(50) {
+            info.capabilities = info.capabilities.with(Capability::PartitionAware);
+        }
+        if random.percent(50) {
+            info.capabilities = info.capabilities.with(Capability::TaskKillingState);
+        }
     }
     let stream = random.split("acts");
     FrameworkNode::Raw(Box::new(RawNode::new(name, temper, info, stream)))

@@ -3,7 +3,7 @@
 use crate::node::FrameworkNode;
 use crate::oracle::{Hosts, Living, restless};
 use crate::world::{Event, World};
-use proto::operator::State;
+use proto::operator::{self, Response, State};
 use proto::{AgentId, FrameworkId, TaskId, Time};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -29,11 +29,29 @@ impl World {
         match self.settled(state.as_ref()) {
             Ok(()) => self.converged = true,
             Err(what) if self.now.since(since) > BOUND => {
-                let what = format!("{} s after the last fault: {what}", BOUND.as_secs());
+                let why = self.why_not_served();
+                let what = format!("{} s after the last fault: {what}{why}", BOUND.as_secs());
                 self.violated(restless(what));
             }
             Err(_) => {}
         }
+    }
+
+    /// What the master says to drivers that wait.
+    fn why_not_served(&mut self) -> String {
+        let drivers = self.frameworks.iter().filter_map(FrameworkNode::driver);
+        let ids = drivers.filter_map(|node| node.core.as_ref()?.framework_id().cloned());
+        let ids: Vec<FrameworkId> = ids.collect();
+        let mut words = String::new();
+        for id in ids {
+            let call = operator::Call::Explain(id.clone());
+            for response in self.asked_of_master(call) {
+                if let Response::Explanation(sentences) = response {
+                    words.push_str(&format!("; {id}: {}", sentences.join(" ")));
+                }
+            }
+        }
+        words
     }
 
     fn settled(&self, state: Option<&State>) -> Result<(), String> {

@@ -240,6 +240,8 @@ impl World {
         let end = START + Duration::from_secs(60 * setup.minutes);
         let mut network = Network::new(root.split("network"));
         let drawn = cluster::draw(&root, end, &mut network);
+        let mut oracle = Oracle::default();
+        oracle.stands(drawn.master.domain.clone());
         let mut world = Self {
             now: START,
             random: root.split("world"),
@@ -249,7 +251,7 @@ impl World {
             frameworks: drawn.frameworks,
             operator: OperatorNode::draw(root.split("operator")),
             network,
-            oracle: Oracle::default(),
+            oracle,
             trace: Trace::new(setup.log, START),
             heap: BinaryHeap::new(),
             scheduled: 0,

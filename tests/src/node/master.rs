@@ -317,18 +317,24 @@ impl World {
 
     /// What the master answers to GET_STATE now; nothing when no master leads.
     pub(crate) fn state_of_master(&mut self) -> Option<State> {
-        self.master.core.as_ref()?;
+        let answers = self.asked_of_master(operator::Call::GetState);
+        answers.into_iter().find_map(|response| match response {
+            Response::State(state) => Some(*state),
+            _ => None,
+        })
+    }
+
+    /// What the master answers now to a call that changes nothing.
+    pub(crate) fn asked_of_master(&mut self, call: operator::Call) -> Vec<Response> {
+        if self.master.core.is_none() {
+            return Vec::new();
+        }
         let request = self.master.request(Asker::Http);
-        let call = operator::Call::GetState;
-        let effects = self.step_master_core(Input::Operator { request, call })?;
-        let mut state = None;
-        for effect in effects {
+        let effects = self.step_master_core(Input::Operator { request, call });
+        let mut answers = Vec::new();
+        for effect in effects.into_iter().flatten() {
             match effect {
-                Effect::Answer { response, .. } => {
-                    if let Response::State(answer) = *response {
-                        state = Some(*answer);
-                    }
-                }
+                Effect::Answer { response, .. } => answers.push(*response),
                 Effect::Persist(op) => self.master.outbox.persist(op),
                 effect => self.master.outbox.push(effect),
             }
@@ -336,7 +342,7 @@ impl World {
         self.pump_master();
         let deadline = self.master.core.as_ref().and_then(Master::deadline);
         self.arrange_wake(Node::Master, deadline);
-        state
+        answers
     }
 }
 

@@ -1,13 +1,16 @@
-//! An operator who changes things while the cluster runs: now and then, one request at a time,
-//! asked again until it is answered.
+//! An operator who changes things while the cluster runs: weights, quotas, agents, machines that
+//! go away for maintenance. Now and then, one request at a time.
 //!
 //! What it may do to whom follows from the invariants: it ends only frameworks that are away, and
 //! none of the drivers, whose owners still want their work.
 
 use crate::prng::Prng;
-use crate::world::{Event, World};
+use crate::world::{Event, Node, World};
 use master_core::{Input, Order, Quota};
-use proto::{AgentId, FrameworkId, ResourceName, Role, operator};
+use proto::{
+    AgentId, FrameworkId, MachineId, MaintenanceWindow, ResourceName, Role, Schedule,
+    Unavailability, operator,
+};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -32,26 +35,46 @@ impl OperatorNode {
 const TIDY: Duration = Duration::from_secs(1);
 
 /// The roles of a run.
-pub(crate) const ROLES: [&str; 4] = ["*", "batch", "batch/night", "services"];
+pub(crate) const ROLES: [&str; 5] = ["*", "batch", "batch/night", "batch/night/late", "services"];
 
 /// One of them.
 pub(crate) fn some_role(random: &mut Prng) -> Role {
     Role::new(ROLES[random.index(ROLES.len())]).expect("each of them is a role")
 }
 
-/// A quota for one of the roles, and whether it is set in any case.
-fn some_quotas(random: &mut Prng) -> (Vec<(Role, Quota)>, bool) {
-    let role = some_role(random);
-    let cpus = ResourceName::new("cpus");
+/// A quota; `most` is its limit or the most that it guarantees.
+fn some_quota(random: &mut Prng, most: u64) -> Quota {
+    let (cpus, mem) = (ResourceName::new("cpus"), ResourceName::new("mem"));
     let mut quota = Quota::default();
-    let most = random.between(1, 40) * 200;
     if random.percent(70) {
         quota.limits.insert(cpus.clone(), most);
+    }
+    if random.percent(20) {
+        quota.limits.insert(mem.clone(), most * 500);
     }
     if random.percent(40) {
         quota.guarantees.add(&cpus, random.between(0, most));
     }
-    (vec![(role, quota)], random.percent(50))
+    if random.percent(10) {
+        quota.guarantees.add(&mem, random.between(0, most * 500));
+    }
+    quota
+}
+
+/// Quotas for one of the roles, or for one above and one below it, and whether they are set in any
+/// case.
+fn some_quotas(random: &mut Prng) -> (Vec<(Role, Quota)>, bool) {
+    let role = some_role(random);
+    let most = random.between(1, 40) * 200;
+    let mut quotas = vec![(role.clone(), some_quota(random, most))];
+    if let Some((above, _)) = role.as_str().rsplit_once('/')
+        && random.percent(50)
+    {
+        let above = Role::new(above).expect("above a role is a role");
+        let more = most + random.between(0, 20) * 200;
+        quotas.push((above, some_quota(random, more)));
+    }
+    (quotas, random.percent(50))
 }
 
 impl World {
@@ -72,7 +95,11 @@ impl World {
 
     fn changes_something(&mut self) -> Option<Input> {
         let request = self.operator_request();
-        let what = self.operator.random.index(11);
+        let what = self.operator.random.index(15);
+        if what >= 11 {
+            let call = self.plans_maintenance(what)?;
+            return Some(Input::Operator { request, call });
+        }
         if what == 0 {
             let call = operator::Call::Teardown(self.one_that_is_away()?);
             return Some(Input::Operator { request, call });
@@ -100,8 +127,61 @@ impl World {
         Some(Input::Order { request, order })
     }
 
-    /// After the faults there are no quotas, every agent is open, and those that will not be back are given up.
+    /// Machines that are to be away, go down, or come back. What it says is not always so: it is
+    /// refused then.
+    fn plans_maintenance(&mut self, what: usize) -> Option<operator::Call> {
+        let now = self.clock(Node::Master);
+        let all = self.agents.len();
+        let known = self.master.core.as_ref()?.registry().maintenance();
+        let random = &mut self.operator.random;
+        let some = |random: &mut Prng| MachineId::named(&format!("host-{}", random.index(all)));
+        let draining: Vec<&MachineId> = known.draining().collect();
+        Some(match what {
+            11 | 12 => {
+                let mut planned: BTreeSet<MachineId> = known.down.clone();
+                planned.extend((0..random.below(3)).map(|_| some(random)));
+                let window = |machine| {
+                    let duration = random.percent(50).then(|| random.millis(0, 60_000));
+                    let start = now + random.millis(0, 120_000);
+                    let unavailability = Unavailability { start, duration };
+                    MaintenanceWindow { machines: vec![machine], unavailability }
+                };
+                let windows = planned.into_iter().map(window).collect();
+                operator::Call::UpdateMaintenanceSchedule(Schedule { windows })
+            }
+            13 => {
+                let machine = draining.get(random.index(draining.len())).copied().cloned();
+                let machine = machine.unwrap_or_else(|| some(random));
+                operator::Call::StartMaintenance(vec![machine])
+            }
+            _ => {
+                let down = known.down.iter().nth(random.index(known.down.len())).cloned();
+                let machine = down.unwrap_or_else(|| some(random));
+                operator::Call::StopMaintenance(vec![machine])
+            }
+        })
+    }
+
+    /// After the faults every machine is up and none is planned to be away.
+    fn ends_maintenance(&mut self) -> Option<Input> {
+        let known = self.master.core.as_ref()?.registry().maintenance();
+        let down: Vec<MachineId> = known.down.iter().cloned().collect();
+        let call = if !down.is_empty() {
+            operator::Call::StopMaintenance(down)
+        } else if !known.windows.is_empty() {
+            operator::Call::UpdateMaintenanceSchedule(Schedule::default())
+        } else {
+            return None;
+        };
+        Some(Input::Operator { request: self.operator_request(), call })
+    }
+
+    /// After the faults there are no quotas, every agent is open, every machine is up, and agents
+    /// that will not be back are given up.
     fn tidies_up(&mut self) -> Option<Input> {
+        if let Some(input) = self.ends_maintenance() {
+            return Some(input);
+        }
         let quotas = self.master.core.as_ref()?.registry().quotas();
         if let Some(role) = quotas.keys().next().cloned() {
             let quotas = vec![(role, Quota::default())];

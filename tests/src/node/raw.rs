@@ -4,6 +4,8 @@
 //! After the fault phase it behaves: it gives everything back, kills its tasks, reconciles and
 //! acknowledges.
 
+pub(crate) mod habits;
+
 use crate::network::{Conn, Direction, Peer};
 use crate::prng::Prng;
 use crate::world::{Event, Packet, World};
@@ -15,6 +17,8 @@ use proto::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+
+use habits::Habits;
 
 /// What it does with offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,7 @@ const CALLS_ARRIVE: Duration = Duration::from_secs(120);
 pub(crate) struct RawNode {
     pub(crate) name: String,
     temper: Temper,
+    habits: Habits,
     info: FrameworkInfo,
     random: Prng,
     stream: Option<Conn>,
@@ -57,6 +62,8 @@ pub(crate) struct RawNode {
     offers: BTreeMap<OfferId, (AgentId, Resources)>,
     /// Offers that it should not use any more.
     spent: Vec<(OfferId, AgentId)>,
+    /// Inverse offers that it has not answered.
+    asked: Vec<OfferId>,
     living: BTreeMap<TaskId, Launched>,
     launched: u32,
     said: Time,
@@ -69,10 +76,11 @@ pub(crate) struct RawNode {
 
 impl RawNode {
     /// A framework that has not subscribed yet.
-    pub(crate) fn new(name: String, temper: Temper, info: FrameworkInfo, random: Prng) -> Self {
+    pub(crate) fn new(name: String, temper: Temper, info: FrameworkInfo, mut random: Prng) -> Self {
         Self {
             name,
             temper,
+            habits: Habits::draw(&mut random),
             info,
             random,
             stream: None,
@@ -80,6 +88,7 @@ impl RawNode {
             subscribed: false,
             offers: BTreeMap::new(),
             spent: Vec::new(),
+            asked: Vec::new(),
             living: BTreeMap::new(),
             launched: 0,
             said: Time::ZERO,
@@ -105,6 +114,7 @@ impl RawNode {
     fn lose_stream(&mut self) {
         self.stream = None;
         self.subscribed = false;
+        self.asked.clear();
         let offers = std::mem::take(&mut self.offers);
         self.spent.extend(offers.into_iter().map(|(offer, (agent, _))| (offer, agent)));
     }
@@ -118,7 +128,8 @@ impl RawNode {
                 let id = format!("{}-{}", self.name, self.launched);
                 let cpus = self.random.between(1, 6) * 100;
                 let cpus = if self.random.percent(5) { offered.cpus() + 1 } else { cpus };
-                let mut task = task_info(&id, agent, Resources::cpus_mem(cpus, 32_000));
+                let wanted = BTreeMap::from([("cpus", cpus), ("mem", 32_000)]);
+                let mut task = task_info(&id, agent, habits::pick(offered, &wanted));
                 task.kill_grace = self.random.percent(50).then(|| self.random.millis(0, 5000));
                 let limited = self.random.percent(20);
                 task.max_completion_time = limited.then(|| self.random.millis(100, 20_000));
@@ -153,7 +164,9 @@ impl RawNode {
                 self.living.insert(task.task_id.clone(), known);
             }
             let filters = filters(self.random.below(20));
-            let operations = vec![Operation::Launch(tasks)];
+            let grouped = self.habits.groups && self.random.percent(30);
+            let launch = if grouped { habits::group(tasks) } else { Operation::Launch(tasks) };
+            let operations = vec![launch];
             calls.push(CallBody::Accept { offer_ids, operations, filters });
             self.spent.push((offer, agent));
         }
@@ -178,6 +191,7 @@ impl RawNode {
         } else if self.random.percent(3) {
             calls.push(CallBody::Suppress { roles: Vec::new() });
         }
+        calls.extend(self.act_by_habit(now, healed));
         if now.since(self.reconciled) > Duration::from_secs(10) {
             self.reconciled = now;
             let sure = self.living.iter().filter(|(_, known)| known.sure <= now);
@@ -194,6 +208,21 @@ impl RawNode {
                 let agent_id = known.agent.clone().filter(|_| self.random.percent(50));
                 calls.push(CallBody::Kill { task_id: task_id.clone(), agent_id, grace: None });
             }
+        }
+        calls
+    }
+
+    fn act_by_habit(&mut self, now: Time, healed: bool) -> Vec<CallBody> {
+        let mut calls = Vec::new();
+        if !healed {
+            let agents: BTreeSet<AgentId> =
+                self.spent.iter().rev().take(4).map(|(_, agent)| agent.clone()).collect();
+            let agents: Vec<AgentId> = agents.into_iter().collect();
+            calls = self.habits.calls(&mut self.random, now, &mut self.info, &agents);
+        }
+        if !self.asked.is_empty() && (healed || self.random.percent(30)) {
+            let ids = std::mem::take(&mut self.asked);
+            calls.extend(habits::answer_inverse(&mut self.random, ids, healed));
         }
         calls
     }
@@ -219,10 +248,13 @@ impl RawNode {
             scheduler::Event::Update(status) => return self.update(now, &status, healed),
             // It was replaced or removed: it begins anew, as another.
             scheduler::Event::Error(_) => self.forget(),
+            // One that was taken back is answered all the same, now and then.
+            scheduler::Event::InverseOffers(offers) => {
+                self.asked.extend(offers.into_iter().map(|offer| offer.id));
+            }
             scheduler::Event::Message { .. }
             | scheduler::Event::Failure { .. }
             | scheduler::Event::Heartbeat
-            | scheduler::Event::InverseOffers(_)
             | scheduler::Event::RescindInverseOffer(_)
             | scheduler::Event::UpdateOperationStatus(_)
             | scheduler::Event::Refused { .. } => {}
@@ -375,6 +407,7 @@ impl World {
 
     /// The stream that was dialled is open, or could not be opened.
     pub(crate) fn raw_dialled(&mut self, i: usize, conn: Conn, open: bool) {
+        let healed = self.faults.healed();
         let Some(raw) = self.frameworks[i].raw_mut() else { return };
         if raw.stream != Some(conn) {
             self.hang_up(conn, Direction::Up);
@@ -386,8 +419,15 @@ impl World {
         }
         let body = CallBody::Subscribe(Box::new(Subscribe {
             framework_info: raw.info.clone(),
-            suppressed_roles: BTreeSet::new(),
-            offer_constraints: None,
+            suppressed_roles: raw
+                .info
+                .roles
+                .iter()
+                .filter(|_| raw.random.percent(5))
+                .cloned()
+                .collect(),
+            offer_constraints: habits::some_constraints(&mut raw.random, &raw.info.roles)
+                .filter(|_| !healed),
         }));
         let call = Call { framework_id: raw.info.id.clone(), body };
         self.send(conn, Direction::Up, Packet::Call(call));

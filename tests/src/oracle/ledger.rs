@@ -13,6 +13,7 @@ use proto::operator::{AgentStanding, State};
 use proto::scheduler::{CallBody, Event};
 use proto::{AgentId, FrameworkId, OfferId, Resources, Role};
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
 
 /// What the input of the present step will change, if the master takes it.
 #[derive(Debug, Default)]
@@ -63,20 +64,26 @@ pub(super) struct Ledger {
     over: BTreeSet<FrameworkId>,
     /// Agents of which nothing may be offered.
     closed: BTreeSet<AgentId>,
-    /// Agents that an operator said will never be back.
+    /// Agents that an operator said will never be back, as long as the registry remembers them.
     gone: BTreeSet<AgentId>,
+    /// Agents that were gone, and are forgotten because there were too many.
+    forgotten: BTreeSet<AgentId>,
+    /// Agents that count towards the cluster: they registered with this master and were not given
+    /// up.
+    present: BTreeSet<AgentId>,
 }
 
 impl Ledger {
     /// A new master knows nothing of offers and tasks.
     pub(super) fn begin(&mut self, registry: &Registry) {
-        let made = std::mem::take(&mut self.made);
+        let (made, forgotten) = (take(&mut self.made), take(&mut self.forgotten));
         let agents = registry.agents().iter();
         let totals = agents.map(|(id, agent)| (id.clone(), agent.info.resources.clone()));
         let over = registry.completed().iter().filter_map(|past| past.info.id.clone());
         let shut = registry.agents().iter().filter(|(_, a)| a.deactivated || a.drain.is_some());
         *self = Self {
             made,
+            forgotten,
             totals: totals.collect(),
             over: over.collect(),
             closed: shut.map(|(id, _)| id.clone()).collect(),
@@ -113,7 +120,7 @@ impl Ledger {
     }
 
     pub(super) fn stepped(&mut self, effects: &[Effect]) -> Verdict {
-        let pending = std::mem::take(&mut self.pending);
+        let pending = take(&mut self.pending);
         let mut touched = BTreeSet::new();
         self.take_input(&pending, effects)?;
         for effect in effects {
@@ -122,7 +129,13 @@ impl Ledger {
         touched.iter().try_for_each(|agent| self.fits(agent))?;
         let used = self.used.values().flat_map(BTreeMap::values);
         let offers = self.offers.values().map(|offer| (&offer.role, &offer.resources));
-        self.limits.hold(used, offers)
+        let here = self.totals.iter().filter(|(id, _)| self.present.contains(*id));
+        self.limits.hold(used, offers, here.map(|(_, total)| total))
+    }
+
+    /// Whether an agent was gone, and nobody remembers it.
+    pub(super) fn is_forgotten(&self, agent: &AgentId) -> bool {
+        self.forgotten.contains(agent)
     }
 
     fn take_input(&mut self, pending: &Pending, effects: &[Effect]) -> Verdict {
@@ -210,9 +223,17 @@ impl Ledger {
             RegistryOp::MarkUnreachable { agent_id, .. }
             | RegistryOp::RemoveAgent { agent_id }
             | RegistryOp::MarkGone { agent_id, .. } => {
-                if let RegistryOp::MarkGone { .. } = op {
-                    self.gone.insert(agent_id.clone());
+                match op {
+                    RegistryOp::MarkGone { .. } => {
+                        self.gone.insert(agent_id.clone());
+                    }
+                    RegistryOp::RemoveAgent { .. } => {
+                        self.closed.remove(agent_id);
+                        self.forgotten.extend(self.gone.take(agent_id));
+                    }
+                    _ => {}
                 }
+                self.present.remove(agent_id);
                 self.used.remove(agent_id);
                 self.offers.retain(|_, offer| offer.agent != *agent_id);
             }
@@ -285,6 +306,7 @@ impl Ledger {
                 }
                 self.agents.retain(|_, id| id != agent_id);
                 self.agents.insert(connection, agent_id.clone());
+                self.present.insert(agent_id.clone());
                 touched.insert(agent_id.clone());
                 if let Pending::Returns { connection: on, tasks } = pending
                     && *on == connection

@@ -15,6 +15,7 @@ mod promises;
 mod quota;
 mod registry;
 mod updates;
+mod wishes;
 
 pub use audit::{Hosts, Living, restless};
 
@@ -34,6 +35,7 @@ use registry::Replica;
 use std::collections::BTreeMap;
 use std::fmt;
 use updates::Updates;
+use wishes::Wishes;
 
 /// A framework's task.
 pub(crate) type TaskKey = (FrameworkId, TaskId);
@@ -72,6 +74,7 @@ pub struct Oracle {
     promises: Promises,
     submissions: Submissions,
     papers: Papers,
+    wishes: Wishes,
     /// Ends of units, by framework, group and unit.
     units: BTreeMap<(usize, GroupId, u32), String>,
     found: Option<Violation>,
@@ -92,6 +95,7 @@ impl Oracle {
     /// A master begins with this registry.
     pub fn master_started(&mut self, registry: &Registry) {
         self.ledger.begin(registry);
+        self.wishes.begin(registry);
         let verdict = self.promises.begin(registry);
         self.judge(verdict);
         let verdict = self.replica.begin(registry);
@@ -102,11 +106,19 @@ impl Oracle {
     pub fn master_will_step(&mut self, input: &Input) {
         self.ledger.will_step(input);
         self.promises.will_step(input);
+        self.wishes.will_step(input);
+    }
+
+    /// Where the master stands: agents elsewhere are for those who know of regions.
+    pub fn stands(&mut self, domain: Option<proto::Domain>) {
+        self.wishes.region = domain;
     }
 
     /// The master took the input and decided this.
     pub fn master_stepped(&mut self, effects: &[Effect], master: &Master) {
         let verdict = self.watch(effects);
+        self.judge(verdict);
+        let verdict = self.wishes.stepped(effects);
         self.judge(verdict);
         let verdict = self.replica.check(effects, master.registry());
         self.judge(verdict);
@@ -212,7 +224,9 @@ impl Oracle {
         self.launches.told(&key, status.state);
         let verdict = self.papers.heard(&key, status);
         self.judge(verdict);
-        let damaged = self.papers.is_damaged(&key);
+        let forgotten =
+            status.agent_id.as_ref().is_some_and(|agent| self.ledger.is_forgotten(agent));
+        let damaged = self.papers.is_damaged(&key) || forgotten;
         let verdict = self.updates.heard(key, aware, damaged, status);
         self.judge(verdict);
     }

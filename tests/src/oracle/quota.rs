@@ -2,11 +2,12 @@
 //!
 //! I6: nothing is offered to a role that would take it, or a role above it, over a limit; and once
 //! a limit is set, no offer stands above it. What runs already is not touched by a limit, and an
-//! agent that returns brings what runs there.
+//! agent that returns brings what runs there. As in Mesos what is reserved to a role counts as
+//! consumed, used or not, and revocable resources never count.
 
 use super::{Verdict, broken};
 use master_core::{Quota, Registry, RegistryOp};
-use proto::{Quantities, Resources, Role};
+use proto::{Piece, Quantities, Resources, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All quotas.
@@ -23,6 +24,12 @@ pub(super) struct Limits {
 fn belongs(role: &Role, above: &Role) -> bool {
     let rest = role.as_str().strip_prefix(above.as_str());
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What is reserved counts where it is, whoever uses it, and what may be taken back not at all.
+fn counted(resources: &Resources) -> Quantities {
+    let plain = |piece: &Piece| !piece.flavor.revocable && piece.flavor.reserved_to().is_none();
+    resources.filtered(plain).quantities()
 }
 
 impl Limits {
@@ -45,15 +52,17 @@ impl Limits {
 
     pub(super) fn offers(&mut self, role: &Role, resources: &Resources) {
         if !self.quotas.is_empty() {
-            self.offered.entry(role.clone()).or_default().add_all(&resources.quantities());
+            self.offered.entry(role.clone()).or_default().add_all(&counted(resources));
         }
     }
 
-    /// After a step: `used` and `offers` are all that there are, with their roles.
+    /// After a step: `used` and `offers` are all that there are, with their roles, and `totals`
+    /// what each agent has.
     pub(super) fn hold<'a>(
         &mut self,
         used: impl Iterator<Item = &'a (Role, Resources)> + Clone,
         offers: impl Iterator<Item = (&'a Role, &'a Resources)> + Clone,
+        totals: impl Iterator<Item = &'a Resources> + Clone,
     ) -> Verdict {
         let (fresh, set) = (std::mem::take(&mut self.offered), std::mem::take(&mut self.set));
         if fresh.is_empty() && set.is_empty() {
@@ -70,13 +79,20 @@ impl Limits {
             let mut consumed = Quantities::default();
             for (role, resources) in used.clone() {
                 if belongs(role, above) {
-                    consumed.add_all(&resources.quantities());
+                    consumed.add_all(&counted(resources));
                 }
+            }
+            for total in totals.clone() {
+                let ours = |piece: &Piece| {
+                    let to = piece.flavor.reserved_to();
+                    !piece.flavor.revocable && to.is_some_and(|role| belongs(role, above))
+                };
+                consumed.add_all(&total.filtered(ours).quantities());
             }
             let mut standing = Quantities::default();
             for (role, resources) in offers.clone() {
                 if belongs(role, above) {
-                    standing.add_all(&resources.quantities());
+                    standing.add_all(&counted(resources));
                 }
             }
             for (name, most) in &quota.limits {

@@ -337,3 +337,4 @@ fn an_update_frees_what_its_task_used() {
 
 mod promises;
 mod rules_of_operators;
+mod wishes;

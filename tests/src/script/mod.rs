@@ -4,6 +4,7 @@
 //! said. Running a file gives the same file with the lines of today; the test compares the two,
 //! or writes the new one when asked to. docs/simulation.md lists the commands.
 
+mod describe;
 mod orders;
 mod stage;
 mod verbs;
@@ -60,6 +61,7 @@ fn command(stage: &mut Stage, line: &str) -> Result<Vec<String>, String> {
         "options" => stage.options(&words)?,
         "agent" => stage.agent(name(1)?, &words)?,
         "subscribe" => stage.subscribe(name(1)?, &words)?,
+        "update" => stage.update(name(1)?, &words)?,
         "accept" => stage.accept(name(1)?, &words)?,
         "decline" => stage.decline(name(1)?, &words)?,
         "revive" => stage.revive(name(1)?, &words)?,
@@ -71,7 +73,16 @@ fn command(stage: &mut Stage, line: &str) -> Result<Vec<String>, String> {
         "teardown" => stage.teardown(name(1)?)?,
         "close" => stage.close(name(1)?)?,
         verb @ ("drain" | "deactivate" | "reactivate" | "gone") => stage.order(verb, &words)?,
+        "agree" => stage.answer_inverse(name(1)?, true, &words)?,
+        "object" => stage.answer_inverse(name(1)?, false, &words)?,
+        "shutdown" => stage.shutdown(name(1)?, &words)?,
         "weight" => stage.weight(&words)?,
+        "quota" => stage.quota(&words)?,
+        "schedule" => stage.schedule(&words)?,
+        "down" => stage.maintenance(true, &words)?,
+        "up" => stage.maintenance(false, &words)?,
+        "status" => stage.status()?,
+        "why" => stage.why(name(1)?)?,
         "remove" => stage.remove(name(1)?)?,
         "exit" => stage.exit(name(1)?, name(2)?, &words)?,
         "break" => stage.break_stream(name(1)?)?,

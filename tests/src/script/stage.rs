@@ -1,6 +1,7 @@
 //! The cluster of a transcript: the real cores of a master and of agents, frameworks that do just
 //! what they are told, and streams that deliver at once or, when cut, not at all.
 
+use super::describe::domain;
 use super::words::Words;
 use crate::node::checkpoint::Checkpoint;
 use crate::node::supervisor::Supervisor;
@@ -9,7 +10,7 @@ use agent_core::{Agent, Input as AgentInput};
 use master_core::{ConnectionId, Effect, Input, Master, Options, Registry};
 use proto::agent_link::{AgentCall, AgentEvent};
 use proto::scheduler::{Event, MasterInfo};
-use proto::{AgentId, Exit, FrameworkInfo, MasterId, StatusUuid, TaskId, Time};
+use proto::{AgentId, Exit, FrameworkInfo, MasterId, StatusUuid, TaskId, Time, operator};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +83,27 @@ impl Default for Stage {
 
 pub(super) type Done = Result<(), String>;
 
+/// An answer in words, when it has any that are better than its parts.
+fn answer(response: &operator::Response) -> Option<String> {
+    match response {
+        operator::Response::MaintenanceStatus(status) => {
+            let draining = status.draining.iter().map(|machine| {
+                let said = |status: &proto::InverseOfferStatus| {
+                    format!(" ({} {:?})", status.framework_id, status.answer)
+                };
+                let said: String = machine.statuses.iter().map(said).collect();
+                format!(" {} draining{said}", machine.machine)
+            });
+            let down = status.down.iter().map(|machine| format!(" {machine} down"));
+            Some(format!("answer:{}", draining.chain(down).collect::<String>()))
+        }
+        operator::Response::Explanation(sentences) => {
+            Some(format!("answer: {}", sentences.join(" | ")))
+        }
+        _ => None,
+    }
+}
+
 pub(super) fn bad(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
@@ -110,6 +132,7 @@ impl Stage {
         self.options.agent_timeout = words.seconds("agent_timeout", 5)?;
         let offer = words.seconds("offer_timeout", 60)?;
         self.options.offer_timeout = default.offer_timeout.map(|_| offer);
+        self.options.domain = words.pair("domain").map(domain).transpose()?;
         self.registry = Registry::new();
         self.masters = 0;
         self.start_master();
@@ -205,7 +228,8 @@ impl Stage {
                 line = self.named(connection, &line);
                 self.break_link(connection);
             }
-            Effect::Refused { .. } | Effect::Answer { .. } => {}
+            Effect::Refused { .. } => {}
+            Effect::Answer { response, .. } => line = answer(&response).unwrap_or(line),
         }
         self.said.push(line);
     }

@@ -1,17 +1,17 @@
 //! The commands of a transcript, each a verb of the stage.
 
+use super::describe;
 use super::stage::{Actor, Done, Message, Player, Stage, bad};
 use super::words::{Words, bundle, number};
+use crate::node::raw::habits::group;
 use crate::node::raw::task_info;
 use agent_core::{Agent, Input as AgentInput};
 use master_core::{ConnectionId, Input, RequestId};
-use proto::scheduler::{Call, CallBody, Demand, Subscribe};
+use proto::scheduler::{Call, CallBody, Demand};
 use proto::{
-    AgentId, AgentInfo, Capability, ContainerId, Exit, Filters, FrameworkInfo, OfferId, Operation,
-    Role, TaskId, TaskInfo, TaskOutcome,
+    AgentId, ContainerId, ExecutorId, Exit, Filters, OfferId, Operation, Role, TaskId, TaskInfo,
+    TaskOutcome,
 };
-use std::collections::BTreeSet;
-use std::sync::Arc;
 
 impl Stage {
     fn actor(&mut self, name: &str) -> Result<&mut Actor, String> {
@@ -19,14 +19,7 @@ impl Stage {
     }
 
     pub(super) fn agent(&mut self, name: &str, words: &Words<'_>) -> Done {
-        let info = AgentInfo {
-            id: None,
-            hostname: Arc::from(name),
-            port: 5051,
-            resources: words.resources()?,
-            attributes: Vec::new(),
-            domain: None,
-        };
+        let info = describe::agent(name, words)?;
         let options = agent_core::Options::new(info, "1", "boot-0");
         self.agents.insert(name.to_owned(), Actor { options: Some(options), ..Actor::default() });
         self.start(name)
@@ -117,50 +110,11 @@ impl Stage {
         }
     }
 
-    /// A first SUBSCRIBE, or another instance of the same framework.
-    pub(super) fn subscribe(&mut self, name: &str, words: &Words<'_>) -> Done {
-        let connection = self.connection(name);
-        let mut info = FrameworkInfo::new("nobody", name);
-        if let Some(player) = self.frameworks.get(name) {
-            info = player.info.clone();
-            self.names.insert(player.connection, format!("{name} (before)"));
-        }
-        info.checkpoint = true;
-        if words.pair("failover_timeout").is_some() || info.id.is_none() {
-            info.failover_timeout = words.seconds("failover_timeout", 100)?;
-        }
-        if let Some(roles) = words.pair("roles") {
-            let roles: Result<BTreeSet<Role>, String> =
-                roles.split(',').map(|role| Role::new(role).map_err(bad)).collect();
-            info.roles = roles?;
-            info.single_role = info.roles.len() == 1;
-            info.capabilities = info.capabilities.with(Capability::MultiRole);
-        }
-        if !words.has("legacy") {
-            info.capabilities = info.capabilities.with(Capability::PartitionAware);
-        }
-        if words.has("killing") {
-            info.capabilities = info.capabilities.with(Capability::TaskKillingState);
-        }
-        let framework_id = info.id.clone();
-        let known = self.frameworks.remove(name);
-        let updates = known.map(|player| player.updates).unwrap_or_default();
-        self.frameworks.insert(name.to_owned(), Player { info: info.clone(), connection, updates });
-        let call = Box::new(Subscribe {
-            framework_info: info,
-            suppressed_roles: BTreeSet::new(),
-            offer_constraints: None,
-        });
-        let input = Input::Subscribe { connection, framework_id, call, principal: None };
-        self.queue.push_back(Message::ToMaster(input));
-        Ok(())
-    }
-
-    fn player(&mut self, name: &str) -> Result<&mut Player, String> {
+    pub(super) fn player(&mut self, name: &str) -> Result<&mut Player, String> {
         self.frameworks.get_mut(name).ok_or(format!("there is no framework {name}"))
     }
 
-    fn call(&mut self, name: &str, body: CallBody) -> Done {
+    pub(super) fn call(&mut self, name: &str, body: CallBody) -> Done {
         let request = RequestId(self.fresh());
         let player = self.player(name)?;
         let call = Call { framework_id: player.info.id.clone(), body };
@@ -169,26 +123,33 @@ impl Stage {
         Ok(())
     }
 
-    fn offers(words: &Words<'_>) -> Result<Vec<OfferId>, String> {
+    pub(super) fn offers(words: &Words<'_>) -> Result<Vec<OfferId>, String> {
         let ids = words.pair("offers").ok_or("offers=ID,.. is missing")?;
         ids.split(',').map(|id| OfferId::new(id).map_err(bad)).collect()
     }
 
-    fn filters(words: &Words<'_>) -> Result<Filters, String> {
+    pub(super) fn filters(words: &Words<'_>) -> Result<Filters, String> {
         Ok(Filters { refuse: words.seconds("refuse", 5)? })
     }
 
-    /// `offers=ID,.. on=AGENT task=ID:CPUS/MEM ..`
-    pub(super) fn accept(&mut self, name: &str, words: &Words<'_>) -> Done {
+    /// `[on=AGENT] [task=ID:CPUS/MEM ..]`; with `from=KIND` what the tasks use is of that kind.
+    fn tasks(words: &Words<'_>) -> Result<Vec<TaskInfo>, String> {
         let agent = AgentId::new(words.pair("on").unwrap_or("m-S0")).map_err(bad)?;
         let mut tasks: Vec<TaskInfo> = Vec::new();
         for task in words.pairs("task") {
             let (id, resources) = task.split_once(':').ok_or("a task is ID:CPUS/MEM")?;
-            tasks.push(task_info(id, &agent, bundle(resources)?));
+            let resources = describe::of_kind(words, bundle(resources)?)?;
+            tasks.push(task_info(id, &agent, resources));
         }
-        let operations = vec![Operation::Launch(tasks)];
+        Ok(tasks)
+    }
+
+    /// `offers=ID,.. [on=AGENT] [task=ID:CPUS/MEM ..] [group]`
+    pub(super) fn accept(&mut self, name: &str, words: &Words<'_>) -> Done {
+        let tasks = Self::tasks(words)?;
+        let launch = if words.has("group") { group(tasks) } else { Operation::Launch(tasks) };
         let (offer_ids, filters) = (Self::offers(words)?, Self::filters(words)?);
-        self.call(name, CallBody::Accept { offer_ids, operations, filters })
+        self.call(name, CallBody::Accept { offer_ids, operations: vec![launch], filters })
     }
 
     pub(super) fn decline(&mut self, name: &str, words: &Words<'_>) -> Done {
@@ -208,21 +169,25 @@ impl Stage {
         self.call(name, CallBody::Suppress { roles: Self::roles(words)? })
     }
 
-    /// `2x1/64`: two bundles of one cpu and 64 MB.
+    /// `2x1/64`: two bundles of one cpu and 64 MB. `within=S priority=N role=R on=AGENT` are said of
+    /// all of them.
     pub(super) fn request(&mut self, name: &str, words: &Words<'_>) -> Done {
         let mut demands = Vec::new();
+        let within = words.pair("within").map(|_| words.seconds("within", 0)).transpose()?;
+        let role = words.pair("role").map(|role| Role::new(role).map_err(bad)).transpose()?;
+        let agent_id = words.pair("on").map(|id| AgentId::new(id).map_err(bad)).transpose()?;
+        let priority = words.pair("priority").map_or(Ok(0), number)?;
         for word in words.rest(2) {
             let (count, resources) = word.split_once('x').ok_or("a demand is COUNTxCPUS/MEM")?;
             let count = number(count)? as u32;
             let resources = bundle(resources)?;
-            let (deadline, priority) = (None, 0);
             demands.push(Demand {
-                role: None,
-                agent_id: None,
+                role: role.clone(),
+                agent_id: agent_id.clone(),
                 resources,
                 count,
-                deadline,
-                priority,
+                deadline: within.map(|within| self.now + within),
+                priority: priority as i32,
             });
         }
         self.call(name, CallBody::Request { demands })
@@ -232,6 +197,24 @@ impl Stage {
         let task_id = TaskId::new(words.word(2)?).map_err(bad)?;
         let agent_id = words.pair("on").map(|id| AgentId::new(id).map_err(bad)).transpose()?;
         self.call(name, CallBody::Kill { task_id, agent_id, grace: None })
+    }
+
+    /// `shutdown F EXECUTOR on=AGENT`.
+    pub(super) fn shutdown(&mut self, name: &str, words: &Words<'_>) -> Done {
+        let executor_id = ExecutorId::new(words.word(2)?).map_err(bad)?;
+        let agent_id = AgentId::new(words.pair("on").unwrap_or("m-S0")).map_err(bad)?;
+        self.call(name, CallBody::Shutdown { executor_id, agent_id })
+    }
+
+    /// `agree F offers=ID,..` and `object F offers=ID,..`: to inverse offers.
+    pub(super) fn answer_inverse(&mut self, name: &str, agrees: bool, words: &Words<'_>) -> Done {
+        let (inverse_offer_ids, filters) = (Self::offers(words)?, Self::filters(words)?);
+        let body = if agrees {
+            CallBody::AcceptInverseOffers { inverse_offer_ids, filters }
+        } else {
+            CallBody::DeclineInverseOffers { inverse_offer_ids, filters }
+        };
+        self.call(name, body)
     }
 
     pub(super) fn acknowledge(&mut self, name: &str, task: &str) -> Done {

@@ -36,6 +36,39 @@ fn i6_a_role_is_offered_more_than_its_limit_or_one_above_allows() {
     assert_eq!(judged(&[two, remove, night("o1", 3)]), "nothing");
 }
 
+/// Four cpus, one of them of this flavor.
+fn one_special(flavor: proto::Flavor) -> Resources {
+    let mut all = cpus_mem(3, 64);
+    let name = ResourceName::new("cpus");
+    all.add_piece(proto::Piece { name, flavor, value: proto::Value::Scalar(1000) });
+    all
+}
+
+#[test]
+fn i6_what_is_reserved_counts_where_it_is_and_what_may_be_taken_back_not_at_all() {
+    let kept = proto::Reservation {
+        kind: proto::ReservationKind::Static,
+        role: Role::new("batch").unwrap(),
+        principal: None,
+        labels: Vec::new(),
+    };
+    let kept = proto::Special { reservations: vec![kept], ..proto::Special::default() };
+    for (flavor, judgement) in [
+        (proto::Flavor::new(false, kept), "I6"),
+        (proto::Flavor::new(true, proto::Special::default()), "nothing"),
+    ] {
+        let info = AgentInfo { resources: one_special(flavor), ..admitted() };
+        let again = RegistryOp::AdmitAgent {
+            info,
+            version: Arc::from("1"),
+            nonce: None,
+            registered: Time::ZERO,
+        };
+        let steps = [persist(again), limit("batch", 2), offered("o1", "batch", 2)];
+        assert_eq!(judged(&steps), judgement);
+    }
+}
+
 #[test]
 fn i5_something_is_offered_of_an_agent_that_is_closed() {
     let (since, max_grace) = (Time::ZERO, None);
@@ -64,7 +97,9 @@ fn i13_an_agent_that_is_gone_is_taken_back() {
     };
     let back = (Input::Tick, vec![to_agent(back)]);
     assert_eq!(judged(std::slice::from_ref(&back)), "nothing");
-    assert_eq!(judged(&[gone, back]), "I13");
+    assert_eq!(judged(&[gone.clone(), back.clone()]), "I13");
+    let forgotten = persist(RegistryOp::RemoveAgent { agent_id: agent() });
+    assert_eq!(judged(&[gone, forgotten, back]), "nothing", "there were too many");
 }
 
 #[test]
