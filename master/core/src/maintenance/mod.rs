@@ -75,7 +75,9 @@ impl Master {
         Ok(Response::Ok)
     }
 
-    /// Takes draining machines down: their agents are removed and their tasks lost.
+    /// Takes draining machines down: their agents are removed and their tasks lost. The agents go
+    /// first: whatever of it is durable when the master dies, none is left on a machine that is
+    /// down.
     pub(crate) fn start_maintenance(
         &mut self,
         machines: &[MachineId],
@@ -84,13 +86,13 @@ impl Master {
         let mut maintenance = self.registry.maintenance().clone();
         validate::start(machines, &maintenance)?;
         maintenance.down.extend(machines.iter().cloned());
-        self.set_maintenance(maintenance, out);
-        let down = self.registry.maintenance();
-        let agents = self.registry.agents().iter().filter(|(_, agent)| down.is_down(&agent.info));
-        let sent_off: Vec<AgentId> = agents.map(|(id, _)| id.clone()).collect();
+        let agents = self.registry.agents().iter();
+        let sent_off = agents.filter(|(_, agent)| maintenance.is_down(&agent.info));
+        let sent_off: Vec<AgentId> = sent_off.map(|(id, _)| id.clone()).collect();
         for agent_id in sent_off {
             self.remove_for_ever(&agent_id, &SENT_OFF, out);
         }
+        self.set_maintenance(maintenance, out);
         Ok(Response::Ok)
     }
 

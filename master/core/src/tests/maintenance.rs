@@ -102,7 +102,6 @@ fn the_agents_of_a_machine_that_goes_down_are_sent_off_and_their_tasks_lost() {
         expect(
             &start(&mut c, &["a"]),
             &[
-                "registry: maintenance of; down are a",
                 "registry: gone m-S0",
                 "c1 <- REFUSED gone the machine goes down for maintenance; the agent's tasks must \
                  end, and it may register as a new one when that is over",
@@ -111,10 +110,29 @@ fn the_agents_of_a_machine_that_goes_down_are_sent_off_and_their_tasks_lost() {
                 "c2 <- UPDATE t1 TASK_LOST master REASON_AGENT_REMOVED: Agent's machine went down \
                  for maintenance",
                 "c2 <- FAILURE m-S0",
+                "registry: maintenance of; down are a",
                 "answer: Ok",
             ],
         );
     }
+}
+
+#[test]
+fn whatever_is_durable_of_a_start_no_agent_is_left_on_a_machine_that_is_down() {
+    let (mut c, _, _) = running(&[]);
+    schedule(&mut c, vec![window(&["a"], 1)]);
+    let mut registry = c.master.registry().clone();
+    start(&mut c, &["a"]);
+    let ops = c.effects.iter().filter_map(|effect| match effect {
+        crate::Effect::Persist(op) => Some(op),
+        _ => None,
+    });
+    for op in ops {
+        registry.apply(op);
+        let down = registry.maintenance();
+        assert!(registry.agents().values().all(|agent| !down.is_down(&agent.info)), "{op:?}");
+    }
+    assert_eq!(&registry, c.master.registry());
 }
 
 #[test]
