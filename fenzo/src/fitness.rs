@@ -190,6 +190,18 @@ pub struct CustomFitness(Arc<Scorer>);
 
 type Scorer = dyn Fn(&TaskClass, &HostView<'_>) -> f64 + Send + Sync;
 
+/// How the parts of a score become one number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Combination {
+    /// From 0 to 1: 50 parts soft constraints and 35 parts calculator, or the calculator alone for a task
+    /// without soft constraints. A host of fitness 0 is used if there is no better one.
+    #[default]
+    Whole,
+    /// As Netflix Fenzo 1.x has it: 15 of 100 parts belong to resource sets even on hosts that have none, so
+    /// that nothing scores above 0.85, and a calculator that says 0 refuses the host.
+    Fenzo1,
+}
+
 /// How well a host suits a task, part by part.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
@@ -197,21 +209,22 @@ pub struct Score {
     pub calculator: f64,
     /// The mean of the soft constraints by weight, from 0 to 1; 1 for a task that has none.
     pub soft: f64,
-    /// Both together, from 0 to 1: 50 parts soft constraints and 35 parts calculator, or the calculator alone
-    /// for a task without soft constraints. The good-enough threshold is compared with this.
+    /// Both together, by the scheduler's [`Combination`]. The good-enough threshold is compared with this.
     pub combined: f64,
 }
 
 impl Score {
-    pub(crate) fn new(calculator: f64, soft: Option<f64>) -> Self {
-        let combined = match soft {
-            None => calculator,
-            Some(soft) => {
+    pub(crate) fn new(calculator: f64, soft: Option<f64>, combination: Combination) -> Self {
+        let mut score = Self { calculator, soft: soft.unwrap_or(1.0), combined: 0.0 };
+        score.combined = match (combination, soft) {
+            (Combination::Fenzo1, _) => score.rank(),
+            (Combination::Whole, None) => calculator,
+            (Combination::Whole, Some(soft)) => {
                 (soft * SOFT_WEIGHT + calculator * CALCULATOR_WEIGHT)
                     / (SOFT_WEIGHT + CALCULATOR_WEIGHT)
             }
         };
-        Self { calculator, soft: soft.unwrap_or(1.0), combined }
+        score
     }
 
     /// What hosts are ranked by. The expression is Fenzo's, to the last bit, so that hosts tie here exactly

@@ -69,33 +69,40 @@
 //! a walk over the hosts up to the first that is good enough.
 
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+#![deny(missing_docs)]
 #![deny(clippy::iter_over_hash_type, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod attribute;
+mod builder;
 mod cluster;
 mod constraint;
 mod fitness;
 mod id;
 mod lease;
+mod limit;
 mod pass;
 mod quantity;
 mod request;
 mod resources;
 mod result;
 mod scheduler;
+mod status;
 mod view;
 
 pub use attribute::{AttributeTest, AttributeValue, Attributes, HOSTNAME};
+pub use builder::{BuildError, TaskSchedulerBuilder};
 pub use constraint::{Constraint, CustomConstraint, SoftConstraint};
-pub use fitness::{CustomFitness, Fitness, Score};
+pub use fitness::{Combination, CustomFitness, Fitness, Score};
 pub use id::{GroupName, HostId, LeaseId, TaskId};
 pub use lease::Lease;
+pub use limit::Limit;
 pub use quantity::{Milli, Time};
 pub use request::{TaskClass, TaskRequest};
 pub use resources::{Measure, PortRange, Resource, Resources};
 pub use result::{
-    Explanation, Failure, HostAssignment, NearMiss, Obstacle, PlacedTask, Reason, SchedulingResult,
+    Explanation, Failure, HostAssignment, NearMiss, Obstacle, PlacedTask, Problem, Reason,
+    SchedulingResult,
 };
-pub use scheduler::{BuildError, TaskScheduler, TaskSchedulerBuilder};
+pub use scheduler::TaskScheduler;
+pub use status::HostStatus;
 pub use view::HostView;

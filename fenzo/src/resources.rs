@@ -145,3 +145,21 @@ pub(crate) fn union(mut ranges: Vec<PortRange>) -> Vec<PortRange> {
     }
     disjoint
 }
+
+/// Disjoint ascending ranges without some ports, which ascend as well.
+pub(crate) fn without(ranges: &[PortRange], taken: &[u16]) -> Vec<PortRange> {
+    let mut left = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        let mut begin = u64::from(range.begin);
+        let end = u64::from(range.end);
+        let from = taken.partition_point(|port| *port < range.begin);
+        for port in taken[from..].iter().take_while(|port| **port <= range.end) {
+            let port = u64::from(*port);
+            // Empty before a port that follows the last one, or is named twice.
+            left.extend((port > begin).then(|| PortRange::new(begin, port - 1)).flatten());
+            begin = begin.max(port + 1);
+        }
+        left.extend(PortRange::new(begin, end));
+    }
+    left
+}

@@ -19,10 +19,15 @@ pub struct SchedulingResult {
     pub assignments: Vec<HostAssignment>,
     /// The tasks that found no host, in the order in which their kind of failure first came up.
     pub failures: Vec<Failure>,
-    /// Leases that were not used and have expired, oldest first: for the caller to decline. The scheduler no
-    /// longer holds them.
+    /// The tasks that were not tried, because the run has placed or worked as much as it was permitted.
+    pub untried: Vec<TaskId>,
+    /// The tasks that were refused unseen, each with what is wrong with it.
+    pub refused: Vec<(TaskId, Problem)>,
+    /// Leases that are given back, for the caller to decline: those that were not used and have expired, oldest
+    /// first, after those of disabled and inactive hosts. The scheduler no longer holds them.
     pub expired: Vec<LeaseId>,
-    /// New leases that were ignored, because the scheduler held one of the same id.
+    /// New leases that were ignored, because the scheduler held one of the same id, or holds one of the host
+    /// already and is told to hold a single one.
     pub ignored: Vec<LeaseId>,
     /// How many times a host was evaluated for a task: the work this run was.
     pub evaluations: u64,
@@ -53,6 +58,24 @@ impl SchedulingResult {
     pub fn why(&self, task: &TaskId) -> Option<&Explanation> {
         let failure = self.failures.iter().find(|failure| failure.tasks.contains(task))?;
         Some(&failure.explanation)
+    }
+}
+
+/// What is wrong with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Problem {
+    /// An earlier task of the batch has the same id.
+    Repeated,
+    /// A task of this id runs already.
+    Running,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Repeated => "an earlier task of the batch has the same id",
+            Self::Running => "a task of this id runs already",
+        })
     }
 }
 
@@ -109,6 +132,10 @@ pub enum Reason {
     HeldExclusively,
     /// A hard constraint refuses it; the constraint in words.
     Constraint(String),
+    /// The calculator says 0, which refuses in [`Combination::Fenzo1`](crate::Combination::Fenzo1).
+    ZeroFitness,
+    /// The task's group would take more of a resource than its limit permits, on any host.
+    OverLimit(Resource),
 }
 
 /// The host that came closest to taking a task, and what kept it from it.
@@ -136,6 +163,8 @@ pub enum Obstacle {
     HeldExclusively,
     /// A hard constraint refuses the host; the constraint in words.
     Constraint(String),
+    /// The calculator says 0: see [`Reason::ZeroFitness`].
+    ZeroFitness,
 }
 
 impl fmt::Display for Reason {
@@ -144,6 +173,8 @@ impl fmt::Display for Reason {
             Self::Lacks(resource) => write!(f, "not enough {resource}"),
             Self::HeldExclusively => f.write_str("held by a task that wants a host of its own"),
             Self::Constraint(constraint) => write!(f, "constraint: {constraint}"),
+            Self::ZeroFitness => f.write_str("fitness 0"),
+            Self::OverLimit(resource) => write!(f, "over its group's limit of {resource}"),
         }
     }
 }
@@ -155,6 +186,7 @@ impl fmt::Display for Obstacle {
                 write!(f, "wanted {wanted} {resource}, {free} free")
             }
             Self::HeldExclusively => Reason::HeldExclusively.fmt(f),
+            Self::ZeroFitness => Reason::ZeroFitness.fmt(f),
             Self::Constraint(constraint) => write!(f, "constraint: {constraint}"),
         }
     }

@@ -1,22 +1,38 @@
-//! The scheduler: what it is configured with, what it is told, and the run.
+//! The scheduler: what it is told, and the run.
 //!
 //! It owns what it remembers and nothing else. It launches nothing, declines nothing and calls nobody back:
 //! what is to be done stands in the result of a run.
 
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::cluster::Cluster;
-use crate::fitness::Fitness;
-use crate::id::{HostId, LeaseId, TaskId};
+use crate::attribute::{AttributeValue, Attributes, lookup};
+use crate::builder::TaskSchedulerBuilder;
+use crate::cluster::{Cluster, Running};
+use crate::id::{GroupName, HostId, LeaseId, TaskId};
 use crate::lease::Lease;
-use crate::pass::{self, Choice};
+use crate::limit::{Limit, Limits};
+use crate::pass::{self, Bounds, Choice};
 use crate::quantity::Time;
 use crate::request::TaskRequest;
-use crate::result::SchedulingResult;
+use crate::result::{PlacedTask, Problem, SchedulingResult};
+use crate::status::HostStatus;
 
-/// How long an unused lease is kept if the builder is not told otherwise.
-const DEFAULT_LEASE_EXPIRY: Duration = Duration::from_secs(120);
+/// What the builder decided about leases and runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) lease_expiry: Duration,
+    pub(crate) reject_limit: Option<u32>,
+    pub(crate) batch_size: usize,
+    pub(crate) work_limit: u64,
+}
+
+/// How many hosts were rejected since when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rejections {
+    since: Time,
+    hosts: u32,
+}
 
 /// Places tasks on the hosts whose leases it holds.
 ///
@@ -24,18 +40,31 @@ const DEFAULT_LEASE_EXPIRY: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct TaskScheduler {
     choice: Choice,
-    lease_expiry: Duration,
+    options: Options,
     cluster: Cluster,
+    limits: Limits,
+    disabled: BTreeMap<HostId, Time>,
+    /// The attribute that names host groups, and the groups that are active.
+    active: Option<(String, BTreeSet<AttributeValue>)>,
+    rejections: Rejections,
 }
 
 impl TaskScheduler {
     /// A builder with the defaults: any host that fits, the first by name, and leases kept for 120 s.
     #[must_use]
     pub fn builder() -> TaskSchedulerBuilder {
-        TaskSchedulerBuilder {
-            fitness: Fitness::Any,
-            good_enough: None,
-            lease_expiry: DEFAULT_LEASE_EXPIRY,
+        TaskSchedulerBuilder::default()
+    }
+
+    pub(crate) fn new(choice: Choice, options: Options, cluster: Cluster) -> Self {
+        Self {
+            choice,
+            options,
+            cluster,
+            limits: Limits::default(),
+            disabled: BTreeMap::new(),
+            active: None,
+            rejections: Rejections::default(),
         }
     }
 
@@ -46,22 +75,30 @@ impl TaskScheduler {
     /// Placed tasks count as running only once [`task_assigned`](Self::task_assigned) says so: what was not
     /// launched needs no undoing.
     ///
-    /// Task ids must be unique, among `tasks` and with what runs; it is not checked here.
+    /// A task whose id an earlier one has, or one that runs, is refused and changes nothing.
     pub fn schedule_once(
         &mut self,
         now: Time,
         tasks: &[TaskRequest],
         leases: Vec<Lease>,
     ) -> SchedulingResult {
-        let mut ignored = Vec::new();
+        self.disabled.retain(|_, until| *until > now);
+        let (mut ignored, mut given_back) = (Vec::new(), Vec::new());
         for lease in leases {
-            if let Err(lease) = self.cluster.add_lease(lease) {
+            if !self.is_usable(&lease.host, &lease.attributes) {
+                given_back.push(lease.id);
+            } else if let Err(lease) = self.cluster.add_lease(lease) {
                 ignored.push(lease);
             }
         }
-        let mut result = pass::run(&mut self.cluster, &self.choice, tasks);
+        let (sound, refused) = self.without_refused(tasks);
+        let tasks = sound.as_deref().unwrap_or(tasks);
+        let bounds = bounds(&self.limits, &self.options);
+        let mut result = pass::run(&mut self.cluster, &self.choice, bounds, tasks);
+        given_back.extend(self.remove_expired(now));
+        result.expired = given_back;
         result.ignored = ignored;
-        result.expired = self.remove_expired(now);
+        result.refused = refused;
         result
     }
 
@@ -91,11 +128,15 @@ impl TaskScheduler {
                 Err(lease) => ignored.push(lease),
             }
         }
-        let mut result = pass::what_if(&mut self.cluster, &self.choice, tasks);
+        let (sound, refused) = self.without_refused(tasks);
+        let tasks = sound.as_deref().unwrap_or(tasks);
+        let bounds = bounds(&self.limits, &self.options);
+        let mut result = pass::what_if(&mut self.cluster, &self.choice, bounds, tasks);
         for lease in &added {
             self.cluster.remove_lease(lease);
         }
         result.ignored = ignored;
+        result.refused = refused;
         result
     }
 
@@ -103,7 +144,14 @@ impl TaskScheduler {
     /// fitness see it from the next run on. A task runs in one place: if it was noted on a host before, that
     /// note is dropped and the host given back.
     pub fn task_assigned(&mut self, task: &TaskRequest, host: &HostId) -> Option<HostId> {
-        self.cluster.add_task(task.id.clone(), task.class.clone(), host)
+        let running = Running { class: task.class.clone(), ports: Vec::new() };
+        self.cluster.add_task(task.id.clone(), running, host)
+    }
+
+    /// The same for a task with ports: where a host keeps its lease, they are not handed out while it runs.
+    pub fn task_launched(&mut self, task: &PlacedTask, host: &HostId) -> Option<HostId> {
+        let running = Running { class: task.request.class.clone(), ports: task.ports.clone() };
+        self.cluster.add_task(task.request.id.clone(), running, host)
     }
 
     /// Tells that a task no longer runs on a host, however it ended. False, and nothing happens, if it was not
@@ -134,98 +182,129 @@ impl TaskScheduler {
         self.cluster.remove_leases_until(Time::from_nanos(u64::MAX))
     }
 
+    /// Places nothing on a host until a time, and gives up its leases: for the caller to decline. Leases that
+    /// come for it meanwhile are given back by the run that gets them. The host need not be known.
+    pub fn disable_host(&mut self, host: &HostId, until: Time) -> Vec<LeaseId> {
+        self.disabled.insert(host.clone(), until);
+        self.cluster.remove_leases_of(host)
+    }
+
+    /// Ends the disabling of a host. False if it was not disabled.
+    pub fn enable_host(&mut self, host: &HostId) -> bool {
+        self.disabled.remove(host).is_some()
+    }
+
+    /// Places only on hosts whose attribute `name` has one of these values, if there are any; with none, on all
+    /// hosts again. Gives up the leases of all others: for the caller to decline.
+    pub fn set_active_groups(
+        &mut self,
+        name: impl Into<String>,
+        active: BTreeSet<AttributeValue>,
+    ) -> Vec<LeaseId> {
+        self.active = (!active.is_empty()).then(|| (name.into(), active));
+        let active = self.active.as_ref();
+        self.cluster.remove_leases_where(|host, attributes| !is_active(active, host, attributes))
+    }
+
+    /// Limits what the tasks of a group take in all, from the next run on; gives the limit before. Once any
+    /// group has a limit, a group without one gets nothing.
+    pub fn set_limit(&mut self, group: impl Into<GroupName>, limit: Limit) -> Option<Limit> {
+        self.limits.set(group.into(), limit)
+    }
+
+    /// Takes the limit of a group away; gives it.
+    pub fn remove_limit(&mut self, group: &GroupName) -> Option<Limit> {
+        self.limits.remove(group)
+    }
+
+    /// The limit of a group.
+    #[must_use]
+    pub fn limit(&self, group: &GroupName) -> Option<&Limit> {
+        self.limits.get(group)
+    }
+
     /// How many leases are held.
     #[must_use]
     pub fn leases_held(&self) -> usize {
         self.cluster.lease_count()
     }
 
-    /// When the oldest unused lease expires: a run at that time gives it back. `None` without leases.
+    /// When the oldest unused lease expires: a run at that time gives it back, unless it has reached its limit
+    /// of rejections. `None` without leases.
     #[must_use]
     pub fn next_expiry(&self) -> Option<Time> {
-        Some(self.cluster.oldest_lease()?.saturating_add(self.lease_expiry))
+        Some(self.cluster.oldest_lease()?.saturating_add(self.options.lease_expiry))
+    }
+
+    /// All hosts with leases or running tasks, in order of name.
+    pub fn hosts(&self) -> impl Iterator<Item = HostStatus> + '_ {
+        self.cluster.occupied().map(|host| {
+            let disabled_until = self.disabled.get(self.cluster.names().id(host)).copied();
+            HostStatus::new(&self.cluster, host, disabled_until)
+        })
+    }
+
+    fn is_usable(&self, host: &HostId, attributes: &Attributes) -> bool {
+        !self.disabled.contains_key(host) && is_active(self.active.as_ref(), host, attributes)
+    }
+
+    /// The tasks that are sound, if some are not, and those that are not.
+    fn without_refused(
+        &self,
+        tasks: &[TaskRequest],
+    ) -> (Option<Vec<TaskRequest>>, Vec<(TaskId, Problem)>) {
+        let mut order: Vec<(&TaskId, usize)> =
+            tasks.iter().enumerate().map(|(position, task)| (&task.id, position)).collect();
+        order.sort_unstable();
+        let mut problems: BTreeMap<usize, Problem> = order
+            .windows(2)
+            .filter(|pair| pair[0].0 == pair[1].0)
+            .map(|pair| (pair[1].1, Problem::Repeated))
+            .collect();
+        for (position, task) in tasks.iter().enumerate() {
+            if self.cluster.running_on(&task.id).is_some() {
+                problems.insert(position, Problem::Running);
+            }
+        }
+        if problems.is_empty() {
+            return (None, Vec::new());
+        }
+        let refused =
+            problems.iter().map(|(at, problem)| (tasks[*at].id.clone(), *problem)).collect();
+        let sound = |(position, _): &(usize, &TaskRequest)| !problems.contains_key(position);
+        let sound = tasks.iter().enumerate().filter(sound).map(|(_, task)| task.clone()).collect();
+        (Some(sound), refused)
     }
 
     fn remove_expired(&mut self, now: Time) -> Vec<LeaseId> {
-        let expiry = u64::try_from(self.lease_expiry.as_nanos()).unwrap_or(u64::MAX);
-        match now.as_nanos().checked_sub(expiry) {
-            Some(bound) => self.cluster.remove_leases_until(Time::from_nanos(bound)),
-            None => Vec::new(),
+        let expiry = u64::try_from(self.options.lease_expiry.as_nanos()).unwrap_or(u64::MAX);
+        let Some(bound) = now.as_nanos().checked_sub(expiry) else { return Vec::new() };
+        let bound = Time::from_nanos(bound);
+        let Some(limit) = self.options.reject_limit else {
+            return self.cluster.remove_leases_until(bound);
+        };
+        if self.rejections.since <= bound {
+            self.rejections = Rejections { since: now, hosts: 0 };
         }
+        let (leases, hosts) =
+            self.cluster.remove_expired_hosts(bound, limit - self.rejections.hosts);
+        self.rejections.hosts += hosts;
+        leases
     }
 }
 
-/// Configures a [`TaskScheduler`].
-#[derive(Clone, Debug)]
-pub struct TaskSchedulerBuilder {
-    fitness: Fitness,
-    good_enough: Option<f64>,
-    lease_expiry: Duration,
+/// Whether a host is of an active group.
+fn is_active(
+    active: Option<&(String, BTreeSet<AttributeValue>)>,
+    host: &HostId,
+    attributes: &Attributes,
+) -> bool {
+    let listed = |(name, active): &(String, BTreeSet<AttributeValue>)| {
+        lookup(host, attributes, name).is_some_and(|value| active.contains(&value))
+    };
+    active.is_none_or(listed)
 }
 
-impl TaskSchedulerBuilder {
-    /// What makes a host better than another. Default: nothing, so that the first that fits is taken.
-    #[must_use]
-    pub fn fitness(mut self, fitness: Fitness) -> Self {
-        self.fitness = fitness;
-        self
-    }
-
-    /// Stops the search for a better host at a combined score of at least this, from 0 to 1: the task goes to
-    /// the first such host by name, or to the best if there is none. Default: search all.
-    #[must_use]
-    pub fn good_enough(mut self, threshold: f64) -> Self {
-        self.good_enough = Some(threshold);
-        self
-    }
-
-    /// How long after it was offered an unused lease is given back. Default: 120 s.
-    #[must_use]
-    pub fn lease_expiry(mut self, expiry: Duration) -> Self {
-        self.lease_expiry = expiry;
-        self
-    }
-
-    /// The scheduler.
-    ///
-    /// # Errors
-    /// If the fitness is a mean over nothing, or the threshold is not within 0 ..= 1.
-    pub fn build(self) -> Result<TaskScheduler, BuildError> {
-        if let Some(problem) = self.fitness.problem() {
-            return Err(BuildError::Fitness(problem));
-        }
-        if let Some(threshold) = self.good_enough
-            && !(0.0..=1.0).contains(&threshold)
-        {
-            return Err(BuildError::GoodEnough(threshold));
-        }
-        let cluster = Cluster::new(self.fitness.weights());
-        Ok(TaskScheduler {
-            choice: Choice { fitness: self.fitness, good_enough: self.good_enough },
-            lease_expiry: self.lease_expiry,
-            cluster,
-        })
-    }
+fn bounds<'a>(limits: &'a Limits, options: &Options) -> Bounds<'a> {
+    Bounds { limits, placements: options.batch_size, evaluations: options.work_limit }
 }
-
-/// Why a scheduler cannot be built.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum BuildError {
-    /// The fitness calculator can give no score; what is wrong with it.
-    Fitness(&'static str),
-    /// The good-enough threshold is outside 0 ..= 1.
-    GoodEnough(f64),
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Fitness(problem) => write!(f, "fitness: {problem}"),
-            Self::GoodEnough(threshold) => {
-                write!(f, "the good-enough threshold must be within 0 and 1, not {threshold}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for BuildError {}

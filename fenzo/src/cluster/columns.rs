@@ -34,6 +34,7 @@ pub(crate) struct Columns {
     total: Vec<[u64; 4]>,
     tasks_on: Vec<u32>,
     offered: Vec<bool>,
+    offering: u32,
     held: Vec<bool>,
 }
 
@@ -47,6 +48,7 @@ impl Default for Columns {
             total: Vec::new(),
             tasks_on: Vec::new(),
             offered: Vec::new(),
+            offering: 0,
             held: Vec::new(),
         }
     }
@@ -112,6 +114,8 @@ impl Columns {
         self.used[host] = row.used;
         self.total[host] = row.total;
         self.tasks_on[host] = row.tasks_on;
+        self.offering -= u32::from(self.offered[host]);
+        self.offering += u32::from(row.offered);
         self.offered[host] = row.offered;
         self.held[host] = row.held;
     }
@@ -183,6 +187,11 @@ impl Columns {
     /// Whether there is a lease to place on.
     pub(crate) fn is_offered(&self, host: usize) -> bool {
         self.offered[host]
+    }
+
+    /// How many hosts have a lease to place on.
+    pub(crate) fn offering(&self) -> u32 {
+        self.offering
     }
 
     /// Whether a task has the host for itself.

@@ -79,6 +79,8 @@ struct Group {
     name: GroupName,
     on_host: BTreeMap<usize, u32>,
     by_value: Vec<ByValue>,
+    /// What its tasks take of the measures.
+    used: [u128; 4],
     /// Grows with each placement and each undoing.
     version: u64,
 }
@@ -104,6 +106,7 @@ impl Groups {
             name: name.clone(),
             on_host: BTreeMap::new(),
             by_value: Vec::new(),
+            used: [0; 4],
             version: 0,
         };
         let ordinal = match self.vacant.pop() {
@@ -130,10 +133,13 @@ impl Groups {
         }
     }
 
-    /// Notes a task on a host.
-    pub(crate) fn add(&mut self, group: usize, host: usize, values: &Values) {
+    /// Notes a task on a host, with what it takes of the measures.
+    pub(crate) fn add(&mut self, group: usize, host: usize, demand: &[u64; 4], values: &Values) {
         let of = &mut self.list[group];
         of.version += 1;
+        for (used, amount) in of.used.iter_mut().zip(demand) {
+            *used += u128::from(*amount);
+        }
         *of.on_host.entry(host).or_default() += 1;
         for counts in &mut of.by_value {
             match values.of_host(counts.column, host) {
@@ -144,9 +150,12 @@ impl Groups {
     }
 
     /// Takes a task off a host.
-    pub(crate) fn remove(&mut self, group: usize, host: usize, values: &Values) {
+    pub(crate) fn remove(&mut self, group: usize, host: usize, demand: &[u64; 4], values: &Values) {
         let of = &mut self.list[group];
         of.version += 1;
+        for (used, amount) in of.used.iter_mut().zip(demand) {
+            *used -= u128::from(*amount);
+        }
         let count = of.on_host.get_mut(&host).expect("a group knows the hosts of its tasks");
         *count -= 1;
         if *count == 0 {
@@ -183,6 +192,11 @@ impl Groups {
         }
         of.by_value.push(ByValue::new(column, domain, counts));
         of.by_value.len() - 1
+    }
+
+    /// What the tasks of a group take of the measures.
+    pub(crate) fn used(&self, group: usize) -> &[u128; 4] {
+        &self.list[group].used
     }
 
     /// How many tasks of a group are on a host.

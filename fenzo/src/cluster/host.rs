@@ -12,19 +12,27 @@ use crate::id::{LeaseId, TaskId};
 use crate::lease::Lease;
 use crate::quantity::Time;
 use crate::request::TaskClass;
-use crate::resources::{PortRange, union};
+use crate::resources::{PortRange, union, without};
 
 use super::columns::{Columns, PORTS, Row};
 
 /// No sum in a row is greater, so that two of them can be added.
 const MOST: u64 = u64::MAX / 2;
 
+/// A task that runs on a host.
+#[derive(Clone, Debug)]
+pub(crate) struct Running {
+    pub(crate) class: Arc<TaskClass>,
+    /// Its ports, as far as they are known.
+    pub(crate) ports: Vec<u16>,
+}
+
 /// A host with its leases and running tasks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Host {
     pub(crate) leases: BTreeMap<LeaseId, Lease>,
     pub(crate) attributes: Attributes,
-    pub(crate) running: BTreeMap<TaskId, Arc<TaskClass>>,
+    pub(crate) running: BTreeMap<TaskId, Running>,
     /// The ports on offer, disjoint and ascending: a port that two leases name is one port all the same.
     pub(crate) ports: Vec<PortRange>,
     /// Demand of the running tasks, by measure.
@@ -56,17 +64,18 @@ impl Host {
         changes
     }
 
-    pub(crate) fn add_task(&mut self, task: TaskId, class: Arc<TaskClass>) {
-        for (sum, demand) in self.running_demand.iter_mut().zip(class.demand.measures()) {
+    pub(crate) fn add_task(&mut self, task: TaskId, running: Running) {
+        for (sum, demand) in self.running_demand.iter_mut().zip(running.class.demand.measures()) {
             *sum += u128::from(demand);
         }
-        self.exclusive += u32::from(wants_host_alone(&class));
-        self.running.insert(task, class);
+        self.exclusive += u32::from(wants_host_alone(&running.class));
+        self.running.insert(task, running);
     }
 
     /// Takes a task off; gives its class.
     pub(crate) fn remove_task(&mut self, task: &TaskId) -> Arc<TaskClass> {
-        let class = self.running.remove(task).expect("a noted task is with its host");
+        let Running { class, .. } =
+            self.running.remove(task).expect("a noted task is with its host");
         for (sum, demand) in self.running_demand.iter_mut().zip(class.demand.measures()) {
             *sum -= u128::from(demand);
         }
@@ -74,8 +83,9 @@ impl Host {
         class
     }
 
-    /// The host's row, and its ports on offer, made anew.
-    pub(crate) fn row(&mut self, columns: &Columns) -> Row {
+    /// The host's row, and its ports on offer, made anew. `whole`: its lease is all that it has, running tasks
+    /// included.
+    pub(crate) fn row(&mut self, columns: &Columns, whole: bool) -> Row {
         let mut free = vec![0; columns.dimensions()];
         let mut ranges = Vec::new();
         for lease in self.leases.values() {
@@ -90,7 +100,11 @@ impl Host {
             ranges.extend_from_slice(&lease.ports);
         }
         self.ports = union(ranges);
-        free[PORTS] = self.ports.iter().map(|range| u64::from(range.count())).sum();
+        if whole {
+            self.take_running(columns, &mut free);
+        }
+        let ports: u64 = self.ports.iter().map(|range| u64::from(range.count())).sum();
+        free[PORTS] = ports;
         let used = self.running_demand.map(|sum| u64::try_from(sum).unwrap_or(MOST).min(MOST));
         let mut total = used;
         for (total, free) in total.iter_mut().zip(&free) {
@@ -104,6 +118,24 @@ impl Host {
             offered: !self.leases.is_empty(),
             held: self.exclusive > 0,
         }
+    }
+
+    /// Takes what running tasks have from what is offered; nothing goes below zero.
+    fn take_running(&mut self, columns: &Columns, free: &mut [u64]) {
+        for (free, sum) in free.iter_mut().zip(self.running_demand) {
+            *free = free.saturating_sub(u64::try_from(sum).unwrap_or(u64::MAX));
+        }
+        for running in self.running.values() {
+            for (name, amount) in &running.class.demand.scalars {
+                if let Some(dimension) = columns.scalar(name) {
+                    free[dimension] = free[dimension].saturating_sub(amount.thousandths());
+                }
+            }
+        }
+        let mut taken: Vec<u16> =
+            self.running.values().flat_map(|running| running.ports.iter().copied()).collect();
+        taken.sort_unstable();
+        self.ports = without(&self.ports, &taken);
     }
 
     /// `count` ports, when `left` of those on offer are not taken yet.

@@ -17,7 +17,6 @@ pub(crate) mod values;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::attribute::Attributes;
 use crate::id::{HostId, LeaseId, TaskId};
@@ -26,7 +25,7 @@ use crate::quantity::Time;
 use crate::request::TaskClass;
 use columns::{Columns, Demand, PORTS};
 use groups::Groups;
-pub(crate) use host::{Host, wants_host_alone};
+pub(crate) use host::{Host, Running, wants_host_alone};
 use names::Names;
 use ranking::Ranking;
 use values::Values;
@@ -36,6 +35,7 @@ use values::Values;
 struct Placement {
     host: usize,
     group: usize,
+    demand: [u64; 4],
     held_before: bool,
 }
 
@@ -48,6 +48,8 @@ pub(crate) struct Cluster {
     values: Values,
     groups: Groups,
     ranking: Option<Ranking>,
+    /// A host has one lease, of all that it has, and keeps it when it gets tasks.
+    single_lease: bool,
     leases: BTreeMap<LeaseId, usize>,
     leases_by_age: BTreeSet<(Time, LeaseId)>,
     tasks: BTreeMap<TaskId, usize>,
@@ -61,9 +63,10 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// No hosts; those to come are kept in order of these weights, if there is such an order.
-    pub(crate) fn new(weights: Option<[f64; 4]>) -> Self {
-        let mut cluster = Self::default();
+    /// No hosts; those to come are kept in order of these weights, if there is such an order. With
+    /// `single_lease`, a host has one lease, of all that it has, and keeps it when it gets tasks.
+    pub(crate) fn new(weights: Option<[f64; 4]>, single_lease: bool) -> Self {
+        let mut cluster = Self { single_lease, ..Self::default() };
         cluster.rank_by(weights);
         cluster
     }
@@ -90,9 +93,10 @@ impl Cluster {
         self.leases_by_age.first().map(|(offered_at, _)| *offered_at)
     }
 
-    /// Holds a lease; gives its id back if there is one of that id already.
+    /// Holds a lease; gives its id back if there is one of that id already, or none may be added to the host.
     pub(crate) fn add_lease(&mut self, lease: Lease) -> Result<(), LeaseId> {
-        if self.leases.contains_key(&lease.id) {
+        if self.leases.contains_key(&lease.id) || (self.single_lease && self.has_lease(&lease.host))
+        {
             return Err(lease.id);
         }
         for name in lease.offered.scalars.keys() {
@@ -111,6 +115,10 @@ impl Cluster {
         }
         self.mark(host);
         Ok(())
+    }
+
+    fn has_lease(&self, host: &HostId) -> bool {
+        self.names.get(host).is_some_and(|host| !self.hosts[host].leases.is_empty())
     }
 
     /// Forgets a lease; false if it was not held.
@@ -135,6 +143,34 @@ impl Cluster {
         leases
     }
 
+    /// Forgets all leases of the hosts that pass, in order of name, and gives their ids.
+    pub(crate) fn remove_leases_where(
+        &mut self,
+        passes: impl Fn(&HostId, &Attributes) -> bool,
+    ) -> Vec<LeaseId> {
+        let chosen: Vec<usize> = self
+            .names
+            .in_order()
+            .filter(|host| passes(self.names.id(*host), &self.hosts[*host].attributes))
+            .collect();
+        chosen.into_iter().flat_map(|host| self.take_leases(host)).collect()
+    }
+
+    /// Forgets all leases of hosts with one offered at or before `bound`, of at most `hosts` of them, those with
+    /// the oldest first; gives their ids, and how many hosts they are of.
+    pub(crate) fn remove_expired_hosts(&mut self, bound: Time, hosts: u32) -> (Vec<LeaseId>, u32) {
+        let (mut removed, mut count) = (Vec::new(), 0);
+        while let Some((offered_at, lease)) = self.leases_by_age.first() {
+            if *offered_at > bound || count == hosts {
+                break;
+            }
+            let host = self.leases[lease];
+            removed.extend(self.take_leases(host));
+            count += 1;
+        }
+        (removed, count)
+    }
+
     /// Forgets the leases offered at or before `bound` and gives their ids, oldest first.
     pub(crate) fn remove_leases_until(&mut self, bound: Time) -> Vec<LeaseId> {
         let mut removed = Vec::new();
@@ -153,7 +189,7 @@ impl Cluster {
     pub(crate) fn add_task(
         &mut self,
         task: TaskId,
-        class: Arc<TaskClass>,
+        running: Running,
         host_id: &HostId,
     ) -> Option<HostId> {
         let before = self.running_on(&task).cloned();
@@ -161,9 +197,9 @@ impl Cluster {
             self.remove_task(&task, before);
         }
         let host = self.insert_host(host_id);
-        let group = self.groups.insert(&class.group);
-        self.groups.add(group, host, &self.values);
-        self.hosts[host].add_task(task.clone(), class);
+        let group = self.groups.insert(&running.class.group);
+        self.groups.add(group, host, &running.class.demand.measures(), &self.values);
+        self.hosts[host].add_task(task.clone(), running);
         self.tasks.insert(task, host);
         self.mark(host);
         before
@@ -177,7 +213,7 @@ impl Cluster {
         let host = self.tasks.remove(task).expect("a running task has a host");
         let class = self.hosts[host].remove_task(task);
         let group = self.groups.get(&class.group).expect("a noted task is in its group");
-        self.groups.remove(group, host, &self.values);
+        self.groups.remove(group, host, &class.demand.measures(), &self.values);
         self.groups.release(group);
         self.mark(host);
         true
@@ -207,7 +243,7 @@ impl Cluster {
         self.values.begin_pass();
         for host in std::mem::take(&mut self.marked) {
             self.is_marked[host] = false;
-            let row = self.hosts[host].row(&self.columns);
+            let row = self.hosts[host].row(&self.columns, self.single_lease);
             self.columns.set(host, &row);
             if let Some(ranking) = &mut self.ranking {
                 ranking.update(host, &self.columns, &self.names);
@@ -230,8 +266,10 @@ impl Cluster {
     ) -> Vec<u16> {
         let left = self.columns.free(host)[PORTS];
         let held_before = self.columns.take(host, demand, alone);
-        self.groups.add(group, host, &self.values);
-        self.placements.push(Placement { host, group, held_before });
+        let mut measures = [0; 4];
+        measures.copy_from_slice(&demand.amounts[..PORTS]);
+        self.groups.add(group, host, &measures, &self.values);
+        self.placements.push(Placement { host, group, demand: measures, held_before });
         self.changed(host);
         let count = u32::try_from(demand.amounts[PORTS]).expect("a task asks for ports in a u32");
         self.hosts[host].take_ports(left, count)
@@ -247,19 +285,21 @@ impl Cluster {
     /// Undoes the placements beyond the first `placed`; `demand_of` tells what each of them took, by position.
     pub(crate) fn roll_back<'d>(&mut self, placed: usize, demand_of: impl Fn(usize) -> &'d Demand) {
         while self.placements.len() > placed {
-            let Placement { host, group, held_before } =
+            let Placement { host, group, demand, held_before } =
                 self.placements.pop().expect("there are more placements");
             self.columns.give_back(host, demand_of(self.placements.len()), held_before);
-            self.groups.remove(group, host, &self.values);
+            self.groups.remove(group, host, &demand, &self.values);
             self.changed(host);
         }
     }
 
     /// Ends a pass: each host that got tasks gives up its leases, and what was placed is not there any more.
     pub(crate) fn end(&mut self) {
-        for Placement { host, group, .. } in std::mem::take(&mut self.placements) {
-            self.groups.remove(group, host, &self.values);
-            self.take_leases(host);
+        for Placement { host, group, demand, .. } in std::mem::take(&mut self.placements) {
+            self.groups.remove(group, host, &demand, &self.values);
+            if !self.single_lease {
+                self.take_leases(host);
+            }
             self.mark(host);
         }
         self.changes.clear();
@@ -309,6 +349,11 @@ impl Cluster {
 
     pub(crate) fn ranking(&self) -> Option<&Ranking> {
         self.ranking.as_ref()
+    }
+
+    /// The hosts with leases or running tasks, in order of name.
+    pub(crate) fn occupied(&self) -> impl Iterator<Item = usize> + '_ {
+        self.names.in_order().filter(|host| !self.hosts[*host].is_idle())
     }
 
     pub(crate) fn host(&self, host: usize) -> &Host {

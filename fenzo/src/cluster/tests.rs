@@ -7,6 +7,7 @@ use super::ranking::{Cursor, Shelf};
 use super::*;
 use crate::fitness::{Fitness, float};
 use crate::quantity::Milli;
+use crate::request::TaskClass;
 use crate::resources::Resources;
 
 fn resources(cpus: u64, mem: u64) -> Resources {
@@ -17,7 +18,7 @@ fn resources(cpus: u64, mem: u64) -> Resources {
 /// Hosts of two kinds, so that there are two shelves of many blocks. The sizes are prime: different amounts
 /// never make one fitness, whose hosts would stand in no order that a test could name.
 fn cluster(hosts: usize, fitness: &Fitness) -> Cluster {
-    let mut cluster = Cluster::new(fitness.weights());
+    let mut cluster = Cluster::new(fitness.weights(), false);
     for host in 0..hosts {
         let name = format!("h{:04}", host * 7919 % hosts);
         let kind = 1 + host as u64 % 2;

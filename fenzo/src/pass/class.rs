@@ -59,7 +59,12 @@ pub(crate) struct Class<'a> {
 }
 
 impl<'a> Class<'a> {
-    pub(crate) fn new(class: &'a TaskClass, cluster: &mut Cluster) -> Self {
+    /// `filter` is asked about every host, whatever the class.
+    pub(crate) fn new(
+        class: &'a TaskClass,
+        filter: Option<&'a Constraint>,
+        cluster: &mut Cluster,
+    ) -> Self {
         let group = cluster.group(class);
         let mut ready = Self {
             class,
@@ -74,7 +79,7 @@ impl<'a> Class<'a> {
             wants_host_alone: wants_host_alone(class),
             has_closure: false,
         };
-        for constraint in &class.hard {
+        for constraint in class.hard.iter().chain(filter) {
             match value_rule(constraint, class, group, cluster) {
                 Some(rule) => ready.value_hard.push(rule),
                 None => ready.host_hard.push(HostRule::new(constraint, cluster)),
@@ -95,6 +100,10 @@ impl<'a> Class<'a> {
             }
         }
         ready
+    }
+
+    pub(crate) fn class(&self) -> &'a TaskClass {
+        self.class
     }
 
     pub(crate) fn group(&self) -> usize {
@@ -264,9 +273,16 @@ impl<'a> Class<'a> {
     }
 
     /// A host's score from its parts.
-    pub(crate) fn combine(&self, calculator: f64, host_soft: f64, value_soft: f64) -> Score {
+    pub(crate) fn combine(
+        &self,
+        choice: &Choice,
+        calculator: f64,
+        host_soft: f64,
+        value_soft: f64,
+    ) -> Score {
         let wished = self.soft_weight > 0.0;
-        Score::new(calculator, wished.then(|| (host_soft + value_soft) / self.soft_weight))
+        let soft = wished.then(|| (host_soft + value_soft) / self.soft_weight);
+        Score::new(calculator, soft, choice.combination)
     }
 
     /// Whether a hard value rule holds for a host.

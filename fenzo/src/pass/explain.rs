@@ -25,6 +25,7 @@ enum Cause {
     Held,
     HostRule(usize),
     ValueRule(usize),
+    Fitness,
 }
 
 /// How many hosts lack how much, for classes that are judged by room alone.
@@ -48,9 +49,10 @@ impl Survey {
         for sorted in &mut free {
             sorted.sort_unstable();
         }
-        let count = |hosts: usize| u32::try_from(hosts).unwrap_or(u32::MAX);
+        let offered_hosts = columns.offering();
         let held = offered().filter(|host| columns.is_held(*host)).count();
-        Self { offered: count(offered().count()), held: count(held), free }
+        let held = u32::try_from(held).unwrap_or(u32::MAX);
+        Self { offered: offered_hosts, held, free }
     }
 
     /// What [`explain`] says about a class without hard constraints; of several hosts that come equally close,
@@ -154,6 +156,10 @@ fn collect(class: &Class<'_>, cluster: &Cluster, host: usize, causes: &mut Vec<C
             causes.push(Cause::ValueRule(position));
         }
     }
+    if causes.is_empty() {
+        // Nothing else can have refused it.
+        causes.push(Cause::Fitness);
+    }
     distance + float((causes.len() - constraints) as u64)
 }
 
@@ -164,6 +170,7 @@ fn reason(class: &Class<'_>, cluster: &Cluster, cause: Cause) -> Reason {
             Reason::Lacks(Resource::Scalar(class.demand().unknown[unknown].0.clone()))
         }
         Cause::Held => Reason::HeldExclusively,
+        Cause::Fitness => Reason::ZeroFitness,
         Cause::HostRule(_) | Cause::ValueRule(_) => {
             Reason::Constraint(constraint(class, cause).map_or(String::new(), ToString::to_string))
         }
@@ -192,6 +199,7 @@ fn obstacle(class: &Class<'_>, cluster: &Cluster, host: usize, cause: Cause) -> 
             Obstacle::Lacks { resource: Resource::Scalar(name.clone()), wanted, free: Milli::ZERO }
         }
         Cause::Held => Obstacle::HeldExclusively,
+        Cause::Fitness => Obstacle::ZeroFitness,
         Cause::HostRule(_) | Cause::ValueRule(_) => Obstacle::Constraint(
             constraint(class, cause).map_or(String::new(), ToString::to_string),
         ),
@@ -202,6 +210,6 @@ fn constraint<'a>(class: &Class<'a>, cause: Cause) -> Option<&'a Constraint> {
     match cause {
         Cause::HostRule(position) => Some(class.host_hard()[position].constraint),
         Cause::ValueRule(position) => Some(class.value_hard()[position].constraint),
-        Cause::Dimension(_) | Cause::Unknown(_) | Cause::Held => None,
+        Cause::Dimension(_) | Cause::Unknown(_) | Cause::Held | Cause::Fitness => None,
     }
 }

@@ -55,7 +55,10 @@ pub(crate) fn scan(
         }
         let Some(value_soft) = class.value_soft_of(cluster, host) else { continue };
         let calculator = class.calculator(cluster, choice, host);
-        let score = class.combine(calculator, class.host_soft(cluster, host), value_soft);
+        if choice.refuses(calculator) {
+            continue;
+        }
+        let score = class.combine(choice, calculator, class.host_soft(cluster, host), value_soft);
         let candidate = Candidate { host, label: cluster.names().label(host), score };
         if candidate.is_good_enough(choice) {
             return Some(candidate);
@@ -100,16 +103,16 @@ impl<'a> Walk<'a> {
             *evaluations += 1;
             let calculator = class.calculator(cluster, self.choice, host);
             let (host_most, value_most) = self.most_soft;
-            let most = class.combine(calculator + SLACK, host_most, value_most);
+            let most = class.combine(self.choice, calculator + SLACK, host_most, value_most);
             if best.is_some_and(|best| most.rank() < best.score.rank()) {
                 return;
             }
-            if !class.rules_admit(cluster, host) {
+            if self.choice.refuses(calculator) || !class.rules_admit(cluster, host) {
                 continue;
             }
             let Some(value_soft) = class.value_soft_of(cluster, host) else { continue };
             let host_soft = class.host_soft(cluster, host);
-            let score = class.combine(calculator, host_soft, value_soft);
+            let score = class.combine(self.choice, calculator, host_soft, value_soft);
             let label = cluster.names().label(host);
             *best = Some(Candidate::better(*best, Candidate { host, label, score }));
             if host_soft >= host_most && value_soft >= value_most {

@@ -108,6 +108,9 @@ impl Index {
             class.columns().map(|column| cluster.values().of_host(column, host)).collect();
         let host_soft = class.host_soft(cluster, host);
         let calculator = class.calculator(cluster, choice, host);
+        if choice.refuses(calculator) {
+            return;
+        }
         let cells = &mut self.cells;
         let cell = *self.cell_by_key.entry((values, host_soft.to_bits())).or_insert_with_key(
             |(values, _)| {
@@ -138,7 +141,7 @@ impl Index {
             let Some(value_soft) = class.value_soft(cluster, cell.values.iter().copied()) else {
                 continue;
             };
-            if let Some(candidate) = cell.best(class, value_soft) {
+            if let Some(candidate) = cell.best(class, choice, value_soft) {
                 best = Some(Candidate::better(best, candidate));
             }
         }
@@ -160,7 +163,7 @@ impl Index {
         for host in cluster.names().in_order() {
             let Some((cell, calculator)) = &self.entries[host] else { continue };
             let Some(value_soft) = verdicts[*cell] else { continue };
-            let score = class.combine(*calculator, self.cells[*cell].host_soft, value_soft);
+            let score = class.combine(choice, *calculator, self.cells[*cell].host_soft, value_soft);
             let label = cluster.names().label(host);
             let candidate = Candidate { host, label, score };
             if candidate.is_good_enough(choice) {
@@ -175,11 +178,11 @@ impl Index {
 impl Cell {
     /// The best host of the cell. Rank grows with the calculator, but two calculators may round to one rank:
     /// then the smaller name wins, so all places of the highest rank are looked at, one for each calculator.
-    fn best(&self, class: &Class<'_>, value_soft: f64) -> Option<Candidate> {
+    fn best(&self, class: &Class<'_>, choice: &Choice, value_soft: f64) -> Option<Candidate> {
         let candidate = |place: &Place| Candidate {
             host: place.host,
             label: place.label,
-            score: class.combine(place.calculator, self.host_soft, value_soft),
+            score: class.combine(choice, place.calculator, self.host_soft, value_soft),
         };
         let mut place = *self.hosts.first()?;
         let mut best = candidate(&place);

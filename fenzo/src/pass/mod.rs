@@ -15,9 +15,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
-use crate::fitness::Fitness;
+use crate::constraint::Constraint;
+use crate::fitness::{Combination, Fitness};
+use crate::id::TaskId;
+use crate::limit::Limits;
 use crate::request::{TaskClass, TaskRequest};
-use crate::result::{Explanation, Failure, HostAssignment, PlacedTask, SchedulingResult};
+use crate::resources::Resource;
+use crate::result::{Explanation, Failure, HostAssignment, PlacedTask, Reason, SchedulingResult};
 use class::Class;
 use explain::Survey;
 use find::{Candidate, Walk};
@@ -35,15 +39,36 @@ pub(crate) struct Choice {
     pub(crate) fitness: Fitness,
     /// A host whose combined score is at least this ends the search.
     pub(crate) good_enough: Option<f64>,
+    pub(crate) combination: Combination,
+    /// A closure that is asked about every host, whatever the task.
+    pub(crate) filter: Option<Constraint>,
+}
+
+impl Choice {
+    /// Whether a host is refused for its calculator alone.
+    pub(crate) fn refuses(&self, calculator: f64) -> bool {
+        self.combination == Combination::Fenzo1 && calculator <= 0.0
+    }
+}
+
+/// What bounds one run, besides what the hosts offer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds<'a> {
+    pub(crate) limits: &'a Limits,
+    /// No task is tried once this many are placed.
+    pub(crate) placements: usize,
+    /// No task is tried once this many hosts have been looked at.
+    pub(crate) evaluations: u64,
 }
 
 /// Places `tasks` in order. Hosts that get tasks give up their leases; the rest of the cluster stays as it is.
 pub(crate) fn run(
     cluster: &mut Cluster,
     choice: &Choice,
+    bounds: Bounds<'_>,
     tasks: &[TaskRequest],
 ) -> SchedulingResult {
-    let mut pass = Pass::new(cluster, choice, tasks, INDEX_ENTRIES);
+    let mut pass = Pass::new(cluster, choice, bounds, tasks, INDEX_ENTRIES);
     pass.place_all(tasks);
     pass.finish()
 }
@@ -52,9 +77,10 @@ pub(crate) fn run(
 pub(crate) fn what_if(
     cluster: &mut Cluster,
     choice: &Choice,
+    bounds: Bounds<'_>,
     tasks: &[TaskRequest],
 ) -> SchedulingResult {
-    let mut pass = Pass::new(cluster, choice, tasks, INDEX_ENTRIES);
+    let mut pass = Pass::new(cluster, choice, bounds, tasks, INDEX_ENTRIES);
     pass.place_all(tasks);
     let result = pass.result();
     pass.roll_back(0);
@@ -75,6 +101,7 @@ struct KnownFailure {
 struct Pass<'a> {
     cluster: &'a mut Cluster,
     choice: &'a Choice,
+    bounds: Bounds<'a>,
     classes: Vec<Class<'a>>,
     /// Class of each task.
     class_of: Vec<usize>,
@@ -87,6 +114,7 @@ struct Pass<'a> {
     /// Host, class and task of each placement that stands.
     placed: Vec<(usize, usize, PlacedTask)>,
     failures: Vec<Failure>,
+    untried: Vec<TaskId>,
     /// Failures that are explained when the run ends: position and class.
     unexplained: Vec<(usize, usize)>,
     evaluations: u64,
@@ -96,13 +124,16 @@ impl<'a> Pass<'a> {
     fn new(
         cluster: &'a mut Cluster,
         choice: &'a Choice,
+        bounds: Bounds<'a>,
         tasks: &'a [TaskRequest],
         index_limit: usize,
     ) -> Self {
         cluster.begin();
         let (distinct, class_of) = sort_into_classes(tasks);
-        let classes: Vec<Class<'a>> =
-            distinct.into_iter().map(|class| Class::new(class, cluster)).collect();
+        let classes: Vec<Class<'a>> = distinct
+            .into_iter()
+            .map(|class| Class::new(class, choice.filter.as_ref(), cluster))
+            .collect();
         let mut to_come = vec![0; classes.len()];
         for class in &class_of {
             to_come[*class] += 1;
@@ -113,12 +144,14 @@ impl<'a> Pass<'a> {
             placed: Vec::new(),
             cluster,
             choice,
+            bounds,
             classes,
             class_of,
             to_come,
             index_entries: 0,
             index_limit,
             failures: Vec::new(),
+            untried: Vec::new(),
             unexplained: Vec::new(),
             evaluations: 0,
         }
@@ -127,6 +160,11 @@ impl<'a> Pass<'a> {
     fn place_all(&mut self, tasks: &[TaskRequest]) {
         for (position, task) in tasks.iter().enumerate() {
             let class = self.class_of[position];
+            let Bounds { placements, evaluations, .. } = self.bounds;
+            if self.placed.len() >= placements || self.evaluations >= evaluations {
+                self.untried.extend(tasks[position..].iter().map(|task| task.id.clone()));
+                break;
+            }
             self.place(class, task);
             self.to_come[class] -= 1;
             if self.to_come[class] == 0 && self.indexes[class].take().is_some() {
@@ -148,6 +186,7 @@ impl<'a> Pass<'a> {
         SchedulingResult {
             assignments: assignments(self.placed.clone(), self.cluster),
             failures: std::mem::take(&mut self.failures),
+            untried: std::mem::take(&mut self.untried),
             evaluations: self.evaluations,
             ..SchedulingResult::default()
         }
@@ -159,8 +198,13 @@ impl<'a> Pass<'a> {
         for class in &self.classes {
             self.cluster.release(class.group());
         }
-        let (failures, evaluations) = (self.failures, self.evaluations);
-        SchedulingResult { assignments, failures, evaluations, ..SchedulingResult::default() }
+        SchedulingResult {
+            assignments,
+            failures: self.failures,
+            untried: self.untried,
+            evaluations: self.evaluations,
+            ..SchedulingResult::default()
+        }
     }
 
     fn place(&mut self, class: usize, task: &TaskRequest) {
@@ -168,8 +212,14 @@ impl<'a> Pass<'a> {
             self.failures[position].tasks.push(task.id.clone());
             return;
         }
+        if let Some(resource) = self.over_limit(class) {
+            let reasons = [(Reason::OverLimit(resource), self.cluster.columns().offering())].into();
+            let hosts = self.cluster.columns().offering();
+            self.fail(class, task, Some(Explanation { hosts, reasons, nearest: None }));
+            return;
+        }
         let Some(Candidate { host, score, .. }) = self.find(class) else {
-            self.fail(class, task);
+            self.fail(class, task, None);
             return;
         };
         let rules = &self.classes[class];
@@ -219,14 +269,24 @@ impl<'a> Pass<'a> {
         index.best(rules, cluster, choice)
     }
 
-    fn fail(&mut self, class: usize, task: &TaskRequest) {
+    /// What the class's group may not have more of, if there is a limit.
+    fn over_limit(&self, class: usize) -> Option<Resource> {
+        let rules = &self.classes[class];
+        let used = self.cluster.groups().used(rules.group());
+        self.bounds.limits.exceeded(&rules.class().group, used, &rules.demand().amounts)
+    }
+
+    /// Notes that a task found no host, for this reason or for what the hosts say.
+    fn fail(&mut self, class: usize, task: &TaskRequest, known: Option<Explanation>) {
         let rules = &self.classes[class];
         let position = self.failures.len();
-        let explanation = if rules.wants_room_alone() {
-            self.unexplained.push((position, class));
-            Explanation::default()
-        } else {
-            explain::explain(rules, self.cluster)
+        let explanation = match known {
+            Some(explanation) => explanation,
+            None if rules.wants_room_alone() => {
+                self.unexplained.push((position, class));
+                Explanation::default()
+            }
+            None => explain::explain(rules, self.cluster),
         };
         self.known_failures[class] = Some(KnownFailure {
             position,

@@ -6,15 +6,20 @@ use proptest::prelude::*;
 
 use super::class::Class;
 use super::explain::{self, Survey};
-use super::{Choice, INDEX_ENTRIES, Pass, run, what_if};
-use crate::cluster::Cluster;
+use super::{Bounds, Choice, INDEX_ENTRIES, Pass, run, what_if};
+use crate::cluster::{Cluster, Running};
 use crate::constraint::{Constraint, SoftConstraint};
-use crate::fitness::Fitness;
+use crate::fitness::{Combination, Fitness};
 use crate::lease::Lease;
+use crate::limit::Limits;
 use crate::quantity::{Milli, Time};
 use crate::request::{TaskClass, TaskRequest};
 use crate::resources::{Measure, PortRange, Resources};
 use crate::result::Explanation;
+
+static NO_LIMITS: Limits = Limits::none();
+const UNBOUNDED: Bounds<'static> =
+    Bounds { limits: &NO_LIMITS, placements: usize::MAX, evaluations: u64::MAX };
 
 fn resources(cpus: u64, mem: u64) -> Resources {
     Resources {
@@ -77,7 +82,7 @@ prop_compose! {
             }
         }
         for (task, (host, class)) in running.into_iter().enumerate() {
-            cluster.add_task(format!("running-{task}").into(), class, &format!("h{host:02}").as_str().into());
+            cluster.add_task(format!("running-{task}").into(), Running { class, ports: Vec::new() }, &format!("h{host:02}").as_str().into());
         }
         cluster
     }
@@ -91,7 +96,13 @@ fn choice() -> impl Strategy<Value = Choice> {
         Just(Fitness::Weighted(vec![(1, Fitness::cpu_packer()), (2, Fitness::memory_spreader())])),
     ];
     let good_enough = prop_oneof![Just(None), (0..11_u8).prop_map(|t| Some(f64::from(t) / 10.0))];
-    (fitness, good_enough).prop_map(|(fitness, good_enough)| Choice { fitness, good_enough })
+    let combination = prop_oneof![Just(Combination::Whole), Just(Combination::Fenzo1)];
+    (fitness, good_enough, combination).prop_map(|(fitness, good_enough, combination)| Choice {
+        fitness,
+        good_enough,
+        combination,
+        filter: None,
+    })
 }
 
 proptest! {
@@ -112,7 +123,7 @@ proptest! {
         let run = |weights: Option<[f64; 4]>, index_limit: usize| {
             let mut cluster = cluster.clone();
             cluster.rank_by(weights);
-            let mut pass = Pass::new(&mut cluster, &choice, &tasks, index_limit);
+            let mut pass = Pass::new(&mut cluster, &choice, UNBOUNDED, &tasks, index_limit);
             pass.place_all(&tasks);
             pass.finish()
         };
@@ -136,14 +147,19 @@ fn the_room_of_a_finished_class_is_there_for_the_next() {
         let id = format!("h{host}");
         cluster.add_lease(Lease::new(id.as_str(), id.as_str(), resources(1000, 1000))).unwrap();
     }
-    let choice = Choice { fitness: Fitness::cpu_packer(), good_enough: None };
+    let choice = Choice {
+        fitness: Fitness::cpu_packer(),
+        good_enough: None,
+        combination: Combination::Whole,
+        filter: None,
+    };
     let mut tasks = Vec::new();
     for group in ["a", "b", "c"] {
         let class = Arc::new(TaskClass::new(group, resources(1, 1)));
         tasks.extend((0..20).map(|task| TaskRequest::new(format!("{group}{task}"), &class)));
     }
     // Room for one index: each class in turn looks at the ten hosts once, then at one host a task.
-    let mut pass = Pass::new(&mut cluster, &choice, &tasks, 10);
+    let mut pass = Pass::new(&mut cluster, &choice, UNBOUNDED, &tasks, 10);
     pass.place_all(&tasks);
     let result = pass.finish();
     assert_eq!((result.placed(), result.evaluations), (60, 3 * (10 + 19)));
@@ -165,32 +181,33 @@ proptest! {
         let mut cluster = cluster;
         cluster.rank_by(choice.fitness.weights());
         let mut asked = cluster.clone();
-        let answer = what_if(&mut asked, &choice, &tasks);
+        let answer = what_if(&mut asked, &choice, UNBOUNDED, &tasks);
         prop_assert_eq!(asked.lease_count(), cluster.lease_count());
-        let again = what_if(&mut asked, &choice, &tasks);
-        let done = run(&mut asked, &choice, &tasks);
+        let again = what_if(&mut asked, &choice, UNBOUNDED, &tasks);
+        let done = run(&mut asked, &choice, UNBOUNDED, &tasks);
         prop_assert_eq!(&answer, &again);
         prop_assert_eq!(&answer, &done);
-        prop_assert_eq!(&answer, &run(&mut cluster, &choice, &tasks));
+        prop_assert_eq!(&answer, &run(&mut cluster, &choice, UNBOUNDED, &tasks));
     }
 }
 
 /// A survey says what looking at every host says; which of the nearest hosts is named may differ.
 #[test]
 fn a_survey_counts_what_a_look_at_every_host_counts() {
-    let mut cluster = Cluster::new(Fitness::cpu_memory_packer().weights());
+    let mut cluster = Cluster::new(Fitness::cpu_memory_packer().weights(), false);
     for host in 0..500_u64 {
         let id = format!("h{host}");
         let offered = resources(host * 7 % 31 + 1, host * 5 % 17 + 1);
         cluster.add_lease(Lease::new(id.as_str(), id.as_str(), offered)).unwrap();
     }
     let held = TaskClass::new("held", Resources::default()).with_hard(Constraint::ExclusiveHost);
-    cluster.add_task("alone".into(), Arc::new(held), &"h7".into());
+    let alone = Running { class: Arc::new(held), ports: Vec::new() };
+    cluster.add_task("alone".into(), alone, &"h7".into());
     cluster.begin();
     let survey = Survey::new(&cluster);
-    for (cpus, mem, ports) in [(40, 1, 0), (1, 30, 0), (31, 17, 0), (40, 40, 2), (30, 16, 1)] {
+    for (cpus, mem, ports) in [(40, 1, 0), (1, 30, 0), (31, 18, 0), (40, 40, 2), (30, 16, 1)] {
         let class = TaskClass::new("g", resources(cpus, mem)).with_ports(ports);
-        let class = Class::new(&class, &mut cluster);
+        let class = Class::new(&class, None, &mut cluster);
         let looked = explain::explain(&class, &cluster);
         let counted = survey.explain(&class, &cluster, cluster.ranking().unwrap());
         assert_eq!((looked.hosts, &looked.reasons), (counted.hosts, &counted.reasons));

@@ -3,6 +3,8 @@
 
 mod basic;
 mod constraints;
+mod leases;
+mod limits;
 mod packing;
 mod plugins;
 

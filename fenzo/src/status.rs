@@ -1,0 +1,62 @@
+//! What the scheduler knows of a host, for the caller to look at: a picture, not a handle.
+
+use crate::attribute::Attributes;
+use crate::cluster::Cluster;
+use crate::id::{HostId, LeaseId, TaskId};
+use crate::quantity::Time;
+use crate::resources::Resources;
+
+/// One host, as it stands between runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostStatus {
+    /// The host.
+    pub host: HostId,
+    /// Its attributes, from its latest lease.
+    pub attributes: Attributes,
+    /// The leases that are held.
+    pub leases: Vec<LeaseId>,
+    /// What the leases offer together.
+    pub offered: Resources,
+    /// The tasks that run on it.
+    pub tasks: Vec<TaskId>,
+    /// What the tasks take together.
+    pub used: Resources,
+    /// Until when it is disabled, if it is.
+    pub disabled_until: Option<Time>,
+}
+
+impl HostStatus {
+    pub(crate) fn new(cluster: &Cluster, host: usize, disabled_until: Option<Time>) -> Self {
+        let record = cluster.host(host);
+        let (mut offered, mut used) = (Resources::default(), Resources::default());
+        for lease in record.leases.values() {
+            offered.add(&lease.offered);
+        }
+        for running in record.running.values() {
+            used.add(&running.class.demand);
+        }
+        Self {
+            host: cluster.names().id(host).clone(),
+            attributes: record.attributes.clone(),
+            leases: record.leases.keys().cloned().collect(),
+            offered,
+            tasks: record.running.keys().cloned().collect(),
+            used,
+            disabled_until,
+        }
+    }
+
+    /// What runs and what is offered, together: all that is known to be there.
+    #[must_use]
+    pub fn known(&self) -> Resources {
+        let mut known = self.used.clone();
+        known.add(&self.offered);
+        known
+    }
+
+    /// Whether it offers something and nothing runs on it.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self.leases.is_empty() && self.tasks.is_empty()
+    }
+}
