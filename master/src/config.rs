@@ -1,6 +1,6 @@
 //! What a master is started with, checked before anything is opened.
 
-use crate::Error;
+use crate::{Error, LogControl};
 use master_core::{Options, Registry};
 use proto::{Limits, Role};
 use std::path::PathBuf;
@@ -45,6 +45,8 @@ pub struct Config {
     pub reader_stall: Duration,
     /// How long a reader that was cut off has to read why, before its connection is closed.
     pub cut_off_grace: Duration,
+    /// The means to set the level of the log; without it the level is not given away.
+    pub log: Option<LogControl>,
     /// Inputs that wait for the core; who brings more waits.
     pub inbox: usize,
     /// Bytes of the registry's pages kept in memory.
@@ -71,6 +73,7 @@ impl Config {
             outbox_bytes: 16 << 20,
             reader_stall: Duration::from_secs(5),
             cut_off_grace: Duration::from_secs(5),
+            log: None,
             inbox: 16_384,
             cache_bytes: 2 << 20,
         }

@@ -1,12 +1,12 @@
 //! gRPC streams of schedulers and agents, and the operator's calls, as messages to the core.
 
 use crate::connections::{Message, Pending, Reply, Weigh, outbox};
-use crate::http::Context;
-use crate::http::operator::read;
+use crate::http::{Context, Refusal};
 use crate::listen::Kill;
+use crate::watch_link::Told;
 use axum::Router;
 use grpc::{
-    Code, Incoming, OperatorHandler, OperatorService, Status, StreamHandler, StreamService,
+    Code, Encoded, Incoming, OperatorHandler, OperatorService, Status, StreamHandler, StreamService,
 };
 use master_core::ConnectionId;
 use proto::agent_link::{AgentCall, AgentEvent};
@@ -14,7 +14,6 @@ use proto::scheduler::{Call, CallBody, Event};
 use proto::{AgentInfo, Encoding, Wire, operator};
 use std::pin::Pin;
 use std::task::{self, Poll};
-use tokio::sync::oneshot;
 use tokio_stream::Stream;
 
 pub(crate) fn router(context: Context) -> Router {
@@ -24,10 +23,7 @@ pub(crate) fn router(context: Context) -> Router {
     let link = Link(context);
     let schedulers = StreamService::<_, Call, Event>::new(link.clone(), limits.clone());
     let agents = StreamService::<_, AgentCall, AgentEvent>::new(link.clone(), agent_limits);
-    let events = StreamService::<_, operator::Call, operator::StreamEvent>::new(
-        link.clone(),
-        limits.clone(),
-    );
+    let events = StreamService::<_, operator::Call, Told>::new(link.clone(), limits.clone());
     Router::new()
         .route_service(grpc::SCHEDULER_PATH, schedulers.of_cluster(cluster.clone()))
         .route_service(grpc::AGENT_LINK_PATH, agents.of_cluster(cluster))
@@ -195,25 +191,23 @@ async fn read<T>(incoming: &mut Incoming<T>) -> Read<T> {
 
 impl OperatorHandler for Link {
     async fn call(&self, call: operator::Call) -> Result<operator::Response, Status> {
-        let ended = || Status::unavailable("the master is stopping");
-        if read::is_read(&call) {
-            let reads = self.0.reads();
-            let model = reads.snapshot().await.map_err(|_| ended())?;
-            let (reply, answer) = oneshot::channel();
-            let job = async move {
-                // Who asked may have left.
-                let _ = reply.send(read::whole(&model, &call));
-                Ok(())
-            };
-            reads.write(job).await.map_err(|_| ended())?;
-            return answer.await.ok().flatten().ok_or_else(ended);
-        }
         if let operator::Call::Subscribe { .. } = call {
             return Err(Status::invalid_argument("SUBSCRIBE is a call of the method Subscribe"));
         }
         let answer = crate::http::operator::answer(&self.0, call).await;
-        answer.map_err(|refusal| Status::new(grpc_code(refusal.status.as_u16()), refusal.message))
+        answer.map_err(status)
     }
+
+    async fn encoded(&self, call: &operator::Call) -> Result<Option<Encoded>, Status> {
+        match crate::http::operator::encoded(&self.0, call).await.map_err(status)? {
+            Some((pieces, place)) => Encoded::new(pieces, place).map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+fn status(refusal: Refusal) -> Status {
+    Status::new(grpc_code(refusal.status.as_u16()), refusal.message)
 }
 
 fn grpc_code(http: u16) -> Code {

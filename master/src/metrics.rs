@@ -4,7 +4,7 @@
 //! No label may hold a task's id, or anything else that a peer chooses freely.
 
 use crate::http::HttpCounts;
-use crate::reads::{ReadCounts, WatchCounts};
+use crate::reads::Counted;
 use master_core::{Counters, Master};
 use proto::Time;
 use proto::operator::AgentStanding;
@@ -107,8 +107,7 @@ pub(crate) struct Gauges<'a> {
     pub(crate) framework_streams: usize,
     pub(crate) agent_streams: usize,
     pub(crate) held_effects: usize,
-    pub(crate) reads: &'a ReadCounts,
-    pub(crate) watches: &'a WatchCounts,
+    pub(crate) reads: &'a Counted,
     pub(crate) started: Time,
     pub(crate) version: &'a str,
 }
@@ -211,6 +210,18 @@ fn render_counters(text: &mut Text, counters: &Counters) {
         ("status_updates", "Status updates of agents.", counters.updates),
         ("status_updates_ignored", "Status updates for no task here.", counters.updates_ignored),
         ("acknowledgements", "Acknowledgements passed on.", counters.acknowledgements),
+        ("operations_ended", "Operations on resources that ended.", counters.operations_ended),
+        ("operations_refused", "Operations on resources refused.", counters.operations_refused),
+        (
+            "volume_failures",
+            "Volumes that agents could not make or delete.",
+            counters.volume_failures,
+        ),
+        (
+            "shutdowns_dropped",
+            "SHUTDOWN calls for executors that are not known.",
+            counters.shutdowns_dropped,
+        ),
         ("allocation_passes", "Allocation passes.", counters.allocation_passes),
         ("allocation_agents", "Agents looked at in allocation.", counters.agents_considered),
         (
@@ -230,25 +241,7 @@ fn render_shell(text: &mut Text, counts: &Counts, shell: &Gauges<'_>) {
     text.line("tepui_master_streams", "peer=\"agent\"", shell.agent_streams);
     let help = "Effects that wait until facts are durable.";
     text.one("tepui_master_held_effects", "gauge", help, shell.held_effects);
-    let reads = "tepui_master_reads_total";
-    text.family(reads, "counter", "Reads of the state by how they ended.");
-    for (outcome, count) in [("done", &shell.reads.done), ("cut off", &shell.reads.cut_off)] {
-        let count = count.load(Ordering::Relaxed);
-        text.line(reads, &format!("outcome=\"{outcome}\""), count);
-    }
-    text.one(
-        "tepui_master_watchers",
-        "gauge",
-        "Operators who watch.",
-        shell.watches.watchers.load(Ordering::Relaxed),
-    );
-    for (name, help, count) in [
-        ("watch_events", "Events numbered for those who watch.", &shell.watches.events),
-        ("watchers_cut_off", "Watchers that were cut off.", &shell.watches.cut_off),
-    ] {
-        let count = count.load(Ordering::Relaxed);
-        text.one(&format!("tepui_master_{name}_total"), "counter", help, count);
-    }
+    render_reads(text, shell.reads);
     let events = "tepui_master_events_total";
     text.family(events, "counter", "Events sent to frameworks, by kind.");
     for (kind, count) in EVENTS.iter().zip(counts.events) {
@@ -272,6 +265,30 @@ fn render_shell(text: &mut Text, counts: &Counts, shell: &Gauges<'_>) {
     counts.steps.render(text, "tepui_master_step_seconds", help);
     let help = "How long an allocation pass, or another due step, takes.";
     counts.ticks.render(text, "tepui_master_tick_seconds", help);
+}
+
+fn render_reads(text: &mut Text, counted: &Counted) {
+    let reads = "tepui_master_reads_total";
+    text.family(reads, "counter", "Reads of the state by how they ended.");
+    let (done, cut_off) = (&counted.reads.done, &counted.reads.cut_off);
+    for (outcome, count) in [("done", done), ("cut off", cut_off)] {
+        let count = count.load(Ordering::Relaxed);
+        text.line(reads, &format!("outcome=\"{outcome}\""), count);
+    }
+    let help = "Changes that the copy for readers has not taken yet.";
+    text.one("tepui_master_copy_waiting", "gauge", help, counted.lag.waiting());
+    let help = "Times that the copy for readers fell behind and was made anew.";
+    text.one("tepui_master_copy_anew_total", "counter", help, counted.lag.anew());
+    let watches = &counted.watches;
+    let watching = watches.watchers.load(Ordering::Relaxed);
+    text.one("tepui_master_watchers", "gauge", "Operators who watch.", watching);
+    for (name, help, count) in [
+        ("watch_events", "Events numbered for those who watch.", &watches.events),
+        ("watchers_cut_off", "Watchers that were cut off.", &watches.cut_off),
+    ] {
+        let count = count.load(Ordering::Relaxed);
+        text.one(&format!("tepui_master_{name}_total"), "counter", help, count);
+    }
 }
 
 /// A value between quotes.

@@ -102,6 +102,17 @@ impl Performer {
         }
     }
 
+    /// Whether the copy for reads is to be told everything.
+    pub(crate) fn copy_wants_anew(&self) -> bool {
+        self.feed.wants_anew()
+    }
+
+    /// Tells the copy for reads everything.
+    pub(crate) fn tell_copy_anew(&mut self, all: Vec<Change>) {
+        self.published.clear();
+        self.feed.tell_anew(all);
+    }
+
     /// After what was performed together: tells the copy for reads, and then answers.
     pub(crate) fn flush(&mut self) {
         if !self.published.is_empty() {

@@ -10,7 +10,7 @@ use crate::http::{About, Context, HttpCounts, Totals};
 use crate::listen::{AcceptLimits, accept};
 use crate::metrics::{Gauges, render};
 use crate::perform::Performer;
-use crate::reads::{Feed, ReadCounts, Reads, WatchCounts};
+use crate::reads::{Counted, Feed, Reads};
 use crate::registrar::{OpenRegistry, Registrar, RegistrarError, open_registry};
 use crate::{Config, Error, MESOS_VERSION, http, link};
 use master_core::{Effect, Input, Master, RegistryOp};
@@ -94,7 +94,7 @@ struct Server {
     effects: Vec<Effect>,
     version: Arc<str>,
     http_counts: Arc<HttpCounts>,
-    reads: (Arc<ReadCounts>, Arc<WatchCounts>),
+    reads: Counted,
 }
 
 impl Server {
@@ -104,7 +104,7 @@ impl Server {
         opened: OpenRegistry,
         clock: Clock,
         http_counts: Arc<HttpCounts>,
-        (feed, reads): (Feed, (Arc<ReadCounts>, Arc<WatchCounts>)),
+        (mut feed, reads): (Feed, Counted),
     ) -> Self {
         let info = MasterInfo {
             id: opened.master_id,
@@ -262,6 +262,16 @@ impl Server {
         }
         self.performer.flush();
         self.propose();
+        self.renew_copy();
+    }
+
+    /// Tells the copy for reads everything, once it fell behind, caught up with what it had, and
+    /// nothing is true here that is not durable.
+    fn renew_copy(&mut self) {
+        let is_durable = self.durable == self.proposed && self.facts.is_empty();
+        if self.performer.copy_wants_anew() && is_durable && self.held.is_empty() {
+            self.performer.tell_copy_anew(self.core.snapshot());
+        }
     }
 
     fn perform_in_order(&mut self, effect: Effect) {
@@ -311,8 +321,7 @@ impl Server {
             framework_streams,
             agent_streams,
             held_effects: self.held.len(),
-            reads: &self.reads.0,
-            watches: &self.reads.1,
+            reads: &self.reads,
             started: self.clock.started(),
             version: &self.version,
         };

@@ -5,22 +5,25 @@
 
 use crate::connections::{Pending, outbox};
 use crate::http::Context;
-use crate::http::operator::read::first_event;
+use crate::http::operator::read;
 use crate::http::operator::subscribe::HEARTBEAT;
+use crate::http::pieces::collecting;
 use crate::link::Link;
 use crate::listen::Kill;
 use crate::reads::Happened;
+use bytes::Bytes;
 use grpc::{Incoming, Status, StreamHandler};
 use proto::operator::{Call, Event, Resume, StreamEvent};
+use proto::{DecodeError, Encoding, Limits, Wire};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, Sleep};
 use tokio_stream::Stream;
 
-impl StreamHandler<Call, StreamEvent> for Link {
-    type Outgoing = Pin<Box<dyn Stream<Item = StreamEvent> + Send>>;
+impl StreamHandler<Call, Told> for Link {
+    type Outgoing = Pin<Box<dyn Stream<Item = Told> + Send>>;
 
     fn connect(
         &self,
@@ -43,20 +46,47 @@ impl StreamHandler<Call, StreamEvent> for Link {
     }
 }
 
-type First = (StreamEvent, Pending<Arc<Happened>>);
+/// An event as it is sent. The first one, which may be as big as the cluster, was encoded where
+/// reads are made.
+pub(crate) struct Told {
+    bytes: Bytes,
+    /// The place of an answer that is in memory whole.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Told {
+    fn of(event: &StreamEvent) -> Self {
+        Self { bytes: event.encode(Encoding::Protobuf), _place: None }
+    }
+}
+
+impl Wire for Told {
+    fn encode(&self, _: Encoding) -> Bytes {
+        self.bytes.clone()
+    }
+
+    fn decode(_: &[u8], _: Encoding, _: &Limits) -> Result<Self, DecodeError> {
+        Err(DecodeError::new("", "is for operators: a master reads no events"))
+    }
+}
+
+type First = (Told, Pending<Arc<Happened>>);
 
 async fn begin(context: &Context, resume: Option<Resume>, kill: Kill) -> Option<First> {
+    let reads = context.reads();
+    let place = reads.whole_answer().await.ok()?;
     let (watcher, pending) = outbox(context.outbox_limits(), kill);
-    let beginning = context.reads().watch(watcher, resume).await.ok()?;
+    let beginning = reads.watch(watcher, resume).await.ok()?;
     let (reply, first) = oneshot::channel();
+    let mut out = collecting(reads.pace());
     let job = async move {
-        let state = beginning.model.as_ref().map(|model| Box::new(model.state()));
+        read::subscribed(&mut out, &beginning, Encoding::Protobuf).await?;
         // Who asked may have left.
-        let _ = reply.send(first_event(&beginning, state));
+        let _ = reply.send(out.collected().concat());
         Ok(())
     };
-    context.reads().write(job).await.ok()?;
-    Some((first.await.ok()?, pending))
+    reads.write(job).await.ok()?;
+    Some((Told { bytes: first.await.ok()?.into(), _place: Some(place) }, pending))
 }
 
 /// The events of one stream.
@@ -67,12 +97,9 @@ struct Watching {
 }
 
 impl Stream for Watching {
-    type Item = StreamEvent;
+    type Item = Told;
 
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        cx: &mut task::Context<'_>,
-    ) -> Poll<Option<StreamEvent>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Option<Told>> {
         let this = &mut *self;
         let event = match &mut this.pending {
             None => match task::ready!(this.beginning.poll_recv(cx)) {
@@ -83,11 +110,11 @@ impl Stream for Watching {
                 None => return Poll::Ready(None),
             },
             Some(pending) => match pending.poll_take(cx) {
-                Poll::Ready(Some(happened)) => happened.event(),
+                Poll::Ready(Some(happened)) => Told::of(&happened.event()),
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {
                     task::ready!(this.heartbeat.as_mut().poll(cx));
-                    StreamEvent { sequence: None, event: Event::Heartbeat }
+                    Told::of(&StreamEvent { sequence: None, event: Event::Heartbeat })
                 }
             },
         };

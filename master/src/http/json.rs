@@ -115,6 +115,29 @@ impl Json {
         self.raw(if value { "true" } else { "false" });
     }
 
+    /// A JSON value of any kind, in ASCII.
+    pub(crate) fn any(&mut self, value: &serde_json::Value) {
+        use serde_json::Value;
+        match value {
+            Value::String(text) => self.text(text),
+            Value::Array(items) => {
+                self.begin_list();
+                items.iter().for_each(|item| self.any(item));
+                self.end_list();
+            }
+            Value::Object(members) => {
+                self.begin_object();
+                for (name, value) in members {
+                    self.name(name).any(value);
+                }
+                self.end_object();
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {
+                self.value(value.to_string().as_bytes());
+            }
+        }
+    }
+
     /// A list of texts.
     pub(crate) fn texts<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) {
         self.begin_list();
@@ -233,6 +256,17 @@ impl Fields {
     /// From a list with commas between.
     pub(crate) fn parse(list: Option<&str>) -> Self {
         Self(list.map(|list| list.split(',').map(|name| name.trim().to_owned()).collect()))
+    }
+
+    /// These, or all when there is none.
+    pub(crate) fn some(names: impl IntoIterator<Item = String>) -> Self {
+        let names: BTreeSet<String> = names.into_iter().collect();
+        Self((!names.is_empty()).then_some(names))
+    }
+
+    /// Whether all fields are wanted.
+    pub(crate) fn is_all(&self) -> bool {
+        self.0.is_none()
     }
 
     pub(crate) fn wants(&self, name: &str) -> bool {

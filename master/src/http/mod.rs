@@ -8,13 +8,15 @@ mod json;
 mod legacy;
 mod media;
 pub(crate) mod operator;
-mod pieces;
+pub(crate) mod pieces;
 mod read;
 mod scheduler;
+mod select;
 
 use crate::Config;
 use crate::connections::{Message, OutboxLimits, Streams};
-use crate::reads::{Reads, Stopped};
+use crate::logging::Logging;
+use crate::reads::{NoAnswer, Reads};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -46,6 +48,7 @@ struct Shared {
     request_timeout: Duration,
     about: Arc<About>,
     reads: Reads,
+    logging: Arc<Logging>,
 }
 
 impl Context {
@@ -71,6 +74,7 @@ impl Context {
             request_timeout: config.request_timeout,
             about: Arc::new(about),
             reads,
+            logging: Logging::new(config.log.clone()),
         }))
     }
 
@@ -80,6 +84,10 @@ impl Context {
 
     pub(crate) fn about(&self) -> &Arc<About> {
         &self.0.about
+    }
+
+    pub(crate) fn logging(&self) -> &Arc<Logging> {
+        &self.0.logging
     }
 
     pub(crate) fn reads(&self) -> &Reads {
@@ -145,7 +153,9 @@ enum Route {
     Read(Read),
     Forward(Forward),
     Weights,
+    Quota,
     Files,
+    Logging,
     NotBuilt,
 }
 
@@ -165,7 +175,9 @@ const ROUTES: &[(&str, Route)] = &[
     ("/tasks", Route::Read(Read::Tasks)),
     ("/roles", Route::Read(Read::Roles)),
     ("/weights", Route::Weights),
-    ("/quota", Route::NotBuilt),
+    ("/quota", Route::Quota),
+    ("/offers", Route::Read(Read::Offers)),
+    ("/operations", Route::Read(Read::Operations)),
     ("/reserve", Route::Forward(Forward::Reserve)),
     ("/unreserve", Route::Forward(Forward::Unreserve)),
     ("/create-volumes", Route::Forward(Forward::CreateVolumes)),
@@ -178,7 +190,7 @@ const ROUTES: &[(&str, Route)] = &[
     ("/flags", Route::Read(Read::Flags)),
     ("/files", Route::Files),
     ("/registrar(1)/registry", Route::NotBuilt),
-    ("/logging/toggle", Route::NotBuilt),
+    ("/logging/toggle", Route::Logging),
     ("/system/stats.json", Route::NotBuilt),
 ];
 
@@ -203,7 +215,8 @@ pub(crate) fn is_for_operators(path: &str) -> bool {
         }
         Some((_, Route::Metrics | Route::Index)) => false,
         Some((_, Route::Operator | Route::Read(_) | Route::Forward(_))) => true,
-        Some((_, Route::Weights | Route::Files | Route::NotBuilt)) => true,
+        Some((_, Route::Weights | Route::Quota | Route::Files | Route::NotBuilt)) => true,
+        Some((_, Route::Logging)) => false,
     }
 }
 
@@ -227,6 +240,11 @@ async fn dispatch(State(context): State<Context>, request: Request) -> Response 
             legacy::read(&context, request, Read::Weights).await
         }
         Route::Weights => legacy::forward(&context, request, Forward::Weights).await,
+        Route::Quota if matches!(method, Method::GET | Method::HEAD) => {
+            legacy::read(&context, request, Read::Quota).await
+        }
+        Route::Quota => legacy::forward(&context, request, Forward::Quota).await,
+        Route::Logging => legacy::toggle(&context, &request),
         Route::Forward(to) => legacy::forward(&context, request, to).await,
         Route::Files => legacy::files(&request),
         Route::NotBuilt => Err(Refusal::new(
@@ -289,9 +307,15 @@ impl Refusal {
     }
 }
 
-impl From<Stopped> for Refusal {
-    fn from(Stopped: Stopped) -> Self {
-        Self::stopping()
+impl From<NoAnswer> for Refusal {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::Stopping => Self::stopping(),
+            NoAnswer::Behind => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the master's copy of the state fell behind and is being made anew: ask again",
+            ),
+        }
     }
 }
 

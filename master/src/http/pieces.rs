@@ -31,13 +31,21 @@ pub(crate) const WHOLE: Duration = Duration::from_secs(60);
 /// Where a read is written to.
 pub(crate) struct Pieces {
     pub(crate) json: Json,
-    /// Absent when bytes are only counted.
-    sender: Option<mpsc::Sender<Piece>>,
+    to: To,
     counted: usize,
     cut: Arc<AtomicBool>,
     stall: Duration,
     end: Instant,
     pace: Arc<Pace>,
+}
+
+/// Where pieces go.
+enum To {
+    Reader(mpsc::Sender<Piece>),
+    /// They are kept.
+    Kept(Vec<Bytes>),
+    /// Their bytes are only counted.
+    Nobody,
 }
 
 struct Piece {
@@ -100,6 +108,18 @@ impl Pieces {
         self.counted + self.json.len()
     }
 
+    /// What was kept.
+    pub(crate) fn collected(mut self) -> Vec<Bytes> {
+        let last = self.json.take();
+        match self.to {
+            To::Kept(mut kept) => {
+                kept.push(last.into());
+                kept
+            }
+            To::Reader(_) | To::Nobody => vec![last.into()],
+        }
+    }
+
     async fn hand_over(&mut self, is_last: bool) -> Result<(), Unread> {
         let bytes = self.json.take();
         self.pass(bytes.into(), is_last).await
@@ -110,7 +130,14 @@ impl Pieces {
         // Other reads have their turn.
         tokio::task::yield_now().await;
         self.pace.turn().await;
-        let Some(sender) = &self.sender else { return Ok(()) };
+        let sender = match &mut self.to {
+            To::Reader(sender) => sender,
+            To::Kept(kept) => {
+                kept.push(bytes);
+                return Ok(());
+            }
+            To::Nobody => return Ok(()),
+        };
         let piece = Piece { bytes, is_last };
         let until = (Instant::now() + self.stall).min(self.end);
         match tokio::time::timeout_at(until, sender.send(piece)).await {
@@ -136,17 +163,26 @@ pub(crate) fn pieces(pace: &Arc<Pace>, stall: Duration, whole: Duration) -> (Pie
     let (sender, pieces) = mpsc::channel(WAITING);
     let cut = Arc::new(AtomicBool::new(false));
     let end = Instant::now() + whole;
-    let (sender, cut_too) = (Some(sender), Arc::clone(&cut));
+    let (to, cut_too) = (To::Reader(sender), Arc::clone(&cut));
     let (json, pace) = (Json::default(), Arc::clone(pace));
-    let writing = Pieces { json, sender, counted: 0, cut: cut_too, stall, end, pace };
+    let writing = Pieces { json, to, counted: 0, cut: cut_too, stall, end, pace };
     (writing, Reading { pieces, cut, done: false })
 }
 
 /// Takes an answer and keeps nothing but its length.
 pub(crate) fn counting(pace: &Arc<Pace>) -> Pieces {
+    unread(To::Nobody, pace)
+}
+
+/// Takes an answer and keeps all of it.
+pub(crate) fn collecting(pace: &Arc<Pace>) -> Pieces {
+    unread(To::Kept(Vec::new()), pace)
+}
+
+fn unread(to: To, pace: &Arc<Pace>) -> Pieces {
     let (cut, stall, end) = (Arc::default(), Duration::ZERO, Instant::now());
     let (json, pace) = (Json::default(), Arc::clone(pace));
-    Pieces { json, sender: None, counted: 0, cut, stall, end, pace }
+    Pieces { json, to, counted: 0, cut, stall, end, pace }
 }
 
 impl Reading {

@@ -7,6 +7,7 @@
 //! they read. It must never wait for a reader, and never make the core wait.
 
 mod chunked;
+mod feed;
 mod model;
 mod pace;
 pub(crate) mod views;
@@ -15,6 +16,7 @@ mod weight;
 
 use crate::connections::Outbox;
 pub(crate) use chunked::{Form, Run};
+pub(crate) use feed::{Feed, Lag};
 use master_core::Change;
 use model::Keeper;
 pub(crate) use model::{AgentRow, FrameworkRow, Model, PastFramework, RoleShare, Share, holds};
@@ -27,12 +29,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use watch::Watch;
 pub(crate) use watch::{Beginning, Happened, WatchCounts};
 
 /// Reads that are written out at a time; more wait. Each may hold an old snapshot.
 const READS: usize = 256;
+/// Answers that are in memory whole at a time, for those who cannot take them in pieces.
+const WHOLE: usize = 2;
 /// How much the thread that serves reads gives way, from 0 to 19.
 const NICE: i32 = 10;
 /// So long after the newest read what was written for reads is kept.
@@ -42,6 +46,9 @@ type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 enum Ask {
     Apply(Vec<Change>),
+    /// The copy fell behind: nothing more comes until all of it comes anew.
+    Behind,
+    Anew(Vec<Change>),
     Snapshot(oneshot::Sender<Arc<Model>>),
     Watch {
         watcher: Outbox<Arc<Happened>>,
@@ -56,11 +63,13 @@ pub(crate) struct Reads {
     asks: mpsc::UnboundedSender<Ask>,
     jobs: mpsc::UnboundedSender<Job>,
     places: Arc<Semaphore>,
+    whole: Arc<Semaphore>,
     counts: Arc<ReadCounts>,
     watch_counts: Arc<WatchCounts>,
     pace: Arc<Pace>,
     newest: Arc<Newest>,
     runtime: Handle,
+    lag: Arc<Lag>,
 }
 
 /// When a snapshot was last taken, and the snapshot.
@@ -90,24 +99,25 @@ pub(crate) struct ReadCounts {
     pub(crate) cut_off: AtomicU64,
 }
 
-/// Where changes go to.
-#[derive(Debug)]
-pub(crate) struct Feed(mpsc::UnboundedSender<Ask>);
+/// What is counted here for metrics.
+#[derive(Clone, Debug)]
+pub(crate) struct Counted {
+    pub(crate) reads: Arc<ReadCounts>,
+    pub(crate) watches: Arc<WatchCounts>,
+    pub(crate) lag: Arc<Lag>,
+}
 
 /// The reader is gone, or was cut off: nothing more need be written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unread;
 
-/// The threads for reads are gone: the master is stopping.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stopped;
-
-impl Feed {
-    /// Tells the copy of changes. Never waits.
-    pub(crate) fn tell(&self, changes: Vec<Change>) {
-        // Fails only when the master ends.
-        let _ = self.0.send(Ask::Apply(changes));
-    }
+/// Why there is no answer to a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoAnswer {
+    /// The threads for reads are gone: the master is stopping.
+    Stopping,
+    /// The copy fell too far behind the core, and is being made anew.
+    Behind,
 }
 
 impl Reads {
@@ -118,14 +128,15 @@ impl Reads {
     /// When the system gives no thread.
     pub(crate) fn start(completed_tasks: usize, grace: Duration) -> io::Result<(Self, Feed)> {
         let (asks, asked) = mpsc::unbounded_channel();
-        let keeper = Keeper::new(completed_tasks);
+        let lag = Arc::<Lag>::default();
         let watch_counts = Arc::<WatchCounts>::default();
         let watch = Watch::new(grace, Arc::clone(&watch_counts));
+        let copy = Copy::new(completed_tasks, watch, Arc::clone(&lag));
         let shell = tokio::runtime::Handle::current();
         let keep = move || {
             // Streams that are cut off are closed by the shell's own tasks.
             let _shell = shell.enter();
-            self::keep(asked, keeper, watch);
+            copy.keep(asked);
         };
         std::thread::Builder::new().name("reads-model".to_owned()).spawn(keep)?;
         let (jobs, queue) = mpsc::unbounded_channel();
@@ -138,10 +149,21 @@ impl Reads {
             runtime.block_on(run(queue, &last));
         };
         std::thread::Builder::new().name("reads".to_owned()).spawn(serve)?;
-        let feed = Feed(asks.clone());
-        let (places, counts) = (Arc::new(Semaphore::new(READS)), Arc::default());
-        let reads =
-            Self { asks, jobs, places, counts, watch_counts, pace, newest, runtime: handle };
+        let feed = Feed::new(asks.clone(), Arc::clone(&lag));
+        let (places, whole) = (Arc::new(Semaphore::new(READS)), Arc::new(Semaphore::new(WHOLE)));
+        let counts = Arc::default();
+        let reads = Self {
+            asks,
+            jobs,
+            places,
+            whole,
+            counts,
+            watch_counts,
+            pace,
+            newest,
+            runtime: handle,
+            lag,
+        };
         Ok((reads, feed))
     }
 
@@ -159,32 +181,50 @@ impl Reads {
     /// stream was cut.
     ///
     /// # Errors
-    /// When the master is stopping.
+    /// When the master is stopping, or the copy is behind.
     pub(crate) async fn watch(
         &self,
         watcher: Outbox<Arc<Happened>>,
         resume: Option<Resume>,
-    ) -> Result<Beginning, Stopped> {
+    ) -> Result<Beginning, NoAnswer> {
         let (reply, beginning) = oneshot::channel();
-        self.asks.send(Ask::Watch { watcher, resume, reply }).map_err(|_| Stopped)?;
-        beginning.await.map_err(|_| Stopped)
+        let ask = Ask::Watch { watcher, resume, reply };
+        self.asks.send(ask).map_err(|_| NoAnswer::Stopping)?;
+        beginning.await.map_err(|_| self.none())
+    }
+
+    /// Why an answer did not come.
+    fn none(&self) -> NoAnswer {
+        if self.asks.is_closed() { NoAnswer::Stopping } else { NoAnswer::Behind }
     }
 
     /// For metrics.
-    pub(crate) fn counts(&self) -> (Arc<ReadCounts>, Arc<WatchCounts>) {
-        (Arc::clone(&self.counts), Arc::clone(&self.watch_counts))
+    pub(crate) fn counts(&self) -> Counted {
+        Counted {
+            reads: Arc::clone(&self.counts),
+            watches: Arc::clone(&self.watch_counts),
+            lag: Arc::clone(&self.lag),
+        }
     }
 
     /// Everything as it stands: at least all that was answered before this was called.
     ///
     /// # Errors
-    /// When the master is stopping.
-    pub(crate) async fn snapshot(&self) -> Result<Arc<Model>, Stopped> {
+    /// When the master is stopping, or the copy is behind.
+    pub(crate) async fn snapshot(&self) -> Result<Arc<Model>, NoAnswer> {
         let (reply, snapshot) = oneshot::channel();
-        self.asks.send(Ask::Snapshot(reply)).map_err(|_| Stopped)?;
-        let model = snapshot.await.map_err(|_| Stopped)?;
+        self.asks.send(Ask::Snapshot(reply)).map_err(|_| NoAnswer::Stopping)?;
+        let model = snapshot.await.map_err(|_| self.none())?;
         self.newest.set(&model);
         Ok(model)
+    }
+
+    /// Waits for the place of an answer that is in memory whole.
+    ///
+    /// # Errors
+    /// When the master is stopping.
+    pub(crate) async fn whole_answer(&self) -> Result<OwnedSemaphorePermit, NoAnswer> {
+        Arc::clone(&self.whole).acquire_owned().await.map_err(|_| NoAnswer::Stopping)
     }
 
     /// Writes a read out on the thread for reads, once there is a place for it.
@@ -194,8 +234,9 @@ impl Reads {
     pub(crate) async fn write(
         &self,
         job: impl Future<Output = Result<(), Unread>> + Send + 'static,
-    ) -> Result<(), Stopped> {
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Stopped)?;
+    ) -> Result<(), NoAnswer> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = place.map_err(|_| NoAnswer::Stopping)?;
         let counts = Arc::clone(&self.counts);
         let job = Box::pin(async move {
             let outcome = match job.await {
@@ -205,36 +246,72 @@ impl Reads {
             outcome.fetch_add(1, Ordering::Relaxed);
             drop(place);
         });
-        self.jobs.send(job).map_err(|_| Stopped)
+        self.jobs.send(job).map_err(|_| NoAnswer::Stopping)
     }
 }
 
-fn keep(mut asked: mpsc::UnboundedReceiver<Ask>, mut keeper: Keeper, mut watch: Watch) {
-    // Readers of one state share its snapshot, and the sums over it.
-    let mut newest: Option<Arc<Model>> = None;
-    // Who asked may have left.
-    while let Some(ask) = asked.blocking_recv() {
-        match ask {
-            Ask::Apply(changes) => {
-                newest = None;
-                for change in changes {
-                    let watched = watch::before(keeper.model(), &change);
-                    keeper.apply(change);
-                    if let Some(watched) = watched {
-                        watch.tell(keeper.model(), watched);
-                    }
+/// What the thread for the copy has.
+struct Copy {
+    completed_tasks: usize,
+    keeper: Keeper,
+    watch: Watch,
+    /// Readers of one state share its snapshot, and the sums over it.
+    newest: Option<Arc<Model>>,
+    lag: Arc<Lag>,
+    behind: bool,
+}
+
+impl Copy {
+    fn new(completed_tasks: usize, watch: Watch, lag: Arc<Lag>) -> Self {
+        let keeper = Keeper::new(completed_tasks);
+        Self { completed_tasks, keeper, watch, newest: None, lag, behind: false }
+    }
+
+    // Whoever asked may have left.
+    fn keep(mut self, mut asked: mpsc::UnboundedReceiver<Ask>) {
+        while let Some(ask) = asked.blocking_recv() {
+            match ask {
+                Ask::Apply(changes) => {
+                    self.lag.applied(changes.len());
+                    self.apply(changes);
+                }
+                Ask::Behind => {
+                    self.behind = true;
+                    self.newest = None;
+                    self.lag.ask_anew();
+                }
+                Ask::Anew(changes) => {
+                    self.keeper = Keeper::new(self.completed_tasks);
+                    self.newest = None;
+                    changes.into_iter().for_each(|change| self.keeper.apply(change));
+                    self.watch.begin_anew();
+                    self.behind = false;
+                }
+                // The reply is dropped, which says it.
+                Ask::Snapshot(_) | Ask::Watch { .. } if self.behind => {}
+                Ask::Snapshot(reply) => drop(reply.send(self.snapshot())),
+                Ask::Watch { watcher, resume, reply } => {
+                    let model = self.snapshot();
+                    drop(reply.send(self.watch.add(watcher, resume.as_ref(), || model)));
                 }
             }
-            Ask::Snapshot(reply) => {
-                let model = newest.get_or_insert_with(|| Arc::new(keeper.snapshot()));
-                drop(reply.send(Arc::clone(model)));
-            }
-            Ask::Watch { watcher, resume, reply } => {
-                let snapshot =
-                    || Arc::clone(newest.get_or_insert_with(|| Arc::new(keeper.snapshot())));
-                drop(reply.send(watch.add(watcher, resume.as_ref(), snapshot)));
+        }
+    }
+
+    fn apply(&mut self, changes: Vec<Change>) {
+        self.newest = None;
+        for change in changes {
+            let watched = watch::before(self.keeper.model(), &change);
+            self.keeper.apply(change);
+            if let Some(watched) = watched {
+                self.watch.tell(self.keeper.model(), watched);
             }
         }
+    }
+
+    fn snapshot(&mut self) -> Arc<Model> {
+        let keeper = &self.keeper;
+        Arc::clone(self.newest.get_or_insert_with(|| Arc::new(keeper.snapshot())))
     }
 }
 

@@ -10,7 +10,7 @@ use master_core::publish::{
 };
 use master_core::{Change, Registry};
 use proto::scheduler::Demand;
-use proto::{AgentId, FrameworkId, Resources, Role, TaskId, Time};
+use proto::{AgentId, FrameworkId, Quantities, Resources, Role, TaskId, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 
@@ -60,6 +60,9 @@ pub(crate) struct PastFramework {
 pub(crate) struct Sums {
     pub(crate) frameworks: BTreeMap<FrameworkId, Share>,
     pub(crate) roles: BTreeMap<Role, RoleShare>,
+    /// What counts against quotas: what each role and those below it use, and what is reserved to
+    /// them.
+    consumed: BTreeMap<Role, Quantities>,
     /// What all agents that are not away have.
     pub(crate) total: Resources,
 }
@@ -80,6 +83,8 @@ pub(crate) struct Share {
 pub(crate) struct RoleShare {
     pub(crate) used: Resources,
     pub(crate) offered: Resources,
+    /// What agents have reserved to it, in use or not.
+    pub(crate) reserved: Resources,
     pub(crate) frameworks: Vec<FrameworkId>,
 }
 
@@ -164,7 +169,7 @@ impl Model {
         }
         for (_, row) in self.agents.iter() {
             if row.record.is_registered() {
-                sums.total.add(&row.record.info.resources);
+                sums.add_agent(&row.record.info.resources);
             }
             let Some(load) = &row.load else { continue };
             for (at, offer) in load.offers.iter().enumerate() {
@@ -174,10 +179,43 @@ impl Model {
                 sums.roles.entry(offer.role.clone()).or_default().offered.add(&offer.resources);
             }
         }
-        for role in self.facts.weights().keys() {
+        for role in self.facts.weights().keys().chain(self.facts.quotas().keys()) {
             sums.roles.entry(role.clone()).or_default();
         }
+        sums.sum_up_consumed();
         sums
+    }
+
+    /// What counts against the role's quota.
+    pub(crate) fn consumed(&self, role: &Role) -> Quantities {
+        self.sums().consumed.get(role).cloned().unwrap_or_default()
+    }
+}
+
+impl Sums {
+    fn add_agent(&mut self, total: &Resources) {
+        self.total.add(total);
+        if !total.has_reserved() {
+            return;
+        }
+        let roles: BTreeSet<Role> =
+            total.pieces().iter().filter_map(|piece| piece.flavor.reserved_to()).cloned().collect();
+        for role in roles {
+            let reserved = total.reserved_to(&role);
+            self.roles.entry(role).or_default().reserved.add(&reserved);
+        }
+    }
+
+    fn sum_up_consumed(&mut self) {
+        for (role, share) in &self.roles {
+            let mut own = share.used.unreserved().quantities();
+            own.add_all(&share.reserved.quantities());
+            let mut role = Some(role.clone());
+            while let Some(one) = role {
+                self.consumed.entry(one.clone()).or_default().add_all(&own);
+                role = one.parent();
+            }
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::model::{AgentRow, FrameworkRow, Model, PastFramework, RoleShare, Share};
 use master_core::publish::{AgentRecord, OfferBrief, PastTask, Step, TaskRecord};
-use proto::operator::{AgentView, FrameworkView, RoleView, State, TaskView, TasksView};
-use proto::{FrameworkId, Offer, Resources, Role, TaskId, TaskStatus};
+use proto::operator::{AgentView, FrameworkView, RoleView, TaskView};
+use proto::{FrameworkId, InverseOffer, Offer, QuotaConfig, Resources, Role, TaskId, TaskStatus};
 use std::sync::Arc;
 
 /// An agent.
@@ -43,8 +43,8 @@ pub(crate) fn framework(model: &Model, row: &FrameworkRow, share: &Share) -> Fra
         allocated: share.used.clone(),
         offered: share.offered.clone(),
         demands: row.demands.to_vec(),
-        inverse_offers: Vec::new(),
-        offer_constraints: None,
+        inverse_offers: model.inverse_offers(&record.id),
+        offer_constraints: record.constraints.as_deref().cloned(),
     }
 }
 
@@ -96,12 +96,12 @@ pub(crate) fn task(task: &TaskRecord) -> TaskView {
         task_id: task.task_id.clone(),
         framework_id: task.framework_id.clone(),
         agent_id: task.agent_id.clone(),
-        executor_id: None,
+        executor_id: task.executor_id.clone(),
         state: task.state,
         resources: Resources::clone(&task.resources),
         role: task.role.clone(),
         statuses: statuses.collect(),
-        shown: None,
+        shown: task.shown.clone(),
     }
 }
 
@@ -137,9 +137,13 @@ pub(crate) fn role(model: &Model, role: &Role, share: &RoleShare) -> RoleView {
         frameworks: share.frameworks.clone(),
         dominant_share_ppm: dominant_share_ppm(&allocated, &model.sums().total),
         allocated,
-        quota: None,
-        consumed: proto::Quantities::default(),
-        reserved: proto::Quantities::default(),
+        quota: model.facts.quotas().get(role).map(|quota| QuotaConfig {
+            role: role.clone(),
+            guarantees: quota.guarantees.clone(),
+            limits: quota.limits.clone(),
+        }),
+        consumed: model.consumed(role),
+        reserved: share.reserved.quantities(),
     }
 }
 
@@ -154,11 +158,6 @@ fn dominant_share_ppm(allocated: &Resources, total: &Resources) -> u64 {
 }
 
 impl Model {
-    /// All agents.
-    pub(crate) fn agent_views(&self) -> impl Iterator<Item = AgentView> {
-        self.agents.iter().map(|(_, row)| agent(row))
-    }
-
     /// All frameworks that are not over.
     pub(crate) fn framework_views(&self) -> impl Iterator<Item = FrameworkView> {
         let sums = self.sums();
@@ -173,39 +172,27 @@ impl Model {
         self.past.iter().map(|(_, past)| past_framework(past))
     }
 
-    /// Tasks that are not over, either on unreachable agents or all others.
-    pub(crate) fn task_views(&self, unreachable: bool) -> impl Iterator<Item = TaskView> {
-        let fits = move |task: &&Arc<TaskRecord>| task.unreachable_since.is_some() == unreachable;
-        self.tasks.iter().map(|(_, row)| row).filter(fits).map(|row| task(row))
-    }
-
-    /// Tasks that are over.
-    pub(crate) fn past_task_views(&self) -> impl Iterator<Item = TaskView> {
-        self.completed.iter().map(|((id, _), past)| past_task(id, past))
-    }
-
     /// Roles that have frameworks, tasks, offers or a weight.
     pub(crate) fn role_views(&self) -> impl Iterator<Item = RoleView> {
         self.sums().roles.iter().map(|(name, share)| role(self, name, share))
     }
 
-    /// All tasks.
-    pub(crate) fn tasks_view(&self) -> TasksView {
-        TasksView {
-            tasks: self.task_views(false).collect(),
-            unreachable: self.task_views(true).collect(),
-            completed: self.past_task_views().collect(),
-        }
-    }
-
-    /// Everything.
-    pub(crate) fn state(&self) -> State {
-        State {
-            agents: self.agent_views().collect(),
-            frameworks: self.framework_views().collect(),
-            completed_frameworks: self.past_framework_views().collect(),
-            tasks: self.tasks_view(),
-            executors: Vec::new(),
-        }
+    /// Inverse offers that the framework has not answered.
+    fn inverse_offers(&self, id: &FrameworkId) -> Vec<InverseOffer> {
+        let Some(share) = self.sums().frameworks.get(id) else { return Vec::new() };
+        let rows = share.agents.iter().filter_map(|agent| self.agents.get(agent));
+        let asked = rows.filter_map(|row| {
+            let unavailability = row.record.unavailability?;
+            let asked = row.load.as_ref()?.asked.iter().find(|asked| asked.framework_id == *id)?;
+            Some(InverseOffer {
+                id: asked.inverse_offer.clone()?,
+                framework_id: id.clone(),
+                agent_id: Some(row.record.id.clone()),
+                address: Some((row.record.info.hostname.clone(), row.record.info.port)),
+                unavailability,
+                resources: Resources::new(),
+            })
+        });
+        asked.collect()
     }
 }

@@ -269,6 +269,20 @@ impl Watch {
         Beginning { stream: Arc::clone(&self.stream), sequence, model }
     }
 
+    /// Numbers begin anew: the copy was made anew, and what happened meanwhile is not known. All
+    /// streams end with that reason.
+    pub(super) fn begin_anew(&mut self) {
+        self.stream = Arc::from(uuid::Uuid::new_v4().to_string());
+        self.newest = 0;
+        self.history.clear();
+        self.history_bytes = 0;
+        for watcher in std::mem::take(&mut self.watchers) {
+            let why = "the master's copy of the state fell behind: subscribe again";
+            self.cut_off(Some(watcher), CutOff::Behind, why);
+        }
+        self.counts.watchers.store(0, Ordering::Relaxed);
+    }
+
     /// The events after the last that was read, if all of them are still known.
     fn missed(&self, resume: &Resume) -> Option<(u64, Vec<Arc<Happened>>)> {
         let is_ours = resume.stream.as_ref().is_none_or(|stream| *stream == self.stream);

@@ -297,6 +297,80 @@ fn operator(cases: &mut Cases) {
     cases.add("PUT", "/weights", &[], r#"[{"role":"a","weight":-1}]"#, &[400]);
 }
 
+/// The newer calls and the old endpoints that stand for calls: bodies that lack something, say it
+/// wrongly, or would be another call if they were believed.
+fn forwarded(cases: &mut Cases) {
+    for kind in ["SET_LOGGING_LEVEL", "SET_QUOTA", "UPDATE_QUOTA", "REMOVE_QUOTA", "GROW_VOLUME"] {
+        cases.json(OPERATOR, &json!({ "type": kind }), 400);
+        cases.json(OPERATOR, &json!({"type": kind, kind.to_ascii_lowercase(): []}), 400);
+    }
+    for (member, value) in [
+        ("level", json!(-1)),
+        ("level", json!("x")),
+        ("level", json!(4_294_967_296_u64)),
+        ("duration", json!({"nanoseconds": -1})),
+        ("duration", json!(10)),
+    ] {
+        let mut set = json!({"level": 1, "duration": {"nanoseconds": 1}});
+        set[member] = value;
+        let call = json!({"type": "SET_LOGGING_LEVEL", "set_logging_level": set});
+        cases.json(OPERATOR, &call, 400);
+    }
+    for select in [
+        json!({"role": "a b"}),
+        json!({"role": ""}),
+        json!({"framework_id": {}}),
+        json!({"agent_id": {"value": "a/b"}}),
+        json!({"task_id": "t"}),
+        json!({"limit": -1}),
+        json!({"offset": "x"}),
+        json!({"fields": [1]}),
+        json!([1]),
+    ] {
+        cases.json(OPERATOR, &json!({"type": "GET_TASKS", "select": select}), 400);
+    }
+    for kind in ["GET_HEALTH", "SUBSCRIBE", "GET_METRICS", "NO_SUCH"] {
+        cases.json(OPERATOR, &json!({"type": kind, "select": {"limit": 1}}), 400);
+    }
+    let both = json!({"framework_id": {"value": "f"}, "role": "r"});
+    cases.json(OPERATOR, &json!({"type": "EXPLAIN", "explain": both}), 400);
+    let deep = format!("[{}{}]", "[],".repeat(1_000_000), "[]");
+    let another = r#"[]},"teardown":{"framework_id":{"value":"x"}},"type":"TEARDOWN","a":{"b":[]"#;
+    for path in ["/machine/down", "/machine/up", "/maintenance/schedule", "/quota"] {
+        for body in ["", "1,2", "{}}", "[", "\"", another, "\u{feff}[]", &deep] {
+            cases.add("POST", path, &[], body, &[400]);
+        }
+    }
+    for body in [
+        r#"{}"#,
+        r#"{"role":"a b","guarantee":[]}"#,
+        r#"{"role":"r","guarantee":[{"name":"cpus","type":"SCALAR","scalar":{"value":-1}}]}"#,
+        r#"{"role":"r","guarantee":[{"name":"ports","type":"RANGES","ranges":{"range":[]}}]}"#,
+        r#"{"role":7,"guarantee":[]}"#,
+    ] {
+        cases.add("POST", "/quota", &[], body, &[400]);
+    }
+    for path in ["/quota", "/quota/", "/quota/nobody", "/quota/a%20b", "/quota/a//b"] {
+        cases.add("DELETE", path, &[], "", &[400]);
+    }
+    for (method, path) in [
+        ("PUT", "/quota"),
+        ("DELETE", "/offers"),
+        ("PUT", "/operations"),
+        ("DELETE", "/logging/toggle"),
+    ] {
+        cases.add(method, path, &[], "", &[405]);
+    }
+    for query in ["level=1", "duration=1secs", "level=x&duration=1secs", "level=1&duration=-1secs"]
+    {
+        cases.add("POST", &format!("/logging/toggle?{query}"), &[], "", &[400]);
+    }
+    cases.add("POST", "/logging/toggle?level=1&duration=1secs", &[], "", &[501]);
+    let path = format!("{OPERATOR}?fields=name");
+    let headers = [JSON, ("Accept", "application/x-protobuf")];
+    cases.add("POST", &path, &headers, r#"{"type":"GET_TASKS"}"#, &[400]);
+}
+
 /// What may not change: everything that operators see, without what is only time.
 async fn everything(master: &Running) -> Value {
     let state = request(&master.address, "GET", "/state", &[], "").await;
@@ -338,7 +412,8 @@ async fn two_hundred_malformed_requests_are_refused_and_change_nothing() {
     scheduler(&mut cases);
     scheduler_values(&mut cases);
     operator(&mut cases);
-    assert!(cases.0.len() >= 200, "{} cases", cases.0.len());
+    forwarded(&mut cases);
+    assert!(cases.0.len() >= 300, "{} cases", cases.0.len());
     let mut wrong = Vec::new();
     for Case { method, path, headers, body, status } in &cases.0 {
         let headers: Vec<(&str, &str)> =

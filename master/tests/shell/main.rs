@@ -7,6 +7,8 @@ mod cluster;
 mod flow;
 mod hostile;
 mod limits;
+mod lists;
+mod operators;
 mod reads;
 mod restart;
 mod statuses;

@@ -14,15 +14,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A master with one agent, a framework with three tasks, and an offer that is not answered.
-struct Cluster {
-    master: Running,
-    agent: Agent,
+pub(crate) struct Cluster {
+    pub(crate) master: Running,
+    pub(crate) agent: Agent,
     events: Events,
-    framework: FrameworkId,
+    pub(crate) framework: FrameworkId,
 }
 
 impl Cluster {
-    async fn start(dir: &Path) -> Self {
+    pub(crate) async fn start(dir: &Path) -> Self {
         let mut config = config(dir);
         config.options.publish_interval = Some(Duration::ZERO);
         let master = Running::start(config).await;
@@ -34,10 +34,15 @@ impl Cluster {
         let offers = events.wait("OFFERS").await;
         let offer = &offers["offers"]["offers"][0];
         let task = |n: u32| {
-            json!({"name": format!("task-{n}"), "task_id": {"value": format!("t{n}")},
+            let mut task = json!({"name": format!("task-{n}"), "task_id": {"value": format!("t{n}")},
                 "agent_id": offer["agent_id"], "command": {"value": "sleep 100"}, "resources": [
                 {"name": "cpus", "type": "SCALAR", "scalar": {"value": 1}},
-                {"name": "mem", "type": "SCALAR", "scalar": {"value": 64}}]})
+                {"name": "mem", "type": "SCALAR", "scalar": {"value": 64}}]});
+            if n == 1 {
+                task["labels"] = json!({"labels": [{"key": "tier", "value": "web"}]});
+                task["discovery"] = json!({"visibility": "CLUSTER", "name": "site"});
+            }
+            task
         };
         let accept = json!({"framework_id": {"value": id}, "type": "ACCEPT", "accept": {
             "offer_ids": [offer["id"]], "filters": {"refuse_seconds": 0},
@@ -54,7 +59,7 @@ impl Cluster {
         Self { master, agent, events, framework }
     }
 
-    async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         let answer = request(&self.master.address, "GET", path, &[], "").await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         assert_eq!(answer.headers["content-type"], "application/json", "{path}");
@@ -63,7 +68,7 @@ impl Cluster {
     }
 
     /// What `path` answers once it fits: offers are told at a pace.
-    async fn get_when(&self, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn get_when(&self, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
         let poll = async {
             loop {
                 let value = self.get(path).await;
@@ -76,7 +81,7 @@ impl Cluster {
     }
 }
 
-fn names(list: &Value, member: &str) -> Vec<String> {
+pub(crate) fn names(list: &Value, member: &str) -> Vec<String> {
     let list = list.as_array().unwrap_or_else(|| panic!("no list: {list}"));
     list.iter().map(|one| one[member].as_str().unwrap().to_owned()).collect()
 }
@@ -371,7 +376,7 @@ async fn long_answers_come_in_pieces_and_slow_readers_are_cut_off() {
 }
 
 /// The answer of the operator API in JSON, in protobuf and over gRPC.
-async fn three_ways(address: &str, call: &Call) -> [Response; 3] {
+pub(crate) async fn three_ways(address: &str, call: &Call) -> [Response; 3] {
     let limits = Limits { body_bytes: 64 << 20, ..Limits::DEFAULT };
     let mut all = Vec::new();
     for encoding in [Encoding::Json, Encoding::Protobuf] {
@@ -394,8 +399,14 @@ async fn the_operator_api_answers_the_same_in_each_encoding() {
     let cluster = Cluster::start(dir.path()).await;
     let offered = |value: &Value| value["frameworks"][0]["offers"][0].is_object();
     cluster.get_when("/frameworks", offered).await;
-    let calls =
-        [Call::GetState, Call::GetAgents, Call::GetFrameworks, Call::GetTasks, Call::GetRoles];
+    let calls = [
+        Call::GetState,
+        Call::GetAgents,
+        Call::GetFrameworks,
+        Call::GetTasks,
+        Call::GetRoles,
+        Call::GetOperations,
+    ];
     for call in &calls {
         let [json, protobuf, grpc] = three_ways(&cluster.master.address, call).await;
         assert_eq!(json, protobuf, "{call:?}");

@@ -3,44 +3,46 @@
 use super::query::Query;
 use crate::http::json::{Element, Fields, Json};
 use crate::http::pieces::{Pieces, Unread};
+use crate::http::select::Wanted;
 use crate::reads::{AgentRow, Form, Model};
 use master_core::registry::Drain;
 use proto::operator::AgentStanding;
-use proto::{AgentId, AgentInfo, Resources};
+use proto::{AgentId, AgentInfo, Resources, Role};
+use std::collections::BTreeSet;
 
 /// What an agent of ours can do, in Mesos' words.
 const CAPABILITIES: [&str; 2] = ["MULTI_ROLE", "HIERARCHICAL_ROLE"];
 
-/// Which agents a request is about.
-pub(crate) fn wanted(query: &Query) -> impl Fn(&AgentId) -> bool + use<> {
-    let id = query.get("slave_id").map(str::to_owned);
-    move |agent| id.as_ref().is_none_or(|id| agent.as_str() == id)
-}
-
 /// The members `slaves` and `recovered_slaves` of the object that is open.
-pub(crate) async fn members(out: &mut Pieces, model: &Model, query: &Query) -> Result<(), Unread> {
-    let (fields, wanted) = (query.fields(), wanted(query));
+pub(crate) async fn members(
+    out: &mut Pieces,
+    model: &Model,
+    wanted: &Wanted,
+) -> Result<(), Unread> {
+    let fields = &wanted.fields;
     out.json.name("slaves").begin_list();
     // Not those with a load: it is told a moment after the agent.
-    if query.is_for_all() {
+    if wanted.is_all() {
         let runs = model.agents.runs();
-        for run in runs.flat_map(|run| run.only(|_, row| row.record.is_registered())) {
-            out.elements(&run, Form::Old, |json, _, row| agent(json, row, &fields)).await?;
+        let runs = runs.flat_map(|run| run.only(|_, row| row.record.is_registered()));
+        for run in runs.collect::<Vec<_>>() {
+            out.elements(&run, Form::Old, |json, _, row| agent(json, row, fields)).await?;
         }
     } else {
-        let all = model.agents.iter().filter(|(id, row)| wanted(id) && row.record.is_registered());
-        for (_, row) in query.page(usize::MAX).of(all) {
-            agent(&mut out.json, row, &fields);
+        let here = |row: &AgentRow| row.record.is_registered();
+        let all = model.agents.iter().filter(|(id, row)| wanted.agent(id) && here(row));
+        for (_, row) in wanted.page.of(all) {
+            agent(&mut out.json, row, fields);
             out.breathe().await?;
         }
     }
     out.json.end_list();
     out.json.name("recovered_slaves").begin_list();
-    for (id, row) in model.agents.iter() {
-        if wanted(id) && row.record.standing == AgentStanding::Recovered {
-            recovered(&mut out.json, row, &fields);
-            out.breathe().await?;
-        }
+    let away = |row: &AgentRow| row.record.standing == AgentStanding::Recovered;
+    let all = model.agents.iter().filter(|(id, row)| wanted.agent(id) && away(row));
+    for (_, row) in wanted.page.of(all) {
+        recovered(&mut out.json, row, fields);
+        out.breathe().await?;
     }
     out.json.end_list();
     Ok(())
@@ -48,7 +50,7 @@ pub(crate) async fn members(out: &mut Pieces, model: &Model, query: &Query) -> R
 
 pub(super) async fn write(out: &mut Pieces, model: &Model, query: &Query) -> Result<(), Unread> {
     out.json.begin_object();
-    members(out, model, query).await?;
+    members(out, model, &query.wanted(usize::MAX)).await?;
     out.json.end_object();
     Ok(())
 }
@@ -66,13 +68,11 @@ fn agent(json: &mut Json, row: &AgentRow, fields: &Fields) {
     let none = Resources::new();
     let load = row.load.as_deref();
     let (used, offered) = load.map_or((&none, &none), |load| (&load.allocated, &load.offered));
-    full(&mut element, "unreserved_resources_full", &record.info.resources);
+    let total = &record.info.resources;
+    full(&mut element, "unreserved_resources_full", &total.unreserved());
     full(&mut element, "used_resources_full", used);
     full(&mut element, "offered_resources_full", offered);
-    if let Some(json) = element.field("reserved_resources_full") {
-        json.begin_object();
-        json.end_object();
-    }
+    by_role(&mut element, "reserved_resources_full", total, Json::full_resources);
     json.end_object();
 }
 
@@ -87,11 +87,9 @@ pub(super) fn summary(element: &mut Element<'_>, row: &AgentRow) {
     let (used, offered) = load.map_or((&none, &none), |load| (&load.allocated, &load.offered));
     element.resources("used_resources", used);
     element.resources("offered_resources", offered);
-    if let Some(json) = element.field("reserved_resources") {
-        json.begin_object();
-        json.end_object();
-    }
-    element.resources("unreserved_resources", &record.info.resources);
+    let total = &record.info.resources;
+    by_role(element, "reserved_resources", total, Json::resources);
+    element.resources("unreserved_resources", &total.unreserved());
     element.flag("active", is_active(record.standing) && !record.deactivated);
     element.flag("deactivated", record.deactivated);
     if let Some(drain) = &record.drain {
@@ -161,6 +159,23 @@ fn drain_info(element: &mut Element<'_>, drain: &Drain) {
         json.end_object();
     }
     element.double("estimated_drain_start_time_seconds", drain.since.as_secs_f64());
+}
+
+/// What is reserved of `total`, by the role that it is reserved to.
+fn by_role(
+    element: &mut Element<'_>,
+    name: &str,
+    total: &Resources,
+    write: impl Fn(&mut Json, &Resources),
+) {
+    let Some(json) = element.field(name) else { return };
+    let roles: BTreeSet<&Role> =
+        total.pieces().iter().filter_map(|piece| piece.flavor.reserved_to()).collect();
+    json.begin_object();
+    for role in roles {
+        write(json.name(role.as_str()), &total.reserved_to(role));
+    }
+    json.end_object();
 }
 
 /// Resources as a list of the messages of the v1 API.

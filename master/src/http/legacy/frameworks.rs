@@ -2,40 +2,44 @@
 
 use super::query::Query;
 use super::tasks;
-use crate::http::json::{Element, Fields};
+use crate::http::json::{Element, Fields, Json};
 use crate::http::pieces::{Pieces, Unread};
+use crate::http::select::Wanted;
 use crate::reads::{Form, FrameworkRow, Model, PastFramework, Share};
-use master_core::publish::{FrameworkRecord, TaskRecord};
-use proto::{Capability, FrameworkId, Time};
+use master_core::publish::{FrameworkRecord, OfferBrief, PastTask, TaskRecord};
+use proto::{AgentId, Capability, FrameworkId, Time};
 use std::sync::Arc;
 
 pub(super) async fn write(out: &mut Pieces, model: &Model, query: &Query) -> Result<(), Unread> {
     out.json.begin_object();
-    members(out, model, query).await?;
+    members(out, model, &query.wanted(usize::MAX)).await?;
     out.json.end_object();
     Ok(())
 }
 
 /// The members `frameworks`, `completed_frameworks` and `unregistered_frameworks` of the object
 /// that is open.
-pub(super) async fn members(out: &mut Pieces, model: &Model, query: &Query) -> Result<(), Unread> {
-    let fields = query.fields();
-    let wanted = query.get("framework_id");
-    let fits = |id: &FrameworkId| wanted.is_none_or(|wanted| id.as_str() == wanted);
-    let page = query.page(usize::MAX);
+pub(super) async fn members(
+    out: &mut Pieces,
+    model: &Model,
+    wanted: &Wanted,
+) -> Result<(), Unread> {
     out.json.name("frameworks").begin_list();
     let sums = model.sums();
     let none = Share::default();
-    let current = model.frameworks.iter().filter(|(id, _)| fits(id));
-    for (id, row) in page.of(current) {
-        current_framework(out, model, row, sums.frameworks.get(id).unwrap_or(&none), &fields)
-            .await?;
+    let current =
+        model.frameworks.iter().filter(|(id, row)| wanted.framework(id, &row.record.info.roles));
+    for (id, row) in wanted.page.of(current) {
+        let share = sums.frameworks.get(id).unwrap_or(&none);
+        current_framework(out, model, row, share, wanted).await?;
         out.breathe().await?;
     }
     out.json.end_list();
     out.json.name("completed_frameworks").begin_list();
-    for (_, past) in page.of(model.past.iter().filter(|(_, past)| fits(&past.record.id))) {
-        past_framework(out, model, past, &fields).await?;
+    let past = model.past.iter().map(|(_, past)| past);
+    let past = past.filter(|past| wanted.framework(&past.record.id, &past.record.info.roles));
+    for past in wanted.page.of(past) {
+        past_framework(out, model, past, wanted).await?;
         out.breathe().await?;
     }
     out.json.end_list();
@@ -44,14 +48,71 @@ pub(super) async fn members(out: &mut Pieces, model: &Model, query: &Query) -> R
     Ok(())
 }
 
+/// An outstanding offer.
+pub(super) fn offer(
+    json: &mut Json,
+    model: &Model,
+    agent_id: &AgentId,
+    offer: &OfferBrief,
+    fields: &Fields,
+) {
+    json.begin_object();
+    let mut element = Element::new(json, fields);
+    element.text("id", offer.id.as_str());
+    element.text("framework_id", offer.framework_id.as_str());
+    if let Some(json) = element.field("allocation_info") {
+        json.begin_object();
+        json.name("role").text(offer.role.as_str());
+        json.end_object();
+    }
+    element.text("slave_id", agent_id.as_str());
+    element.resources("resources", &offer.resources);
+    let away = model.agents.get(agent_id).and_then(|row| row.record.unavailability);
+    if let Some(away) = away
+        && let Some(json) = element.field("unavailability")
+    {
+        let nanos = |json: &mut Json, nanos: u128| {
+            json.begin_object();
+            json.name("nanoseconds").int(u64::try_from(nanos).unwrap_or(u64::MAX));
+            json.end_object();
+        };
+        json.begin_object();
+        nanos(json.name("start"), u128::from(away.start.as_nanos()));
+        if let Some(duration) = away.duration {
+            nanos(json.name("duration"), duration.as_nanos());
+        }
+        json.end_object();
+    }
+    json.end_object();
+}
+
+/// `/offers`, which Mesos has not: those that wait for an answer.
+pub(super) async fn offers(out: &mut Pieces, model: &Model, query: &Query) -> Result<(), Unread> {
+    let wanted = query.wanted(usize::MAX);
+    let all = model.agents.iter().filter_map(|(id, row)| Some((id, row.load.as_ref()?)));
+    let all = all.flat_map(|(id, load)| load.offers.iter().map(move |offer| (id, offer)));
+    let fits = |(id, offer): &(&AgentId, &OfferBrief)| {
+        wanted.of_agent(Some(&offer.framework_id), id) && wanted.role(&offer.role)
+    };
+    out.json.begin_object();
+    out.json.name("offers").begin_list();
+    for (id, one) in wanted.page.of(all.filter(fits)).collect::<Vec<_>>() {
+        offer(&mut out.json, model, id, one, &wanted.fields);
+        out.breathe().await?;
+    }
+    out.json.end_list();
+    out.json.end_object();
+    Ok(())
+}
+
 async fn current_framework(
     out: &mut Pieces,
     model: &Model,
     row: &FrameworkRow,
     share: &Share,
-    fields: &Fields,
+    wanted: &Wanted,
 ) -> Result<(), Unread> {
-    let id = &row.record.id;
+    let (id, fields) = (&row.record.id, &wanted.fields);
     out.json.begin_object();
     let mut element = Element::new(&mut out.json, fields);
     summary(&mut element, &row.record, share);
@@ -59,17 +120,11 @@ async fn current_framework(
     element.resources("resources", &share.used.plus(&share.offered));
     if fields.wants("offers") {
         out.json.name("offers").begin_list();
-        for (agent_id, offer) in share.offers() {
-            out.json.begin_object();
-            out.json.name("id").text(offer.id.as_str());
-            out.json.name("framework_id").text(id.as_str());
-            out.json.name("allocation_info").begin_object();
-            out.json.name("role").text(offer.role.as_str());
-            out.json.end_object();
-            out.json.name("slave_id").text(agent_id.as_str());
-            out.json.name("resources").resources(&offer.resources);
-            out.json.end_object();
-            out.breathe().await?;
+        for (agent_id, one) in share.offers() {
+            if wanted.agent(agent_id) && wanted.role(&one.role) {
+                offer(&mut out.json, model, agent_id, one, &Fields::default());
+                out.breathe().await?;
+            }
         }
         out.json.end_list();
     }
@@ -79,13 +134,17 @@ async fn current_framework(
         }
         out.json.name(name).begin_list();
         let runs = model.task_runs_of(id);
-        let here = |task: &Arc<TaskRecord>| task.unreachable_since.is_some() == is_unreachable;
-        for run in runs.flat_map(|run| run.only(|_, task| here(task))) {
+        let here = |task: &TaskRecord| {
+            task.unreachable_since.is_some() == is_unreachable
+                && wanted.task(id, &task.task_id, &task.agent_id, &task.role)
+        };
+        let runs = runs.flat_map(|run| run.only(|_, task| here(task)));
+        for run in runs.collect::<Vec<_>>() {
             out.elements(&run, Form::Old, |json, _, task| tasks::known(json, task)).await?;
         }
         out.json.end_list();
     }
-    completed_tasks(out, model, id, fields).await?;
+    completed_tasks(out, model, id, wanted).await?;
     out.json.end_object();
     Ok(())
 }
@@ -94,8 +153,9 @@ async fn past_framework(
     out: &mut Pieces,
     model: &Model,
     past: &PastFramework,
-    fields: &Fields,
+    wanted: &Wanted,
 ) -> Result<(), Unread> {
+    let fields = &wanted.fields;
     out.json.begin_object();
     let mut element = Element::new(&mut out.json, fields);
     let share = Share::default();
@@ -105,7 +165,7 @@ async fn past_framework(
     for name in ["offers", "tasks", "unreachable_tasks"] {
         element.texts(name, []);
     }
-    completed_tasks(out, model, &past.record.id, fields).await?;
+    completed_tasks(out, model, &past.record.id, wanted).await?;
     out.json.end_object();
     Ok(())
 }
@@ -114,13 +174,14 @@ async fn completed_tasks(
     out: &mut Pieces,
     model: &Model,
     id: &FrameworkId,
-    fields: &Fields,
+    wanted: &Wanted,
 ) -> Result<(), Unread> {
-    if !fields.wants("completed_tasks") {
+    if !wanted.fields.wants("completed_tasks") {
         return Ok(());
     }
     out.json.name("completed_tasks").begin_list();
-    for task in model.completed_of(id) {
+    let fits = |task: &&Arc<PastTask>| wanted.task(id, &task.task_id, &task.agent_id, &task.role);
+    for task in model.completed_of(id).filter(fits) {
         tasks::over(&mut out.json, id, task);
         out.breathe().await?;
     }

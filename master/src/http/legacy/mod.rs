@@ -2,17 +2,20 @@
 //! monitors still use: exact names of fields, filtered, paged and projected by the query, and
 //! written from a snapshot in bounded pieces.
 //!
-//! Besides Mesos' parameters every list takes `limit`, `offset` and `fields` (names of fields of
-//! its elements, with commas between).
+//! Every list takes the same parameters: `limit`, `offset`, `fields` (names of fields of its
+//! elements, with commas between), and what its elements belong to (`framework_id`, `slave_id`,
+//! `task_id`, `role`).
 
 mod agents;
 mod forward;
 mod frameworks;
 mod metrics;
+mod operations;
 mod query;
 mod roles;
 mod state;
 mod tasks;
+mod toggle;
 
 use super::{Context, Refusal};
 use crate::Config;
@@ -26,9 +29,10 @@ pub(crate) use forward::{Forward, forward};
 use http::{Method, StatusCode};
 pub(crate) use metrics::{Totals, snapshot as metrics};
 use proto::{MasterId, Time};
-use query::Query;
+pub(crate) use query::Query;
 use std::net::SocketAddr;
 use std::sync::Arc;
+pub(super) use toggle::toggle;
 
 /// What a master says of itself, besides what it knows.
 #[derive(Clone, Debug)]
@@ -75,6 +79,9 @@ pub(super) enum Read {
     Tasks,
     Roles,
     Weights,
+    Quota,
+    Offers,
+    Operations,
     Flags,
     Metrics,
 }
@@ -88,8 +95,10 @@ pub(super) async fn read(
     let method = request.method();
     match (read, method) {
         // Mesos has writes at this path, which are not reads that clients mistake.
-        (Read::Weights, &Method::GET | &Method::HEAD) => {}
-        (Read::Weights, _) => return Err(Refusal::method("GET", method, "GET, HEAD")),
+        (Read::Weights | Read::Quota, &Method::GET | &Method::HEAD) => {}
+        (Read::Weights | Read::Quota, _) => {
+            return Err(Refusal::method("GET", method, "GET, HEAD"));
+        }
         (_, &Method::GET | &Method::HEAD | &Method::POST) => {}
         _ => return Err(Refusal::method("GET", method, "GET, HEAD, POST")),
     }
@@ -135,7 +144,10 @@ async fn write(
         (Read::Frameworks, _) => frameworks::write(out, model, query).await,
         (Read::Tasks, _) => tasks::write(out, model, query).await,
         (Read::Roles, _) => roles::write(out, model, query).await,
-        (Read::Weights, _) => roles::weights(out, model).await,
+        (Read::Weights, _) => roles::weights(out, model, query).await,
+        (Read::Quota, _) => roles::quota(out, model, query).await,
+        (Read::Offers, _) => frameworks::offers(out, model, query).await,
+        (Read::Operations, _) => operations::write(out, model, query).await,
         (Read::Flags, _) => state::write_flags(out, about).await,
         (Read::Metrics, Some(totals)) => metrics::write(out, model, about, &totals).await,
         // Metrics are never asked for without their totals.
@@ -155,6 +167,17 @@ pub(super) fn files(request: &Request) -> Result<Response, Refusal> {
     }
     match query.get("path") {
         None => Err(Refusal::bad_request("Expecting 'path=value' in query")),
-        Some(_) => Err(Refusal::new(StatusCode::NOT_FOUND, "the master has no files")),
+        Some(path) => Err(Refusal::new(StatusCode::NOT_FOUND, no_file(path))),
+    }
+}
+
+/// Why there is no such file.
+pub(crate) fn no_file(path: &str) -> String {
+    match path.trim_end_matches('/') {
+        "/master/log" => {
+            "the master has no log file: it logs to its standard error, which whoever started it keeps"
+                .to_owned()
+        }
+        _ => "the master has no files; those of a task are with its agent".to_owned(),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::http::Refusal;
 use crate::http::json::Fields;
+use crate::http::select::{Page, Wanted};
 use std::collections::BTreeMap;
 
 /// Names and values of a query or of a form.
@@ -19,20 +20,34 @@ impl Query {
         Self(pairs.collect())
     }
 
+    /// Whether it says nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// A value that is there and not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Whether it wants everything of everything.
-    pub(crate) fn is_for_all(&self) -> bool {
-        self.0.keys().all(|name| name == "jsonp")
+    /// What is wanted of the lists; `default` elements of each when the query does not say.
+    pub(crate) fn wanted(&self, default: usize) -> Wanted {
+        let named = |name: &str| self.get(name).map(str::to_owned);
+        Wanted {
+            framework: named("framework_id"),
+            // Mesos' old name, and that of the v1 API.
+            agent: named("slave_id").or_else(|| named("agent_id")),
+            task: named("task_id"),
+            role: named("role"),
+            fields: self.fields(),
+            page: self.page(default),
+        }
     }
 
     /// Which part of a list is wanted, `default` elements when the query does not say.
     ///
     /// As in Mesos, what is no number is as if it were not there, and a negative limit is none.
-    pub(crate) fn page(&self, default: usize) -> Page {
+    fn page(&self, default: usize) -> Page {
         let number = |name| self.get(name).and_then(|text| text.parse::<i64>().ok());
         let limit = number("limit").map_or(default, |n| usize::try_from(n).unwrap_or(usize::MAX));
         let offset = number("offset").map_or(0, |n| usize::try_from(n).unwrap_or(0));
@@ -40,17 +55,8 @@ impl Query {
     }
 
     /// Which fields of the elements are wanted.
-    pub(crate) fn fields(&self) -> Fields {
+    fn fields(&self) -> Fields {
         Fields::parse(self.get("fields"))
-    }
-
-    /// This query with nothing but the fields that `other` names.
-    #[must_use]
-    pub(crate) fn with_fields(mut self, other: &Self) -> Self {
-        if let Some(fields) = other.get("fields") {
-            self.0.insert("fields".to_owned(), fields.to_owned());
-        }
-        self
     }
 
     /// The function that the answer is to call.
@@ -64,21 +70,8 @@ impl Query {
     }
 }
 
-/// A part of a list.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Page {
-    pub(crate) offset: usize,
-    pub(crate) limit: usize,
-}
-
-impl Page {
-    pub(crate) fn of<I: Iterator>(self, all: I) -> impl Iterator<Item = I::Item> {
-        all.skip(self.offset).take(self.limit)
-    }
-}
-
 /// Undoes percent-encoding, with `+` for a space.
-fn decode(text: &str) -> String {
+pub(super) fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

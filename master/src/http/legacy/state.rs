@@ -5,7 +5,7 @@ use super::{About, agents, frameworks};
 use crate::MESOS_VERSION;
 use crate::http::json::{Element, Json};
 use crate::http::pieces::{Pieces, Unread};
-use crate::reads::{Model, Share};
+use crate::reads::{AgentRow, Model, Share};
 use proto::operator::AgentStanding;
 use proto::{AgentId, FrameworkId, TaskState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,10 +18,9 @@ pub(super) async fn write(
 ) -> Result<(), Unread> {
     out.json.begin_object();
     master(&mut out.json, model, about);
-    // Each list is whole here: limits are for the endpoints of the lists.
-    let query = Query::default().with_fields(query);
-    agents::members(out, model, &query).await?;
-    frameworks::members(out, model, &query).await?;
+    let wanted = query.wanted(usize::MAX);
+    agents::members(out, model, &wanted).await?;
+    frameworks::members(out, model, &wanted).await?;
     out.json.name("orphan_tasks").texts([]);
     out.json.end_object();
     Ok(())
@@ -112,16 +111,19 @@ pub(super) async fn summary(
         *tally.states.entry(state).or_default() += 1;
         tally.agents.insert(agent);
     }
-    let (fields, none) = (query.fields(), Tally::default());
+    let (wanted, none) = (query.wanted(usize::MAX), Tally::default());
+    let fields = &wanted.fields;
     out.json.begin_object();
     out.json.name("hostname").text(&about.hostname);
     if let Some(cluster) = &about.cluster {
         out.json.name("cluster").text(cluster);
     }
     out.json.name("slaves").begin_list();
-    for (id, row) in model.agents.iter().filter(|(_, row)| row.record.is_registered()) {
+    let here = |row: &AgentRow| row.record.is_registered();
+    let all = model.agents.iter().filter(|(id, row)| wanted.agent(id) && here(row));
+    for (id, row) in wanted.page.of(all) {
         out.json.begin_object();
-        let mut element = Element::new(&mut out.json, &fields);
+        let mut element = Element::new(&mut out.json, fields);
         agents::summary(&mut element, row);
         let tally = by_agent.get(id).unwrap_or(&none);
         states(&mut element, tally);
@@ -132,9 +134,11 @@ pub(super) async fn summary(
     out.json.end_list();
     out.json.name("frameworks").begin_list();
     let (sums, no_share) = (model.sums(), Share::default());
-    for (id, row) in model.frameworks.iter() {
+    let all = model.frameworks.iter();
+    let all = all.filter(|(id, row)| wanted.framework(id, &row.record.info.roles));
+    for (id, row) in wanted.page.of(all) {
         out.json.begin_object();
-        let mut element = Element::new(&mut out.json, &fields);
+        let mut element = Element::new(&mut out.json, fields);
         let share = sums.frameworks.get(id).unwrap_or(&no_share);
         frameworks::summary(&mut element, &row.record, share);
         let tally = by_framework.get(id).unwrap_or(&none);

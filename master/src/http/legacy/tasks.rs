@@ -3,9 +3,10 @@
 use super::query::Query;
 use crate::http::json::{Element, Fields, Json};
 use crate::http::pieces::{Pieces, Unread};
+use crate::http::select::Wanted;
 use crate::reads::Model;
 use master_core::publish::{PastTask, Step, TaskRecord};
-use proto::{AgentId, FrameworkId, Resources, Role, TaskId, TaskState, Time};
+use proto::{AgentId, FrameworkId, Resources, Role, TaskId, TaskShown, TaskState, Time};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -69,17 +70,17 @@ impl Task {
 /// Lists the tasks of all frameworks, in the order of their first status, the newest first unless
 /// the query says `order=asc`.
 pub(super) async fn write(out: &mut Pieces, model: &Model, query: &Query) -> Result<(), Unread> {
-    let mut tasks = matching(model, query);
+    let wanted = query.wanted(LIMIT);
+    let mut tasks = matching(model, &wanted);
     if query.get("order") == Some("asc") {
         tasks.sort_by_cached_key(Task::since);
     } else {
         tasks.sort_by_cached_key(|task| Reverse(task.since()));
     }
-    let fields = query.fields();
     out.json.begin_object();
     out.json.name("tasks").begin_list();
-    for task in query.page(LIMIT).of(tasks.iter()) {
-        one(&mut out.json, task, &fields);
+    for task in wanted.page.of(tasks.iter()) {
+        one(&mut out.json, task, &wanted.fields);
         out.breathe().await?;
     }
     out.json.end_list();
@@ -87,16 +88,14 @@ pub(super) async fn write(out: &mut Pieces, model: &Model, query: &Query) -> Res
     Ok(())
 }
 
-fn matching(model: &Model, query: &Query) -> Vec<Task> {
-    let (task_id, agent_id) = (query.get("task_id"), query.get("slave_id"));
+fn matching(model: &Model, wanted: &Wanted) -> Vec<Task> {
     let fits = |task: &Task| {
         let view = task.view();
-        task_id.is_none_or(|id| view.task_id.as_str() == id)
-            && agent_id.is_none_or(|id| view.agent_id.as_str() == id)
+        wanted.task(view.framework_id, view.task_id, view.agent_id, view.role)
     };
     let known = |task: &Arc<TaskRecord>| Task::Known(Arc::clone(task));
     let over = |id: &FrameworkId, task: &Arc<PastTask>| Task::Over(id.clone(), Arc::clone(task));
-    match query.get("framework_id").map(FrameworkId::new) {
+    match wanted.framework.as_deref().map(FrameworkId::new) {
         Some(Ok(id)) => {
             let living = model.tasks_of(&id).map(known);
             living.chain(model.completed_of(&id).map(|task| over(&id, task))).filter(fits).collect()
@@ -146,7 +145,25 @@ fn one(json: &mut Json, task: &Task, fields: &Fields) {
         }
         json.end_list();
     }
+    if let Task::Known(task) = task
+        && let Some(shown) = &task.shown
+    {
+        self::shown(&mut element, shown);
+    }
     json.end_object();
+}
+
+/// Labels, discovery and container, as far as the task has them.
+fn shown(element: &mut Element<'_>, shown: &TaskShown) {
+    let members: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(&shown.to_json()).unwrap_or_default();
+    for (name, value) in &members {
+        // The old endpoints have the list itself.
+        let value = if name == "labels" { &value["labels"] } else { value };
+        if let Some(json) = element.field(name) {
+            json.any(value);
+        }
+    }
 }
 
 /// What only the newest status still has.

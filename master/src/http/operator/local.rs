@@ -2,10 +2,12 @@
 
 use crate::connections::Message;
 use crate::http::{Context, Refusal, Totals, legacy};
+use crate::logging::NoControl;
 use http::StatusCode;
 use proto::operator::{Call, Response};
 use proto::{Role, Weight};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Answers the call, if it is such a one.
@@ -20,12 +22,11 @@ pub(crate) async fn answer(context: &Context, call: &Call) -> Result<Option<Resp
             };
             Response::Flags(context.about().flags.iter().map(flag).collect())
         }
-        Call::GetMetrics { .. } => {
-            let totals = totals(context).await?;
-            let model = context.reads().snapshot().await?;
-            let all = legacy::metrics(&model, context.about(), &totals);
-            let metric = |(name, value): (String, f64)| (Arc::from(name), Some(value));
-            Response::Metrics(all.into_iter().map(metric).collect())
+        Call::GetMetrics { .. } => metrics(context).await?,
+        Call::GetLoggingLevel => Response::LoggingLevel(context.logging().level()),
+        Call::SetLoggingLevel { level, duration } => {
+            set_level(context, *level, *duration)?;
+            Response::Ok
         }
         Call::GetWeights => {
             let model = context.reads().snapshot().await?;
@@ -37,11 +38,36 @@ pub(crate) async fn answer(context: &Context, call: &Call) -> Result<Option<Resp
         }
         // Only command tasks run here, and those have no executor of their own.
         Call::GetExecutors => Response::Executors(Vec::new()),
-        Call::ListFiles { .. } | Call::ReadFile { .. } => {
-            return Err(Refusal::new(StatusCode::NOT_FOUND, "the master has no files"));
+        Call::ListFiles { path } | Call::ReadFile { path, .. } => {
+            return Err(Refusal::new(StatusCode::NOT_FOUND, legacy::no_file(path)));
         }
         _ => return Ok(None),
     }))
+}
+
+/// All metrics: sums over everything, made where reads are made.
+async fn metrics(context: &Context) -> Result<Response, Refusal> {
+    let totals = totals(context).await?;
+    let model = context.reads().snapshot().await?;
+    let about = Arc::clone(context.about());
+    let (reply, answer) = oneshot::channel();
+    let job = async move {
+        let all = legacy::metrics(&model, &about, &totals);
+        let metric = |(name, value): (String, f64)| (Arc::from(name), Some(value));
+        // Who asked may have left.
+        let _ = reply.send(Response::Metrics(all.into_iter().map(metric).collect()));
+        Ok(())
+    };
+    context.reads().write(job).await?;
+    answer.await.map_err(|_| Refusal::stopping())
+}
+
+/// Sets the level of the log for a while.
+pub(crate) fn set_level(context: &Context, level: u32, duration: Duration) -> Result<(), Refusal> {
+    context.logging().set(level, duration).map_err(|NoControl| {
+        let why = "the log is that of another program, which did not give its level away";
+        Refusal::new(StatusCode::NOT_IMPLEMENTED, why)
+    })
 }
 
 /// What only the core counts.

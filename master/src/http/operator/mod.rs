@@ -4,16 +4,19 @@ pub(crate) mod local;
 pub(crate) mod read;
 pub(crate) mod subscribe;
 
-use super::pieces::{WHOLE, pieces};
+use super::legacy::Query;
+use super::pieces::{WHOLE, collecting, pieces};
+use super::select::Wanted;
 use super::{Context, Refusal, empty, media, read_body, require_post};
 use crate::connections::{Message, Outcome};
 use crate::listen::Kill;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use proto::{Encoding, Wire, operator};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 pub(super) async fn handle(context: &Context, mut request: Request) -> Result<Response, Refusal> {
     require_post(&request)?;
@@ -28,11 +31,21 @@ pub(super) async fn handle(context: &Context, mut request: Request) -> Result<Re
     if let operator::Call::Subscribe { resume } = call {
         return subscribe::subscribe(context, resume, accept, kill).await;
     }
-    if read::is_read(&call) {
-        return read_copy(context, call, accept).await;
+    if let Some((read, wanted)) = read::read_of(&call) {
+        let query = Query::parse(parts.uri.query().unwrap_or_default());
+        let wanted = if query.is_empty() { wanted } else { query.wanted(usize::MAX) };
+        if accept == Encoding::Protobuf && !wanted.fields.is_all() {
+            return Err(Refusal::bad_request("'fields' can be named for answers in JSON only"));
+        }
+        return read_copy(context, read.clone(), wanted, accept).await;
     }
+    // What an agent has changes at once, and what it does about its volumes takes its time.
+    let done = match call {
+        operator::Call::ChangeResources { .. } => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    };
     let response = match answer(context, call).await? {
-        operator::Response::Ok => return Ok(empty(StatusCode::OK)),
+        operator::Response::Ok => return Ok(empty(done)),
         response => response,
     };
     let mut answer = Response::new(Body::from(response.encode(accept)));
@@ -65,16 +78,44 @@ pub(crate) async fn answer(
 async fn read_copy(
     context: &Context,
     call: operator::Call,
+    wanted: Wanted,
     encoding: Encoding,
 ) -> Result<Response, Refusal> {
     let model = context.reads().snapshot().await?;
     let (mut out, reading) = pieces(context.reads().pace(), context.outbox_limits().stall, WHOLE);
     let job = async move {
-        read::write(&mut out, &model, &call, encoding).await?;
+        read::write(&mut out, &model, &call, &wanted, encoding).await?;
         // The snapshot need not wait for the reader of the last piece.
         drop(model);
         out.finish().await
     };
     context.reads().write(job).await?;
     reading.into_response(encoding.media_type()).await.ok_or_else(Refusal::stopping)
+}
+
+/// Answers a read in protobuf, whole, for who cannot take it in pieces; `None` for other calls.
+///
+/// # Errors
+/// Why it is not done.
+pub(crate) async fn encoded(
+    context: &Context,
+    call: &operator::Call,
+) -> Result<Option<(Vec<Bytes>, OwnedSemaphorePermit)>, Refusal> {
+    let Some((call, wanted)) = read::read_of(call) else { return Ok(None) };
+    if !wanted.fields.is_all() {
+        return Err(Refusal::bad_request("'fields' can be named for answers in JSON only"));
+    }
+    let place = context.reads().whole_answer().await?;
+    let model = context.reads().snapshot().await?;
+    let (mut out, call) = (collecting(context.reads().pace()), call.clone());
+    let (reply, answer) = oneshot::channel();
+    let job = async move {
+        read::write(&mut out, &model, &call, &wanted, Encoding::Protobuf).await?;
+        // Who asked may have left.
+        let _ = reply.send(out.collected());
+        Ok(())
+    };
+    context.reads().write(job).await?;
+    let pieces = answer.await.map_err(|_| Refusal::stopping())?;
+    Ok(Some((pieces, place)))
 }

@@ -5,36 +5,46 @@
 //! is around the elements is written once, and cut off each piece.
 
 use super::subscribe::HEARTBEAT;
-use crate::http::json::Json;
+use crate::http::json::{Fields, Json};
 use crate::http::pieces::{Pieces, Unread};
+use crate::http::select::Wanted;
 use crate::reads::{Beginning, Form, Model, Run, views};
-use master_core::publish::TaskRecord;
-use proto::operator::{Call, Event, Response, State, StreamEvent, TaskView, TasksView};
-use proto::{Encoding, Wire};
+use master_core::publish::{PastTask, TaskRecord};
+use master_core::registry::KnownOperation;
+use proto::operator::{Call, Event, FrameworkView, Response, State, StreamEvent, TasksView};
+use proto::{Encoding, FrameworkId, Wire};
 use std::sync::Arc;
 
 /// Elements that are encoded at a time.
 const AT_A_TIME: usize = 64;
 
-/// The call is a read of the copy.
-pub(crate) fn is_read(call: &Call) -> bool {
-    matches!(
+/// What is read of the copy, if the call is such a read.
+pub(crate) fn read_of(call: &Call) -> Option<(&Call, Wanted)> {
+    let (call, wanted) = match call {
+        Call::Select(selection) => (&selection.call, Wanted::of(selection)),
+        call => (call, Wanted::all()),
+    };
+    let is_read = matches!(
         call,
-        Call::GetState | Call::GetAgents | Call::GetFrameworks | Call::GetTasks | Call::GetRoles
-    )
+        Call::GetState
+            | Call::GetAgents
+            | Call::GetFrameworks
+            | Call::GetTasks
+            | Call::GetRoles
+            | Call::GetOperations
+    );
+    is_read.then_some((call, wanted))
 }
 
-/// The whole answer to a read, for those who cannot take it in pieces.
-pub(crate) fn whole(model: &Model, call: &Call) -> Option<Response> {
+/// The answer to a read when there is nothing.
+fn nothing(call: &Call) -> Option<Response> {
     Some(match call {
-        Call::GetState => Response::State(Box::new(model.state())),
-        Call::GetAgents => Response::Agents(model.agent_views().collect()),
-        Call::GetFrameworks => Response::Frameworks(
-            model.framework_views().collect(),
-            model.past_framework_views().collect(),
-        ),
-        Call::GetTasks => Response::Tasks(model.tasks_view()),
-        Call::GetRoles => Response::Roles(model.role_views().collect()),
+        Call::GetState => Response::State(Box::default()),
+        Call::GetAgents => Response::Agents(Vec::new()),
+        Call::GetFrameworks => Response::Frameworks(Vec::new(), Vec::new()),
+        Call::GetTasks => Response::Tasks(none()),
+        Call::GetRoles => Response::Roles(Vec::new()),
+        Call::GetOperations => Response::Operations(Vec::new()),
         _ => return None,
     })
 }
@@ -44,10 +54,11 @@ pub(crate) async fn write(
     out: &mut Pieces,
     model: &Model,
     call: &Call,
+    wanted: &Wanted,
     encoding: Encoding,
 ) -> Result<(), Unread> {
-    let mut answer = Answer { out, encoding, what: What::Part };
-    if let (Encoding::Protobuf, Some(empty)) = (encoding, whole(&Model::default(), call)) {
+    let mut answer = Answer { out, encoding, what: What::Part, wanted };
+    if let (Encoding::Protobuf, Some(empty)) = (encoding, nothing(call)) {
         // Also an answer without elements says what it is.
         answer.out.json.raw_bytes(&empty.encode(encoding));
     }
@@ -63,12 +74,23 @@ pub(crate) async fn write(
         Call::GetFrameworks => "frameworks",
         Call::GetTasks => "tasks",
         Call::GetRoles => "roles",
+        Call::GetOperations => "operations",
         _ => return Ok(()),
     };
     answer.raw(&format!("{{\"type\":\"GET_{0}\",\"get_{name}\":{{", name.to_ascii_uppercase()));
     part(&mut answer, model, call).await?;
     answer.raw("}}");
     Ok(())
+}
+
+/// Writes the members of an answer in JSON, into the object that is open.
+pub(crate) async fn members(
+    out: &mut Pieces,
+    model: &Model,
+    call: &Call,
+    wanted: &Wanted,
+) -> Result<(), Unread> {
+    part(&mut Answer { out, encoding: Encoding::Json, what: What::Part, wanted }, model, call).await
 }
 
 /// The whole state.
@@ -102,7 +124,8 @@ pub(crate) async fn subscribed(
     };
     let empty = Box::<State>::default();
     let frame = first_event(beginning, Some(empty.clone())).encode(encoding);
-    let mut answer = Answer { out, encoding, what: What::Subscribed(beginning) };
+    let wanted = Wanted::all();
+    let mut answer = Answer { out, encoding, what: What::Subscribed(beginning), wanted: &wanted };
     match encoding {
         Encoding::Protobuf => {
             answer.out.json.raw_bytes(&frame);
@@ -124,49 +147,102 @@ pub(crate) async fn subscribed(
 
 /// The members of one kind.
 async fn part(answer: &mut Answer<'_>, model: &Model, call: &Call) -> Result<(), Unread> {
-    let mut first = true;
     match call {
-        Call::GetAgents => {
-            let make = |agents, in_state| match in_state {
-                false => Response::Agents(agents),
-                true => state_of(State { agents, ..State::default() }),
-            };
-            if answer.encoding == Encoding::Protobuf {
-                return answer.list(&mut first, "agents", model.agent_views(), make).await;
-            }
-            let runs = model.agents.runs();
-            let one = |_: &_, row: &_| Response::Agents(vec![views::agent(row)]);
-            answer.runs(&mut first, "agents", runs, one).await
-        }
-        Call::GetFrameworks => {
-            let make = |frameworks, in_state| match in_state {
-                false => Response::Frameworks(frameworks, Vec::new()),
-                true => state_of(State { frameworks, ..State::default() }),
-            };
-            answer.list(&mut first, "frameworks", model.framework_views(), make).await?;
-            let make = |completed_frameworks, in_state| match in_state {
-                false => Response::Frameworks(Vec::new(), completed_frameworks),
-                true => state_of(State { completed_frameworks, ..State::default() }),
-            };
-            let past = model.past_framework_views();
-            answer.list(&mut first, "completed_frameworks", past, make).await
-        }
-        Call::GetTasks => {
-            let make = |tasks, in_state| some_tasks(TasksView { tasks, ..none() }, in_state);
-            answer.tasks(&mut first, "tasks", model, false, make).await?;
-            let make =
-                |completed, in_state| some_tasks(TasksView { completed, ..none() }, in_state);
-            answer.list(&mut first, "completed_tasks", model.past_task_views(), make).await?;
-            let make =
-                |unreachable, in_state| some_tasks(TasksView { unreachable, ..none() }, in_state);
-            answer.tasks(&mut first, "unreachable_tasks", model, true, make).await
-        }
+        Call::GetAgents => agents(answer, model).await,
+        Call::GetFrameworks => frameworks(answer, model).await,
+        Call::GetTasks => tasks(answer, model).await,
         Call::GetRoles => {
-            let make = |roles, _| Response::Roles(roles);
-            answer.list(&mut first, "roles", model.role_views(), make).await
+            let wanted = answer.wanted;
+            let all = model.role_views().filter(|role| wanted.role(&role.role));
+            answer.list(&mut true, "roles", all, |roles, _| Response::Roles(roles)).await
+        }
+        Call::GetOperations => {
+            let wanted = answer.wanted;
+            let fits = |(_, one): &(&_, &KnownOperation)| {
+                wanted.of_agent(one.framework_id.as_ref(), &one.agent_id)
+            };
+            let all = model.facts.operations().iter().filter(fits);
+            let all = all.map(|(uuid, operation)| operation.view(*uuid));
+            answer.list(&mut true, "operations", all, |all, _| Response::Operations(all)).await
         }
         _ => Ok(()),
     }
+}
+
+async fn agents(answer: &mut Answer<'_>, model: &Model) -> Result<(), Unread> {
+    if answer.shares() {
+        let one = |_: &_, row: &_| Response::Agents(vec![views::agent(row)]);
+        let runs = model.agents.runs().collect();
+        return answer.runs(&mut true, ("agents", "agents"), runs, one).await;
+    }
+    let make = |agents, in_state| match in_state {
+        false => Response::Agents(agents),
+        true => state_of(State { agents, ..State::default() }),
+    };
+    let wanted = answer.wanted;
+    let all = model.agents.iter().filter(|(id, _)| wanted.agent(id));
+    answer.list(&mut true, "agents", all.map(|(_, row)| views::agent(row)), make).await
+}
+
+async fn frameworks(answer: &mut Answer<'_>, model: &Model) -> Result<(), Unread> {
+    let wanted = answer.wanted;
+    let fits = |view: &FrameworkView| {
+        view.info.id.as_ref().is_some_and(|id| wanted.framework(id, &view.info.roles))
+    };
+    let mut first = true;
+    let make = |frameworks, in_state| match in_state {
+        false => Response::Frameworks(frameworks, Vec::new()),
+        true => state_of(State { frameworks, ..State::default() }),
+    };
+    answer.list(&mut first, "frameworks", model.framework_views().filter(fits), make).await?;
+    let make = |completed_frameworks, in_state| match in_state {
+        false => Response::Frameworks(Vec::new(), completed_frameworks),
+        true => state_of(State { completed_frameworks, ..State::default() }),
+    };
+    let past = model.past_framework_views().filter(fits);
+    answer.list(&mut first, "completed_frameworks", past, make).await
+}
+
+async fn tasks(answer: &mut Answer<'_>, model: &Model) -> Result<(), Unread> {
+    let mut first = true;
+    living(answer, &mut first, "tasks", model, false).await?;
+    let make = |completed, in_state| some_tasks(TasksView { completed, ..none() }, in_state);
+    let wanted = answer.wanted;
+    let fits = |((framework, _), task): &(&(FrameworkId, u64), &Arc<PastTask>)| {
+        wanted.task(framework, &task.task_id, &task.agent_id, &task.role)
+    };
+    let past = model.completed.iter().filter(fits);
+    let past = past.map(|((id, _), past)| views::past_task(id, past));
+    answer.list(&mut first, "completed_tasks", past, make).await?;
+    living(answer, &mut first, "unreachable_tasks", model, true).await
+}
+
+/// Tasks that are not over, on unreachable agents or on others.
+async fn living(
+    answer: &mut Answer<'_>,
+    first: &mut bool,
+    name: &str,
+    model: &Model,
+    unreachable: bool,
+) -> Result<(), Unread> {
+    let here = move |task: &TaskRecord| task.unreachable_since.is_some() == unreachable;
+    if answer.shares() {
+        let runs = model.tasks.runs().flat_map(move |run| run.only(|_, task| here(task)));
+        // An element looks the same in each of the lists.
+        let one = |_: &_, row: &Arc<TaskRecord>| {
+            Response::Tasks(TasksView { tasks: vec![views::task(row)], ..none() })
+        };
+        return answer.runs(first, (name, "tasks"), runs.collect(), one).await;
+    }
+    let wanted = answer.wanted;
+    let all = model.tasks.iter().map(|(_, task)| &**task).filter(|task| here(task));
+    let all = all
+        .filter(|task| wanted.task(&task.framework_id, &task.task_id, &task.agent_id, &task.role));
+    let make = |all, in_state| match unreachable {
+        false => some_tasks(TasksView { tasks: all, ..none() }, in_state),
+        true => some_tasks(TasksView { unreachable: all, ..none() }, in_state),
+    };
+    answer.list(first, name, all.map(views::task), make).await
 }
 
 fn none() -> TasksView {
@@ -188,6 +264,7 @@ struct Answer<'a> {
     out: &'a mut Pieces,
     encoding: Encoding,
     what: What<'a>,
+    wanted: &'a Wanted,
 }
 
 /// What an answer's elements stand in.
@@ -209,53 +286,30 @@ impl Answer<'_> {
         }
     }
 
-    async fn tasks(
-        &mut self,
-        first: &mut bool,
-        name: &str,
-        model: &Model,
-        unreachable: bool,
-        make: impl Fn(Vec<TaskView>, bool) -> Response,
-    ) -> Result<(), Unread> {
-        if self.encoding == Encoding::Protobuf {
-            return self.list(first, name, model.task_views(unreachable), make).await;
-        }
-        let here = move |task: &Arc<TaskRecord>| task.unreachable_since.is_some() == unreachable;
-        let runs = model.tasks.runs().flat_map(move |run| run.only(|_, task| here(task)));
-        // Under one name, whichever of the lists it is for: an element looks the same in each.
-        let one = |_: &_, row: &Arc<TaskRecord>| {
-            Response::Tasks(TasksView { tasks: vec![views::task(row)], ..none() })
-        };
-        self.runs_as(first, name, "tasks", runs, one).await
+    /// Whether elements may be taken as others wrote them.
+    fn shares(&self) -> bool {
+        self.encoding == Encoding::Json && self.wanted.is_all()
     }
 
-    /// Elements in JSON, of which those that were written before are not written again.
+    fn begin(&mut self, first: &mut bool, name: &str) {
+        let comma = if std::mem::replace(first, false) { "" } else { "," };
+        self.raw(&format!("{comma}\"{name}\":["));
+    }
+
+    /// Elements in JSON, of which those that were written before are not written again: the list's
+    /// name, and that under which an answer with one of them has it.
     async fn runs<'m, K: 'm, V: 'm>(
         &mut self,
         first: &mut bool,
-        name: &str,
-        runs: impl Iterator<Item = Run<'m, K, V>>,
-        one: impl Fn(&K, &V) -> Response,
-    ) -> Result<(), Unread> {
-        self.runs_as(first, name, name, runs, one).await
-    }
-
-    /// As `runs`, of elements that an answer of one has under `within`.
-    async fn runs_as<'m, K: 'm, V: 'm>(
-        &mut self,
-        first: &mut bool,
-        name: &str,
-        within: &str,
-        runs: impl Iterator<Item = Run<'m, K, V>>,
+        (name, within): (&str, &str),
+        runs: Vec<Run<'m, K, V>>,
         one: impl Fn(&K, &V) -> Response,
     ) -> Result<(), Unread> {
         let mut begun = false;
         for run in runs {
-            if !begun {
-                let comma = if *first { "" } else { "," };
-                self.raw(&format!("{comma}\"{name}\":["));
+            if !std::mem::replace(&mut begun, true) {
+                self.begin(first, name);
             }
-            (begun, *first) = (true, false);
             let write = |json: &mut Json, key: &K, value: &V| {
                 json.value(elements(&one(key, value).encode(Encoding::Json), within));
             };
@@ -267,45 +321,36 @@ impl Answer<'_> {
         Ok(())
     }
 
+    /// The part that is wanted of a list.
     async fn list<T>(
         &mut self,
         first: &mut bool,
         name: &str,
-        mut all: impl Iterator<Item = T>,
+        all: impl Iterator<Item = T>,
         make: impl Fn(Vec<T>, bool) -> Response,
     ) -> Result<(), Unread> {
         let mut begun = false;
+        let mut all = self.wanted.page.of(all);
+        let is_whole = self.wanted.fields.is_all();
+        let at_a_time = if is_whole { AT_A_TIME } else { 1 };
         loop {
-            let some: Vec<T> = all.by_ref().take(AT_A_TIME).collect();
+            let some: Vec<T> = all.by_ref().take(at_a_time).collect();
             if some.is_empty() {
                 break;
             }
-            match self.encoding {
-                Encoding::Protobuf => {
-                    let message = match self.what {
-                        What::Part => make(some, false).encode(self.encoding),
-                        What::State => make(some, true).encode(self.encoding),
-                        What::Subscribed(beginning) => match make(some, true) {
-                            Response::State(state) => {
-                                first_event(beginning, Some(state)).encode(self.encoding)
-                            }
-                            other => other.encode(self.encoding),
-                        },
-                    };
-                    self.out.json.raw_bytes(&message);
+            if self.encoding == Encoding::Protobuf {
+                self.message(some, &make);
+            } else {
+                if !std::mem::replace(&mut begun, true) {
+                    self.begin(first, name);
                 }
-                Encoding::Json => {
-                    let separator = match (begun, *first) {
-                        (true, _) => ",".to_owned(),
-                        (false, true) => format!("\"{name}\":["),
-                        (false, false) => format!(",\"{name}\":["),
-                    };
-                    self.raw(&separator);
-                    let encoded = make(some, false).encode(Encoding::Json);
-                    self.out.json.raw_bytes(elements(&encoded, name));
+                let encoded = make(some, false).encode(Encoding::Json);
+                let elements = elements(&encoded, name);
+                match is_whole {
+                    true => self.out.json.value(elements),
+                    false => self.out.json.value(&projected(elements, &self.wanted.fields)),
                 }
             }
-            (begun, *first) = (true, false);
             self.out.breathe().await?;
         }
         if begun {
@@ -313,6 +358,33 @@ impl Answer<'_> {
         }
         Ok(())
     }
+
+    /// Some elements as a message that merges into the answer.
+    fn message<T>(&mut self, some: Vec<T>, make: impl Fn(Vec<T>, bool) -> Response) {
+        let message = match self.what {
+            What::Part => make(some, false).encode(self.encoding),
+            What::State => make(some, true).encode(self.encoding),
+            What::Subscribed(beginning) => match make(some, true) {
+                Response::State(state) => first_event(beginning, Some(state)).encode(self.encoding),
+                other => other.encode(self.encoding),
+            },
+        };
+        self.out.json.raw_bytes(&message);
+    }
+}
+
+/// An element with the fields that are wanted.
+fn projected(element: &[u8], fields: &Fields) -> Vec<u8> {
+    let mut element: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(element).expect("an element was written as an object");
+    element.retain(|name, _| fields.wants(name));
+    let mut json = Json::default();
+    json.begin_object();
+    for (name, value) in &element {
+        json.name(name).any(value);
+    }
+    json.end_object();
+    json.take()
 }
 
 /// The elements of the only list in an answer, without its brackets.
