@@ -76,9 +76,29 @@ fn reregister(wire: wire::Reregister) -> Result<AgentCall, DecodeError> {
     Ok(AgentCall::Reregister {
         info: need(wire.info, "info")?,
         version: text(wire.version, "version")?,
-        tasks: list(wire.tasks, "tasks")?,
+        tasks: share(list(wire.tasks, "tasks")?),
         frameworks: list(wire.frameworks, "frameworks")?,
     })
+}
+
+/// The same tasks; what is equal in neighbours, as in the tasks of one job, stands in memory once.
+fn share(mut tasks: Vec<AgentTask>) -> Vec<AgentTask> {
+    let mut rest = &mut tasks[..];
+    while let [before, after @ ..] = rest {
+        if let Some(task) = after.first_mut() {
+            if task.resources == before.resources {
+                task.resources = before.resources.clone();
+            }
+            if task.name == before.name {
+                task.name = before.name.clone();
+            }
+            if task.role == before.role {
+                task.role = before.role.clone();
+            }
+        }
+        rest = after;
+    }
+    tasks
 }
 
 fn update(wire: wire::Update) -> Result<AgentCall, DecodeError> {

@@ -12,12 +12,14 @@ mod agent_call;
 mod agent_event;
 mod attributes;
 mod constraints;
+mod decline_in;
 mod executor;
 mod flavor;
 mod framework;
 mod id;
 mod maintenance;
 mod offer;
+mod offers_out;
 mod operation;
 mod operator_agents;
 mod operator_call;
@@ -97,8 +99,6 @@ use crate::wire::tail;
 use crate::wire::tepui::v1 as link;
 
 wire! {
-    crate::scheduler::Call => w::scheduler::Call, MESOS__V1__SCHEDULER__CALL;
-    crate::scheduler::Event => w::scheduler::Event, MESOS__V1__SCHEDULER__EVENT;
     crate::operator::Call => w::master::Call, MESOS__V1__MASTER__CALL;
     crate::operator::Response => w::master::Response, MESOS__V1__MASTER__RESPONSE;
     crate::operator::StreamEvent => w::master::Event, MESOS__V1__MASTER__EVENT;

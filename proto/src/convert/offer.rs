@@ -40,7 +40,10 @@ pub(super) fn write(offer: &Offer, reader: Reader) -> w::Offer {
     }
 }
 
-/// Where the agent's API is; Mesos' clients expect the path.
+/// The path of an agent's API, which Mesos' clients expect.
+pub(super) const AGENT_PATH: &str = "/slave(1)";
+
+/// Where the agent's API is.
 fn url(hostname: &str, port: u16) -> w::Url {
     w::Url {
         scheme: Some("http".to_owned()),
@@ -49,7 +52,7 @@ fn url(hostname: &str, port: u16) -> w::Url {
             ip: hostname.parse::<IpAddr>().ok().map(|ip| ip.to_string()),
             port: Some(port.into()),
         }),
-        path: Some("/slave(1)".to_owned()),
+        path: Some(AGENT_PATH.to_owned()),
     }
 }
 

@@ -1,11 +1,31 @@
 //! Calls of the scheduler API.
 
-use super::{At, list, list_with, maybe, need, offer, operation, present, task, w};
+use super::{
+    At, decline_in, list, list_with, maybe, need, offer, operation, present, read, schema, task, w,
+    write,
+};
 use crate::scheduler::{Call, CallBody, Subscribe};
-use crate::{AgentId, DecodeError, FrameworkId, OperationId, Role, TaskId};
+use crate::{AgentId, DecodeError, Encoding, FrameworkId, Limits, OperationId, Role, TaskId, Wire};
+use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use w::scheduler::call::{self as wire, Type};
+
+impl Wire for Call {
+    fn encode(&self, encoding: Encoding) -> Bytes {
+        write(&w::scheduler::Call::from(self), &schema::MESOS__V1__SCHEDULER__CALL, encoding)
+    }
+
+    fn decode(bytes: &[u8], encoding: Encoding, limits: &Limits) -> Result<Self, DecodeError> {
+        if encoding == Encoding::Protobuf
+            && let Some(call) = decline_in::read(bytes, limits)
+        {
+            return Ok(call);
+        }
+        let schema = &schema::MESOS__V1__SCHEDULER__CALL;
+        read::<w::scheduler::Call>(bytes, schema, encoding, limits)?.try_into()
+    }
+}
 
 impl From<&Call> for w::scheduler::Call {
     fn from(call: &Call) -> Self {

@@ -1,9 +1,9 @@
 //! Events of the scheduler API.
 
 use super::offer::{self, Reader};
-use super::{At, list, maybe, need, port, present, schema, text, time, w, write};
+use super::{At, list, maybe, need, offers_out, port, present, read, schema, text, time, w, write};
 use crate::scheduler::{Event, MasterInfo};
-use crate::{Capabilities, Capability, DecodeError, Encoding, MasterId};
+use crate::{Capabilities, Capability, DecodeError, Encoding, Limits, MasterId, Wire};
 use bytes::Bytes;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -22,13 +22,25 @@ impl Event {
             multi_role: capabilities.has(Capability::MultiRole),
             refinement: capabilities.has(Capability::ReservationRefinement),
         };
-        write(&event(self, reader), &schema::MESOS__V1__SCHEDULER__EVENT, encoding)
+        self.encode_to(reader, encoding)
+    }
+
+    fn encode_to(&self, reader: Reader, encoding: Encoding) -> Bytes {
+        match (self, encoding) {
+            (Self::Offers(offers), Encoding::Protobuf) => offers_out::write(offers, reader),
+            _ => write(&event(self, reader), &schema::MESOS__V1__SCHEDULER__EVENT, encoding),
+        }
     }
 }
 
-impl From<&Event> for w::scheduler::Event {
-    fn from(event: &Event) -> Self {
-        self::event(event, Reader::MODERN)
+impl Wire for Event {
+    fn encode(&self, encoding: Encoding) -> Bytes {
+        self.encode_to(Reader::MODERN, encoding)
+    }
+
+    fn decode(bytes: &[u8], encoding: Encoding, limits: &Limits) -> Result<Self, DecodeError> {
+        let schema = &schema::MESOS__V1__SCHEDULER__EVENT;
+        read::<w::scheduler::Event>(bytes, schema, encoding, limits)?.try_into()
     }
 }
 
