@@ -111,6 +111,63 @@ async fn channel(address: &str, options: &ClientOptions) -> Result<Channel, Conn
         .map_err(|source| ConnectError::Unreachable { address: address.to_owned(), source })
 }
 
+/// One connection that many streams share. Each stream is as if it had its own, but for what is
+/// in flight: that is shared.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    channel: Channel,
+    address: Arc<str>,
+    options: ClientOptions,
+}
+
+impl Connection {
+    /// Connects to the master at `address` (`HOST:PORT`).
+    ///
+    /// # Errors
+    /// Why there is no connection.
+    pub async fn open(address: &str, options: &ClientOptions) -> Result<Self, ConnectError> {
+        let channel = channel(address, options).await?;
+        Ok(Self { channel, address: Arc::from(address), options: options.clone() })
+    }
+
+    /// Opens an agent's stream.
+    ///
+    /// # Errors
+    /// Why there is no stream.
+    pub async fn agent_link(&self) -> Result<Duplex<AgentCall, AgentEvent>, ConnectError> {
+        self.stream(AGENT_LINK_PATH).await
+    }
+
+    /// Opens the stream of the service at `path`, whose messages these must be.
+    ///
+    /// # Errors
+    /// Why there is no stream.
+    pub async fn stream<Out, In>(&self, path: &'static str) -> Result<Duplex<Out, In>, ConnectError>
+    where
+        Out: Wire + Send + Sync + 'static,
+        In: Wire + Send + Sync + 'static,
+    {
+        let address = || self.address.to_string();
+        let refused =
+            |status| ConnectError::Refused { address: address(), status: Box::new(status) };
+        let mut grpc = Grpc::new(self.channel.clone())
+            .max_decoding_message_size(self.options.limits.body_bytes);
+        grpc.ready()
+            .await
+            .map_err(|source| ConnectError::Unreachable { address: address(), source })?;
+        let (sender, queue) = mpsc::channel(self.options.queue);
+        let codec = WireCodec::<Out, In>::new(Arc::new(self.options.limits.clone()));
+        let path = http::uri::PathAndQuery::from_static(path);
+        let request = Request::new(ReceiverStream::new(queue));
+        let response = grpc.streaming(request, path, codec).await.map_err(refused)?;
+        let cluster = response
+            .metadata()
+            .get_bin(CLUSTER_KEY)
+            .and_then(|name| String::from_utf8(name.to_bytes().ok()?.to_vec()).ok());
+        Ok(Duplex { sender, incoming: Incoming::new(response.into_inner()), cluster })
+    }
+}
+
 async fn open<Out, In>(
     address: &str,
     path: &'static str,
@@ -120,23 +177,7 @@ where
     Out: Wire + Send + Sync + 'static,
     In: Wire + Send + Sync + 'static,
 {
-    let channel = channel(address, options).await?;
-    let refused =
-        |status| ConnectError::Refused { address: address.to_owned(), status: Box::new(status) };
-    let mut grpc = Grpc::new(channel).max_decoding_message_size(options.limits.body_bytes);
-    grpc.ready()
-        .await
-        .map_err(|source| ConnectError::Unreachable { address: address.to_owned(), source })?;
-    let (sender, queue) = mpsc::channel(options.queue);
-    let codec = WireCodec::<Out, In>::new(Arc::new(options.limits.clone()));
-    let path = http::uri::PathAndQuery::from_static(path);
-    let request = Request::new(ReceiverStream::new(queue));
-    let response = grpc.streaming(request, path, codec).await.map_err(refused)?;
-    let cluster = response
-        .metadata()
-        .get_bin(CLUSTER_KEY)
-        .and_then(|name| String::from_utf8(name.to_bytes().ok()?.to_vec()).ok());
-    Ok(Duplex { sender, incoming: Incoming::new(response.into_inner()), cluster })
+    Connection::open(address, options).await?.stream(path).await
 }
 
 /// The scheduler's client.

@@ -16,8 +16,8 @@ mod server;
 pub mod tuning;
 
 pub use client::{
-    AgentLinkClient, ClientOptions, ConnectError, Duplex, OperatorClient, SchedulerClient,
-    WatchClient,
+    AgentLinkClient, ClientOptions, ConnectError, Connection, Duplex, OperatorClient,
+    SchedulerClient, WatchClient,
 };
 pub use codec::Incoming;
 pub use encoded::Encoded;
