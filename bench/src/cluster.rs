@@ -17,7 +17,7 @@ pub(crate) struct Cluster {
 }
 
 /// The `tepui` beside this program.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let own = std::env::current_exe().expect("a process has a program");
     let program = own.with_file_name("tepui");
     assert!(program.exists(), "build it: cargo build --release -p tepui");

@@ -43,6 +43,20 @@ pub(crate) fn between(before: &Used, after: &Used) -> Used {
     after.iter().map(spent).collect()
 }
 
+/// What the threads of a process have used, by their names.
+pub(crate) fn of_threads(pid: u32) -> Used {
+    let mut used = Used::new();
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return used };
+    for thread in threads.flatten() {
+        let file = |name: &str| std::fs::read_to_string(thread.path().join(name)).ok();
+        // In nanoseconds: what ran, what waited for a processor, and how often.
+        let (Some(name), Some(times)) = (file("comm"), file("schedstat")) else { continue };
+        let ran = times.split_whitespace().next().and_then(|ran| ran.parse::<f64>().ok());
+        *used.entry(name.trim().to_owned()).or_default() += ran.unwrap_or(0.0) / 1e9;
+    }
+    used
+}
+
 /// Prints microseconds a task, ours beside the floor's.
 pub(crate) fn print(ours: &Used, tasks: usize, floor: &Used, spawns: usize) {
     let micros = |used: &Used, name: &str, count: usize| {

@@ -11,12 +11,19 @@ mod reads;
 mod allocator;
 mod cluster;
 mod cpu;
+mod crowd;
+mod failover;
 mod floor;
 mod latency;
+mod lean;
+mod master;
 mod memory;
 mod offers;
+mod plain;
+mod raw;
 mod stats;
 mod tasks;
+mod wire;
 
 fn main() {
     if !out::to_the_end(part) {
@@ -42,12 +49,21 @@ fn part() {
         ["offers"] => offers::run(),
         ["memory"] => memory::run(),
         ["reads"] => reads::run(),
+        ["wire"] => wire::run(None),
+        ["wire", agents, frameworks] => {
+            let (agents, frameworks) = (agents.parse(), frameworks.parse());
+            wire::run(Some((agents.expect("a number"), frameworks.expect("a number"))));
+        }
+        ["failover"] => failover::run(&[]),
+        ["failover", agents] => failover::run(&[agents.parse().expect("a number of agents")]),
+        // The floor's server, for the parts above.
+        ["plain", address] => plain::serve(address),
         // Processes of that one.
         ["reads-readers", address, path, priority] => reads::readers::run(address, path, priority),
         ["reads-floor", file] => reads::floor::run(file),
         _ => {
             eprintln!(
-                "bench: name one of: allocator [PART], floors, tasks [--large], latency, offers, memory, reads"
+                "bench: name one of: allocator [PART], floors, tasks [--large], latency, offers, memory, reads, wire [AGENTS FRAMEWORKS], failover [AGENTS]"
             );
             std::process::exit(2);
         }

@@ -32,6 +32,13 @@ const BENCHES: &[Bench] = &[
         arguments: &["allocator"],
     },
     Bench {
+        name: "failover",
+        about: "a restarted master until 40,000 agents with 400,000 tasks are back",
+        package: "bench",
+        binary: "bench",
+        arguments: &["failover"],
+    },
+    Bench {
         name: "floors",
         about: "what this machine can do with nobody scheduling",
         package: "bench",
@@ -72,6 +79,13 @@ const BENCHES: &[Bench] = &[
         package: "bench",
         binary: "bench",
         arguments: &["tasks", "--large"],
+    },
+    Bench {
+        name: "wire",
+        about: "offers delivered and declined over gRPC, a second, up to 1,000 frameworks",
+        package: "bench",
+        binary: "bench",
+        arguments: &["wire"],
     },
 ];
 
