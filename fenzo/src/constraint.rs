@@ -6,6 +6,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::attribute::{AttributeTest, AttributeValue};
@@ -125,9 +126,9 @@ pub struct SoftConstraint {
 
 /// A constraint given as a closure.
 ///
-/// The closure must depend on nothing but its two arguments, and must not panic (a panic passes through
-/// `schedule_once` to its caller): within a run it is asked again only about hosts that have changed. What it
-/// returns is brought into 0 ..= 1; not-a-number is 0. Two custom constraints are equal if they have the same
+/// The closure must depend on nothing but its two arguments: within a run it is asked again only about hosts
+/// that have changed. What it returns is brought into 0 ..= 1; not-a-number is 0, and so is a panic, which
+/// concerns no other host and no other task. Two custom constraints are equal if they have the same
 /// name and share the same closure.
 #[derive(Clone)]
 pub struct CustomConstraint {
@@ -135,7 +136,7 @@ pub struct CustomConstraint {
     score: Arc<Scorer>,
 }
 
-type Scorer = dyn Fn(&TaskClass, &HostView<'_>) -> f64 + Send + Sync;
+pub(crate) type Scorer = dyn Fn(&TaskClass, &HostView<'_>) -> f64 + Send + Sync;
 
 impl CustomConstraint {
     /// The name that explanations use.
@@ -145,12 +146,19 @@ impl CustomConstraint {
     }
 
     pub(crate) fn score(&self, class: &TaskClass, host: &HostView<'_>) -> f64 {
-        unit((self.score)(class, host))
+        guarded(&*self.score, class, host)
     }
 
     fn identity(&self) -> (&str, *const ()) {
         (&self.name, Arc::as_ptr(&self.score).cast())
     }
+}
+
+/// Asks a plugin about a host; if it panics, its answer is 0.
+pub(crate) fn guarded(plugin: &Scorer, class: &TaskClass, host: &HostView<'_>) -> f64 {
+    // A panic leaves nothing half done: plugins get shared references only.
+    let answer = catch_unwind(AssertUnwindSafe(|| plugin(class, host)));
+    answer.map_or(0.0, unit)
 }
 
 /// Brings a plugin's score into 0 ..= 1.

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::constraint::unit;
+use crate::constraint::{Scorer, guarded};
 use crate::request::TaskClass;
 use crate::resources::Measure;
 use crate::view::HostView;
@@ -93,7 +93,7 @@ impl Fitness {
     }
 
     /// A closure that scores a host from 0 to 1. It must depend on nothing but its two arguments; what it
-    /// returns is brought into 0 ..= 1, and not-a-number is 0.
+    /// returns is brought into 0 ..= 1, and not-a-number is 0, as is a panic.
     pub fn custom<F>(score: F) -> Self
     where
         F: Fn(&TaskClass, &HostView<'_>) -> f64 + Send + Sync + 'static,
@@ -167,7 +167,7 @@ impl Fitness {
                 }
                 sum / weights
             }
-            Self::Custom(custom) => unit((custom.0)(class, host)),
+            Self::Custom(custom) => guarded(&*custom.0, class, host),
         }
     }
 }
@@ -187,8 +187,6 @@ impl fmt::Debug for Fitness {
 /// A fitness calculator given as a closure: see [`Fitness::custom`].
 #[derive(Clone)]
 pub struct CustomFitness(Arc<Scorer>);
-
-type Scorer = dyn Fn(&TaskClass, &HostView<'_>) -> f64 + Send + Sync;
 
 /// How the parts of a score become one number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

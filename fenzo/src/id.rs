@@ -77,3 +77,7 @@ id! {
     /// One host (an agent). Leases with the same host add up; ties between hosts go to the smaller name.
     HostId
 }
+id! {
+    /// A bucket of a queue's tier: the tasks of one owner, which share with those of others.
+    BucketName
+}

@@ -73,30 +73,42 @@
 #![deny(clippy::iter_over_hash_type, clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod attribute;
+mod autoscale;
 mod builder;
 mod cluster;
 mod constraint;
 mod fitness;
+mod gang;
 mod id;
 mod lease;
 mod limit;
 mod pass;
+mod preempt;
 mod quantity;
+mod queue;
 mod request;
 mod resources;
 mod result;
 mod scheduler;
+mod service;
 mod status;
 mod view;
 
 pub use attribute::{AttributeTest, AttributeValue, Attributes, HOSTNAME};
+pub use autoscale::{
+    Autoscaler, ScaleAction, ScaleDownOrder, ScaleDownScore, ScaleError, ScaleOptions, ScaleRule,
+    Shortfall,
+};
 pub use builder::{BuildError, TaskSchedulerBuilder};
 pub use constraint::{Constraint, CustomConstraint, SoftConstraint};
 pub use fitness::{Combination, CustomFitness, Fitness, Score};
-pub use id::{GroupName, HostId, LeaseId, TaskId};
+pub use gang::{Gang, GangMiss};
+pub use id::{BucketName, GroupName, HostId, LeaseId, TaskId};
 pub use lease::Lease;
 pub use limit::Limit;
+pub use preempt::{Preemptible, PreemptionPlan};
 pub use quantity::{Milli, Time};
+pub use queue::{QueueError, QueuedTask, TaskQueue, TaskState, TierSla};
 pub use request::{TaskClass, TaskRequest};
 pub use resources::{Measure, PortRange, Resource, Resources};
 pub use result::{
@@ -104,5 +116,6 @@ pub use result::{
     SchedulingResult,
 };
 pub use scheduler::TaskScheduler;
+pub use service::{SchedulingService, ServiceOptions};
 pub use status::HostStatus;
 pub use view::HostView;

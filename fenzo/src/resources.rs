@@ -42,6 +42,14 @@ impl Resources {
         }
     }
 
+    /// Whether there is at least as much of everything as in `demand`.
+    #[must_use]
+    pub fn covers(&self, demand: &Self) -> bool {
+        let scalar = |name: &String| self.scalars.get(name).copied().unwrap_or_default();
+        self.measures().iter().zip(demand.measures()).all(|(here, wanted)| *here >= wanted)
+            && demand.scalars.iter().all(|(name, wanted)| scalar(name) >= *wanted)
+    }
+
     /// The four quantities every host has, in the order of [`Measure::ALL`].
     pub(crate) fn measures(&self) -> [u64; 4] {
         [self.cpus, self.mem, self.disk, self.network].map(Milli::thousandths)

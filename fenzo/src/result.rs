@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::fitness::Score;
+use crate::gang::GangMiss;
 use crate::id::{HostId, LeaseId, TaskId};
 use crate::quantity::Milli;
 use crate::request::TaskRequest;
@@ -110,6 +111,9 @@ pub struct Failure {
     /// The reasons: as they are at the end of the run if room alone decides where the tasks fit, else as they
     /// were for the first of the tasks. That none of them fitted anywhere in its turn is exact either way.
     pub explanation: Arc<Explanation>,
+    /// For a gang that was given up: how far it came. The explanation is that of its first task that found no
+    /// host, as it was at that moment.
+    pub gang: Option<GangMiss>,
 }
 
 /// Why a task found no host: all reasons, counted over all hosts.
@@ -136,6 +140,8 @@ pub enum Reason {
     ZeroFitness,
     /// The task's group would take more of a resource than its limit permits, on any host.
     OverLimit(Resource),
+    /// What is left of the task's tier is kept for the guarantees of other buckets.
+    KeptForOthers,
 }
 
 /// The host that came closest to taking a task, and what kept it from it.
@@ -174,6 +180,7 @@ impl fmt::Display for Reason {
             Self::HeldExclusively => f.write_str("held by a task that wants a host of its own"),
             Self::Constraint(constraint) => write!(f, "constraint: {constraint}"),
             Self::ZeroFitness => f.write_str("fitness 0"),
+            Self::KeptForOthers => f.write_str("kept for the guarantees of other buckets"),
             Self::OverLimit(resource) => write!(f, "over its group's limit of {resource}"),
         }
     }

@@ -9,12 +9,15 @@ use std::time::Duration;
 use crate::attribute::{AttributeValue, Attributes, lookup};
 use crate::builder::TaskSchedulerBuilder;
 use crate::cluster::{Cluster, Running};
+use crate::gang::Gang;
 use crate::id::{GroupName, HostId, LeaseId, TaskId};
 use crate::lease::Lease;
 use crate::limit::{Limit, Limits};
 use crate::pass::{self, Bounds, Choice};
 use crate::quantity::Time;
-use crate::request::TaskRequest;
+use crate::queue::{Order, TaskQueue};
+use crate::request::{TaskClass, TaskRequest};
+use crate::resources::union;
 use crate::result::{PlacedTask, Problem, SchedulingResult};
 use crate::status::HostStatus;
 
@@ -82,6 +85,59 @@ impl TaskScheduler {
         tasks: &[TaskRequest],
         leases: Vec<Lease>,
     ) -> SchedulingResult {
+        let (ignored, mut given_back) = self.add_leases(now, leases);
+        let (sound, refused) = self.without_refused(tasks);
+        let tasks = sound.as_deref().unwrap_or(tasks);
+        let bounds = bounds(&self.limits, &self.options);
+        let result = pass::run(&mut self.cluster, &self.choice, bounds, tasks);
+        given_back.extend(self.remove_expired(now));
+        SchedulingResult { expired: given_back, ignored, refused, ..result }
+    }
+
+    /// The same for the tasks of a queue that are ready, in the order that the queue decides. The queue counts
+    /// those that are placed as launched; one that is not launched after all is to be removed and queued again.
+    pub fn schedule_queue(
+        &mut self,
+        now: Time,
+        queue: &mut TaskQueue,
+        leases: Vec<Lease>,
+    ) -> SchedulingResult {
+        let (ignored, mut given_back) = self.add_leases(now, leases);
+        let tasks = queue.ready(now);
+        let mut order = Order::new(queue, now);
+        let bounds = bounds(&self.limits, &self.options);
+        let result = pass::run_queue(&mut self.cluster, &self.choice, bounds, &tasks, &mut order);
+        for task in result.assignments.iter().flat_map(|assignment| &assignment.tasks) {
+            queue.placed(&task.request.id);
+        }
+        given_back.extend(self.remove_expired(now));
+        SchedulingResult { expired: given_back, ignored, ..result }
+    }
+
+    /// The same for gangs, each of which is placed as a whole or not at all. A gang that is given up fails with
+    /// the reasons of its first task that found no host, and leaves its room to those that follow.
+    pub fn schedule_gangs(
+        &mut self,
+        now: Time,
+        gangs: &[Gang],
+        leases: Vec<Lease>,
+    ) -> SchedulingResult {
+        let (ignored, mut given_back) = self.add_leases(now, leases);
+        let tasks: Vec<TaskRequest> = gangs.iter().flat_map(|gang| gang.tasks.clone()).collect();
+        let (_, refused) = self.without_refused(&tasks);
+        let mut result = SchedulingResult::default();
+        if refused.is_empty() {
+            let sizes: Vec<(usize, usize)> =
+                gangs.iter().map(|gang| (gang.tasks.len(), gang.min.max(1))).collect();
+            let bounds = bounds(&self.limits, &self.options);
+            result = pass::run_gangs(&mut self.cluster, &self.choice, bounds, &tasks, &sizes);
+        }
+        given_back.extend(self.remove_expired(now));
+        SchedulingResult { expired: given_back, ignored, refused, ..result }
+    }
+
+    /// Adds leases; gives those that are ignored, and those of hosts that nothing may be placed on.
+    fn add_leases(&mut self, now: Time, leases: Vec<Lease>) -> (Vec<LeaseId>, Vec<LeaseId>) {
         self.disabled.retain(|_, until| *until > now);
         let (mut ignored, mut given_back) = (Vec::new(), Vec::new());
         for lease in leases {
@@ -91,15 +147,7 @@ impl TaskScheduler {
                 ignored.push(lease);
             }
         }
-        let (sound, refused) = self.without_refused(tasks);
-        let tasks = sound.as_deref().unwrap_or(tasks);
-        let bounds = bounds(&self.limits, &self.options);
-        let mut result = pass::run(&mut self.cluster, &self.choice, bounds, tasks);
-        given_back.extend(self.remove_expired(now));
-        result.expired = given_back;
-        result.ignored = ignored;
-        result.refused = refused;
-        result
+        (ignored, given_back)
     }
 
     /// What a run with these tasks and, in addition to what is held, these leases would place and refuse.
@@ -242,6 +290,35 @@ impl TaskScheduler {
             let disabled_until = self.disabled.get(self.cluster.names().id(host)).copied();
             HostStatus::new(&self.cluster, host, disabled_until)
         })
+    }
+
+    pub(crate) fn class_of(&self, task: &TaskId) -> Option<&TaskClass> {
+        Some(&*self.cluster.running(task)?.class)
+    }
+
+    /// How many ports the leases of a host offer.
+    pub(crate) fn free_ports(&self, host: &HostId) -> u64 {
+        let host = self.cluster.names().get(host);
+        let leases = host.map(|host| self.cluster.host(host).leases.values());
+        let ranges = leases.into_iter().flatten().flat_map(|lease| &lease.ports);
+        union(ranges.copied().collect()).iter().map(|range| u64::from(range.count())).sum()
+    }
+
+    pub(crate) fn attributes_of(&self, host: &HostId) -> Attributes {
+        let host = self.cluster.names().get(host);
+        host.map_or(Attributes::new(), |host| self.cluster.host(host).attributes.clone())
+    }
+
+    /// Takes a running task off its host, to be put back.
+    pub(crate) fn take_running(&mut self, task: &TaskId) -> Option<(TaskId, Running)> {
+        let running = self.cluster.running(task)?.clone();
+        let host = self.cluster.running_on(task)?.clone();
+        self.cluster.remove_task(task, &host);
+        Some((task.clone(), running))
+    }
+
+    pub(crate) fn put_running(&mut self, task: TaskId, running: Running, host: &HostId) {
+        self.cluster.add_task(task, running, host);
     }
 
     fn is_usable(&self, host: &HostId, attributes: &Attributes) -> bool {

@@ -6,6 +6,7 @@ use crate::attribute::Attributes;
 use crate::cluster::Cluster;
 use crate::fitness::float;
 use crate::id::{GroupName, HostId};
+use crate::lease::Lease;
 use crate::quantity::Milli;
 use crate::resources::Measure;
 
@@ -31,6 +32,11 @@ impl<'a> HostView<'a> {
     #[must_use]
     pub fn attributes(&self) -> &'a Attributes {
         &self.cluster.host(self.host).attributes
+    }
+
+    /// The host's leases that are held, in order of id.
+    pub fn leases(&self) -> impl Iterator<Item = &'a Lease> + use<'a> {
+        self.cluster.host(self.host).leases.values()
     }
 
     /// How much of a quantity is left to place on.

@@ -6,6 +6,8 @@
 //! `--host-seed S`, `--task-seed S`, `--big K` (cpus times K), `--placements FILE` (a csv of task and host),
 //! `--churn ROUNDS` with `--preload PERCENT`: a cluster that is kept that full, where each round as many tasks
 //! end as start.
+//!
+//! `--table` alone prints what each configuration costs over cluster sizes, beside a floor.
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_macros,
@@ -15,6 +17,7 @@
 )]
 
 mod generate;
+mod table;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -263,6 +266,10 @@ fn churn(options: &Options, rounds: usize, scheduler: &mut TaskScheduler, mut ta
 }
 
 fn run() -> Result<(), String> {
+    if std::env::args().skip(1).eq(["--table"]) {
+        table::print();
+        return Ok(());
+    }
     let options = Options::parse(std::env::args().skip(1))?;
     let mut scheduler = TaskScheduler::builder()
         .fitness(options.config.fitness())

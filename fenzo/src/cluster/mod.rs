@@ -88,6 +88,11 @@ impl Cluster {
         Some(self.names.id(*self.tasks.get(task)?))
     }
 
+    /// A running task.
+    pub(crate) fn running(&self, task: &TaskId) -> Option<&Running> {
+        self.hosts[*self.tasks.get(task)?].running.get(task)
+    }
+
     /// When the oldest lease was offered.
     pub(crate) fn oldest_lease(&self) -> Option<Time> {
         self.leases_by_age.first().map(|(offered_at, _)| *offered_at)

@@ -12,13 +12,16 @@ mod index;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::constraint::Constraint;
 use crate::fitness::{Combination, Fitness};
+use crate::gang::GangMiss;
 use crate::id::TaskId;
 use crate::limit::Limits;
+use crate::queue::{Order, Step};
 use crate::request::{TaskClass, TaskRequest};
 use crate::resources::Resource;
 use crate::result::{Explanation, Failure, HostAssignment, PlacedTask, Reason, SchedulingResult};
@@ -73,6 +76,37 @@ pub(crate) fn run(
     pass.finish()
 }
 
+/// Places the tasks of a queue in the order that it decides; `tasks` are those that are ready.
+pub(crate) fn run_queue(
+    cluster: &mut Cluster,
+    choice: &Choice,
+    bounds: Bounds<'_>,
+    tasks: &[TaskRequest],
+    order: &mut Order<'_>,
+) -> SchedulingResult {
+    let mut pass = Pass::new(cluster, choice, bounds, tasks, INDEX_ENTRIES);
+    pass.place_queue(tasks, order);
+    pass.finish()
+}
+
+/// Places gangs, given as the size and the least number of each, in the order of `tasks`.
+pub(crate) fn run_gangs(
+    cluster: &mut Cluster,
+    choice: &Choice,
+    bounds: Bounds<'_>,
+    tasks: &[TaskRequest],
+    gangs: &[(usize, usize)],
+) -> SchedulingResult {
+    let mut pass = Pass::new(cluster, choice, bounds, tasks, INDEX_ENTRIES);
+    let mut rest = 0;
+    for (size, min) in gangs {
+        pass.place_gang(tasks, rest..rest + size, *min);
+        rest += size;
+    }
+    pass.explain_rest();
+    pass.finish()
+}
+
 /// What [`run`] would answer; the whole cluster stays as it is.
 pub(crate) fn what_if(
     cluster: &mut Cluster,
@@ -114,6 +148,8 @@ struct Pass<'a> {
     /// Host, class and task of each placement that stands.
     placed: Vec<(usize, usize, PlacedTask)>,
     failures: Vec<Failure>,
+    /// For each task that failed, in order, the position of its failure.
+    failed_at: Vec<usize>,
     untried: Vec<TaskId>,
     /// Failures that are explained when the run ends: position and class.
     unexplained: Vec<(usize, usize)>,
@@ -151,6 +187,7 @@ impl<'a> Pass<'a> {
             index_entries: 0,
             index_limit,
             failures: Vec::new(),
+            failed_at: Vec::new(),
             untried: Vec::new(),
             unexplained: Vec::new(),
             evaluations: 0,
@@ -159,19 +196,110 @@ impl<'a> Pass<'a> {
 
     fn place_all(&mut self, tasks: &[TaskRequest]) {
         for (position, task) in tasks.iter().enumerate() {
-            let class = self.class_of[position];
-            let Bounds { placements, evaluations, .. } = self.bounds;
-            if self.placed.len() >= placements || self.evaluations >= evaluations {
+            if self.is_spent() {
                 self.untried.extend(tasks[position..].iter().map(|task| task.id.clone()));
                 break;
             }
-            self.place(class, task);
-            self.to_come[class] -= 1;
-            if self.to_come[class] == 0 && self.indexes[class].take().is_some() {
-                self.index_entries -= self.cluster.names().slots();
+            self.place(self.class_of[position], task);
+            self.had_its_turn(position);
+        }
+        self.explain_rest();
+    }
+
+    /// Places at least `min` of some tasks, or none.
+    fn place_gang(&mut self, tasks: &[TaskRequest], members: Range<usize>, min: usize) {
+        if self.is_spent() {
+            self.untried.extend(tasks[members].iter().map(|task| task.id.clone()));
+            return;
+        }
+        let (placed, failed) = (self.placed.len(), self.failed_at.len());
+        let mut first_miss = None;
+        for position in members.clone() {
+            let class = self.class_of[position];
+            if !self.place(class, &tasks[position]) && first_miss.is_none() {
+                let over = self.over_limit(class).map(Reason::OverLimit);
+                first_miss = Some(match over {
+                    Some(reason) => self.refused_everywhere(reason),
+                    None => explain::explain(&self.classes[class], self.cluster),
+                });
+            }
+            self.had_its_turn(position);
+        }
+        let count = self.placed.len() - placed;
+        if count >= min {
+            return;
+        }
+        self.roll_back(placed);
+        self.forget_failures(failed);
+        let tasks = tasks[members].iter().map(|task| task.id.clone()).collect();
+        let explanation = Arc::new(first_miss.unwrap_or_default());
+        self.failures.push(Failure {
+            tasks,
+            explanation,
+            gang: Some(GangMiss { placed: count, min }),
+        });
+    }
+
+    /// Forgets the failures beyond the first `failed` tasks: they were of a trial.
+    fn forget_failures(&mut self, failed: usize) {
+        for position in self.failed_at.drain(failed..) {
+            self.failures[position].tasks.pop();
+        }
+        while self.failures.last().is_some_and(|failure| failure.tasks.is_empty()) {
+            self.failures.pop();
+        }
+        let known = self.failures.len();
+        self.unexplained.retain(|(position, _)| *position < known);
+        for failure in &mut self.known_failures {
+            if failure.as_ref().is_some_and(|failure| failure.position >= known) {
+                *failure = None;
+            }
+        }
+    }
+
+    fn place_queue(&mut self, tasks: &[TaskRequest], order: &mut Order<'_>) {
+        while let Some(step) = order.next() {
+            match step {
+                Step::Try(position) if self.is_spent() => {
+                    self.untried.push(tasks[position].id.clone());
+                }
+                Step::Try(position) => {
+                    if self.place(self.class_of[position], &tasks[position]) {
+                        order.placed();
+                    }
+                    self.had_its_turn(position);
+                }
+                Step::Refuse(position) => {
+                    let explanation = self.refused_everywhere(Reason::KeptForOthers);
+                    let tasks = vec![tasks[position].id.clone()];
+                    let explanation = Arc::new(explanation);
+                    self.failures.push(Failure { tasks, explanation, gang: None });
+                    self.had_its_turn(position);
+                }
             }
         }
         self.explain_rest();
+    }
+
+    /// Whether the run has placed or worked as much as it may.
+    fn is_spent(&self) -> bool {
+        let Bounds { placements, evaluations, .. } = self.bounds;
+        self.placed.len() >= placements || self.evaluations >= evaluations
+    }
+
+    /// Drops what its class remembers if this was the last of it.
+    fn had_its_turn(&mut self, position: usize) {
+        let class = self.class_of[position];
+        self.to_come[class] -= 1;
+        if self.to_come[class] == 0 && self.indexes[class].take().is_some() {
+            self.index_entries -= self.cluster.names().slots();
+        }
+    }
+
+    /// An explanation by something that holds whatever the host.
+    fn refused_everywhere(&self, reason: Reason) -> Explanation {
+        let hosts = self.cluster.columns().offering();
+        Explanation { hosts, reasons: [(reason, hosts)].into(), nearest: None }
     }
 
     /// Undoes the placements beyond the first `placed`.
@@ -207,25 +335,27 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn place(&mut self, class: usize, task: &TaskRequest) {
+    /// Places a task; false if no host takes it.
+    fn place(&mut self, class: usize, task: &TaskRequest) -> bool {
         if let Some(position) = self.known_failure(class) {
             self.failures[position].tasks.push(task.id.clone());
-            return;
+            self.failed_at.push(position);
+            return false;
         }
         if let Some(resource) = self.over_limit(class) {
-            let reasons = [(Reason::OverLimit(resource), self.cluster.columns().offering())].into();
-            let hosts = self.cluster.columns().offering();
-            self.fail(class, task, Some(Explanation { hosts, reasons, nearest: None }));
-            return;
+            let explanation = self.refused_everywhere(Reason::OverLimit(resource));
+            self.fail(class, task, Some(explanation));
+            return false;
         }
         let Some(Candidate { host, score, .. }) = self.find(class) else {
             self.fail(class, task, None);
-            return;
+            return false;
         };
         let rules = &self.classes[class];
         let alone = rules.wants_host_alone();
         let ports = self.cluster.take(host, rules.group(), rules.demand(), alone);
         self.placed.push((host, class, PlacedTask { request: task.clone(), ports, score }));
+        true
     }
 
     /// The failure that a task of the class is sure to share, if there is one.
@@ -294,7 +424,8 @@ impl<'a> Pass<'a> {
             changes: self.cluster.changes().len(),
         });
         let tasks = vec![task.id.clone()];
-        self.failures.push(Failure { tasks, explanation: Arc::new(explanation) });
+        self.failed_at.push(position);
+        self.failures.push(Failure { tasks, explanation: Arc::new(explanation), gang: None });
     }
 
     /// Explains what was left for the end.

@@ -226,3 +226,40 @@ fn failures_take_room_for_classes_and_not_for_tasks_times_hosts() {
     assert_eq!(result.evaluations, 0, "no host is looked at when what is free says enough");
     assert_eq!(result.failures[0].explanation.reasons[&Reason::Lacks(Resource::Cpus)], 50);
 }
+
+#[test]
+fn test_multiport_job() {
+    let result = run(
+        &mut scheduler(Fitness::Any),
+        &tasks("t", 2, class(1, 10).with_ports(3)),
+        vec![lease("l", "h", 4, 100)],
+    );
+    assert_eq!((result.placed(), result.assignments.len()), (2, 1));
+}
+
+#[test]
+fn test_multiport_job_2() {
+    let mut scheduler = scheduler(Fitness::Any);
+    let first = lease("l1", "h", 4, 100);
+    let requests = tasks("t", 1, class(1, 10).with_ports(3));
+    let result = run(&mut scheduler, &requests, vec![first.clone()]);
+    let left = consumed("l2", &first, &result.assignments[0]);
+    let requests = tasks("u", 1, class(1, 10).with_ports(3));
+    let again = run(&mut scheduler, &requests, vec![left]);
+    let ports = |result: &fenzo::SchedulingResult| result.assignments[0].tasks[0].ports.clone();
+    assert_eq!((ports(&result).len(), ports(&again).len()), (3, 3));
+    assert!(ports(&again).iter().all(|port| !ports(&result).contains(port)));
+}
+
+#[test]
+fn test_port_allocation() {
+    let mut scheduler = scheduler(Fitness::Any);
+    let requests = tasks("t", 1, class(1, 10).with_ports(1));
+    let first = run(&mut scheduler, &requests, vec![lease("l1", "h", 4, 100)]);
+    let mut after = lease("l2", "h", 3, 90);
+    after.ports = vec![PortRange::new(2, 10).unwrap()];
+    let requests = tasks("u", 1, class(1, 10).with_ports(1));
+    let second = run(&mut scheduler, &requests, vec![after]);
+    assert_eq!(first.assignments[0].tasks[0].ports, [1]);
+    assert_eq!(second.assignments[0].tasks[0].ports, [2]);
+}

@@ -1,12 +1,16 @@
 //! The scenarios of Fenzo's own test-suite that apply here, under their names there, told with our words.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod autoscale;
 mod basic;
+mod beyond;
 mod constraints;
 mod leases;
 mod limits;
+mod list;
 mod packing;
 mod plugins;
+mod queue;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -133,3 +133,59 @@ fn a_scheduler_that_could_give_no_score_is_not_built() {
         assert!(matches!(error, Err(BuildError::GoodEnough(_))));
     }
 }
+
+#[test]
+fn test_offers_list_in_constraint_plugin() {
+    let leases_of = |wanted: usize| {
+        Constraint::custom("so many leases", move |_, host| host.leases().count() == wanted)
+    };
+    let mut scheduler = scheduler(Fitness::Any);
+    let first = tasks("one", 1, class(1, 1).with_hard(leases_of(1)));
+    assert_eq!(run(&mut scheduler, &first, vec![lease("l1", "h1", 4, 100)]).placed(), 1);
+    run(&mut scheduler, &[], vec![lease("left", "h1", 3, 90)]);
+    let second = tasks("two", 1, class(1, 1).with_hard(leases_of(2)));
+    assert_eq!(run(&mut scheduler, &second, vec![lease("l2", "h1", 1, 10)]).placed(), 1);
+}
+
+#[test]
+fn test_exception_in_constraints() {
+    // Its task fails, with its name among the reasons; the others are placed.
+    let broken = Constraint::custom("broken", |_, host| {
+        assert!(host.id().as_str() == "h2", "this plugin is broken");
+        false
+    });
+    let mut requests = tasks("broken", 1, class(1, 1).with_hard(broken));
+    requests.extend(tasks("sound", 2, class(1, 1)));
+    let leases = vec![lease("l1", "h1", 4, 100), lease("l2", "h2", 4, 100)];
+    let result = run(&mut scheduler(Fitness::Any), &requests, leases);
+    assert_eq!((result.placed(), result.failed()), (2, 1));
+    assert_eq!(
+        result.why(&"broken0".into()).unwrap().reasons[&Reason::Constraint("broken".into())],
+        2
+    );
+}
+
+#[test]
+fn a_fitness_that_panics_or_is_no_number_is_zero() {
+    let broken = Fitness::custom(|_, host| match host.id().as_str() {
+        "h1" => panic!("this plugin is broken"),
+        "h2" => f64::NAN,
+        _ => 0.1,
+    });
+    let leases = ["h1", "h2", "h3"].map(|host| lease(host, host, 1, 10)).to_vec();
+    let result = run(&mut scheduler(broken), &tasks("t", 2, class(1, 1)), leases);
+    assert_eq!(
+        hosts(&result),
+        ["h1", "h3"],
+        "the best, then the first of those that score nothing"
+    );
+}
+
+#[test]
+fn test_with_any_zero_score() {
+    // A part that says 0 does not refuse the host: that is what hard constraints are for.
+    let parts = vec![(1, Fitness::custom(|_, _| 0.0)), (1, Fitness::custom(|_, _| 1.0))];
+    let leases = vec![lease("l", "h", 1, 1)];
+    let result = run(&mut scheduler(Fitness::Weighted(parts)), &tasks("t", 1, class(1, 1)), leases);
+    assert!((result.assignments[0].tasks[0].score.calculator - 0.5).abs() < f64::EPSILON);
+}

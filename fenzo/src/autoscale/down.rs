@@ -1,0 +1,140 @@
+//! Which idle hosts go first when a group is made smaller.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::attribute::{AttributeValue, lookup};
+use crate::status::HostStatus;
+
+type Order = dyn Fn(&HostStatus) -> u32 + Send + Sync;
+type Score = dyn Fn(&HostStatus) -> f64 + Send + Sync;
+
+/// The order in which idle hosts are removed.
+///
+/// Hosts are split into classes, which go in ascending order; in a class the host with the highest weighted sum
+/// of scores goes first, then the smaller name. A host of which any score is 0 is not removed at all.
+#[derive(Clone, Default)]
+pub struct ScaleDownOrder {
+    classes: Option<Arc<Order>>,
+    scores: Vec<(u32, ScaleDownScore)>,
+}
+
+/// What speaks for removing a host.
+#[derive(Clone)]
+pub enum ScaleDownScore {
+    /// Later hosts with the same value of an attribute score higher, so that the values stay even: the k-th,
+    /// counted from 0, scores `initial + step * (1 + 1/2 + 1/4 ...)` with k terms.
+    Balanced {
+        /// Name of the attribute.
+        attribute: String,
+        /// The score of the first host with a value.
+        initial: f64,
+        /// How much the second scores more.
+        step: f64,
+    },
+    /// A closure; what it returns is brought into 0 ..= 1.
+    Custom(Arc<Score>),
+}
+
+impl ScaleDownOrder {
+    /// All hosts alike: by name.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same in classes.
+    #[must_use]
+    pub fn with_classes<F>(mut self, class: F) -> Self
+    where
+        F: Fn(&HostStatus) -> u32 + Send + Sync + 'static,
+    {
+        self.classes = Some(Arc::new(class));
+        self
+    }
+
+    /// The same with one more score, which counts `weight` times.
+    #[must_use]
+    pub fn with_score(mut self, weight: u32, score: ScaleDownScore) -> Self {
+        self.scores.push((weight, score));
+        self
+    }
+
+    pub(super) fn problem(&self) -> Option<&'static str> {
+        let zero = self.scores.iter().any(|(weight, _)| *weight == 0);
+        zero.then_some("the weight of a score must not be 0")
+    }
+
+    /// The hosts that may go, those that go first in front.
+    #[must_use]
+    pub fn sort(&self, hosts: Vec<HostStatus>) -> Vec<HostStatus> {
+        let mut classes: BTreeMap<u32, Vec<HostStatus>> = BTreeMap::new();
+        for host in hosts {
+            let class = self.classes.as_ref().map_or(0, |class| class(&host));
+            classes.entry(class).or_default().push(host);
+        }
+        classes.into_values().flat_map(|hosts| self.sort_class(hosts)).collect()
+    }
+
+    fn sort_class(&self, hosts: Vec<HostStatus>) -> Vec<HostStatus> {
+        let mut sums = vec![Some(0.0); hosts.len()];
+        for (weight, score) in &self.scores {
+            for (sum, score) in sums.iter_mut().zip(score.of_all(&hosts)) {
+                let weighted = f64::from(*weight) * score;
+                *sum = sum.filter(|_| score > 0.0).map(|sum| sum + weighted);
+            }
+        }
+        let mut removable: Vec<(f64, HostStatus)> =
+            sums.into_iter().zip(hosts).filter_map(|(sum, host)| Some((sum?, host))).collect();
+        removable.sort_by(|(a, one), (b, other)| b.total_cmp(a).then(one.host.cmp(&other.host)));
+        removable.into_iter().map(|(_, host)| host).collect()
+    }
+}
+
+impl ScaleDownScore {
+    /// A score from a closure.
+    pub fn custom<F>(score: F) -> Self
+    where
+        F: Fn(&HostStatus) -> f64 + Send + Sync + 'static,
+    {
+        Self::Custom(Arc::new(score))
+    }
+
+    /// The scores of hosts, in their order.
+    #[must_use]
+    pub fn of_all(&self, hosts: &[HostStatus]) -> Vec<f64> {
+        match self {
+            Self::Custom(score) => {
+                hosts.iter().map(|host| crate::constraint::unit(score(host))).collect()
+            }
+            Self::Balanced { attribute, initial, step } => {
+                let mut next: BTreeMap<Option<AttributeValue>, (f64, f64)> = BTreeMap::new();
+                let mut scores = Vec::with_capacity(hosts.len());
+                for host in hosts {
+                    let value = lookup(&host.host, &host.attributes, attribute);
+                    let (score, step) = next.entry(value).or_insert((*initial, *step));
+                    scores.push(*score);
+                    *score += *step;
+                    *step /= 2.0;
+                }
+                scores
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ScaleDownOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScaleDownOrder").field("scores", &self.scores).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ScaleDownScore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Balanced { .. } => "Balanced",
+            Self::Custom(_) => "Custom",
+        })
+    }
+}
