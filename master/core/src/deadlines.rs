@@ -25,6 +25,8 @@ pub(crate) enum Deadline {
     Reconcile(FrameworkOrd),
     /// The offer was not answered. Stands nowhere: the offers themselves know it.
     Offer(u64),
+    /// Some demands of a framework end.
+    Demand(FrameworkOrd),
     /// Some filters of an agent end.
     Filters(AgentOrd),
     /// The framework did not acknowledge the statuses of its operations.

@@ -356,6 +356,14 @@ fn deadlines(m: &Master, found: &mut Found) {
             let holds = m.deadlines.contains(repeat.at, Deadline::OperationStatuses(ord));
             wants(holds, &|| format!("{id}: statuses are never repeated"), found);
         }
+        let demand = &framework.demand;
+        if let Some(at) = demand.deadline {
+            let holds = m.deadlines.contains(at, Deadline::Demand(ord));
+            wants(holds, &|| format!("a demand of {id} never ends"), found);
+        }
+        let late =
+            demand.next_deadline().is_some_and(|end| demand.deadline.is_none_or(|at| at > end));
+        found.unless(!late, "M9", || format!("a demand of {id} ends late"));
         let beats = framework.heartbeat_at.is_some();
         found.unless(beats == framework.is_connected(), "M9", || format!("{id}: heartbeats"));
         if let Some(at) = framework.heartbeat_at {

@@ -95,6 +95,7 @@ impl Master {
                 }
                 Deadline::Reconcile(ord) => self.reconcile_slice(ord, out),
                 Deadline::Offer(number) => self.offer_timed_out(number, out),
+                Deadline::Demand(ord) => self.demands_ended(ord),
                 Deadline::Filters(agent) => self.filters_ended(agent),
                 Deadline::OperationStatuses(ord) => self.repeat_statuses(ord, out),
                 Deadline::StrayOperations => self.forget_strays(out),

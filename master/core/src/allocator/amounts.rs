@@ -12,7 +12,7 @@ const FEW: usize = 4;
 const USUAL: [&str; FEW] = ["cpus", "mem", "disk", "gpus"];
 
 /// Thousandths by kind.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Amounts {
     few: [u64; FEW],
     /// Without trailing zeros, so that equality is equality of amounts.

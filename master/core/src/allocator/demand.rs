@@ -3,18 +3,29 @@
 //! A framework that stated a demand is offered only agents on which a bundle fits that it still
 //! lacks. An offer is credited with the bundles that fit into it; while it stands, they are not
 //! lacking. Tasks launched from it use the credit up; what is left of the credit lacks again when
-//! the offer is gone. A new REQUEST replaces everything.
+//! the offer is gone. A demand ends with its deadline. A new REQUEST replaces everything.
+//!
+//! Of a framework's demands those with the greater priority come first; among equals the one with
+//! the earlier deadline, and then the one that was named first.
 
+use super::amounts::Amounts;
 use proto::scheduler::Demand;
-use proto::{AgentId, Piece, Resources, Role, Value};
+use proto::{AgentId, Piece, Resources, Role, Time, Value};
+use std::cmp::Reverse;
 
 /// The demand of one framework.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DemandBook {
     /// Empty means that none was stated.
     demands: Vec<Demand>,
+    /// By demand: the scalars of one bundle.
+    shapes: Vec<Amounts>,
+    /// The demands, those that come first before the others.
+    order: Vec<usize>,
     /// By demand: how many bundles offers stand for.
     credited: Vec<u32>,
+    /// When to look for demands that ended: no later than the first of them ends.
+    pub(crate) deadline: Option<Time>,
     /// Distinguishes credits of this demand from those of earlier ones.
     edition: u64,
 }
@@ -27,6 +38,13 @@ pub(crate) struct Credit {
 }
 
 impl Credit {
+    /// Adds its bundles to a count by demand.
+    pub(crate) fn add_to(&self, credited: &mut [u32]) {
+        for (index, times) in &self.bundles {
+            credited[*index] = credited[*index].saturating_add(*times);
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.bundles.is_empty()
     }
@@ -60,11 +78,47 @@ fn scaled(bundle: &Resources, times: u64) -> Resources {
 }
 
 impl DemandBook {
-    /// Replaces the demand. Offers made before stand for nothing in it: see `recredit`.
-    pub(crate) fn restate(&mut self, demands: Vec<Demand>) {
+    /// Replaces the demand; `shapes` has the scalars of each bundle. Offers made before stand for
+    /// nothing in it.
+    pub(crate) fn restate(&mut self, demands: Vec<Demand>, shapes: Vec<Amounts>) {
         self.credited = vec![0; demands.len()];
+        self.order = (0..demands.len()).collect();
+        self.order.sort_by_key(|index| {
+            let demand = &demands[*index];
+            (Reverse(demand.priority), demand.deadline.is_none(), demand.deadline)
+        });
         self.demands = demands;
+        self.shapes = shapes;
         self.edition += 1;
+    }
+
+    /// Ends the demands whose deadline has come. Says whether there were any.
+    pub(crate) fn expire(&mut self, now: Time) -> bool {
+        let mut any = false;
+        for demand in &mut self.demands {
+            if demand.count > 0 && demand.deadline.is_some_and(|deadline| deadline <= now) {
+                demand.count = 0;
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// When the next demand ends by itself.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        let open = self.demands.iter().filter(|demand| demand.count > 0);
+        open.filter_map(|demand| demand.deadline).min()
+    }
+
+    /// The demands by number, those that come first before the others, with the scalars of one
+    /// bundle.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, &Demand, &Amounts)> {
+        self.order.iter().map(|index| (*index, &self.demands[*index], &self.shapes[*index]))
+    }
+
+    /// How many bundles of each demand offers stand for.
+    pub(crate) fn credited(&self) -> &[u32] {
+        &self.credited
     }
 
     /// Whether a demand was stated.
@@ -72,11 +126,10 @@ impl DemandBook {
         !self.demands.is_empty()
     }
 
-    /// Bundles that no offer stands for: the demand and how many.
+    /// Bundles that no offer stands for: the demand and how many; what comes first first.
     pub(crate) fn lacking(&self) -> impl Iterator<Item = (&Demand, u32)> {
-        let pairs = self.demands.iter().zip(&self.credited);
-        pairs
-            .map(|(demand, credited)| (demand, demand.count.saturating_sub(*credited)))
+        let all = self.in_order();
+        all.map(|(at, demand, _)| (demand, demand.count.saturating_sub(self.credited[at])))
             .filter(|(_, lacking)| *lacking > 0)
     }
 
@@ -87,10 +140,21 @@ impl DemandBook {
 
     /// The bundles still lacking that fit into `free` of an agent in a role.
     pub(crate) fn credit_for(&self, free: &Resources, agent: &AgentId, role: &Role) -> Credit {
+        self.credit_beside(&self.credited, free, agent, role)
+    }
+
+    /// As `credit_for`, if so many bundles of each demand did not lack.
+    pub(crate) fn credit_beside(
+        &self,
+        credited: &[u32],
+        free: &Resources,
+        agent: &AgentId,
+        role: &Role,
+    ) -> Credit {
         let mut rest = None;
         let mut bundles = Vec::new();
-        for (index, demand) in self.demands.iter().enumerate() {
-            let lacking = demand.count.saturating_sub(self.credited[index]);
+        for (index, demand, _) in self.in_order() {
+            let lacking = demand.count.saturating_sub(credited[index]);
             let elsewhere = demand.agent_id.as_ref().is_some_and(|id| id != agent);
             let other_role = demand.role.as_ref().is_some_and(|r| r != role);
             if lacking == 0 || elsewhere || other_role {
@@ -111,9 +175,7 @@ impl DemandBook {
     /// An offer stands for these bundles now.
     pub(crate) fn credit(&mut self, credit: &Credit) {
         if credit.edition == self.edition {
-            for (index, times) in &credit.bundles {
-                self.credited[*index] = self.credited[*index].saturating_add(*times);
-            }
+            credit.add_to(&mut self.credited);
         }
     }
 

@@ -5,11 +5,13 @@
 //! at most `Options::allocation_slice` agents at a time, and sends the offers it made; an agent
 //! that nobody wanted is not looked at again until something changes. An agent goes to the first
 //! framework in fair order that wants it, as far as quotas allow; a framework with a stated demand
-//! wants it only if it still lacks a bundle that fits, and is served from the agents with least to
-//! spare. What only headroom keeps from being offered is *held*, and looked at when there is more
+//! wants it only if it still lacks a bundle that fits, and chooses the agents that serve it best
+//! (`choice`). Where nobody chooses, agents with least to spare come first, by cpus, then memory,
+//! then in the order in which they came. What only headroom keeps from being offered is *held*, and looked at when there is more
 //! to spare; who met a limit is woken when there is room again.
 
 pub(crate) mod amounts;
+pub(crate) mod choice;
 pub(crate) mod demand;
 pub(crate) mod filters;
 pub(crate) mod offering;
@@ -22,9 +24,8 @@ use crate::registry::Registry;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd, OrdSet, SeatOrd};
 use amounts::{Amounts, Parts};
-use demand::fits;
+use choice::Shapes;
 pub(crate) use offering::Minimum;
-use offering::{Look, Stage};
 use proto::{Resources, Role, Time};
 use sorter::Sorter;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -49,6 +50,12 @@ pub(crate) struct Allocator {
     calls: BTreeSet<FrameworkOrd>,
     /// Agents with something to offer.
     pub(crate) free: OrdSet<AgentOrd>,
+    /// Frameworks that stated a demand.
+    demanding: BTreeSet<FrameworkOrd>,
+    /// The free agents by shape, while a demand is stated.
+    shapes: Shapes,
+    /// What frameworks with a demand chose in the pass under way.
+    chosen: BTreeMap<FrameworkOrd, BTreeSet<AgentOrd>>,
     /// Seats that refuse the agent that is being looked at: kept for its memory.
     refusing: OrdSet<SeatOrd>,
     /// What is free on agents that offers may be made of, as far as quotas count it.
@@ -91,6 +98,9 @@ impl Allocator {
             woken: BTreeSet::new(),
             calls: BTreeSet::new(),
             free: OrdSet::default(),
+            demanding: BTreeSet::new(),
+            shapes: Shapes::default(),
+            chosen: BTreeMap::new(),
             refusing: OrdSet::default(),
             available: Amounts::default(),
             held: BTreeMap::new(),
@@ -153,6 +163,11 @@ impl Allocator {
     /// What guarantees need and is not available.
     pub(crate) fn shortage(&self) -> Amounts {
         self.sorter.kept_free().less(&self.available)
+    }
+
+    /// The free agents by shape, if a demand is stated.
+    pub(crate) fn shapes(&self) -> Option<&Shapes> {
+        (!self.demanding.is_empty()).then_some(&self.shapes)
     }
 
     pub(crate) fn held(&self) -> &BTreeMap<u64, AgentOrd> {
@@ -288,6 +303,14 @@ impl Master {
             self.eased();
         }
         let record = &mut self.agents[agent];
+        if !self.allocator.demanding.is_empty() {
+            if record.free_key.is_some() {
+                self.allocator.shapes.remove(&record.free_parts.all, agent);
+            }
+            if key.is_some() {
+                self.allocator.shapes.insert(&parts.all, agent);
+            }
+        }
         record.free_parts = parts;
         if record.free_key == key {
             return;
@@ -328,69 +351,20 @@ impl Master {
     /// stated no demand.
     pub(crate) fn mark_for_woken(&mut self) {
         let calls = std::mem::take(&mut self.allocator.calls);
-        let takes_any = |framework: &FrameworkOrd| !self.frameworks[*framework].demand.is_stated();
-        let agents: Vec<AgentOrd> = if calls.iter().any(takes_any) {
-            self.allocator.free.iter().collect()
-        } else {
-            let calls = calls.into_iter();
-            calls.flat_map(|framework| self.agents_for_demand(framework)).collect()
-        };
+        let mut takes_any = false;
+        let mut agents: Vec<AgentOrd> = Vec::new();
+        for framework in calls {
+            match self.frameworks[framework].demand.is_stated() {
+                true => agents.extend(self.agents_for_demand(framework)),
+                false => takes_any = true,
+            }
+        }
+        if takes_any {
+            agents.extend(self.allocator.free.iter());
+        }
         for agent in agents {
             self.mark(agent, Mark::Woken);
         }
-    }
-
-    /// Agents enough for what the framework lacks, those with least to spare first. Agents that
-    /// headroom alone keeps from it are held, and limits that it met are noted.
-    fn agents_for_demand(&mut self, framework: FrameworkOrd) -> Vec<AgentOrd> {
-        let slack = self.allocator.slack();
-        let (mut chosen, mut held) = (Vec::new(), Vec::new());
-        let taker = &self.frameworks[framework];
-        for (demand, lacking) in taker.demand.lacking() {
-            let mut lacking = u64::from(lacking);
-            let mut keys: Vec<_> = self
-                .allocator
-                .free
-                .iter()
-                .filter_map(|agent| self.agents[agent].free_key)
-                .collect();
-            keys.sort_unstable();
-            for (_, _, agent) in &keys {
-                if lacking == 0 {
-                    break;
-                }
-                let times = fits(&self.agents[*agent].free, &demand.resources);
-                if times == 0 {
-                    continue;
-                }
-                let roles = taker.info.roles.iter();
-                let roles = roles.filter(|role| demand.role.as_ref().is_none_or(|d| d == *role));
-                let look = |stage| Look::new(*agent, stage, slack.clone());
-                let looks = [Stage::Fair, Stage::Guarantee].map(look);
-                let takes = |role: &Role| {
-                    let seat = self.allocator.sorter.seat_in(framework, role);
-                    let seat = seat.filter(|_| taker.is_eligible_in(role));
-                    seat.is_some_and(|seat| {
-                        looks.iter().any(|look| self.consider(seat, look).is_ok())
-                    })
-                };
-                if roles.into_iter().any(takes) {
-                    chosen.push(*agent);
-                    lacking = lacking.saturating_sub(times);
-                } else if looks.iter().any(|look| look.held.get()) {
-                    held.push(*agent);
-                }
-                for role in looks.iter().flat_map(|look| look.cuts.take()) {
-                    self.allocator.sorter.note_cut(role);
-                }
-            }
-        }
-        if let Some(slack) = slack {
-            for agent in held {
-                self.hold_back(agent, &slack);
-            }
-        }
-        chosen
     }
 }
 

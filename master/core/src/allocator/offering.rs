@@ -140,6 +140,27 @@ impl Minimum {
 impl Master {
     /// What the look's agent would be offered of to the seat.
     pub(crate) fn consider(&self, seat: SeatOrd, look: &Look) -> Result<Offering, Against> {
+        let framework = self.allocator.sorter.seat(seat).framework;
+        let taker = &self.frameworks[framework];
+        if !taker.demand.is_stated() {
+            return self.consider_any(seat, look);
+        }
+        if !self.allocator.has_chosen(framework, look.agent) {
+            return Err(Against::Demand);
+        }
+        let mut offering = self.consider_any(seat, look)?;
+        let agent = &self.agents[look.agent];
+        let offered = offering.resources.as_ref().unwrap_or(&agent.free);
+        let role = self.allocator.sorter.role_of(seat);
+        offering.credit = taker.demand.credit_for(offered, &agent.id, role);
+        if offering.credit.is_empty() {
+            return Err(Against::Demand);
+        }
+        Ok(offering)
+    }
+
+    /// As `consider`, whatever the framework said it wants.
+    pub(crate) fn consider_any(&self, seat: SeatOrd, look: &Look) -> Result<Offering, Against> {
         let sorter = &self.allocator.sorter;
         let (agent, place) = (&self.agents[look.agent], sorter.seat(seat));
         let taker = &self.frameworks[place.framework];
@@ -188,17 +209,7 @@ impl Master {
         if !asked && let Some(until) = agent.filters.against(seat, place.epoch, offered, memo) {
             return Err(Against::Filter(until));
         }
-        let credit = if taker.demand.is_stated() {
-            let role = sorter.role_of(seat);
-            let credit = taker.demand.credit_for(offered, &agent.id, role);
-            if credit.is_empty() {
-                return Err(Against::Demand);
-            }
-            credit
-        } else {
-            Credit::default()
-        };
-        Ok(Offering { resources, parts, credit })
+        Ok(Offering { resources, parts, credit: Credit::default() })
     }
 
     /// What is shared stays free while it is offered: it is offered to a framework once at a time.

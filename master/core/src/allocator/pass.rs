@@ -28,7 +28,8 @@ impl Master {
             self.enforce_limits(out);
         }
         self.mark_for_woken();
-        let slice = self.take_slice();
+        let mut slice = self.take_slice();
+        let held = self.choose_in_pass(&mut slice);
         self.counters.agents_considered += slice.len() as u64;
         let mut made = Made::new();
         if !self.allocator.sorter.kept_free().is_zero() {
@@ -39,6 +40,14 @@ impl Master {
         for (agent, mark) in &slice {
             self.serve(*agent, *mark, Stage::Fair, &mut made);
         }
+        if let Some(slack) = self.allocator.slack() {
+            for agent in held {
+                if self.agents[agent].free_key.is_some() {
+                    self.hold_back(agent, &slack);
+                }
+            }
+        }
+        self.end_choices();
         for (framework, offers) in made {
             self.counters.offers_made += offers.len() as u64;
             self.tell(framework, Event::Offers(offers), out);

@@ -159,6 +159,10 @@ impl Sorter {
         self.kinds.quantities(&self.total)
     }
 
+    pub(crate) fn total_amounts(&self) -> &Amounts {
+        &self.total
+    }
+
     pub(crate) fn set_weight(&mut self, role: &Role, weight_milli: u64) {
         self.weights.insert(role.clone(), weight_milli);
         if let Some(ord) = self.by_role.get(role) {

@@ -42,10 +42,7 @@ impl Master {
         self.stop_reconciling(ord);
         self.set_repeat(ord, None);
         self.drop_inverse(ord);
-        if self.frameworks[ord].demand.is_stated() {
-            self.publisher.demand(ord, self.now);
-        }
-        self.frameworks[ord].demand.restate(Vec::new());
+        self.restate_demand(ord, Vec::new());
         self.recover_framework_offers(ord);
         self.clear_filters(ord, |_| true);
         self.set_heartbeat(ord, None);

@@ -27,8 +27,7 @@ impl Master {
                 return Err(Refusal::RoleNotSubscribed { role: role.clone(), subscribed });
             }
         }
-        self.frameworks[ord].demand.restate(demands);
-        self.publisher.demand(ord, self.now);
+        self.restate_demand(ord, demands);
         self.credit_offers_anew(ord);
         self.wake(ord);
         Ok(())

@@ -63,6 +63,132 @@ fn the_agent_with_least_to_spare_is_offered() {
 }
 
 #[test]
+fn the_agent_on_which_least_is_left_over_is_offered() {
+    let mut c = Cluster::default();
+    let framework = c.framework();
+    c.call(&framework, CallBody::Suppress { roles: vec![] });
+    // Fewer cpus, but much memory would lie idle beside them; then what fits; then too little.
+    for (cpus, mem) in [(4, 4096), (5, 512), (16, 512), (4, 256)] {
+        c.agent(cpus_mem(cpus, mem));
+    }
+    c.call(&framework, request(vec![demand(1, cpus_mem(4, 512))]));
+    let lines = c.call(&framework, CallBody::Revive { roles: vec![] });
+    assert_eq!(offers(&lines), ["c1 <- OFFERS [m-O0 m-S1 * cpus:5; mem:512]"]);
+}
+
+#[test]
+fn several_bundles_go_where_they_leave_least_together() {
+    let mut c = Cluster::default();
+    let framework = c.framework();
+    c.call(&framework, CallBody::Suppress { roles: vec![] });
+    for cpus in [3, 8, 9] {
+        c.agent(cpus_mem(cpus, 1024));
+    }
+    // Four of them fill the agent with 8 cpus; one would leave half of the agent with 3.
+    c.call(&framework, request(vec![demand(4, cpus_mem(2, 256))]));
+    let lines = c.call(&framework, CallBody::Revive { roles: vec![] });
+    assert_eq!(offers(&lines), ["c1 <- OFFERS [m-O0 m-S1 * cpus:8; mem:1024]"]);
+}
+
+#[test]
+fn of_agents_that_come_at_once_the_best_is_chosen() {
+    let mut c = Cluster::default();
+    let hog = c.framework();
+    for cpus in [8, 4, 6] {
+        c.agent(cpus_mem(cpus, 1024));
+    }
+    let framework = c.framework();
+    c.call(&framework, request(vec![demand(1, cpus_mem(5, 1024))]));
+    c.call(&hog, CallBody::Suppress { roles: vec![] });
+    let lines = c.decline(&hog, &["m-O0", "m-O1", "m-O2"], Duration::ZERO);
+    assert_eq!(offers(&lines), ["c5 <- OFFERS [m-O3 m-S2 * cpus:6; mem:1024]"]);
+}
+
+#[test]
+fn the_greater_priority_comes_first_then_the_earlier_deadline() {
+    let mut c = Cluster::default();
+    let framework = c.framework();
+    c.call(&framework, CallBody::Suppress { roles: vec![] });
+    c.agent(cpus_mem(4, 1024));
+    c.agent(cpus_mem(6, 1024));
+    let now = c.now;
+    let by = |cpus, priority, seconds: Option<u64>| Demand {
+        priority,
+        deadline: seconds.map(|seconds| now + Duration::from_secs(seconds)),
+        ..demand(1, cpus_mem(cpus, 1024))
+    };
+    let book = |demands: Vec<Demand>, c: &mut Cluster| {
+        c.call(&framework, request(demands));
+        let ord = c.master.framework_ids[&framework.id];
+        let demand = &c.master.frameworks[ord].demand;
+        demand.lacking().map(|(demand, _)| demand.resources.cpus() / 1000).collect::<Vec<_>>()
+    };
+    let demands = vec![by(1, 0, None), by(2, 0, Some(9)), by(3, 0, Some(5)), by(4, 7, None)];
+    assert_eq!(book(demands, &mut c), [4, 3, 2, 1]);
+    // The one that comes first has its agent, the other what is left.
+    let demands = vec![by(3, 0, None), by(4, 1, None)];
+    assert_eq!(book(demands, &mut c), [4, 3]);
+    let lines = c.call(&framework, CallBody::Revive { roles: vec![] });
+    assert_eq!(
+        offers(&lines),
+        ["c1 <- OFFERS [m-O0 m-S0 * cpus:4; mem:1024] [m-O1 m-S1 * cpus:6; mem:1024]"]
+    );
+}
+
+#[test]
+fn a_demand_ends_with_its_deadline() {
+    let mut c = Cluster::default();
+    let deadline = Some(c.now + Duration::from_secs(2));
+    let until = Demand { deadline, ..demand(2, cpus_mem(4, 64)) };
+    let framework = wanting(&mut c, vec![until, demand(1, cpus_mem(8, 64))]);
+    c.agent(cpus_mem(4, 1024));
+    assert_eq!(offers(&c.lines()).len(), 1, "{:?}", c.lines());
+    let ord = c.master.framework_ids[&framework.id];
+    let counts = |c: &Cluster| {
+        let all = c.master.frameworks[ord].demand.outstanding();
+        all.iter().map(|demand| demand.count).collect::<Vec<_>>()
+    };
+    assert_eq!(counts(&c), [2, 1]);
+    c.advance_alive(Duration::from_secs(2));
+    assert_eq!(counts(&c), [1], "only the one without a deadline stands");
+    c.agent(cpus_mem(4, 1024));
+    assert!(offers(&c.lines()).is_empty(), "{:?}", c.lines());
+    // What others still want is offered.
+    c.agent(cpus_mem(8, 1024));
+    assert_eq!(offers(&c.lines()).len(), 1, "{:?}", c.lines());
+}
+
+#[test]
+fn a_deadline_that_has_passed_ends_its_demand_at_once() {
+    let mut c = Cluster::default();
+    c.advance(Duration::from_secs(1));
+    let late = Demand { deadline: Some(c.now), ..demand(1, cpus_mem(1, 64)) };
+    wanting(&mut c, vec![late]);
+    c.agent(cpus_mem(4, 1024));
+    assert!(offers(&c.lines()).is_empty(), "{:?}", c.lines());
+}
+
+#[test]
+fn who_did_not_get_what_it_chose_chooses_again() {
+    let mut c = Cluster::default();
+    let (first, second) = (c.framework(), c.framework());
+    for framework in [&first, &second] {
+        c.call(framework, CallBody::Suppress { roles: vec![] });
+        c.call(framework, request(vec![demand(1, cpus_mem(4, 1024))]));
+    }
+    for cpus in [4, 6] {
+        c.agent(cpus_mem(cpus, 1024));
+    }
+    // Both want the agent with 4 cpus; one of them is left with the other agent.
+    c.effects.clear();
+    let mut lines = c.call(&first, CallBody::Revive { roles: vec![] });
+    lines.extend(c.call(&second, CallBody::Revive { roles: vec![] }));
+    let made = offers(&lines);
+    assert!(made[0].contains("m-S0") && made[1].contains("m-S1"), "{made:?}");
+    assert_eq!(made.len(), 2, "{made:?}");
+}
+
+#[test]
 fn a_framework_without_a_demand_is_offered_everything() {
     let mut c = Cluster::default();
     let framework = wanting(&mut c, vec![demand(1, cpus_mem(8, 64))]);

@@ -26,10 +26,25 @@ enum Deed {
     Finish { task: u8 },
     Suppress { who: u8 },
     Revive { who: u8 },
-    Demand { who: u8, cpus: u8, count: u8 },
+    Demand { who: u8, bundles: Vec<Bundle> },
     Leave { who: u8 },
     LoseAgent { agent: u8 },
     Wait { seconds: u8 },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bundle {
+    cpus: u8,
+    mem: u8,
+    count: u8,
+    priority: u8,
+    seconds: u8,
+}
+
+fn bundle() -> impl Strategy<Value = Bundle> {
+    (0_u8..5, 0_u8..9, 1_u8..4, 0_u8..3, 0_u8..5).prop_map(
+        |(cpus, mem, count, priority, seconds)| Bundle { cpus, mem, count, priority, seconds },
+    )
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
@@ -48,8 +63,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         4 => any::<u8>().prop_map(|task| Deed::Finish { task }),
         1 => any::<u8>().prop_map(|who| Deed::Suppress { who }),
         2 => any::<u8>().prop_map(|who| Deed::Revive { who }),
-        1 => (any::<u8>(), 0_u8..5, 0_u8..4)
-            .prop_map(|(who, cpus, count)| Deed::Demand { who, cpus, count }),
+        2 => (any::<u8>(), prop::collection::vec(bundle(), 0..4))
+            .prop_map(|(who, bundles)| Deed::Demand { who, bundles }),
         1 => any::<u8>().prop_map(|who| Deed::Leave { who }),
         1 => any::<u8>().prop_map(|agent| Deed::LoseAgent { agent }),
         2 => (0_u8..4).prop_map(|seconds| Deed::Wait { seconds }),
@@ -271,11 +286,20 @@ impl Twins {
                     }
                 }
             }
-            Deed::Demand { who, cpus, count } => {
+            Deed::Demand { who, bundles } => {
                 if let Some(at) = pick(&self.frameworks, who) {
-                    let resources = Resources::cpus_mem(u64::from(cpus) * 900, 100_000);
-                    let one = demand(1, resources);
-                    let demands = vec![one; usize::from(count)];
+                    let now = self.c.now;
+                    let one = |bundle: &Bundle| {
+                        let (cpus, mem) = (u64::from(bundle.cpus), u64::from(bundle.mem));
+                        let resources = Resources::cpus_mem(cpus * 900, mem * 90_000 + 10_000);
+                        let deadline = now + Duration::from_secs(u64::from(bundle.seconds));
+                        proto::scheduler::Demand {
+                            priority: i32::from(bundle.priority),
+                            deadline: (bundle.seconds > 0).then_some(deadline),
+                            ..demand(u32::from(bundle.count), resources)
+                        }
+                    };
+                    let demands = bundles.iter().map(one).collect();
                     let side = self.frameworks[at].clone();
                     self.c.call(&side, CallBody::Request { demands });
                 }

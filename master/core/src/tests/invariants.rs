@@ -159,6 +159,10 @@ fn m9_something_that_waits_for_ever() {
         m.frameworks[ord].heartbeat_at = None;
     });
     broken("M9", |m| {
+        let ord = first_framework(m);
+        m.frameworks[ord].demand.deadline = Some(Time::from_millis(1));
+    });
+    broken("M9", |m| {
         let ord = m.framework_ids[&framework_id("m-0001")];
         m.frameworks[ord].failover_deadline = None;
     });

@@ -9,7 +9,7 @@ use proto::{
 };
 use std::time::Duration;
 
-fn plan(c: &mut Cluster, start: u64) -> Vec<String> {
+pub(super) fn plan(c: &mut Cluster, start: u64) -> Vec<String> {
     let start = Time::from_millis(start * 1000);
     let unavailability = Unavailability { start, duration: None };
     let machines = vec![MachineId::named("a")];

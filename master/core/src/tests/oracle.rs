@@ -7,10 +7,11 @@
 
 use crate::Master;
 use crate::allocator::Mark;
-use crate::allocator::demand::Credit;
+use crate::allocator::demand::{Credit, DemandBook, fits};
 use crate::operator::is_below;
 use crate::registry::{DEFAULT_WEIGHT_MILLI, Quota};
 use crate::table::{AgentOrd, FrameworkOrd, Ordinal};
+use proto::scheduler::Demand;
 use proto::{Capability, Piece, Quantities, ResourceName, Resources, Role, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -176,6 +177,19 @@ impl<'m> Naive<'m> {
         agent: AgentOrd,
         first: bool,
     ) -> Option<(Resources, Credit)> {
+        let offered = self.offer_any(role, ord, agent, first)?;
+        let credit = self.credit(ord, role, agent, &offered)?;
+        Some((offered, credit))
+    }
+
+    /// As `offer`, whatever the framework said it wants.
+    fn offer_any(
+        &self,
+        role: &Role,
+        ord: FrameworkOrd,
+        agent: AgentOrd,
+        first: bool,
+    ) -> Option<Resources> {
         let (record, taker, free) =
             (&self.m.agents[agent], &self.m.frameworks[ord], &self.free[&agent]);
         if record.has_gpus && !taker.has(Capability::GpuResources) {
@@ -244,8 +258,73 @@ impl<'m> Naive<'m> {
         if filtered {
             return None;
         }
-        let credit = self.credit(ord, role, agent, &offered)?;
-        Some((offered, credit))
+        Some(offered)
+    }
+
+    fn book(&self, ord: FrameworkOrd) -> DemandBook {
+        let mut book = self.m.frameworks[ord].demand.clone();
+        for credit in self.credits.get(&ord).into_iter().flatten() {
+            book.credit(credit);
+        }
+        book
+    }
+
+    /// Of the agents those that the framework chooses for what it lacks, the best first: for each
+    /// demand, those on which the least is left over.
+    fn choice(&self, ord: FrameworkOrd, agents: &[AgentOrd]) -> Vec<AgentOrd> {
+        let mut book = self.book(ord);
+        let mut wanted: Vec<(usize, Demand)> =
+            book.in_order().map(|(index, demand, _)| (index, demand.clone())).collect();
+        wanted.sort_by_key(|(index, demand)| {
+            (-demand.priority, demand.deadline.is_none(), demand.deadline, *index)
+        });
+        let mut chosen = Vec::new();
+        for (index, demand) in wanted {
+            let lacks = |book: &DemandBook| demand.count.saturating_sub(book.credited()[index]);
+            let most = u64::from(lacks(&book));
+            let amount = |name: &str, of: &Resources| milli(of, &ResourceName::new(name), false);
+            let cost = |agent: AgentOrd| {
+                let free = &self.free[&agent];
+                let room = self.names().into_iter().filter_map(|name| {
+                    milli(free, &name, false).checked_div(milli(&demand.resources, &name, false))
+                });
+                let times = room.min().unwrap_or(u64::MAX).min(most);
+                let left = |name: &ResourceName| {
+                    milli(free, name, false) - milli(&demand.resources, name, false) * times
+                };
+                let shape = ["cpus", "mem", "disk", "gpus"].map(|name| amount(name, free));
+                let cost = self.share(left, DEFAULT_WEIGHT_MILLI).to_bits();
+                (times > 0).then_some((cost, shape, agent))
+            };
+            let mut best: Vec<_> = agents.iter().filter_map(|agent| cost(*agent)).collect();
+            best.sort_unstable();
+            for (.., agent) in best {
+                if lacks(&book) == 0 || chosen.contains(&agent) {
+                    continue;
+                }
+                let record = &self.m.agents[agent];
+                let elsewhere = demand.agent_id.as_ref().is_some_and(|id| *id != record.id);
+                if elsewhere || fits(&self.free[&agent], &demand.resources) == 0 {
+                    continue;
+                }
+                let taker = &self.m.frameworks[ord];
+                let roles = taker.info.roles.iter().filter(|role| {
+                    demand.role.as_ref().is_none_or(|wanted| wanted == *role)
+                        && taker.is_eligible_in(role)
+                });
+                let offers = roles.flat_map(|role| [(role, false), (role, true)]);
+                let mut credits = offers.filter_map(|(role, first)| {
+                    let offered = self.offer_any(role, ord, agent, first)?;
+                    let credit = book.credit_for(&offered, &record.id, role);
+                    (!credit.is_empty()).then_some(credit)
+                });
+                if let Some(credit) = credits.next() {
+                    book.credit(&credit);
+                    chosen.push(agent);
+                }
+            }
+        }
+        chosen
     }
 
     /// What of a stated demand the offer would stand for; nothing at all is no offer.
@@ -256,12 +335,9 @@ impl<'m> Naive<'m> {
         agent: AgentOrd,
         offered: &Resources,
     ) -> Option<Credit> {
-        let mut book = self.m.frameworks[ord].demand.clone();
+        let book = self.book(ord);
         if !book.is_stated() {
             return Some(Credit::default());
-        }
-        for credit in self.credits.get(&ord).into_iter().flatten() {
-            book.credit(credit);
         }
         let credit = book.credit_for(offered, &self.m.agents[agent].id, role);
         (!credit.is_empty()).then_some(credit)
@@ -298,13 +374,31 @@ impl<'m> Naive<'m> {
         let woken = self.m.allocator.woken();
         let mut keys: Vec<_> = agents.iter().filter_map(|agent| self.key(*agent)).collect();
         keys.sort_unstable();
+        let mut keys: Vec<AgentOrd> = keys.into_iter().map(|(_, _, agent)| agent).collect();
+        let mut choices: BTreeMap<FrameworkOrd, Vec<AgentOrd>> = BTreeMap::new();
+        for (ord, framework) in self.m.frameworks.iter() {
+            if framework.demand.is_stated() {
+                let of = |agent: &AgentOrd| {
+                    !marked || woken.contains(&ord) || self.m.agents[*agent].mark == Mark::Touched
+                };
+                let agents: Vec<_> = keys.iter().copied().filter(of).collect();
+                choices.insert(ord, self.choice(ord, &agents));
+            }
+        }
+        // What was chosen comes first, in the order of the choices.
+        keys.sort_by_key(|agent| {
+            let rank = |choice: &Vec<AgentOrd>| choice.iter().position(|other| other == agent);
+            choices.values().filter_map(rank).min().unwrap_or(usize::MAX)
+        });
         for first in [true, false] {
-            for (_, _, agent) in &keys {
+            for agent in &keys {
                 let mut tried: BTreeSet<(Role, FrameworkOrd)> = BTreeSet::new();
                 while self.key(*agent).is_some() {
                     let woken_only = marked && self.m.agents[*agent].mark == Mark::Woken;
                     let pairs = self.order().into_iter().filter(|pair| {
-                        !tried.contains(pair) && (!woken_only || woken.contains(&pair.1))
+                        !tried.contains(pair)
+                            && (!woken_only || woken.contains(&pair.1))
+                            && choices.get(&pair.1).is_none_or(|chosen| chosen.contains(agent))
                     });
                     let mut offers = pairs.filter_map(|(role, ord)| {
                         Some((self.offer(&role, ord, *agent, first)?, role, ord))

@@ -176,7 +176,18 @@ fn quota_against_starvation() {
 }
 
 #[test]
-fn quota_absent_framework_whole_agent_and_multi_quota_absent_frameworks() {
+fn quota_absent_framework_whole_agent() {
+    let mut c = Cluster::default();
+    c.quota(&[("q", "cpus:2;mem:200", "")]);
+    framework(&mut c, "other");
+    c.agent(cpus_mem(2, 200));
+    c.agent(cpus_mem(2, 200));
+    let left: Vec<u64> = offers(&c).iter().map(|(.., cpus)| *cpus).collect();
+    assert_eq!(left, [2], "one whole agent is kept, the other is free for all");
+}
+
+#[test]
+fn multi_quota_absent_frameworks() {
     let mut c = Cluster::default();
     c.quota(&[("q", "cpus:1;mem:100", ""), ("r", "cpus:1;mem:100", "")]);
     framework(&mut c, "other");
@@ -253,7 +264,19 @@ fn quota_with_nested_role_reservation() {
 }
 
 #[test]
-fn quota_with_nested_role_allocation_and_headroom() {
+fn quota_with_nested_role_allocation() {
+    let mut c = Cluster::default();
+    c.quota(&[("q", "cpus:2;mem:200", "cpus:2;mem:200")]);
+    framework(&mut c, "q/below");
+    c.agent(cpus_mem(1, 100));
+    framework(&mut c, "q");
+    c.agent(cpus_mem(2, 200));
+    // Both together have what is guaranteed to q, and no more.
+    assert_eq!(cpus_of(&c, "q/below") + cpus_of(&c, "q"), 2);
+}
+
+#[test]
+fn quota_headroom_with_nested_role_allocation() {
     let mut c = Cluster::default();
     c.quota(&[("q", "cpus:2;mem:200", "")]);
     framework(&mut c, "q/below");

@@ -1,0 +1,267 @@
+//! Which agents serve a stated demand best.
+//!
+//! Best is an agent on which least is left over: after as many bundles as it has room for and the
+//! demand lacks, the greatest of what is left of a resource, as a part of the cluster's total.
+//! Agents that have the same free are alike, so they are ranked by their shapes, of which there are
+//! few: O(shapes * log shapes) for a demand, beside the agents that are chosen.
+//!
+//! A pass lets a framework choose among the agents that it looks at, before it serves them: the
+//! framework takes what it chose, and leaves the rest. When others took what it chose, it chooses
+//! again.
+
+use super::amounts::Amounts;
+use super::demand::{Credit, fits};
+use super::offering::{Look, Stage};
+use super::{Allocator, Mark};
+use crate::deadlines::Deadline;
+use crate::state::Master;
+use crate::table::{AgentOrd, FrameworkOrd};
+use proto::scheduler::Demand;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Agents by the scalars of what they have free.
+#[derive(Debug, Default)]
+pub(crate) struct Shapes(BTreeMap<Amounts, BTreeSet<AgentOrd>>);
+
+impl Shapes {
+    pub(crate) fn insert(&mut self, shape: &Amounts, agent: AgentOrd) {
+        if let Some(agents) = self.0.get_mut(shape) {
+            agents.insert(agent);
+        } else {
+            self.0.insert(shape.clone(), BTreeSet::from([agent]));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, shape: &Amounts, agent: AgentOrd) {
+        if let Some(agents) = self.0.get_mut(shape) {
+            agents.remove(&agent);
+            if agents.is_empty() {
+                self.0.remove(shape);
+            }
+        }
+    }
+
+    /// All agents, with their shapes.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Amounts, AgentOrd)> {
+        self.0.iter().flat_map(|(shape, agents)| agents.iter().map(move |agent| (shape, *agent)))
+    }
+
+    /// The agents on which a bundle fits, the best first; `lacking` bundles are wanted.
+    fn best(
+        &self,
+        bundle: &Amounts,
+        lacking: u32,
+        total: &Amounts,
+    ) -> impl Iterator<Item = AgentOrd> {
+        let cost = |shape| Some((left_over(shape, bundle, lacking, total)?.to_bits(), shape));
+        let mut fitting: Vec<(u64, &Amounts)> = self.0.keys().filter_map(cost).collect();
+        fitting.sort_unstable();
+        fitting.into_iter().flat_map(|(_, shape)| self.0[shape].iter().copied())
+    }
+}
+
+/// The greatest part of the cluster's total that is left over of a shape when as many bundles are
+/// taken from it as it has room for, and at most `lacking`; none when there is no room for one.
+fn left_over(free: &Amounts, bundle: &Amounts, lacking: u32, total: &Amounts) -> Option<f64> {
+    let room = bundle.iter().map(|(kind, want)| free.get(kind) / want).min();
+    let times = room.unwrap_or(u64::MAX).min(u64::from(lacking));
+    let mut left = free.clone();
+    for (kind, want) in bundle.iter() {
+        left.set(kind, free.get(kind) - want * times);
+    }
+    (times > 0).then(|| left.dominant(total))
+}
+
+/// What a framework would take for what it lacks.
+#[derive(Debug, Default)]
+struct Choice {
+    /// The best first.
+    agents: Vec<AgentOrd>,
+    /// Agents that headroom alone keeps from it.
+    held: Vec<AgentOrd>,
+}
+
+impl Allocator {
+    /// The agents that the framework chose in the pass under way, if it has to choose.
+    pub(super) fn has_chosen(&self, framework: FrameworkOrd, agent: AgentOrd) -> bool {
+        self.chosen.get(&framework).is_none_or(|chosen| chosen.contains(&agent))
+    }
+}
+
+impl Master {
+    /// Replaces a framework's demand; an empty list takes it back.
+    pub(crate) fn restate_demand(&mut self, ord: FrameworkOrd, demands: Vec<Demand>) {
+        let sorter = &mut self.allocator.sorter;
+        let shapes = demands.iter().map(|demand| sorter.parts(&demand.resources).all).collect();
+        let demand = &mut self.frameworks[ord].demand;
+        if !demand.is_stated() && demands.is_empty() {
+            return;
+        }
+        demand.restate(demands, shapes);
+        demand.expire(self.now);
+        let is_stated = demand.is_stated();
+        let allocator = &mut self.allocator;
+        if is_stated {
+            if allocator.demanding.is_empty() {
+                for agent in allocator.free.iter() {
+                    allocator.shapes.insert(&self.agents[agent].free_parts.all, agent);
+                }
+            }
+            allocator.demanding.insert(ord);
+        } else {
+            allocator.demanding.remove(&ord);
+            if allocator.demanding.is_empty() {
+                allocator.shapes = Shapes::default();
+            }
+        }
+        self.set_demand_deadline(ord);
+        self.publisher.demand(ord, self.now);
+    }
+
+    /// Sets the time at which the framework's demands are gone through. Keeps M9.
+    fn set_demand_deadline(&mut self, ord: FrameworkOrd) {
+        let demand = &mut self.frameworks[ord].demand;
+        let at = demand.next_deadline();
+        if let Some(old) = std::mem::replace(&mut demand.deadline, at) {
+            self.deadlines.clear(old, Deadline::Demand(ord));
+        }
+        if let Some(at) = at {
+            self.deadlines.set(at, Deadline::Demand(ord));
+        }
+    }
+
+    /// Some demands of the framework end: what offers stand for it keeps, and no more is looked
+    /// for.
+    pub(crate) fn demands_ended(&mut self, ord: FrameworkOrd) {
+        if self.frameworks[ord].demand.expire(self.now) {
+            self.publisher.demand(ord, self.now);
+        }
+        self.set_demand_deadline(ord);
+    }
+
+    /// Agents enough for what the framework lacks, of all that are free, the best first. Agents
+    /// that headroom alone keeps from it are held, and limits that it met are noted.
+    pub(super) fn agents_for_demand(&mut self, framework: FrameworkOrd) -> Vec<AgentOrd> {
+        let Choice { agents, held } = self.choose(framework, &self.allocator.shapes);
+        if let Some(slack) = self.allocator.slack() {
+            for agent in held {
+                self.hold_back(agent, &slack);
+            }
+        }
+        agents
+    }
+
+    /// Lets each framework with a demand choose among the agents that a pass looks at; those that
+    /// were chosen come first, in the order of the choice. Returns those that headroom alone keeps
+    /// from somebody.
+    pub(super) fn choose_in_pass(&mut self, slice: &mut [(AgentOrd, Mark)]) -> Vec<AgentOrd> {
+        self.allocator.chosen.clear();
+        let mut held = Vec::new();
+        if self.allocator.demanding.is_empty() {
+            return held;
+        }
+        let (mut touched, mut all) = (Shapes::default(), Shapes::default());
+        for (agent, mark) in slice.iter() {
+            let shape = &self.agents[*agent].free_parts.all;
+            all.insert(shape, *agent);
+            if *mark == Mark::Touched {
+                touched.insert(shape, *agent);
+            }
+        }
+        let mut ranks: BTreeMap<AgentOrd, usize> = BTreeMap::new();
+        let mut chosen = BTreeMap::new();
+        for framework in &self.allocator.demanding {
+            let is_woken = self.allocator.woken.contains(framework);
+            let choice = self.choose(*framework, if is_woken { &all } else { &touched });
+            for (rank, agent) in choice.agents.iter().enumerate() {
+                let best = ranks.entry(*agent).or_insert(rank);
+                *best = rank.min(*best);
+            }
+            held.extend(choice.held);
+            chosen.insert(*framework, choice.agents.into_iter().collect());
+        }
+        self.allocator.chosen = chosen;
+        slice.sort_by_key(|(agent, _)| ranks.get(agent).copied().unwrap_or(usize::MAX));
+        held
+    }
+
+    /// The pass is over: who did not get what it chose will choose again.
+    pub(super) fn end_choices(&mut self) {
+        for (framework, chosen) in std::mem::take(&mut self.allocator.chosen) {
+            let lacks = self.frameworks[framework].demand.lacking().next().is_some();
+            if lacks && !chosen.is_empty() && self.allocator.woken.insert(framework) {
+                self.mark_seats(framework, true);
+            }
+        }
+    }
+
+    fn choose(&self, framework: FrameworkOrd, shapes: &Shapes) -> Choice {
+        let mut choice = Choice::default();
+        let book = &self.frameworks[framework].demand;
+        let total = self.allocator.sorter.total_amounts();
+        let mut credited = book.credited().to_vec();
+        let mut chosen = BTreeSet::new();
+        for (index, demand, bundle) in book.in_order() {
+            let lacking = demand.count.saturating_sub(credited[index]);
+            if lacking == 0 {
+                continue;
+            }
+            for agent in shapes.best(bundle, lacking, total) {
+                if credited[index] >= demand.count {
+                    break;
+                }
+                let record = &self.agents[agent];
+                let elsewhere = demand.agent_id.as_ref().is_some_and(|id| *id != record.id);
+                if elsewhere
+                    || fits(&record.free, &demand.resources) == 0
+                    || chosen.contains(&agent)
+                {
+                    continue;
+                }
+                match self.would_take(framework, demand, agent, &credited) {
+                    (Some(credit), _) => {
+                        credit.add_to(&mut credited);
+                        chosen.insert(agent);
+                        choice.agents.push(agent);
+                    }
+                    (None, true) => choice.held.push(agent),
+                    (None, false) => {}
+                }
+            }
+        }
+        choice
+    }
+
+    /// What an offer of the agent for this demand would stand for, in either stage; and whether
+    /// headroom made it less, or nothing. Limits that it met are noted.
+    fn would_take(
+        &self,
+        framework: FrameworkOrd,
+        demand: &Demand,
+        agent: AgentOrd,
+        credited: &[u32],
+    ) -> (Option<Credit>, bool) {
+        let record = &self.agents[agent];
+        let taker = &self.frameworks[framework];
+        let slack = self.allocator.slack();
+        let looks = [Stage::Fair, Stage::Guarantee].map(|s| Look::new(agent, s, slack.clone()));
+        let mut found = None;
+        for role in &taker.info.roles {
+            let other = demand.role.as_ref().is_some_and(|wanted| wanted != role);
+            if other || !taker.is_eligible_in(role) || found.is_some() {
+                continue;
+            }
+            let Some(seat) = self.allocator.sorter.seat_in(framework, role) else { continue };
+            found = looks.iter().find_map(|look| {
+                let offering = self.consider_any(seat, look).ok()?;
+                let offered = offering.resources.as_ref().unwrap_or(&record.free);
+                let credit = taker.demand.credit_beside(credited, offered, &record.id, role);
+                (!credit.is_empty()).then_some(credit)
+            });
+        }
+        for role in looks.iter().flat_map(|look| look.cuts.take()) {
+            self.allocator.sorter.note_cut(role);
+        }
+        (found, looks.iter().any(|look| look.held.get()))
+    }
+}
