@@ -1,6 +1,7 @@
 //! gRPC streams of schedulers and agents, and the operator's calls, as messages to the core.
 
 use crate::connections::{Message, Pending, Reply, Weigh, outbox};
+use crate::http::pieces::WHOLE;
 use crate::http::{Context, Refusal};
 use crate::listen::Kill;
 use crate::watch_link::Told;
@@ -200,7 +201,7 @@ impl OperatorHandler for Link {
 
     async fn encoded(&self, call: &operator::Call) -> Result<Option<Encoded>, Status> {
         match crate::http::operator::encoded(&self.0, call).await.map_err(status)? {
-            Some((pieces, place)) => Encoded::new(pieces, place).map(Some),
+            Some((pieces, place)) => Encoded::new(pieces, place, WHOLE).map(Some),
             None => Ok(None),
         }
     }

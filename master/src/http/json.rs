@@ -4,6 +4,8 @@
 //! An [`Element`] is an object of a list (an agent, a framework, a task) of which a reader may
 //! have asked for some fields only.
 
+mod resource;
+
 use proto::{AttributeValue, Resources, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -174,49 +176,6 @@ impl Json {
             }
         }
         self.end_object();
-    }
-
-    /// Resources as a list of messages, unreserved.
-    pub(crate) fn full_resources(&mut self, resources: &Resources) {
-        self.begin_list();
-        for piece in resources.pieces() {
-            self.begin_object();
-            self.name("name").text(piece.name.as_str());
-            self.name("role").text("*");
-            match &piece.value {
-                Value::Scalar(milli) => {
-                    self.name("type").text("SCALAR");
-                    self.name("scalar").begin_object();
-                    self.name("value").double(*milli as f64 / 1000.0);
-                    self.end_object();
-                }
-                Value::Ranges(ranges) => {
-                    self.name("type").text("RANGES");
-                    self.name("ranges").begin_object();
-                    self.name("range").begin_list();
-                    for (begin, end) in ranges.pairs() {
-                        self.begin_object();
-                        self.name("begin").int(*begin);
-                        self.name("end").int(*end);
-                        self.end_object();
-                    }
-                    self.end_list();
-                    self.end_object();
-                }
-                Value::Set(items) => {
-                    self.name("type").text("SET");
-                    self.name("set").begin_object();
-                    self.name("item").texts(items.iter().map(|item| &**item));
-                    self.end_object();
-                }
-            }
-            if piece.flavor.revocable {
-                self.name("revocable").begin_object();
-                self.end_object();
-            }
-            self.end_object();
-        }
-        self.end_list();
     }
 
     pub(crate) fn attribute(&mut self, value: &AttributeValue) {
