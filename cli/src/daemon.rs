@@ -56,15 +56,7 @@ fn log(options: &DaemonOptions) -> Result<(), Failure> {
         Failure::new(Code::Usage, format!("--log '{}' is no filter: {e}", options.log))
             .next("try --log info, or --log 'master=debug,info'")
     })?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(crate::output::is_lively());
-    if options.log_json {
-        builder.json().init();
-    } else {
-        builder.init();
-    }
+    crate::log::start(filter, options.log_json);
     Ok(())
 }
 

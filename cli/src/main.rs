@@ -10,6 +10,7 @@ mod daemon;
 mod discover;
 mod failure;
 mod jobs_api;
+mod log;
 mod output;
 
 use clap::{Parser, Subcommand};

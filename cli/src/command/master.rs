@@ -84,6 +84,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     core.offer_timeout =
         (options.offer_timeout > 0.0).then(|| Duration::from_secs_f64(options.offer_timeout));
     daemon::run(&options.daemon, async move |stop| {
+        config.log = crate::log::control();
         let listener = master::listen(options.listen).await.map_err(|e| failure(&e))?;
         master::run(config, listener, stop).await.map_err(|e| failure(&e))
     })
