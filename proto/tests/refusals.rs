@@ -570,3 +570,11 @@ fn volumes_of_an_agent() {
         "Missing required fields: volumes_applied.failures[0].message"
     );
 }
+
+/// Found by fuzzing: the way past the general one must not take what that refuses.
+#[test]
+fn a_decline_of_nobody() {
+    let bytes = [16, 4, 42, 11, 18, 9, 9, 246, 40, 92, 143, 2, 60, 160, 64];
+    let refused = Call::decode(&bytes, Encoding::Protobuf, &Limits::DEFAULT).unwrap_err();
+    assert_eq!(refused.to_string(), "Missing required fields: framework_id");
+}

@@ -36,7 +36,8 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Option<Call> {
         return None;
     }
     let (offer_ids, filters) = decline(body?, limits)?;
-    Some(Call { framework_id, body: CallBody::Decline { offer_ids, filters } })
+    // Without one it is no call, and the general way says so.
+    Some(Call { framework_id: Some(framework_id?), body: CallBody::Decline { offer_ids, filters } })
 }
 
 fn decline(bytes: &[u8], limits: &Limits) -> Option<(Vec<OfferId>, Filters)> {
