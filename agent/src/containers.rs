@@ -4,7 +4,6 @@
 //! It decides nothing: what cannot be run is refused with a sentence, which the core reports.
 
 use crate::checkpoint::Record;
-use crate::clock::Clock;
 use crate::containerizer::{
     self, Allocation, ContainerEvent, Ended, Limitation, Program, Rlimit, SandboxChoice,
     SandboxFate, VolumeLink, WaitStatus,
@@ -12,12 +11,14 @@ use crate::containerizer::{
 use crate::supervisor::task::LaunchError;
 use crate::volumes::VolumeDisk;
 use agent_core::{Container, Exited, Input, Launch, Mount, TaskRecord};
+use clock::Clock;
 use proto::{
     CommandInfo, ContainerId, Exit, FrameworkInfo, LimitHit, TaskBody, TaskInfo, TaskOutcome,
-    TaskPayload, TaskUsage,
+    TaskPayload, TaskUsage, Time,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a task gets that asks for no memory, in thousandths of a MB: Mesos' own least. Without a
 /// limit it could take what others were promised. One that asks for less gets what it asks for.
@@ -259,12 +260,19 @@ pub(crate) fn report(recovered: Vec<containerizer::Recovered>, clock: &Clock) ->
         Some(Container {
             container_id: core_id(&container.id)?,
             launch,
-            started: clock.since_boot(container.launched.started_boot_ns),
+            started: since_boot(clock, container.launched.started_boot_ns),
             sandbox: container.launched.sandbox.to_string_lossy().into(),
             exited: container.ended.map(exited),
         })
     });
     known.collect()
+}
+
+/// The time of a moment that the kernel counts in nanoseconds since boot.
+fn since_boot(clock: &Clock, nanos: u64) -> Time {
+    let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let now = Duration::new(boot.tv_sec.unsigned_abs(), boot.tv_nsec.unsigned_abs() as u32);
+    clock.now() - now.saturating_sub(Duration::from_nanos(nanos))
 }
 
 /// A launch as it was recorded; a framework that was read for another is not read again.

@@ -4,7 +4,6 @@
 //! `supervisor`, a separate small process that survives this one.
 
 mod checkpoint;
-mod clock;
 mod config;
 pub mod containerizer;
 mod containers;
@@ -12,7 +11,6 @@ mod error;
 mod http;
 mod link;
 mod listen;
-pub mod memory;
 mod metrics;
 mod orphans;
 mod perform;

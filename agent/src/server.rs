@@ -4,7 +4,6 @@
 //! what happens to a task.
 
 use crate::checkpoint::{self, Committed, Loaded, Writer};
-use crate::clock::Clock;
 use crate::config::{Config, Layout};
 use crate::containerizer::native::{Native, NativeOptions};
 use crate::containerizer::{ContainerEvent, Containerizer};
@@ -15,6 +14,7 @@ use crate::perform::Performer;
 use crate::sandboxes::Place;
 use crate::{Error, containers, metrics, orphans, probe};
 use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered};
+use clock::Clock;
 use proto::{AgentInfo, ClusterId};
 use std::future::Future;
 use std::net::SocketAddr;

@@ -45,7 +45,7 @@ where
         let stop = listen(options.exit_with_parent)?;
         tokio::spawn(async {
             tokio::time::sleep(STARTED).await;
-            agent::memory::give_back_code();
+            crate::memory::give_back_code();
         });
         component(stop).await
     })

@@ -11,6 +11,7 @@ mod discover;
 mod failure;
 mod jobs_api;
 mod log;
+mod memory;
 mod output;
 
 use clap::{Parser, Subcommand};

@@ -7,7 +7,6 @@
 //! about the cluster's state belongs in the core.
 #![forbid(unsafe_code)]
 
-mod clock;
 mod config;
 mod connections;
 mod error;

@@ -4,7 +4,6 @@
 //! while the next batches are stepped; what stands behind a fact waits for its commit, and
 //! everything after it too, so that order is kept. Other effects leave at once.
 
-use crate::clock::Clock;
 use crate::connections::{Message, Reply, Streams};
 use crate::http::{About, Context, HttpCounts, Totals};
 use crate::listen::{AcceptLimits, accept};
@@ -13,6 +12,7 @@ use crate::perform::Performer;
 use crate::reads::{Counted, Feed, Reads};
 use crate::registrar::{OpenRegistry, Registrar, RegistrarError, open_registry};
 use crate::{Config, Error, MESOS_VERSION, http, link};
+use clock::Clock;
 use master_core::{Effect, Input, Master, RegistryOp};
 use proto::scheduler::MasterInfo;
 use std::collections::VecDeque;

@@ -3,13 +3,13 @@
 //! A handle that can be cloned and asked from anywhere; what it promises is durable when it
 //! answers. One loop owns the core.
 
-use crate::clock::Clock;
 use crate::core::{
     Answer, Attempt, ConnectionId, Effect, GroupId, GroupSpec, Input, Notice, Options, Refusal,
     Scheduler, attempts_prefix, read_attempt, read_last_attempt, unit_record_key,
 };
 use crate::framework::FORMAT;
 use crate::turn::{Core, Loop, RunError, read_all};
+use clock::Clock;
 use proto::Time;
 use proto::scheduler::Event as MasterEvent;
 use std::collections::BTreeMap;

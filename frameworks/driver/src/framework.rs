@@ -3,9 +3,9 @@
 //! Below it the driver subscribes, connects again, reconciles, records each launch before it
 //! leaves and repeats kills. What is decided here is only when to call what.
 
-use crate::clock::Clock;
 use crate::core::{Bare, ConnectionId, Effect, Notice, Options, Order, Signal, Want};
 use crate::turn::{Core, Loop, RunError, read_all};
+use clock::Clock;
 use proto::scheduler::Event as MasterEvent;
 use proto::{
     CommandInfo, FrameworkId, Offer, OfferId, Resources, Role, TaskBody, TaskId, TaskInfo,

@@ -48,7 +48,6 @@
 //! [`core`] is all of it without the outside world; the simulator runs the same.
 #![forbid(unsafe_code)]
 
-mod clock;
 mod connection;
 pub mod core;
 mod engine;

@@ -4,9 +4,9 @@
 //! It decides nothing. Effects leave in their order, and none before the records of its step and
 //! of all steps before are durable; meanwhile the next inputs are stepped.
 
-use crate::clock::{self, Clock};
 use crate::connection::{Connection, Happening};
 use crate::core::{ConnectionId, Effect, Write};
+use clock::Clock;
 use grpc::ClientOptions;
 use proto::Time;
 use proto::scheduler::Event;
@@ -169,7 +169,7 @@ impl<C: Core> Loop<C> {
         let mut orders = Vec::new();
         while !self.ended {
             self.wait(&mut happenings, &mut orders).await?;
-            self.pace.note(happenings.len(), clock::instant());
+            self.pace.note(happenings.len(), clock::moment());
             let now = self.clock.now();
             for order in orders.drain(..) {
                 self.core.order(now, order, &mut effects);
@@ -213,7 +213,7 @@ impl<C: Core> Loop<C> {
     ) -> Result<(), RunError> {
         let deadline = self.core.deadline();
         let timer = deadline.map(|deadline| self.clock.instant(deadline));
-        let pause = self.pace.pause(clock::instant()).map(tokio::time::Instant::from_std);
+        let pause = self.pace.pause(clock::moment()).map(tokio::time::Instant::from_std);
         let busy = pause.is_some() || self.disk_is_busy();
         tokio::select! {
             biased;
@@ -229,7 +229,7 @@ impl<C: Core> Loop<C> {
         while let Ok(result) = self.commits.try_recv() {
             self.committed(result)?;
         }
-        if self.disk_is_busy() || self.pace.pause(clock::instant()).is_some() {
+        if self.disk_is_busy() || self.pace.pause(clock::moment()).is_some() {
             return Ok(());
         }
         while orders.len() < TURN
@@ -270,7 +270,7 @@ impl<C: Core> Loop<C> {
         }
         if !batch.is_empty() {
             self.submitted += 1;
-            self.pace.began(clock::instant());
+            self.pace.began(clock::moment());
             let commits = self.commits_in.clone();
             self.committer.submit(batch, move |result| {
                 // Nobody listens any more once the loop has ended.

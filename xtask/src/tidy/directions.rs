@@ -37,9 +37,10 @@ const VALUE_CRATES: [&str; 5] = ["bytes", "regex", "serde", "smallvec", "thiserr
 const OWNER_OF_PROST: &str = "proto";
 
 const CORES: [&str; 5] = ["proto", "master-core", "agent-core", "driver", "fenzo"];
-const ALL_BUT_TOOLS: [&str; 11] = [
+const ALL_BUT_TOOLS: [&str; 12] = [
     "proto",
     "store",
+    "clock",
     "grpc",
     "master-core",
     "master",
@@ -57,10 +58,11 @@ const TABLE: &[Row] = &[
     row("master-core", &["proto"], Foreign::Values),
     row("agent-core", &["proto"], Foreign::Values),
     row("store", &["proto"], Foreign::All),
+    row("clock", &["proto"], Foreign::All),
     row("grpc", &["proto"], Foreign::All),
-    row("master", &["master-core", "proto", "store", "grpc"], Foreign::All),
-    row("agent", &["agent-core", "proto", "store", "grpc"], Foreign::All),
-    row("driver", &["proto", "store", "grpc", "fenzo"], Foreign::All),
+    row("master", &["master-core", "proto", "store", "clock", "grpc"], Foreign::All),
+    row("agent", &["agent-core", "proto", "store", "clock", "grpc"], Foreign::All),
+    row("driver", &["proto", "store", "clock", "grpc", "fenzo"], Foreign::All),
     row("jobs", &["driver", "fenzo", "proto", "store", "grpc"], Foreign::All),
     row("tepui", &ALL_BUT_TOOLS, Foreign::All),
     Row { name: "sim", ours: &CORES, dev: &ALL_BUT_TOOLS, foreign: Foreign::RuntimeForTests },

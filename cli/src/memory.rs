@@ -9,7 +9,7 @@
 
 /// Unmaps the pages of this process's code; those that are still in use come back by themselves.
 /// Where the kernel does not tell what is mapped, or refuses, nothing happens.
-pub fn give_back_code() {
+pub(crate) fn give_back_code() {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     for (start, length) in maps.lines().filter_map(code) {
         // SAFETY: the mapping is of a file, executable and not writable, so every page is as in the
@@ -17,7 +17,7 @@ pub fn give_back_code() {
         unsafe {
             let start = std::ptr::with_exposed_provenance_mut(start);
             // It saves memory or it does not; nothing depends on it.
-            let _ = libc::madvise(start, length, libc::MADV_DONTNEED);
+            let _ = rustix::mm::madvise(start, length, rustix::mm::Advice::LinuxDontNeed);
         }
     }
 }

@@ -1,19 +1,23 @@
-//! The only clock of the shell: monotonic, anchored to the wall clock once at the start.
+//! The only clock of the shells: monotonic, anchored to the wall clock once at the start.
 //!
-//! A wall clock that jumps later changes nothing.
+//! Every component has one and hands its time to its core, which never asks. A wall clock that
+//! jumps later changes nothing. It must never be used to put events of two processes in order.
+#![forbid(unsafe_code)]
 
 use proto::Time;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
+/// The clock of one process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
+pub struct Clock {
     started: Instant,
     wall: Time,
 }
 
 impl Clock {
-    pub(crate) fn start() -> Self {
+    /// Reads the wall clock, for the only time.
+    pub fn start() -> Self {
         Self::anchored(SystemTime::now(), Instant::now())
     }
 
@@ -25,19 +29,27 @@ impl Clock {
         Self { started, wall: Time::ZERO + wall }
     }
 
-    pub(crate) fn now(&self) -> Time {
+    /// The time at this moment; it never goes back.
+    pub fn now(&self) -> Time {
         self.wall + self.started.elapsed()
     }
 
-    pub(crate) fn started(&self) -> Time {
+    /// When the clock was started.
+    pub fn started(&self) -> Time {
         self.wall
     }
 
-    /// When `time` comes, on the runtime's clock; a time past is now.
-    pub(crate) fn instant(&self, time: Time) -> Instant {
+    /// When `time` comes, on the runtime's clock; a time before the start is the start, and one
+    /// beyond a year is a year from it.
+    pub fn instant(&self, time: Time) -> Instant {
         // Far deadlines are cut: the loop looks again when it wakes.
         self.started + time.since(self.wall).min(Duration::from_secs(86_400 * 365))
     }
+}
+
+/// A moment, to measure by how a disk or a peer keeps up; no core is told of it.
+pub fn moment() -> std::time::Instant {
+    std::time::Instant::now()
 }
 
 #[cfg(test)]
