@@ -334,6 +334,35 @@ fn deadlines(m: &Master, found: &mut Found) {
             || format!("{} has filters or a deadline for them, not both", agent.id),
         );
     }
+    expected += framework_deadlines(m, found);
+    // Of offers the first one made is the first to time out.
+    let ends: Vec<_> = m.offers.values().map(|offer| offer.until).collect();
+    found.unless(ends.is_sorted(), "M9", || "offers time out in another order".to_owned());
+    let times_out = m.options.offer_timeout.is_some();
+    for offer in m.offers.values() {
+        found.unless(offer.until.is_some() == times_out, "M9", || {
+            format!("{} never times out", offer.id)
+        });
+    }
+    if let Some(at) = m.operations.strays_at {
+        expected += 1;
+        let holds = m.deadlines.contains(at, Deadline::StrayOperations);
+        found.unless(holds, "M9", || "stray operations are never forgotten".to_owned());
+    }
+    let rest = m.deadlines.len() - expected.min(m.deadlines.len());
+    // The end of recovery stays until it comes, whether or not all agents are back.
+    found.unless(expected <= m.deadlines.len() && rest <= 1, "M9", || {
+        format!("{} deadlines for {expected} causes", m.deadlines.len())
+    });
+}
+
+/// Those of frameworks; says how many there must be.
+fn framework_deadlines(m: &Master, found: &mut Found) -> usize {
+    let mut expected = 0;
+    let mut wants = |holds: bool, what: &dyn Fn() -> String, found: &mut Found| {
+        expected += 1;
+        found.unless(holds, "M9", what);
+    };
     for (ord, framework) in m.frameworks.iter() {
         let id = &framework.id;
         let waits = framework.failover_deadline.is_some();
@@ -371,24 +400,7 @@ fn deadlines(m: &Master, found: &mut Found) {
             wants(holds, &|| format!("{id} has no heartbeat"), found);
         }
     }
-    // Of offers the first one made is the first to time out.
-    let ends: Vec<_> = m.offers.values().map(|offer| offer.until).collect();
-    found.unless(ends.is_sorted(), "M9", || "offers time out in another order".to_owned());
-    let times_out = m.options.offer_timeout.is_some();
-    for offer in m.offers.values() {
-        found.unless(offer.until.is_some() == times_out, "M9", || {
-            format!("{} never times out", offer.id)
-        });
-    }
-    if let Some(at) = m.operations.strays_at {
-        let holds = m.deadlines.contains(at, Deadline::StrayOperations);
-        wants(holds, &|| "stray operations are never forgotten".to_owned(), found);
-    }
-    let rest = m.deadlines.len() - expected.min(m.deadlines.len());
-    // The end of recovery stays until it comes, whether or not all agents are back.
-    found.unless(expected <= m.deadlines.len() && rest <= 1, "M9", || {
-        format!("{} deadlines for {expected} causes", m.deadlines.len())
-    });
+    expected
 }
 
 fn shelved(m: &Master, found: &mut Found) {

@@ -210,6 +210,35 @@ impl Refusal {
     }
 }
 
+fn too_large(f: &mut fmt::Formatter<'_>, bytes: usize, limit: usize) -> fmt::Result {
+    write!(
+        f,
+        "frameworks that wait for their schedulers take {bytes} bytes, {limit} may be taken: no \
+         new framework is taken until one comes back, is torn down or reaches its failover timeout"
+    )
+}
+
+fn too_many_operations(
+    f: &mut fmt::Formatter<'_>,
+    asked: usize,
+    known: usize,
+    limit: usize,
+) -> fmt::Result {
+    write!(
+        f,
+        "{asked} operations, and {known} are under way or not acknowledged; at most {limit} may \
+         be: acknowledge their statuses first"
+    )
+}
+
+fn away(f: &mut fmt::Formatter<'_>, agent_id: &AgentId) -> fmt::Result {
+    write!(
+        f,
+        "agent {agent_id} is not registered with this master now: its resources can be changed \
+         when it is back"
+    )
+}
+
 fn or_none<T: fmt::Display>(value: Option<&T>) -> String {
     value.map_or_else(|| "none".to_owned(), |value| format!("'{value}'"))
 }
@@ -301,12 +330,7 @@ impl Refusal {
                 "{away} frameworks wait for their schedulers, {limit} may: no new framework is \
                  taken until one comes back, is torn down or reaches its failover timeout"
             ),
-            Self::FrameworksAwayTooLarge { bytes, limit } => write!(
-                f,
-                "frameworks that wait for their schedulers take {bytes} bytes, {limit} may be \
-                 taken: no new framework is taken until one comes back, is torn down or reaches \
-                 its failover timeout"
-            ),
+            Self::FrameworksAwayTooLarge { bytes, limit } => too_large(f, *bytes, *limit),
             Self::FrameworkInfoTooLarge { bytes, limit } => write!(
                 f,
                 "framework_info takes {bytes} bytes; {limit} may be taken by one framework: it \
@@ -320,17 +344,11 @@ impl Refusal {
                 "{asked} tasks to reconcile, and {waiting} wait; at most {limit} may: ask again \
                  when the answers have come"
             ),
-            Self::TooManyOperations { asked, known, limit } => write!(
-                f,
-                "{asked} operations, and {known} are under way or not acknowledged; at most \
-                 {limit} may be: acknowledge their statuses first"
-            ),
+            Self::TooManyOperations { asked, known, limit } => {
+                too_many_operations(f, *asked, *known, *limit)
+            }
             Self::Change { agent_id, refused } => write!(f, "agent {agent_id}: {refused}"),
-            Self::AgentAway(agent_id) => write!(
-                f,
-                "agent {agent_id} is not registered with this master now: its resources can be \
-                 changed when it is back"
-            ),
+            Self::AgentAway(agent_id) => away(f, agent_id),
             Self::AgentUnknown { agent_id, .. } => {
                 write!(f, "Agent cannot be found: {agent_id} is not registered, or is gone")
             }

@@ -200,20 +200,8 @@ impl Registry {
             RegistryOp::CompleteFramework { info, registered, unregistered } => {
                 self.complete(info, *registered, *unregistered);
             }
-            RegistryOp::SetWeight { role, weight_milli } => {
-                if *weight_milli == DEFAULT_WEIGHT_MILLI || *weight_milli == 0 {
-                    self.weights.remove(role);
-                } else {
-                    self.weights.insert(role.clone(), *weight_milli);
-                }
-            }
-            RegistryOp::SetQuota { role, quota } => {
-                if quota.is_default() {
-                    self.quotas.remove(role);
-                } else {
-                    self.quotas.insert(role.clone(), quota.clone());
-                }
-            }
+            RegistryOp::SetWeight { role, weight_milli } => self.set_weight(role, *weight_milli),
+            RegistryOp::SetQuota { role, quota } => self.set_quota(role, quota),
             RegistryOp::RemoveQuota { role } => {
                 self.quotas.remove(role);
             }
@@ -226,6 +214,22 @@ impl Registry {
             RegistryOp::RemoveOperation { uuid } => {
                 self.operations.remove(uuid);
             }
+        }
+    }
+
+    fn set_weight(&mut self, role: &Role, weight_milli: u64) {
+        if weight_milli == DEFAULT_WEIGHT_MILLI || weight_milli == 0 {
+            self.weights.remove(role);
+        } else {
+            self.weights.insert(role.clone(), weight_milli);
+        }
+    }
+
+    fn set_quota(&mut self, role: &Role, quota: &Quota) {
+        if quota.is_default() {
+            self.quotas.remove(role);
+        } else {
+            self.quotas.insert(role.clone(), quota.clone());
         }
     }
 

@@ -49,7 +49,7 @@ pub(super) fn unchanged(remaining: &Resources, offered: &Resources) -> Resources
         let most = offered.pieces().iter().filter(same).map(Piece::size).max()?;
         let value = match &piece.value {
             Value::Scalar(milli) if !piece.flavor.is_whole() => Value::Scalar(most.min(*milli)),
-            value => value.clone(),
+            Value::Scalar(_) | Value::Ranges(_) | Value::Set(_) => piece.value.clone(),
         };
         let piece = Piece { value, ..piece.clone() };
         offered.contains(&[piece.clone()].into_iter().collect()).then_some(piece)

@@ -25,12 +25,16 @@ pub(crate) fn volume_key(piece: &Piece) -> Option<VolumeKey> {
 }
 
 impl Master {
+    /// The number of the newest message about volumes: greater than all of the masters before.
+    pub(crate) fn volumes_sent(&self) -> u64 {
+        (self.registry.epoch() << 32) + self.operations.volumes_sent
+    }
+
     /// Tells an agent of its volumes, when they changed.
     pub(super) fn tell_volumes(&mut self, ord: AgentOrd, out: &mut Vec<Effect>) {
         let destroyed = self.doomed(ord);
         self.operations.volumes_sent += 1;
-        // Greater than all of the masters before, too.
-        let sequence = (self.registry.epoch() << 32) + self.operations.volumes_sent;
+        let sequence = self.volumes_sent();
         let agent = &mut self.agents[ord];
         for key in destroyed.iter().filter_map(volume_key) {
             agent.dooming.entry(key).or_insert(sequence);
@@ -76,12 +80,15 @@ impl Master {
         self.confirm_deletions(ord, sequence, &failed, out);
         let here = self.operations.pending.get(&self.agents[ord].id);
         let told = |awaited: u64| awaited > 0 && awaited <= sequence;
-        let answered: Vec<StatusUuid> = here
+        let mut answered: Vec<StatusUuid> = here
             .into_iter()
             .flatten()
             .filter(|(_, awaited)| told(awaited.sequence))
             .map(|(uuid, _)| *uuid)
             .collect();
+        // What a volume grew by is undone before the volume is.
+        answered
+            .sort_by_key(|uuid| self.registry.operations()[uuid].operation.change.is_speculative());
         for uuid in answered {
             let known = self.registry.operations()[&uuid].clone();
             self.operation_answered(ord, uuid, &known, &failed, out);

@@ -4,7 +4,7 @@
 //! What is in offers is taken back for it, no more than it takes; what tasks use is never touched.
 
 use crate::effect::{Effect, Refusal};
-use crate::operation::check::is_there;
+use crate::operation::check::{ChangeRefused, is_there};
 use crate::state::Master;
 use crate::table::AgentOrd;
 use proto::operator::Response;
@@ -23,11 +23,7 @@ impl Master {
         };
         let refuse = |refused| Refusal::Change { agent_id: agent_id.clone(), refused };
         let conversion = self.check_change(agent, &change).map_err(refuse)?;
-        let Some(offers) = self.offers_in_the_way(agent, &conversion.consumed) else {
-            let missing = is_there(&conversion.consumed, &self.agents[agent].free);
-            let Err(refused) = missing else { return Err(Refusal::AgentAway(agent_id)) };
-            return Err(refuse(refused));
-        };
+        let offers = self.offers_in_the_way(agent, &conversion.consumed).map_err(refuse)?;
         for number in offers {
             self.rescind(number, out);
         }
@@ -40,12 +36,15 @@ impl Master {
     }
 
     /// The offers to take back so that all of `wanted` is free: none when it is, one when one is
-    /// enough, and those that hold something of it, the newest first, until it is. Absent when tasks
-    /// have some of it.
-    fn offers_in_the_way(&self, agent: AgentOrd, wanted: &Resources) -> Option<Vec<u64>> {
+    /// enough, and those that hold something of it, the newest first, until it is.
+    fn offers_in_the_way(
+        &self,
+        agent: AgentOrd,
+        wanted: &Resources,
+    ) -> Result<Vec<u64>, ChangeRefused> {
         let record = &self.agents[agent];
         if record.free.contains(wanted) {
-            return Some(Vec::new());
+            return Ok(Vec::new());
         }
         let helps = |number: &u64| {
             let offered = self.offers[number].resources.pieces();
@@ -56,16 +55,17 @@ impl Master {
         let with =
             |free: &Resources, number: &u64| free.plus(&self.offers[number].resources.non_shared());
         if let Some(one) = helpful.iter().find(|n| with(&record.free, n).contains(wanted)) {
-            return Some(vec![*one]);
+            return Ok(vec![*one]);
         }
         let (mut free, mut chosen) = (record.free.clone(), Vec::new());
         for number in helpful {
             free = with(&free, &number);
             chosen.push(number);
             if free.contains(wanted) {
-                return Some(chosen);
+                break;
             }
         }
-        None
+        is_there(wanted, &free)?;
+        Ok(chosen)
     }
 }

@@ -5,13 +5,13 @@ use crate::{Effect, Options};
 use proto::operator::{Call as OperatorCall, Response};
 use proto::scheduler::{CallBody, Event};
 use proto::{
-    AgentId, Capability, OperationState, OperationStatus, Reservation, ResourceChange, Resources,
-    Role, TaskState,
+    Capability, OperationState, OperationStatus, Reservation, ResourceChange, Resources, Role,
+    TaskState,
 };
 use std::sync::Arc;
 use std::time::Duration;
 
-fn framework(c: &mut Cluster, name: &str) -> FrameworkSide {
+pub(super) fn framework(c: &mut Cluster, name: &str) -> FrameworkSide {
     let capabilities = &[Capability::PartitionAware, Capability::ReservationRefinement];
     c.framework_from(framework_info(name, &[name], capabilities))
 }
@@ -26,18 +26,18 @@ fn offered(c: &Cluster, name: &str) -> Resources {
 }
 
 /// The newest offer to the role.
-fn newest(c: &Cluster, name: &str) -> String {
-    let own = c.master.offers.values().filter(|offer| offer.role == role(name));
-    own.last().expect("there is an offer").id.as_str().to_owned()
+pub(super) fn newest(c: &Cluster, name: &str) -> String {
+    let mut own = c.master.offers.values().filter(|offer| offer.role == role(name));
+    own.next_back().expect("there is an offer").id.as_str().to_owned()
 }
 
-fn total(c: &Cluster, agent: &AgentSide) -> Resources {
+pub(super) fn total(c: &Cluster, agent: &AgentSide) -> Resources {
     let ord = c.master.agent_ids[&agent.id];
     c.master.agents[ord].info.resources.clone()
 }
 
 /// The statuses of operations that were told by the last input.
-fn statuses(c: &Cluster) -> Vec<OperationStatus> {
+pub(super) fn statuses(c: &Cluster) -> Vec<OperationStatus> {
     let status = |effect: &Effect| match effect {
         Effect::ToFramework { event: Event::UpdateOperationStatus(status), .. } => {
             Some(status.clone())
@@ -48,7 +48,7 @@ fn statuses(c: &Cluster) -> Vec<OperationStatus> {
 }
 
 /// What the framework was told of the one operation of the last input.
-fn told(c: &Cluster) -> (OperationState, String) {
+pub(super) fn told(c: &Cluster) -> (OperationState, String) {
     let all = statuses(c);
     assert_eq!(all.len(), 1, "{all:?}");
     (all[0].state, all[0].message.as_deref().unwrap_or_default().to_owned())
@@ -58,7 +58,7 @@ fn change(c: &mut Cluster, agent: &AgentSide, change: ResourceChange) -> Vec<Str
     c.operator(OperatorCall::ChangeResources { agent_id: agent.id.clone(), change })
 }
 
-fn reserve_on(c: &mut Cluster, agent: &AgentSide, resources: Resources) -> Vec<String> {
+pub(super) fn reserve_on(c: &mut Cluster, agent: &AgentSide, resources: Resources) -> Vec<String> {
     let source = Resources::new();
     change(c, agent, ResourceChange::Reserve { source, resources })
 }
@@ -362,23 +362,6 @@ fn what_was_not_changed_is_refused_and_the_rest_is_not() {
 }
 
 #[test]
-fn an_invalid_offer_is_an_error_for_each_operation() {
-    let mut c = Cluster::default();
-    let eng = framework(&mut c, "eng");
-    c.agent(cpus_mem(4, 1024));
-    let one = reserved(&cpus_mem(1, 64), &["eng"]);
-    let operations = vec![reserve("a", one.clone()), reserve("", one)];
-    c.accept(&eng, &["m-O7"], operations.clone());
-    let said = "Operation attempted with invalid offers: Offer m-O7 is no longer valid";
-    assert_eq!(told(&c), (OperationState::Error, said.to_owned()));
-    c.accept(&eng, &["m-O0"], operations.clone());
-    assert_eq!(told(&c).0, OperationState::Finished);
-    // The same call again: what it did is done.
-    c.accept(&eng, &["m-O0"], operations);
-    assert_eq!(statuses(&c), []);
-}
-
-#[test]
 fn an_operator_takes_back_no_more_offers_than_it_needs() {
     let mut c = Cluster::default();
     c.quota(&[
@@ -497,91 +480,6 @@ fn non_scalar_reservations_are_tracked() {
     assert_eq!(total(&c, &agent), cpus_mem(2, 512).plus(&mine));
     change(&mut c, &agent, ResourceChange::Unreserve { resources: mine });
     assert_eq!(total(&c, &agent), cpus_mem(2, 512).plus(&ports));
-}
-
-/// The whole round: a status is repeated until it is acknowledged, by the next master too.
-#[test]
-fn a_status_is_repeated_until_it_is_acknowledged() {
-    let mut c = Cluster::default();
-    let mut eng = framework(&mut c, "eng");
-    c.agent(cpus_mem(4, 1024));
-    let one = reserved(&cpus_mem(1, 64), &["eng"]);
-    c.accept(&eng, &["m-O0"], vec![reserve("o", one.clone())]);
-    let status = statuses(&c).remove(0);
-    assert_eq!((status.state, &status.converted), (OperationState::Finished, &one));
-    let uuid = status.uuid.expect("it wants to be acknowledged");
-    let mut at = Vec::new();
-    for second in 1..=75 {
-        let lines = c.advance_alive(Duration::from_secs(1));
-        at.extend(lines.iter().any(|l| l.contains("OPERATION_FINISHED ack")).then_some(second));
-    }
-    assert_eq!(at, [10, 30, 70], "with growing pauses");
-    c.restart_master();
-    let lines = c.resubscribe(&mut eng);
-    assert!(lines.iter().any(|line| line.contains("o OPERATION_FINISHED ack")), "{lines:?}");
-    let acknowledge = |id: &str| CallBody::AcknowledgeOperationStatus {
-        agent_id: None,
-        uuid,
-        operation_id: operation_id(id),
-    };
-    expect(&c.call(&eng, acknowledge("another")), &[]);
-    expect(&c.call(&eng, acknowledge("o")), &["registry: operation removed"]);
-    expect(&c.call(&eng, acknowledge("o")), &[]);
-    assert!(c.master.registry().operations().is_empty());
-}
-
-#[test]
-fn operations_that_are_not_acknowledged_are_bounded() {
-    let mut c = Cluster::new(Options { operations: 2, ..Options::default() });
-    let eng = framework(&mut c, "eng");
-    c.agent(cpus_mem(4, 1024));
-    let one = || reserved(&cpus_mem(1, 64), &["eng"]);
-    let three = ["a", "b", "c"].map(|id| reserve(id, one())).to_vec();
-    let refused = "ACCEPT refused (503): 3 operations, and 0 are under way or not acknowledged; at \
-                   most 2 may be: acknowledge their statuses first";
-    expect(&c.accept(&eng, &["m-O0"], three.clone()), &[refused]);
-    c.accept(&eng, &["m-O0"], three[..2].to_vec());
-    assert_eq!(statuses(&c).len(), 2);
-    let offer = newest(&c, "eng");
-    let lines = c.accept(&eng, &[&offer], vec![reserve("a", one())]);
-    assert!(lines[0].starts_with("ACCEPT refused (503)"), "{lines:?}");
-}
-
-#[test]
-fn an_id_is_used_again_once_it_is_acknowledged() {
-    let mut c = Cluster::default();
-    let eng = framework(&mut c, "eng");
-    c.agent(cpus_mem(4, 1024));
-    let one = || reserved(&cpus_mem(1, 64), &["eng"]);
-    c.accept(&eng, &["m-O0"], vec![reserve("a", one()), reserve("a", one())]);
-    let states: Vec<_> = statuses(&c).iter().map(|status| status.state).collect();
-    assert_eq!(states, [OperationState::Finished, OperationState::Error]);
-}
-
-#[test]
-fn a_framework_that_is_over_leaves_its_reservations() {
-    let mut c = Cluster::default();
-    let eng = framework(&mut c, "eng");
-    let agent = c.agent(cpus_mem(4, 1024));
-    let one = reserved(&cpus_mem(1, 64), &["eng"]);
-    c.accept(&eng, &["m-O0"], vec![reserve("a", one.clone())]);
-    c.call(&eng, CallBody::Teardown);
-    assert!(c.master.registry().operations().is_empty());
-    assert!(total(&c, &agent).contains(&one));
-}
-
-#[test]
-fn an_unreachable_agent_with_reservations_is_not_forgotten() {
-    let mut c = Cluster::new(Options { unreachable_agents: 0, ..Options::default() });
-    let agents: Vec<AgentSide> = (0..2).map(|_| c.agent(cpus_mem(4, 1024))).collect();
-    reserve_on(&mut c, &agents[0], reserved(&cpus_mem(1, 64), &["eng"]));
-    agents.iter().for_each(|agent| drop(c.close_agent(agent)));
-    c.advance_alive(Duration::from_secs(6));
-    let left: Vec<&AgentId> = c.master.registry().agents().keys().collect();
-    assert_eq!(left, [&agents[0].id]);
-    // Gone is gone, with all that was there.
-    c.order(crate::Order::MarkAgentGone(agents[0].id.clone()));
-    assert!(c.master.registry().agents().is_empty());
 }
 
 #[test]
