@@ -28,7 +28,7 @@ pub struct Config {
     pub limits: Limits,
     /// Limits on what agents send: a registration holds all their tasks.
     pub agent_limits: Limits,
-    /// Connections at a time; more are closed at once.
+    /// Connections at a time; more are closed at once. Fewer where the system gives fewer files.
     pub max_connections: usize,
     /// How long a new connection may take until its first request is complete, and a request
     /// until its body is.
@@ -66,7 +66,7 @@ impl Config {
             weights: Vec::new(),
             limits: Limits::DEFAULT,
             agent_limits,
-            max_connections: 10_000,
+            max_connections: 65_536,
             request_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(600),
             outbox_events: 65_536,

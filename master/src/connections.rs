@@ -127,13 +127,21 @@ struct Progress<T> {
     taken_bytes: AtomicU64,
     /// What waits; gone once the stream is cut off for good. Nobody contends for it: the sender
     /// takes it once, at that time.
-    queue: Mutex<Option<mpsc::Receiver<T>>>,
+    queue: Mutex<Option<mpsc::Receiver<Waiting<T>>>>,
+}
+
+/// A message and what it weighs. A queue has room for some of these from its beginning on, and most
+/// streams are silent, so they are small.
+#[derive(Debug)]
+struct Waiting<T> {
+    weight: u64,
+    message: Box<T>,
 }
 
 /// The sending end of one stream.
 #[derive(Debug)]
 pub(crate) struct Outbox<T> {
-    sender: mpsc::Sender<T>,
+    sender: mpsc::Sender<Waiting<T>>,
     kill: Kill,
     /// Gone once the stream's reading end is.
     progress: Weak<Progress<T>>,
@@ -167,17 +175,17 @@ pub(crate) struct Pending<T> {
     progress: Arc<Progress<T>>,
 }
 
-impl<T: Weigh> Pending<T> {
+impl<T> Pending<T> {
     /// The next message; `None` at the end.
     pub(crate) fn poll_take(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<T>> {
         let mut queue = self.progress.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(queue) = &mut *queue else { return Poll::Ready(None) };
-        let taken = queue.poll_recv(cx);
-        if let Poll::Ready(Some(message)) = &taken {
-            self.progress.taken.fetch_add(1, Ordering::Relaxed);
-            self.progress.taken_bytes.fetch_add(message.weight() as u64, Ordering::Relaxed);
-        }
-        taken
+        let Some(Waiting { weight, message }) = task::ready!(queue.poll_recv(cx)) else {
+            return Poll::Ready(None);
+        };
+        self.progress.taken.fetch_add(1, Ordering::Relaxed);
+        self.progress.taken_bytes.fetch_add(weight, Ordering::Relaxed);
+        Poll::Ready(Some(*message))
     }
 }
 
@@ -217,7 +225,7 @@ impl<T: Weigh + Send + 'static> Outbox<T> {
         if (waiting >= self.limits.waiting || bytes >= limit) && self.is_stuck() {
             return Sent::Full;
         }
-        match self.sender.try_send(message) {
+        match self.sender.try_send(Waiting { weight, message: Box::new(message) }) {
             Ok(()) => {
                 self.sent_bytes += weight;
                 Sent::Waiting
@@ -251,7 +259,8 @@ impl<T: Weigh + Send + 'static> Outbox<T> {
     pub(crate) fn cut_off(self, last_word: Option<T>, grace: Duration) {
         if let Some(last_word) = last_word {
             // The last place is kept for it; a reader that just left needs none.
-            let _ = self.sender.try_send(last_word);
+            let weight = last_word.weight() as u64;
+            let _ = self.sender.try_send(Waiting { weight, message: Box::new(last_word) });
         }
         let (kill, progress) = (self.kill, self.progress);
         tokio::spawn(async move {

@@ -4,12 +4,13 @@ use crate::Error;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 /// # Errors
 /// Names the port and a fix.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| {
+    bind(address).map_err(|source| {
         let (host, port) = (address.ip().to_string(), address.port());
         match source.kind() {
             io::ErrorKind::AddrInUse => Error::PortInUse { host, port },
@@ -27,6 +28,35 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
             _ => Error::Listen { address: address.to_string(), source },
         }
     })
+}
+
+/// Connections that may wait to be accepted. After a restart all agents come at once, and who finds
+/// no place is reset. The system has a limit of its own (`net.core.somaxconn`).
+const BACKLOG: u32 = 16_384;
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A port is free as soon as nobody listens there, whatever is left of old connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Files that a master has open besides its connections, and some more.
+const OWN_FILES: u64 = 256;
+
+/// So many of `wanted` connections as the system lets this process have. Who starts a process often
+/// lets it have 1,024 files, though it may raise that by itself: here it does.
+pub(crate) fn places(wanted: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    // Fails only where nothing was to be raised.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let Some(files) = getrlimit(Resource::Nofile).current else { return wanted };
+    let places = usize::try_from(files.saturating_sub(OWN_FILES)).unwrap_or(usize::MAX).max(1);
+    if places < wanted {
+        tracing::info!(files, connections = places, "connections are bounded by open files");
+    }
+    places.min(wanted)
 }
 
 /// Ends a connection from elsewhere: for readers that do not read.

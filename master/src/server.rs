@@ -6,7 +6,7 @@
 
 use crate::connections::{Message, Reply, Streams};
 use crate::http::{About, Context, HttpCounts, Totals};
-use crate::listen::{AcceptLimits, accept};
+use crate::listen::{AcceptLimits, accept, places};
 use crate::metrics::{Gauges, render};
 use crate::perform::Performer;
 use crate::reads::{Counted, Feed, Reads};
@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 /// Inputs stepped before effects are performed and other things are looked at.
-const BATCH: usize = 512;
+const BATCH: usize = 2_048;
 /// Effects that may wait for the disk; beyond it no more inputs are taken.
 const MAX_HELD: usize = 100_000;
 /// As `MAX_HELD`: bytes of facts that are not durable yet.
@@ -56,7 +56,7 @@ pub async fn run(
     let context = Context::new(&config, about, inbox, streams, counts, reads);
     let router = http::router(context.clone()).merge(link::router(context));
     let limits = AcceptLimits {
-        max_connections: config.max_connections,
+        max_connections: places(config.max_connections),
         request_timeout: config.request_timeout,
         idle_timeout: config.idle_timeout,
     };
@@ -156,6 +156,7 @@ impl Server {
                     if taken == 0 {
                         return Ok(());
                     }
+                    gather(&mut messages, &mut batch).await;
                     for message in batch.drain(..) {
                         self.take(message);
                     }
@@ -326,6 +327,23 @@ impl Server {
             version: &self.version,
         };
         render(&self.core, &self.performer.counts, &self.http_counts, &gauges)
+    }
+}
+
+/// More messages for a batch that has several: when many come, all that are under way are stepped
+/// together, so that one pass allocates what all of them gave back, and their answers leave
+/// together. One message alone never waits.
+async fn gather(messages: &mut mpsc::Receiver<Message>, batch: &mut Vec<Message>) {
+    let mut before = 1;
+    while (before + 1..BATCH).contains(&batch.len()) {
+        before = batch.len();
+        // Others read what has come; they do not wait for anything.
+        tokio::task::yield_now().await;
+        while batch.len() < BATCH
+            && let Ok(message) = messages.try_recv()
+        {
+            batch.push(message);
+        }
     }
 }
 

@@ -86,7 +86,7 @@ impl Default for Options {
             heartbeat_interval: Duration::from_secs(15),
             offer_timeout: Some(Duration::from_secs(60)),
             allocation_delay: Duration::ZERO,
-            allocation_slice: 500,
+            allocation_slice: 4_000,
             min_allocatable: vec![least("cpus", 10), least("mem", 32_000)],
             filter_gpu_resources: true,
             domain: None,

@@ -21,6 +21,11 @@ use std::time::Duration;
 /// Loads told in one step at the most.
 const SLICE: usize = 500;
 
+/// After a round of loads the next one is as far away as this times their number, if that is more
+/// than the interval: in a big cluster, telling costs no more of the core's time than in a small
+/// one.
+const PACE: Duration = Duration::from_micros(100);
+
 /// What has changed and is not told yet.
 #[derive(Debug, Default)]
 pub(crate) struct Publisher {
@@ -33,6 +38,8 @@ pub(crate) struct Publisher {
     demands: BTreeSet<FrameworkOrd>,
     /// When loads and demands are told.
     pub(crate) due: Option<Time>,
+    /// Loads told in this round, or in the newest one.
+    told: u32,
 }
 
 impl Publisher {
@@ -75,7 +82,7 @@ impl Publisher {
     pub(crate) fn load(&mut self, agent: AgentOrd, now: Time) {
         if let Some(interval) = self.interval {
             self.loads.insert(agent);
-            self.due.get_or_insert(now + interval);
+            self.begin_round(interval, now);
         }
     }
 
@@ -83,7 +90,14 @@ impl Publisher {
     pub(crate) fn demand(&mut self, framework: FrameworkOrd, now: Time) {
         if let Some(interval) = self.interval {
             self.demands.insert(framework);
-            self.due.get_or_insert(now + interval);
+            self.begin_round(interval, now);
+        }
+    }
+
+    fn begin_round(&mut self, interval: Duration, now: Time) {
+        if self.due.is_none() {
+            self.due = Some(now + interval.max(PACE * self.told));
+            self.told = 0;
         }
     }
 
@@ -180,6 +194,8 @@ impl Master {
             publisher.loads.remove(*agent);
         }
         let frameworks = std::mem::take(&mut publisher.demands);
+        publisher.told =
+            publisher.told.saturating_add(u32::try_from(agents.len()).unwrap_or(u32::MAX));
         publisher.due = (!publisher.loads.is_empty()).then_some(self.now);
         for agent in agents {
             let load = self.agent_load(agent);
