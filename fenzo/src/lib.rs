@@ -41,6 +41,19 @@
 //! # Ok::<(), fenzo::BuildError>(())
 //! ```
 //!
+//! # What is here
+//!
+//! - [`TaskScheduler`]: leases, running tasks, and the run; [`TaskSchedulerBuilder`] has what can be chosen.
+//! - [`Constraint`] (hard, or soft with a weight), [`Fitness`] and [`Combination`]; closures where these do not do.
+//! - [`Limit`]s of groups; hosts that are disabled or of groups that are not active.
+//! - [`TaskQueue`]: tiers, buckets, weighted dominant shares and guarantees; [`SchedulingService`] ticks it.
+//! - [`Autoscaler`]: rules of idle hosts and shortfalls, answered with [`ScaleAction`]s.
+//! - [`Gang`]s, [`PreemptionPlan`]s, and [`TaskScheduler::what_if`] for any question.
+//!
+//! Each has an example that runs: `cargo run -p fenzo --example bin_pack`, `constraints`, `queue`, `autoscale`,
+//! `gang_and_preempt`, `why`. Where it differs from Netflix Fenzo, whose results it reproduces, is written in
+//! docs/comparisons.md.
+//!
 //! # How a host is chosen
 //!
 //! Tasks are tried in the given order, each once, without going back. A host can take a task if it has room
