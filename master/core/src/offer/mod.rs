@@ -16,8 +16,10 @@ use proto::{ExecutorId, Offer, OfferId, Resources, Role, Time};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A master's id, and room for a number.
-const OFFER_ID_BYTES: usize = 300;
+/// A master's id is a UUID; others take the long way.
+const USUAL_ID_BYTES: usize = 40;
+/// The most digits of a number.
+const DIGITS: usize = 20;
 
 /// An outstanding offer.
 #[derive(Clone, Debug)]
@@ -104,8 +106,12 @@ impl Master {
     /// The id of an offer, or of an inverse offer.
     pub(crate) fn offer_id(&self, number: u64) -> OfferId {
         // This is on the path of every offer: one piece of memory, and no formatting.
-        let mut text = [0; OFFER_ID_BYTES];
         let id = self.info.id.as_str().as_bytes();
+        if id.len() > USUAL_ID_BYTES {
+            let text = format!("{}-O{number}", self.info.id);
+            return OfferId::new(text).expect("a master's id leaves room for a number");
+        }
+        let mut text = [0; USUAL_ID_BYTES + 2 + DIGITS];
         let mut at = text.len();
         let mut rest = number;
         loop {

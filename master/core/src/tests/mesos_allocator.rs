@@ -5,8 +5,8 @@ use crate::testing::*;
 use crate::{Input, Options, Order, RequestId};
 use proto::scheduler::CallBody;
 use proto::{
-    Capability, Disk, DiskKind, DiskSource, Filters, Flavor, Piece, ResourceName, Resources,
-    Special, TaskState, Value,
+    Capability, Disk, DiskKind, DiskSource, Flavor, Piece, ResourceName, Resources, Special,
+    TaskState, Value,
 };
 use std::time::Duration;
 
@@ -486,64 +486,4 @@ fn recover_oversubscribed_resources() {
     assert!(agents_of(&c, &side).is_empty());
     c.update(&agent, &side, "t", TaskState::Finished, 1);
     assert_eq!(c.master.offers.values().next().unwrap().resources, with_revocable());
-}
-
-#[test]
-fn quota_metrics() {
-    let mut c = Cluster::default();
-    c.quota(&[("q", "cpus:2;mem:1024", "")]);
-    framework(&mut c, &["q"]);
-    c.agent(cpus_mem(1, 512));
-    let standing = c.master.allocator.sorter.standing(&role("q")).unwrap();
-    assert_eq!(standing.consumed, cpus_mem(1, 512).quantities());
-    assert_eq!(standing.lacking, cpus_mem(1, 512).quantities());
-}
-
-#[test]
-fn resource_metrics() {
-    let mut c = Cluster::default();
-    assert_eq!(c.master.gauges().offers, 0);
-    framework(&mut c, &["*"]);
-    c.agent(cpus_mem(2, 1024));
-    assert_eq!(c.master.allocator.sorter.total(), cpus_mem(2, 1024).quantities());
-    assert_eq!((c.master.gauges().offers, c.master.counters().offers_made), (1, 1));
-}
-
-#[test]
-fn allocation_runs_metric() {
-    let mut c = Cluster::default();
-    let before = c.master.counters().allocation_passes;
-    c.agent(cpus_mem(2, 1024));
-    c.agent(cpus_mem(2, 1024));
-    assert_eq!(c.master.counters().allocation_passes, before + 2);
-    assert_eq!(c.master.counters().agents_considered, 2);
-}
-
-#[test]
-fn active_offer_filters_metrics() {
-    let mut c = Cluster::default();
-    let side = framework(&mut c, &["*"]);
-    c.agent(cpus_mem(2, 1024));
-    c.agent(cpus_mem(2, 1024));
-    let filters = |c: &Cluster| {
-        let filters = c.master.agents.iter().map(|(_, agent)| agent.filters.iter().count());
-        filters.sum::<usize>()
-    };
-    assert_eq!(filters(&c), 0);
-    let ids = offers_of(&c, &side);
-    let offer_ids = ids.iter().map(|id| offer_id(id)).collect();
-    c.call(&side, CallBody::Decline { offer_ids, filters: Filters { refuse: LONG } });
-    assert_eq!(filters(&c), 2);
-    c.advance_alive(LONG);
-    assert_eq!(filters(&c), 0);
-}
-
-#[test]
-fn dominant_share_metrics() {
-    let mut c = Cluster::default();
-    framework(&mut c, &["a"]);
-    c.agent(cpus_mem(1, 512));
-    framework(&mut c, &["b"]);
-    c.agent(cpus_mem(3, 512));
-    assert_eq!((share_milli(&c, "a"), share_milli(&c, "b")), (500, 750));
 }
