@@ -2,7 +2,7 @@
 
 use crate::{Error, LogControl};
 use master_core::{Options, Registry};
-use proto::{Limits, Role};
+use proto::{Limits, Quantities, Role};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,6 +97,16 @@ impl Config {
             ("max_unreachable_tasks_per_framework", options.unreachable_tasks.to_string()),
             ("root_submissions", options.root_submissions.to_string()),
         ];
+        let domain = options.domain.as_ref().map(|at| format!("{}/{}", at.region, at.zone));
+        flags.extend(domain.map(|domain| ("domain", domain)));
+        let pace = options.agent_removal_interval.map(|interval| format!("1/{}", secs(interval)));
+        flags.extend(pace.map(|pace| ("agent_removal_rate_limit", pace)));
+        let least = |least: &Quantities| {
+            let all = least.iter().map(|(name, milli)| format!("{name}:{}", milli as f64 / 1000.0));
+            all.collect::<Vec<_>>().join(";")
+        };
+        let least: Vec<String> = options.min_allocatable.iter().map(least).collect();
+        flags.push(("min_allocatable_resources", least.join("|")));
         flags.extend(options.offer_timeout.map(|timeout| ("offer_timeout", secs(timeout))));
         flags.extend(self.cluster.clone().map(|cluster| ("cluster", cluster)));
         flags
