@@ -127,8 +127,12 @@ impl Agent {
             self.cluster_id = self.cluster_id.take().or_else(|| identity.cluster_id.clone());
             self.rebooted = identity.boot_id != self.options.boot_id;
             let same = reconfiguration(&identity.info, &self.options.info).is_ok();
-            if self.rebooted && !same {
-                // After a reboot nothing runs under the old id: the agent may come as another.
+            let kept = recovered.volumes.as_ref();
+            let kept =
+                kept.is_some_and(|r| r.agent_id == identity.agent_id && !r.volumes.is_empty());
+            if self.rebooted && !same && !kept {
+                // After a reboot nothing runs under the old id: the agent may come as another,
+                // unless there is content under it.
                 return false;
             }
             self.identity = Some(identity.clone());

@@ -1,11 +1,13 @@
 //! Resources and attributes as operators write them: Mesos' text form, and its JSON form.
 //!
-//! Text: `cpus:4;mem:1024;ports:[31000-32000,33000-33010];disks:{a,b}`. Reservations in the text
-//! form (`cpus(role):4`) are refused: they belong to the master.
+//! Text: `cpus:4;mem:1024;ports:[31000-32000,33000-33010];disks:{a,b}`. `cpus(role):4` is reserved
+//! to the role for as long as the configuration says so; everything else that sets resources apart
+//! (reservations at run time, volumes) is the master's to make.
 
 use crate::Error;
 use proto::{
-    Attribute, AttributeValue, Flavor, Limits, Piece, Ranges, ResourceName, Resources, Value,
+    Attribute, AttributeValue, Encoding, Flavor, Limits, Piece, Ranges, Reservation,
+    ReservationKind, ResourceName, Resources, Role, Special, Value, Wire,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -45,11 +47,9 @@ pub(crate) fn resources(text: &str) -> Result<Resources, Error> {
                 return Err(wrong(RESOURCES, entry, problem));
             }
         };
-        if name.contains(['(', ')']) {
-            let problem = "reservations are made by the master; name the resource alone";
-            return Err(wrong(RESOURCES, entry, problem));
-        }
-        add(&mut all, name, value).map_err(|problem| wrong(RESOURCES, entry, problem))?;
+        reserved(name)
+            .and_then(|(name, flavor)| add(&mut all, name, flavor, value))
+            .map_err(|problem| wrong(RESOURCES, entry, problem))?;
     }
     Ok(all)
 }
@@ -76,8 +76,38 @@ pub(crate) fn attributes(text: &str) -> Result<Vec<Attribute>, Error> {
     Ok(all)
 }
 
-fn add(all: &mut Resources, name: &str, value: Value) -> Result<(), String> {
-    let piece = Piece { name: ResourceName::new(name), flavor: Flavor::default(), value };
+/// A name, and the role in parentheses behind it; `*` is no reservation.
+fn reserved(name: &str) -> Result<(&str, Flavor), String> {
+    let Some((name, rest)) = name.split_once('(') else {
+        return match name.contains(')') {
+            true => Err("the parenthesis is not opened".to_owned()),
+            false => Ok((name, Flavor::default())),
+        };
+    };
+    let role = rest.strip_suffix(')').ok_or("should be NAME(ROLE):VALUE, such as cpus(eng):4")?;
+    let role = Role::new(role.trim()).map_err(|error| error.to_string())?;
+    let name = name.trim();
+    if name.is_empty() {
+        return Err("the name must have 1 to 255 bytes".to_owned());
+    }
+    if role == Role::any() {
+        return Ok((name, Flavor::default()));
+    }
+    let kind = ReservationKind::Static;
+    let reservation = Reservation { kind, role, principal: None, labels: Vec::new() };
+    let special = Special { reservations: vec![reservation], ..Special::default() };
+    Ok((name, Flavor::new(false, special)))
+}
+
+fn add(all: &mut Resources, name: &str, flavor: Flavor, value: Value) -> Result<(), String> {
+    let other_kind = all.pieces().iter().any(|piece| {
+        let same = std::mem::discriminant(&piece.value) == std::mem::discriminant(&value);
+        piece.name.as_str() == name && !same
+    });
+    if other_kind {
+        return Err(format!("'{name}' was of another kind before"));
+    }
+    let piece = Piece { name: ResourceName::new(name), flavor, value };
     match all.add_piece(piece) {
         true => Ok(()),
         false => Err(format!("'{name}' was of another kind before")),
@@ -91,7 +121,10 @@ fn entries<'a>(
 ) -> Result<Vec<(&'a str, &'a str, &'a str)>, Error> {
     let mut all = Vec::new();
     for entry in text.split([';', '\n']).map(str::trim).filter(|entry| !entry.is_empty()) {
-        let Some((name, value)) = entry.split_once(':') else {
+        // A role may have colons.
+        let name_end = entry.find(')').unwrap_or(0);
+        let colon = entry[name_end..].find(':').map(|at| name_end + at);
+        let Some((name, value)) = colon.map(|at| (&entry[..at], &entry[at + 1..])) else {
             return Err(wrong(setting, entry, "should be NAME:VALUE, such as cpus:4"));
         };
         let (name, value) = (name.trim(), value.trim());
@@ -142,41 +175,51 @@ fn ranges(list: &str) -> Result<Ranges, String> {
     Ok(Ranges::new(pairs))
 }
 
-/// Mesos' JSON form: a list of `{"name", "type", "scalar" | "ranges" | "set"}`.
+/// Mesos' JSON form: a list of `{"name", "type", "scalar" | "ranges" | "set"}`, reserved by `role`
+/// or by `reservations`. It is read as what comes over the wire is, and then only what a machine
+/// can have by itself is taken.
 fn from_json(text: &str) -> Result<Resources, Error> {
     let refuse = |problem: String| wrong(RESOURCES, text, problem);
-    let list: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(text)
+    let mut list: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(text)
         .map_err(|error| refuse(format!("should be a JSON list of resources: {error}")))?;
-    let mut all = Resources::new();
-    for entry in &list {
+    for (i, entry) in list.iter_mut().enumerate() {
         let name = entry.get("name").and_then(|name| name.as_str()).unwrap_or_default();
-        let name_fits = (1..=Limits::DEFAULT.name_bytes).contains(&name.len());
-        if !name_fits {
-            return Err(refuse("a resource needs a name of 1 to 255 bytes".to_owned()));
+        if name.is_empty() {
+            return Err(refuse(format!("resources[{i}]: a resource needs a name")));
         }
-        if entry.contains_key("reservations") || entry.contains_key("role") {
-            let problem = format!("{name}: reservations are made by the master");
-            return Err(refuse(problem));
-        }
-        let value = json_value(entry)
-            .ok_or_else(|| refuse(format!("{name}: needs a scalar, ranges or a set")))?;
-        add(&mut all, name, value).map_err(refuse)?;
+        let kinds = [("scalar", "SCALAR"), ("ranges", "RANGES"), ("set", "SET")];
+        let kind = kinds.iter().find(|(member, _)| entry.contains_key(*member));
+        let Some((_, kind)) = kind else {
+            return Err(refuse(format!("resources[{i}] ({name}) needs a scalar, ranges or a set")));
+        };
+        entry.entry("type").or_insert_with(|| (*kind).into());
     }
-    Ok(all)
+    let whole = serde_json::json!({ "resources": list }).to_string();
+    let all = Resources::decode(whole.as_bytes(), Encoding::Json, &Limits::DEFAULT)
+        .map_err(|error| refuse(error.to_string()))?;
+    match all.pieces().iter().find_map(unsuitable) {
+        Some(problem) => Err(refuse(problem)),
+        None => Ok(all),
+    }
 }
 
-fn json_value(entry: &serde_json::Map<String, serde_json::Value>) -> Option<Value> {
-    if let Some(scalar) = entry.get("scalar") {
-        return milli(scalar.get("value")?.as_f64()?).ok().map(Value::Scalar);
-    }
-    if let Some(ranges) = entry.get("ranges") {
-        let pairs = ranges.get("range")?.as_array()?.iter().map(|range| {
-            let (begin, end) = (range.get("begin")?.as_u64()?, range.get("end")?.as_u64()?);
-            (begin <= end).then_some((begin, end))
-        });
-        return Some(Value::Ranges(Ranges::new(pairs.collect::<Option<Vec<_>>>()?)));
-    }
-    let items = entry.get("set")?.get("item")?.as_array()?;
-    let items = items.iter().map(|item| item.as_str().map(Arc::from));
-    Some(Value::Set(items.collect::<Option<BTreeSet<_>>>()?))
+/// Why a resource cannot be an agent's own, if it cannot.
+fn unsuitable(piece: &Piece) -> Option<String> {
+    let flavor = &piece.flavor;
+    let dynamic = |r: &Reservation| r.kind == ReservationKind::Dynamic;
+    let problem = if flavor.reservations().iter().any(dynamic) {
+        "only STATIC reservations are made here; DYNAMIC ones are made at run time, with \
+         'tepui reserve' or by frameworks"
+    } else if flavor.volume().is_some() {
+        "volumes are made at run time, with 'tepui volumes' or by frameworks"
+    } else if flavor.disk().is_some() {
+        "disks of their own (disk.source) are not built yet"
+    } else if flavor.revocable {
+        "revocable resources cannot be configured"
+    } else if flavor.special.as_ref().is_some_and(|special| special.provider.is_some()) {
+        "resource providers are not built yet"
+    } else {
+        return None;
+    };
+    Some(format!("{}: {problem}", piece.name))
 }

@@ -39,6 +39,29 @@ fn mesos_json_form_is_read() {
 }
 
 #[test]
+fn resources_are_reserved_in_text_and_in_json() {
+    let text = "cpus(eng/prod):4;mem(eng/prod):1024;cpus(*):2;ports(a:b):[1-5];mem:512";
+    let all = resources(text).unwrap();
+    let eng = proto::Role::new("eng/prod").unwrap();
+    assert_eq!(all.reserved_to(&eng).to_string().matches("(STATIC,eng/prod)").count(), 2);
+    assert_eq!(all.unreserved().to_string(), "cpus:2; mem:512");
+    assert_eq!(all.cpus(), 6_000);
+    let json = r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":4},"role":"eng/prod"},
+                   {"name":"mem","scalar":{"value":1024},
+                    "reservations":[{"type":"STATIC","role":"eng/prod"}]},
+                   {"name":"cpus","scalar":{"value":2},"role":"*"},
+                   {"name":"ports","ranges":{"range":[{"begin":1,"end":5}]},"role":"a:b"},
+                   {"name":"mem","scalar":{"value":512}}]"#;
+    assert_eq!(resources(json).unwrap(), all);
+    // What is reserved is not measured again for everybody.
+    let mut config = config();
+    config.resources = Some("cpus(eng):2".to_owned());
+    let info = config.agent_info(&machine(), "h", 5051).unwrap();
+    assert_eq!((info.resources.cpus(), info.resources.unreserved().cpus()), (2_000, 0));
+    assert_eq!(info.resources.unreserved().mem(), 15_360_000);
+}
+
+#[test]
 fn wrong_resources_are_refused_with_the_entry() {
     for (text, part) in [
         ("cpus", "NAME:VALUE"),
@@ -48,7 +71,35 @@ fn wrong_resources_are_refused_with_the_entry() {
         ("cpus:", "no value"),
         ("ports:[5-1]", "'5-1'"),
         ("ports:[1-2", "not closed"),
-        ("cpus(role):4", "reservations"),
+        ("cpus(role:4", "NAME(ROLE):VALUE"),
+        ("cpus(role)x:4", "NAME(ROLE):VALUE"),
+        ("cpus(a//b):4", "empty component"),
+        ("cpus():4", "empty"),
+        ("cpus):4", "not opened"),
+        ("(role):4", "name"),
+        ("cpus(role):4;cpus:[1-2]", "another kind"),
+        ("[{\"name\":\"cpus\",\"scalar\":{\"value\":-1}}]", "resources[0].scalar.value"),
+        (
+            r#"[{"name":"cpus","scalar":{"value":1},
+                 "reservations":[{"type":"DYNAMIC","role":"a"}]}]"#,
+            "only STATIC",
+        ),
+        (
+            r#"[{"name":"cpus","scalar":{"value":1},
+                 "reservations":[{"type":"STATIC","role":"a"},{"type":"DYNAMIC","role":"a/b"}]}]"#,
+            "only STATIC",
+        ),
+        (
+            r#"[{"name":"disk","scalar":{"value":1},"role":"a",
+                 "disk":{"persistence":{"id":"v"}}}]"#,
+            "volumes are made at run time",
+        ),
+        (
+            r#"[{"name":"disk","scalar":{"value":1},
+                 "disk":{"source":{"type":"MOUNT","mount":{"root":"/mnt"}}}}]"#,
+            "not built yet",
+        ),
+        (r#"[{"name":"cpus","scalar":{"value":1},"revocable":{}}]"#, "revocable"),
         ("cpus:1;cpus:[1-2]", "another kind"),
         (":1", "name"),
         ("[{\"name\":\"cpus\"}]", "needs a scalar"),

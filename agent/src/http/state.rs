@@ -3,7 +3,7 @@
 
 use crate::config::{Config, MESOS_VERSION, attribute_text};
 use agent_core::{Agent, TaskView};
-use proto::{Resources, Time, Value as Amount};
+use proto::{Flavor, Piece, Resources, Time, Value as Amount};
 use serde_json::{Map, Value, json};
 
 /// The state at this moment. `admitted` is whether it is registered under an id that is durable,
@@ -31,6 +31,8 @@ pub(crate) fn state(
         "isolation": isolation,
         "masters": config.masters,
         "resources": resources(core.total()),
+        "unreserved_resources": resources(&core.total().unreserved()),
+        "reserved_resources": reserved(core.total()),
         "free_resources": resources(core.free()),
         "attributes": attributes,
         "attributes_text": info.attributes.iter().map(attribute_text).collect::<Vec<_>>(),
@@ -39,8 +41,17 @@ pub(crate) fn state(
     })
 }
 
-/// Scalars as numbers, the rest as text, as Mesos has it.
+/// What is reserved, by role.
+fn reserved(all: &Resources) -> Value {
+    let roles = all.reservation_roles();
+    let entries = roles.map(|role| (role.to_string(), resources(&all.reserved_to(role))));
+    Value::Object(entries.collect())
+}
+
+/// Scalars as numbers, the rest as text, as Mesos has it: one entry for each name.
 fn resources(all: &Resources) -> Value {
+    let plain = |piece: &Piece| Piece { flavor: Flavor::default(), ..piece.clone() };
+    let all: Resources = all.pieces().iter().map(plain).collect();
     let entries = all.pieces().iter().map(|piece| {
         let value = match &piece.value {
             Amount::Scalar(milli) => json!(*milli as f64 / 1000.0),

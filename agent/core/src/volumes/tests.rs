@@ -376,3 +376,19 @@ fn an_agent_that_comes_as_another_one_has_no_volumes() {
     let framework = framework_id();
     assert!(world.agent.tasks().all(|task| *task.framework_id != framework));
 }
+
+#[test]
+fn after_a_reboot_an_agent_with_volumes_keeps_its_id_though_it_has_changed() {
+    for has_volumes in [true, false] {
+        let mut world = World::registered();
+        if has_volumes {
+            world.have(1, &[piece("v")], &[]);
+        }
+        let mut changed = options();
+        changed.boot_id = "boot-2".into();
+        changed.info.resources = Resources::cpus_mem(4_000, 1_000_000);
+        let recovered = crate::Recovered { containers: Vec::new(), ..world.found() };
+        let world = World::with(changed, recovered);
+        assert_eq!(world.agent.agent_id().is_some(), has_volumes);
+    }
+}

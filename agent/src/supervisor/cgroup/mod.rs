@@ -24,6 +24,8 @@ const TOP: &str = "tepui";
 const OWN: &str = "supervisor";
 /// How long leftovers of a former supervisor may take to die.
 const CLEAR_LIMIT: Duration = Duration::from_secs(10);
+/// How long our own directories may be busy after the last process has left them.
+const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Which interface the controllers have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +83,7 @@ impl Tree {
         let (version, mounts) = mounts()?;
         let mut roots: Vec<PathBuf> = Vec::new();
         let mut controllers = Vec::new();
+        let alone = alone(&mounts.first().ok_or(CgroupError::Absent)?.1.join(TOP))?;
         for (controller, mount) in mounts {
             let top = mount.join(TOP);
             let root = top.join(name);
@@ -96,10 +99,10 @@ impl Tree {
             controllers.push((controller, root));
         }
         let first = roots.first().ok_or(CgroupError::Absent)?.clone();
-        let lock = File::open(&first).map_err(io_error("cannot open", &first))?;
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| CgroupError::Taken(first))?;
+        let lock = lock(&first)?.ok_or(CgroupError::Taken(first))?;
         let others = if version == Version::V1 { untyped_roots(name) } else { Vec::new() };
+        sweep(&roots, &others);
+        drop(alone);
         let tree = Self { version, roots, controllers, others, _lock: lock };
         tree.clear()?;
         if version == Version::V2 {
@@ -157,15 +160,80 @@ impl Tree {
 
     /// Leaves and removes everything of ours. Groups of containers must be gone already.
     pub(super) fn close(self) {
+        // So that no other supervisor is making its own below what we remove.
+        let alone = self.roots[0].parent().map(alone);
+        let until = Instant::now() + LEAVE_LIMIT;
         for root in self.roots.iter().chain(&self.others) {
             let Some(top) = root.parent() else { continue };
             let Some(mount) = top.parent() else { continue };
-            // Failures leave an empty directory, which the next supervisor of this name reuses.
             let _ = fs::write(mount.join("cgroup.procs"), "0");
-            for path in [root.join(OWN).as_path(), root, top] {
-                let _ = fs::remove_dir(path);
+            for path in [root.join(OWN).as_path(), root] {
+                // Failures leave an empty directory, which the next supervisor reuses or removes.
+                remove_soon(path, until);
             }
+            let _ = fs::remove_dir(top);
         }
+        drop(alone);
+    }
+}
+
+/// Keeps other supervisors from coming and going until it is dropped; makes the directory.
+fn alone(top: &Path) -> Result<File, CgroupError> {
+    loop {
+        make(top)?;
+        let directory = match File::open(top) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(io_error("cannot open", top))?,
+        };
+        rustix::fs::flock(&directory, rustix::fs::FlockOperation::LockExclusive)
+            .map_err(|errno| io_error("cannot lock", top)(errno.into()))?;
+        // The last supervisor before us may have removed what we had opened.
+        if directory.metadata().is_ok_and(|held| is_at(&held, top)) {
+            return Ok(directory);
+        }
+    }
+}
+
+fn is_at(held: &fs::Metadata, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).is_ok_and(|there| there.ino() == held.ino())
+}
+
+/// The lock of a supervisor's directory, unless one has it.
+fn lock(path: &Path) -> Result<Option<File>, CgroupError> {
+    let directory = File::open(path).map_err(io_error("cannot open", path))?;
+    let mode = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+    Ok(rustix::fs::flock(&directory, mode).is_ok().then_some(directory))
+}
+
+/// Removes what supervisors of other names left that were killed: their directories have no lock
+/// and, if no task of theirs lives, no process. Whatever cannot be removed stays.
+fn sweep(roots: &[PathBuf], others: &[PathBuf]) {
+    let Some(top) = roots[0].parent() else { return };
+    let Ok(entries) = fs::read_dir(top) else { return };
+    for entry in entries.flatten().filter(|entry| entry.path().is_dir()) {
+        let name = entry.file_name();
+        if Some(name.as_os_str()) == roots[0].file_name() {
+            continue;
+        }
+        let Ok(Some(_unused)) = lock(&entry.path()) else { continue };
+        for root in roots.iter().chain(others).filter_map(|root| root.parent()) {
+            let left = root.join(&name);
+            for group in fs::read_dir(&left).into_iter().flatten().flatten() {
+                let _ = fs::remove_dir(group.path());
+            }
+            let _ = fs::remove_dir(left);
+        }
+    }
+}
+
+/// Removes a directory as soon as the kernel has let go of its last process.
+fn remove_soon(path: &Path, until: Instant) {
+    while let Err(error) = fs::remove_dir(path) {
+        if error.kind() == io::ErrorKind::NotFound || Instant::now() > until {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 
