@@ -149,7 +149,7 @@ impl Client {
     ) -> Result<operator::Response, Failure> {
         let body = call.encode(Encoding::Json);
         let answer = self.send(Method::POST, "/api/v1", Some(body), TIMEOUT).await?;
-        if answer.status != 200 {
+        if !(200..300).contains(&answer.status) {
             let code = match answer.status {
                 404 => Code::NotFound,
                 401 | 403 => Code::Denied,

@@ -3,7 +3,9 @@
 use crate::Server;
 use crate::client::Client;
 use crate::failure::{Code, Failure};
-use proto::operator::{Call, Response};
+use crate::output;
+use proto::AgentId;
+use proto::operator::{AgentView, Call, Response};
 
 /// The name under which the jobs framework registers.
 const JOBS: &str = "jobs";
@@ -17,7 +19,7 @@ pub(crate) fn master(server: &Server) -> Client {
 pub(crate) async fn jobs(server: &Server) -> Result<Client, Failure> {
     let Response::Frameworks(frameworks, _) = master(server).operator(&Call::GetFrameworks).await?
     else {
-        return Err(Failure::new(Code::Failed, "the master answered something else"));
+        return Err(Failure::other_answer());
     };
     let mut jobs: Vec<_> = frameworks.iter().filter(|f| &*f.info.name == JOBS).collect();
     // A framework that was left behind may still be listed beside the one that works.
@@ -34,4 +36,47 @@ pub(crate) async fn jobs(server: &Server) -> Result<Client, Failure> {
             "start one with 'tepui jobs serve --data DIR', or a whole cluster with 'tepui up'",
         )
     })
+}
+
+/// All agents, sorted as people sort their ids.
+pub(crate) async fn agents(master: &Client) -> Result<Vec<AgentView>, Failure> {
+    let Response::Agents(mut agents) = master.operator(&Call::GetAgents).await? else {
+        return Err(Failure::other_answer());
+    };
+    agents.sort_by_cached_key(|agent| output::natural(id(agent)));
+    Ok(agents)
+}
+
+/// An agent's id as text.
+pub(crate) fn id(agent: &AgentView) -> &str {
+    agent.info.id.as_ref().map_or("", AgentId::as_str)
+}
+
+/// The agent that a person means: by its id, or by what its id ends with (`S3`).
+pub(crate) async fn agent(master: &Client, name: &AgentId) -> Result<AgentView, Failure> {
+    pick(agents(master).await?, name)
+}
+
+fn pick(mut agents: Vec<AgentView>, name: &AgentId) -> Result<AgentView, Failure> {
+    if let Some(at) = agents.iter().position(|agent| agent.info.id.as_ref() == Some(name)) {
+        return Ok(agents.swap_remove(at));
+    }
+    let ending = format!("-{name}");
+    agents.retain(|agent| id(agent).ends_with(&ending));
+    match agents.len() {
+        0 => Err(unknown_agent(name)),
+        1 => Ok(agents.swap_remove(0)),
+        _ => {
+            let ids: Vec<&str> = agents.iter().map(id).collect();
+            let message = format!("the id of {} agents ends with {name}", ids.len());
+            Err(Failure::new(Code::Usage, message)
+                .next(format!("give the whole id: {}", ids.join(" or "))))
+        }
+    }
+}
+
+/// Nobody has that id.
+pub(crate) fn unknown_agent(name: &AgentId) -> Failure {
+    let message = format!("the master knows no agent {name}, or it is gone");
+    Failure::new(Code::NotFound, message).next("tepui agents lists the ids of all agents")
 }

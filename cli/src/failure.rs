@@ -51,6 +51,12 @@ impl Failure {
         self
     }
 
+    /// The server answered, but not to what it was asked.
+    pub(crate) fn other_answer() -> Self {
+        Self::new(Code::Failed, "the master answered something else")
+            .next("compare 'tepui version' here with the master's: they may differ too much")
+    }
+
     /// The exit code of a task passed on: nothing is printed for it.
     pub(crate) fn exit(code: u8) -> Self {
         Self { code, message: String::new(), next: None }

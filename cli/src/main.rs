@@ -3,18 +3,21 @@
 //! It parses, calls one command, and turns a failure into a sentence and an exit code. It must not
 //! decide anything about the cluster.
 
+mod amounts;
 mod client;
 mod cluster;
 mod command;
 mod daemon;
 mod discover;
 mod failure;
+mod help;
 mod jobs_api;
 mod log;
 mod memory;
 mod output;
+mod when;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
 use failure::Failure;
 use output::Form;
 use std::process::ExitCode;
@@ -33,7 +36,7 @@ Examples:
   tepui up --agents 3                      a cluster on this machine, until Ctrl-C
   tepui run --cpus 0.5 -- sh -c 'date'     one task, its output here, its exit code passed on
   tepui job submit job.yaml && tepui job wait NAME
-  tepui why NAME                           why a task does not run
+  tepui why NAME                           why a task, framework or role gets no more
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 conflict, 6 timeout,
 7 server unavailable, 8 the task or job ended unsuccessfully ('run' passes the task's code on).";
@@ -60,16 +63,16 @@ enum Command {
     Master(command::master::Options),
     /// Run an agent.
     Agent(command::agent::Options),
-    /// A whole cluster on this machine, for development.
+    /// Start a whole cluster on this machine, for development.
     Up(command::up::Options),
-    /// A cluster does real work on real files and verifies it.
+    /// Show a cluster that does real work on real files and verifies it.
     Demo(command::demo::Options),
     /// Run one task and show its output.
     Run(command::run::Options),
-    /// Batch jobs and services.
+    /// Submit, list, wait for and scale batch jobs and services.
     #[command(subcommand)]
     Job(command::job::Command),
-    /// The jobs framework itself.
+    /// Run the jobs framework itself.
     #[command(subcommand)]
     Jobs(command::jobs::Command),
     /// List tasks.
@@ -84,7 +87,7 @@ enum Command {
     },
     /// Show what a task wrote.
     Logs(command::logs::Options),
-    /// Kill a task.
+    /// Kill a job, or one task of it.
     Kill(command::kill::Options),
     /// List agents.
     Agents {
@@ -103,7 +106,7 @@ enum Command {
         #[arg(short, long)]
         all: bool,
     },
-    /// List roles: weight, share, what they hold.
+    /// List roles: weight, share, what they hold, quota.
     #[command(after_help = "Examples:\n  tepui roles\n  tepui roles -o json")]
     Roles {
         #[command(flatten)]
@@ -111,16 +114,23 @@ enum Command {
         #[command(flatten)]
         print: Print,
     },
-    /// List the weights that were set.
-    #[command(
-        after_help = "Examples:\n  tepui weights\n  tepui master --weights eng=2 ... sets them at the master's start"
-    )]
-    Weights {
-        #[command(flatten)]
-        server: Server,
-        #[command(flatten)]
-        print: Print,
-    },
+    /// List the weights of roles, or set some.
+    Weights(command::weights::Options),
+    /// List or set what roles are guaranteed, and may have at the most.
+    #[command(subcommand)]
+    Quota(command::quota::Command),
+    /// Keep resources of an agent for a role.
+    Reserve(command::reserve::Options),
+    /// Give reserved resources back to everybody.
+    Unreserve(command::unreserve::Options),
+    /// List what is reserved.
+    Reservations(command::reservations::Options),
+    /// List or change persistent volumes, which outlive their tasks.
+    #[command(subcommand)]
+    Volumes(command::volumes::Command),
+    /// Plan when machines will be away, take them down, bring them back.
+    #[command(subcommand)]
+    Maintenance(command::maintenance::Command),
     /// List offers that are not answered yet.
     #[command(after_help = "Examples:\n  tepui offers\n  tepui offers -o json")]
     Offers {
@@ -133,7 +143,7 @@ enum Command {
     Events(command::events::Options),
     /// End a framework and kill its tasks.
     Teardown(command::teardown::Options),
-    /// Empty an agent.
+    /// Empty an agent: its tasks end, and it gets no new ones.
     Drain(command::drain::Drain),
     /// Give an agent work again.
     #[command(after_help = "Examples:\n  tepui reactivate 7f0c-S3")]
@@ -143,14 +153,14 @@ enum Command {
     Deactivate(command::drain::One),
     /// Give an agent up for ever.
     Gone(command::drain::Gone),
-    /// Why a task, a job or a framework does not get what it waits for.
+    /// Why a job, task, framework, role or agent does not get what it waits for.
     Why(command::why::Options),
-    /// What this program is.
+    /// Print what this program is.
     Version {
         #[command(flatten)]
         print: Print,
     },
-    /// A completion script for a shell.
+    /// Print a completion script for a shell.
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
@@ -170,7 +180,9 @@ fn main() -> ExitCode {
     if words.next().is_some_and(|word| word == "supervise") {
         return ExitCode::from(agent::supervisor::main(words));
     }
-    let arguments = match Arguments::try_parse() {
+    let parsed = help::command().try_get_matches();
+    let parsed = parsed.and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version go to standard output with 0, mistakes to standard error with 2.
@@ -216,9 +228,13 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Roles { server, print } => {
             block_on(command::roles::run(&discover::master(&server), print.output))
         }
-        Command::Weights { server, print } => {
-            block_on(command::roles::weights(&discover::master(&server), print.output))
-        }
+        Command::Weights(options) => block_on(command::weights::run(options)),
+        Command::Quota(command) => block_on(command::quota::run(command)),
+        Command::Reserve(options) => block_on(command::reserve::run(options)),
+        Command::Unreserve(options) => block_on(command::unreserve::run(options)),
+        Command::Reservations(options) => block_on(command::reservations::run(options)),
+        Command::Volumes(command) => block_on(command::volumes::run(command)),
+        Command::Maintenance(command) => block_on(command::maintenance::run(command)),
         Command::Offers { server, print } => {
             block_on(command::offers::run(&discover::master(&server), print.output))
         }

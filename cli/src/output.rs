@@ -47,7 +47,7 @@ pub(crate) fn is_lively() -> bool {
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Aligned columns: a row of names, then rows of values. The last column is not padded.
+/// Aligned columns: a row of names, then rows of values. No line ends in spaces.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
@@ -58,10 +58,19 @@ impl Table {
         Self { rows: vec![names.iter().map(ToString::to_string).collect()] }
     }
 
-    /// Adds a row; it has as many values as there are columns.
+    /// Adds a row; it has as many values as there are columns. Names come from others: what is no
+    /// plain character in them is written as an escape, or it would move the terminal's cursor.
     pub(crate) fn row(&mut self, values: Vec<String>) {
         debug_assert_eq!(values.len(), self.rows[0].len());
-        self.rows.push(values);
+        self.rows.push(values.into_iter().map(plain).collect());
+    }
+
+    /// Prints it. Of an empty one the names are data; that it is empty is said beside it.
+    pub(crate) fn print(&self, empty: &str) {
+        print(&self.render());
+        if self.rows.len() == 1 {
+            say(empty);
+        }
     }
 
     /// The table as text.
@@ -78,15 +87,44 @@ impl Table {
                     text.push_str("  ");
                 }
                 text.push_str(value);
-                if column + 1 < columns {
-                    let missing = widths[column] - value.chars().count();
-                    text.extend(std::iter::repeat_n(' ', missing));
-                }
+                let missing = widths[column] - value.chars().count();
+                text.extend(std::iter::repeat_n(' ', missing));
             }
+            text.truncate(text.trim_end_matches(' ').len());
             text.push('\n');
         }
         text
     }
+}
+
+/// The text with every control character written as an escape.
+pub(crate) fn plain(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => plain.extend(c.escape_default()),
+            false => plain.push(c),
+        }
+    }
+    plain
+}
+
+/// A key that sorts names as people do: `S2` before `S10`.
+pub(crate) fn natural(name: &str) -> Vec<(String, u64)> {
+    let mut key = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let (text, from) = rest.split_at(digits);
+        let end = from.find(|c: char| !c.is_ascii_digit()).unwrap_or(from.len());
+        let (number, after) = from.split_at(end);
+        key.push((text.to_owned(), number.parse().unwrap_or(u64::MAX)));
+        rest = after;
+    }
+    key
 }
 
 /// Thousandths as people write them: `1.5`, `2`, `0.125`.
@@ -115,11 +153,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_and_the_last_is_not_padded() {
+    fn columns_are_aligned_and_no_line_ends_in_spaces() {
         let mut table = Table::new(&["TASK", "STATE"]);
         table.row(vec!["a".into(), "running".into()]);
         table.row(vec!["longer".into(), "x".into()]);
         assert_eq!(table.render(), "TASK    STATE\na       running\nlonger  x\n");
+    }
+
+    #[test]
+    fn what_others_named_cannot_move_the_cursor() {
+        let mut table = Table::new(&["NAME"]);
+        table.row(vec!["a\u{1b}[2J\nb".into()]);
+        assert_eq!(table.render(), "NAME\na\\u{1b}[2J\\nb\n");
+    }
+
+    #[test]
+    fn names_are_sorted_as_people_do() {
+        let mut names = ["f-S10", "f-S2", "e-S30", "f", ""];
+        names.sort_by_key(|name| natural(name));
+        assert_eq!(names, ["", "e-S30", "f", "f-S2", "f-S10"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::master::with_causes;
 use crate::daemon;
 use crate::failure::{Code, Failure};
-use proto::ClusterId;
+use proto::{ClusterId, Domain};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -43,6 +43,10 @@ pub(crate) struct Options {
     /// Facts for constraints, such as 'zone:a;level:10'.
     #[arg(long, value_name = "ATTRIBUTES")]
     attributes: Option<String>,
+    /// Where the agent stands. Agents of another region than the master's are offered only to
+    /// frameworks that are aware of regions.
+    #[arg(long, value_name = "REGION/ZONE", value_parser = super::master::domain)]
+    domain: Option<Domain>,
     /// The cluster that the work directory must belong to.
     #[arg(long, value_name = "NAME")]
     cluster: Option<ClusterId>,
@@ -71,6 +75,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     config.hostname = options.hostname;
     config.resources = options.resources;
     config.attributes = options.attributes;
+    config.domain = options.domain;
     config.cluster = options.cluster.map(|cluster| cluster.to_string());
     config.cgroups = !options.no_cgroups;
     config.cpu_ceiling = options.cpu_ceiling;

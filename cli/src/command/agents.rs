@@ -1,32 +1,31 @@
 //! `tepui agents`: the agents, how they stand and how full they are.
 
 use crate::client::Client;
-use crate::failure::{Code, Failure};
+use crate::discover;
+use crate::failure::Failure;
 use crate::output::{self, Form, Table, bar, milli};
 use proto::AttributeValue;
-use proto::operator::{AgentStanding, AgentView, Call, DrainState, Response};
+use proto::operator::{AgentStanding, AgentView, DrainState};
 use serde_json::{Value, json};
 
 /// Prints all agents of the master.
 pub(crate) async fn run(master: &Client, form: Form) -> Result<(), Failure> {
-    let Response::Agents(agents) = master.operator(&Call::GetAgents).await? else {
-        return Err(Failure::new(Code::Failed, "the master answered something else"));
-    };
+    let agents = discover::agents(master).await?;
     match form {
-        Form::Table => output::print(&table(&agents)),
+        Form::Table => table(&agents).print("no agent is registered"),
         Form::Json => output::print_json(&Value::Array(agents.iter().map(view).collect())),
     }
     Ok(())
 }
 
-fn table(agents: &[AgentView]) -> String {
+fn table(agents: &[AgentView]) -> Table {
     let mut table =
         Table::new(&["AGENT", "ADDRESS", "STANDING", "CPUS", "MEM MB", "", "ATTRIBUTES"]);
     for agent in agents {
         let total = &agent.info.resources;
         let used = &agent.allocated;
         table.row(vec![
-            agent.info.id.as_ref().map(ToString::to_string).unwrap_or_default(),
+            discover::id(agent).to_owned(),
             format!("{}:{}", agent.info.hostname, agent.info.port),
             state(agent),
             format!("{}/{}", milli(used.cpus()), milli(total.cpus())),
@@ -35,7 +34,7 @@ fn table(agents: &[AgentView]) -> String {
             attributes(agent),
         ]);
     }
-    table.render()
+    table
 }
 
 fn attributes(agent: &AgentView) -> String {
@@ -119,6 +118,7 @@ fn view(agent: &AgentView) -> Value {
         "total": quantities(&agent.info.resources),
         "allocated": quantities(&agent.allocated),
         "offered": quantities(&agent.offered),
+        "reserved": quantities(&agent.info.resources.reserved()),
         "attributes": attributes,
     })
 }

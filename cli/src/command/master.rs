@@ -1,5 +1,9 @@
 //! `tepui master`: runs a master.
 
+mod allocation;
+
+pub(crate) use allocation::domain;
+
 use crate::daemon;
 use crate::failure::{Code, Failure};
 use proto::{ClusterId, Role};
@@ -39,6 +43,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ROLE=WEIGHT,...", value_delimiter = ',', value_parser = weight)]
     weights: Vec<(Role, u64)>,
     #[command(flatten)]
+    allocation: allocation::Allocation,
+    #[command(flatten)]
     daemon: daemon::DaemonOptions,
 }
 
@@ -46,7 +52,7 @@ pub(crate) struct Options {
 pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() && (0.0..=1e9).contains(&seconds) => Ok(seconds),
-        _ => Err("a number of seconds is needed, such as 5 or 0.5".to_owned()),
+        _ => Err("0 to 1000000000 seconds are needed, such as 5 or 0.5".to_owned()),
     }
 }
 
@@ -54,12 +60,12 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
 fn some_seconds(text: &str) -> Result<f64, String> {
     match seconds(text) {
         Ok(seconds) if seconds >= 0.1 => Ok(seconds),
-        _ => Err("at least 0.1 seconds are needed, such as 5".to_owned()),
+        _ => Err("0.1 to 1000000000 seconds are needed, such as 5".to_owned()),
     }
 }
 
 /// A role and its weight in thousandths.
-fn weight(text: &str) -> Result<(Role, u64), String> {
+pub(crate) fn weight(text: &str) -> Result<(Role, u64), String> {
     let wrong = || "ROLE=WEIGHT is needed, with a weight from 0.001 up, such as eng=2".to_owned();
     let (role, weight) = text.split_once('=').ok_or_else(wrong)?;
     let role = Role::new(role).map_err(|e| e.to_string())?;
@@ -72,10 +78,12 @@ fn weight(text: &str) -> Result<(Role, u64), String> {
 
 /// Runs the master until it is told to stop.
 pub(crate) fn run(options: Options) -> Result<(), Failure> {
+    check(&options)?;
     let hostname = options.hostname.unwrap_or_else(|| options.listen.ip().to_string());
     let mut config = master::Config::new(options.data, hostname);
     config.cluster = options.cluster.map(|cluster| cluster.to_string());
     config.weights = options.weights;
+    options.allocation.apply(&mut config);
     let core = &mut config.options;
     core.agent_timeout = Duration::from_secs_f64(options.agent_timeout);
     core.ping_interval = core.ping_interval.min(core.agent_timeout / 4);
@@ -88,6 +96,21 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         let listener = master::listen(options.listen).await.map_err(|e| failure(&e))?;
         master::run(config, listener, stop).await.map_err(|e| failure(&e))
     })
+}
+
+/// What no single option can tell about itself.
+fn check(options: &Options) -> Result<(), Failure> {
+    let roles = options.weights.iter().map(|(role, _)| role).enumerate();
+    let twice = roles.filter(|(i, role)| options.weights[..*i].iter().any(|(r, _)| r == *role));
+    if let Some((_, role)) = twice.into_iter().next() {
+        let problem = format!("--weights names role {role} twice");
+        return Err(Failure::new(Code::Usage, problem).next("give each role one weight"));
+    }
+    if options.data.exists() && !options.data.is_dir() {
+        let problem = format!("--data {} is not a directory", options.data.display());
+        return Err(Failure::new(Code::Usage, problem).next("name a directory, or a new one"));
+    }
+    Ok(())
 }
 
 fn failure(error: &master::Error) -> Failure {

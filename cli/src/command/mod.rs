@@ -1,4 +1,4 @@
-//! The commands, one file each.
+//! The commands, one file each; those with commands below them have a folder.
 
 pub(crate) mod agent;
 pub(crate) mod agents;
@@ -11,12 +11,19 @@ pub(crate) mod job;
 pub(crate) mod jobs;
 pub(crate) mod kill;
 pub(crate) mod logs;
+pub(crate) mod maintenance;
 pub(crate) mod master;
 pub(crate) mod offers;
 pub(crate) mod ps;
+pub(crate) mod quota;
+pub(crate) mod reservations;
+pub(crate) mod reserve;
 pub(crate) mod roles;
 pub(crate) mod run;
 pub(crate) mod teardown;
+pub(crate) mod unreserve;
 pub(crate) mod up;
 pub(crate) mod version;
+pub(crate) mod volumes;
+pub(crate) mod weights;
 pub(crate) mod why;

@@ -2,7 +2,7 @@
 
 use super::agents::quantities;
 use crate::client::Client;
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::output::{self, Form, Table};
 use proto::Offer;
 use proto::operator::{Call, Response};
@@ -11,11 +11,13 @@ use serde_json::{Value, json};
 /// Prints the outstanding offers.
 pub(crate) async fn run(master: &Client, form: Form) -> Result<(), Failure> {
     let Response::Frameworks(frameworks, _) = master.operator(&Call::GetFrameworks).await? else {
-        return Err(Failure::new(Code::Failed, "the master answered something else"));
+        return Err(Failure::other_answer());
     };
-    let offers = frameworks
+    let mut offers: Vec<(&str, &Offer)> = frameworks
         .iter()
-        .flat_map(|framework| framework.offers.iter().map(|offer| (&*framework.info.name, offer)));
+        .flat_map(|framework| framework.offers.iter().map(|offer| (&*framework.info.name, offer)))
+        .collect();
+    offers.sort_by_cached_key(|(_, offer)| output::natural(offer.id.as_str()));
     match form {
         Form::Table => {
             let mut table =
@@ -30,10 +32,11 @@ pub(crate) async fn run(master: &Client, form: Form) -> Result<(), Failure> {
                     offer.resources.to_string(),
                 ]);
             }
-            output::print(&table.render());
+            table.print("no offer is outstanding");
         }
         Form::Json => {
-            output::print_json(&Value::Array(offers.map(|(_, offer)| view(offer)).collect()));
+            let offers = offers.iter().map(|(_, offer)| view(offer));
+            output::print_json(&Value::Array(offers.collect()));
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::agents::quantities;
 use crate::client::Client;
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 use crate::output::{self, Form, Table, milli};
 use proto::operator::{Call, Response, TaskView};
 use serde_json::{Value, json};
@@ -10,21 +10,24 @@ use serde_json::{Value, json};
 /// Prints living tasks; with `all`, also ended ones that the master still remembers.
 pub(crate) async fn run(master: &Client, form: Form, all: bool) -> Result<(), Failure> {
     let Response::Tasks(view) = master.operator(&Call::GetTasks).await? else {
-        return Err(Failure::new(Code::Failed, "the master answered something else"));
+        return Err(Failure::other_answer());
     };
     let mut tasks = view.tasks;
     tasks.extend(view.unreachable);
     if all {
         tasks.extend(view.completed);
     }
+    tasks.sort_by_cached_key(|task| {
+        (output::natural(task.framework_id.as_str()), output::natural(task.task_id.as_str()))
+    });
     match form {
-        Form::Table => output::print(&table(&tasks)),
+        Form::Table => table(&tasks).print("no task is there"),
         Form::Json => output::print_json(&Value::Array(tasks.iter().map(json_of).collect())),
     }
     Ok(())
 }
 
-fn table(tasks: &[TaskView]) -> String {
+fn table(tasks: &[TaskView]) -> Table {
     let mut table = Table::new(&["TASK", "STATE", "FRAMEWORK", "AGENT", "CPUS", "MEM MB", "NAME"]);
     for task in tasks {
         table.row(vec![
@@ -37,7 +40,7 @@ fn table(tasks: &[TaskView]) -> String {
             task.name.to_string(),
         ]);
     }
-    table.render()
+    table
 }
 
 fn json_of(task: &TaskView) -> Value {

@@ -1,0 +1,73 @@
+//! `tepui maintenance start`: takes scheduled machines down.
+
+use super::{Host, named, planned};
+use crate::command::drain::tasks_on;
+use crate::failure::{Code, Failure};
+use crate::output::{self, Form};
+use crate::{Print, Server, discover};
+use proto::MachineId;
+use proto::operator::Call;
+use serde_json::json;
+
+/// What `tepui maintenance start` takes.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Its agents are sent off, and refused until the maintenance is stopped; what still runs there is
+lost. 'tepui drain' and 'tepui maintenance status' help to take leave without a loss.
+
+Examples:
+  tepui maintenance start host-3             says what would be lost, and does nothing
+  tepui maintenance start --yes host-3")]
+pub(crate) struct Options {
+    /// Machines that are planned to be away.
+    #[arg(required = true, value_name = "HOST")]
+    hosts: Vec<Host>,
+    /// Do it: tasks that are lost do not come back.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    print: Print,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Takes the machines down.
+pub(crate) async fn run(options: Options) -> Result<(), Failure> {
+    let master = discover::master(&options.server);
+    let machines = named(&planned(&master).await?, &options.hosts)?;
+    let names: Vec<String> = machines.iter().map(ToString::to_string).collect();
+    if !options.yes {
+        let mut agents = discover::agents(&master).await?;
+        agents.retain(|agent| machines.iter().any(|m| m.is_called(&agent.info.hostname)));
+        let (count, tasks) = (agents.len(), tasks_on(&master, &agents).await?);
+        let s = if count == 1 { "" } else { "s" };
+        let message =
+            format!("this sends {count} agent{s} on {} off and loses {tasks}", names.join(", "));
+        let words: Vec<&str> = options.hosts.iter().map(|Host(host)| host.as_str()).collect();
+        return Err(Failure::new(Code::Usage, message).next(format!(
+            "tepui maintenance start --yes {}, if that is what you want",
+            words.join(" ")
+        )));
+    }
+    let call = Call::StartMaintenance(machines.clone());
+    master.operator(&call).await.map_err(|failure| conflict(failure, &machines))?;
+    match options.print.output {
+        Form::Json => output::print_json(&json!({ "machines": names, "state": "down" })),
+        Form::Table => output::print(&format!("{} down for maintenance\n", are(&names))),
+    }
+    Ok(())
+}
+
+/// `a is`, `a, b are`.
+pub(super) fn are(names: &[String]) -> String {
+    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
+}
+
+/// The master answers 400 for machines that do not stand as they should, as Mesos does.
+pub(super) fn conflict(failure: Failure, machines: &[MachineId]) -> Failure {
+    match machines.iter().any(|machine| failure.message.contains(&machine.to_string())) {
+        true => Failure { code: Code::Conflict as u8, ..failure }
+            .next("tepui maintenance status shows how the machines stand"),
+        false => failure,
+    }
+}
