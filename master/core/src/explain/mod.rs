@@ -7,6 +7,7 @@
 
 mod against;
 mod role;
+mod text;
 mod why;
 
 pub use why::Why;

@@ -1,5 +1,6 @@
-//! The reasons, with their figures, and the sentences that people read.
+//! The reasons, with their figures.
 
+use super::text;
 use proto::{AgentId, FrameworkId, Quantities, ResourceName, Resources, Role, Time};
 use std::fmt;
 
@@ -181,177 +182,64 @@ pub enum Why {
 }
 
 impl fmt::Display for Why {
-    #[allow(clippy::too_many_lines, reason = "one sentence for each reason")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotConnected { removed_at: Some(at) } => write!(
-                f,
-                "The framework's scheduler is not connected; without it the framework will be \
-                 removed at {at}."
-            ),
-            Self::NotConnected { removed_at: None } => {
-                f.write_str("The framework's scheduler is not connected.")
-            }
-            Self::Suppressed(roles) => {
-                let roles: Vec<&str> = roles.iter().map(Role::as_str).collect();
-                write!(f, "The framework suppressed offers in its roles: {}.", roles.join(", "))
-            }
+            Self::NotConnected { removed_at } => text::not_connected(f, *removed_at),
+            Self::Suppressed(roles) => text::suppressed(f, roles),
             Self::NoAgents => f.write_str("The cluster has no agents."),
-            Self::NoAgentConnected { agents } => {
-                write!(f, "None of the {agents} agents is connected.")
+            Self::NoAgentConnected { agents: all } => {
+                write!(f, "None of the {all} agents is connected.")
             }
-            Self::HoldsOffers { offers, resources } => write!(
-                f,
-                "The framework holds {offers} offers that it has not answered: {resources}."
-            ),
-            Self::DemandMet => f.write_str(
-                "All that the framework said it wants is launched or in offers that it holds.",
-            ),
-            Self::BundleTooBig { wanted, biggest } => write!(
-                f,
-                "One bundle of the framework's demand ({wanted}) is more than any agent has, even \
-                 idle; the biggest has {biggest}."
-            ),
-            Self::BundleDoesNotFit { wanted, lacking, best_free } => write!(
-                f,
-                "{lacking} bundles of {wanted} are wanted and fit on no agent now; the best has \
-                 {best_free} free."
-            ),
-            Self::Filtered { agents, first_until } => write!(
-                f,
-                "The framework refused what {agents} agents have; the first filter ends at \
-                 {first_until} (REVIVE ends them at once)."
-            ),
-            Self::GpusNotWanted { agents } => write!(
-                f,
-                "{agents} agents have GPUs and are kept for frameworks with the capability \
-                 GPU_RESOURCES."
-            ),
-            Self::OfferedElsewhere { agents, holders } => {
-                write!(f, "{agents} agents are in offers to others:")?;
-                for (id, offers) in holders.iter().take(3) {
-                    write!(f, " {id} ({offers})")?;
-                }
-                f.write_str(".")
+            Self::HoldsOffers { offers, resources } => text::holds(f, *offers, resources),
+            Self::DemandMet => f.write_str(text::DEMAND_MET),
+            Self::BundleTooBig { wanted, biggest } => text::too_big(f, wanted, biggest),
+            Self::BundleDoesNotFit { wanted, lacking, best_free } => {
+                text::does_not_fit(f, wanted, *lacking, best_free)
             }
-            Self::Behind { role, share_milli, first, first_share_milli } => write!(
-                f,
-                "Role {role} has a dominant share of {share_milli} thousandths; {first} has \
-                 {first_share_milli} and comes first."
-            ),
-            Self::NothingFree { agents, best, best_free } => write!(
-                f,
-                "None of the {agents} agents has enough free to be worth an offer; {best} has \
-                 {best_free}."
-            ),
-            Self::Nothing => f.write_str("Nothing stands in the way: an offer is on its way."),
-            Self::Withheld { silent, deactivated } => write!(
-                f,
-                "{} agents are not offered from: {silent} are silent, {deactivated} are \
-                 deactivated or draining.",
-                silent + deactivated
-            ),
-            Self::OtherRegion { agents } => write!(
-                f,
-                "{agents} agents are in another region than the master, and are kept for \
-                 frameworks with the capability REGION_AWARE."
-            ),
+            Self::Filtered { agents, first_until } => text::filtered(f, *agents, *first_until),
+            Self::GpusNotWanted { agents } => text::gpus(f, *agents),
+            Self::OfferedElsewhere { agents, holders } => text::elsewhere(f, *agents, holders),
+            Self::Behind { role, share_milli, first, first_share_milli } => {
+                text::behind(f, (role, *share_milli), (first, *first_share_milli))
+            }
+            Self::NothingFree { agents, best, best_free } => {
+                text::nothing_free(f, *agents, best, best_free)
+            }
+            Self::Withheld { silent, deactivated } => text::withheld(f, *silent, *deactivated),
+            Self::OtherRegion { agents } => text::other_region(f, *agents),
             Self::Constrained { agents } => {
                 write!(f, "The framework's offer constraints exclude {agents} agents.")
             }
-            Self::AtLimit { role, agents, figures } => {
-                write!(f, "The limit of role {role} stands against offers of {agents} agents:")?;
-                for (at, (name, consumed, most)) in figures.iter().enumerate() {
-                    let comma = if at == 0 { "" } else { "," };
-                    let (consumed, most) = (Milli(*consumed), Milli(*most));
-                    write!(f, "{comma} {name} {consumed} of {most} consumed")?;
-                }
-                f.write_str(".")
-            }
-            Self::KeptForGuarantees { agents, kept, roles } => {
-                write!(
-                    f,
-                    "What is free on {agents} agents is kept for guarantees ({} in the whole \
-                     cluster):",
-                    amounts(kept)
-                )?;
-                for (at, (role, lacking)) in roles.iter().enumerate() {
-                    let comma = if at == 0 { "" } else { "," };
-                    write!(f, "{comma} role {role} lacks {}", amounts(lacking))?;
-                }
-                f.write_str(".")
-            }
-            Self::TooSmall { agents } => write!(
-                f,
-                "What may be offered of {agents} agents is not worth an offer: the rest is \
-                 reserved to other roles, or needs a capability."
-            ),
-            Self::NotDemanded { agents } => write!(
-                f,
-                "No bundle of the framework's demand fits into what it may have of {agents} agents."
-            ),
+            Self::AtLimit { role, agents, figures } => text::at_limit(f, role, *agents, figures),
+            Self::KeptForGuarantees { agents, kept, roles } => text::kept(f, *agents, kept, roles),
+            Self::TooSmall { agents } => text::too_small(f, *agents),
+            Self::NotDemanded { agents } => text::not_demanded(f, *agents),
             Self::NotAllLookedAt { agents, free } => {
                 write!(f, "Looked at {agents} of the {free} agents that have something free.")
             }
             Self::RoleUnused(role) => {
                 write!(f, "No framework is subscribed to role {role} or to one below.")
             }
-            Self::RoleStands {
-                role,
-                share_milli,
-                weight_milli,
-                consumed,
-                guarantee,
-                lacking,
-                limits,
-            } => {
-                let weight = Milli(*weight_milli);
-                write!(
-                    f,
-                    "Role {role} has a dominant share of {share_milli} thousandths and the weight \
-                     {weight}; it consumes {}",
-                    amounts(consumed)
-                )?;
-                if !guarantee.is_empty() {
-                    write!(f, ", is guaranteed {}", amounts(guarantee))?;
-                    if !lacking.is_empty() {
-                        write!(f, " and lacks {}", amounts(lacking))?;
-                    }
-                }
-                if !limits.is_empty() {
-                    f.write_str(", at most")?;
-                    for (name, most) in limits {
-                        write!(f, " {name}:{}", Milli(*most))?;
-                    }
-                }
-                f.write_str(".")
+            Self::RoleStands { role, share_milli, weight_milli, consumed, .. } => {
+                text::stands(f, (role, *share_milli), *weight_milli, consumed)?;
+                self.write_quota(f)
             }
-            Self::RoleFrameworks { role, frameworks, disconnected, suppressed } => write!(
-                f,
-                "Of {frameworks} frameworks of role {role} and below, {disconnected} are not \
-                 connected and {suppressed} suppressed their offers."
-            ),
-            Self::RoleHoldsOffers { role, offers, resources } => write!(
-                f,
-                "Frameworks of role {role} and below hold {offers} offers that they have not \
-                 answered: {resources}."
-            ),
+            Self::RoleFrameworks { role, frameworks, disconnected, suppressed } => {
+                text::frameworks(f, role, *frameworks, (*disconnected, *suppressed))
+            }
+            Self::RoleHoldsOffers { role, offers, resources } => {
+                text::role_holds(f, role, *offers, resources)
+            }
+            Self::Nothing => f.write_str("Nothing stands in the way: an offer is on its way."),
         }
     }
 }
 
-/// Thousandths, as people write them.
-struct Milli(u64);
-
-impl fmt::Display for Milli {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0 as f64 / 1000.0)
+impl Why {
+    fn write_quota(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::RoleStands { guarantee, lacking, limits, .. } = self {
+            text::quota(f, guarantee, lacking, limits)?;
+        }
+        Ok(())
     }
-}
-
-fn amounts(quantities: &Quantities) -> String {
-    if quantities.is_empty() {
-        return "nothing".to_owned();
-    }
-    Resources::scalars(quantities.iter().map(|(name, milli)| (name.as_str(), milli))).to_string()
 }
