@@ -55,12 +55,7 @@ pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batc
         }
         RegistryOp::AdmitAgent { info, version, nonce, registered } => {
             let Some(id) = &info.id else { return };
-            let fields = Fields::default()
-                .message(info)
-                .bytes(version.as_bytes())
-                .int(u64::from(nonce.is_some()))
-                .int(nonce.unwrap_or(0))
-                .int(registered.as_nanos());
+            let fields = agent_fields(info, version, *nonce, *registered);
             batch.put(key(b'a', id.as_str()), fields.0);
         }
         RegistryOp::MarkUnreachable { agent_id, since } => {
@@ -118,6 +113,15 @@ pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batc
         }
         RegistryOp::RemoveOperation { uuid } => batch.delete(operation_key(*uuid)),
     }
+}
+
+fn agent_fields(info: &AgentInfo, version: &str, nonce: Option<u64>, registered: Time) -> Fields {
+    Fields::default()
+        .message(info)
+        .bytes(version.as_bytes())
+        .int(u64::from(nonce.is_some()))
+        .int(nonce.unwrap_or(0))
+        .int(registered.as_nanos())
 }
 
 /// A framework goes from those that are held to the completed ones, of which the oldest goes.
@@ -201,12 +205,7 @@ fn read_one(key: &[u8], value: &[u8], limits: &Limits) -> Result<RegistryOp, Str
         }
         Some(b'd') => {
             let agent_id = AgentId::new(name()?).map_err(|error| error.to_string())?;
-            let since = fields.time()?;
-            let (has_grace, grace) = (fields.int()?, fields.int()?);
-            let max_grace = (has_grace == 1).then(|| Duration::from_nanos(grace));
-            let (mark_gone, drained) = (fields.int()? == 1, fields.int()? == 1);
-            let drain = Drain { since, max_grace, mark_gone, drained };
-            RegistryOp::DrainAgent { agent_id, drain }
+            RegistryOp::DrainAgent { agent_id, drain: read_drain(&mut fields)? }
         }
         Some(b'h') => {
             let agent_id = AgentId::new(name()?).map_err(|error| error.to_string())?;
@@ -238,16 +237,28 @@ fn read_one(key: &[u8], value: &[u8], limits: &Limits) -> Result<RegistryOp, Str
         }
         Some(b'q') => {
             let role = Role::new(name()?).map_err(|error| error.to_string())?;
-            let mut quota = Quota::default();
-            for (name, milli) in fields.amounts()? {
-                quota.guarantees.add(&name, milli);
-            }
-            quota.limits.extend(fields.amounts()?);
-            RegistryOp::SetQuota { role, quota }
+            RegistryOp::SetQuota { role, quota: read_quota(&mut fields)? }
         }
         _ => return Err("has an unknown kind".to_owned()),
     };
     if fields.0.is_empty() { Ok(op) } else { Err("is longer than its fields".to_owned()) }
+}
+
+fn read_drain(fields: &mut Reader<'_>) -> Result<Drain, String> {
+    let since = fields.time()?;
+    let (has_grace, grace) = (fields.int()?, fields.int()?);
+    let max_grace = (has_grace == 1).then(|| Duration::from_nanos(grace));
+    let (mark_gone, drained) = (fields.int()? == 1, fields.int()? == 1);
+    Ok(Drain { since, max_grace, mark_gone, drained })
+}
+
+fn read_quota(fields: &mut Reader<'_>) -> Result<Quota, String> {
+    let mut quota = Quota::default();
+    for (name, milli) in fields.amounts()? {
+        quota.guarantees.add(&name, milli);
+    }
+    quota.limits.extend(fields.amounts()?);
+    Ok(quota)
 }
 
 fn key(kind: u8, name: &str) -> Vec<u8> {
