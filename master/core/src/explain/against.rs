@@ -66,7 +66,15 @@ impl Master {
         let fair = Look::new(agent, Stage::Fair, slack);
         let mut closest: Option<Against> = None;
         for seat in seats {
-            let Err(against) = self.consider(*seat, &fair) else { return };
+            let Err(mut against) = self.consider(*seat, &fair) else { return };
+            if against == Against::Demand && self.would_serve(*seat, agent) {
+                // All of the agent would serve the demand: what made it less stands against it.
+                against = match fair.cuts.borrow().is_empty() {
+                    false => Against::Limit,
+                    true if fair.held.get() => Against::Headroom,
+                    true => Against::Demand,
+                };
+            }
             if self.consider(*seat, &guarantee).is_ok() {
                 return;
             }
@@ -97,6 +105,14 @@ impl Master {
             // In the stage of fairness nothing is satisfied.
             Some(Against::Satisfied) | None => {}
         }
+    }
+
+    /// Whether a bundle that the seat's framework lacks fits into all that the agent has free.
+    fn would_serve(&self, seat: SeatOrd, agent: AgentOrd) -> bool {
+        let sorter = &self.allocator.sorter;
+        let agent = &self.agents[agent];
+        let demand = &self.frameworks[sorter.seat(seat).framework].demand;
+        !demand.credit_for(&agent.free, &agent.id, sorter.role_of(seat)).is_empty()
     }
 
     fn say(&self, tally: Tally, free: usize, reasons: &mut Vec<Why>) {

@@ -45,6 +45,23 @@ fn a_limit_of_an_ancestor_is_named_with_its_figures() {
 }
 
 #[test]
+fn a_limit_that_leaves_less_than_the_demand_is_named() {
+    let mut c = Cluster::default();
+    c.quota(&[("eng", "", "cpus:1")]);
+    let framework = in_role(&mut c, "eng");
+    let demands = vec![demand(1, cpus_mem(2, 64))];
+    c.call(&framework, CallBody::Request { demands });
+    c.agent(cpus_mem(4, 1024));
+    let figures = vec![(ResourceName::new("cpus"), 0, 1000)];
+    let limit = Why::AtLimit { role: role("eng"), agents: 1, figures };
+    assert_eq!(why(&c, &framework), [limit]);
+    // Of what is too small for it anyway, the demand is the reason.
+    let demands = vec![demand(1, cpus_mem(8, 64))];
+    c.call(&framework, CallBody::Request { demands });
+    assert!(matches!(why(&c, &framework)[..], [Why::BundleTooBig { .. }]));
+}
+
+#[test]
 fn what_is_kept_for_guarantees_is_named_with_those_who_lack_it() {
     let mut c = Cluster::default();
     c.agent(cpus_mem(4, 1024));
