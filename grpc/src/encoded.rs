@@ -36,11 +36,7 @@ impl Encoded {
     ///
     /// # Errors
     /// When they are more than a frame can hold, 4 GiB.
-    pub fn new(
-        pieces: Vec<Bytes>,
-        keep: impl Any + Send,
-        whole: Duration,
-    ) -> Result<Self, Status> {
+    pub fn new(pieces: Vec<Bytes>, keep: impl Any + Send, whole: Duration) -> Result<Self, Status> {
         let length: usize = pieces.iter().map(Bytes::len).sum();
         let length = u32::try_from(length)
             .map_err(|_| Status::out_of_range("the answer has more than 4 GiB: ask for less"))?;
