@@ -193,9 +193,15 @@ impl Cluster {
     }
 
     fn add_jobs(&mut self) {
+        self.add_jobs_as("jobs");
+    }
+
+    /// Starts the jobs framework in a role.
+    pub(crate) fn add_jobs_as(&mut self, role: &str) {
         let data = self.place.path().join("jobs").display().to_string();
         let mut arguments = words(&["jobs", "serve", "--master", &self.master_address]);
         arguments.extend(words(&["--listen", &self.jobs_address, "--data", &data]));
+        arguments.extend(words(&["--role", role]));
         let log = self.place.path().join("jobs.log");
         self.jobs = Some(Process::start("jobs", arguments, log));
         wait_for("the jobs framework", || {
