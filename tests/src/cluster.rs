@@ -86,6 +86,7 @@ const PLAIN: usize = 3;
 fn resources(random: &mut Prng, i: usize) -> Resources {
     let mut all = Resources::cpus_mem(random.between(4, 8) * 500, random.between(2, 8) * 512_000);
     let special = random.below(8);
+    all.add(&Resources::scalars([("disk", 1_000_000)]));
     if i < PLAIN {
         return all;
     }

@@ -3,6 +3,7 @@
 use crate::node::FrameworkNode;
 use crate::oracle::{Hosts, Living, restless};
 use crate::world::{Event, World};
+use agent_core::Volume;
 use proto::operator::{self, Response, State};
 use proto::{AgentId, FrameworkId, TaskId, Time};
 use std::collections::BTreeSet;
@@ -57,6 +58,7 @@ impl World {
     fn settled(&self, state: Option<&State>) -> Result<(), String> {
         let state = state.ok_or("no master leads")?;
         let mut agents: Vec<AgentId> = Vec::new();
+        let mut volumes: Vec<(AgentId, BTreeSet<Volume>)> = Vec::new();
         let mut living: Vec<Living> = Vec::new();
         let mut known: BTreeSet<(FrameworkId, TaskId)> = BTreeSet::new();
         for node in &self.agents {
@@ -78,6 +80,7 @@ impl World {
                     resources: launch.task.resources.clone(),
                 });
             }
+            volumes.push((id.clone(), node.disk.volumes_of(&id).cloned().collect()));
             agents.push(id);
         }
         for node in &self.frameworks {
@@ -94,7 +97,8 @@ impl World {
                 return Err(format!("{name}: {what}"));
             }
         }
-        self.oracle.settled(state, &Hosts { agents: &agents, living: &living, known: &known })
+        let hosts = Hosts { agents: &agents, living: &living, known: &known, volumes: &volumes };
+        self.oracle.settled(state, &hosts)
     }
 
     /// The fault phase is over.

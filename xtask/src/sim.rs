@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::workspace::Workspace;
 use crate::{Failure, step};
 
-const RUNS: u64 = 500;
+const RUNS: u64 = 2_000;
 const MINUTES: u64 = 10;
 /// Shares per core: small enough that no core waits long for the last one.
 const SHARES: u64 = 16;

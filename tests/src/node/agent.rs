@@ -2,11 +2,12 @@
 
 use crate::network::{Conn, Direction, Peer};
 use crate::node::checkpoint::Checkpoint;
+use crate::node::disk::Disk;
 use crate::node::supervisor::{Conduct, Supervisor};
 use crate::oracle::Violation;
 use crate::storage::Outbox;
 use crate::world::{Event, Node, Packet, World};
-use agent_core::{Agent, Effect, Input, Launch, Options};
+use agent_core::{Agent, Effect, Input, Launch, Options, Volume, VolumeOrder};
 use proto::{ContainerId, Exit, TaskOutcome, Time};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ pub(crate) struct AgentNode {
     /// Starts of the host so far.
     pub(crate) boot: u64,
     pub(crate) supervisor: Supervisor,
+    pub(crate) disk: Disk,
     /// Whether the supervisor is the one that the last run of the agent used.
     supervisor_continued: bool,
     /// The core's number of the stream, and the stream.
@@ -45,6 +47,7 @@ impl AgentNode {
             incarnation: 0,
             boot: 0,
             supervisor: Supervisor::default(),
+            disk: Disk::default(),
             supervisor_continued: true,
             link: None,
             said: Time::ZERO,
@@ -222,16 +225,40 @@ impl World {
                 let input = Input::SandboxCollected { container_id };
                 self.answer_agent(i, input);
             }
-            Effect::ApplyVolumes(order) => {
-                let (number, failures) = (order.number, Vec::new());
-                self.answer_agent(i, Input::VolumesMade { number, failures: failures.clone() });
-                self.answer_agent(i, Input::VolumesDeleted { number, failures });
-            }
+            Effect::ApplyVolumes(order) => self.apply_volumes(i, &order),
             // For people.
             Effect::Note(_) => {}
             Effect::Persist(_) | Effect::Record(_) => {
                 unreachable!("writes are taken out before they are queued")
             }
+        }
+    }
+
+    /// Volumes are made and deleted; the answers come later.
+    fn apply_volumes(&mut self, i: usize, order: &VolumeOrder) {
+        let one_in = (!self.faults.healed()).then_some(30);
+        let done = self.agents[i].disk.apply(order, &mut self.random, one_in);
+        for volume in &done.deleted {
+            self.oracle.volume_deleted(&order.agent_id, volume);
+        }
+        let incarnation = self.agents[i].incarnation;
+        let number = order.number;
+        let made = Input::VolumesMade { number, failures: done.not_made };
+        let deleted = Input::VolumesDeleted { number, failures: done.not_deleted };
+        let first = self.now + self.random.millis(0, 50);
+        let then = first + self.random.millis(0, 2_000);
+        for (at, input) in [(first, made), (then, deleted)] {
+            let input = Box::new(input);
+            self.schedule(at, Event::SupervisorSays { agent: i, incarnation, input });
+        }
+    }
+
+    /// What the volumes of a task hold when it starts.
+    fn look_into_volumes(&mut self, i: usize, launch: &Launch) {
+        let agent = &launch.task.agent_id;
+        for volume in launch.task.resources.pieces().iter().filter_map(Volume::of) {
+            let content = self.agents[i].disk.content(agent, &volume);
+            self.oracle.volume_used(agent, &volume, content);
         }
     }
 
@@ -243,6 +270,7 @@ impl World {
             return;
         }
         let capacity = self.agents[i].options.info.resources.clone();
+        self.look_into_volumes(i, &launch);
         self.oracle.process_started(i, &launch, &capacity);
         let sandbox = self.agents[i].supervisor.start(self.now, launch);
         if let Some((lasts, outcome)) = conduct.end {

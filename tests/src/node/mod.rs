@@ -5,6 +5,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod checkpoint;
+pub(crate) mod disk;
 pub(crate) mod framework;
 pub(crate) mod master;
 pub(crate) mod operator;

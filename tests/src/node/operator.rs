@@ -8,8 +8,8 @@ use crate::prng::Prng;
 use crate::world::{Event, Node, World};
 use master_core::{Input, Order, Quota};
 use proto::{
-    AgentId, FrameworkId, MachineId, MaintenanceWindow, ResourceName, Role, Schedule,
-    Unavailability, operator,
+    AgentId, FrameworkId, MachineId, MaintenanceWindow, Piece, Reservation, ReservationKind,
+    ResourceChange, ResourceName, Resources, Role, Schedule, Unavailability, operator,
 };
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -95,7 +95,11 @@ impl World {
 
     fn changes_something(&mut self) -> Option<Input> {
         let request = self.operator_request();
-        let what = self.operator.random.index(15);
+        let what = self.operator.random.index(17);
+        if what >= 15 {
+            let call = self.changes_resources()?;
+            return Some(Input::Operator { request, call });
+        }
         if what >= 11 {
             let call = self.plans_maintenance(what)?;
             return Some(Input::Operator { request, call });
@@ -162,6 +166,45 @@ impl World {
         })
     }
 
+    /// Something of an agent is kept for a role, or not any more.
+    fn changes_resources(&mut self) -> Option<operator::Call> {
+        let agent_id = self.some_admitted()?;
+        if self.operator.random.percent(50) {
+            return self.gives_back(&agent_id);
+        }
+        let random = &mut self.operator.random;
+        let role = some_role(random);
+        if role == Role::any() {
+            return None;
+        }
+        let name = ["cpus", "disk"][random.index(2)];
+        let plain = Resources::scalars([(name, random.between(1, 10) * 50)]);
+        let (kind, principal) = (ReservationKind::Dynamic, None);
+        let reservation = Reservation { kind, role, principal, labels: Vec::new() };
+        let (source, resources) = (Resources::new(), plain.push_reservation(&reservation));
+        let change = ResourceChange::Reserve { source, resources };
+        Some(operator::Call::ChangeResources { agent_id, change })
+    }
+
+    /// The first thing that was made or reserved on an agent at run time is so no more.
+    fn gives_back(&self, agent_id: &AgentId) -> Option<operator::Call> {
+        let registry = self.master.core.as_ref()?.registry();
+        let all = &registry.agents().get(agent_id)?.info.resources;
+        let dynamic = |piece: &&Piece| {
+            let last = piece.flavor.reservations().last();
+            last.is_some_and(|last| last.kind == ReservationKind::Dynamic)
+        };
+        let is_volume = |piece: &&Piece| piece.flavor.volume().is_some();
+        let one = |piece: &Piece| Resources::from_iter([piece.clone()]);
+        let change = match all.pieces().iter().find(is_volume) {
+            Some(piece) => ResourceChange::Destroy { volumes: one(piece) },
+            None => {
+                ResourceChange::Unreserve { resources: one(all.pieces().iter().find(dynamic)?) }
+            }
+        };
+        Some(operator::Call::ChangeResources { agent_id: agent_id.clone(), change })
+    }
+
     /// After the faults every machine is up and none is planned to be away.
     fn ends_maintenance(&mut self) -> Option<Input> {
         let known = self.master.core.as_ref()?.registry().maintenance();
@@ -200,8 +243,14 @@ impl World {
         });
         let order = gone
             .map(|(id, _)| Order::MarkAgentGone(id.clone()))
-            .or(shut.map(|(id, _)| Order::ReactivateAgent(id.clone())))?;
-        Some(Input::Order { request: self.operator_request(), order })
+            .or(shut.map(|(id, _)| Order::ReactivateAgent(id.clone())));
+        if let Some(order) = order {
+            return Some(Input::Order { request: self.operator_request(), order });
+        }
+        let kept: Vec<AgentId> = agents.keys().cloned().collect();
+        let calls: Vec<_> = kept.iter().filter_map(|id| self.gives_back(id)).collect();
+        let call = calls.get(self.operator.random.index(calls.len())).cloned()?;
+        Some(Input::Operator { request: self.operator_request(), call })
     }
 
     fn some_admitted(&mut self) -> Option<AgentId> {

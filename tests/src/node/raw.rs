@@ -5,14 +5,15 @@
 //! acknowledges.
 
 pub(crate) mod habits;
+mod keeps;
 
 use crate::network::{Conn, Direction, Peer};
 use crate::prng::Prng;
 use crate::world::{Event, Packet, World};
 use proto::scheduler::{self, Call, CallBody, Subscribe};
 use proto::{
-    AgentId, CommandInfo, Filters, FrameworkId, FrameworkInfo, OfferId, Operation, Resources,
-    TaskBody, TaskId, TaskInfo, TaskPayload, TaskState, TaskStatus, Time,
+    AgentId, CommandInfo, Filters, FrameworkId, FrameworkInfo, Offer, OfferId, Operation,
+    Resources, TaskBody, TaskId, TaskInfo, TaskPayload, TaskState, TaskStatus, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -59,7 +60,7 @@ pub(crate) struct RawNode {
     /// The stream of an instance that was replaced.
     stale: Option<Conn>,
     subscribed: bool,
-    offers: BTreeMap<OfferId, (AgentId, Resources)>,
+    offers: BTreeMap<OfferId, Offer>,
     /// Offers that it should not use any more.
     spent: Vec<(OfferId, AgentId)>,
     /// Inverse offers that it has not answered.
@@ -116,7 +117,7 @@ impl RawNode {
         self.subscribed = false;
         self.asked.clear();
         let offers = std::mem::take(&mut self.offers);
-        self.spent.extend(offers.into_iter().map(|(offer, (agent, _))| (offer, agent)));
+        self.spent.extend(offers.into_values().map(|offer| (offer.id, offer.agent_id)));
     }
 
     /// Tasks for an offer: some fit, some do not, one in a while is nonsense.
@@ -129,7 +130,11 @@ impl RawNode {
                 let cpus = self.random.between(1, 6) * 100;
                 let cpus = if self.random.percent(5) { offered.cpus() + 1 } else { cpus };
                 let wanted = BTreeMap::from([("cpus", cpus), ("mem", 32_000)]);
-                let mut task = task_info(&id, agent, habits::pick(offered, &wanted));
+                let mut uses = habits::pick(offered, &wanted);
+                if self.habits.keeps && self.random.percent(30) {
+                    uses.add(&keeps::some_volume(offered).into_iter().collect());
+                }
+                let mut task = task_info(&id, agent, uses);
                 task.kill_grace = self.random.percent(50).then(|| self.random.millis(0, 5000));
                 let limited = self.random.percent(20);
                 task.max_completion_time = limited.then(|| self.random.millis(100, 20_000));
@@ -150,8 +155,14 @@ impl RawNode {
             return Vec::new();
         }
         let mut calls = Vec::new();
-        for (offer, (agent, resources)) in std::mem::take(&mut self.offers) {
-            let tasks = self.tasks(&agent, &resources);
+        for (offer, made) in std::mem::take(&mut self.offers) {
+            let agent = made.agent_id.clone();
+            let mut operations = Vec::new();
+            if self.habits.keeps && self.random.percent(60) {
+                self.launched += 1;
+                operations.extend(keeps::some_change(&mut self.random, &made, self.launched));
+            }
+            let tasks = self.tasks(&agent, &made.resources);
             let mut offer_ids = vec![offer.clone()];
             if self.random.percent(5)
                 && let Some((old, _)) = self.spent.pop()
@@ -166,7 +177,7 @@ impl RawNode {
             let filters = filters(self.random.below(20));
             let grouped = self.habits.groups && self.random.percent(30);
             let launch = if grouped { habits::group(tasks) } else { Operation::Launch(tasks) };
-            let operations = vec![launch];
+            operations.push(launch);
             calls.push(CallBody::Accept { offer_ids, operations, filters });
             self.spent.push((offer, agent));
         }
@@ -235,17 +246,28 @@ impl RawNode {
             }
             scheduler::Event::Offers(offers) => {
                 for offer in offers {
-                    self.offers.insert(offer.id, (offer.agent_id, offer.resources));
+                    self.offers.insert(offer.id.clone(), offer);
                 }
                 let at_once = healed || self.random.percent(60);
                 return if at_once { self.answer_offers(now, healed) } else { Vec::new() };
             }
             scheduler::Event::Rescind(offer) => {
-                if let Some((agent, _)) = self.offers.remove(&offer) {
-                    self.spent.push((offer, agent));
+                if let Some(known) = self.offers.remove(&offer) {
+                    self.spent.push((offer, known.agent_id));
                 }
             }
             scheduler::Event::Update(status) => return self.update(now, &status, healed),
+            scheduler::Event::UpdateOperationStatus(status) => {
+                let named = status.uuid.zip(status.operation_id);
+                let told = named.filter(|_| healed || self.random.percent(70));
+                return told
+                    .map(|(uuid, operation_id)| {
+                        let agent_id = status.agent_id;
+                        CallBody::AcknowledgeOperationStatus { agent_id, uuid, operation_id }
+                    })
+                    .into_iter()
+                    .collect();
+            }
             // It was replaced or removed: it begins anew, as another.
             scheduler::Event::Error(_) => self.forget(),
             // One that was taken back is answered all the same, now and then.
@@ -256,7 +278,6 @@ impl RawNode {
             | scheduler::Event::Failure { .. }
             | scheduler::Event::Heartbeat
             | scheduler::Event::RescindInverseOffer(_)
-            | scheduler::Event::UpdateOperationStatus(_)
             | scheduler::Event::Refused { .. } => {}
         }
         Vec::new()
@@ -448,6 +469,9 @@ impl World {
                     (raw.info.id.clone(), raw.info.is_partition_aware());
                 if let (scheduler::Event::Update(status), Some(id)) = (&event, &id) {
                     self.oracle.framework_hears(id, aware, status);
+                }
+                if let (scheduler::Event::UpdateOperationStatus(status), Some(id)) = (&event, &id) {
+                    self.oracle.operation_heard(id, status);
                 }
                 for body in calls {
                     self.raw_calls(i, body);

@@ -3,6 +3,7 @@
 //! I16 rests on it: the world asks until it holds or the bound has passed.
 
 use super::{TaskKey, Violation};
+use agent_core::Volume;
 use proto::operator::State;
 use proto::{AgentId, Resources};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,8 @@ pub struct Hosts<'a> {
     pub living: &'a [Living],
     /// Tasks in the agents' books that have not ended.
     pub known: &'a BTreeSet<TaskKey>,
+    /// The volumes that are on their disks.
+    pub volumes: &'a [(AgentId, BTreeSet<Volume>)],
 }
 
 /// The cluster did not come to rest.

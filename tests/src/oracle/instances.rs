@@ -4,7 +4,7 @@
 //! carried out twice. I20: on each agent, what tasks hold and what is free is all there is.
 
 use super::{TaskKey, Verdict, broken};
-use agent_core::Launch;
+use agent_core::{Launch, claim};
 use proto::{ContainerId, Resources};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +40,8 @@ impl Instances {
         if !self.started.insert(key.clone()) {
             return broken("I17", format!("task {} of {} ran before", key.1, key.0));
         }
-        let resources = launch.task.resources.clone();
+        // What is reserved at run time is the host's own, and volumes are the master's account.
+        let resources = claim(&launch.task.resources).into_owned();
         let mut used = resources.clone();
         for instance in self.live.values().filter(|instance| instance.host == host) {
             used.add(&instance.resources);
@@ -68,7 +69,7 @@ pub(super) fn conserved<'a>(
     held: impl Iterator<Item = &'a Resources>,
 ) -> Verdict {
     let mut sum = free.clone();
-    held.for_each(|resources| sum.add(resources));
+    held.for_each(|resources| sum.add(&claim(resources)));
     if sum == *total {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use master_core::{ConnectionId, Effect, Input, Registry, RegistryOp, RequestId};
 use proto::agent_link::{AgentCall, AgentEvent, AgentTask};
 use proto::operator::{AgentStanding, State};
 use proto::scheduler::{CallBody, Event};
-use proto::{AgentId, FrameworkId, OfferId, Resources, Role};
+use proto::{AgentId, Disk, FrameworkId, OfferId, Piece, ReservationKind, Resources, Role};
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::take;
 
@@ -54,6 +54,9 @@ struct Offered {
 pub(super) struct Ledger {
     pending: Pending,
     totals: BTreeMap<AgentId, Resources>,
+    /// What each agent has by its configuration, without its reservations of run time and without
+    /// volumes: operations neither add to it nor take from it.
+    configured: BTreeMap<AgentId, Resources>,
     agents: BTreeMap<ConnectionId, AgentId>,
     frameworks: BTreeMap<ConnectionId, FrameworkId>,
     offers: BTreeMap<OfferId, Offered>,
@@ -73,10 +76,26 @@ pub(super) struct Ledger {
     present: BTreeSet<AgentId>,
 }
 
+/// Without reservations that were made at run time, and volumes as the space that they take.
+fn plainly(resources: &Resources) -> Resources {
+    let piece = |piece: &Piece| {
+        let mut piece = piece.clone();
+        piece.flavor = piece.flavor.with(|special| {
+            special.reservations.retain(|one| one.kind == ReservationKind::Static);
+            let source = special.disk.take().and_then(|disk| disk.source);
+            special.disk =
+                source.map(|source| Disk { source: Some(source), persistence: None, mount: None });
+        });
+        piece
+    };
+    resources.pieces().iter().map(piece).collect()
+}
+
 impl Ledger {
     /// A new master knows nothing of offers and tasks.
     pub(super) fn begin(&mut self, registry: &Registry) {
         let (made, forgotten) = (take(&mut self.made), take(&mut self.forgotten));
+        let configured = take(&mut self.configured);
         let agents = registry.agents().iter();
         let totals = agents.map(|(id, agent)| (id.clone(), agent.info.resources.clone()));
         let over = registry.completed().iter().filter_map(|past| past.info.id.clone());
@@ -84,6 +103,7 @@ impl Ledger {
         *self = Self {
             made,
             forgotten,
+            configured,
             totals: totals.collect(),
             over: over.collect(),
             closed: shut.map(|(id, _)| id.clone()).collect(),
@@ -117,6 +137,24 @@ impl Ledger {
             Input::AgentClosed { connection } => Pending::AgentClosed(*connection),
             _ => Pending::Nothing,
         };
+    }
+
+    /// What an agent has after this step, when it was admitted or something on it was reserved or
+    /// made.
+    pub(super) fn has(&mut self, agent: &AgentId, total: &Resources) -> Verdict {
+        let configured = self.configured.entry(agent.clone());
+        let configured = configured.or_insert_with(|| plainly(total));
+        let (was, is) = (configured.clone(), plainly(total));
+        self.totals.insert(agent.clone(), total.clone());
+        if was != is {
+            return broken("I20", format!("{agent} had {was}, and has {is}: {total}"));
+        }
+        Ok(())
+    }
+
+    /// Frameworks whose schedulers are connected.
+    pub(super) fn connected(&self) -> impl Iterator<Item = &FrameworkId> {
+        self.frameworks.values()
     }
 
     pub(super) fn stepped(&mut self, effects: &[Effect]) -> Verdict {
@@ -210,7 +248,8 @@ impl Ledger {
         self.limits.registry_changes(op);
         match op {
             RegistryOp::AdmitAgent { info, .. } => {
-                if let Some(id) = &info.id {
+                // Who knows the registry has said it already, with what is reserved on it.
+                if let Some(id) = info.id.as_ref().filter(|id| !self.configured.contains_key(*id)) {
                     self.totals.insert(id.clone(), info.resources.clone());
                 }
             }

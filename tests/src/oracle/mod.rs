@@ -10,31 +10,36 @@ mod instances;
 mod kills;
 mod launches;
 mod ledger;
+mod operations;
 mod papers;
 mod promises;
 mod quota;
 mod registry;
 mod updates;
+mod volumes;
 mod wishes;
 
 pub use audit::{Hosts, Living, restless};
 
+use agent_core::Volume;
 use driver::core::GroupId;
 use instances::Instances;
 use kills::Kills;
 use launches::Launches;
 use ledger::Ledger;
-use master_core::{Effect, Input, Master, Registry};
+use master_core::{Effect, Input, Master, Registry, RegistryOp};
+use operations::Operations;
 use papers::Papers;
 use promises::{Promises, Submissions};
 use proto::agent_link::AgentEvent;
 use proto::operator::State;
 use proto::scheduler::Call;
-use proto::{ContainerId, FrameworkId, Resources, TaskId, TaskStatus};
+use proto::{AgentId, ContainerId, FrameworkId, OperationStatus, Resources, TaskId, TaskStatus};
 use registry::Replica;
 use std::collections::BTreeMap;
 use std::fmt;
 use updates::Updates;
+use volumes::Volumes;
 use wishes::Wishes;
 
 /// A framework's task.
@@ -75,6 +80,8 @@ pub struct Oracle {
     submissions: Submissions,
     papers: Papers,
     wishes: Wishes,
+    volumes: Volumes,
+    operations: Operations,
     /// Ends of units, by framework, group and unit.
     units: BTreeMap<(usize, GroupId, u32), String>,
     found: Option<Violation>,
@@ -96,6 +103,8 @@ impl Oracle {
     pub fn master_started(&mut self, registry: &Registry) {
         self.ledger.begin(registry);
         self.wishes.begin(registry);
+        self.volumes.begin(registry);
+        self.operations.begin(registry);
         let verdict = self.promises.begin(registry);
         self.judge(verdict);
         let verdict = self.replica.begin(registry);
@@ -116,6 +125,8 @@ impl Oracle {
 
     /// The master took the input and decided this.
     pub fn master_stepped(&mut self, effects: &[Effect], master: &Master) {
+        let verdict = self.resources_change(effects, master.registry());
+        self.judge(verdict);
         let verdict = self.watch(effects);
         self.judge(verdict);
         let verdict = self.wishes.stepped(effects);
@@ -128,6 +139,43 @@ impl Oracle {
     /// Something leaves the master.
     pub fn master_says(&mut self, effect: &Effect, registry: &Registry) {
         self.promises.leaves(effect, registry);
+    }
+
+    /// What agents have, and which operations there are.
+    fn resources_change(&mut self, effects: &[Effect], registry: &Registry) -> Verdict {
+        for effect in effects {
+            let Effect::Persist(op) = effect else { continue };
+            self.operations.registry_changes(op, self.ledger.connected())?;
+            let agent = match op {
+                RegistryOp::AdmitAgent { info, .. } => info.id.as_ref(),
+                RegistryOp::SetHoldings { agent_id, .. } => Some(agent_id),
+                _ => None,
+            };
+            let Some(agent) = agent else { continue };
+            self.volumes.follow(agent, registry);
+            if let Some(known) = registry.agents().get(agent) {
+                self.ledger.has(agent, &known.info.resources)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A host deletes a volume.
+    pub(crate) fn volume_deleted(&mut self, agent: &AgentId, volume: &Volume) {
+        let verdict = self.volumes.deleted(agent, volume);
+        self.judge(verdict);
+    }
+
+    /// A task is started with a volume, in which it finds this.
+    pub(crate) fn volume_used(&mut self, agent: &AgentId, volume: &Volume, content: Option<u64>) {
+        let verdict = self.volumes.used(agent, volume, content);
+        self.judge(verdict);
+    }
+
+    /// A framework is told how an operation stands.
+    pub(crate) fn operation_heard(&mut self, framework: &FrameworkId, status: &OperationStatus) {
+        let verdict = self.operations.heard(framework, status);
+        self.judge(verdict);
     }
 
     fn watch(&mut self, effects: &[Effect]) -> Verdict {
@@ -216,6 +264,7 @@ impl Oracle {
     /// A framework makes a call.
     pub fn framework_calls(&mut self, call: &Call) {
         self.kills.framework_calls(call);
+        self.operations.framework_calls(call);
     }
 
     /// A framework gets a status update; `aware` of partitions or not.
@@ -253,6 +302,10 @@ impl Oracle {
     /// A sentence on the first thing found.
     pub fn settled(&self, state: &State, hosts: &Hosts<'_>) -> Result<(), String> {
         audit::settled(state, hosts)?;
+        for (agent, there) in hosts.volumes {
+            self.volumes.settled(agent, there)?;
+        }
+        self.operations.all_told(|framework| self.kills.is_over(framework))?;
         self.launches.all_told(&hosts.living.iter().map(Living::key).collect(), |framework| {
             self.kills.is_over(framework)
         })

@@ -310,12 +310,12 @@ fn i11_a_replica_ends_up_elsewhere() {
 fn i16_master_and_hosts_disagree_after_the_faults() {
     let living = Living { agent: agent(), task: key("t"), resources: cpus_mem(1, 64) };
     let (agents, none) = ([agent()], BTreeSet::new());
-    let empty = Hosts { agents: &[], living: &[], known: &none };
+    let empty = Hosts { agents: &[], living: &[], known: &none, volumes: &[] };
     assert_eq!(audit::settled(&State::default(), &empty), Ok(()));
-    let ghost = Hosts { agents: &[], living: &[living], known: &none };
+    let ghost = Hosts { agents: &[], living: &[living], known: &none, volumes: &[] };
     assert!(audit::settled(&State::default(), &ghost).unwrap_err().contains("only the hosts"));
     assert_eq!(restless("it spins".to_owned()).id, "I16");
-    let stranger = Hosts { agents: &agents, living: &[], known: &none };
+    let stranger = Hosts { agents: &agents, living: &[], known: &none, volumes: &[] };
     assert!(audit::settled(&State::default(), &stranger).unwrap_err().contains("does not know"));
 }
 
@@ -336,5 +336,6 @@ fn an_update_frees_what_its_task_used() {
 }
 
 mod promises;
+mod resources;
 mod rules_of_operators;
 mod wishes;

@@ -189,6 +189,10 @@ impl Wishes {
         if !offer.resources.revocable().is_empty() && !has(Capability::RevocableResources) {
             return against("it may be taken back");
         }
+        let refined = |piece: &proto::Piece| piece.flavor.reservations().len() > 1;
+        if offer.resources.pieces().iter().any(refined) && !has(Capability::ReservationRefinement) {
+            return against("its reservation is refined");
+        }
         if offer.resources.allocatable_to(&offer.role) != offer.resources {
             return against("it is reserved to another role");
         }

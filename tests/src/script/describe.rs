@@ -2,7 +2,7 @@
 
 use super::stage::{Done, Message, Player, Stage, bad};
 use super::words::{Words, bundle, number};
-use master_core::Input;
+use master_core::{Input, testing};
 use proto::scheduler::{CallBody, Subscribe};
 use proto::{
     AgentInfo, Attribute, AttributeConstraint, Capability, Domain, Flavor, FrameworkInfo,
@@ -34,7 +34,8 @@ fn kept(role: &str, plain: &Resources) -> Result<Resources, String> {
     Ok(plain.push_reservation(&reservation))
 }
 
-/// Of the kind that `from=` names: `revocable`, or the role that they are kept for.
+/// Of the kind that `from=` names: `revocable`, or the role that they are kept for; `+ROLE` means
+/// since run time.
 pub(super) fn of_kind(words: &Words<'_>, plain: Resources) -> Result<Resources, String> {
     match words.pair("from") {
         None => Ok(plain),
@@ -47,8 +48,23 @@ pub(super) fn of_kind(words: &Words<'_>, plain: Resources) -> Result<Resources, 
             };
             Ok(pieces.map(taken_back).collect())
         }
-        Some(role) => kept(role, &plain),
+        Some(role) => match role.strip_prefix('+') {
+            Some(role) => Ok(testing::reserved(&plain, &role.split(',').collect::<Vec<_>>())),
+            None => kept(role, &plain),
+        },
     }
+}
+
+/// `ROLE:CPUS/MEM[/DISK]`, reserved for the role at run time; `ROLE,ROLE` reserves for one below
+/// the other.
+pub(super) fn of_dynamic(text: &str) -> Result<Resources, String> {
+    let (roles, plain) = text.split_once(':').ok_or(format!("'{text}' is not ROLE:CPUS/MEM"))?;
+    let mut parts = plain.splitn(3, '/');
+    let (cpus, mem) = (parts.next().unwrap_or_default(), parts.next().unwrap_or("0"));
+    let disk = number(parts.next().unwrap_or("0"))?;
+    let mut all = bundle(&format!("{cpus}/{mem}"))?;
+    all.add(&testing::disk(disk));
+    Ok(testing::reserved(&all, &roles.split(',').collect::<Vec<_>>()))
 }
 
 /// An agent: `cpus=N mem=MB [disk=MB] [gpus=N] [revocable=CPUS] [kept=ROLE:CPUS/MEM ..]
@@ -155,8 +171,10 @@ impl Stage {
         let info = call.framework_info.clone();
         let framework_id = info.id.clone();
         let known = self.frameworks.remove(name);
-        let updates = known.map(|player| player.updates).unwrap_or_default();
-        self.frameworks.insert(name.to_owned(), Player { info, connection, updates });
+        let known = known.map(|player| (player.updates, player.operations));
+        let (updates, operations) = known.unwrap_or_default();
+        let player = Player { info, connection, updates, operations };
+        self.frameworks.insert(name.to_owned(), player);
         let call = Box::new(call);
         let input = Input::Subscribe { connection, framework_id, call, principal: None };
         self.queue.push_back(Message::ToMaster(input));

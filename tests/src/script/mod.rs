@@ -5,6 +5,7 @@
 //! or writes the new one when asked to. docs/simulation.md lists the commands.
 
 mod describe;
+mod operations;
 mod orders;
 mod stage;
 mod verbs;
@@ -75,6 +76,9 @@ fn command(stage: &mut Stage, line: &str) -> Result<Vec<String>, String> {
         verb @ ("drain" | "deactivate" | "reactivate" | "gone") => stage.order(verb, &words)?,
         "agree" => stage.answer_inverse(name(1)?, true, &words)?,
         "object" => stage.answer_inverse(name(1)?, false, &words)?,
+        "change" => stage.change(name(1)?, &words)?,
+        "operations" => stage.operations(name(1)?, &words)?,
+        "confirm" => stage.confirm(name(1)?, name(2)?)?,
         "shutdown" => stage.shutdown(name(1)?, &words)?,
         "weight" => stage.weight(&words)?,
         "quota" => stage.quota(&words)?,

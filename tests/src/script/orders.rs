@@ -37,7 +37,7 @@ impl Stage {
         Ok(())
     }
 
-    fn ask(&mut self, call: operator::Call) -> Done {
+    pub(super) fn ask(&mut self, call: operator::Call) -> Done {
         let request = RequestId(self.fresh());
         self.queue.push_back(Message::ToMaster(Input::Operator { request, call }));
         Ok(())

@@ -10,7 +10,9 @@ use agent_core::{Agent, Input as AgentInput};
 use master_core::{ConnectionId, Effect, Input, Master, Options, Registry};
 use proto::agent_link::{AgentCall, AgentEvent};
 use proto::scheduler::{Event, MasterInfo};
-use proto::{AgentId, Exit, FrameworkInfo, MasterId, StatusUuid, TaskId, Time, operator};
+use proto::{
+    AgentId, Exit, FrameworkInfo, MasterId, OperationId, StatusUuid, TaskId, Time, operator,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,8 @@ pub(super) struct Player {
     pub(super) connection: ConnectionId,
     /// The update of each task that was not acknowledged.
     pub(super) updates: BTreeMap<TaskId, (AgentId, StatusUuid)>,
+    /// The status of each operation that is to be acknowledged.
+    pub(super) operations: BTreeMap<OperationId, (Option<AgentId>, StatusUuid)>,
 }
 
 /// Messages on their way, in order.
@@ -249,6 +253,11 @@ impl Stage {
             Event::Update(status) => {
                 if let (Some(uuid), Some(agent)) = (status.uuid, status.agent_id) {
                     player.updates.insert(status.task_id, (agent, uuid));
+                }
+            }
+            Event::UpdateOperationStatus(status) => {
+                if let (Some(id), Some(uuid)) = (status.operation_id, status.uuid) {
+                    player.operations.insert(id, (status.agent_id, uuid));
                 }
             }
             _ => {}

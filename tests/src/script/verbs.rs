@@ -1,6 +1,7 @@
 //! The commands of a transcript, each a verb of the stage.
 
 use super::describe;
+use super::operations;
 use super::stage::{Actor, Done, Message, Player, Stage, bad};
 use super::words::{Words, bundle, number};
 use crate::node::raw::habits::group;
@@ -138,18 +139,24 @@ impl Stage {
         let mut tasks: Vec<TaskInfo> = Vec::new();
         for task in words.pairs("task") {
             let (id, resources) = task.split_once(':').ok_or("a task is ID:CPUS/MEM")?;
-            let resources = describe::of_kind(words, bundle(resources)?)?;
+            let mut resources = describe::of_kind(words, bundle(resources)?)?;
+            resources.add(&operations::volume_of_tasks(words)?);
             tasks.push(task_info(id, &agent, resources));
         }
         Ok(tasks)
     }
 
-    /// `offers=ID,.. [on=AGENT] [task=ID:CPUS/MEM ..] [group]`
+    /// `offers=ID,.. [on=AGENT] [task=ID:CPUS/MEM ..] [group]`, and changes, which come first.
     pub(super) fn accept(&mut self, name: &str, words: &Words<'_>) -> Done {
         let tasks = Self::tasks(words)?;
-        let launch = if words.has("group") { group(tasks) } else { Operation::Launch(tasks) };
+        let mut operations = operations::changes(words)?;
+        if words.has("group") {
+            operations.push(group(tasks));
+        } else if !tasks.is_empty() || operations.is_empty() {
+            operations.push(Operation::Launch(tasks));
+        }
         let (offer_ids, filters) = (Self::offers(words)?, Self::filters(words)?);
-        self.call(name, CallBody::Accept { offer_ids, operations: vec![launch], filters })
+        self.call(name, CallBody::Accept { offer_ids, operations, filters })
     }
 
     pub(super) fn decline(&mut self, name: &str, words: &Words<'_>) -> Done {

@@ -43,6 +43,11 @@ impl<'a> Words<'a> {
         self.pairs.iter().filter(|(name, _)| *name == key).map(|(_, value)| *value).collect()
     }
 
+    /// All pairs, in their order.
+    pub(super) fn all_pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> + '_ {
+        self.pairs.iter().copied()
+    }
+
     pub(super) fn has(&self, word: &str) -> bool {
         self.words.contains(&word)
     }

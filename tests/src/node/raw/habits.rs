@@ -28,6 +28,8 @@ pub(super) struct Habits {
     demands: bool,
     /// Some of its launches are groups.
     pub(super) groups: bool,
+    /// It reserves resources and makes volumes.
+    pub(super) keeps: bool,
     /// It asks after tasks that never were, many at once, and after operations.
     asks: bool,
     /// It shuts executors down and writes to them, which it has none of.
@@ -40,6 +42,7 @@ impl Habits {
             updates: random.percent(40),
             demands: random.percent(40),
             groups: random.percent(30),
+            keeps: random.percent(50),
             asks: random.percent(20),
             executors: random.percent(20),
         }
@@ -136,6 +139,9 @@ impl Habits {
             let operation = OperationId::new("ghost").expect("a word is an id");
             let agent = agents.get(random.index(agents.len() + 1)).cloned();
             calls.push(CallBody::ReconcileOperations { operations: vec![(operation, agent)] });
+        }
+        if self.keeps && random.percent(3) {
+            calls.push(CallBody::ReconcileOperations { operations: Vec::new() });
         }
         if self.executors
             && random.percent(3)
