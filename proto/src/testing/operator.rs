@@ -294,7 +294,8 @@ pub fn operator_response() -> impl Strategy<Value = Response> {
 
 /// Any numbered event.
 pub fn operator_event() -> impl Strategy<Value = StreamEvent> {
-    let reason = prop::sample::select(vec![CutOff::Slow, CutOff::TooMany, CutOff::Ending, CutOff::Behind]);
+    let reason =
+        prop::sample::select(vec![CutOff::Slow, CutOff::TooMany, CutOff::Ending, CutOff::Behind]);
     let event = prop_oneof![
         (maybe(state()), interval(), text()).prop_map(|(state, heartbeat_interval, stream)| {
             Event::Subscribed { state: state.map(Box::new), heartbeat_interval, stream }

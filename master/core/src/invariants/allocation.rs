@@ -61,9 +61,9 @@ fn free_agents(m: &Master, found: &mut Found) {
     for (ord, agent) in m.agents.iter().filter(|(_, agent)| agent.free_key.is_some()) {
         shapes.entry(&agent.free_parts.all).or_default().insert(ord);
     }
-    let listed = shapes.into_iter().flat_map(|(shape, agents)| {
-        agents.into_iter().map(move |agent| (shape, agent))
-    });
+    let listed = shapes
+        .into_iter()
+        .flat_map(|(shape, agents)| agents.into_iter().map(move |agent| (shape, agent)));
     let in_order = m.allocator.shapes().is_none_or(|shapes| shapes.iter().eq(listed));
     found.unless(in_order, "M12", || "free agents stand with wrong shapes".to_owned());
     let keys = m.agents.iter().filter(|(_, agent)| agent.free_key.is_some()).count();
