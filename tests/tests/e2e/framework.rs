@@ -4,7 +4,7 @@ use crate::cluster::{Cluster, LIMIT};
 use proto::scheduler::{Call, CallBody, Event, Subscribe};
 use proto::{
     Capabilities, Capability, CommandInfo, Encoding, Filters, FrameworkId, FrameworkInfo, Limits,
-    Offer, Operation, Resources, Role, TaskBody, TaskId, TaskInfo, TaskPayload, TaskState,
+    Offer, OfferId, Operation, Resources, Role, TaskBody, TaskId, TaskInfo, TaskPayload, TaskState,
     TaskStatus, Wire, recordio,
 };
 use std::collections::{BTreeSet, VecDeque};
@@ -133,6 +133,16 @@ impl Framework {
         }
     }
 
+    /// Waits until an offer is taken back.
+    pub(crate) fn rescinded(&mut self, id: &OfferId) {
+        loop {
+            match self.event() {
+                Event::Rescind(rescinded) if rescinded == *id => return,
+                other => self.note(other),
+            }
+        }
+    }
+
     fn note(&mut self, event: Event) {
         match event {
             Event::Offers(offers) => self.offers.extend(offers),
@@ -165,7 +175,9 @@ impl Framework {
             if status.task_id == *task_id && status.state == state {
                 return status;
             }
-            assert!(!status.state.is_terminal(), "instead of {state:?}: {status:?}");
+            // An update of another task may come again: it is told until it is acknowledged.
+            let is_over = status.task_id == *task_id && status.state.is_terminal();
+            assert!(!is_over, "instead of {state:?}: {status:?}");
         }
     }
 

@@ -26,3 +26,4 @@ mod python;
 mod quota;
 mod run;
 mod up;
+mod volumes;

@@ -43,7 +43,7 @@ fn obstacles(agent: &AgentView, away: Option<Unavailability>) -> Vec<String> {
             all.push(none("it has not come back since the master started".to_owned()));
         }
         AgentStanding::Unreachable => {
-            all.push(none("it was given up until it comes back".to_owned()))
+            all.push(none("it was given up until it comes back".to_owned()));
         }
     }
     if agent.drain.is_some() || agent.deactivated {
