@@ -25,33 +25,45 @@ pub struct Trace {
     start: Time,
     steps: u64,
     hash: Hash,
+    /// What is hashed next, kept for its space.
+    text: String,
     lines: VecDeque<String>,
 }
 
-/// A running hash of what is written to it, eight bytes at a time: the text of everything that
-/// happens goes through it.
+/// A running hash of whole texts, thirty-two bytes at a time: the text of everything that happens
+/// goes through it.
 #[derive(Clone, Copy, Debug)]
-struct Hash(u64);
+struct Hash([u64; 4]);
 
-impl Hash {
-    fn mix(&mut self, word: u64) {
-        let product = u128::from(self.0 ^ word) * 0x9e37_79b9_7f4a_7c15;
-        self.0 = (product as u64) ^ ((product >> 64) as u64) ^ self.0.rotate_left(23);
-    }
+fn mix(state: u64, word: u64) -> u64 {
+    let product = u128::from(state ^ word) * 0x9e37_79b9_7f4a_7c15;
+    (product as u64) ^ ((product >> 64) as u64) ^ state.rotate_left(23)
 }
 
-impl Write for Hash {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut words = text.as_bytes().chunks_exact(8);
-        for word in words.by_ref() {
-            self.mix(u64::from_le_bytes(word.try_into().expect("eight bytes are eight bytes")));
+impl Hash {
+    fn add(&mut self, text: &str) {
+        let mut blocks = text.as_bytes().chunks_exact(32);
+        for block in blocks.by_ref() {
+            self.block(block);
         }
-        let mut rest = [0; 8];
-        let tail = words.remainder();
+        let mut rest = [0; 32];
+        let tail = blocks.remainder();
         rest[..tail.len()].copy_from_slice(tail);
+        self.block(&rest);
         // With its length, so that where a text ends makes a difference.
-        self.mix(u64::from_le_bytes(rest) ^ ((text.len() as u64) << 56));
-        Ok(())
+        self.0[0] = mix(self.0[0], text.len() as u64);
+    }
+
+    /// Four lanes that do not wait for each other.
+    fn block(&mut self, block: &[u8]) {
+        for (lane, word) in self.0.iter_mut().zip(block.chunks_exact(8)) {
+            let word = word.try_into().expect("eight bytes are eight bytes");
+            *lane = mix(*lane, u64::from_le_bytes(word));
+        }
+    }
+
+    fn value(self) -> u64 {
+        self.0.into_iter().fold(0, mix)
     }
 }
 
@@ -63,15 +75,14 @@ const MARGIN: usize = 35;
 impl Trace {
     /// An empty trace; `start` is the time that is shown as zero.
     pub fn new(log: Log, start: Time) -> Self {
-        let hash = Hash(0xcbf2_9ce4_8422_2325);
-        Self { log, start, steps: 0, hash, lines: VecDeque::new() }
+        let hash = Hash([0xcbf2_9ce4_8422_2325, 1, 2, 3]);
+        Self { log, start, steps: 0, hash, text: String::new(), lines: VecDeque::new() }
     }
 
     /// A node is about to take an input.
     pub fn input(&mut self, now: Time, node: &str, input: &dyn Debug) {
         self.steps += 1;
-        // Writing to a hash cannot fail.
-        let _ = write!(self.hash, "{}{node}{input:?}", now.as_nanos());
+        self.take(format_args!("{}{node}{input:?}", now.as_nanos()));
         if self.log != Log::Off {
             let mut line = self.prefix(now, node);
             push_cut(&mut line, &format!("{input:?}"));
@@ -81,7 +92,7 @@ impl Trace {
 
     /// What it decided; `show` is how people read it.
     pub fn effects<E: Debug>(&mut self, effects: &[E], show: impl Fn(&E) -> String) {
-        let _ = write!(self.hash, "{effects:?}");
+        self.take(format_args!("{effects:?}"));
         if self.log != Log::Off {
             for effect in effects {
                 let mut line = " ".repeat(MARGIN);
@@ -95,17 +106,24 @@ impl Trace {
     /// Notes something that happened to a node or to the world.
     pub fn happened(&mut self, now: Time, node: &str, what: &dyn fmt::Display) {
         self.steps += 1;
-        let _ = write!(self.hash, "{}{node}{what}", now.as_nanos());
+        self.take(format_args!("{}{node}{what}", now.as_nanos()));
         if self.log != Log::Off {
             let line = format!("{}* {what}", self.prefix(now, node));
             self.keep(line);
         }
     }
 
+    fn take(&mut self, what: fmt::Arguments<'_>) {
+        self.text.clear();
+        // Writing to a text cannot fail.
+        let _ = self.text.write_fmt(what);
+        self.hash.add(&self.text);
+    }
+
     fn prefix(&self, now: Time, node: &str) -> String {
         let at = now.since(self.start);
         let (seconds, micros) = (at.as_secs(), at.subsec_micros());
-        let (steps, hash) = (self.steps, self.hash.0 >> 32);
+        let (steps, hash) = (self.steps, self.hash.value() >> 32);
         format!("{seconds:>5}.{micros:06} {steps:>7} {hash:08x} {node:<4} ")
     }
 
@@ -129,7 +147,7 @@ impl Trace {
 
     /// The hash of all that happened so far.
     pub fn hash(&self) -> u64 {
-        self.hash.0
+        self.hash.value()
     }
 
     /// The lines that were kept, oldest first.

@@ -1,12 +1,13 @@
 //! Operations on resources that frameworks want to be told of.
 //!
 //! I23: an operation with an id that was taken has one end; its framework is told of it until it
-//! acknowledges it, whoever crashes, and before that nobody forgets it.
+//! acknowledges it, whoever crashes, and before that nobody forgets it. The operations of an agent
+//! that an operator gives up end with it: that is told once, and to whoever asks.
 
 use super::{Verdict, broken};
 use master_core::{Registry, RegistryOp};
 use proto::scheduler::{Call, CallBody};
-use proto::{FrameworkId, OperationId, OperationState, OperationStatus, StatusUuid};
+use proto::{AgentId, FrameworkId, OperationId, OperationState, OperationStatus, StatusUuid};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Key = (FrameworkId, OperationId);
@@ -14,8 +15,8 @@ type Key = (FrameworkId, OperationId);
 /// All operations with an id.
 #[derive(Debug, Default)]
 pub(super) struct Operations {
-    /// Those in the registry.
-    taken: BTreeMap<StatusUuid, Key>,
+    /// Those in the registry, and where.
+    taken: BTreeMap<StatusUuid, (Key, AgentId)>,
     ends: BTreeMap<Key, (StatusUuid, OperationState)>,
     acknowledged: BTreeSet<StatusUuid>,
 }
@@ -24,7 +25,8 @@ impl Operations {
     pub(super) fn begin(&mut self, registry: &Registry) {
         let known = registry.operations().iter();
         let named = known.filter_map(|(uuid, known)| {
-            Some((*uuid, (known.framework_id.clone()?, known.operation.id.clone()?)))
+            let key = (known.framework_id.clone()?, known.operation.id.clone()?);
+            Some((*uuid, (key, known.agent_id.clone())))
         });
         self.taken = named.collect();
     }
@@ -40,7 +42,8 @@ impl Operations {
                 let (framework, id) = (operation.framework_id.clone(), &operation.operation.id);
                 match (framework, id) {
                     (Some(framework), Some(id)) => {
-                        self.taken.insert(*uuid, (framework, id.clone()));
+                        let key = (framework, id.clone());
+                        self.taken.insert(*uuid, (key, operation.agent_id.clone()));
                     }
                     _ => {
                         self.taken.remove(uuid);
@@ -48,7 +51,7 @@ impl Operations {
                 }
             }
             RegistryOp::RemoveOperation { uuid } => {
-                if let Some((framework, id)) = self.taken.remove(uuid)
+                if let Some(((framework, id), _)) = self.taken.remove(uuid)
                     && !self.acknowledged.contains(uuid)
                     && here.any(|known| *known == framework)
                 {
@@ -58,7 +61,10 @@ impl Operations {
             }
             // Nobody waits for it any more.
             RegistryOp::CompleteFramework { info, .. } => {
-                self.taken.retain(|_, (framework, _)| Some(&*framework) != info.id.as_ref());
+                self.taken.retain(|_, ((framework, _), _)| Some(&*framework) != info.id.as_ref());
+            }
+            RegistryOp::MarkGone { agent_id, .. } => {
+                self.taken.retain(|_, (_, agent)| agent != agent_id);
             }
             _ => {}
         }
@@ -86,9 +92,9 @@ impl Operations {
 
     /// Whether every framework that is not over knows the ends of its operations.
     pub(super) fn all_told(&self, is_over: impl Fn(&FrameworkId) -> bool) -> Result<(), String> {
-        match self.taken.values().find(|(framework, _)| !is_over(framework)) {
+        match self.taken.values().find(|((framework, _), _)| !is_over(framework)) {
             None => Ok(()),
-            Some((framework, id)) => Err(format!("operation {id} of {framework} is not over")),
+            Some(((framework, id), _)) => Err(format!("operation {id} of {framework} is not over")),
         }
     }
 }

@@ -109,6 +109,11 @@ fn i23_an_operation_is_forgotten_before_its_framework_knows() {
     assert_eq!(operations.registry_changes(&remove, here.iter()), Ok(()));
     assert_eq!(operations.all_told(|_| false), Ok(()));
     let mut operations = Operations::default();
+    let gone = RegistryOp::MarkGone { agent_id: agent(), since: Time::ZERO };
+    for op in [put(false), gone, remove] {
+        assert_eq!(operations.registry_changes(&op, here.iter()), Ok(()), "its agent is gone");
+    }
+    let mut operations = Operations::default();
     assert_eq!(operations.registry_changes(&put(false), here.iter()), Ok(()));
     operations.begin(&Registry::new());
     assert_eq!(operations.all_told(|_| false), Ok(()), "a crash took it back, and nobody was told");
