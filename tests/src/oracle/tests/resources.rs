@@ -79,7 +79,7 @@ fn put(end: bool) -> RegistryOp {
         panic!("CREATE is a change");
     };
     let operation: ResourceOperation = *change;
-    let end = end.then(|| OperationEnd { state: OperationState::Finished, message: None });
+    let end = end.then_some(OperationEnd { state: OperationState::Finished, message: None });
     let framework_id = Some(framework());
     let operation = KnownOperation { framework_id, agent_id: agent(), operation, end };
     RegistryOp::PutOperation { uuid: uuid(1), operation }
