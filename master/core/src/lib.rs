@@ -59,6 +59,7 @@ impl Master {
     pub fn step(&mut self, now: Time, input: Input, effects: &mut Vec<Effect>) {
         self.now = self.now.max(now);
         let out = effects;
+        self.disown_what_is_over(out);
         match input {
             Input::Tick => self.tick(out),
             Input::Subscribe { connection, framework_id, call, principal } => {

@@ -54,6 +54,8 @@ pub(crate) struct Operations {
     named: BTreeMap<(FrameworkId, OperationId), StatusUuid>,
     /// Those that are under way.
     pub(crate) pending: BTreeMap<AgentId, BTreeMap<StatusUuid, Awaited>>,
+    /// Frameworks that an earlier master completed, and died before it disowned their operations.
+    over: Vec<FrameworkId>,
     /// When those of frameworks that are not known to this master are forgotten.
     pub(crate) strays_at: Option<Time>,
     made: u64,
@@ -120,10 +122,20 @@ impl Master {
         for (uuid, operation) in self.registry.operations() {
             self.operations.add(*uuid, operation);
         }
+        let known = self.operations.by_framework.keys();
+        self.operations.over = known.filter(|id| self.registry.is_completed(id)).cloned().collect();
         if !self.registry.operations().is_empty() {
             let at = self.now + self.options.framework_reregister_timeout;
             self.operations.strays_at = Some(at);
             self.deadlines.set(at, Deadline::StrayOperations);
+        }
+    }
+
+    /// With the first step: an earlier master may have died between the end of a framework and that
+    /// of its operations.
+    pub(crate) fn disown_what_is_over(&mut self, out: &mut Vec<Effect>) {
+        for framework_id in std::mem::take(&mut self.operations.over) {
+            self.disown_operations(&framework_id, out);
         }
     }
 

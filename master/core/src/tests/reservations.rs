@@ -494,3 +494,29 @@ fn roles_are_seen_by_what_is_reserved_to_them() {
         roles.iter().map(|view| (&view.role, view.reserved.iter().map(|(_, n)| n).sum())).collect();
     assert_eq!(found, [(&role("eng"), 0), (&role("eng/dev"), 65_000)]);
 }
+
+#[test]
+fn whatever_is_durable_of_the_end_of_a_framework_its_operations_end_with_it() {
+    let mut c = Cluster::default();
+    let eng = framework(&mut c, "eng");
+    c.agent(cpus_mem(4, 1024).plus(&disk(100)));
+    let kept = reserved(&cpus_mem(1, 64).plus(&disk(50)), &["eng"]);
+    let operations = vec![reserve("ended", kept), create("pending", &[volume("v1", "eng", 10)])];
+    c.accept(&eng, &["m-O0"], operations);
+    let mut registry = c.master.registry().clone();
+    assert_eq!(registry.operations().len(), 2, "one ended, one is under way");
+    c.call(&eng, CallBody::Teardown);
+    let ops = c.effects.iter().filter_map(|effect| match effect {
+        Effect::Persist(op) => Some(op),
+        _ => None,
+    });
+    for op in ops {
+        registry.apply(op);
+        let mut next = Cluster::with_registry(Options::default(), registry.clone());
+        // The invariants are looked at.
+        next.feed(crate::Input::Tick);
+        let operations = next.master.registry().operations().values();
+        let left = operations.filter(|known| known.framework_id.is_some()).count();
+        assert_eq!(left, 0, "{op:?}");
+    }
+}
