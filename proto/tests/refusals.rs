@@ -37,6 +37,15 @@ fn amounts() {
 }
 
 #[test]
+fn a_sum_of_amounts_is_an_amount() {
+    let most = r#"{"name":"cpus","type":"SCALAR","scalar":{"value":1e12}}"#;
+    let two = problem::<TaskInfo>(&task(&format!(r#""resources":[{most},{most}]"#)));
+    assert_eq!(two, "resources: 'cpus' adds up to more than 1000000000000");
+    let one = task(&format!(r#""resources":[{most}]"#));
+    assert!(TaskInfo::decode(one.as_bytes(), Encoding::Json, &Limits::DEFAULT).is_ok());
+}
+
+#[test]
 fn kinds_of_values() {
     assert_eq!(
         resource(r#""name":"","type":"SCALAR","scalar":{"value":1}"#),

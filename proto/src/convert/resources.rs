@@ -90,9 +90,21 @@ pub(super) fn read(
             })
             .map_err(|error| error.within(&format!("[{i}]")).within(field))?;
     }
+    sums(&resources).map_err(|error| error.within(field))?;
     // Amounts of nothing are gone, and what they said with them.
     let role = role.filter(|_| !resources.is_empty());
     Ok((resources, role))
+}
+
+/// Equal resources of a list are one amount, which must be one that can be written again.
+fn sums(resources: &Resources) -> Result<(), DecodeError> {
+    match resources.pieces().iter().find(|piece| piece.size() as f64 / 1000.0 > MOST) {
+        None => Ok(()),
+        Some(piece) => {
+            let problem = format!("'{}' adds up to more than {MOST}", shown(piece.name.as_str()));
+            Err(DecodeError::new("", problem))
+        }
+    }
 }
 
 /// Reads one resource and notes the role that it is allocated to.
