@@ -97,7 +97,14 @@ impl World {
                 return Err(format!("{name}: {what}"));
             }
         }
-        let hosts = Hosts { agents: &agents, living: &living, known: &known, volumes: &volumes };
+        let schedulers = self.frameworks.iter().filter_map(FrameworkNode::framework_id).collect();
+        let hosts = Hosts {
+            agents: &agents,
+            living: &living,
+            known: &known,
+            volumes: &volumes,
+            schedulers: &schedulers,
+        };
         self.oracle.settled(state, &hosts)
     }
 

@@ -13,6 +13,7 @@ pub(crate) mod raw;
 pub(crate) mod supervisor;
 
 use framework::DriverNode;
+use proto::FrameworkId;
 use raw::RawNode;
 
 /// A framework of either kind.
@@ -41,6 +42,14 @@ impl FrameworkNode {
         match self {
             Self::Driver(_) => None,
             Self::Raw(node) => Some(node),
+        }
+    }
+
+    /// Who its scheduler believes to be.
+    pub(crate) fn framework_id(&self) -> Option<FrameworkId> {
+        match self {
+            Self::Driver(node) => node.core.as_ref()?.framework_id().cloned(),
+            Self::Raw(node) => node.framework_id().cloned(),
         }
     }
 

@@ -99,6 +99,11 @@ impl RawNode {
         }
     }
 
+    /// Who it believes to be.
+    pub(crate) fn framework_id(&self) -> Option<&FrameworkId> {
+        self.info.id.as_ref()
+    }
+
     /// Whether nothing of it is left in the cluster, as far as it knows.
     pub(crate) fn unfinished(&self) -> Option<String> {
         if !self.subscribed {

@@ -5,7 +5,7 @@
 use super::{TaskKey, Violation};
 use agent_core::Volume;
 use proto::operator::State;
-use proto::{AgentId, Resources};
+use proto::{AgentId, FrameworkId, Resources};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A process that runs.
@@ -36,6 +36,9 @@ pub struct Hosts<'a> {
     pub known: &'a BTreeSet<TaskKey>,
     /// The volumes that are on their disks.
     pub volumes: &'a [(AgentId, BTreeSet<Volume>)],
+    /// The ids under which schedulers are there. Who forgot its id, and with it who it was, cannot
+    /// be told anything any more.
+    pub schedulers: &'a BTreeSet<FrameworkId>,
 }
 
 /// The cluster did not come to rest.

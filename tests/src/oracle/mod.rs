@@ -305,10 +305,9 @@ impl Oracle {
         for (agent, there) in hosts.volumes {
             self.volumes.settled(agent, there)?;
         }
-        self.operations.all_told(|framework| self.kills.is_over(framework))?;
-        self.launches.all_told(&hosts.living.iter().map(Living::key).collect(), |framework| {
-            self.kills.is_over(framework)
-        })
+        let nobody = |id: &FrameworkId| self.kills.is_over(id) || !hosts.schedulers.contains(id);
+        self.operations.all_told(nobody)?;
+        self.launches.all_told(&hosts.living.iter().map(Living::key).collect(), nobody)
     }
 }
 

@@ -309,13 +309,15 @@ fn i11_a_replica_ends_up_elsewhere() {
 #[test]
 fn i16_master_and_hosts_disagree_after_the_faults() {
     let living = Living { agent: agent(), task: key("t"), resources: cpus_mem(1, 64) };
-    let (agents, none) = ([agent()], BTreeSet::new());
-    let empty = Hosts { agents: &[], living: &[], known: &none, volumes: &[] };
+    let (agents, none, nobody) = ([agent()], BTreeSet::new(), BTreeSet::new());
+    let empty = Hosts { agents: &[], living: &[], known: &none, volumes: &[], schedulers: &nobody };
     assert_eq!(audit::settled(&State::default(), &empty), Ok(()));
-    let ghost = Hosts { agents: &[], living: &[living], known: &none, volumes: &[] };
+    let ghost =
+        Hosts { agents: &[], living: &[living], known: &none, volumes: &[], schedulers: &nobody };
     assert!(audit::settled(&State::default(), &ghost).unwrap_err().contains("only the hosts"));
     assert_eq!(restless("it spins".to_owned()).id, "I16");
-    let stranger = Hosts { agents: &agents, living: &[], known: &none, volumes: &[] };
+    let stranger =
+        Hosts { agents: &agents, living: &[], known: &none, volumes: &[], schedulers: &nobody };
     assert!(audit::settled(&State::default(), &stranger).unwrap_err().contains("does not know"));
 }
 
