@@ -23,6 +23,9 @@ const HISTORY: usize = 16_384;
 const WATCHERS: usize = 1000;
 /// About how many bytes of memory the events of the history may hold.
 const HISTORY_BYTES: usize = 16 << 20;
+/// Why a stream was cut off that has more waiting than may wait.
+const SLOW: &str =
+    "this stream was read too slowly: subscribe again, after the last number that was read";
 
 /// What happened.
 #[derive(Clone, Debug)]
@@ -220,7 +223,7 @@ impl Watch {
                 Sent::Gone => drop(self.watchers.remove(at)),
                 Sent::Full => {
                     let watcher = self.watchers.remove(at);
-                    self.cut_off(watcher, CutOff::Slow, "this stream was read too slowly: subscribe again, after the last number that was read");
+                    self.cut_off(watcher, CutOff::Slow, SLOW);
                 }
             }
         }
@@ -247,18 +250,19 @@ impl Watch {
         snapshot: impl FnOnce() -> Arc<Model>,
     ) -> Beginning {
         let missed = resume.and_then(|resume| self.missed(resume));
-        let (sequence, model) = match missed {
+        let (sequence, model, fits) = match missed {
             Some((after, missed)) => {
-                for happened in missed {
-                    // A history that does not fit into the outbox ends as any slow stream does.
-                    if watcher.send(happened) == Sent::Full {
-                        break;
-                    }
-                }
-                (after, None)
+                let fits = missed.into_iter().all(|happened| watcher.send(happened) != Sent::Full);
+                (after, None, fits)
             }
-            None => (self.newest, Some(snapshot())),
+            None => (self.newest, Some(snapshot()), true),
         };
+        let beginning = Beginning { stream: Arc::clone(&self.stream), sequence, model };
+        if !fits {
+            // What would be told next stands behind a gap: the stream ends as any slow one does.
+            self.cut_off(Some(watcher), CutOff::Slow, SLOW);
+            return beginning;
+        }
         self.watchers.retain(|watcher| !watcher.is_gone());
         if self.watchers.len() >= WATCHERS {
             let oldest = self.watchers.pop_front();
@@ -266,7 +270,7 @@ impl Watch {
         }
         self.watchers.push_back(watcher);
         self.counts.watchers.store(self.watchers.len() as u64, Ordering::Relaxed);
-        Beginning { stream: Arc::clone(&self.stream), sequence, model }
+        beginning
     }
 
     /// Numbers begin anew: the copy was made anew, and what happened meanwhile is not known. All
@@ -283,9 +287,10 @@ impl Watch {
         self.counts.watchers.store(0, Ordering::Relaxed);
     }
 
-    /// The events after the last that was read, if all of them are still known.
+    /// The events after the last that was read, if all of them are still known. A number says
+    /// nothing without the name of its stream: it may be that of a master before this one.
     fn missed(&self, resume: &Resume) -> Option<(u64, Vec<Arc<Happened>>)> {
-        let is_ours = resume.stream.as_ref().is_none_or(|stream| *stream == self.stream);
+        let is_ours = resume.stream.as_ref().is_some_and(|stream| *stream == self.stream);
         let oldest = self.newest - self.history.len() as u64;
         if !is_ours || resume.after > self.newest || resume.after < oldest {
             return None;
