@@ -66,6 +66,8 @@ pub struct Options {
     /// Operations remembered for each framework, under way or not acknowledged: beyond, an ACCEPT
     /// with more is refused.
     pub operations: usize,
+    /// Names of resources that one agent may have: the allocator never forgets one.
+    pub agent_resource_names: usize,
     /// Pieces that may be reserved or made on one agent.
     pub agent_holdings: usize,
     /// Demands kept for each framework.
@@ -106,6 +108,7 @@ impl Default for Options {
             unreachable_agents: 100_000,
             publish_interval: Some(Duration::from_millis(250)),
             operations: 1000,
+            agent_resource_names: 64,
             agent_holdings: 1000,
             demands: 1000,
             root_submissions: true,

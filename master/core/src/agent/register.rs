@@ -26,8 +26,9 @@ impl Master {
             self.refuse_agent(connection, message.to_owned(), false, out);
             return;
         }
-        if let Err(message) = check_configuration(&info.resources) {
-            self.refuse_agent(connection, message, false, out);
+        let names = self.options.agent_resource_names;
+        if let Err(refused) = check_configuration(&info.resources, names) {
+            self.refuse_agent(connection, refused.to_string(), false, out);
             return;
         }
         let key = (nonce, info.hostname.clone(), info.port);

@@ -15,6 +15,7 @@ use crate::task::{Report, Task};
 use proto::agent_link::{AgentEvent, AgentTask};
 use proto::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, Reason, Resources, TaskId, Time};
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 /// What an agent says when it comes back.
@@ -41,18 +42,47 @@ impl Returning {
     }
 }
 
-/// Whether an agent's configuration holds nothing that is made at run time alone.
-pub(crate) fn check_configuration(resources: &Resources) -> Result<(), String> {
-    let changed = changed_of(resources);
-    let has_shared = has_shared(resources);
-    if changed.is_empty() && !has_shared {
-        return Ok(());
+/// Why an agent's configuration is refused. `Display` is a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ConfigurationRefused {
+    /// It holds what is made at run time alone.
+    Changed(Resources),
+    /// It has more names of resources than one agent may have.
+    TooManyNames { given: usize, limit: usize },
+}
+
+impl fmt::Display for ConfigurationRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Changed(resources) => write!(
+                f,
+                "the agent's resources ({resources}) hold dynamic reservations, persistent volumes \
+                 or shared ones: its configuration may hold static reservations only; the others \
+                 are made with RESERVE and CREATE once it is registered"
+            ),
+            Self::TooManyNames { given, limit } => write!(
+                f,
+                "the agent has resources of {given} names; an agent may have {limit} at the most: \
+                 what differs from agent to agent belongs into its attributes"
+            ),
+        }
     }
-    Err(format!(
-        "the agent's resources ({resources}) hold dynamic reservations, persistent volumes or \
-         shared ones: its configuration may hold static reservations only; the others are made \
-         with RESERVE and CREATE once it is registered"
-    ))
+}
+
+/// Whether an agent's configuration has `names` of resources at the most, and holds nothing that
+/// is made at run time alone.
+pub(crate) fn check_configuration(
+    resources: &Resources,
+    names: usize,
+) -> Result<(), ConfigurationRefused> {
+    let given: BTreeSet<_> = resources.pieces().iter().map(|piece| &piece.name).collect();
+    if given.len() > names {
+        return Err(ConfigurationRefused::TooManyNames { given: given.len(), limit: names });
+    }
+    match changed_of(resources).is_empty() && !has_shared(resources) {
+        true => Ok(()),
+        false => Err(ConfigurationRefused::Changed(resources.clone())),
+    }
 }
 
 /// What is owed to the agent, and to frameworks, once it is admitted.
@@ -103,7 +133,8 @@ impl Master {
     /// Lays what is reserved and made on the agent on what its configuration says. Refuses an agent
     /// that does not have so much any more: nothing that was reserved is lost silently.
     pub(crate) fn with_holdings(&self, mut returning: Returning) -> Result<Returning, String> {
-        check_configuration(&returning.info.resources)?;
+        check_configuration(&returning.info.resources, self.options.agent_resource_names)
+            .map_err(|refused| refused.to_string())?;
         let id = returning.info.id.as_ref();
         let Some(facts) = id.and_then(|id| self.registry.agents().get(id)) else {
             return Ok(returning);

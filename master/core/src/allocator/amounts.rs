@@ -166,7 +166,8 @@ impl Bounds {
     }
 }
 
-/// The names of the kinds. A name that was seen once keeps its number.
+/// The names of the kinds. A name that was seen once keeps its number, so names come from agents
+/// and operators alone: what frameworks ask for teaches none.
 #[derive(Debug, Default)]
 pub(crate) struct Kinds {
     names: Vec<ResourceName>,
@@ -226,6 +227,19 @@ impl Kinds {
                 self.number(&piece.name);
             }
         }
+    }
+
+    /// The scalars of what a framework asks for; none when one of the names has no number, as then
+    /// nobody has any of it.
+    pub(crate) fn asked(&self, resources: &Resources) -> Option<Amounts> {
+        let mut all = Amounts::default();
+        for piece in resources.pieces() {
+            if let Value::Scalar(milli) = piece.value {
+                let kind = self.find(&piece.name)?;
+                all.set(kind, all.get(kind).saturating_add(milli));
+            }
+        }
+        Some(all)
     }
 
     /// The scalars of some resources whose names have numbers.

@@ -65,11 +65,14 @@ impl Shapes {
 fn left_over(free: &Amounts, bundle: &Amounts, lacking: u32, total: &Amounts) -> Option<f64> {
     let room = bundle.iter().map(|(kind, want)| free.get(kind) / want).min();
     let times = room.unwrap_or(u64::MAX).min(u64::from(lacking));
+    if times == 0 {
+        return None;
+    }
     let mut left = free.clone();
     for (kind, want) in bundle.iter() {
         left.set(kind, free.get(kind) - want * times);
     }
-    (times > 0).then(|| left.dominant(total))
+    Some(left.dominant(total))
 }
 
 /// What a framework would take for what it lacks.
@@ -91,13 +94,11 @@ impl Allocator {
 impl Master {
     /// Replaces a framework's demand; an empty list takes it back.
     pub(crate) fn restate_demand(&mut self, ord: FrameworkOrd, demands: Vec<Demand>) {
-        let sorter = &mut self.allocator.sorter;
-        let shapes = demands.iter().map(|demand| sorter.parts(&demand.resources).all).collect();
         let demand = &mut self.frameworks[ord].demand;
         if !demand.is_stated() && demands.is_empty() {
             return;
         }
-        demand.restate(demands, shapes);
+        demand.restate(demands);
         demand.expire(self.now);
         let is_stated = demand.is_stated();
         let allocator = &mut self.allocator;
@@ -201,12 +202,14 @@ impl Master {
         let total = self.allocator.sorter.total_amounts();
         let mut credited = book.credited().to_vec();
         let mut chosen = BTreeSet::new();
-        for (index, demand, bundle) in book.in_order() {
+        for (index, demand) in book.in_order() {
             let lacking = demand.count.saturating_sub(credited[index]);
             if lacking == 0 {
                 continue;
             }
-            for agent in shapes.best(bundle, lacking, total) {
+            // Agents may have brought names since it was stated, so this is reckoned anew.
+            let Some(bundle) = self.allocator.sorter.asked(&demand.resources) else { continue };
+            for agent in shapes.best(&bundle, lacking, total) {
                 if credited[index] >= demand.count {
                     break;
                 }

@@ -8,7 +8,6 @@
 //! Of a framework's demands those with the greater priority come first; among equals the one with
 //! the earlier deadline, and then the one that was named first.
 
-use super::amounts::Amounts;
 use proto::scheduler::Demand;
 use proto::{AgentId, Piece, Resources, Role, Time, Value};
 use std::cmp::Reverse;
@@ -18,8 +17,6 @@ use std::cmp::Reverse;
 pub(crate) struct DemandBook {
     /// Empty means that none was stated.
     demands: Vec<Demand>,
-    /// By demand: the scalars of one bundle.
-    shapes: Vec<Amounts>,
     /// The demands, those that come first before the others.
     order: Vec<usize>,
     /// By demand: how many bundles offers stand for.
@@ -78,9 +75,8 @@ fn scaled(bundle: &Resources, times: u64) -> Resources {
 }
 
 impl DemandBook {
-    /// Replaces the demand; `shapes` has the scalars of each bundle. Offers made before stand for
-    /// nothing in it.
-    pub(crate) fn restate(&mut self, demands: Vec<Demand>, shapes: Vec<Amounts>) {
+    /// Replaces the demand. Offers made before stand for nothing in it.
+    pub(crate) fn restate(&mut self, demands: Vec<Demand>) {
         self.credited = vec![0; demands.len()];
         self.order = (0..demands.len()).collect();
         self.order.sort_by_key(|index| {
@@ -88,7 +84,6 @@ impl DemandBook {
             (Reverse(demand.priority), demand.deadline.is_none(), demand.deadline)
         });
         self.demands = demands;
-        self.shapes = shapes;
         self.edition += 1;
     }
 
@@ -110,10 +105,9 @@ impl DemandBook {
         open.filter_map(|demand| demand.deadline).min()
     }
 
-    /// The demands by number, those that come first before the others, with the scalars of one
-    /// bundle.
-    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, &Demand, &Amounts)> {
-        self.order.iter().map(|index| (*index, &self.demands[*index], &self.shapes[*index]))
+    /// The demands by number, those that come first before the others.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = (usize, &Demand)> {
+        self.order.iter().map(|index| (*index, &self.demands[*index]))
     }
 
     /// How many bundles of each demand offers stand for.
@@ -129,7 +123,7 @@ impl DemandBook {
     /// Bundles that no offer stands for: the demand and how many; what comes first first.
     pub(crate) fn lacking(&self) -> impl Iterator<Item = (&Demand, u32)> {
         let all = self.in_order();
-        all.map(|(at, demand, _)| (demand, demand.count.saturating_sub(self.credited[at])))
+        all.map(|(at, demand)| (demand, demand.count.saturating_sub(self.credited[at])))
             .filter(|(_, lacking)| *lacking > 0)
     }
 
@@ -153,7 +147,7 @@ impl DemandBook {
     ) -> Credit {
         let mut rest = None;
         let mut bundles = Vec::new();
-        for (index, demand, _) in self.in_order() {
+        for (index, demand) in self.in_order() {
             let lacking = demand.count.saturating_sub(credited[index]);
             let elsewhere = demand.agent_id.as_ref().is_some_and(|id| id != agent);
             let other_role = demand.role.as_ref().is_some_and(|r| r != role);

@@ -197,6 +197,11 @@ impl Sorter {
         self.kinds.parts(resources)
     }
 
+    /// The scalars of what a framework asks for; none when nobody can have it.
+    pub(crate) fn asked(&self, resources: &Resources) -> Option<Amounts> {
+        self.kinds.asked(resources)
+    }
+
     /// The scalars that some resources cost whoever holds them: what is shared costs nobody, as
     /// there is no less of it for others.
     pub(crate) fn cost(&mut self, resources: &Resources) -> Parts {

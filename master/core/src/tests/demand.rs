@@ -1,9 +1,11 @@
 //! REQUEST: offers go where they are wanted.
 
-use crate::Options;
 use crate::testing::*;
-use proto::TaskState;
+use crate::{Input, Options};
+use proto::agent_link::AgentCall;
 use proto::scheduler::{CallBody, Demand};
+use proto::{Quantities, ResourceName, Resources, TaskState};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn request(demands: Vec<Demand>) -> CallBody {
@@ -278,7 +280,7 @@ fn wrong_demands_are_refused() {
         &c.call(&framework, request(vec![demand(0, cpus_mem(1, 64))])),
         &["REQUEST refused (400): requests[0] asks for nothing: it needs resources and a count"],
     );
-    let nothing = demand(1, proto::Resources::new());
+    let nothing = demand(1, Resources::new());
     expect(
         &c.call(&framework, request(vec![demand(1, cpus_mem(1, 64)), nothing])),
         &["REQUEST refused (400): requests[1] asks for nothing: it needs resources and a count"],
@@ -299,7 +301,7 @@ fn wrong_demands_are_refused() {
 #[test]
 fn a_tiny_bundle_in_huge_numbers_costs_nothing() {
     let mut c = Cluster::default();
-    wanting(&mut c, vec![demand(u32::MAX, proto::Resources::cpus_mem(1, 1))]);
+    wanting(&mut c, vec![demand(u32::MAX, Resources::cpus_mem(1, 1))]);
     c.agent(cpus_mem(1_000_000, 1_000_000));
     assert_eq!(offers(&c.lines()).len(), 1);
 }
@@ -341,4 +343,68 @@ fn operators_see_what_is_still_wanted() {
     let ord = c.master.framework_ids[&framework.id];
     let counts = c.master.frameworks[ord].demand.outstanding();
     assert_eq!(counts.iter().map(|demand| demand.count).collect::<Vec<_>>(), [2, 1]);
+}
+
+/// How many of the names `<prefix>0`, `<prefix>1`, ... have a number in the allocator.
+fn known(c: &Cluster, prefix: &str) -> usize {
+    let name = |n: &usize| ResourceName::new(format!("{prefix}{n}"));
+    let sorter = &c.master.allocator.sorter;
+    (0..1000).filter(|n| sorter.kind(&name(n)).is_some()).count()
+}
+
+/// One cpu, and one of something else.
+fn cpu_and(name: &str) -> Resources {
+    Resources::scalars([("cpus", 1000), (name, 1000)])
+}
+
+#[test]
+fn what_frameworks_ask_for_teaches_the_allocator_no_names() {
+    let mut c = Cluster::default();
+    let mut info = framework_info("f", &["a"], &[]);
+    let mut least = Quantities::default();
+    (0..1000).for_each(|n| least.add(&ResourceName::new(format!("least{n}")), 1000));
+    info.min_allocatable.insert(role("a"), vec![least]);
+    c.framework_from(info);
+    let framework = c.framework();
+    c.agent(cpus_mem(4, 1024));
+    for call in 0..10 {
+        let one = |n: usize| demand(1, cpu_and(&format!("wanted{}", call * 100 + n)));
+        expect(&c.call(&framework, request((0..100).map(one).collect())), &[]);
+    }
+    assert_eq!((known(&c, "wanted"), known(&c, "least")), (0, 0));
+}
+
+#[test]
+fn a_demand_for_what_nobody_had_is_met_once_an_agent_brings_it() {
+    let mut c = Cluster::default();
+    wanting(&mut c, vec![demand(1, cpu_and("wanted7"))]);
+    c.agent(Resources::scalars([("cpus", 4000), ("mem", 1_024_000)]));
+    assert!(offers(&c.lines()).is_empty(), "{:?}", c.lines());
+    assert_eq!(known(&c, "wanted"), 0);
+    c.agent(Resources::scalars([("cpus", 4000), ("wanted7", 2000)]));
+    assert_eq!(offers(&c.lines()), ["c1 <- OFFERS [m-O0 m-S1 * cpus:4; wanted7:2]"]);
+    assert_eq!(known(&c, "wanted"), 1);
+}
+
+#[test]
+fn an_agent_brings_a_bounded_number_of_names() {
+    let mut c = Cluster::default();
+    let of = |names: usize| {
+        let all: Vec<String> = (1..names).map(|n| format!("wanted{n}")).collect();
+        let all = all.iter().map(|name| (name.as_str(), 1000));
+        Resources::scalars(all.chain([("cpus", 1000)]))
+    };
+    let connection = c.connection();
+    let lines = c.feed(Input::AgentCall {
+        connection,
+        call: AgentCall::Register {
+            info: agent_info("h", of(65)),
+            version: Arc::from("1"),
+            nonce: 1,
+        },
+    });
+    assert!(lines[0].contains("resources of 65 names; an agent may have 64"), "{lines:?}");
+    assert_eq!((c.master.agents.iter().count(), known(&c, "wanted")), (0, 0));
+    c.agent(of(64));
+    assert_eq!((c.master.agents.iter().count(), known(&c, "wanted")), (1, 63));
 }

@@ -274,7 +274,7 @@ impl<'m> Naive<'m> {
     fn choice(&self, ord: FrameworkOrd, agents: &[AgentOrd]) -> Vec<AgentOrd> {
         let mut book = self.book(ord);
         let mut wanted: Vec<(usize, Demand)> =
-            book.in_order().map(|(index, demand, _)| (index, demand.clone())).collect();
+            book.in_order().map(|(index, demand)| (index, demand.clone())).collect();
         wanted.sort_by_key(|(index, demand)| {
             (-demand.priority, demand.deadline.is_none(), demand.deadline, *index)
         });
