@@ -10,7 +10,7 @@ mod op;
 mod operation;
 
 pub use holdings::Holdings;
-pub(crate) use holdings::{changed_of, configured_of, with_changes};
+pub(crate) use holdings::{changed_of, configured_of, is_changed, with_changes};
 pub use op::RegistryOp;
 pub use operation::{KnownOperation, OperationEnd};
 

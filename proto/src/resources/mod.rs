@@ -114,6 +114,14 @@ impl Resources {
         self.pieces.is_empty()
     }
 
+    /// The pieces of this name and flavor: one at the most, but for whole ones.
+    pub fn of_flavor(&self, name: &ResourceName, flavor: &Flavor) -> &[Piece] {
+        let order = |p: &Piece| p.name.cmp(name).then_with(|| p.flavor.cmp(flavor));
+        let from = self.pieces.partition_point(|p| order(p) == Ordering::Less);
+        let rest = &self.pieces[from..];
+        &rest[..rest.partition_point(|p| order(p) == Ordering::Equal)]
+    }
+
     fn find(&self, piece: &Piece) -> Result<usize, usize> {
         let order = |p: &Piece| {
             p.name.cmp(&piece.name).then_with(|| p.flavor.cmp(&piece.flavor)).then_with(|| {

@@ -6,11 +6,10 @@ use crate::effect::Effect;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::{Report, Task};
-use proto::agent_link::AgentEvent;
 use proto::{AgentId, Reason, Resources, Role, TaskId, TaskInfo, TaskState};
 
 impl Master {
-    /// Launches what is right of `tasks`, and says how many that were.
+    /// Launches what is right of `tasks`, and gives what the agent is to run.
     pub(super) fn launch(
         &mut self,
         framework: FrameworkOrd,
@@ -19,7 +18,7 @@ impl Master {
         tasks: Vec<TaskInfo>,
         remaining: &mut Resources,
         out: &mut Vec<Effect>,
-    ) -> usize {
+    ) -> Vec<TaskInfo> {
         let mut run = Vec::with_capacity(tasks.len());
         for task in tasks {
             match self.validate(framework, agent, role, &task, remaining) {
@@ -37,14 +36,8 @@ impl Master {
                 }
             }
         }
-        let launched = run.len();
-        self.counters.tasks_launched += launched as u64;
-        if launched > 0 {
-            let info = self.frameworks[framework].info.clone();
-            let event = AgentEvent::Run { framework: info, role: role.clone(), tasks: run };
-            self.send(agent, event, out);
-        }
-        launched
+        self.counters.tasks_launched += run.len() as u64;
+        run
     }
 
     /// Answers for a task that is wrong.

@@ -14,6 +14,7 @@ use crate::effect::{Effect, Refusal};
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::Report;
+use proto::agent_link::AgentEvent;
 use proto::{
     AgentId, Filters, OfferId, Operation, Reason, Resources, Role, TaskId, TaskState,
     UnreadableTask,
@@ -96,33 +97,7 @@ impl Master {
             true => accepted.resources.clone(),
             false => std::mem::take(&mut accepted.resources),
         };
-        let mut launched = 0;
-        for operation in operations {
-            match operation {
-                Operation::Launch(tasks) => {
-                    let (agent, role) = (accepted.agent, &accepted.role);
-                    launched += self.launch(framework, agent, role, tasks, &mut remaining, out);
-                }
-                Operation::Unreadable(tasks) => {
-                    for UnreadableTask { task_id, agent_id, problem } in tasks {
-                        self.refuse_task(framework, &task_id, agent_id, &problem, out);
-                    }
-                }
-                Operation::LaunchGroup(group) => {
-                    let (agent, role) = (accepted.agent, &accepted.role);
-                    self.launch_group(framework, agent, role, &group, &remaining, out);
-                }
-                Operation::Change(change) => {
-                    self.accept_change(framework, &accepted, *change, &mut remaining, out);
-                }
-                Operation::Invalid(wrong) => {
-                    let agent_id = Some(self.agents[accepted.agent].id.clone());
-                    let problem = format!("Invalid {} operation: {}", wrong.name, wrong.problem);
-                    self.refuse_operation(framework, wrong.id, agent_id, &problem, out);
-                }
-                Operation::NotBuilt(_) => {}
-            }
-        }
+        let launched = self.perform(framework, &accepted, operations, &mut remaining, out);
         for credit in &accepted.credits {
             self.frameworks[framework].demand.launched(credit, launched);
             self.publisher.demand(framework, self.now);
@@ -133,6 +108,60 @@ impl Master {
         };
         self.add_filter(framework, accepted.agent, &accepted.role, refused, filters);
         Ok(())
+    }
+
+    /// Does the operations in order, and says how many tasks were launched. What they change is
+    /// made durable and told together, once; what is to run is sent after it.
+    fn perform(
+        &mut self,
+        framework: FrameworkOrd,
+        accepted: &Accepted,
+        operations: Vec<Operation>,
+        remaining: &mut Resources,
+        out: &mut Vec<Effect>,
+    ) -> usize {
+        let (agent, role) = (accepted.agent, &accepted.role);
+        let (mut launched, mut runs) = (0, Vec::new());
+        let mut draft = None;
+        for operation in operations {
+            match operation {
+                Operation::Launch(tasks) => {
+                    let run = self.launch(framework, agent, role, tasks, remaining, out);
+                    launched += run.len();
+                    if !run.is_empty() {
+                        let framework = self.frameworks[framework].info.clone();
+                        let role = role.clone();
+                        runs.push(AgentEvent::Run { framework, role, tasks: run });
+                    }
+                    if draft.is_none() {
+                        runs.drain(..).for_each(|run| self.send(agent, run, out));
+                    }
+                }
+                Operation::Unreadable(tasks) => {
+                    for UnreadableTask { task_id, agent_id, problem } in tasks {
+                        self.refuse_task(framework, &task_id, agent_id, &problem, out);
+                    }
+                }
+                Operation::LaunchGroup(group) => {
+                    self.launch_group(framework, agent, role, &group, remaining, out);
+                }
+                Operation::Change(change) => {
+                    let draft = draft.get_or_insert_with(|| self.draft(agent));
+                    self.accept_change(framework, accepted, *change, remaining, draft, out);
+                }
+                Operation::Invalid(wrong) => {
+                    let draft = draft.get_or_insert_with(|| self.draft(agent));
+                    let problem = format!("Invalid {} operation: {}", wrong.name, wrong.problem);
+                    draft.refuse(framework, wrong.id, problem);
+                }
+                Operation::NotBuilt(_) => {}
+            }
+        }
+        if let Some(draft) = draft {
+            self.settle(draft, out);
+        }
+        runs.into_iter().for_each(|run| self.send(agent, run, out));
+        launched
     }
 
     fn check_offers(

@@ -1,10 +1,10 @@
 //! Whether a change of an agent's resources makes sense: the rules of Apache Mesos, each refusal
 //! with what it is about.
 
+use super::draft::{Draft, Weight};
 use super::volumes::volume_key;
-use crate::registry::changed_of;
 use crate::state::Master;
-use crate::table::{AgentOrd, FrameworkOrd};
+use crate::table::FrameworkOrd;
 use proto::{
     Capability, ChangeInvalid, Conversion, DiskKind, OperationId, Piece, Reservation,
     ReservationKind, ResourceChange, ResourceOperation, Resources, Role, Shortfall, VolumeId,
@@ -166,6 +166,14 @@ impl fmt::Display for ChangeRefused {
     }
 }
 
+/// A change that makes sense.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) conversion: Conversion,
+    /// What is reserved and made on the agent weighs so much then.
+    pub(super) after: Weight,
+}
+
 type Checked<T> = Result<T, ChangeRefused>;
 
 impl Master {
@@ -173,11 +181,11 @@ impl Master {
     pub(crate) fn check_operation(
         &self,
         framework: FrameworkOrd,
-        agent: AgentOrd,
+        draft: &Draft,
         role: &Role,
         operation: &ResourceOperation,
         remaining: &Resources,
-    ) -> Checked<Conversion> {
+    ) -> Checked<Change> {
         let record = &self.frameworks[framework];
         if let Some(id) = &operation.id
             && self.operations.find(&record.id, id).is_some()
@@ -188,29 +196,25 @@ impl Master {
             let (said, offers) = (said.clone(), role.clone());
             return Err(ChangeRefused::AllocationRole { said, offers });
         }
-        let conversion = self.check_change(agent, &operation.change)?;
+        let change = self.check_change(draft, &operation.change)?;
         self.check_owner(framework, role, &operation.change)?;
-        is_there(&conversion.consumed, remaining)?;
-        Ok(conversion)
+        is_there(&change.conversion.consumed, remaining)?;
+        Ok(change)
     }
 
     /// Checks a change against the agent, whoever asks for it. Whether what it consumes is at hand
     /// is another question.
-    pub(crate) fn check_change(
-        &self,
-        agent: AgentOrd,
-        change: &ResourceChange,
-    ) -> Checked<Conversion> {
+    pub(crate) fn check_change(&self, draft: &Draft, change: &ResourceChange) -> Checked<Change> {
         let conversion =
             change.conversion().map_err(|invalid| ChangeRefused::Invalid(Box::new(invalid)))?;
         match change {
             ResourceChange::Reserve { resources, .. } => {
                 check_source(&conversion.consumed, resources)?;
             }
-            ResourceChange::Create { volumes } => self.check_new_volumes(agent, volumes)?,
+            ResourceChange::Create { volumes } => check_new_volumes(draft, volumes)?,
             ResourceChange::Destroy { volumes } => {
                 let used = |piece: &&Piece| {
-                    self.is_used(agent, &Resources::from_iter([Piece::clone(piece)]))
+                    self.is_used(draft.agent, &Resources::from_iter([Piece::clone(piece)]))
                 };
                 if let Some(piece) = volumes.pieces().iter().find(used) {
                     let name = format!("{}{}", piece.name, piece.flavor);
@@ -221,15 +225,13 @@ impl Master {
             | ResourceChange::Grow { .. }
             | ResourceChange::Shrink { .. } => {}
         }
-        let more = conversion.converted.pieces().len();
-        let pieces = changed_of(&self.agents[agent].info.resources).pieces().len() + more;
-        let limit = self.options.agent_holdings;
-        let undoes =
-            matches!(change, ResourceChange::Unreserve { .. } | ResourceChange::Destroy { .. });
-        if pieces > limit && !undoes {
+        let after = draft.weight_after(&self.agents[draft.agent].info.resources, &conversion);
+        let (pieces, limit) = (after.pieces, self.options.agent_holdings);
+        let destroys = matches!(change, ResourceChange::Destroy { .. });
+        if pieces > limit.max(draft.weight.pieces) && !destroys {
             return Err(ChangeRefused::TooManyPieces { pieces, limit });
         }
-        Ok(conversion)
+        Ok(Change { conversion, after })
     }
 
     /// What frameworks may not do, and operators may.
@@ -274,41 +276,36 @@ impl Master {
         }
         Ok(())
     }
+}
 
-    fn check_new_volumes(&self, agent: AgentOrd, volumes: &Resources) -> Checked<()> {
-        let record = &self.agents[agent];
-        let known: BTreeSet<_> =
-            record.info.resources.pieces().iter().filter_map(volume_key).collect();
-        let doomed: BTreeSet<_> = self.doomed(agent).iter().filter_map(volume_key).collect();
-        let mut new = BTreeSet::new();
-        for piece in volumes.pieces() {
-            let Some(key) = volume_key(piece) else { continue };
-            let id = || key.1.clone();
-            let disk = piece.flavor.disk();
-            let Some(mount) = disk.and_then(|disk| disk.mount.as_ref()) else {
-                return Err(ChangeRefused::MountMissing(id()));
-            };
-            let path = &*mount.container_path;
-            let inside = !path.is_empty()
-                && !path.starts_with('/')
-                && path.split('/').all(|part| part != "..");
-            if mount.read_only || !inside {
-                let container_path = mount.container_path.clone();
-                return Err(ChangeRefused::MountWrong { volume: id(), container_path });
-            }
-            let kind = disk.and_then(|disk| disk.source.as_ref()).map(|source| source.kind);
-            if matches!(kind, Some(DiskKind::Raw | DiskKind::Block)) {
-                return Err(ChangeRefused::DiskNotUsable(id()));
-            }
-            if doomed.contains(&key) {
-                return Err(ChangeRefused::VolumeDoomed(id()));
-            }
-            if known.contains(&key) || !new.insert(key.clone()) {
-                return Err(ChangeRefused::VolumeKnown(id()));
-            }
+fn check_new_volumes(draft: &Draft, volumes: &Resources) -> Checked<()> {
+    let mut new = BTreeSet::new();
+    for piece in volumes.pieces() {
+        let Some(key) = volume_key(piece) else { continue };
+        let id = || key.1.clone();
+        let disk = piece.flavor.disk();
+        let Some(mount) = disk.and_then(|disk| disk.mount.as_ref()) else {
+            return Err(ChangeRefused::MountMissing(id()));
+        };
+        let path = &*mount.container_path;
+        let inside =
+            !path.is_empty() && !path.starts_with('/') && path.split('/').all(|part| part != "..");
+        if mount.read_only || !inside {
+            let container_path = mount.container_path.clone();
+            return Err(ChangeRefused::MountWrong { volume: id(), container_path });
         }
-        Ok(())
+        let kind = disk.and_then(|disk| disk.source.as_ref()).map(|source| source.kind);
+        if matches!(kind, Some(DiskKind::Raw | DiskKind::Block)) {
+            return Err(ChangeRefused::DiskNotUsable(id()));
+        }
+        if draft.doomed_keys.contains(&key) {
+            return Err(ChangeRefused::VolumeDoomed(id()));
+        }
+        if draft.volumes.contains(&key) || !new.insert(key.clone()) {
+            return Err(ChangeRefused::VolumeKnown(id()));
+        }
     }
+    Ok(())
 }
 
 /// Whether all of `wanted` is in `available`.

@@ -6,11 +6,12 @@
 //! goes on where it was. The last status of an operation with an id carries a uuid and is repeated,
 //! with growing pauses, until it is acknowledged; all other statuses are sent once.
 //!
-//! `check` says whether a change makes sense, `change` does it, `volumes` speaks with the agent,
-//! `reconcile` answers who asks.
+//! `check` says whether a change makes sense, `change` does it in a `draft` of all changes of a call,
+//! `volumes` speaks with the agent, `reconcile` answers who asks.
 
 pub(crate) mod change;
 pub(crate) mod check;
+pub(crate) mod draft;
 pub(crate) mod reconcile;
 pub(crate) mod volumes;
 

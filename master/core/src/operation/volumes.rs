@@ -4,8 +4,9 @@
 //! those: what was not named as destroyed is never deleted. A deletion that the agent confirms is no
 //! fact any more. An operation that fails is undone as far as nobody uses what it made.
 
+use super::draft::Draft;
 use crate::effect::Effect;
-use crate::registry::{KnownOperation, OperationEnd};
+use crate::registry::OperationEnd;
 use crate::state::Master;
 use crate::table::AgentOrd;
 use proto::agent_link::{AgentEvent, VolumeFailure};
@@ -77,7 +78,8 @@ impl Master {
         self.counters.volume_failures += failures.len() as u64;
         let failed: BTreeMap<VolumeKey, Arc<str>> =
             failures.into_iter().map(|f| ((f.role, f.id), f.message)).collect();
-        self.confirm_deletions(ord, sequence, &failed, out);
+        let mut draft = self.draft(ord);
+        self.confirm_deletions(&mut draft, sequence, &failed);
         let here = self.operations.pending.get(&self.agents[ord].id);
         let told = |awaited: u64| awaited > 0 && awaited <= sequence;
         let mut answered: Vec<StatusUuid> = here
@@ -89,74 +91,66 @@ impl Master {
         // What a volume grew by is undone before the volume is.
         answered
             .sort_by_key(|uuid| self.registry.operations()[uuid].operation.change.is_speculative());
+        let (mut freed, mut ends) = (false, Vec::with_capacity(answered.len()));
         for uuid in answered {
             let known = self.registry.operations()[&uuid].clone();
-            self.operation_answered(ord, uuid, &known, &failed, out);
+            let change = &known.operation.change;
+            let Ok(conversion) = change.conversion() else { continue };
+            if !change.is_speculative() {
+                freed |= self.let_go(ord, uuid, &conversion.converted);
+            }
+            let problems = problems_of(change, &failed);
+            let end = if problems.is_empty() {
+                OperationEnd { state: OperationState::Finished, message: None }
+            } else {
+                self.undo(&mut draft, change, conversion, out);
+                let message = Some(Arc::from(problems.join("; ")));
+                OperationEnd { state: OperationState::Failed, message }
+            };
+            ends.push((uuid, end));
+        }
+        if freed {
+            self.index_free(ord);
+            self.publisher.load(ord, self.now);
+            self.touch(ord);
+        }
+        self.settle(draft, out);
+        for (uuid, end) in ends {
+            self.end_operation(uuid, end, out);
         }
     }
 
+    /// What the agent has deleted is doomed no more.
     fn confirm_deletions(
         &mut self,
-        ord: AgentOrd,
+        draft: &mut Draft,
         sequence: u64,
         failed: &BTreeMap<VolumeKey, Arc<str>>,
-        out: &mut Vec<Effect>,
     ) {
-        let mut doomed = self.doomed(ord);
-        let before = doomed.len();
-        let dooming = &mut self.agents[ord].dooming;
-        doomed.retain(|piece| {
+        let dooming = &mut self.agents[draft.agent].dooming;
+        let before = draft.doomed.len();
+        draft.doomed.retain(|piece| {
             let Some(key) = volume_key(piece) else { return false };
             let told = dooming.get(&key).is_some_and(|first| *first <= sequence);
-            !told || failed.contains_key(&key)
+            let stays = !told || failed.contains_key(&key);
+            if !stays {
+                dooming.remove(&key);
+            }
+            stays
         });
-        if doomed.len() < before {
-            dooming.retain(|key, _| doomed.iter().any(|p| volume_key(p).as_ref() == Some(key)));
-            self.persist_holdings(ord, doomed, out);
-        }
-    }
-
-    fn operation_answered(
-        &mut self,
-        ord: AgentOrd,
-        uuid: StatusUuid,
-        known: &KnownOperation,
-        failed: &BTreeMap<VolumeKey, Arc<str>>,
-        out: &mut Vec<Effect>,
-    ) {
-        let change = &known.operation.change;
-        let Ok(conversion) = change.conversion() else { return };
-        if !change.is_speculative() {
-            self.let_go(ord, uuid, &conversion.converted);
-        }
-        let problem = |piece: &Piece| {
-            let key = volume_key(piece)?;
-            let message = failed.get(&key)?;
-            Some(format!("volume {} of role '{}': {message}", key.1, key.0))
-        };
-        let about = volumes_of(change);
-        let problems: Vec<String> = about.pieces().iter().filter_map(problem).collect();
-        let end = if problems.is_empty() {
-            OperationEnd { state: OperationState::Finished, message: None }
-        } else {
-            self.undo(ord, change, conversion, out);
-            let message = Some(Arc::from(problems.join("; ")));
-            OperationEnd { state: OperationState::Failed, message }
-        };
-        self.end_operation(uuid, end, out);
+        draft.confirmed = draft.doomed.len() < before;
     }
 
     /// Undoes what an agent could not do. A volume that something uses stays, and so does one that
     /// was destroyed: the agent tries anew whenever it is told of its volumes.
     fn undo(
         &mut self,
-        ord: AgentOrd,
+        draft: &mut Draft,
         change: &ResourceChange,
         conversion: Conversion,
         out: &mut Vec<Effect>,
     ) {
-        let mut doomed = self.doomed(ord);
-        let mut undone = false;
+        let ord = draft.agent;
         match change {
             ResourceChange::Create { volumes } => {
                 self.rescind_holders(ord, volumes, out);
@@ -166,37 +160,46 @@ impl Master {
                         continue;
                     }
                     let converted = one.without_volumes();
-                    self.convert(ord, &Conversion { consumed: one, converted });
+                    self.convert(draft, &Conversion { consumed: one, converted });
                     // Whatever of it is there.
-                    doomed.push(piece.clone());
-                    undone = true;
+                    draft.doomed.push(piece.clone());
+                    draft.tells = true;
                 }
             }
             ResourceChange::Grow { .. } | ResourceChange::Shrink { .. } => {
                 let Conversion { consumed, converted } = conversion;
                 if self.agents[ord].free.contains(&converted) {
                     let back = Conversion { consumed: converted, converted: consumed };
-                    self.convert(ord, &back);
-                    undone = true;
+                    self.convert(draft, &back);
+                    draft.tells = true;
                 }
             }
             ResourceChange::Destroy { .. }
             | ResourceChange::Reserve { .. }
             | ResourceChange::Unreserve { .. } => {}
         }
-        if undone {
-            self.persist_holdings(ord, doomed, out);
-            self.tell_volumes(ord, out);
-            self.touch(ord);
-        }
     }
 
     /// Whether a task on the agent uses any of these volumes.
     pub(crate) fn is_used(&self, ord: AgentOrd, volumes: &Resources) -> bool {
         let used = self.agents[ord].used.pieces();
-        let key = |piece: &Piece| volume_key(piece);
-        volumes.pieces().iter().any(|piece| used.iter().any(|own| key(own) == key(piece)))
+        let same = |own: &Piece, piece: &Piece| {
+            let ids = own.flavor.volume().zip(piece.flavor.volume());
+            ids.is_some_and(|(own, other)| own.id == other.id)
+                && own.flavor.reserved_to() == piece.flavor.reserved_to()
+        };
+        volumes.pieces().iter().any(|piece| used.iter().any(|own| same(own, piece)))
     }
+}
+
+/// What the agent says of the volumes of an operation.
+fn problems_of(change: &ResourceChange, failed: &BTreeMap<VolumeKey, Arc<str>>) -> Vec<String> {
+    let problem = |piece: &Piece| {
+        let key = volume_key(piece)?;
+        let message = failed.get(&key)?;
+        Some(format!("volume {} of role '{}': {message}", key.1, key.0))
+    };
+    volumes_of(change).pieces().iter().filter_map(problem).collect()
 }
 
 /// The volumes that a change is about, as the agent knows them.

@@ -22,8 +22,9 @@ impl Master {
             return Err(Refusal::AgentAway(agent_id));
         };
         let refuse = |refused| Refusal::Change { agent_id: agent_id.clone(), refused };
-        let conversion = self.check_change(agent, &change).map_err(refuse)?;
-        let offers = self.offers_in_the_way(agent, &conversion.consumed).map_err(refuse)?;
+        let mut draft = self.draft(agent);
+        let checked = self.check_change(&draft, &change).map_err(refuse)?;
+        let offers = self.offers_in_the_way(agent, &checked.conversion.consumed).map_err(refuse)?;
         for number in offers {
             self.rescind(number, out);
         }
@@ -31,7 +32,8 @@ impl Master {
             self.rescind_holders(agent, &volumes.shared(), out);
         }
         let operation = ResourceOperation { id: None, allocation_role: None, change };
-        self.change(None, agent, operation, &conversion, out);
+        self.change(None, &mut draft, operation, &checked);
+        self.settle(draft, out);
         Ok(Response::Ok)
     }
 

@@ -27,7 +27,8 @@ pub(crate) fn changed_of(total: &Resources) -> Resources {
     total.filtered(is_changed)
 }
 
-fn is_changed(piece: &Piece) -> bool {
+/// Whether it was reserved or made at run time.
+pub(crate) fn is_changed(piece: &Piece) -> bool {
     let last = piece.flavor.reservations().last();
     last.is_some_and(|last| last.kind == ReservationKind::Dynamic)
         || piece.flavor.volume().is_some()

@@ -3,6 +3,7 @@
 mod accept;
 mod agents;
 mod allocator;
+mod bulk;
 mod calls;
 mod demand;
 mod drain;
