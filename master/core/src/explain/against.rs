@@ -7,7 +7,8 @@ use crate::table::{AgentOrd, RoleOrd, SeatOrd};
 use proto::{Quantities, ResourceName, Role, Time};
 use std::collections::BTreeMap;
 
-/// Pairs of an agent and a framework that one explanation asks about.
+/// Pairs of an agent and a framework that one explanation asks about; with demands, of an agent
+/// and a demand.
 pub(super) const LOOKS: usize = 20_000;
 /// Roles that guarantees are kept for and that are named.
 const NAMED: usize = 3;
@@ -45,13 +46,17 @@ fn rank(against: &Against) -> u8 {
 
 impl Master {
     /// The rules that stand against offering what is free to any of these seats. O(agents that are
-    /// free * seats), at most `LOOKS`.
+    /// free * seats * their demands), at most `LOOKS`.
     pub(super) fn explain_against(&self, seats: &[SeatOrd], reasons: &mut Vec<Why>) {
         if seats.is_empty() {
             return;
         }
         let mut tally = Tally::default();
-        let most = (LOOKS / seats.len()).max(1);
+        let sorter = &self.allocator.sorter;
+        let demands = |seat: &SeatOrd| {
+            self.frameworks[sorter.seat(*seat).framework].demand.credited().len().max(1)
+        };
+        let most = (LOOKS / seats.iter().map(demands).sum::<usize>()).max(1);
         let free = self.allocator.free.len();
         for agent in self.allocator.free.iter().take(most) {
             self.count_against(agent, seats, &mut tally);
