@@ -68,8 +68,18 @@ pub struct Options {
     pub operations: usize,
     /// Names of resources that one agent may have: the allocator never forgets one.
     pub agent_resource_names: usize,
-    /// Pieces that may be reserved or made on one agent.
+    /// Bytes that they may take together for each framework: likewise.
+    pub operations_bytes: usize,
+    /// Pieces that may be reserved or made on one agent, with volumes that are being deleted.
     pub agent_holdings: usize,
+    /// Bytes that they may take together, with labels and principals.
+    pub agent_holdings_bytes: usize,
+    /// Bytes that labels and principal of one reservation may take.
+    pub reservation_bytes: usize,
+    /// Bytes that the maintenance schedule may take.
+    pub maintenance_bytes: usize,
+    /// Bytes that the quota of one role may take.
+    pub quota_bytes: usize,
     /// Demands kept for each framework.
     pub demands: usize,
     /// Whether frameworks may run tasks as root.
@@ -109,7 +119,12 @@ impl Default for Options {
             publish_interval: Some(Duration::from_millis(250)),
             operations: 1000,
             agent_resource_names: 64,
+            operations_bytes: 4 << 20,
             agent_holdings: 1000,
+            agent_holdings_bytes: 1 << 20,
+            reservation_bytes: 4 << 10,
+            maintenance_bytes: 4 << 20,
+            quota_bytes: 64 << 10,
             demands: 1000,
             root_submissions: true,
         }

@@ -142,6 +142,15 @@ pub enum Refusal {
         /// How many may be.
         limit: usize,
     },
+    /// Operations on resources that are remembered for a framework take more than they may.
+    OperationsTooLarge {
+        /// Bytes of those in this call.
+        asked: usize,
+        /// Bytes of those that are under way or not acknowledged.
+        known: usize,
+        /// How many may be.
+        limit: usize,
+    },
     /// Resources of the agent cannot be changed like that.
     Change {
         /// Which agent.
@@ -181,6 +190,7 @@ impl Refusal {
             Self::TooManyFrameworksAway { .. }
             | Self::FrameworksAwayTooLarge { .. }
             | Self::TooManyOperations { .. }
+            | Self::OperationsTooLarge { .. }
             | Self::TooMuchToReconcile { .. } => 503,
             Self::AgentAway(_) => 409,
             Self::Change { refused, .. } if refused.is_conflict() => 409,
@@ -220,13 +230,12 @@ fn too_large(f: &mut fmt::Formatter<'_>, bytes: usize, limit: usize) -> fmt::Res
 
 fn too_many_operations(
     f: &mut fmt::Formatter<'_>,
-    asked: usize,
-    known: usize,
-    limit: usize,
+    what: &str,
+    [asked, known, limit]: [usize; 3],
 ) -> fmt::Result {
     write!(
         f,
-        "{asked} operations, and {known} are under way or not acknowledged; at most {limit} may \
+        "{asked} {what}, and {known} are under way or not acknowledged; at most {limit} may \
          be: acknowledge their statuses first"
     )
 }
@@ -302,6 +311,7 @@ impl fmt::Display for Refusal {
             | Self::RootSubmission
             | Self::TooMuchToReconcile { .. }
             | Self::TooManyOperations { .. }
+            | Self::OperationsTooLarge { .. }
             | Self::Change { .. }
             | Self::AgentAway(_)
             | Self::AgentUnknown { .. }
@@ -345,7 +355,10 @@ impl Refusal {
                  when the answers have come"
             ),
             Self::TooManyOperations { asked, known, limit } => {
-                too_many_operations(f, *asked, *known, *limit)
+                too_many_operations(f, "operations", [*asked, *known, *limit])
+            }
+            Self::OperationsTooLarge { asked, known, limit } => {
+                too_many_operations(f, "bytes of operations", [*asked, *known, *limit])
             }
             Self::Change { agent_id, refused } => write!(f, "agent {agent_id}: {refused}"),
             Self::AgentAway(agent_id) => away(f, agent_id),

@@ -70,7 +70,7 @@ impl Master {
         out: &mut Vec<Effect>,
     ) -> Result<Response, Refusal> {
         let down = self.registry.maintenance().down.clone();
-        validate::schedule(&windows, &down)?;
+        validate::schedule(&windows, &down, self.options.maintenance_bytes)?;
         self.set_maintenance(Maintenance { windows, down }, out);
         Ok(Response::Ok)
     }

@@ -5,10 +5,18 @@ use crate::effect::Refusal;
 use proto::{MachineId, MaintenanceWindow};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 /// What is wrong with a schedule, or with machines that an operator names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MaintenanceInvalid {
+    /// It takes more bytes than are kept.
+    TooLarge {
+        /// How many it takes.
+        bytes: usize,
+        /// How many it may.
+        limit: usize,
+    },
     /// A window without machines, by its place.
     EmptyWindow(usize),
     /// No machine is named.
@@ -29,6 +37,10 @@ impl fmt::Display for MaintenanceInvalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::EmptyWindow(index) => write!(f, "windows[{index}] names no machine"),
+            Self::TooLarge { bytes, limit } => write!(
+                f,
+                "the schedule takes {bytes} bytes, {limit} may be taken: name fewer machines"
+            ),
             Self::NoMachines => f.write_str("no machine is named"),
             Self::Twice(machine) => write!(f, "machine {machine} is named twice"),
             Self::DownUnscheduled(machine) => write!(
@@ -68,11 +80,23 @@ fn refuse<T>(invalid: MaintenanceInvalid) -> Result<T, Refusal> {
     Err(Refusal::Maintenance(invalid))
 }
 
+/// What a window weighs as a durable fact: a machine that goes down is written once more.
+fn window_bytes(window: &MaintenanceWindow) -> usize {
+    let word = |text: &Option<Arc<str>>| text.as_ref().map_or(0, |text| text.len());
+    let machine = |machine: &MachineId| 2 * (16 + word(&machine.hostname) + word(&machine.ip));
+    32 + window.machines.iter().map(machine).sum::<usize>()
+}
+
 /// A schedule that replaces another while these machines are down.
 pub(super) fn schedule(
     windows: &[MaintenanceWindow],
     down: &BTreeSet<MachineId>,
+    limit: usize,
 ) -> Result<(), Refusal> {
+    let bytes = windows.iter().map(window_bytes).sum();
+    if bytes > limit {
+        return refuse(MaintenanceInvalid::TooLarge { bytes, limit });
+    }
     if let Some(index) = windows.iter().position(|window| window.machines.is_empty()) {
         return refuse(MaintenanceInvalid::EmptyWindow(index));
     }

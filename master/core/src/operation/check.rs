@@ -1,8 +1,9 @@
 //! Whether a change of an agent's resources makes sense: the rules of Apache Mesos, each refusal
 //! with what it is about.
 
-use super::draft::{Draft, Weight};
+use super::draft::Draft;
 use super::volumes::volume_key;
+use super::weight::{Weight, reservation_bytes};
 use crate::state::Master;
 use crate::table::FrameworkOrd;
 use proto::{
@@ -73,6 +74,20 @@ pub enum ChangeRefused {
         /// How many may be.
         limit: usize,
     },
+    /// What is reserved and made on one agent takes so many bytes that no more is taken.
+    HoldingsTooLarge {
+        /// How many it would take.
+        bytes: usize,
+        /// How many it may.
+        limit: usize,
+    },
+    /// The labels and the principal of one reservation are too long.
+    ReservationTooLarge {
+        /// Bytes of them.
+        bytes: usize,
+        /// How many may be.
+        limit: usize,
+    },
     /// Not all of it is there.
     NotThere(Box<NotThere>),
 }
@@ -88,6 +103,21 @@ pub struct NotThere {
     pub short: Shortfall,
 }
 
+/// Of more pieces a sentence says their number only: a call has a thousand operations, and each may
+/// be refused.
+const TOLD: usize = 20;
+
+impl fmt::Display for NotThere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let brief = |resources: &Resources| match resources.pieces().len() {
+            0..=TOLD => resources.to_string(),
+            many => format!("the {many} pieces"),
+        };
+        let (wanted, available) = (brief(&self.wanted), brief(&self.available));
+        write!(f, "{wanted} is not all in {available}: {}", self.short)
+    }
+}
+
 impl ChangeRefused {
     /// Whether the same could be done another time.
     pub fn is_conflict(&self) -> bool {
@@ -97,6 +127,7 @@ impl ChangeRefused {
                 | Self::VolumeInUse(_)
                 | Self::VolumeDoomed(_)
                 | Self::TooManyPieces { .. }
+                | Self::HoldingsTooLarge { .. }
         )
     }
 }
@@ -158,10 +189,16 @@ impl fmt::Display for ChangeRefused {
                 "the agent would have {pieces} reserved pieces and volumes, {limit} may be: \
                  reserve in fewer and larger pieces"
             ),
-            Self::NotThere(not_there) => {
-                let NotThere { wanted, available, short } = &**not_there;
-                write!(f, "{wanted} is not all in {available}: {short}")
-            }
+            Self::HoldingsTooLarge { bytes, limit } => write!(
+                f,
+                "the agent's reservations and volumes would take {bytes} bytes, {limit} may be \
+                 taken: reserve in fewer pieces, with fewer or shorter labels"
+            ),
+            Self::ReservationTooLarge { bytes, limit } => write!(
+                f,
+                "labels and principal of one reservation take {bytes} bytes, {limit} may be taken"
+            ),
+            Self::NotThere(not_there) => not_there.fmt(f),
         }
     }
 }
@@ -209,10 +246,17 @@ impl Master {
             change.conversion().map_err(|invalid| ChangeRefused::Invalid(Box::new(invalid)))?;
         match change {
             ResourceChange::Reserve { resources, .. } => {
+                let stacks = resources.pieces().iter().flat_map(|p| p.flavor.reservations());
+                let (bytes, limit) =
+                    (stacks.map(reservation_bytes).max(), self.options.reservation_bytes);
+                if let Some(bytes) = bytes.filter(|bytes| *bytes > limit) {
+                    return Err(ChangeRefused::ReservationTooLarge { bytes, limit });
+                }
                 check_source(&conversion.consumed, resources)?;
             }
             ResourceChange::Create { volumes } => check_new_volumes(draft, volumes)?,
             ResourceChange::Destroy { volumes } => {
+                is_there(volumes, &self.agents[draft.agent].info.resources)?;
                 let used = |piece: &&Piece| {
                     self.is_used(draft.agent, &Resources::from_iter([Piece::clone(piece)]))
                 };
@@ -226,10 +270,16 @@ impl Master {
             | ResourceChange::Shrink { .. } => {}
         }
         let after = draft.weight_after(&self.agents[draft.agent].info.resources, &conversion);
-        let (pieces, limit) = (after.pieces, self.options.agent_holdings);
-        let destroys = matches!(change, ResourceChange::Destroy { .. });
-        if pieces > limit.max(draft.weight.pieces) && !destroys {
-            return Err(ChangeRefused::TooManyPieces { pieces, limit });
+        // What undoes something is taken at the limit as well, unless there is more of it then.
+        if !matches!(change, ResourceChange::Destroy { .. }) {
+            let (pieces, limit) = (after.pieces, self.options.agent_holdings);
+            if pieces > limit.max(draft.weight.pieces) {
+                return Err(ChangeRefused::TooManyPieces { pieces, limit });
+            }
+            let (bytes, limit) = (after.bytes, self.options.agent_holdings_bytes);
+            if bytes > limit.max(draft.weight.bytes) {
+                return Err(ChangeRefused::HoldingsTooLarge { bytes, limit });
+            }
         }
         Ok(Change { conversion, after })
     }

@@ -5,34 +5,11 @@
 //! makes one gives it to `settle` before anything is said that relies on it.
 
 use super::volumes::{VolumeKey, volume_key};
+use super::weight::Weight;
 use crate::registry::{KnownOperation, is_changed};
 use crate::table::{AgentOrd, FrameworkOrd};
 use proto::{Conversion, OperationId, Piece, ResourceChange, Resources, StatusUuid};
 use std::collections::BTreeSet;
-
-/// What is reserved and made on an agent weighs so much, with what is doomed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Weight {
-    pub(crate) pieces: usize,
-}
-
-impl Weight {
-    fn of<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> Self {
-        let mut all = Self::default();
-        for _ in pieces {
-            all.pieces += 1;
-        }
-        all
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self { pieces: self.pieces + other.pieces }
-    }
-
-    fn minus(self, other: Self) -> Self {
-        Self { pieces: self.pieces.saturating_sub(other.pieces) }
-    }
-}
 
 /// What became of an operation.
 #[derive(Debug)]

@@ -14,7 +14,9 @@ pub(crate) mod check;
 pub(crate) mod draft;
 pub(crate) mod reconcile;
 pub(crate) mod volumes;
+mod weight;
 
+use self::weight::operation_bytes;
 use crate::deadlines::Deadline;
 use crate::effect::{Effect, Refusal};
 use crate::registry::{KnownOperation, OperationEnd, RegistryOp};
@@ -52,6 +54,8 @@ pub(crate) struct Awaited {
 #[derive(Debug, Default)]
 pub(crate) struct Operations {
     pub(crate) by_framework: BTreeMap<FrameworkId, BTreeSet<StatusUuid>>,
+    /// What they weigh together.
+    bytes: BTreeMap<FrameworkId, usize>,
     named: BTreeMap<(FrameworkId, OperationId), StatusUuid>,
     /// Those that are under way.
     pub(crate) pending: BTreeMap<AgentId, BTreeMap<StatusUuid, Awaited>>,
@@ -66,7 +70,10 @@ pub(crate) struct Operations {
 impl Operations {
     fn add(&mut self, uuid: StatusUuid, operation: &KnownOperation) {
         if let Some(framework_id) = &operation.framework_id {
-            self.by_framework.entry(framework_id.clone()).or_default().insert(uuid);
+            if self.by_framework.entry(framework_id.clone()).or_default().insert(uuid) {
+                *self.bytes.entry(framework_id.clone()).or_default() +=
+                    operation_bytes(&operation.operation);
+            }
             if let Some(id) = &operation.operation.id {
                 self.named.insert((framework_id.clone(), id.clone()), uuid);
             }
@@ -91,9 +98,14 @@ impl Operations {
         self.answered(&operation.agent_id, uuid);
         let Some(framework_id) = &operation.framework_id else { return };
         if let Some(own) = self.by_framework.get_mut(framework_id) {
-            own.remove(&uuid);
+            if own.remove(&uuid)
+                && let Some(bytes) = self.bytes.get_mut(framework_id)
+            {
+                *bytes -= operation_bytes(&operation.operation);
+            }
             if own.is_empty() {
                 self.by_framework.remove(framework_id);
+                self.bytes.remove(framework_id);
             }
         }
         if let Some(id) = &operation.operation.id {
@@ -286,7 +298,9 @@ impl Master {
         }
         self.counters.acknowledgements += 1;
         self.forget_operation(uuid, out);
-        if self.unacknowledged(framework).is_empty() {
+        let own = self.operations.by_framework.get(&self.frameworks[framework].id);
+        let waits = |uuid: &StatusUuid| !self.registry.operations()[uuid].is_pending();
+        if !own.into_iter().flatten().any(waits) {
             self.set_repeat(framework, None);
         }
     }
@@ -307,7 +321,8 @@ impl Master {
         }
     }
 
-    /// Refuses a call with more operations than are remembered for one framework.
+    /// Refuses a call with more operations, or more bytes of them, than are remembered for one
+    /// framework.
     pub(crate) fn check_room_for_operations(
         &self,
         framework: FrameworkOrd,
@@ -319,6 +334,20 @@ impl Master {
         let (known, limit) = (own.map_or(0, BTreeSet::len), self.options.operations);
         if known + asked > limit {
             return Err(Refusal::TooManyOperations { asked, known, limit });
+        }
+        let weight = |operation: &Operation| match operation {
+            Operation::Change(change) => operation_bytes(change),
+            Operation::Launch(_)
+            | Operation::Unreadable(_)
+            | Operation::LaunchGroup(_)
+            | Operation::Invalid(_)
+            | Operation::NotBuilt(_) => 0,
+        };
+        let asked = operations.iter().map(weight).sum();
+        let known = self.operations.bytes.get(&self.frameworks[framework].id);
+        let (known, limit) = (known.copied().unwrap_or(0), self.options.operations_bytes);
+        if known + asked > limit {
+            return Err(Refusal::OperationsTooLarge { asked, known, limit });
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::input::RequestId;
 use crate::registry::{Quota, RegistryOp};
 use crate::state::Master;
 use proto::operator::Response;
-use proto::{Quantities, Role};
+use proto::{Quantities, Role, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -50,6 +50,7 @@ impl Master {
     fn check_quotas(&self, quotas: &[(Role, Quota)], force: bool) -> Result<(), Refusal> {
         let mut all = self.registry.quotas().clone();
         let mut seen = BTreeSet::new();
+        let countless = self.not_scalar();
         for (role, quota) in quotas {
             let invalid = |problem: &str| {
                 Err(Refusal::QuotaInvalid { role: role.clone(), problem: Box::from(problem) })
@@ -59,6 +60,17 @@ impl Master {
             }
             if !seen.insert(role) {
                 return invalid("is given twice");
+            }
+            let names = || quota.guarantees.iter().map(|(name, _)| name).chain(quota.limits.keys());
+            let bytes: usize = names().map(|name| 16 + name.as_str().len()).sum();
+            if bytes > self.options.quota_bytes {
+                let limit = self.options.quota_bytes;
+                return invalid(&format!("takes {bytes} bytes, {limit} may be taken"));
+            }
+            if let Some(name) = names().find(|name| countless.contains(name.as_str())) {
+                return invalid(&format!(
+                    "names {name}, which are ranges or a set: quota is for scalars"
+                ));
             }
             for (name, guarantee) in quota.guarantees.iter() {
                 if let Some(limit) = quota.limits.get(name).filter(|limit| **limit < guarantee) {
@@ -76,6 +88,13 @@ impl Master {
         }
         check_tree(&all)?;
         if force { Ok(()) } else { self.check_fit(quotas, &all) }
+    }
+
+    /// Names of resources that are no amounts: `ports` everywhere, and what agents say.
+    fn not_scalar(&self) -> BTreeSet<&str> {
+        let all = self.registry.agents().values().flat_map(|agent| agent.info.resources.pieces());
+        let other = all.filter(|piece| !matches!(piece.value, Value::Scalar(_)));
+        other.map(|piece| piece.name.as_str()).chain(["ports"]).collect()
     }
 
     /// Whether the quotas fit the cluster as it is.

@@ -3,6 +3,7 @@
 mod accept;
 mod agents;
 mod allocator;
+mod bounds;
 mod bulk;
 mod calls;
 mod demand;

@@ -1,0 +1,148 @@
+//! What is kept durably takes so much and no more: each record of the registry has its limit.
+
+use super::reservations::{reserve_on, statuses};
+use super::volumes::{framework, newest, order};
+use crate::Options;
+use crate::operation::check::ChangeRefused;
+use crate::testing::*;
+use proto::operator::Call;
+use proto::{
+    MachineId, MaintenanceWindow, OperationState, Piece, Ranges, Reservation, ResourceChange,
+    ResourceName, Resources, Schedule, Time, Unavailability, Value,
+};
+use std::sync::Arc;
+
+/// A cpu under a label of so many bytes.
+fn labelled(name: &str, bytes: usize) -> Resources {
+    let labels = vec![(Arc::from(name), Some(Arc::from("x".repeat(bytes))))];
+    let reservation = Reservation { labels, ..reservation("eng") };
+    Resources::cpus_mem(100, 0).push_reservation(&reservation)
+}
+
+fn is_ok(lines: &[String]) -> bool {
+    lines.iter().any(|line| line == "answer: Ok")
+}
+
+#[test]
+fn what_one_reservation_says_is_bounded() {
+    let mut c = Cluster::default();
+    let agent = c.agent(cpus_mem(4, 1024));
+    let lines = reserve_on(&mut c, &agent, labelled("a", 4096));
+    let refused = "RESERVE_RESOURCES refused (400): agent m-S0: labels and principal of one \
+                   reservation take 4129 bytes, 4096 may be taken";
+    expect(&lines, &[refused]);
+    let lines = reserve_on(&mut c, &agent, labelled("a", 4000));
+    assert!(is_ok(&lines), "{lines:?}");
+}
+
+#[test]
+fn what_is_reserved_on_one_agent_takes_so_many_bytes() {
+    let mut c = Cluster::new(Options { agent_holdings_bytes: 3000, ..Options::default() });
+    let agent = c.agent(cpus_mem(4, 1024));
+    for (name, taken) in [("a", true), ("b", true), ("c", false)] {
+        let lines = reserve_on(&mut c, &agent, labelled(name, 1000));
+        assert_eq!(is_ok(&lines), taken, "{lines:?}");
+    }
+    let lines = reserve_on(&mut c, &agent, labelled("c", 1000));
+    assert!(lines[0].starts_with("RESERVE_RESOURCES refused (409)"), "{lines:?}");
+    assert!(lines[0].contains("bytes, 3000 may be taken"), "{lines:?}");
+    // What is undone makes room.
+    order(&mut c, &agent, ResourceChange::Unreserve { resources: labelled("a", 1000) });
+    assert!(is_ok(&reserve_on(&mut c, &agent, labelled("c", 1000))));
+}
+
+#[test]
+fn what_is_being_deleted_counts() {
+    let mut c = Cluster::new(Options { agent_holdings: 3, ..Options::default() });
+    let agent = c.agent(cpus_mem(4, 1024).plus(&disk(100)));
+    reserve_on(&mut c, &agent, reserved(&disk(100), &["eng"]));
+    let one = |id: &str| all(&[volume(id, "eng", 1)]);
+    for id in ["a", "b"] {
+        assert!(is_ok(&order(&mut c, &agent, ResourceChange::Create { volumes: one(id) })));
+    }
+    assert!(is_ok(&order(&mut c, &agent, ResourceChange::Destroy { volumes: one("a") })));
+    let lines = order(&mut c, &agent, ResourceChange::Create { volumes: one("c") });
+    assert!(lines[0].contains("would have 4 reserved pieces and volumes, 3 may be"), "{lines:?}");
+    c.applied(&agent, c.master.volumes_sent(), &[]);
+    assert!(is_ok(&order(&mut c, &agent, ResourceChange::Create { volumes: one("c") })));
+}
+
+#[test]
+fn the_operations_of_one_framework_take_so_many_bytes() {
+    let mut c = Cluster::new(Options { operations_bytes: 4000, ..Options::default() });
+    c.agent(cpus_mem(4, 1024));
+    let eng = framework(&mut c, "eng");
+    c.accept(&eng, &["m-O0"], vec![reserve("a", labelled("a", 2000))]);
+    assert_eq!(statuses(&c)[0].state, OperationState::Finished);
+    let offer = newest(&c, &eng);
+    let lines = c.accept(&eng, &[&offer], vec![reserve("b", labelled("b", 2000))]);
+    assert!(lines[0].starts_with("ACCEPT refused (503)"), "{lines:?}");
+    assert!(lines[0].contains("bytes of operations") && lines[0].contains("4000"), "{lines:?}");
+    // An acknowledged one makes room.
+    let uuid = *c.master.registry().operations().first_key_value().unwrap().0;
+    let operation_id = operation_id("a");
+    let call = proto::scheduler::CallBody::AcknowledgeOperationStatus {
+        agent_id: None,
+        uuid,
+        operation_id,
+    };
+    c.call(&eng, call);
+    c.accept(&eng, &[&offer], vec![reserve("b", labelled("b", 2000))]);
+    assert_eq!(statuses(&c)[0].state, OperationState::Finished);
+}
+
+#[test]
+fn the_maintenance_schedule_takes_so_many_bytes() {
+    let mut c = Cluster::new(Options { maintenance_bytes: 500, ..Options::default() });
+    let mut schedule = |machines: usize| {
+        let machines = (0..machines).map(|n| MachineId::named(&format!("m{n}"))).collect();
+        let unavailability = Unavailability { start: Time::ZERO, duration: None };
+        let windows = vec![MaintenanceWindow { machines, unavailability }];
+        c.operator(Call::UpdateMaintenanceSchedule(Schedule { windows }))
+    };
+    assert!(is_ok(&schedule(10)));
+    let lines = schedule(20);
+    assert!(lines[0].contains("refused (400)"), "{lines:?}");
+    assert!(lines[0].contains("bytes, 500 may be taken: name fewer machines"), "{lines:?}");
+}
+
+#[test]
+fn the_quota_of_one_role_takes_so_many_bytes() {
+    let mut c = Cluster::new(Options { quota_bytes: 100, ..Options::default() });
+    let name = "n".repeat(100);
+    let lines = c.set_quota(&[("eng", "", &format!("{name}:1"))], true);
+    assert!(lines[0].contains("refused (400)"), "{lines:?}");
+    assert!(lines[0].contains("takes 116 bytes, 100 may be taken"), "{lines:?}");
+    assert!(c.master.registry().quotas().is_empty());
+}
+
+#[test]
+fn quota_is_for_scalars() {
+    let mut c = Cluster::default();
+    let mut addresses = Resources::new();
+    let value = Value::Ranges(Ranges::new([(1, 9)]));
+    let (name, flavor) = (ResourceName::new("addresses"), proto::Flavor::default());
+    addresses.add_piece(Piece { name, flavor, value });
+    c.agent(cpus_mem(4, 1024).plus(&addresses));
+    for (name, guarantees, limits) in
+        [("ports", "", "ports:3"), ("ports", "ports:3", ""), ("addresses", "", "addresses:1")]
+    {
+        let lines = c.set_quota(&[("eng", guarantees, limits)], true);
+        let refused = format!(
+            "refused (400): the quota of role 'eng' names {name}, which are ranges or a set: \
+             quota is for scalars"
+        );
+        assert!(lines[0].contains(&refused), "{lines:?}");
+    }
+    c.quota(&[("eng", "", "cpus:3")]);
+}
+
+#[test]
+fn what_the_agent_does_not_have_is_not_destroyed() {
+    let mut c = Cluster::default();
+    let agent = c.agent(cpus_mem(4, 1024).plus(&disk(100)));
+    let ord = c.master.agent_ids[&agent.id];
+    let change = ResourceChange::Destroy { volumes: all(&[shared_volume("s", "eng", 1)]) };
+    let refused = c.master.check_change(&c.master.draft(ord), &change).unwrap_err();
+    assert!(matches!(refused, ChangeRefused::NotThere(_)), "{refused:?}");
+}
