@@ -49,6 +49,7 @@ fn part() {
         ["offers"] => offers::run(),
         ["memory"] => memory::run(),
         ["reads"] => reads::run(),
+        ["reads", "memory"] => reads::memory(),
         ["wire"] => wire::run(None),
         ["wire", agents, frameworks] => {
             let (agents, frameworks) = (agents.parse(), frameworks.parse());
@@ -63,7 +64,7 @@ fn part() {
         ["reads-floor", file] => reads::floor::run(file),
         _ => {
             eprintln!(
-                "bench: name one of: allocator [PART], floors, tasks [--large], latency, offers, memory, reads, wire [AGENTS FRAMEWORKS], failover [AGENTS]"
+                "bench: name one of: allocator [PART], floors, tasks [--large], latency, offers, memory, reads [memory], wire [AGENTS FRAMEWORKS], failover [AGENTS]"
             );
             std::process::exit(2);
         }

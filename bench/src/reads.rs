@@ -27,37 +27,63 @@ const PHASE: Duration = Duration::from_secs(5);
 /// Readers read for so long before anything is measured: what may be spent at once is spent then.
 const WARM_UP: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 3;
+/// Agents are silent but for their pings for so long before the memory is looked at again.
+const SETTLED: Duration = Duration::from_secs(20);
+
+/// Prints what a master of the big cluster takes, when its agents have a connection each: as soon
+/// as all are there, and once it has been left alone for a while.
+pub(crate) fn memory() {
+    let big = Big::start();
+    big.master.print_memory("");
+    std::thread::sleep(SETTLED);
+    big.master.print_memory(&format!(", {} s later", SETTLED.as_secs()));
+}
+
+/// A master with all agents and tasks.
+struct Big {
+    master: Master,
+    place: tempfile::TempDir,
+    /// Carries the agents.
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Big {
+    fn start() -> Self {
+        let place =
+            tempfile::Builder::new().prefix("tepui-bench-").tempdir().expect("TMPDIR works");
+        let port = 17_050;
+        let address = format!("127.0.0.1:{port}");
+        let own = std::env::current_exe().expect("a process has a program");
+        let master = Command::new(own.with_file_name("tepui"))
+            .args(["master", "--listen", &address, "--agent-timeout", "3600", "--data"])
+            .arg(place.path().join("master"))
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let master = Master { process: master.expect("tepui starts"), address };
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime starts");
+        let begin = Instant::now();
+        runtime.block_on(agents::register_all(&master.address));
+        println!("{AGENTS} agents, each with a connection of its own, and {TASKS} tasks:");
+        println!("  all registered after {:.1} s", begin.elapsed().as_secs_f64());
+        Self { master, place, _runtime: runtime }
+    }
+}
 
 /// Prints percentiles in milliseconds, and the ratios.
 pub(crate) fn run() {
-    let place = tempfile::Builder::new().prefix("tepui-bench-").tempdir().expect("TMPDIR works");
-    let port = 17_050;
-    let address = format!("127.0.0.1:{port}");
-    let own = std::env::current_exe().expect("a process has a program");
-    let master = Command::new(own.with_file_name("tepui"))
-        .args(["master", "--listen", &address, "--agent-timeout", "3600", "--data"])
-        .arg(place.path().join("master"))
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    let master = Master { process: master.expect("tepui starts"), address };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.expect("a runtime starts");
-    let begin = Instant::now();
-    runtime.block_on(agents::register_all(&master.address));
-    println!(
-        "reads of {AGENTS} agents and {TASKS} tasks, GET {PATH}, {READERS} readers in a loop:"
-    );
-    println!("  all registered after {:.1} s", begin.elapsed().as_secs_f64());
-    master.print_memory();
+    let Big { master, place, _runtime } = Big::start();
+    master.print_memory("");
+    println!("  reads: GET {PATH}, {READERS} readers in a loop:");
     let file = place.path().join("state");
     let state = master.read_state();
     println!("  one read alone: {} MB in {:.0} ms", state.0.len() >> 20, state.1 * 1e3);
     std::fs::write(&file, &state.0).expect("TMPDIR works");
     drop(state);
     measure(&master, &Floor::start(&file));
-    master.print_memory();
+    master.print_memory("");
 }
 
 /// The master under test; it ends with this value.
@@ -74,9 +100,9 @@ impl Drop for Master {
 }
 
 impl Master {
-    fn print_memory(&self) {
+    fn print_memory(&self, when: &str) {
         let (rss, _) = crate::cluster::memory(self.process.id());
-        println!("  memory of the master: {} MB", rss >> 20);
+        println!("  memory of the master{when}: {} MB", rss >> 20);
     }
 
     /// The state, and how long it took in seconds; checked to have everything in it.
