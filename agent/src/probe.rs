@@ -36,7 +36,8 @@ pub struct Machine {
     pub memory_offer_bytes: u64,
     /// Size of the file system of the work directory, in bytes.
     pub disk_total_bytes: u64,
-    /// What to offer of it: all but 5 GiB, or half if there is less than 10 GiB.
+    /// What to offer of it: all but 5 GiB, or half if there is less than 10 GiB. Of the size, not
+    /// of what is free: an agent must have the same at each start, or it could not come back.
     pub disk_offer_bytes: u64,
     /// Changes at each boot: tells a restarted agent from a rebooted machine.
     pub boot_id: String,

@@ -4,8 +4,8 @@ use crate::Server;
 use crate::client::Client;
 use crate::failure::{Code, Failure};
 use crate::output;
-use proto::AgentId;
-use proto::operator::{AgentView, Call, Response};
+use proto::operator::{AgentView, Call, FrameworkView, Response};
+use proto::{AgentId, FrameworkId};
 
 /// The name under which the jobs framework registers.
 const JOBS: &str = "jobs";
@@ -71,6 +71,37 @@ fn pick(mut agents: Vec<AgentView>, name: &AgentId) -> Result<AgentView, Failure
             let message = format!("the id of {} agents ends with {name}", ids.len());
             Err(Failure::new(Code::Usage, message)
                 .next(format!("give the whole id: {}", ids.join(" or "))))
+        }
+    }
+}
+
+/// A framework's id as text.
+pub(crate) fn framework_id(framework: &FrameworkView) -> &str {
+    framework.info.id.as_ref().map_or("", FrameworkId::as_str)
+}
+
+/// The framework that a person means, by its id or its name; not one that is over.
+pub(crate) async fn framework(master: &Client, name: &str) -> Result<FrameworkView, Failure> {
+    let Response::Frameworks(mut frameworks, _) = master.operator(&Call::GetFrameworks).await?
+    else {
+        return Err(Failure::other_answer());
+    };
+    if let Some(at) = frameworks.iter().position(|framework| framework_id(framework) == name) {
+        return Ok(frameworks.swap_remove(at));
+    }
+    frameworks.retain(|framework| &*framework.info.name == name);
+    match frameworks.len() {
+        0 => {
+            let message = format!("no framework is called {name}, neither by id nor by name");
+            Err(Failure::new(Code::NotFound, message)
+                .next("tepui frameworks lists the ids of all frameworks"))
+        }
+        1 => Ok(frameworks.swap_remove(0)),
+        _ => {
+            let ids: Vec<&str> = frameworks.iter().map(framework_id).collect();
+            let message = format!("{} frameworks are called {name}", ids.len());
+            Err(Failure::new(Code::Usage, message)
+                .next(format!("give an id: {}", ids.join(" or "))))
         }
     }
 }

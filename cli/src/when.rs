@@ -71,11 +71,19 @@ pub(crate) fn relative(at: Time, now: Time) -> String {
 
 /// RFC 3339 in UTC, to the second.
 pub(crate) fn show(time: Time) -> String {
-    let seconds = time.as_millis() / 1000;
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    time.rfc_3339()
+}
+
+/// A sentence of a server, with how far away the times in it are: `2026-11-22T03:00:00Z (in 4s)`.
+pub(crate) fn with_distances(sentence: &str, now: Time) -> String {
+    let word = |word: &str| match rfc_3339(word.trim_end_matches(['.', ',', ';'])) {
+        Some(at) => {
+            let (time, end) = word.split_at(word.trim_end_matches(['.', ',', ';']).len());
+            format!("{time} ({}){end}", relative(at, now))
+        }
+        None => word.to_owned(),
+    };
+    sentence.split(' ').map(word).collect::<Vec<_>>().join(" ")
 }
 
 fn rfc_3339(text: &str) -> Option<Time> {
@@ -141,19 +149,9 @@ fn days(year: u64, month: u64, day: u64) -> Option<u64> {
     let found = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
     let days = found.checked_sub(719_468)?;
     // A day that the month does not have would be one of the next.
-    (civil(days) == (year, month, day)).then_some(days)
-}
-
-/// Year, month and day of a day after 1970-01-01.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+    let midnight = Time::ZERO + Duration::from_secs(days.checked_mul(86_400)?);
+    let date = format!("{year:04}-{month:02}-{day:02}T");
+    midnight.rfc_3339().starts_with(&date).then_some(days)
 }
 
 #[cfg(test)]
@@ -217,5 +215,20 @@ mod tests {
         assert_eq!(relative(at(90_061), at(0)), "in 1d1h");
         assert_eq!(relative(at(0), at(3725)), "1h2m ago");
         assert_eq!(relative(at(5), at(5)), "0s ago");
+    }
+
+    #[test]
+    fn times_in_sentences_say_how_far_away_they_are() {
+        let now = time("2026-11-22T03:00:00Z").unwrap();
+        for (sentence, expected) in [
+            (
+                "it ends at 2026-11-22T03:00:04Z (REVIVE ends it).",
+                "it ends at 2026-11-22T03:00:04Z (in 4s) (REVIVE ends it).",
+            ),
+            ("gone at 2026-11-22T01:00:00Z.", "gone at 2026-11-22T01:00:00Z (2h ago)."),
+            ("cpus:1; mem:64 and  no time.", "cpus:1; mem:64 and  no time."),
+        ] {
+            assert_eq!(with_distances(sentence, now), expected);
+        }
     }
 }

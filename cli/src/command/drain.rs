@@ -3,9 +3,10 @@
 
 use crate::client::Client;
 use crate::failure::{Code, Failure};
-use crate::{Print, Server, discover, output};
-use proto::AgentId;
+use crate::output::milli;
+use crate::{Print, Server, amounts, discover, output};
 use proto::operator::{AgentView, Call, Response, TaskView};
+use proto::{AgentId, Piece, Quantities, ReservationKind};
 use serde_json::json;
 use std::time::Duration;
 
@@ -84,7 +85,8 @@ pub(crate) async fn gone(options: Gone) -> Result<(), Failure> {
         let view = discover::agent(&master, &agent).await?;
         let id = discover::id(&view);
         let tasks = tasks_on(&master, std::slice::from_ref(&view)).await?;
-        let message = format!("this gives the agent {id} and its {tasks} up for ever");
+        let kept = kept_on(std::slice::from_ref(&view));
+        let message = format!("this gives up for ever: the agent {id}, its {tasks}{kept}");
         return Err(Failure::new(Code::Usage, message)
             .next(format!("tepui gone --yes {id}, if that is what you want")));
     }
@@ -93,15 +95,59 @@ pub(crate) async fn gone(options: Gone) -> Result<(), Failure> {
 
 /// How many tasks some agents have, in words.
 pub(crate) async fn tasks_on(master: &Client, agents: &[AgentView]) -> Result<String, Failure> {
+    let is_here =
+        |task: &TaskView| agents.iter().any(|agent| agent.info.id.as_ref() == Some(&task.agent_id));
+    tasks_of(master, is_here).await
+}
+
+/// How many tasks that have not ended are such ones, in words.
+pub(crate) async fn tasks_of(
+    master: &Client,
+    is_such: impl Fn(&TaskView) -> bool,
+) -> Result<String, Failure> {
     let Response::Tasks(all) = master.operator(&Call::GetTasks).await? else {
         return Err(Failure::other_answer());
     };
-    let is_here = |task: &&TaskView| {
-        let on = |agent: &AgentView| agent.info.id.as_ref() == Some(&task.agent_id);
-        !task.state.is_terminal() && agents.iter().any(on)
-    };
-    let count = all.tasks.iter().chain(&all.unreachable).filter(is_here).count();
-    Ok(format!("{count} task{}", if count == 1 { "" } else { "s" }))
+    let mut count = 0;
+    for task in all.tasks.iter().chain(&all.unreachable) {
+        count += usize::from(!task.state.is_terminal() && is_such(task));
+    }
+    Ok(counted(count, "task"))
+}
+
+/// The volumes and reservations that go with some agents, in words that follow their tasks: an
+/// agent that is removed never gets them back. What an agent says by itself is reserved again when
+/// it comes, so it is not named.
+pub(crate) fn kept_on(agents: &[AgentView]) -> String {
+    let all = || agents.iter().map(|agent| &agent.info.resources);
+    let volumes: Vec<u64> = all().flat_map(|all| all.pieces()).filter_map(volume_size).collect();
+    let mut reserved = Quantities::default();
+    for resources in all() {
+        reserved.add_all(&resources.filtered(is_kept).quantities());
+    }
+    let mut words = String::new();
+    if !volumes.is_empty() {
+        let (count, size) = (counted(volumes.len(), "volume"), milli(volumes.iter().sum()));
+        words += &format!(", {count} with {size} MB and all that is in them");
+    }
+    if !reserved.is_empty() {
+        words += &format!(", the reservations of {}", amounts::quantities(&reserved));
+    }
+    words
+}
+
+fn volume_size(piece: &Piece) -> Option<u64> {
+    piece.flavor.volume().map(|_| piece.size())
+}
+
+/// Whether it is reserved by a framework or an operator.
+fn is_kept(piece: &Piece) -> bool {
+    let last = piece.flavor.reservations().last();
+    last.is_some_and(|last| last.kind == ReservationKind::Dynamic)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 async fn tell(
@@ -132,3 +178,6 @@ async fn tell(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

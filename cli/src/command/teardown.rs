@@ -2,7 +2,6 @@
 
 use crate::failure::{Code, Failure};
 use crate::{Print, Server, discover, output};
-use proto::FrameworkId;
 use proto::operator::Call;
 use serde_json::json;
 
@@ -10,11 +9,12 @@ use serde_json::json;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
-  tepui frameworks                 find its id
+  tepui teardown nightly           says what would be killed, and does nothing
   tepui teardown --yes 7f0c-0001   all its tasks are killed, and its id is never used again")]
 pub(crate) struct Options {
-    /// The framework's id.
-    framework: FrameworkId,
+    /// The framework's id or name.
+    #[arg(value_name = "ID|NAME")]
+    framework: String,
     /// Do it: this cannot be taken back.
     #[arg(long)]
     yes: bool,
@@ -26,15 +26,19 @@ pub(crate) struct Options {
 
 /// Ends the framework.
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    let id = &options.framework;
+    let master = discover::master(&options.server);
+    let framework = discover::framework(&master, &options.framework).await?;
+    let Some(id) = &framework.info.id else { return Err(Failure::other_answer()) };
     if !options.yes {
-        let message = format!("this ends the framework {id} and kills all its tasks");
-        return Err(Failure::new(Code::Usage, message)
+        let tasks = super::drain::tasks_of(&master, |task| task.framework_id == *id).await?;
+        let name = &framework.info.name;
+        let message = format!("this ends the framework {name} ({id}) and kills its {tasks}");
+        return Err(Failure::new(Code::Usage, output::plain(message))
             .next(format!("tepui teardown --yes {id}, if that is what you want")));
     }
-    let call = Call::Teardown(id.clone());
-    let answer = discover::master(&options.server).operator(&call).await;
-    // The master answers 400 for a framework that it does not know, as Mesos does.
+    let answer = master.operator(&Call::Teardown(id.clone())).await;
+    // The master answers 400 for a framework that it does not know, as Mesos does: it may just be
+    // over.
     answer.map_err(|failure| match failure.message.contains("cannot be found") {
         true => Failure { code: Code::NotFound as u8, ..failure },
         false => failure,

@@ -1,7 +1,7 @@
 //! `tepui maintenance start`: takes scheduled machines down.
 
 use super::{Host, named, planned};
-use crate::command::drain::tasks_on;
+use crate::command::drain::{kept_on, tasks_on};
 use crate::failure::{Code, Failure};
 use crate::output::{self, Form};
 use crate::{Print, Server, discover};
@@ -12,8 +12,9 @@ use serde_json::json;
 /// What `tepui maintenance start` takes.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-Its agents are sent off, and refused until the maintenance is stopped; what still runs there is
-lost. 'tepui drain' and 'tepui maintenance status' help to take leave without a loss.
+Its agents are removed, with their volumes and reservations, and refused until the maintenance is
+stopped; then they come as new ones. What still runs there is lost; 'tepui drain' and
+'tepui maintenance status' help to take leave without a loss of tasks.
 
 Examples:
   tepui maintenance start host-3             says what would be lost, and does nothing
@@ -41,8 +42,9 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         agents.retain(|agent| machines.iter().any(|m| m.is_called(&agent.info.hostname)));
         let (count, tasks) = (agents.len(), tasks_on(&master, &agents).await?);
         let s = if count == 1 { "" } else { "s" };
+        let (hosts, kept) = (names.join(", "), kept_on(&agents));
         let message =
-            format!("this sends {count} agent{s} on {} off and loses {tasks}", names.join(", "));
+            format!("this removes {count} agent{s} on {hosts} for good and loses {tasks}{kept}");
         let words: Vec<&str> = options.hosts.iter().map(|Host(host)| host.as_str()).collect();
         return Err(Failure::new(Code::Usage, message).next(format!(
             "tepui maintenance start --yes {}, if that is what you want",

@@ -3,40 +3,15 @@
 use super::Found;
 use crate::client::Client;
 use crate::command::frameworks::bundle;
-use crate::failure::{Code, Failure};
-use proto::FrameworkId;
+use crate::discover;
+use crate::failure::Failure;
 use proto::operator::{Call, FrameworkView, Response};
 use serde_json::json;
 use std::sync::Arc;
 
 /// The framework of this id or name.
 pub(super) async fn named(master: &Client, name: &str) -> Result<Found, Failure> {
-    let Response::Frameworks(frameworks, _) = master.operator(&Call::GetFrameworks).await? else {
-        return Err(Failure::other_answer());
-    };
-    let mut found: Vec<&FrameworkView> =
-        frameworks.iter().filter(|framework| id(framework) == name).collect();
-    if found.is_empty() {
-        found.extend(frameworks.iter().filter(|framework| &*framework.info.name == name));
-    }
-    match found.as_slice() {
-        [one] => explained(master, one).await,
-        [] => {
-            let message = format!("no framework is called {name}, neither by id nor by name");
-            Err(Failure::new(Code::NotFound, message)
-                .next("tepui frameworks lists the ids of all frameworks"))
-        }
-        [_, ..] => {
-            let ids: Vec<&str> = found.iter().map(|framework| id(framework)).collect();
-            let message = format!("{} frameworks are called {name}", ids.len());
-            Err(Failure::new(Code::Usage, message)
-                .next(format!("give an id: {}", ids.join(" or "))))
-        }
-    }
-}
-
-fn id(framework: &FrameworkView) -> &str {
-    framework.info.id.as_ref().map_or("", FrameworkId::as_str)
+    explained(master, &discover::framework(master, name).await?).await
 }
 
 /// What the allocator says to it, and what it wants.
@@ -49,7 +24,7 @@ pub(super) async fn explained(
         return Err(Failure::other_answer());
     };
     let wants: Vec<String> = framework.demands.iter().map(bundle).collect();
-    let id = id(framework);
+    let id = discover::framework_id(framework);
     let mut text = super::indented(&format!("framework {} ({id})", framework.info.name), &reasons);
     if !wants.is_empty() {
         text += &super::indented("it wants:", &wants);

@@ -12,7 +12,7 @@ mod task;
 use crate::client::Client;
 use crate::failure::{Code, Failure};
 use crate::output::{self, Form};
-use crate::{Print, Server, discover};
+use crate::{Print, Server, discover, when};
 use proto::operator::{Call, Response};
 use proto::{AgentId, FrameworkId, Role};
 use serde_json::Value;
@@ -118,11 +118,13 @@ async fn search(server: &Server, master: &Client, name: &str) -> Result<Found, F
     }))
 }
 
-/// Sentences below a heading, each indented.
+/// Sentences below a heading, each indented; times in them say how far away they are.
 fn indented<T: AsRef<str>>(heading: &str, sentences: &[T]) -> String {
+    let now = when::now();
     let mut text = format!("{heading}\n");
     for sentence in sentences {
-        text += &format!("  {}\n", output::plain(sentence.as_ref().to_owned()));
+        let sentence = when::with_distances(sentence.as_ref(), now);
+        text += &format!("  {}\n", output::plain(sentence));
     }
     text
 }

@@ -9,6 +9,7 @@ use crate::output::milli;
 use proto::Role;
 use proto::operator::{Call, Response, RoleView};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The role, which people named as one.
@@ -25,14 +26,18 @@ pub(super) async fn search(master: &Client, role: &Role) -> Result<Option<Found>
     let Response::Roles(roles) = master.operator(&Call::GetRoles).await? else {
         return Err(Failure::other_answer());
     };
-    let Some(view) = roles.iter().find(|view| view.role == *role) else { return Ok(None) };
+    let own = roles.iter().find(|view| view.role == *role);
+    let below: Vec<&RoleView> = roles.iter().filter(|view| view.role.is_below(role)).collect();
+    if own.is_none() && below.is_empty() {
+        return Ok(None);
+    }
     let Response::Explanation(reasons) = master.operator(&Call::ExplainRole(role.clone())).await?
     else {
         return Err(Failure::other_answer());
     };
     let quotas: Vec<String> =
         standings(master, Some(role)).await?.iter().flat_map(|one| lines(one, role)).collect();
-    let mut text = super::indented(&heading(view), &reasons);
+    let mut text = super::indented(&heading(role, own, &below), &reasons);
     if !quotas.is_empty() {
         text += &super::indented("quotas that bind it:", &quotas);
     }
@@ -41,11 +46,19 @@ pub(super) async fn search(master: &Client, role: &Role) -> Result<Option<Found>
     Ok(Some(Found { text, json }))
 }
 
-fn heading(role: &RoleView) -> String {
-    let frameworks = role.frameworks.len();
+/// How the role itself stands, which need not be in use when roles below it are.
+fn heading(role: &Role, own: Option<&RoleView>, below: &[&RoleView]) -> String {
+    let frameworks = own.map_or(0, |own| own.frameworks.len());
     let s = if frameworks == 1 { "" } else { "s" };
-    let (weight, share) = (milli(role.weight_milli), share(role));
-    format!("role {}: {frameworks} framework{s}, weight {weight}, share {share}", role.role)
+    let mut text = format!("role {role}: {frameworks} framework{s}");
+    if !below.is_empty() {
+        let more: BTreeSet<_> = below.iter().flat_map(|view| &view.frameworks).collect();
+        text += &format!(" and {} below it", more.len());
+    }
+    if let Some(own) = own {
+        text += &format!(", weight {}, share {}", milli(own.weight_milli), share(own));
+    }
+    text
 }
 
 /// A quota with its figures, a line each resource.
@@ -87,5 +100,15 @@ mod tests {
         assert_eq!(below[1], "eng: cpus guaranteed 2, met");
         let own = lines(&standing, &Role::new("eng").unwrap());
         assert!(own[0].starts_with("its own: cpus limited to 8"), "{own:?}");
+    }
+
+    #[test]
+    fn a_role_that_only_roles_below_use_says_so() {
+        let below = crate::command::roles::tests::view("eng/batch", 2, 500);
+        let role = Role::new("eng").unwrap();
+        assert_eq!(heading(&role, None, &[&below]), "role eng: 0 frameworks and 2 below it");
+        let own = crate::command::roles::tests::view("eng", 1, 0);
+        let text = heading(&role, Some(&own), &[]);
+        assert_eq!(text, "role eng: 1 framework, weight 1, share 0.0%");
     }
 }

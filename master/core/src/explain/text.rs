@@ -9,7 +9,9 @@ pub(super) const DEMAND_MET: &str =
 pub(super) fn not_connected(f: &mut Formatter<'_>, removed_at: Option<Time>) -> fmt::Result {
     f.write_str("The framework's scheduler is not connected")?;
     match removed_at {
-        Some(at) => write!(f, "; without it the framework will be removed at {at}."),
+        Some(at) => {
+            write!(f, "; without it the framework will be removed at {}.", at.rfc_3339())
+        }
         None => f.write_str("."),
     }
 }
@@ -51,8 +53,9 @@ pub(super) fn does_not_fit(
 pub(super) fn filtered(f: &mut Formatter<'_>, agents: usize, first_until: Time) -> fmt::Result {
     write!(
         f,
-        "The framework refused what {agents} agents have; the first filter ends at {first_until} \
-         (REVIVE ends them at once)."
+        "The framework refused what {agents} agents have; the first filter ends at {} \
+         (REVIVE ends them at once).",
+        first_until.rfc_3339()
     )
 }
 
