@@ -11,6 +11,7 @@
 mod client;
 mod codec;
 mod encoded;
+mod first;
 mod leader;
 mod server;
 pub mod tuning;
@@ -20,7 +21,8 @@ pub use client::{
     SchedulerClient, WatchClient,
 };
 pub use codec::Incoming;
-pub use encoded::Encoded;
+pub use encoded::{Encoded, Unsent};
+pub use first::First;
 pub use leader::{LEADER_KEY, leader, not_leading};
 pub use server::{OperatorHandler, OperatorService, StreamHandler, StreamService};
 pub use tonic::{Code, Status};

@@ -3,6 +3,7 @@
 use crate::CLUSTER_KEY;
 use crate::codec::{Incoming, WireCodec};
 use crate::encoded::Encoded;
+use crate::first::{Begun, First};
 use proto::{Limits, Wire, operator};
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
@@ -42,13 +43,23 @@ pub struct StreamService<H, In, Out> {
     handler: H,
     limits: Arc<Limits>,
     cluster: Option<Arc<str>>,
+    /// Whether the first message goes past the codec.
+    first: bool,
     messages: PhantomData<fn(In) -> Out>,
 }
 
 impl<H, In, Out> StreamService<H, In, Out> {
     /// Serves `handler`; messages beyond `limits` end their stream.
     pub fn new(handler: H, limits: Limits) -> Self {
-        Self { handler, limits: Arc::new(limits), cluster: None, messages: PhantomData }
+        let limits = Arc::new(limits);
+        Self { handler, limits, cluster: None, first: false, messages: PhantomData }
+    }
+
+    /// The same, whose streams may begin with a message that was encoded already: each request has
+    /// `First` among its extensions.
+    #[must_use]
+    pub fn with_first(self) -> Self {
+        Self { first: true, ..self }
     }
 
     /// The same, telling each peer which cluster it has reached, before it says anything.
@@ -61,7 +72,8 @@ impl<H, In, Out> StreamService<H, In, Out> {
 impl<H: Clone, In, Out> Clone for StreamService<H, In, Out> {
     fn clone(&self) -> Self {
         let (limits, cluster) = (Arc::clone(&self.limits), self.cluster.clone());
-        Self { handler: self.handler.clone(), limits, cluster, messages: PhantomData }
+        let (handler, first) = (self.handler.clone(), self.first);
+        Self { handler, limits, cluster, first, messages: PhantomData }
     }
 }
 
@@ -81,14 +93,23 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<B>) -> ServiceFuture {
+    fn call(&mut self, mut request: http::Request<B>) -> ServiceFuture {
         let limit = self.limits.body_bytes;
+        let begin = self.first.then(|| {
+            let (first, begin) = First::new();
+            request.extensions_mut().insert(first);
+            begin
+        });
         let codec = WireCodec::<Out, In>::new(Arc::clone(&self.limits));
         let cluster = self.cluster.clone();
         let connect = Connect { handler: self.handler.clone(), cluster, messages: PhantomData };
         Box::pin(async move {
             let mut grpc = Grpc::new(codec).max_decoding_message_size(limit);
-            Ok(grpc.streaming(connect, request).await)
+            let response = grpc.streaming(connect, request).await;
+            Ok(match begin {
+                Some(begin) => response.map(|rest| Body::new(Begun { begin, rest })),
+                None => response,
+            })
         })
     }
 }
@@ -135,13 +156,14 @@ pub trait OperatorHandler: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<operator::Response, Status>> + Send;
 
     /// Answers one call in its encoded form; `None` for calls that are answered by `call`, as all
-    /// are by default.
+    /// are by default. `extensions` are the HTTP request's.
     ///
     /// # Errors
     /// As `call`.
     fn encoded(
         &self,
         _call: &operator::Call,
+        _extensions: &http::Extensions,
     ) -> impl Future<Output = Result<Option<Encoded>, Status>> + Send {
         ready(Ok(None))
     }
@@ -206,8 +228,8 @@ impl<H: OperatorHandler> UnaryService<operator::Call> for OperatorCall<H> {
     fn call(&mut self, request: Request<operator::Call>) -> Self::Future {
         let (handler, place) = (self.handler.clone(), Arc::clone(&self.encoded));
         Box::pin(async move {
-            let call = request.into_inner();
-            if let Some(encoded) = handler.encoded(&call).await? {
+            let (_, extensions, call) = request.into_parts();
+            if let Some(encoded) = handler.encoded(&call, &extensions).await? {
                 *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(encoded);
                 // What the codec makes of this is not sent.
                 return Ok(Response::new(operator::Response::Ok));

@@ -1,9 +1,8 @@
 //! gRPC streams of schedulers and agents, and the operator's calls, as messages to the core.
 
 use crate::connections::{Message, Pending, Reply, Weigh, outbox};
-use crate::http::pieces::WHOLE;
 use crate::http::{Context, Refusal};
-use crate::listen::Kill;
+use crate::listen::{Kill, Peer};
 use crate::watch_link::Told;
 use axum::Router;
 use grpc::{
@@ -28,7 +27,7 @@ pub(crate) fn router(context: Context) -> Router {
     Router::new()
         .route_service(grpc::SCHEDULER_PATH, schedulers.of_cluster(cluster.clone()))
         .route_service(grpc::AGENT_LINK_PATH, agents.of_cluster(cluster))
-        .route_service(grpc::OPERATOR_EVENTS_PATH, events)
+        .route_service(grpc::OPERATOR_EVENTS_PATH, events.with_first())
         .route_service(grpc::OPERATOR_PATH, OperatorService::new(link, limits))
 }
 
@@ -199,15 +198,17 @@ impl OperatorHandler for Link {
         answer.map_err(status)
     }
 
-    async fn encoded(&self, call: &operator::Call) -> Result<Option<Encoded>, Status> {
-        match crate::http::operator::encoded(&self.0, call).await.map_err(status)? {
-            Some((pieces, place)) => Encoded::new(pieces, place, WHOLE).map(Some),
-            None => Ok(None),
-        }
+    async fn encoded(
+        &self,
+        call: &operator::Call,
+        extensions: &http::Extensions,
+    ) -> Result<Option<Encoded>, Status> {
+        let peer = extensions.get::<Peer>();
+        crate::http::operator::encoded(&self.0, call, peer).await.map_err(status)
     }
 }
 
-fn status(refusal: Refusal) -> Status {
+pub(crate) fn status(refusal: Refusal) -> Status {
     Status::new(grpc_code(refusal.status.as_u16()), refusal.message)
 }
 

@@ -7,8 +7,8 @@ use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Handle;
@@ -69,6 +69,25 @@ pub(crate) struct Kill(Arc<Notify>);
 impl Kill {
     pub(crate) fn now(&self) {
         self.0.notify_one();
+    }
+}
+
+/// One connection over HTTP/2, as its requests know it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Peer(Arc<PeerState>);
+
+#[derive(Debug, Default)]
+struct PeerState {
+    /// Whether a request came.
+    asked: AtomicBool,
+    /// Most connections never need it.
+    place: OnceLock<Arc<Semaphore>>,
+}
+
+impl Peer {
+    /// The place for what one connection may have once.
+    pub(crate) fn place(&self) -> Arc<Semaphore> {
+        Arc::clone(self.0.place.get_or_init(|| Arc::new(Semaphore::new(1))))
     }
 }
 
@@ -206,8 +225,8 @@ async fn serve(
         return;
     }
     let kill = Kill::default();
-    let asked = Arc::new(AtomicBool::new(false));
-    let service = tower_layers(router, kill.clone(), Arc::clone(&asked));
+    let peer = Peer::default();
+    let service = tower_layers(router, kill.clone(), peer.clone());
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let first_request = tokio::time::sleep_until(first_request);
@@ -223,7 +242,7 @@ async fn serve(
             }
             () = kill.0.notified() => return,
             () = &mut first_request, if fresh => {
-                if !asked.load(Ordering::Relaxed) {
+                if !peer.0.asked.load(Ordering::Relaxed) {
                     return;
                 }
                 fresh = false;
@@ -234,16 +253,16 @@ async fn serve(
 
 type HyperService = TowerToHyperService<WithKill>;
 
-fn tower_layers(router: axum::Router, kill: Kill, asked: Arc<AtomicBool>) -> HyperService {
-    TowerToHyperService::new(WithKill { router, kill, asked })
+fn tower_layers(router: axum::Router, kill: Kill, peer: Peer) -> HyperService {
+    TowerToHyperService::new(WithKill { router, kill, peer })
 }
 
-/// Gives each request the means to end its connection.
+/// Gives each request the means to end its connection, or to have its place.
 #[derive(Clone)]
 struct WithKill {
     router: axum::Router,
     kill: Kill,
-    asked: Arc<AtomicBool>,
+    peer: Peer,
 }
 
 impl<B> tower::Service<http::Request<B>> for WithKill
@@ -263,9 +282,11 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
-        self.asked.store(true, Ordering::Relaxed);
+        self.peer.0.asked.store(true, Ordering::Relaxed);
         if request.version() < http::Version::HTTP_2 {
             request.extensions_mut().insert(self.kill.clone());
+        } else if matches!(request.uri().path(), grpc::OPERATOR_PATH | grpc::OPERATOR_EVENTS_PATH) {
+            request.extensions_mut().insert(self.peer.clone());
         }
         self.router.call(request.map(axum::body::Body::new))
     }

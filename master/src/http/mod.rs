@@ -315,6 +315,11 @@ impl From<NoAnswer> for Refusal {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the master's copy of the state fell behind and is being made anew: ask again",
             ),
+            NoAnswer::Busy => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many big answers are being made, or wait to be read on this connection: ask \
+                 again, or for less at a time",
+            ),
         }
     }
 }

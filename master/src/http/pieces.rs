@@ -42,8 +42,8 @@ pub(crate) struct Pieces {
 /// Where pieces go.
 enum To {
     Reader(mpsc::Sender<Piece>),
-    /// They are kept.
-    Kept(Vec<Bytes>),
+    /// They are kept, if they have at most so many bytes.
+    Kept(Vec<Bytes>, usize),
     /// Their bytes are only counted.
     Nobody,
 }
@@ -108,15 +108,16 @@ impl Pieces {
         self.counted + self.json.len()
     }
 
-    /// What was kept.
-    pub(crate) fn collected(mut self) -> Vec<Bytes> {
-        let last = self.json.take();
+    /// What was kept; `None` when it is more than was to be.
+    pub(crate) fn collected(mut self) -> Option<Vec<Bytes>> {
+        let (bytes, last) = (self.count(), self.json.take());
         match self.to {
-            To::Kept(mut kept) => {
+            To::Kept(_, most) if bytes > most => None,
+            To::Kept(mut kept, _) => {
                 kept.push(last.into());
-                kept
+                Some(kept)
             }
-            To::Reader(_) | To::Nobody => vec![last.into()],
+            To::Reader(_) | To::Nobody => None,
         }
     }
 
@@ -132,7 +133,8 @@ impl Pieces {
         self.pace.turn().await;
         let sender = match &mut self.to {
             To::Reader(sender) => sender,
-            To::Kept(kept) => {
+            To::Kept(_, most) if self.counted > *most => return Err(Unread),
+            To::Kept(kept, _) => {
                 kept.push(bytes);
                 return Ok(());
             }
@@ -174,9 +176,10 @@ pub(crate) fn counting(pace: &Arc<Pace>) -> Pieces {
     unread(To::Nobody, pace)
 }
 
-/// Takes an answer and keeps all of it.
-pub(crate) fn collecting(pace: &Arc<Pace>) -> Pieces {
-    unread(To::Kept(Vec::new()), pace)
+/// Takes an answer and keeps all of it, if it has at most so many bytes: who writes more than that
+/// is told that nobody reads it.
+pub(crate) fn collecting(pace: &Arc<Pace>, most: usize) -> Pieces {
+    unread(To::Kept(Vec::new(), most), pace)
 }
 
 fn unread(to: To, pace: &Arc<Pace>) -> Pieces {

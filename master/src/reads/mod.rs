@@ -13,10 +13,14 @@ mod pace;
 pub(crate) mod views;
 mod watch;
 mod weight;
+mod whole;
 
 use crate::connections::Outbox;
+use crate::listen::Peer;
+use bytes::Bytes;
 pub(crate) use chunked::{Form, Run};
 pub(crate) use feed::{Feed, Lag};
+use grpc::{Encoded, Status};
 use master_core::Change;
 use model::Keeper;
 pub(crate) use model::{AgentRow, FrameworkRow, Model, PastFramework, RoleShare, Share, holds};
@@ -32,11 +36,11 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use watch::Watch;
 pub(crate) use watch::{Beginning, Happened, WatchCounts};
+use whole::Whole;
+pub(crate) use whole::{Place, SMALL};
 
 /// Reads that are written out at a time; more wait. Each may hold an old snapshot.
 const READS: usize = 256;
-/// Answers that are in memory whole at a time, for those who cannot take them in pieces.
-const WHOLE: usize = 2;
 /// How much the thread that serves reads gives way, from 0 to 19.
 const NICE: i32 = 10;
 /// So long after the newest read what was written for reads is kept.
@@ -63,7 +67,7 @@ pub(crate) struct Reads {
     asks: mpsc::UnboundedSender<Ask>,
     jobs: mpsc::UnboundedSender<Job>,
     places: Arc<Semaphore>,
-    whole: Arc<Semaphore>,
+    whole: Arc<Whole>,
     counts: Arc<ReadCounts>,
     watch_counts: Arc<WatchCounts>,
     pace: Arc<Pace>,
@@ -118,6 +122,8 @@ pub(crate) enum NoAnswer {
     Stopping,
     /// The copy fell too far behind the core, and is being made anew.
     Behind,
+    /// Too many big answers are being made, or wait to be read on this connection.
+    Busy,
 }
 
 impl Reads {
@@ -150,7 +156,7 @@ impl Reads {
         };
         std::thread::Builder::new().name("reads".to_owned()).spawn(serve)?;
         let feed = Feed::new(asks.clone(), Arc::clone(&lag));
-        let (places, whole) = (Arc::new(Semaphore::new(READS)), Arc::new(Semaphore::new(WHOLE)));
+        let (places, whole) = (Arc::new(Semaphore::new(READS)), Arc::new(Whole::new()));
         let counts = Arc::default();
         let reads = Self {
             asks,
@@ -219,12 +225,24 @@ impl Reads {
         Ok(model)
     }
 
-    /// Waits for the place of an answer that is in memory whole.
+    /// Waits for the place of an answer that is in memory whole and not small.
     ///
     /// # Errors
-    /// When the master is stopping.
-    pub(crate) async fn whole_answer(&self) -> Result<OwnedSemaphorePermit, NoAnswer> {
-        Arc::clone(&self.whole).acquire_owned().await.map_err(|_| NoAnswer::Stopping)
+    /// When none is free in time, or the master is stopping.
+    pub(crate) async fn place(&self, peer: Option<&Peer>) -> Result<Place, NoAnswer> {
+        self.whole.place(peer).await
+    }
+
+    /// An answer that is in memory whole, and waits for its reader from now on.
+    ///
+    /// # Errors
+    /// When it is more than a message can hold.
+    pub(crate) fn whole(
+        &self,
+        pieces: Vec<Bytes>,
+        connection: Option<OwnedSemaphorePermit>,
+    ) -> Result<Encoded, Status> {
+        self.whole.answer(pieces, connection)
     }
 
     /// Writes a read out on the thread for reads, once there is a place for it.

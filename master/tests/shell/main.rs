@@ -12,4 +12,5 @@ mod operators;
 mod reads;
 mod restart;
 mod statuses;
+mod unread;
 mod watch;

@@ -9,14 +9,16 @@ use super::pieces::{WHOLE, collecting, pieces};
 use super::select::Wanted;
 use super::{Context, Refusal, empty, media, read_body, require_post};
 use crate::connections::{Message, Outcome};
-use crate::listen::Kill;
+use crate::listen::{Kill, Peer};
+use crate::reads::SMALL;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
+use grpc::Encoded;
 use http::{HeaderValue, StatusCode, header};
 use proto::{Encoding, Wire, operator};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 pub(super) async fn handle(context: &Context, mut request: Request) -> Result<Response, Refusal> {
     require_post(&request)?;
@@ -100,22 +102,42 @@ async fn read_copy(
 pub(crate) async fn encoded(
     context: &Context,
     call: &operator::Call,
-) -> Result<Option<(Vec<Bytes>, OwnedSemaphorePermit)>, Refusal> {
+    peer: Option<&Peer>,
+) -> Result<Option<Encoded>, Refusal> {
     let Some((call, wanted)) = read::read_of(call) else { return Ok(None) };
     if !wanted.fields.is_all() {
         return Err(Refusal::bad_request("'fields' can be named for answers in JSON only"));
     }
-    let place = context.reads().whole_answer().await?;
+    let reads = context.reads();
+    let made = if let Some(pieces) = collect(context, call, &wanted, SMALL, ()).await? {
+        reads.whole(pieces, None)
+    } else {
+        let (making, connection) = reads.place(peer).await?.split();
+        let pieces = collect(context, call, &wanted, usize::MAX, making).await?;
+        reads.whole(pieces.ok_or_else(Refusal::stopping)?, connection)
+    };
+    made.map(Some).map_err(|status| Refusal::bad_request(status.message()))
+}
+
+/// Writes an answer, if it has at most `most` bytes; `keep` is held until then.
+async fn collect(
+    context: &Context,
+    call: &operator::Call,
+    wanted: &Wanted,
+    most: usize,
+    keep: impl Send + 'static,
+) -> Result<Option<Vec<Bytes>>, Refusal> {
     let model = context.reads().snapshot().await?;
-    let (mut out, call) = (collecting(context.reads().pace()), call.clone());
+    let mut out = collecting(context.reads().pace(), most);
+    let (call, wanted) = (call.clone(), wanted.clone());
     let (reply, answer) = oneshot::channel();
     let job = async move {
-        read::write(&mut out, &model, &call, &wanted, Encoding::Protobuf).await?;
+        let written = read::write(&mut out, &model, &call, &wanted, Encoding::Protobuf).await;
         // Who asked may have left.
-        let _ = reply.send(out.collected());
+        let _ = reply.send(written.ok().and_then(|()| out.collected()));
+        drop(keep);
         Ok(())
     };
     context.reads().write(job).await?;
-    let pieces = answer.await.map_err(|_| Refusal::stopping())?;
-    Ok(Some((pieces, place)))
+    answer.await.map_err(|_| Refusal::stopping())
 }
