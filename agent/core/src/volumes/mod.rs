@@ -218,6 +218,10 @@ impl Agent {
         if let Some((framework_id, task_id)) = used.get(volume) {
             return Some(format!("task {task_id} of framework {framework_id} uses it"));
         }
+        // Never twice at a time: the second might find another volume of the same name.
+        if self.volumes.being_deleted().any(|known| known == volume) {
+            return Some("it is being deleted".to_owned());
+        }
         let unknown = !self.strays.is_empty();
         unknown.then(|| "a container of which nothing is known is still ending".to_owned())
     }
@@ -330,17 +334,35 @@ impl Agent {
     ) {
         let Some(order) = self.volumes.orders.get_mut(&number) else { return };
         order.done = true;
-        let mut news = false;
-        for volume in &order.delete {
-            if !failed.iter().any(|failure| named(failure) == *volume) {
-                news |= self.volumes.on_record.remove(volume);
-            }
-        }
+        let stays = |volume: &&Volume| failed.iter().any(|failure| named(failure) == **volume);
+        let gone: Vec<Volume> =
+            order.delete.iter().filter(|volume| !stays(volume)).cloned().collect();
         order.failures.extend(failed);
-        if news {
+        let known = self.volumes.on_record.len();
+        self.volumes.on_record.retain(|volume| !gone.contains(volume));
+        if self.volumes.on_record.len() < known {
             self.record_volumes(effects);
         }
         self.answer_for_volumes(effects);
+        self.answer_once_more(&gone, effects);
+    }
+
+    /// Of what was to be deleted while it was being deleted, this is gone by now.
+    fn answer_once_more(&mut self, gone: &[Volume], effects: &mut Vec<Effect>) {
+        let Some(mut blocked) = self.volumes.blocked.take() else { return };
+        let waiting = blocked.volumes.len();
+        blocked.volumes.retain(|volume| !gone.contains(volume));
+        let told = blocked.volumes.len() < waiting && self.link.is_current(blocked.link);
+        let (sequence, mut failures) = (blocked.sequence, blocked.failures.clone());
+        let used = self.volumes_in_use();
+        for volume in &blocked.volumes {
+            let why = self.keeps_from_deletion(volume, &used);
+            failures.push(volume.failure(why.unwrap_or_else(|| "it waits".to_owned())));
+        }
+        self.volumes.blocked = Some(blocked).filter(|blocked| !blocked.volumes.is_empty());
+        if told {
+            self.order_volumes(sequence, Vec::new(), Vec::new(), failures, effects);
+        }
     }
 
     fn record_volumes(&self, effects: &mut Vec<Effect>) {

@@ -269,6 +269,54 @@ fn answers_come_in_order() {
 }
 
 #[test]
+fn what_is_being_deleted_is_not_deleted_a_second_time() {
+    let mut world = World::registered();
+    world.have(1, &[piece("v")], &[]);
+    world.effects.clear();
+    world.volumes(2, &[], &[piece("v")]);
+    let first = world.order();
+    assert_eq!(first.delete, [volume("v")]);
+    // The master's next word comes before the answer.
+    world.volumes(3, &[piece("w")], &[piece("v")]);
+    let second = world.order();
+    assert_eq!((second.make.len(), second.delete), (1, Vec::new()));
+    world.made(second.number);
+    world.deleted(second.number);
+    world.deleted(first.number);
+    let busy = volume("v").failure("it is being deleted");
+    assert_eq!(world.answers(), [(2, Vec::new()), (3, vec![busy]), (3, Vec::new())]);
+    // Another one of the same name is safe now.
+    world.effects.clear();
+    world.volumes(4, &[piece("v"), piece("w")], &[]);
+    let order = world.order();
+    assert_eq!((order.make.len(), order.delete), (1, Vec::new()));
+    world.made(order.number);
+    world.deleted(order.number);
+    let deletions = world.effects.iter().filter(|effect| match effect {
+        Effect::ApplyVolumes(order) => !order.delete.is_empty(),
+        _ => false,
+    });
+    assert_eq!(deletions.count(), 0);
+}
+
+#[test]
+fn a_deletion_that_failed_is_tried_again_for_the_word_that_waited() {
+    let mut world = World::registered();
+    world.have(1, &[piece("v")], &[]);
+    world.effects.clear();
+    world.volumes(2, &[], &[piece("v")]);
+    let first = world.order().number;
+    world.volumes(3, &[], &[piece("v")]);
+    let failed = volume("v").failure("the disk does not answer");
+    world.step(Input::VolumesDeleted { number: first, failures: vec![failed.clone()] });
+    let again = world.order();
+    assert_eq!((again.number > first, again.delete), (true, vec![volume("v")]));
+    world.deleted(again.number);
+    let busy = volume("v").failure("it is being deleted");
+    assert_eq!(world.answers(), [(2, vec![failed]), (3, vec![busy]), (3, Vec::new())]);
+}
+
+#[test]
 fn one_task_uses_a_volume_and_several_a_shared_one() {
     let mut world = World::registered();
     world.have(1, &[piece("v"), shared("s")], &[]);
