@@ -72,3 +72,24 @@ fn an_agent_that_is_not_known_is_exit_code_3_and_a_sentence() {
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("nofw") && !err.contains("400"), "{err}");
 }
+
+#[test]
+fn a_framework_is_torn_down_by_its_name_and_what_would_be_lost_is_said_before() {
+    let cluster = Cluster::start(1, "cpus:1;mem:512", true);
+    let id = cluster.submit(&json!({
+        "kind": "service", "name": "held", "replicas": 2,
+        "task": { "command": "exec sleep 1000", "cpus": 0.1, "mem": 16 },
+    }));
+    cluster.wait_running(&id, 2);
+    for arguments in [&["teardown", "nosuch"][..], &["teardown", "--yes", "nosuch"]] {
+        let (code, out, err) = cluster.tepui(arguments);
+        assert_eq!((code, out.as_str()), (3, ""), "{err}");
+        assert!(err.contains("nosuch") && err.contains("tepui frameworks"), "{err}");
+    }
+    let (code, out, err) = cluster.tepui(&["teardown", "jobs"]);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("framework jobs (") && err.contains("its 2 tasks"), "{err}");
+    assert!(cluster.job(&id).is_some_and(|job| job["counts"]["running"] == 2), "nothing was done");
+    let (code, out, err) = cluster.tepui(&["teardown", "--yes", "jobs"]);
+    assert!(code == 0 && out.ends_with(" is over\n"), "{code}: {out}{err}");
+}

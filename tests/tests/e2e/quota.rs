@@ -38,6 +38,11 @@ fn a_limit_of_the_role_above_holds_is_named_and_can_be_lifted() {
         (out.contains("0.5 used, nothing left") && out.contains("limit")).then_some(out)
     });
     assert!(why.contains("eng: cpus limited to 0.5"), "{why}");
+    let above = does(&cluster, &["why", "eng"]);
+    assert!(above.starts_with("role eng: 0 frameworks and 1 below it"), "{above}");
+    let roles = as_json(&cluster, &["roles"]);
+    let eng = roles.as_array().unwrap().iter().find(|role| role["role"] == "eng").unwrap();
+    assert_eq!(eng["below"]["allocated"]["cpus"], 0.5, "{eng}");
     let quota = as_json(&cluster, &["quota", "get", "eng/batch"]);
     assert_eq!(quota[0]["role"], "eng", "{quota}");
     assert_eq!((&quota[0]["used"]["cpus"], &quota[0]["left"]["cpus"]), (&json!(0.5), &json!(0.0)));
@@ -46,6 +51,8 @@ fn a_limit_of_the_role_above_holds_is_named_and_can_be_lifted() {
     let began = Instant::now();
     let said = does(&cluster, &["quota", "rm", "eng"]);
     assert_eq!(said, "eng: no quota (was: guarantee none, limit cpus=0.5)\n");
+    let above = does(&cluster, &["why", "eng"]);
+    assert!(above.starts_with("role eng: 0 frameworks and 1 below it"), "without a quota: {above}");
     cluster.wait_running(&id, 4);
     let took = began.elapsed();
     assert!(took < Duration::from_secs(10), "it took {took:?} to run without the limit");

@@ -198,3 +198,26 @@ fn a_directory_that_cannot_be_is_named() {
     let said = tepui(&["up", "--port", "0", "--data", &dir]);
     said.expect(1, &[&dir, "--data"]);
 }
+
+#[test]
+fn agents_share_what_the_machine_has() {
+    let place = Place::new();
+    let mut up = up(&place);
+    let master = ready(&mut up, &place);
+    let all = tepui(&["why", "--master", &master, "--agent", "S0", "-o", "json"]).out
+        + &tepui(&["why", "--master", &master, "--agent", "S1", "-o", "json"]).out;
+    // Each has what was named, and 500 ports of its own.
+    assert_eq!(all.matches("It has cpus=1,disk=").count(), 2, "{all}");
+    assert_eq!(all.matches("ports=500").count(), 2, "{all}");
+    let lines: Vec<String> = place
+        .processes()
+        .into_iter()
+        .map(|(_, line)| line)
+        .filter(|line| line.contains(" agent --master"))
+        .collect();
+    for ports in ["[31000-31499]", "[31500-31999]"] {
+        let count = lines.iter().filter(|line| line.contains(ports)).count();
+        assert_eq!(count, 1, "{ports}: {lines:?}");
+    }
+    assert_eq!(up.end("TERM"), 0);
+}

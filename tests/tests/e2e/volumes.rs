@@ -97,6 +97,17 @@ fn what_is_in_a_volume_outlives_tasks_agents_and_masters_until_it_is_destroyed()
 
     let work = cluster.place.path().join("agent-0");
     assert!(has(&work, "kept-by-the-volume"), "the content is below the agent's directory");
+    let (code, out, err) = cluster.tepui(&["gone", "S0"]);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    let lost =
+        "its 0 tasks, 1 volume with 128 MB and all that is in them, the reservations of disk=512";
+    assert!(err.contains(lost) && err.contains("--yes"), "{err}");
+    let plan = ["maintenance", "schedule", "127.0.0.1", "--start", "+1h", "--duration", "1h"];
+    does(&cluster, &plan, "127.0.0.1 away");
+    let (code, out, err) = cluster.tepui(&["maintenance", "start", "127.0.0.1"]);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("1 volume with 128 MB") && err.contains("for good"), "{err}");
+    does(&cluster, &["maintenance", "cancel", "127.0.0.1"], "127.0.0.1");
     let (code, out, err) = cluster.tepui(&["volumes", "destroy", "S0", "data"]);
     assert_eq!((code, out.as_str()), (2, ""), "{err}");
     assert!(err.contains("128 MB") && err.contains("--yes"), "{err}");
