@@ -68,11 +68,11 @@ fn found(plant: Plant, crashes: Fault) -> Vec<&'static str> {
     let run = |seed, plant| {
         World::new(Setup { faults: Some(faults.clone()), plant, ..setup(seed, 4) }).run()
     };
-    let seeds = 1..=6;
-    for seed in seeds.clone() {
+    for seed in 1..=6 {
         assert_fine(&run(seed, None), 4);
     }
-    seeds.filter_map(|seed| Some(run(seed, Some(plant)).failure?.violation.id)).collect()
+    // More of them: what an agent forgot is often told wrongly before it starts again.
+    (1..=12).filter_map(|seed| Some(run(seed, Some(plant)).failure?.violation.id)).collect()
 }
 
 #[test]

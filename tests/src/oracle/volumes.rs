@@ -2,7 +2,8 @@
 //!
 //! I22: a volume is deleted only once the registry says that it is destroyed, a task that uses a
 //! volume finds in it what the tasks before it left there, and some time after the faults every
-//! host has exactly the volumes that the registry names.
+//! host has the volumes that the registry names, and no others: those that could not be deleted
+//! are named as such until they are.
 
 use super::{Verdict, broken};
 use agent_core::Volume;
@@ -15,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Volumes {
     /// By the registry.
     wanted: BTreeMap<AgentId, BTreeSet<Volume>>,
+    /// Destroyed, and not known to be deleted, by the registry.
+    doomed: BTreeMap<AgentId, BTreeSet<Volume>>,
     /// What a task found in a volume, as long as that was not deleted.
     seen: BTreeMap<(AgentId, Volume), u64>,
 }
@@ -29,12 +32,16 @@ fn named(registry: &Registry, agent: &AgentId) -> BTreeSet<Volume> {
 impl Volumes {
     pub(super) fn begin(&mut self, registry: &Registry) {
         self.wanted.clear();
+        self.doomed.clear();
         registry.agents().keys().for_each(|agent| self.follow(agent, registry));
     }
 
     /// What is reserved and made on an agent may have changed.
     pub(super) fn follow(&mut self, agent: &AgentId, registry: &Registry) {
         self.wanted.insert(agent.clone(), named(registry, agent));
+        let known = registry.agents().get(agent);
+        let doomed = known.into_iter().flat_map(|known| &known.doomed).filter_map(Volume::of);
+        self.doomed.insert(agent.clone(), doomed.collect());
     }
 
     /// A host deletes a volume and all that is in it.
@@ -67,12 +74,13 @@ impl Volumes {
     pub(super) fn settled(&self, agent: &AgentId, there: &BTreeSet<Volume>) -> Result<(), String> {
         let none = BTreeSet::new();
         let wanted = self.wanted.get(agent).unwrap_or(&none);
-        match wanted.symmetric_difference(there).next() {
-            None => Ok(()),
-            Some(volume) => {
-                let who = if wanted.contains(volume) { "the registry" } else { "the host" };
-                Err(format!("only {who} has {volume} of {agent}"))
-            }
+        let doomed = self.doomed.get(agent).unwrap_or(&none);
+        let mut missing = wanted.difference(there);
+        let mut left = there.iter().filter(|volume| !wanted.contains(volume));
+        match (missing.next(), left.find(|volume| !doomed.contains(volume))) {
+            (None, None) => Ok(()),
+            (Some(volume), _) => Err(format!("only the registry has {volume} of {agent}")),
+            (None, Some(volume)) => Err(format!("only the host has {volume} of {agent}")),
         }
     }
 }

@@ -54,6 +54,13 @@ fn i22_a_host_has_other_volumes_than_the_registry_names() {
     assert!(volumes.settled(&agent(), &none).unwrap_err().contains("only the registry"));
     volumes.follow(&agent(), &registry_with(Resources::new()));
     assert!(volumes.settled(&agent(), &there).unwrap_err().contains("only the host"));
+    let mut registry = registry_with(Resources::new());
+    let (changed, doomed) = (Resources::new(), vec![volume("v1", "eng", 10)]);
+    let holdings = Holdings { changed, doomed };
+    registry.apply(&RegistryOp::SetHoldings { agent_id: agent(), holdings });
+    volumes.follow(&agent(), &registry);
+    assert_eq!(volumes.settled(&agent(), &there), Ok(()), "its deletion is still to come");
+    assert_eq!(volumes.settled(&agent(), &none), Ok(()));
 }
 
 #[test]
