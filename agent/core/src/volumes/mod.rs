@@ -121,6 +121,20 @@ impl Volumes {
         self.known.get(volume)
     }
 
+    /// Of an order this failed: so it did for every later answer to the same word.
+    fn failed(&mut self, number: u64, failed: &[VolumeFailure]) {
+        let Some(order) = self.orders.get(&number) else { return };
+        let word = (order.link, order.sequence);
+        for (_, order) in self.orders.range_mut(number..) {
+            if (order.link, order.sequence) == word {
+                order.failures.extend_from_slice(failed);
+            }
+        }
+        if let Some(blocked) = self.blocked.as_mut().filter(|b| (b.link, b.sequence) == word) {
+            blocked.failures.extend_from_slice(failed);
+        }
+    }
+
     /// Volumes that the shell may be deleting at this moment.
     pub(crate) fn being_deleted(&self) -> impl Iterator<Item = &Volume> {
         self.orders.values().filter(|order| !order.done).flat_map(|order| &order.delete)
@@ -317,9 +331,7 @@ impl Agent {
                 news |= self.volumes.on_record.insert(volume.clone());
             }
         }
-        if let Some(order) = self.volumes.orders.get_mut(&number) {
-            order.failures.extend(failed);
-        }
+        self.volumes.failed(number, &failed);
         if news {
             self.record_volumes(effects);
         }
@@ -337,30 +349,39 @@ impl Agent {
         let stays = |volume: &&Volume| failed.iter().any(|failure| named(failure) == **volume);
         let gone: Vec<Volume> =
             order.delete.iter().filter(|volume| !stays(volume)).cloned().collect();
-        order.failures.extend(failed);
+        self.volumes.failed(number, &failed);
         let known = self.volumes.on_record.len();
         self.volumes.on_record.retain(|volume| !gone.contains(volume));
         if self.volumes.on_record.len() < known {
             self.record_volumes(effects);
         }
+        self.gone_meanwhile(&gone, effects);
         self.answer_for_volumes(effects);
-        self.answer_once_more(&gone, effects);
     }
 
-    /// Of what was to be deleted while it was being deleted, this is gone by now.
-    fn answer_once_more(&mut self, gone: &[Volume], effects: &mut Vec<Effect>) {
+    /// Of what was to be deleted while it was being deleted, this is gone by now: no failure of a
+    /// word that is not answered, and another answer to one that is.
+    fn gone_meanwhile(&mut self, gone: &[Volume], effects: &mut Vec<Effect>) {
         let Some(mut blocked) = self.volumes.blocked.take() else { return };
         let waiting = blocked.volumes.len();
         blocked.volumes.retain(|volume| !gone.contains(volume));
-        let told = blocked.volumes.len() < waiting && self.link.is_current(blocked.link);
-        let (sequence, mut failures) = (blocked.sequence, blocked.failures.clone());
+        let (link, sequence) = (blocked.link, blocked.sequence);
+        let mut unanswered = false;
+        for order in self.volumes.orders.values_mut() {
+            if (order.link, order.sequence) == (link, sequence) {
+                order.failures.retain(|failure| !gone.contains(&named(failure)));
+                unanswered = true;
+            }
+        }
+        let mut failures = blocked.failures.clone();
         let used = self.volumes_in_use();
         for volume in &blocked.volumes {
             let why = self.keeps_from_deletion(volume, &used);
             failures.push(volume.failure(why.unwrap_or_else(|| "it waits".to_owned())));
         }
+        let again = blocked.volumes.len() < waiting && !unanswered && self.link.is_current(link);
         self.volumes.blocked = Some(blocked).filter(|blocked| !blocked.volumes.is_empty());
-        if told {
+        if again {
             self.order_volumes(sequence, Vec::new(), Vec::new(), failures, effects);
         }
     }

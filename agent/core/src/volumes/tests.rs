@@ -283,8 +283,7 @@ fn what_is_being_deleted_is_not_deleted_a_second_time() {
     world.made(second.number);
     world.deleted(second.number);
     world.deleted(first.number);
-    let busy = volume("v").failure("it is being deleted");
-    assert_eq!(world.answers(), [(2, Vec::new()), (3, vec![busy]), (3, Vec::new())]);
+    assert_eq!(world.answers(), [(2, Vec::new()), (3, Vec::new())]);
     // Another one of the same name is safe now.
     world.effects.clear();
     world.volumes(4, &[piece("v"), piece("w")], &[]);
@@ -314,6 +313,30 @@ fn a_deletion_that_failed_is_tried_again_for_the_word_that_waited() {
     world.deleted(again.number);
     let busy = volume("v").failure("it is being deleted");
     assert_eq!(world.answers(), [(2, vec![failed]), (3, vec![busy]), (3, Vec::new())]);
+}
+
+#[test]
+fn what_failed_is_said_with_every_answer_to_the_same_word() {
+    let mut world = World::registered();
+    world.have(1, &[piece("v"), piece("w"), piece("x")], &[]);
+    world.run(task_with("t", [piece("x")]));
+    world.launched("t");
+    world.effects.clear();
+    world.volumes(2, &[piece("w"), piece("x")], &[piece("v")]);
+    let first = world.order().number;
+    world.volumes(3, &[], &[piece("v"), piece("w"), piece("x")]);
+    let second = world.order();
+    assert_eq!(second.delete, [volume("w")], "one is being deleted, one is in use");
+    world.deleted(first);
+    let failed = volume("w").failure("the disk does not answer");
+    world.step(Input::VolumesDeleted { number: second.number, failures: vec![failed.clone()] });
+    let used = volume("x").failure("task t of framework F1 uses it");
+    assert_eq!(world.answers(), [(2, Vec::new()), (3, vec![used, failed.clone()])]);
+    world.effects.clear();
+    world.exit("t", exited(Exit::Code(0)));
+    let number = world.order().number;
+    world.deleted(number);
+    assert_eq!(world.answers(), [(3, vec![failed])], "it is still there");
 }
 
 #[test]
