@@ -14,6 +14,8 @@ use crate::view::HostView;
 
 /// How much the soft constraints count against the fitness calculator, in hundredths.
 const SOFT_WEIGHT: f64 = 50.0;
+/// How much the named sets of a host count, in hundredths.
+const SETS_WEIGHT: f64 = 15.0;
 /// How much the fitness calculator counts, in hundredths.
 const CALCULATOR_WEIGHT: f64 = 35.0;
 
@@ -191,8 +193,8 @@ pub struct CustomFitness(Arc<Scorer>);
 /// How the parts of a score become one number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Combination {
-    /// From 0 to 1: 50 parts soft constraints and 35 parts calculator, or the calculator alone for a task
-    /// without soft constraints. A host of fitness 0 is used if there is no better one.
+    /// From 0 to 1: 50 parts soft constraints, if the task has any, 15 parts named sets, if the host has any,
+    /// and 35 parts calculator. A host of fitness 0 is used if there is no better one.
     #[default]
     Whole,
     /// As Netflix Fenzo 1.x has it: 15 of 100 parts belong to resource sets even on hosts that have none, so
@@ -207,28 +209,46 @@ pub struct Score {
     pub calculator: f64,
     /// The mean of the soft constraints by weight, from 0 to 1; 1 for a task that has none.
     pub soft: f64,
+    /// How well the host's named sets serve the task, from 0 to 1; 0 for a host that has none.
+    pub sets: f64,
     /// Both together, by the scheduler's [`Combination`]. The good-enough threshold is compared with this.
     pub combined: f64,
 }
 
 impl Score {
-    pub(crate) fn new(calculator: f64, soft: Option<f64>, combination: Combination) -> Self {
-        let mut score = Self { calculator, soft: soft.unwrap_or(1.0), combined: 0.0 };
-        score.combined = match (combination, soft) {
-            (Combination::Fenzo1, _) => score.rank(),
-            (Combination::Whole, None) => calculator,
-            (Combination::Whole, Some(soft)) => {
-                (soft * SOFT_WEIGHT + calculator * CALCULATOR_WEIGHT)
-                    / (SOFT_WEIGHT + CALCULATOR_WEIGHT)
+    pub(crate) fn new(
+        calculator: f64,
+        soft: Option<f64>,
+        sets: Option<f64>,
+        combination: Combination,
+    ) -> Self {
+        let mut score = Self {
+            calculator,
+            soft: soft.unwrap_or(1.0),
+            sets: sets.unwrap_or(0.0),
+            combined: 0.0,
+        };
+        score.combined = match (combination, soft, sets) {
+            (Combination::Fenzo1, ..) => score.rank(),
+            (Combination::Whole, None, None) => calculator,
+            (Combination::Whole, ..) => {
+                let (mut sum, mut weights) = (calculator * CALCULATOR_WEIGHT, CALCULATOR_WEIGHT);
+                for (part, weight) in [(soft, SOFT_WEIGHT), (sets, SETS_WEIGHT)] {
+                    if let Some(part) = part {
+                        (sum, weights) = (sum + part * weight, weights + weight);
+                    }
+                }
+                sum / weights
             }
         };
         score
     }
 
     /// What hosts are ranked by. The expression is Fenzo's, to the last bit, so that hosts tie here exactly
-    /// if they tie there: 15 of the 100 parts are kept for resource sets. It grows with `combined`.
+    /// if they tie there: 15 of the 100 parts are those of named sets, whether or not a host has any.
     pub(crate) fn rank(&self) -> f64 {
-        (self.soft * SOFT_WEIGHT + self.calculator * CALCULATOR_WEIGHT) / 100.0
+        let wished = self.sets * SETS_WEIGHT + self.soft * SOFT_WEIGHT;
+        (wished + self.calculator * CALCULATOR_WEIGHT) / 100.0
     }
 }
 

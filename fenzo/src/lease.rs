@@ -5,6 +5,19 @@ use crate::id::{HostId, LeaseId};
 use crate::quantity::Time;
 use crate::resources::{PortRange, Resources};
 
+/// A named set of a host: network interfaces with addresses, say.
+///
+/// A member serves one value at a time: it is free, or bound to the value of the tasks that use it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetOffer {
+    /// Its name.
+    pub name: String,
+    /// How many members.
+    pub members: u32,
+    /// How much each of them has.
+    pub each: u32,
+}
+
 /// An offer of some resources of one host. Several leases of one host add up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -18,6 +31,8 @@ pub struct Lease {
     pub ports: Vec<PortRange>,
     /// The host's attributes. With several leases of a host, those of the latest count.
     pub attributes: Attributes,
+    /// Named sets of equal members; with several leases of a host, those of the latest count.
+    pub sets: Vec<SetOffer>,
     /// When it was offered: it expires this long after.
     pub offered_at: Time,
 }
@@ -31,6 +46,7 @@ impl Lease {
             offered,
             ports: Vec::new(),
             attributes: Attributes::new(),
+            sets: Vec::new(),
             offered_at: Time::ZERO,
         }
     }
@@ -39,6 +55,13 @@ impl Lease {
     #[must_use]
     pub fn with_ports(mut self, ports: PortRange) -> Self {
         self.ports.push(ports);
+        self
+    }
+
+    /// The same with a named set of `members` that have so much `each`.
+    #[must_use]
+    pub fn with_set(mut self, name: impl Into<String>, members: u32, each: u32) -> Self {
+        self.sets.push(SetOffer { name: name.into(), members, each });
         self
     }
 

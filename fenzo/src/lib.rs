@@ -117,16 +117,16 @@ pub use constraint::{Constraint, CustomConstraint, SoftConstraint};
 pub use fitness::{Combination, CustomFitness, Fitness, Score};
 pub use gang::{Gang, GangMiss};
 pub use id::{BucketName, GroupName, HostId, LeaseId, TaskId};
-pub use lease::Lease;
+pub use lease::{Lease, SetOffer};
 pub use limit::Limit;
 pub use preempt::{Preemptible, PreemptionPlan};
 pub use quantity::{Milli, Time};
 pub use queue::{QueueError, QueuedTask, TaskQueue, TaskState, TierSla};
-pub use request::{TaskClass, TaskRequest};
+pub use request::{SetRequest, TaskClass, TaskRequest};
 pub use resources::{Measure, PortRange, Resource, Resources};
 pub use result::{
     Explanation, Failure, HostAssignment, NearMiss, Obstacle, PlacedTask, Problem, Reason,
-    SchedulingResult,
+    SchedulingResult, SetUse,
 };
 pub use scheduler::TaskScheduler;
 pub use service::{SchedulingService, ServiceOptions};

@@ -152,7 +152,7 @@ impl TaskScheduler {
         }
         let mut lease = Lease::new(LeaseId::from("what preemption frees"), host.clone(), freed);
         lease.ports = ports.into_iter().filter_map(|port| PortRange::new(port, port)).collect();
-        lease.attributes = self.attributes_of(host);
+        (lease.attributes, lease.sets) = self.attributes_of(host);
         let answer = self.what_if(std::slice::from_ref(task), vec![lease]);
         for (id, running) in ended {
             self.put_running(id, running, host);

@@ -92,6 +92,19 @@ pub struct HostAssignment {
     pub tasks: Vec<PlacedTask>,
 }
 
+/// What a task uses of one named set of its host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SetUse {
+    /// The set.
+    pub name: String,
+    /// The value that the member is bound to; `None` by tasks that asked for none.
+    pub value: Option<String>,
+    /// The member, counted from 0.
+    pub member: u32,
+    /// How much of it.
+    pub amount: u32,
+}
+
 /// A task on its host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlacedTask {
@@ -99,6 +112,8 @@ pub struct PlacedTask {
     pub request: TaskRequest,
     /// Its ports, as many as it asked for; no other task of this run has any of them.
     pub ports: Vec<u16>,
+    /// What it uses of the host's named sets.
+    pub sets: Vec<SetUse>,
     /// How well the host suited it when it was placed.
     pub score: Score,
 }
@@ -132,6 +147,8 @@ pub struct Explanation {
 pub enum Reason {
     /// It has not enough of a resource.
     Lacks(Resource),
+    /// No member of a named set can serve the task, or it has no such set.
+    LacksSet(String),
     /// A task that wants a host of its own has it.
     HeldExclusively,
     /// A hard constraint refuses it; the constraint in words.
@@ -165,6 +182,8 @@ pub enum Obstacle {
         /// How much the host had left.
         free: Milli,
     },
+    /// No member of a named set can serve the task, or the host has no such set.
+    LacksSet(String),
     /// A task that wants a host of its own has the host.
     HeldExclusively,
     /// A hard constraint refuses the host; the constraint in words.
@@ -177,6 +196,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lacks(resource) => write!(f, "not enough {resource}"),
+            Self::LacksSet(set) => write!(f, "no member of {set} free or of its value"),
             Self::HeldExclusively => f.write_str("held by a task that wants a host of its own"),
             Self::Constraint(constraint) => write!(f, "constraint: {constraint}"),
             Self::ZeroFitness => f.write_str("fitness 0"),
@@ -192,6 +212,7 @@ impl fmt::Display for Obstacle {
             Self::Lacks { resource, wanted, free } => {
                 write!(f, "wanted {wanted} {resource}, {free} free")
             }
+            Self::LacksSet(set) => Reason::LacksSet(set.clone()).fmt(f),
             Self::HeldExclusively => Reason::HeldExclusively.fmt(f),
             Self::ZeroFitness => Reason::ZeroFitness.fmt(f),
             Self::Constraint(constraint) => write!(f, "constraint: {constraint}"),

@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use crate::attribute::{AttributeValue, Attributes, lookup};
 use crate::builder::TaskSchedulerBuilder;
-use crate::cluster::{Cluster, Running};
+use crate::cluster::{Cluster, Host, Running};
 use crate::gang::Gang;
 use crate::id::{GroupName, HostId, LeaseId, TaskId};
-use crate::lease::Lease;
+use crate::lease::{Lease, SetOffer};
 use crate::limit::{Limit, Limits};
 use crate::pass::{self, Bounds, Choice};
 use crate::quantity::Time;
 use crate::queue::{Order, TaskQueue};
 use crate::request::{TaskClass, TaskRequest};
 use crate::resources::union;
-use crate::result::{PlacedTask, Problem, SchedulingResult};
+use crate::result::{PlacedTask, Problem, SchedulingResult, SetUse};
 use crate::status::HostStatus;
 
 /// What the builder decided about leases and runs.
@@ -192,14 +192,26 @@ impl TaskScheduler {
     /// fitness see it from the next run on. A task runs in one place: if it was noted on a host before, that
     /// note is dropped and the host given back.
     pub fn task_assigned(&mut self, task: &TaskRequest, host: &HostId) -> Option<HostId> {
-        let running = Running { class: task.class.clone(), ports: Vec::new() };
+        let running = Running { class: task.class.clone(), ports: Vec::new(), sets: Vec::new() };
         self.cluster.add_task(task.id.clone(), running, host)
     }
 
-    /// The same for a task with ports: where a host keeps its lease, they are not handed out while it runs.
+    /// The same for a task with its ports, which are not handed out while it runs where a host keeps its lease,
+    /// and with what it uses of named sets.
     pub fn task_launched(&mut self, task: &PlacedTask, host: &HostId) -> Option<HostId> {
-        let running = Running { class: task.request.class.clone(), ports: task.ports.clone() };
-        self.cluster.add_task(task.request.id.clone(), running, host)
+        self.task_restored(&task.request, host, task.ports.clone(), task.sets.clone())
+    }
+
+    /// The same for a task of which these are remembered from before a restart.
+    pub fn task_restored(
+        &mut self,
+        task: &TaskRequest,
+        host: &HostId,
+        ports: Vec<u16>,
+        sets: Vec<SetUse>,
+    ) -> Option<HostId> {
+        let running = Running { class: task.class.clone(), ports, sets };
+        self.cluster.add_task(task.id.clone(), running, host)
     }
 
     /// Tells that a task no longer runs on a host, however it ended. False, and nothing happens, if it was not
@@ -304,9 +316,11 @@ impl TaskScheduler {
         union(ranges.copied().collect()).iter().map(|range| u64::from(range.count())).sum()
     }
 
-    pub(crate) fn attributes_of(&self, host: &HostId) -> Attributes {
-        let host = self.cluster.names().get(host);
-        host.map_or(Attributes::new(), |host| self.cluster.host(host).attributes.clone())
+    /// The attributes and the named sets of a host.
+    pub(crate) fn attributes_of(&self, host: &HostId) -> (Attributes, Vec<SetOffer>) {
+        let host = self.cluster.names().get(host).map(|host| self.cluster.host(host));
+        let of = |host: &Host| (host.attributes.clone(), host.offered_sets.clone());
+        host.map_or((Attributes::new(), Vec::new()), of)
     }
 
     /// Takes a running task off its host, to be put back.

@@ -1,8 +1,11 @@
 //! What the scheduler knows of a host, for the caller to look at: a picture, not a handle.
 
+use std::collections::BTreeMap;
+
 use crate::attribute::Attributes;
 use crate::cluster::Cluster;
 use crate::id::{HostId, LeaseId, TaskId};
+use crate::lease::SetOffer;
 use crate::quantity::Time;
 use crate::resources::Resources;
 
@@ -21,6 +24,10 @@ pub struct HostStatus {
     pub tasks: Vec<TaskId>,
     /// What the tasks take together.
     pub used: Resources,
+    /// The named sets of its latest lease.
+    pub sets: Vec<SetOffer>,
+    /// How many members of each set are bound to users that run, and how many are free.
+    pub set_members: BTreeMap<String, (u32, u32)>,
     /// Until when it is disabled, if it is.
     pub disabled_until: Option<Time>,
 }
@@ -42,6 +49,8 @@ impl HostStatus {
             offered,
             tasks: record.running.keys().cloned().collect(),
             used,
+            sets: record.offered_sets.clone(),
+            set_members: record.set_members(),
             disabled_until,
         }
     }

@@ -265,6 +265,7 @@ impl Group {
         let id = format!("another host of {name} ({number})");
         let mut lease = Lease::new(id.as_str(), id.as_str(), most);
         lease.attributes = attributes;
+        lease.sets = self.hosts.first().map_or(Vec::new(), |host| host.sets.clone());
         lease.ports.extend(PortRange::new(1, u64::from(u16::MAX)));
         lease
     }

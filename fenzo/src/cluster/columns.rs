@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::quantity::Milli;
-use crate::request::TaskClass;
+use crate::request::{SetRequest, TaskClass};
 use crate::resources::{Measure, Resource};
 
 /// The dimension of ports; the measures come before it, named scalars after it.
@@ -23,6 +23,8 @@ pub(crate) struct Demand {
     pub(crate) amounts: Box<[u64]>,
     /// Scalars that no lease has ever offered.
     pub(crate) unknown: Vec<(String, u64)>,
+    /// Of named sets.
+    pub(crate) sets: BTreeMap<String, SetRequest>,
 }
 
 #[derive(Clone, Debug)]
@@ -161,7 +163,7 @@ impl Columns {
                 None => {}
             }
         }
-        Demand { amounts: amounts.into(), unknown }
+        Demand { amounts: amounts.into(), unknown, sets: class.sets.clone() }
     }
 
     /// What a host has left, by dimension.

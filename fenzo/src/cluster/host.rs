@@ -9,12 +9,14 @@ use std::sync::Arc;
 use crate::attribute::Attributes;
 use crate::constraint::Constraint;
 use crate::id::{LeaseId, TaskId};
-use crate::lease::Lease;
+use crate::lease::{Lease, SetOffer};
 use crate::quantity::Time;
 use crate::request::TaskClass;
 use crate::resources::{PortRange, union, without};
+use crate::result::SetUse;
 
 use super::columns::{Columns, PORTS, Row};
+use super::sets::HostSets;
 
 /// No sum in a row is greater, so that two of them can be added.
 const MOST: u64 = u64::MAX / 2;
@@ -25,6 +27,8 @@ pub(crate) struct Running {
     pub(crate) class: Arc<TaskClass>,
     /// Its ports, as far as they are known.
     pub(crate) ports: Vec<u16>,
+    /// What it uses of named sets, as far as it is known.
+    pub(crate) sets: Vec<SetUse>,
 }
 
 /// A host with its leases and running tasks.
@@ -32,6 +36,10 @@ pub(crate) struct Running {
 pub(crate) struct Host {
     pub(crate) leases: BTreeMap<LeaseId, Lease>,
     pub(crate) attributes: Attributes,
+    /// The named sets of the latest lease.
+    pub(crate) offered_sets: Vec<SetOffer>,
+    /// The same with their users.
+    pub(crate) sets: HostSets,
     pub(crate) running: BTreeMap<TaskId, Running>,
     /// The ports on offer, disjoint and ascending: a port that two leases name is one port all the same.
     pub(crate) ports: Vec<PortRange>,
@@ -58,6 +66,7 @@ impl Host {
             if changes {
                 self.attributes.clone_from(&lease.attributes);
             }
+            self.offered_sets.clone_from(&lease.sets);
             self.latest = Some(age);
         }
         self.leases.insert(lease.id.clone(), lease);
@@ -100,6 +109,7 @@ impl Host {
             ranges.extend_from_slice(&lease.ports);
         }
         self.ports = union(ranges);
+        self.sets = self.sets_in_use();
         if whole {
             self.take_running(columns, &mut free);
         }
@@ -136,6 +146,25 @@ impl Host {
             self.running.values().flat_map(|running| running.ports.iter().copied()).collect();
         taken.sort_unstable();
         self.ports = without(&self.ports, &taken);
+    }
+
+    fn sets_in_use(&self) -> HostSets {
+        let mut sets = HostSets::default();
+        for set in &self.offered_sets {
+            sets.add(&set.name, set.members, set.each);
+        }
+        for running in self.running.values() {
+            sets.note(&running.sets);
+        }
+        sets
+    }
+
+    /// How many members of each named set running tasks have bound, and how many are free.
+    pub(crate) fn set_members(&self) -> BTreeMap<String, (u32, u32)> {
+        self.sets_in_use()
+            .counts()
+            .map(|(name, bound, free)| (name.to_owned(), (bound, free)))
+            .collect()
     }
 
     /// `count` ports, when `left` of those on offer are not taken yet.

@@ -11,6 +11,7 @@ pub(crate) mod groups;
 mod host;
 mod names;
 pub(crate) mod ranking;
+mod sets;
 pub(crate) mod values;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::id::{HostId, LeaseId, TaskId};
 use crate::lease::Lease;
 use crate::quantity::Time;
 use crate::request::TaskClass;
+use crate::result::SetUse;
 use columns::{Columns, Demand, PORTS};
 use groups::Groups;
 pub(crate) use host::{Host, Running, wants_host_alone};
@@ -36,6 +38,7 @@ struct Placement {
     host: usize,
     group: usize,
     demand: [u64; 4],
+    sets: Vec<SetUse>,
     held_before: bool,
 }
 
@@ -50,6 +53,8 @@ pub(crate) struct Cluster {
     ranking: Option<Ranking>,
     /// A host has one lease, of all that it has, and keeps it when it gets tasks.
     single_lease: bool,
+    /// How many hosts have named sets.
+    with_sets: usize,
     leases: BTreeMap<LeaseId, usize>,
     leases_by_age: BTreeSet<(Time, LeaseId)>,
     tasks: BTreeMap<TaskId, usize>,
@@ -248,36 +253,41 @@ impl Cluster {
         self.values.begin_pass();
         for host in std::mem::take(&mut self.marked) {
             self.is_marked[host] = false;
+            self.with_sets -= usize::from(!self.hosts[host].sets.is_empty());
             let row = self.hosts[host].row(&self.columns, self.single_lease);
+            self.with_sets += usize::from(!self.hosts[host].sets.is_empty());
             self.columns.set(host, &row);
             if let Some(ranking) = &mut self.ranking {
                 ranking.update(host, &self.columns, &self.names);
             }
             if self.hosts[host].is_idle() {
                 self.values.set(host, self.names.id(host), None);
+                self.with_sets -= usize::from(!self.hosts[host].sets.is_empty());
                 self.hosts[host] = Host::default();
                 self.names.remove(host);
             }
         }
     }
 
-    /// Puts a task of a group on a host and gives its ports.
+    /// Puts a task of a group on a host; gives its ports and what it uses of named sets.
     pub(crate) fn take(
         &mut self,
         host: usize,
         group: usize,
         demand: &Demand,
         alone: bool,
-    ) -> Vec<u16> {
+    ) -> (Vec<u16>, Vec<SetUse>) {
         let left = self.columns.free(host)[PORTS];
         let held_before = self.columns.take(host, demand, alone);
         let mut measures = [0; 4];
         measures.copy_from_slice(&demand.amounts[..PORTS]);
         self.groups.add(group, host, &measures, &self.values);
-        self.placements.push(Placement { host, group, demand: measures, held_before });
+        let sets = self.hosts[host].sets.take(&demand.sets);
+        let uses = sets.clone();
+        self.placements.push(Placement { host, group, demand: measures, sets, held_before });
         self.changed(host);
         let count = u32::try_from(demand.amounts[PORTS]).expect("a task asks for ports in a u32");
-        self.hosts[host].take_ports(left, count)
+        (self.hosts[host].take_ports(left, count), uses)
     }
 
     fn changed(&mut self, host: usize) {
@@ -290,8 +300,9 @@ impl Cluster {
     /// Undoes the placements beyond the first `placed`; `demand_of` tells what each of them took, by position.
     pub(crate) fn roll_back<'d>(&mut self, placed: usize, demand_of: impl Fn(usize) -> &'d Demand) {
         while self.placements.len() > placed {
-            let Placement { host, group, demand, held_before } =
+            let Placement { host, group, demand, sets, held_before } =
                 self.placements.pop().expect("there are more placements");
+            self.hosts[host].sets.give_back(&sets);
             self.columns.give_back(host, demand_of(self.placements.len()), held_before);
             self.groups.remove(group, host, &demand, &self.values);
             self.changed(host);
@@ -354,6 +365,11 @@ impl Cluster {
 
     pub(crate) fn ranking(&self) -> Option<&Ranking> {
         self.ranking.as_ref()
+    }
+
+    /// Whether any host has named sets.
+    pub(crate) fn has_sets(&self) -> bool {
+        self.with_sets > 0
     }
 
     /// The hosts with leases or running tasks, in order of name.

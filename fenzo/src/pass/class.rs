@@ -56,6 +56,8 @@ pub(crate) struct Class<'a> {
     soft_weight: f64,
     wants_host_alone: bool,
     has_closure: bool,
+    /// Named sets decide as well: the class asks for some, or hosts have some.
+    minds_sets: bool,
 }
 
 impl<'a> Class<'a> {
@@ -78,6 +80,7 @@ impl<'a> Class<'a> {
             soft_weight: 0.0,
             wants_host_alone: wants_host_alone(class),
             has_closure: false,
+            minds_sets: cluster.has_sets() || !class.sets.is_empty(),
         };
         for constraint in class.hard.iter().chain(filter) {
             match value_rule(constraint, class, group, cluster) {
@@ -126,7 +129,20 @@ impl<'a> Class<'a> {
 
     /// Whether room alone decides if a host admits it.
     pub(crate) fn wants_room_alone(&self) -> bool {
-        self.host_hard.is_empty() && self.value_hard.is_empty()
+        self.host_hard.is_empty() && self.value_hard.is_empty() && !self.minds_sets
+    }
+
+    /// Whether named sets decide as well: the class asks for some, or hosts have some.
+    pub(crate) fn minds_sets(&self) -> bool {
+        self.minds_sets
+    }
+
+    /// The named set of a host that cannot serve the class, if there is one.
+    pub(crate) fn lacks_set<'h>(&'h self, cluster: &'h Cluster, host: usize) -> Option<&'h str> {
+        if !self.minds_sets {
+            return None;
+        }
+        cluster.host(host).sets.lacks(&self.demand.sets)
     }
 
     /// Whether a refusal can be lifted by placing a co-task.
@@ -159,6 +175,7 @@ impl<'a> Class<'a> {
     /// Whether no host rule refuses the host; closures are asked last.
     pub(crate) fn rules_admit(&self, cluster: &Cluster, host: usize) -> bool {
         !cluster.columns().is_held(host)
+            && self.lacks_set(cluster, host).is_none()
             && self.host_hard.iter().all(|rule| self.host_score(rule, cluster, host) > 0.0)
     }
 
@@ -282,7 +299,23 @@ impl<'a> Class<'a> {
     ) -> Score {
         let wished = self.soft_weight > 0.0;
         let soft = wished.then(|| (host_soft + value_soft) / self.soft_weight);
-        Score::new(calculator, soft, choice.combination)
+        Score::new(calculator, soft, None, choice.combination)
+    }
+
+    /// A host's score from its parts, with that of its named sets.
+    pub(crate) fn score(
+        &self,
+        cluster: &Cluster,
+        choice: &Choice,
+        host: usize,
+        calculator: f64,
+        value_soft: f64,
+    ) -> Score {
+        let host_soft = self.host_soft(cluster, host);
+        let wished = self.soft_weight > 0.0;
+        let soft = wished.then(|| (host_soft + value_soft) / self.soft_weight);
+        let sets = self.minds_sets.then(|| cluster.host(host).sets.fitness(&self.demand.sets));
+        Score::new(calculator, soft, sets.flatten(), choice.combination)
     }
 
     /// Whether a hard value rule holds for a host.

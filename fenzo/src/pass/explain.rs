@@ -22,6 +22,7 @@ enum Cause {
     Dimension(usize),
     /// A scalar that nobody offers.
     Unknown(usize),
+    Set,
     Held,
     HostRule(usize),
     ValueRule(usize),
@@ -99,6 +100,7 @@ fn near_miss(class: &Class<'_>, cluster: &Cluster, host: usize) -> NearMiss {
 }
 
 pub(crate) fn explain(class: &Class<'_>, cluster: &Cluster) -> Explanation {
+    let mut lacking_sets: BTreeMap<&str, u32> = BTreeMap::new();
     let mut hosts = 0;
     let mut counts: BTreeMap<Cause, u32> = BTreeMap::new();
     let mut nearest: Option<(usize, f64, usize)> = None;
@@ -109,6 +111,11 @@ pub(crate) fn explain(class: &Class<'_>, cluster: &Cluster) -> Explanation {
         let distance = collect(class, cluster, host, &mut causes);
         for cause in &causes {
             *counts.entry(*cause).or_default() += 1;
+            if *cause == Cause::Set
+                && let Some(set) = class.lacks_set(cluster, host)
+            {
+                *lacking_sets.entry(set).or_default() += 1;
+            }
         }
         let closer = |(fewest, least, _): (usize, f64, usize)| {
             causes.len().cmp(&fewest).then(distance.total_cmp(&least)).is_lt()
@@ -118,7 +125,13 @@ pub(crate) fn explain(class: &Class<'_>, cluster: &Cluster) -> Explanation {
         }
     }
     let mut reasons: BTreeMap<Reason, u32> = BTreeMap::new();
+    for (set, count) in lacking_sets {
+        reasons.insert(Reason::LacksSet(set.to_owned()), count);
+    }
     for (cause, count) in counts {
+        if cause == Cause::Set {
+            continue;
+        }
         // Two constraints in the same words are one reason.
         let reason = reasons.entry(reason(class, cluster, cause)).or_default();
         *reason = count.max(*reason);
@@ -143,6 +156,9 @@ fn collect(class: &Class<'_>, cluster: &Cluster, host: usize, causes: &mut Vec<C
         distance += 1.0;
     }
     let constraints = causes.len();
+    if class.lacks_set(cluster, host).is_some() {
+        causes.push(Cause::Set);
+    }
     if cluster.columns().is_held(host) {
         causes.push(Cause::Held);
     }
@@ -171,6 +187,8 @@ fn reason(class: &Class<'_>, cluster: &Cluster, cause: Cause) -> Reason {
         }
         Cause::Held => Reason::HeldExclusively,
         Cause::Fitness => Reason::ZeroFitness,
+        // Counted by name, host by host.
+        Cause::Set => Reason::LacksSet(String::new()),
         Cause::HostRule(_) | Cause::ValueRule(_) => {
             Reason::Constraint(constraint(class, cause).map_or(String::new(), ToString::to_string))
         }
@@ -200,6 +218,10 @@ fn obstacle(class: &Class<'_>, cluster: &Cluster, host: usize, cause: Cause) -> 
         }
         Cause::Held => Obstacle::HeldExclusively,
         Cause::Fitness => Obstacle::ZeroFitness,
+        Cause::Set => {
+            let set = class.lacks_set(cluster, host).unwrap_or_default();
+            Obstacle::LacksSet(set.to_owned())
+        }
         Cause::HostRule(_) | Cause::ValueRule(_) => Obstacle::Constraint(
             constraint(class, cause).map_or(String::new(), ToString::to_string),
         ),
@@ -210,6 +232,6 @@ fn constraint<'a>(class: &Class<'a>, cause: Cause) -> Option<&'a Constraint> {
     match cause {
         Cause::HostRule(position) => Some(class.host_hard()[position].constraint),
         Cause::ValueRule(position) => Some(class.value_hard()[position].constraint),
-        Cause::Dimension(_) | Cause::Unknown(_) | Cause::Held | Cause::Fitness => None,
+        Cause::Dimension(_) | Cause::Unknown(_) | Cause::Held | Cause::Fitness | Cause::Set => None,
     }
 }

@@ -58,7 +58,7 @@ pub(crate) fn scan(
         if choice.refuses(calculator) {
             continue;
         }
-        let score = class.combine(choice, calculator, class.host_soft(cluster, host), value_soft);
+        let score = class.score(cluster, choice, host, calculator, value_soft);
         let candidate = Candidate { host, label: cluster.names().label(host), score };
         if candidate.is_good_enough(choice) {
             return Some(candidate);

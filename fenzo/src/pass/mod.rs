@@ -353,8 +353,9 @@ impl<'a> Pass<'a> {
         };
         let rules = &self.classes[class];
         let alone = rules.wants_host_alone();
-        let ports = self.cluster.take(host, rules.group(), rules.demand(), alone);
-        self.placed.push((host, class, PlacedTask { request: task.clone(), ports, score }));
+        let (ports, sets) = self.cluster.take(host, rules.group(), rules.demand(), alone);
+        let request = task.clone();
+        self.placed.push((host, class, PlacedTask { request, ports, sets, score }));
         true
     }
 
@@ -377,6 +378,10 @@ impl<'a> Pass<'a> {
             let mut few = few;
             few.sort_unstable_by_key(|host| cluster.names().label(*host));
             return find::scan(few.into_iter(), rules, cluster, choice, &mut self.evaluations);
+        }
+        if rules.minds_sets() {
+            let all = cluster.names().in_order();
+            return find::scan(all, rules, cluster, choice, &mut self.evaluations);
         }
         // Without fitness and wishes, the first host that fits is as good as any.
         let first_is_best = matches!(choice.fitness, Fitness::Any) && rules.wishes_nothing();

@@ -11,6 +11,7 @@ mod list;
 mod packing;
 mod plugins;
 mod queue;
+mod sets;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -38,6 +38,7 @@ pub(crate) fn class(id: &GroupId, spec: &GroupSpec) -> fenzo::TaskClass {
         group: fenzo::GroupName::from(id.as_str()),
         demand: quantities(&demand(spec)),
         ports: spec.template.ports,
+        sets: std::collections::BTreeMap::new(),
         hard,
         soft,
     }

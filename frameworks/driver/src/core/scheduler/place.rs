@@ -252,6 +252,7 @@ pub(crate) fn lease(now: Time, offer: &Offer) -> Lease {
         offered: task::quantities(&offer.resources),
         ports: ports.pairs().iter().filter_map(|(b, e)| PortRange::new(*b, *e)).collect(),
         attributes,
+        sets: Vec::new(),
         offered_at: fenzo::Time::from_nanos(now.as_nanos()),
     }
 }

@@ -1,0 +1,143 @@
+//! Named sets of equal members on a host, of which each is free or bound to one value by those that use it.
+//!
+//! The case they were made for: a host has some network interfaces, each with some addresses, and an interface
+//! carries one combination of security groups. A task without a request binds a member as well, to nobody's
+//! value, because it uses the interface all the same.
+
+use std::collections::BTreeMap;
+
+use crate::fitness::float;
+use crate::request::SetRequest;
+use crate::result::SetUse;
+
+/// The sets of one host, and who uses them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HostSets(Vec<Set>);
+
+#[derive(Clone, Debug)]
+struct Set {
+    name: String,
+    /// How much each member has.
+    each: u32,
+    members: Vec<Member>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Member {
+    /// The value it is bound to; no value is that of tasks that asked for none.
+    value: Option<String>,
+    used: u32,
+    users: u32,
+}
+
+impl HostSets {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a set that nobody uses yet; of several with one name the first counts.
+    pub(crate) fn add(&mut self, name: &str, members: u32, each: u32) {
+        if self.0.iter().all(|set| set.name != name) {
+            let members = vec![Member::default(); members as usize];
+            self.0.push(Set { name: name.to_owned(), each, members });
+        }
+    }
+
+    /// The name of the first set that cannot serve a task; it may be one that the host does not have.
+    pub(crate) fn lacks<'a>(
+        &'a self,
+        requests: &'a BTreeMap<String, SetRequest>,
+    ) -> Option<&'a str> {
+        let unknown = requests.keys().find(|name| self.0.iter().all(|set| set.name != **name));
+        let full = || self.0.iter().find(|set| set.best(requests.get(&set.name)).is_none());
+        unknown.map(String::as_str).or_else(|| full().map(|set| set.name.as_str()))
+    }
+
+    /// How well the best members suit a task: the mean over the sets, from 0 to 1; `None` without sets.
+    pub(crate) fn fitness(&self, requests: &BTreeMap<String, SetRequest>) -> Option<f64> {
+        let best = self.0.iter().map(|set| set.best(requests.get(&set.name)));
+        let sum: f64 = best.map(|best| best.map_or(0.0, |(_, fitness)| fitness)).sum();
+        (!self.0.is_empty()).then(|| sum / float(self.0.len() as u64))
+    }
+
+    /// Uses the best member of each set, and says which.
+    pub(crate) fn take(&mut self, requests: &BTreeMap<String, SetRequest>) -> Vec<SetUse> {
+        let mut uses = Vec::with_capacity(self.0.len());
+        for set in &mut self.0 {
+            let request = requests.get(&set.name);
+            let (member, _) = set.best(request).expect("a task is placed only where sets serve it");
+            let used = SetUse {
+                name: set.name.clone(),
+                value: request.map(|request| request.value.clone()),
+                member: u32::try_from(member).expect("members are counted in a u32"),
+                amount: request.map_or(0, |request| request.amount),
+            };
+            set.members[member].note(&used);
+            uses.push(used);
+        }
+        uses
+    }
+
+    /// Notes what a running task uses; what the host does not have is passed over.
+    pub(crate) fn note(&mut self, uses: &[SetUse]) {
+        for used in uses {
+            let set = self.0.iter_mut().find(|set| set.name == used.name);
+            if let Some(member) = set.and_then(|set| set.members.get_mut(used.member as usize)) {
+                member.note(used);
+            }
+        }
+    }
+
+    /// Undoes [`HostSets::take`].
+    pub(crate) fn give_back(&mut self, uses: &[SetUse]) {
+        for used in uses {
+            let set = self.0.iter_mut().find(|set| set.name == used.name);
+            let member = set.and_then(|set| set.members.get_mut(used.member as usize));
+            let member = member.expect("what was taken is there");
+            member.users -= 1;
+            member.used -= used.amount;
+        }
+    }
+
+    /// The name of each set, and how many of its members are bound and free.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&str, u32, u32)> {
+        self.0.iter().map(|set| {
+            let all = u32::try_from(set.members.len()).unwrap_or(u32::MAX);
+            let bound = set.members.iter().filter(|member| member.users > 0).count();
+            let bound = u32::try_from(bound).unwrap_or(u32::MAX);
+            (set.name.as_str(), bound, all - bound)
+        })
+    }
+}
+
+impl Set {
+    /// The member that suits best, and how well: one that is bound to the value and fuller, then a free one.
+    fn best(&self, request: Option<&SetRequest>) -> Option<(usize, f64)> {
+        let (value, amount) = request.map_or((None, 0), |of| (Some(&of.value), of.amount));
+        let mut best: Option<(usize, f64)> = None;
+        for (position, member) in self.members.iter().enumerate() {
+            let whole = float(u64::from(self.each) + 1);
+            let after = u64::from(member.used) + u64::from(amount);
+            let fits = after <= u64::from(self.each);
+            let fitness = if member.users == 0 {
+                0.5 / whole
+            } else if member.value.as_ref() == value {
+                (float(after + 1) / whole).min(1.0)
+            } else {
+                continue;
+            };
+            if fits && best.is_none_or(|(_, highest)| fitness > highest) {
+                best = Some((position, fitness));
+            }
+        }
+        best
+    }
+}
+
+impl Member {
+    fn note(&mut self, used: &SetUse) {
+        self.value.clone_from(&used.value);
+        self.users += 1;
+        self.used = self.used.saturating_add(used.amount);
+    }
+}
