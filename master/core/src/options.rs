@@ -80,6 +80,9 @@ pub struct Options {
     pub maintenance_bytes: usize,
     /// Bytes that the quota of one role may take.
     pub quota_bytes: usize,
+    /// Looks at agents for demands in one allocation pass, for each of the three things that it
+    /// chooses agents for; when more are needed, the next pass goes on with them. At least 1.
+    pub demand_looks: usize,
     /// Demands kept for each framework.
     pub demands: usize,
     /// Whether frameworks may run tasks as root.
@@ -125,6 +128,7 @@ impl Default for Options {
             reservation_bytes: 4 << 10,
             maintenance_bytes: 4 << 20,
             quota_bytes: 64 << 10,
+            demand_looks: 50_000,
             demands: 1000,
             root_submissions: true,
         }

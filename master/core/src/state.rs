@@ -57,6 +57,8 @@ pub struct Counters {
     pub allocation_passes: u64,
     /// Agents looked at in allocation passes.
     pub agents_considered: u64,
+    /// Looks at agents for demands in allocation passes.
+    pub demand_looks: u64,
     /// Times that an agent became unreachable.
     pub agents_unreachable: u64,
 }

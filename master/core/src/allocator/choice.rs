@@ -8,9 +8,14 @@
 //! A pass lets a framework choose among the agents that it looks at, before it serves them: the
 //! framework takes what it chose, and leaves the rest. When others took what it chose, it chooses
 //! again.
+//!
+//! A demand that nothing serves is looked for on every agent, so the looks of a pass are counted:
+//! when there were `Options::demand_looks`, the demands and frameworks that are left stay woken, and
+//! the next pass goes on with them. Whoever was cut short comes last then, and what it was not
+//! looked at for comes first.
 
 use super::amounts::Amounts;
-use super::demand::{Credit, fits};
+use super::demand::{Credit, Lap, fits};
 use super::offering::{Look, Stage};
 use super::{Allocator, Mark};
 use crate::deadlines::Deadline;
@@ -18,6 +23,7 @@ use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use proto::scheduler::Demand;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// Agents by the scalars of what they have free.
 #[derive(Debug, Default)]
@@ -46,13 +52,17 @@ impl Shapes {
         self.0.iter().flat_map(|(shape, agents)| agents.iter().map(move |agent| (shape, *agent)))
     }
 
+    fn contains(&self, shape: &Amounts, agent: AgentOrd) -> bool {
+        self.0.get(shape).is_some_and(|agents| agents.contains(&agent))
+    }
+
     /// The agents on which a bundle fits, the best first; `lacking` bundles are wanted.
-    fn best(
-        &self,
+    fn best<'s>(
+        &'s self,
         bundle: &Amounts,
         lacking: u32,
         total: &Amounts,
-    ) -> impl Iterator<Item = AgentOrd> {
+    ) -> impl Iterator<Item = AgentOrd> + use<'s> {
         let cost = |shape| Some((left_over(shape, bundle, lacking, total)?.to_bits(), shape));
         let mut fitting: Vec<(u64, &Amounts)> = self.0.keys().filter_map(cost).collect();
         fitting.sort_unstable();
@@ -82,6 +92,34 @@ struct Choice {
     agents: Vec<AgentOrd>,
     /// Agents that headroom alone keeps from it.
     held: Vec<AgentOrd>,
+    /// The demands that were looked for.
+    looked: usize,
+}
+
+/// Shapes that are ranked in about the time of one look at an agent.
+const SHAPES_A_LOOK: usize = 8;
+
+/// The looks of a pass.
+#[derive(Debug)]
+pub(super) struct Looks {
+    made: usize,
+    most: usize,
+}
+
+impl Looks {
+    pub(super) fn are_spent(&self) -> bool {
+        self.made >= self.most
+    }
+}
+
+/// The frameworks in the order of their numbers, those after `last` first.
+pub(super) fn in_turn(
+    all: &BTreeSet<FrameworkOrd>,
+    last: Option<FrameworkOrd>,
+) -> Vec<FrameworkOrd> {
+    let Some(last) = last else { return all.iter().copied().collect() };
+    let after = all.range((Bound::Excluded(last), Bound::Unbounded));
+    after.chain(all.range(..=last)).copied().collect()
 }
 
 impl Allocator {
@@ -140,16 +178,32 @@ impl Master {
         self.set_demand_deadline(ord);
     }
 
-    /// Agents enough for what the framework lacks, of all that are free, the best first. Agents
-    /// that headroom alone keeps from it are held, and limits that it met are noted.
-    pub(super) fn agents_for_demand(&mut self, framework: FrameworkOrd) -> Vec<AgentOrd> {
-        let Choice { agents, held } = self.choose(framework, &self.allocator.shapes);
+    pub(super) fn looks(&self) -> Looks {
+        Looks { made: 0, most: self.options.demand_looks.max(1) }
+    }
+
+    pub(super) fn count_looks(&mut self, looks: &Looks) {
+        self.counters.demand_looks += looks.made as u64;
+    }
+
+    /// Agents enough for what the framework lacks, of all that are free, the best first; and
+    /// whether all demands were looked for. Agents that headroom alone keeps from it are held, and
+    /// limits that it met are noted.
+    pub(super) fn agents_for_demand(
+        &mut self,
+        framework: FrameworkOrd,
+        looks: &mut Looks,
+    ) -> (Vec<AgentOrd>, bool) {
+        let lap = self.frameworks[framework].demand.lap();
+        let choice = self.choose(framework, &self.allocator.shapes, lap, looks);
+        let Choice { agents, held, looked } = choice;
+        let whole = self.frameworks[framework].demand.walked(lap, looked);
         if let Some(slack) = self.allocator.slack() {
             for agent in held {
                 self.hold_back(agent, &slack);
             }
         }
-        agents
+        (agents, whole)
     }
 
     /// Lets each framework with a demand choose among the agents that a pass looks at; those that
@@ -171,16 +225,29 @@ impl Master {
         }
         let mut ranks: BTreeMap<AgentOrd, usize> = BTreeMap::new();
         let mut chosen = BTreeMap::new();
-        for framework in &self.allocator.demanding {
-            let is_woken = self.allocator.woken.contains(framework);
-            let choice = self.choose(*framework, if is_woken { &all } else { &touched });
+        let mut looks = self.looks();
+        let mut cut = None;
+        for framework in in_turn(&self.allocator.demanding, self.allocator.turns.in_pass) {
+            let is_woken = self.allocator.woken.contains(&framework);
+            let lap = self.frameworks[framework].demand.lap_in_pass();
+            let shapes = if is_woken { &all } else { &touched };
+            let was_spent = looks.are_spent();
+            let choice = self.choose(framework, shapes, lap, &mut looks);
+            if !self.frameworks[framework].demand.walked_in_pass(lap, choice.looked) {
+                if !was_spent {
+                    cut = Some(framework);
+                }
+                self.wake(framework);
+            }
             for (rank, agent) in choice.agents.iter().enumerate() {
                 let best = ranks.entry(*agent).or_insert(rank);
                 *best = rank.min(*best);
             }
             held.extend(choice.held);
-            chosen.insert(*framework, choice.agents.into_iter().collect());
+            chosen.insert(framework, choice.agents.into_iter().collect());
         }
+        self.allocator.turns.in_pass = cut;
+        self.count_looks(&looks);
         self.allocator.chosen = chosen;
         slice.sort_by_key(|(agent, _)| ranks.get(agent).copied().unwrap_or(usize::MAX));
         held
@@ -196,29 +263,56 @@ impl Master {
         }
     }
 
-    fn choose(&self, framework: FrameworkOrd, shapes: &Shapes) -> Choice {
+    /// The agents on which the demand may be served, the best first: the one that it names, or
+    /// those on which its scalars fit.
+    fn candidates<'s>(
+        &'s self,
+        demand: &Demand,
+        lacking: u32,
+        shapes: &'s Shapes,
+        looks: &mut Looks,
+    ) -> Box<dyn Iterator<Item = AgentOrd> + 's> {
+        if let Some(id) = &demand.agent_id {
+            let there = |agent| shapes.contains(&self.agents[agent].free_parts.all, agent);
+            let named = self.agent_ids.get(id).copied();
+            return Box::new(named.filter(|agent| there(*agent)).into_iter());
+        }
+        // Agents may have brought names since it was stated, so this is reckoned anew.
+        let sorter = &self.allocator.sorter;
+        let Some(bundle) = sorter.asked(&demand.resources) else {
+            return Box::new(std::iter::empty());
+        };
+        looks.made += shapes.0.len() / SHAPES_A_LOOK;
+        Box::new(shapes.best(&bundle, lacking, sorter.total_amounts()))
+    }
+
+    fn choose(
+        &self,
+        framework: FrameworkOrd,
+        shapes: &Shapes,
+        lap: Lap,
+        looks: &mut Looks,
+    ) -> Choice {
         let mut choice = Choice::default();
         let book = &self.frameworks[framework].demand;
-        let total = self.allocator.sorter.total_amounts();
         let mut credited = book.credited().to_vec();
         let mut chosen = BTreeSet::new();
-        for (index, demand) in book.in_order() {
+        for (index, demand) in book.along(lap) {
+            if looks.are_spent() {
+                break;
+            }
+            choice.looked += 1;
             let lacking = demand.count.saturating_sub(credited[index]);
             if lacking == 0 {
                 continue;
             }
-            // Agents may have brought names since it was stated, so this is reckoned anew.
-            let Some(bundle) = self.allocator.sorter.asked(&demand.resources) else { continue };
-            for agent in shapes.best(&bundle, lacking, total) {
+            for agent in self.candidates(demand, lacking, shapes, looks) {
                 if credited[index] >= demand.count {
                     break;
                 }
-                let record = &self.agents[agent];
-                let elsewhere = demand.agent_id.as_ref().is_some_and(|id| *id != record.id);
-                if elsewhere
-                    || fits(&record.free, &demand.resources) == 0
-                    || chosen.contains(&agent)
-                {
+                looks.made += 1;
+                let free = &self.agents[agent].free;
+                if fits(free, &demand.resources) == 0 || chosen.contains(&agent) {
                     continue;
                 }
                 match self.would_take(framework, demand, agent, &credited) {

@@ -25,6 +25,17 @@ pub(crate) struct DemandBook {
     pub(crate) deadline: Option<Time>,
     /// Distinguishes credits of this demand from those of earlier ones.
     edition: u64,
+    /// What is left of a walk that was cut short; nothing when none was.
+    lap: Lap,
+    /// Where a choice among the agents of a pass begins.
+    start: usize,
+}
+
+/// A walk through the demands in their order, round and round: from which place on, and how many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lap {
+    pub(crate) from: usize,
+    pub(crate) left: usize,
 }
 
 /// The bundles that an offer stands for: demand and how many.
@@ -85,6 +96,7 @@ impl DemandBook {
         });
         self.demands = demands;
         self.edition += 1;
+        (self.lap, self.start) = (Lap::default(), 0);
     }
 
     /// Ends the demands whose deadline has come. Says whether there were any.
@@ -103,6 +115,47 @@ impl DemandBook {
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let open = self.demands.iter().filter(|demand| demand.count > 0);
         open.filter_map(|demand| demand.deadline).min()
+    }
+
+    /// The walk to go on with, or a whole one from the first demand on.
+    pub(crate) fn lap(&self) -> Lap {
+        if self.lap.left == 0 { Lap { from: 0, left: self.order.len() } } else { self.lap }
+    }
+
+    /// A whole walk for a choice among the agents of a pass: it begins where the one that marked
+    /// agents began, so that it comes to the demands that these are for.
+    pub(crate) fn lap_in_pass(&self) -> Lap {
+        Lap { from: self.start, left: self.order.len() }
+    }
+
+    /// Remembers what is left of a walk. Says whether nothing is.
+    pub(crate) fn walked(&mut self, lap: Lap, looked: usize) -> bool {
+        self.start = lap.from;
+        self.lap = match lap.left - looked {
+            0 => Lap::default(),
+            left => Lap { from: (lap.from + looked) % self.order.len(), left },
+        };
+        self.lap.left == 0
+    }
+
+    /// Remembers how far a choice among the agents of a pass came. Says whether to the end.
+    pub(crate) fn walked_in_pass(&mut self, lap: Lap, looked: usize) -> bool {
+        let whole = looked == lap.left;
+        self.start = if whole { 0 } else { (lap.from + looked) % self.order.len() };
+        whole
+    }
+
+    /// More may be had than when the walk under way began: it goes once around from where it is.
+    pub(crate) fn walk_again(&mut self) {
+        if self.lap.left > 0 {
+            self.lap.left = self.order.len();
+        }
+    }
+
+    /// The demands of a walk, by number.
+    pub(crate) fn along(&self, lap: Lap) -> impl Iterator<Item = (usize, &Demand)> {
+        let places = (lap.from..lap.from + lap.left).map(|place| place % self.order.len());
+        places.map(|place| (self.order[place], &self.demands[self.order[place]]))
     }
 
     /// The demands by number, those that come first before the others.

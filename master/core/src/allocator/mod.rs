@@ -24,7 +24,7 @@ use crate::registry::Registry;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd, OrdSet, SeatOrd};
 use amounts::{Amounts, Parts};
-use choice::Shapes;
+use choice::{Shapes, in_turn};
 pub(crate) use offering::Minimum;
 use proto::{Resources, Role, Time};
 use sorter::Sorter;
@@ -54,6 +54,7 @@ pub(crate) struct Allocator {
     demanding: BTreeSet<FrameworkOrd>,
     /// The free agents by shape, while a demand is stated.
     shapes: Shapes,
+    turns: Turns,
     /// What frameworks with a demand chose in the pass under way.
     chosen: BTreeMap<FrameworkOrd, BTreeSet<AgentOrd>>,
     /// Seats that refuse the agent that is being looked at: kept for its memory.
@@ -71,6 +72,15 @@ pub(crate) struct Allocator {
     pub(crate) nothing: Arc<Parts>,
     /// What an offer ever took of what guarantees need: a mistake of ours (for the invariants).
     pub(crate) starved: Option<Amounts>,
+}
+
+/// The frameworks that were looked at for last when looks ran out: those after them come first in
+/// the next pass.
+#[derive(Debug, Default)]
+struct Turns {
+    called: Option<FrameworkOrd>,
+    in_pass: Option<FrameworkOrd>,
+    at_end: Option<FrameworkOrd>,
 }
 
 /// Why an agent is in the queue.
@@ -100,6 +110,7 @@ impl Allocator {
             free: OrdSet::default(),
             demanding: BTreeSet::new(),
             shapes: Shapes::default(),
+            turns: Turns::default(),
             chosen: BTreeMap::new(),
             refusing: OrdSet::default(),
             available: Amounts::default(),
@@ -245,6 +256,7 @@ impl Master {
         if self.frameworks[framework].is_connected() {
             self.allocator.woken.insert(framework);
             self.allocator.calls.insert(framework);
+            self.frameworks[framework].demand.walk_again();
             self.mark_seats(framework, true);
             self.ask_for_pass();
         }
@@ -353,12 +365,26 @@ impl Master {
         let calls = std::mem::take(&mut self.allocator.calls);
         let mut takes_any = false;
         let mut agents: Vec<AgentOrd> = Vec::new();
-        for framework in calls {
-            match self.frameworks[framework].demand.is_stated() {
-                true => agents.extend(self.agents_for_demand(framework)),
-                false => takes_any = true,
+        let mut looks = self.looks();
+        let mut cut = None;
+        for framework in in_turn(&calls, self.allocator.turns.called) {
+            if !self.frameworks[framework].demand.is_stated() {
+                takes_any = true;
+                continue;
+            }
+            let was_spent = looks.are_spent();
+            let (some, whole) = self.agents_for_demand(framework, &mut looks);
+            agents.extend(some);
+            if !whole {
+                if !was_spent {
+                    cut = Some(framework);
+                }
+                self.allocator.calls.insert(framework);
+                self.ask_for_pass();
             }
         }
+        self.allocator.turns.called = cut;
+        self.count_looks(&looks);
         if takes_any {
             agents.extend(self.allocator.free.iter());
         }

@@ -3,6 +3,7 @@
 //! An agent may go to several frameworks, when quotas or capabilities leave something of it; each
 //! is offered a part of it once in a stage, and the fair order is asked anew after each offer.
 
+use super::choice::in_turn;
 use super::offering::{Look, Offering, Stage};
 use super::sorter::Walk;
 use super::{Mark, Master};
@@ -178,15 +179,7 @@ impl Master {
     /// Roles that met their limit and have room again are woken, and so are roles that lack a
     /// guarantee while agents are held.
     fn end_of_round(&mut self) {
-        let woken = std::mem::take(&mut self.allocator.woken);
-        for framework in woken {
-            self.mark_seats(framework, false);
-            let still = self.frameworks[framework].demand.is_stated()
-                && !self.agents_for_demand(framework).is_empty();
-            if still {
-                self.wake(framework);
-            }
-        }
+        self.call_again();
         for (role, has_room) in self.allocator.sorter.take_eased() {
             if has_room || !self.allocator.held.is_empty() {
                 for framework in self.allocator.sorter.frameworks_below(role) {
@@ -195,6 +188,38 @@ impl Master {
             }
         }
         self.sweep();
+    }
+
+    /// Ends the eligibility of who was woken, but for frameworks with a demand for which there are
+    /// agents, or that were not looked for on all of them yet.
+    fn call_again(&mut self) {
+        let woken = std::mem::take(&mut self.allocator.woken);
+        let mut looks = self.looks();
+        let mut cut = None;
+        for framework in in_turn(&woken, self.allocator.turns.at_end) {
+            if self.allocator.calls.contains(&framework) {
+                self.allocator.woken.insert(framework);
+                continue;
+            }
+            self.mark_seats(framework, false);
+            if !self.frameworks[framework].demand.is_stated() {
+                continue;
+            }
+            let was_spent = looks.are_spent();
+            let (agents, whole) = self.agents_for_demand(framework, &mut looks);
+            if !whole && !was_spent {
+                cut = Some(framework);
+            }
+            if !agents.is_empty() {
+                self.wake(framework);
+            } else if !whole {
+                self.allocator.woken.insert(framework);
+                self.mark_seats(framework, true);
+                self.ask_for_pass();
+            }
+        }
+        self.allocator.turns.at_end = cut;
+        self.count_looks(&looks);
     }
 
     /// Looks at held agents again, some at a time, once there is more to spare than when they were

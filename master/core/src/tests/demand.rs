@@ -1,10 +1,10 @@
 //! REQUEST: offers go where they are wanted.
 
 use crate::testing::*;
-use crate::{Input, Options};
+use crate::{Input, Options, RequestId};
 use proto::agent_link::AgentCall;
-use proto::scheduler::{CallBody, Demand};
-use proto::{Quantities, ResourceName, Resources, TaskState};
+use proto::scheduler::{Call, CallBody, Demand};
+use proto::{Flavor, Piece, Quantities, Ranges, ResourceName, Resources, TaskState, Value};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -407,4 +407,77 @@ fn an_agent_brings_a_bounded_number_of_names() {
     assert_eq!((c.master.agents.iter().count(), known(&c, "wanted")), (0, 0));
     c.agent(of(64));
     assert_eq!((c.master.agents.iter().count(), known(&c, "wanted")), (1, 63));
+}
+
+/// A bundle whose scalars fit on agents that have none of its ports.
+fn hopeless() -> Resources {
+    let value = Value::Ranges(Ranges::new([(1, 2)]));
+    let ports = Piece { name: ResourceName::new("ports"), flavor: Flavor::default(), value };
+    cpus_mem(1, 64).plus(&[ports].into_iter().collect())
+}
+
+/// A suppressed framework, and agents that are all free.
+fn suppressed(c: &mut Cluster, agents: usize) -> FrameworkSide {
+    let framework = c.framework();
+    c.call(&framework, CallBody::Suppress { roles: vec![] });
+    (0..agents).for_each(|_| drop(c.agent(cpus_mem(4, 1024))));
+    framework
+}
+
+/// Looks and passes for 100 demands that none of 50 agents serves, and then one that all serve.
+fn mostly_hopeless(c: &mut Cluster, agent: Option<&str>) -> (u64, u64) {
+    let framework = suppressed(c, 50);
+    let agent_id = agent.map(agent_id);
+    let mut demands = vec![Demand { agent_id, ..demand(1, hopeless()) }; 100];
+    demands.push(demand(1, cpus_mem(2, 64)));
+    c.call(&framework, request(demands));
+    let counters =
+        |c: &Cluster| (c.master.counters.demand_looks, c.master.counters.allocation_passes);
+    let before = counters(c);
+    let lines = c.call(&framework, CallBody::Revive { roles: vec![] });
+    assert_eq!(offers(&lines), ["c1 <- OFFERS [m-O0 m-S0 * cpus:4; mem:1024]"]);
+    let allocator = &c.master.allocator;
+    let waits = allocator.has_calls() || !allocator.woken().is_empty() || allocator.due.is_some();
+    assert!(!waits, "all was looked for");
+    let after = counters(c);
+    (after.0 - before.0, after.1 - before.1)
+}
+
+#[test]
+fn a_demand_for_one_agent_looks_at_that_agent_alone() {
+    let (looks, _) = mostly_hopeless(&mut Cluster::default(), Some("m-S7"));
+    // When it is woken and when the round ends.
+    assert!((200..300).contains(&looks), "{looks} looks");
+}
+
+#[test]
+fn the_looks_of_a_pass_are_bounded_and_no_demand_is_forgotten() {
+    let mut c = Cluster::new(Options { demand_looks: 200, ..Options::default() });
+    let (looks, passes) = mostly_hopeless(&mut c, None);
+    assert!(looks >= 2 * 100 * 49, "{looks} looks");
+    // For each of three things at most 200, and those for the last demand of each.
+    assert!(looks <= passes * 3 * 250, "{looks} looks in {passes} passes");
+    assert!((40..80).contains(&passes), "{passes} passes");
+}
+
+#[test]
+fn who_asks_for_much_keeps_others_waiting_for_two_passes() {
+    let mut c = Cluster::new(Options { demand_looks: 200, ..Options::default() });
+    let greedy = suppressed(&mut c, 0);
+    let modest = suppressed(&mut c, 50);
+    c.call(&greedy, request(vec![demand(1, hopeless()); 1000]));
+    c.call(&modest, request(vec![demand(1, cpus_mem(2, 64))]));
+    c.effects.clear();
+    for framework in [&greedy, &modest] {
+        let body = CallBody::Revive { roles: vec![] };
+        let call = Call { framework_id: Some(framework.id.clone()), body };
+        let (connection, request) = (Some(framework.connection), RequestId(1));
+        c.step(Input::Call { request, connection, call });
+    }
+    // The first looks are the other's, where agents are called for and where they are chosen: two
+    // passes of the 500 that its demands take.
+    for _ in 0..3 {
+        c.step(Input::Tick);
+    }
+    assert_eq!(offers(&c.lines()), ["c3 <- OFFERS [m-O0 m-S0 * cpus:4; mem:1024]"]);
 }
