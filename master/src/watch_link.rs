@@ -114,7 +114,7 @@ async fn subscribed(
         drop(keep);
         Ok(())
     };
-    reads.write(job).await?;
+    reads.write_kept(job).await?;
     let pieces = first.await.map_err(|_| NoAnswer::Stopping)?;
     Ok(pieces.map(|pieces| (pieces, pending)))
 }

@@ -67,6 +67,8 @@ pub(crate) struct Reads {
     asks: mpsc::UnboundedSender<Ask>,
     jobs: mpsc::UnboundedSender<Job>,
     places: Arc<Semaphore>,
+    /// The places of what is kept whole, which waits for no reader.
+    kept: Arc<Semaphore>,
     whole: Arc<Whole>,
     counts: Arc<ReadCounts>,
     watch_counts: Arc<WatchCounts>,
@@ -156,12 +158,14 @@ impl Reads {
         };
         std::thread::Builder::new().name("reads".to_owned()).spawn(serve)?;
         let feed = Feed::new(asks.clone(), Arc::clone(&lag));
-        let (places, whole) = (Arc::new(Semaphore::new(READS)), Arc::new(Whole::new()));
+        let places = || Arc::new(Semaphore::new(READS));
+        let (places, kept, whole) = (places(), places(), Arc::new(Whole::new()));
         let counts = Arc::default();
         let reads = Self {
             asks,
             jobs,
             places,
+            kept,
             whole,
             counts,
             watch_counts,
@@ -245,7 +249,8 @@ impl Reads {
         self.whole.answer(pieces, connection)
     }
 
-    /// Writes a read out on the thread for reads, once there is a place for it.
+    /// Writes a read out on the thread for reads, once there is a place for it. It may wait for its
+    /// reader.
     ///
     /// # Errors
     /// When the master is stopping.
@@ -253,8 +258,27 @@ impl Reads {
         &self,
         job: impl Future<Output = Result<(), Unread>> + Send + 'static,
     ) -> Result<(), NoAnswer> {
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        let place = place.map_err(|_| NoAnswer::Stopping)?;
+        self.write_at(&self.places, job).await
+    }
+
+    /// The same for an answer that is kept whole, which must wait for nobody: those who read slowly
+    /// have no part in when it is made.
+    ///
+    /// # Errors
+    /// When the master is stopping.
+    pub(crate) async fn write_kept(
+        &self,
+        job: impl Future<Output = Result<(), Unread>> + Send + 'static,
+    ) -> Result<(), NoAnswer> {
+        self.write_at(&self.kept, job).await
+    }
+
+    async fn write_at(
+        &self,
+        places: &Arc<Semaphore>,
+        job: impl Future<Output = Result<(), Unread>> + Send + 'static,
+    ) -> Result<(), NoAnswer> {
+        let place = Arc::clone(places).acquire_owned().await.map_err(|_| NoAnswer::Stopping)?;
         let counts = Arc::clone(&self.counts);
         let job = Box::pin(async move {
             let outcome = match job.await {

@@ -31,6 +31,22 @@ async fn reads_are_written_on_their_own_thread() {
     assert_eq!(name.await.unwrap().as_deref(), Some("reads"));
 }
 
+#[tokio::test]
+async fn what_is_kept_whole_does_not_wait_for_those_who_do_not_read() {
+    let (reads, _feed) = Reads::start(10, Duration::ZERO).unwrap();
+    for _ in 0..READS {
+        reads.write(std::future::pending()).await.unwrap();
+    }
+    let (reply, made) = oneshot::channel();
+    let job = async move {
+        let _ = reply.send(());
+        Ok(())
+    };
+    let bound = Duration::from_secs(20);
+    tokio::time::timeout(bound, reads.write_kept(job)).await.unwrap().unwrap();
+    tokio::time::timeout(bound, made).await.unwrap().unwrap();
+}
+
 /// A watcher, and what it is told.
 fn watcher() -> (Outbox<Arc<Happened>>, crate::connections::Pending<Arc<Happened>>) {
     let limits = crate::connections::OutboxLimits {

@@ -138,6 +138,6 @@ async fn collect(
         drop(keep);
         Ok(())
     };
-    context.reads().write(job).await?;
+    context.reads().write_kept(job).await?;
     answer.await.map_err(|_| Refusal::stopping())
 }
