@@ -38,6 +38,8 @@ pub(crate) struct Columns {
     offered: Vec<bool>,
     offering: u32,
     held: Vec<bool>,
+    /// What is kept from the rest of the pass, by host and dimension; `free` is less by it.
+    withheld: BTreeMap<usize, Box<[u64]>>,
 }
 
 impl Default for Columns {
@@ -52,6 +54,7 @@ impl Default for Columns {
             offered: Vec::new(),
             offering: 0,
             held: Vec::new(),
+            withheld: BTreeMap::new(),
         }
     }
 }
@@ -113,6 +116,7 @@ impl Columns {
         {
             *free = row.free.get(dimension).copied().unwrap_or(0);
         }
+        self.withheld.remove(&host);
         self.used[host] = row.used;
         self.total[host] = row.total;
         self.tasks_on[host] = row.tasks_on;
@@ -148,6 +152,29 @@ impl Columns {
         }
         self.tasks_on[host] -= 1;
         self.held[host] = held_before;
+    }
+
+    /// Keeps some of what is free on a host from the rest of the pass, in place of what was kept before; `alone`
+    /// keeps everybody off.
+    pub(crate) fn withhold(&mut self, host: usize, amounts: Box<[u64]>, alone: bool) {
+        let row = &mut self.free[host * self.stride..][..self.stride];
+        let before = self.withheld.remove(&host).unwrap_or_default();
+        for (free, amount) in row.iter_mut().zip(&before) {
+            *free += amount;
+        }
+        for (free, amount) in row.iter_mut().zip(&amounts) {
+            *free = free.checked_sub(*amount).expect("no more is kept than is free");
+        }
+        self.withheld.insert(host, amounts);
+        self.held[host] |= alone;
+    }
+
+    /// What is kept from the rest of the pass, by dimension; nothing on most hosts.
+    pub(crate) fn withheld(&self, host: usize) -> Option<&[u64]> {
+        if self.withheld.is_empty() {
+            return None;
+        }
+        self.withheld.get(&host).map(|amounts| &**amounts)
     }
 
     /// What a class demands.

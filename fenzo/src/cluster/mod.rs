@@ -277,7 +277,8 @@ impl Cluster {
         demand: &Demand,
         alone: bool,
     ) -> (Vec<u16>, Vec<SetUse>) {
-        let left = self.columns.free(host)[PORTS];
+        let kept = self.columns.withheld(host).map_or(0, |kept| kept[PORTS]);
+        let left = self.columns.free(host)[PORTS] + kept;
         let held_before = self.columns.take(host, demand, alone);
         let mut measures = [0; 4];
         measures.copy_from_slice(&demand.amounts[..PORTS]);
@@ -319,6 +320,18 @@ impl Cluster {
             self.mark(host);
         }
         self.changes.clear();
+    }
+
+    /// Keeps some of what is free on a host from the rest of this pass: see [`Columns::withhold`].
+    pub(crate) fn withhold(&mut self, host: usize, amounts: Box<[u64]>, alone: bool) {
+        self.columns.withhold(host, amounts, alone);
+        self.changed(host);
+        self.mark(host);
+    }
+
+    /// The tasks that run on a host.
+    pub(crate) fn running_of(&self, host: usize) -> impl Iterator<Item = (&TaskId, &Running)> {
+        self.hosts[host].running.iter()
     }
 
     /// The column of an attribute.

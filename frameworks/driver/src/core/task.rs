@@ -34,14 +34,9 @@ pub(crate) fn demand(spec: &GroupSpec) -> Resources {
 /// The class of a group's units, in fenzo's words.
 pub(crate) fn class(id: &GroupId, spec: &GroupSpec) -> fenzo::TaskClass {
     let (hard, soft) = super::rule::split(&spec.template.rules);
-    fenzo::TaskClass {
-        group: fenzo::GroupName::from(id.as_str()),
-        demand: quantities(&demand(spec)),
-        ports: spec.template.ports,
-        sets: std::collections::BTreeMap::new(),
-        hard,
-        soft,
-    }
+    let group = fenzo::GroupName::from(id.as_str());
+    let ports = spec.template.ports;
+    fenzo::TaskClass { ports, hard, soft, ..fenzo::TaskClass::new(group, quantities(&demand(spec))) }
 }
 
 /// Plain resources in fenzo's words.

@@ -246,13 +246,11 @@ pub(crate) fn lease(now: Time, offer: &Offer) -> Lease {
     attributes
         .entry("hostname".to_owned())
         .or_insert_with(|| fenzo::AttributeValue::from(&*offer.hostname));
+    let offered = task::quantities(&offer.resources);
     Lease {
-        id: fenzo::LeaseId::from(offer.id.as_str()),
-        host: fenzo::HostId::from(offer.agent_id.as_str()),
-        offered: task::quantities(&offer.resources),
         ports: ports.pairs().iter().filter_map(|(b, e)| PortRange::new(*b, *e)).collect(),
         attributes,
-        sets: Vec::new(),
         offered_at: fenzo::Time::from_nanos(now.as_nanos()),
+        ..Lease::new(offer.id.as_str(), offer.agent_id.as_str(), offered)
     }
 }
