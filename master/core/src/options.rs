@@ -74,6 +74,10 @@ pub struct Options {
     pub agent_holdings: usize,
     /// Bytes that they may take together, with labels and principals.
     pub agent_holdings_bytes: usize,
+    /// Pieces of them that may be of one role, so that it leaves room to others.
+    pub role_holdings: usize,
+    /// Bytes that those of one role may take together.
+    pub role_holdings_bytes: usize,
     /// Bytes that labels and principal of one reservation may take.
     pub reservation_bytes: usize,
     /// Bytes that the maintenance schedule may take.
@@ -125,6 +129,8 @@ impl Default for Options {
             operations_bytes: 4 << 20,
             agent_holdings: 1000,
             agent_holdings_bytes: 1 << 20,
+            role_holdings: 250,
+            role_holdings_bytes: 256 << 10,
             reservation_bytes: 4 << 10,
             maintenance_bytes: 4 << 20,
             quota_bytes: 64 << 10,

@@ -31,7 +31,7 @@ impl Master {
         checked: &Change,
     ) {
         let agent = draft.agent;
-        draft.note(&operation.change, checked.after);
+        draft.note(&operation.change, &checked.after);
         self.convert(draft, &checked.conversion);
         let at_agent = is_at_agent(&operation.change);
         let holds = !operation.change.is_speculative();
@@ -84,6 +84,8 @@ impl Master {
                     if !operation.is_pending() {
                         told.push(Ok(uuid));
                     }
+                    let known = self.registry.operations().contains_key(&uuid);
+                    assert!(!known, "an operation is a fact when its draft is settled, not before");
                     self.persist(RegistryOp::PutOperation { uuid, operation }, out);
                 }
                 Outcome::Refused(by, id, problem) => told.push(Err((by, id, problem))),

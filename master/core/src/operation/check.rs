@@ -1,9 +1,9 @@
 //! Whether a change of an agent's resources makes sense: the rules of Apache Mesos, each refusal
 //! with what it is about.
 
-use super::draft::Draft;
+use super::draft::{After, Draft};
 use super::volumes::volume_key;
-use super::weight::{Weight, reservation_bytes};
+use super::weight::reservation_bytes;
 use crate::state::Master;
 use crate::table::FrameworkOrd;
 use proto::{
@@ -73,6 +73,26 @@ pub enum ChangeRefused {
         pieces: usize,
         /// How many may be.
         limit: usize,
+        /// The role that has most of them now, and how many.
+        most: Option<(Role, usize)>,
+    },
+    /// A role has so many pieces on one agent that it gets no more.
+    TooManyOfRole {
+        /// Which.
+        role: Role,
+        /// How many it would have.
+        pieces: usize,
+        /// How many it may.
+        limit: usize,
+    },
+    /// What a role has on one agent takes so many bytes that it gets no more.
+    RoleTooLarge {
+        /// Which.
+        role: Role,
+        /// How many it would take.
+        bytes: usize,
+        /// How many it may.
+        limit: usize,
     },
     /// What is reserved and made on one agent takes so many bytes that no more is taken.
     HoldingsTooLarge {
@@ -127,6 +147,8 @@ impl ChangeRefused {
                 | Self::VolumeInUse(_)
                 | Self::VolumeDoomed(_)
                 | Self::TooManyPieces { .. }
+                | Self::TooManyOfRole { .. }
+                | Self::RoleTooLarge { .. }
                 | Self::HoldingsTooLarge { .. }
         )
     }
@@ -184,10 +206,26 @@ impl fmt::Display for ChangeRefused {
                  choose another id"
             ),
             Self::VolumeInUse(volume) => write!(f, "{volume} is used by a task"),
-            Self::TooManyPieces { pieces, limit } => write!(
+            Self::TooManyPieces { pieces, limit, most } => {
+                write!(
+                    f,
+                    "the agent would have {pieces} reserved pieces and volumes, {limit} may be: \
+                     reserve in fewer and larger pieces"
+                )?;
+                match most {
+                    Some((role, own)) => write!(f, " (role '{role}' has {own} of them)"),
+                    None => Ok(()),
+                }
+            }
+            Self::TooManyOfRole { role, pieces, limit } => write!(
                 f,
-                "the agent would have {pieces} reserved pieces and volumes, {limit} may be: \
-                 reserve in fewer and larger pieces"
+                "role '{role}' would have {pieces} reserved pieces and volumes on the agent, \
+                 {limit} may be of one role: reserve in fewer and larger pieces"
+            ),
+            Self::RoleTooLarge { role, bytes, limit } => write!(
+                f,
+                "what role '{role}' has on the agent would take {bytes} bytes, {limit} may be \
+                 taken for one role: reserve in fewer pieces, with fewer or shorter labels"
             ),
             Self::HoldingsTooLarge { bytes, limit } => write!(
                 f,
@@ -208,7 +246,7 @@ impl fmt::Display for ChangeRefused {
 pub(crate) struct Change {
     pub(crate) conversion: Conversion,
     /// What is reserved and made on the agent weighs so much then.
-    pub(super) after: Weight,
+    pub(super) after: After,
 }
 
 type Checked<T> = Result<T, ChangeRefused>;
@@ -272,16 +310,35 @@ impl Master {
         let after = draft.weight_after(&self.agents[draft.agent].info.resources, &conversion);
         // What undoes something is taken at the limit as well, unless there is more of it then.
         if !matches!(change, ResourceChange::Destroy { .. }) {
-            let (pieces, limit) = (after.pieces, self.options.agent_holdings);
-            if pieces > limit.max(draft.weight.pieces) {
-                return Err(ChangeRefused::TooManyPieces { pieces, limit });
-            }
-            let (bytes, limit) = (after.bytes, self.options.agent_holdings_bytes);
-            if bytes > limit.max(draft.weight.bytes) {
-                return Err(ChangeRefused::HoldingsTooLarge { bytes, limit });
-            }
+            self.check_room(draft, &after)?;
         }
         Ok(Change { conversion, after })
+    }
+
+    /// Whether the agent has room for what it would hold, and its roles have.
+    fn check_room(&self, draft: &Draft, after: &After) -> Checked<()> {
+        for (role, after) in &after.roles {
+            let before = draft.roles.get(role).copied().unwrap_or_default();
+            let (pieces, limit) = (after.pieces, self.options.role_holdings);
+            if pieces > limit.max(before.pieces) {
+                return Err(ChangeRefused::TooManyOfRole { role: role.clone(), pieces, limit });
+            }
+            let (bytes, limit) = (after.bytes, self.options.role_holdings_bytes);
+            if bytes > limit.max(before.bytes) {
+                return Err(ChangeRefused::RoleTooLarge { role: role.clone(), bytes, limit });
+            }
+        }
+        let (pieces, limit) = (after.all.pieces, self.options.agent_holdings);
+        if pieces > limit.max(draft.weight.pieces) {
+            let most = draft.roles.iter().max_by_key(|(_, weight)| weight.pieces);
+            let most = most.map(|(role, weight)| (role.clone(), weight.pieces));
+            return Err(ChangeRefused::TooManyPieces { pieces, limit, most });
+        }
+        let (bytes, limit) = (after.all.bytes, self.options.agent_holdings_bytes);
+        if bytes > limit.max(draft.weight.bytes) {
+            return Err(ChangeRefused::HoldingsTooLarge { bytes, limit });
+        }
+        Ok(())
     }
 
     /// What frameworks may not do, and operators may.

@@ -5,11 +5,11 @@
 //! makes one gives it to `settle` before anything is said that relies on it.
 
 use super::volumes::{VolumeKey, volume_key};
-use super::weight::Weight;
+use super::weight::{Weight, by_role};
 use crate::registry::{KnownOperation, is_changed};
 use crate::table::{AgentOrd, FrameworkOrd};
-use proto::{Conversion, OperationId, Piece, ResourceChange, Resources, StatusUuid};
-use std::collections::BTreeSet;
+use proto::{Conversion, OperationId, Piece, ResourceChange, Resources, Role, StatusUuid};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What became of an operation.
 #[derive(Debug)]
@@ -20,12 +20,22 @@ pub(super) enum Outcome {
     Refused(FrameworkOrd, Option<OperationId>, String),
 }
 
+/// What is reserved and made on an agent weighs so much after a change.
+#[derive(Debug)]
+pub(super) struct After {
+    pub(super) all: Weight,
+    /// That of the roles which the change touches.
+    pub(super) roles: BTreeMap<Role, Weight>,
+}
+
 /// Changes of one agent that are noted and not yet facts.
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) agent: AgentOrd,
     /// What there is now weighs so much.
     pub(super) weight: Weight,
+    /// What of it is of which role.
+    pub(super) roles: BTreeMap<Role, Weight>,
     /// The volumes that there are now.
     pub(super) volumes: BTreeSet<VolumeKey>,
     /// Destroyed volumes whose content may still be there, oldest first.
@@ -45,9 +55,11 @@ impl Draft {
     /// Of an agent that has all this.
     pub(super) fn new(agent: AgentOrd, total: &Resources, doomed: Vec<Piece>) -> Self {
         let changed = total.pieces().iter().filter(|piece| is_changed(piece));
+        let held = changed.chain(&doomed);
         Self {
             agent,
-            weight: Weight::of(changed).plus(Weight::of(&doomed)),
+            weight: Weight::of(held.clone()),
+            roles: by_role(held),
             volumes: total.pieces().iter().filter_map(volume_key).collect(),
             doomed_keys: doomed.iter().filter_map(volume_key).collect(),
             doomed,
@@ -65,7 +77,7 @@ impl Draft {
 
     /// What it weighs after a change of what there is: only the pieces that it touches are looked
     /// at, as there may be many others.
-    pub(super) fn weight_after(&self, total: &Resources, conversion: &Conversion) -> Weight {
+    pub(super) fn weight_after(&self, total: &Resources, conversion: &Conversion) -> After {
         let consumed = conversion.consumed.filtered(is_changed);
         let converted = conversion.converted.filtered(is_changed);
         let (mut seen, mut here) = (BTreeSet::new(), Resources::new());
@@ -75,16 +87,26 @@ impl Draft {
                 here.add(&own.iter().cloned().collect());
             }
         }
-        let before = Weight::of(here.pieces());
+        let (before, before_by_role) = (Weight::of(here.pieces()), by_role(here.pieces()));
         if here.subtract(&consumed).is_ok() {
             here.add(&converted);
         }
-        self.weight.minus(before).plus(Weight::of(here.pieces()))
+        let after_by_role = by_role(here.pieces());
+        let of = |roles: &BTreeMap<Role, Weight>, role: &Role| {
+            roles.get(role).copied().unwrap_or_default()
+        };
+        let weigh = |role: &Role| {
+            let others = of(&self.roles, role).minus(of(&before_by_role, role));
+            (role.clone(), others.plus(of(&after_by_role, role)))
+        };
+        let roles = before_by_role.keys().chain(after_by_role.keys()).map(weigh).collect();
+        After { all: self.weight.minus(before).plus(Weight::of(here.pieces())), roles }
     }
 
     /// Notes what a change does to the volumes, and what all weighs after it.
-    pub(super) fn note(&mut self, change: &ResourceChange, after: Weight) {
-        self.weight = after;
+    pub(super) fn note(&mut self, change: &ResourceChange, after: &After) {
+        self.weight = after.all;
+        self.roles.extend(after.roles.iter().map(|(role, weight)| (role.clone(), *weight)));
         match change {
             ResourceChange::Create { volumes } => {
                 self.volumes.extend(volumes.pieces().iter().filter_map(volume_key));
@@ -95,6 +117,10 @@ impl Draft {
                     self.doomed_keys.insert(key);
                 }
                 self.weight = self.weight.plus(Weight::of(volumes.pieces()));
+                for (role, weight) in by_role(volumes.pieces()) {
+                    let held = self.roles.entry(role).or_default();
+                    *held = held.plus(weight);
+                }
                 self.doomed.extend(volumes.pieces().iter().cloned());
             }
             ResourceChange::Reserve { .. }

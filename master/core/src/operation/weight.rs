@@ -4,7 +4,8 @@
 //! much and no more. Counted by the words, never by the encoding's measure, and never less than
 //! what is written.
 
-use proto::{Labels, Piece, Reservation, ResourceChange, ResourceOperation, Value};
+use proto::{Labels, Piece, Reservation, ResourceChange, ResourceOperation, Role, Value};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What every item of a list weighs beside its words.
@@ -37,6 +38,18 @@ impl Weight {
             bytes: self.bytes.saturating_sub(other.bytes),
         }
     }
+}
+
+/// What weighs so much, by the role that each piece is reserved to.
+pub(super) fn by_role<'a>(pieces: impl IntoIterator<Item = &'a Piece>) -> BTreeMap<Role, Weight> {
+    let mut roles: BTreeMap<Role, Weight> = BTreeMap::new();
+    for piece in pieces {
+        if let Some(role) = piece.flavor.reserved_to() {
+            let weight = roles.entry(role.clone()).or_default();
+            *weight = weight.plus(Weight::of([piece]));
+        }
+    }
+    roles
 }
 
 /// Bytes of what a reservation says beside its role.

@@ -52,6 +52,57 @@ fn what_is_reserved_on_one_agent_takes_so_many_bytes() {
 }
 
 #[test]
+fn what_one_role_has_on_an_agent_is_bounded_and_leaves_room_to_others() {
+    let options = Options { role_holdings: 2, role_holdings_bytes: 3000, ..Options::default() };
+    let mut c = Cluster::new(options);
+    let agent = c.agent(cpus_mem(8, 1024).plus(&disk(100)));
+    let cpu = |role: &str, label: &str, bytes| {
+        let labels = vec![(Arc::from(label), Some(Arc::from("x".repeat(bytes))))];
+        let reservation = Reservation { labels, ..reservation(role) };
+        Resources::cpus_mem(100, 0).push_reservation(&reservation)
+    };
+    for label in ["a", "b"] {
+        assert!(is_ok(&reserve_on(&mut c, &agent, cpu("eng", label, 10))));
+    }
+    let lines = reserve_on(&mut c, &agent, cpu("eng", "c", 10));
+    let refused = "RESERVE_RESOURCES refused (409): agent m-S0: role 'eng' would have 3 reserved \
+                   pieces and volumes on the agent, 2 may be of one role: reserve in fewer and \
+                   larger pieces";
+    expect(&lines, &[refused]);
+    // More of a piece that is there, another role, and what makes room.
+    assert!(is_ok(&reserve_on(&mut c, &agent, cpu("eng", "a", 10))));
+    assert!(is_ok(&reserve_on(&mut c, &agent, cpu("ops", "c", 2000))));
+    order(&mut c, &agent, ResourceChange::Unreserve { resources: cpu("eng", "b", 10) });
+    assert!(is_ok(&reserve_on(&mut c, &agent, cpu("eng", "c", 10))));
+    let lines = reserve_on(&mut c, &agent, cpu("ops", "d", 2000));
+    assert!(lines[0].starts_with("RESERVE_RESOURCES refused (409)"), "{lines:?}");
+    assert!(lines[0].contains("role 'ops'") && lines[0].contains("3000 may be"), "{lines:?}");
+    // What is doomed is the role's as well, until it is deleted.
+    let volume = |id: &str| ResourceChange::Create { volumes: all(&[volume(id, "web", 1)]) };
+    assert!(is_ok(&reserve_on(&mut c, &agent, reserved(&disk(3), &["web"]))));
+    assert!(is_ok(&order(&mut c, &agent, volume("v"))));
+    let gone = all(&[crate::testing::volume("v", "web", 1)]);
+    assert!(is_ok(&order(&mut c, &agent, ResourceChange::Destroy { volumes: gone })));
+    assert!(order(&mut c, &agent, volume("w"))[0].contains("role 'web' would have 3"));
+    c.applied(&agent, c.master.volumes_sent(), &[]);
+    assert!(is_ok(&order(&mut c, &agent, volume("w"))));
+}
+
+#[test]
+fn the_refusal_for_a_full_agent_names_who_fills_it() {
+    let mut c = Cluster::new(Options { agent_holdings: 3, ..Options::default() });
+    let agent = c.agent(cpus_mem(8, 1024));
+    for (role, label) in [("eng", "a"), ("eng", "b"), ("ops", "c")] {
+        let labels = vec![(Arc::from(label), None)];
+        let reservation = Reservation { labels, ..reservation(role) };
+        let cpu = Resources::cpus_mem(100, 0).push_reservation(&reservation);
+        assert!(is_ok(&reserve_on(&mut c, &agent, cpu)));
+    }
+    let lines = reserve_on(&mut c, &agent, reserved(&cpus_mem(1, 0), &["web"]));
+    assert!(lines[0].ends_with("(role 'eng' has 2 of them)"), "{lines:?}");
+}
+
+#[test]
 fn what_is_being_deleted_counts() {
     let mut c = Cluster::new(Options { agent_holdings: 3, ..Options::default() });
     let agent = c.agent(cpus_mem(4, 1024).plus(&disk(100)));

@@ -5,7 +5,7 @@ use crate::registry::RegistryOp;
 use crate::testing::*;
 use crate::{Effect, Options};
 use proto::agent_link::AgentEvent;
-use proto::{Capability, Operation, Piece, Reservation, Resources};
+use proto::{Capability, Operation, Piece, Reservation, ResourceChange, Resources};
 use std::sync::Arc;
 
 /// A reservation of a hundredth of a cpu under a label of its own.
@@ -16,7 +16,10 @@ fn labelled(number: usize) -> Resources {
 }
 
 fn cluster() -> (Cluster, FrameworkSide, AgentSide) {
-    let mut c = Cluster::new(Options::default());
+    // Of one role alone there may be less by default.
+    let options =
+        Options { role_holdings: 1000, role_holdings_bytes: 1 << 20, ..Options::default() };
+    let mut c = Cluster::new(options);
     let agent = c.agent(cpus_mem(1000, 64_000).plus(&disk(10_000)));
     let capabilities = &[Capability::PartitionAware, Capability::SharedResources];
     let eng = c.framework_from(framework_info("eng", &["eng"], capabilities));
@@ -107,4 +110,28 @@ fn volumes_that_cannot_be_made_are_undone_together() {
     assert_eq!(counts(&c), [1, 1 + 300, 300, 1, 300]);
     c.applied(&agent, 2, &[]);
     assert_eq!(counts(&c), [1, 1, 0, 0, 0], "all deletions are confirmed");
+}
+
+#[test]
+fn an_agent_whose_deletions_always_fail_holds_at_most_twice_what_may_be() {
+    let options = Options { agent_holdings: 6, ..Options::default() };
+    let mut c = Cluster::new(options);
+    let agent = c.agent(cpus_mem(4, 1024).plus(&disk(1000)));
+    super::reservations::reserve_on(&mut c, &agent, reserved(&disk(1000), &["eng"]));
+    let mut most = 0;
+    for n in 0..50 {
+        let one = all(&[volume(&format!("v{n}"), "eng", 1)]);
+        for change in [
+            ResourceChange::Create { volumes: one.clone() },
+            ResourceChange::Destroy { volumes: one },
+        ] {
+            super::volumes::order(&mut c, &agent, change);
+        }
+        let names: Vec<String> = (0..50).map(|n| format!("v{n}")).collect();
+        let failures: Vec<(&str, &str)> = names.iter().map(|id| (id.as_str(), "busy")).collect();
+        c.applied(&agent, c.master.volumes_sent(), &failures);
+        let holdings = c.master.registry().agents()[&agent.id].holdings();
+        most = most.max(holdings.changed.pieces().len() + holdings.doomed.len());
+    }
+    assert!((6..=12).contains(&most), "{most}");
 }
