@@ -46,7 +46,7 @@ ordinal! {
     SeatOrd
 }
 
-/// Entities by ordinal; ordinals are used again, lowest first.
+/// Entities by ordinal; ordinals that are free are used again, the one freed last first.
 #[derive(Debug)]
 pub(crate) struct Table<O, T> {
     slots: Vec<Option<T>>,

@@ -145,7 +145,13 @@ impl Master {
             reasons.push(Why::KeptForGuarantees { agents: tally.headroom, kept, roles });
         }
         let states_demand = |why: &Why| {
-            matches!(why, Why::DemandMet | Why::BundleTooBig { .. } | Why::BundleDoesNotFit { .. })
+            matches!(
+                why,
+                Why::DemandMet
+                    | Why::BundleTooBig { .. }
+                    | Why::KindMissing { .. }
+                    | Why::BundleDoesNotFit { .. }
+            )
         };
         if tally.demand > 0 && !reasons.iter().any(states_demand) {
             reasons.push(Why::NotDemanded { agents: tally.demand });

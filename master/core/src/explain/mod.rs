@@ -17,7 +17,7 @@ use crate::allocator::demand::fits;
 use crate::allocator::sorter::Walk;
 use crate::state::Master;
 use crate::table::{FrameworkOrd, SeatOrd};
-use proto::{FrameworkId, Resources, Role};
+use proto::{FrameworkId, Piece, Resources, Role};
 
 impl Master {
     /// Why a framework gets no (more) offers, the most telling first; none when it is unknown.
@@ -69,7 +69,13 @@ impl Master {
             let wanted = bundle.resources.clone();
             let biggest = agents()
                 .max_by_key(|agent| (agent.info.resources.cpus(), agent.info.resources.mem()));
-            if !agents().any(|agent| fits(&agent.info.resources, &wanted) > 0) {
+            let is_had = |piece: &Piece| {
+                let (name, flavor) = (&piece.name, &piece.flavor);
+                agents().any(|agent| !agent.info.resources.of_flavor(name, flavor).is_empty())
+            };
+            if let Some(lacking) = wanted.pieces().iter().find(|piece| !is_had(piece)).cloned() {
+                reasons.push(Why::KindMissing { wanted, lacking });
+            } else if !agents().any(|agent| fits(&agent.info.resources, &wanted) > 0) {
                 let biggest = biggest.map(|a| a.info.resources.clone()).unwrap_or_default();
                 reasons.push(Why::BundleTooBig { wanted, biggest });
             } else if !agents().any(|agent| fits(&agent.free, &wanted) > 0) {

@@ -1,6 +1,6 @@
 //! The sentences that people read of the reasons, one function each.
 
-use proto::{AgentId, FrameworkId, Quantities, ResourceName, Resources, Role, Time};
+use proto::{AgentId, FrameworkId, Piece, Quantities, ResourceName, Resources, Role, Time};
 use std::fmt::{self, Formatter};
 
 pub(super) const DEMAND_MET: &str =
@@ -34,6 +34,18 @@ pub(super) fn too_big(
         f,
         "One bundle of the framework's demand ({wanted}) is more than any agent has, even idle; \
          the biggest has {biggest}."
+    )
+}
+
+pub(super) fn kind_missing(
+    f: &mut Formatter<'_>,
+    wanted: &Resources,
+    lacking: &Piece,
+) -> fmt::Result {
+    write!(
+        f,
+        "No agent has {}{}, which a bundle of the framework's demand ({wanted}) needs.",
+        lacking.name, lacking.flavor
     )
 }
 

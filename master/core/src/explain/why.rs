@@ -1,7 +1,7 @@
 //! The reasons, with their figures.
 
 use super::text;
-use proto::{AgentId, FrameworkId, Quantities, ResourceName, Resources, Role, Time};
+use proto::{AgentId, FrameworkId, Piece, Quantities, ResourceName, Resources, Role, Time};
 use std::fmt;
 
 /// One reason.
@@ -36,6 +36,13 @@ pub enum Why {
         wanted: Resources,
         /// The biggest agent, by cpus and then memory.
         biggest: Resources,
+    },
+    /// A bundle of which a piece is of a kind that no agent has: reserved to a role, say.
+    KindMissing {
+        /// One bundle.
+        wanted: Resources,
+        /// The piece.
+        lacking: Piece,
     },
     /// A bundle that fits on no agent as things are.
     BundleDoesNotFit {
@@ -193,6 +200,7 @@ impl fmt::Display for Why {
             Self::HoldsOffers { offers, resources } => text::holds(f, *offers, resources),
             Self::DemandMet => f.write_str(text::DEMAND_MET),
             Self::BundleTooBig { wanted, biggest } => text::too_big(f, wanted, biggest),
+            Self::KindMissing { wanted, lacking } => text::kind_missing(f, wanted, lacking),
             Self::BundleDoesNotFit { wanted, lacking, best_free } => {
                 text::does_not_fit(f, wanted, *lacking, best_free)
             }

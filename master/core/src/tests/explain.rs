@@ -72,6 +72,21 @@ fn its_bundle_is_too_big_or_does_not_fit_now() {
 }
 
 #[test]
+fn no_agent_has_that_kind() {
+    let mut c = Cluster::default();
+    c.agent(cpus_mem(4, 1024).plus(&disk(100)));
+    let framework = c.framework();
+    c.decline(&framework, &["m-O0"], Duration::ZERO);
+    let wanted = cpus_mem(1, 64).plus(&reserved(&disk(10), &["free"]));
+    c.call(&framework, CallBody::Request { demands: vec![demand(1, wanted)] });
+    assert_eq!(
+        why(&c, &framework)[0].to_string(),
+        "No agent has disk(reservations: [(DYNAMIC,free)]), which a bundle of the framework's \
+         demand (cpus:1; disk(reservations: [(DYNAMIC,free)]):10; mem:64) needs."
+    );
+}
+
+#[test]
 fn what_it_wants_is_in_its_hands() {
     let mut c = Cluster::default();
     c.agent(cpus_mem(4, 1024));
