@@ -171,6 +171,12 @@ fn render_gauges(text: &mut Text, core: &Master) {
         };
         text.line("tepui_master_agents", &format!("standing=\"{standing}\""), count);
     }
+    text.one(
+        "tepui_master_unreachable_agents_kept",
+        "gauge",
+        "Unreachable agents on which something is reserved or made: never forgotten.",
+        gauges.unreachable_kept,
+    );
     text.family("tepui_master_frameworks", "gauge", "Frameworks by connection.");
     let frameworks = [
         ("connected", gauges.frameworks_connected),

@@ -11,6 +11,9 @@ pub struct Gauges {
     /// Agents by standing, those in the registry alone included: active, suspect, disconnected,
     /// recovered, unreachable.
     pub agents: [(AgentStanding, usize); 5],
+    /// Unreachable agents that are never forgotten, as something is reserved or made on them: they
+    /// stay until they come back or an operator marks them gone.
+    pub unreachable_kept: usize,
     /// Frameworks with an event stream.
     pub frameworks_connected: usize,
     /// Frameworks without one, whose tasks live on.
@@ -40,10 +43,15 @@ impl Master {
             };
             agents[standing].1 += 1;
         }
-        agents[4].1 =
-            self.registry.agents().values().filter(|agent| agent.unreachable.is_some()).count();
+        let mut unreachable_kept = 0;
+        let admitted = self.registry.agents().values();
+        for agent in admitted.filter(|agent| agent.unreachable.is_some()) {
+            agents[4].1 += 1;
+            unreachable_kept += usize::from(!agent.holdings().is_empty());
+        }
         let mut gauges = Gauges {
             agents,
+            unreachable_kept,
             frameworks_connected: 0,
             frameworks_disconnected: 0,
             tasks: BTreeMap::new(),

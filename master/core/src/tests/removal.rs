@@ -1,7 +1,10 @@
 //! The pace at which agents are given up.
 
+use super::reservations::reserve_on;
+use super::volumes::order;
 use crate::testing::*;
 use crate::{Options, Order};
+use proto::ResourceChange;
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -65,4 +68,31 @@ fn the_word_of_an_operator_is_not_paced() {
         let lines = c.order(Order::MarkAgentGone(agent_id(&format!("m-S{n}"))));
         assert_eq!(lines[0], format!("registry: gone m-S{n}"));
     }
+}
+
+#[test]
+fn one_that_keeps_something_is_never_forgotten_until_an_operator_gives_it_up() {
+    let mut c = Cluster::new(Options { unreachable_agents: 1, ..Options::default() });
+    let agents: Vec<AgentSide> = (0..3).map(|_| c.agent(cpus_mem(1, 64).plus(&disk(10)))).collect();
+    let kept = &agents[0];
+    reserve_on(&mut c, kept, reserved(&disk(4), &["eng"]));
+    let volumes = all(&[volume("v", "eng", 1)]);
+    order(&mut c, kept, ResourceChange::Create { volumes });
+    agents.iter().for_each(|agent| drop(c.close_agent(agent)));
+    c.advance(Duration::from_secs(30));
+    let known = |c: &Cluster| -> Vec<String> {
+        c.master.registry().agents().keys().map(ToString::to_string).collect()
+    };
+    let counted = |c: &Cluster| {
+        let gauges = c.master.gauges();
+        (gauges.agents[4].1, gauges.unreachable_kept)
+    };
+    assert_eq!((known(&c), counted(&c)), (vec!["m-S0".to_owned(), "m-S2".to_owned()], (2, 1)));
+    assert_eq!(c.master.registry().operations().len(), 1, "the agent has not answered CREATE");
+    c.restart_master();
+    assert_eq!(counted(&c), (2, 1));
+    let lines = c.order(Order::MarkAgentGone(kept.id.clone()));
+    assert_eq!(lines[0], "registry: gone m-S0");
+    assert_eq!((known(&c), counted(&c)), (vec!["m-S2".to_owned()], (1, 0)));
+    assert!(c.master.registry().operations().is_empty(), "nobody will answer CREATE");
 }
