@@ -206,6 +206,20 @@ impl fmt::Display for ChangeRefused {
                  choose another id"
             ),
             Self::VolumeInUse(volume) => write!(f, "{volume} is used by a task"),
+            Self::TooManyPieces { .. }
+            | Self::TooManyOfRole { .. }
+            | Self::RoleTooLarge { .. }
+            | Self::HoldingsTooLarge { .. }
+            | Self::ReservationTooLarge { .. } => self.fmt_bounds(f),
+            Self::NotThere(not_there) => not_there.fmt(f),
+        }
+    }
+}
+
+impl ChangeRefused {
+    /// The words for limits.
+    fn fmt_bounds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Self::TooManyPieces { pieces, limit, most } => {
                 write!(
                     f,
@@ -236,7 +250,22 @@ impl fmt::Display for ChangeRefused {
                 f,
                 "labels and principal of one reservation take {bytes} bytes, {limit} may be taken"
             ),
-            Self::NotThere(not_there) => not_there.fmt(f),
+            Self::Invalid(_)
+            | Self::IdInUse(_)
+            | Self::AllocationRole { .. }
+            | Self::ReservationRole { .. }
+            | Self::Principal { .. }
+            | Self::RefinementMissing
+            | Self::SharedMissing
+            | Self::MixedReservations
+            | Self::StaticSource(_)
+            | Self::MountMissing(_)
+            | Self::MountWrong { .. }
+            | Self::DiskNotUsable(_)
+            | Self::VolumeKnown(_)
+            | Self::VolumeDoomed(_)
+            | Self::VolumeInUse(_)
+            | Self::NotThere(_) => Ok(()),
         }
     }
 }
