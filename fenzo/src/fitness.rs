@@ -7,7 +7,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::cluster::devices::Kind;
 use crate::constraint::{Scorer, guarded};
+use crate::device::DeviceRequest;
+use crate::id::DeviceKind;
 use crate::request::TaskClass;
 use crate::resources::Measure;
 use crate::view::HostView;
@@ -146,6 +149,20 @@ impl Fitness {
             }
             Self::Custom(_) => None,
         }
+    }
+
+    /// The device of a host that a task of `class` gets part of; `None` leaves it to the one with the least
+    /// room.
+    #[allow(clippy::unused_self, reason = "fitness decides it")]
+    pub(crate) fn choose_device(
+        &self,
+        _class: &TaskClass,
+        _host: &HostView<'_>,
+        _kind: &DeviceKind,
+        _devices: &Kind,
+        _request: &DeviceRequest,
+    ) -> Option<usize> {
+        None
     }
 
     /// The fitness of a host for a task of `class`, from 0 to 1.

@@ -81,3 +81,15 @@ id! {
     /// A bucket of a queue's tier: the tasks of one owner, which share with those of others.
     BucketName
 }
+id! {
+    /// What a device is: "gpu", or a licence of something. Requests ask for devices by kind.
+    DeviceKind
+}
+id! {
+    /// One device of a host, unique there among those of its kind.
+    DeviceId
+}
+id! {
+    /// The model of a device, which a request may name.
+    DeviceModel
+}

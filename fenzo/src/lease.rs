@@ -1,6 +1,7 @@
 //! Leases: offers of a host's resources, which the scheduler may use until they expire.
 
 use crate::attribute::{AttributeValue, Attributes};
+use crate::device::Device;
 use crate::id::{HostId, LeaseId};
 use crate::quantity::Time;
 use crate::resources::{PortRange, Resources};
@@ -33,6 +34,8 @@ pub struct Lease {
     pub attributes: Attributes,
     /// Named sets of equal members; with several leases of a host, those of the latest count.
     pub sets: Vec<SetOffer>,
+    /// The devices on offer, one by one.
+    pub devices: Vec<Device>,
     /// When it was offered: it expires this long after.
     pub offered_at: Time,
 }
@@ -47,6 +50,7 @@ impl Lease {
             ports: Vec::new(),
             attributes: Attributes::new(),
             sets: Vec::new(),
+            devices: Vec::new(),
             offered_at: Time::ZERO,
         }
     }
@@ -62,6 +66,13 @@ impl Lease {
     #[must_use]
     pub fn with_set(mut self, name: impl Into<String>, members: u32, each: u32) -> Self {
         self.sets.push(SetOffer { name: name.into(), members, each });
+        self
+    }
+
+    /// The same with a device.
+    #[must_use]
+    pub fn with_device(mut self, device: Device) -> Self {
+        self.devices.push(device);
         self
     }
 

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::cluster::devices::HostDevices;
+use crate::device::{Device, DeviceUse};
 use crate::id::{GroupName, HostId, LeaseId, TaskId};
 use crate::lease::Lease;
 use crate::request::TaskRequest;
@@ -52,6 +54,7 @@ struct Running<'a> {
     group: &'a GroupName,
     demand: &'a Resources,
     ports: u32,
+    devices: &'a [DeviceUse],
 }
 
 impl TaskScheduler {
@@ -103,8 +106,9 @@ impl TaskScheduler {
         let mut running: Vec<Running<'_>> = candidates
             .iter()
             .filter_map(|of| {
-                let class = self.class_of(&of.task)?;
-                Some(Running { of, group: &class.group, demand: &class.demand, ports: class.ports })
+                let (class, devices) = self.running_of(&of.task)?;
+                let (group, demand, ports) = (&class.group, &class.demand, class.ports);
+                Some(Running { of, group, demand, ports, devices })
             })
             .collect();
         // Those that are cheapest to end first, so that equal sets are found in order of cost.
@@ -125,7 +129,9 @@ impl TaskScheduler {
                 free.add(running[*one].demand);
                 ports += u64::from(running[*one].ports);
             }
-            free.covers(&task.class.demand) && ports >= u64::from(task.class.ports)
+            free.covers(&task.class.demand)
+                && ports >= u64::from(task.class.ports)
+                && serves(status, chosen.iter().flat_map(|one| running[*one].devices), task)
         };
         let cost = |chosen: &[usize]| -> Cost {
             let priority = chosen.iter().map(|one| running[*one].of.priority).max();
@@ -153,12 +159,30 @@ impl TaskScheduler {
         let mut lease = Lease::new(LeaseId::from("what preemption frees"), host.clone(), freed);
         lease.ports = ports.into_iter().filter_map(|port| PortRange::new(port, port)).collect();
         (lease.attributes, lease.sets) = self.attributes_of(host);
+        let uses = ended.iter().flat_map(|(_, running)| &running.devices);
+        lease.devices = uses.map(DeviceUse::freed).collect();
         let answer = self.what_if(std::slice::from_ref(task), vec![lease]);
         for (id, running) in ended {
             self.put_running(id, running, host);
         }
         answer.host_of(&task.id) == Some(host)
     }
+}
+
+/// Whether the devices on offer and those that are given back serve a task.
+fn serves<'a>(
+    status: &HostStatus,
+    freed: impl Iterator<Item = &'a DeviceUse>,
+    task: &TaskRequest,
+) -> bool {
+    if task.class.devices.is_empty() {
+        return true;
+    }
+    let mut devices = HostDevices::default();
+    devices.add(&status.devices);
+    let freed: Vec<Device> = freed.map(DeviceUse::freed).collect();
+    devices.add(&freed);
+    devices.lacks(&task.class.devices).is_none()
 }
 
 /// The cheapest set of `of` things that is permitted and fits, and of which nothing can be left out.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::constraint::{Constraint, SoftConstraint};
-use crate::id::{GroupName, TaskId};
+use crate::device::DeviceRequest;
+use crate::id::{DeviceKind, GroupName, TaskId};
 use crate::quantity::Milli;
 use crate::resources::{Resource, Resources};
 
@@ -41,6 +42,8 @@ pub struct TaskClass {
     pub ports: u32,
     /// What a task takes of the named sets of its host, by the set's name.
     pub sets: BTreeMap<String, SetRequest>,
+    /// What a task takes of the devices of its host, by their kind.
+    pub devices: BTreeMap<DeviceKind, DeviceRequest>,
     /// What a host must satisfy, all of it.
     pub hard: Vec<Constraint>,
     /// What a host should satisfy.
@@ -57,6 +60,7 @@ impl TaskClass {
             most: BTreeMap::new(),
             ports: 0,
             sets: BTreeMap::new(),
+            devices: BTreeMap::new(),
             hard: Vec::new(),
             soft: Vec::new(),
         }
@@ -96,6 +100,13 @@ impl TaskClass {
         amount: u32,
     ) -> Self {
         self.sets.insert(set.into(), SetRequest { value: value.into(), amount });
+        self
+    }
+
+    /// The same with a request for devices of a kind.
+    #[must_use]
+    pub fn with_devices(mut self, kind: impl Into<DeviceKind>, request: DeviceRequest) -> Self {
+        self.devices.insert(kind.into(), request);
         self
     }
 

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::device::{DeviceRequest, DeviceUse};
 use crate::fitness::Score;
 use crate::gang::GangMiss;
-use crate::id::{HostId, LeaseId, TaskId};
+use crate::id::{DeviceKind, HostId, LeaseId, TaskId};
 use crate::quantity::Milli;
 use crate::request::TaskRequest;
 use crate::resources::Resource;
@@ -114,6 +115,8 @@ pub struct PlacedTask {
     pub ports: Vec<u16>,
     /// What it uses of the host's named sets.
     pub sets: Vec<SetUse>,
+    /// What it uses of the host's devices.
+    pub devices: Vec<DeviceUse>,
     /// How well the host suited it when it was placed.
     pub score: Score,
 }
@@ -149,6 +152,8 @@ pub enum Reason {
     Lacks(Resource),
     /// No member of a named set can serve the task, or it has no such set.
     LacksSet(String),
+    /// Too few devices of a kind are free, or none of the models that would do.
+    LacksDevices(DeviceKind),
     /// A task that wants a host of its own has it.
     HeldExclusively,
     /// A hard constraint refuses it; the constraint in words.
@@ -184,6 +189,17 @@ pub enum Obstacle {
     },
     /// No member of a named set can serve the task, or the host has no such set.
     LacksSet(String),
+    /// Too few devices of a kind are free, or none of the models that would do.
+    LacksDevices {
+        /// The kind.
+        kind: DeviceKind,
+        /// What the task wants of them.
+        wanted: DeviceRequest,
+        /// How many it could have whole.
+        whole: u32,
+        /// The greatest share of one that it could have.
+        most: Milli,
+    },
     /// A task that wants a host of its own has the host.
     HeldExclusively,
     /// A hard constraint refuses the host; the constraint in words.
@@ -197,6 +213,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Lacks(resource) => write!(f, "not enough {resource}"),
             Self::LacksSet(set) => write!(f, "no member of {set} free or of its value"),
+            Self::LacksDevices(kind) => write!(f, "not enough devices {kind}"),
             Self::HeldExclusively => f.write_str("held by a task that wants a host of its own"),
             Self::Constraint(constraint) => write!(f, "constraint: {constraint}"),
             Self::ZeroFitness => f.write_str("fitness 0"),
@@ -213,6 +230,9 @@ impl fmt::Display for Obstacle {
                 write!(f, "wanted {wanted} {resource}, {free} free")
             }
             Self::LacksSet(set) => Reason::LacksSet(set.clone()).fmt(f),
+            Self::LacksDevices { kind, wanted, whole, most } => {
+                write!(f, "wanted {wanted} of {kind}, {whole} whole and at most {most} of one free")
+            }
             Self::HeldExclusively => Reason::HeldExclusively.fmt(f),
             Self::ZeroFitness => Reason::ZeroFitness.fmt(f),
             Self::Constraint(constraint) => write!(f, "constraint: {constraint}"),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::attribute::{AttributeValue, Attributes, lookup};
 use crate::builder::TaskSchedulerBuilder;
 use crate::cluster::{Cluster, Host, Running};
+use crate::device::DeviceUse;
 use crate::gang::Gang;
 use crate::id::{GroupName, HostId, LeaseId, TaskId};
 use crate::lease::{Lease, SetOffer};
@@ -192,14 +193,15 @@ impl TaskScheduler {
     /// fitness see it from the next run on. A task runs in one place: if it was noted on a host before, that
     /// note is dropped and the host given back.
     pub fn task_assigned(&mut self, task: &TaskRequest, host: &HostId) -> Option<HostId> {
-        let running = Running { class: task.class.clone(), ports: Vec::new(), sets: Vec::new() };
+        let running = Running::new(&task.class);
         self.cluster.add_task(task.id.clone(), running, host)
     }
 
     /// The same for a task with its ports, which are not handed out while it runs where a host keeps its lease,
-    /// and with what it uses of named sets.
+    /// and with what it uses of named sets and of devices.
     pub fn task_launched(&mut self, task: &PlacedTask, host: &HostId) -> Option<HostId> {
-        self.task_restored(&task.request, host, task.ports.clone(), task.sets.clone())
+        let PlacedTask { request, ports, sets, devices, .. } = task;
+        self.task_restored(request, host, ports.clone(), sets.clone(), devices.clone())
     }
 
     /// The same for a task of which these are remembered from before a restart.
@@ -209,8 +211,9 @@ impl TaskScheduler {
         host: &HostId,
         ports: Vec<u16>,
         sets: Vec<SetUse>,
+        devices: Vec<DeviceUse>,
     ) -> Option<HostId> {
-        let running = Running { class: task.class.clone(), ports, sets };
+        let running = Running { class: task.class.clone(), ports, sets, devices };
         self.cluster.add_task(task.id.clone(), running, host)
     }
 
@@ -304,8 +307,10 @@ impl TaskScheduler {
         })
     }
 
-    pub(crate) fn class_of(&self, task: &TaskId) -> Option<&TaskClass> {
-        Some(&*self.cluster.running(task)?.class)
+    /// The class of a running task, and what it uses of devices.
+    pub(crate) fn running_of(&self, task: &TaskId) -> Option<(&TaskClass, &[DeviceUse])> {
+        let running = self.cluster.running(task)?;
+        Some((&*running.class, &running.devices))
     }
 
     /// How many ports the leases of a host offer.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::attribute::Attributes;
 use crate::cluster::Cluster;
+use crate::device::Device;
 use crate::id::{HostId, LeaseId, TaskId};
 use crate::lease::SetOffer;
 use crate::quantity::Time;
@@ -28,6 +29,8 @@ pub struct HostStatus {
     pub sets: Vec<SetOffer>,
     /// How many members of each set are bound to users that run, and how many are free.
     pub set_members: BTreeMap<String, (u32, u32)>,
+    /// The devices on offer, with what is free of each.
+    pub devices: Vec<Device>,
     /// Until when it is disabled, if it is.
     pub disabled_until: Option<Time>,
 }
@@ -51,6 +54,7 @@ impl HostStatus {
             used,
             sets: record.offered_sets.clone(),
             set_members: record.set_members(),
+            devices: record.devices_on_offer().devices().collect(),
             disabled_until,
         }
     }

@@ -4,8 +4,10 @@
 
 use crate::attribute::Attributes;
 use crate::cluster::Cluster;
+use crate::cluster::devices::Kind;
+use crate::device::Device;
 use crate::fitness::float;
-use crate::id::{GroupName, HostId};
+use crate::id::{DeviceKind, GroupName, HostId};
 use crate::lease::Lease;
 use crate::quantity::Milli;
 use crate::resources::Measure;
@@ -56,6 +58,15 @@ impl<'a> HostView<'a> {
     #[must_use]
     pub fn total(&self, measure: Measure) -> Milli {
         Milli::from_thousandths(self.cluster.columns().total(self.host)[measure as usize])
+    }
+
+    /// The devices on offer, with what is left of each.
+    pub fn devices(&self) -> impl Iterator<Item = Device> + use<'a> {
+        self.cluster.host(self.host).devices.devices()
+    }
+
+    pub(crate) fn devices_of(&self, kind: &DeviceKind) -> Option<&'a Kind> {
+        self.cluster.host(self.host).devices.of(kind)
     }
 
     /// How many tasks run on the host or were placed on it in this run.

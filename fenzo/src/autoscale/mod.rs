@@ -12,9 +12,10 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::attribute::{AttributeValue, Attributes, lookup};
+use crate::device::Device;
 use crate::id::{HostId, LeaseId, TaskId};
 use crate::lease::Lease;
-use crate::quantity::Time;
+use crate::quantity::{Milli, Time};
 use crate::request::TaskRequest;
 use crate::resources::{PortRange, Resources};
 use crate::scheduler::TaskScheduler;
@@ -266,6 +267,9 @@ impl Group {
         let mut lease = Lease::new(id.as_str(), id.as_str(), most);
         lease.attributes = attributes;
         lease.sets = self.hosts.first().map_or(Vec::new(), |host| host.sets.clone());
+        let best = self.hosts.iter().rev().max_by_key(|host| host.devices.len());
+        let whole = |device: &Device| device.clone().with_free(Milli::whole(1));
+        lease.devices = best.map_or(Vec::new(), |host| host.devices.iter().map(whole).collect());
         lease.ports.extend(PortRange::new(1, u64::from(u16::MAX)));
         lease
     }

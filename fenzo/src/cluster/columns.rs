@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::device::DeviceRequest;
+use crate::id::DeviceKind;
 use crate::quantity::Milli;
 use crate::request::{SetRequest, TaskClass};
 use crate::resources::{Measure, Resource};
@@ -25,6 +27,8 @@ pub(crate) struct Demand {
     pub(crate) unknown: Vec<(String, u64)>,
     /// Of named sets.
     pub(crate) sets: BTreeMap<String, SetRequest>,
+    /// Of devices.
+    pub(crate) devices: BTreeMap<DeviceKind, DeviceRequest>,
 }
 
 #[derive(Clone, Debug)]
@@ -190,7 +194,7 @@ impl Columns {
                 None => {}
             }
         }
-        Demand { amounts: amounts.into(), unknown, sets: class.sets.clone() }
+        Demand { amounts: amounts.into(), unknown, sets: class.sets.clone(), devices: class.devices.clone() }
     }
 
     /// What a host has left, by dimension.

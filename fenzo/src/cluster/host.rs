@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::attribute::Attributes;
 use crate::constraint::Constraint;
+use crate::device::DeviceUse;
 use crate::id::{LeaseId, TaskId};
 use crate::lease::{Lease, SetOffer};
 use crate::quantity::Time;
@@ -16,6 +17,7 @@ use crate::resources::{PortRange, union, without};
 use crate::result::SetUse;
 
 use super::columns::{Columns, PORTS, Row};
+use super::devices::HostDevices;
 use super::sets::HostSets;
 
 /// No sum in a row is greater, so that two of them can be added.
@@ -29,6 +31,16 @@ pub(crate) struct Running {
     pub(crate) ports: Vec<u16>,
     /// What it uses of named sets, as far as it is known.
     pub(crate) sets: Vec<SetUse>,
+    /// What it uses of devices, as far as it is known.
+    pub(crate) devices: Vec<DeviceUse>,
+}
+
+impl Running {
+    /// One of which nothing but its class is known.
+    pub(crate) fn new(class: &Arc<TaskClass>) -> Self {
+        let class = Arc::clone(class);
+        Self { class, ports: Vec::new(), sets: Vec::new(), devices: Vec::new() }
+    }
 }
 
 /// A host with its leases and running tasks.
@@ -40,6 +52,8 @@ pub(crate) struct Host {
     pub(crate) offered_sets: Vec<SetOffer>,
     /// The same with their users.
     pub(crate) sets: HostSets,
+    /// The devices on offer with what is left of each; made anew with the row.
+    pub(crate) devices: HostDevices,
     pub(crate) running: BTreeMap<TaskId, Running>,
     /// The ports on offer, disjoint and ascending: a port that two leases name is one port all the same.
     pub(crate) ports: Vec<PortRange>,
@@ -110,6 +124,7 @@ impl Host {
         }
         self.ports = union(ranges);
         self.sets = self.sets_in_use();
+        self.devices = self.devices_on_offer();
         if whole {
             self.take_running(columns, &mut free);
         }
@@ -141,11 +156,21 @@ impl Host {
                     free[dimension] = free[dimension].saturating_sub(amount.thousandths());
                 }
             }
+            self.devices.note(&running.devices);
         }
         let mut taken: Vec<u16> =
             self.running.values().flat_map(|running| running.ports.iter().copied()).collect();
         taken.sort_unstable();
         self.ports = without(&self.ports, &taken);
+    }
+
+    /// The devices that the leases offer.
+    pub(crate) fn devices_on_offer(&self) -> HostDevices {
+        let mut devices = HostDevices::default();
+        for lease in self.leases.values() {
+            devices.add(&lease.devices);
+        }
+        devices
     }
 
     fn sets_in_use(&self) -> HostSets {

@@ -7,6 +7,7 @@
 //! tasks run when the caller says so.
 
 pub(crate) mod columns;
+pub(crate) mod devices;
 pub(crate) mod groups;
 mod host;
 mod names;
@@ -20,12 +21,14 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::attribute::Attributes;
+use crate::device::DeviceUse;
 use crate::id::{HostId, LeaseId, TaskId};
 use crate::lease::Lease;
 use crate::quantity::Time;
 use crate::request::TaskClass;
 use crate::result::SetUse;
 use columns::{Columns, Demand, PORTS};
+use devices::Pick;
 use groups::Groups;
 pub(crate) use host::{Host, Running, wants_host_alone};
 use names::Names;
@@ -39,6 +42,7 @@ struct Placement {
     group: usize,
     demand: [u64; 4],
     sets: Vec<SetUse>,
+    devices: Vec<Pick>,
     held_before: bool,
 }
 
@@ -269,14 +273,16 @@ impl Cluster {
         }
     }
 
-    /// Puts a task of a group on a host; gives its ports and what it uses of named sets.
+    /// Puts a task of a group on a host, with the devices that were picked for it; gives its ports and what it
+    /// uses of named sets and of devices.
     pub(crate) fn take(
         &mut self,
         host: usize,
         group: usize,
         demand: &Demand,
         alone: bool,
-    ) -> (Vec<u16>, Vec<SetUse>) {
+        devices: Vec<Pick>,
+    ) -> (Vec<u16>, Vec<SetUse>, Vec<DeviceUse>) {
         let kept = self.columns.withheld(host).map_or(0, |kept| kept[PORTS]);
         let left = self.columns.free(host)[PORTS] + kept;
         let held_before = self.columns.take(host, demand, alone);
@@ -285,10 +291,18 @@ impl Cluster {
         self.groups.add(group, host, &measures, &self.values);
         let sets = self.hosts[host].sets.take(&demand.sets);
         let uses = sets.clone();
-        self.placements.push(Placement { host, group, demand: measures, sets, held_before });
+        let devices_used = self.hosts[host].devices.take(&devices);
+        self.placements.push(Placement {
+            host,
+            group,
+            demand: measures,
+            sets,
+            devices,
+            held_before,
+        });
         self.changed(host);
         let count = u32::try_from(demand.amounts[PORTS]).expect("a task asks for ports in a u32");
-        (self.hosts[host].take_ports(left, count), uses)
+        (self.hosts[host].take_ports(left, count), uses, devices_used)
     }
 
     fn changed(&mut self, host: usize) {
@@ -301,9 +315,10 @@ impl Cluster {
     /// Undoes the placements beyond the first `placed`; `demand_of` tells what each of them took, by position.
     pub(crate) fn roll_back<'d>(&mut self, placed: usize, demand_of: impl Fn(usize) -> &'d Demand) {
         while self.placements.len() > placed {
-            let Placement { host, group, demand, sets, held_before } =
+            let Placement { host, group, demand, sets, devices, held_before } =
                 self.placements.pop().expect("there are more placements");
             self.hosts[host].sets.give_back(&sets);
+            self.hosts[host].devices.give_back(&devices);
             self.columns.give_back(host, demand_of(self.placements.len()), held_before);
             self.groups.remove(group, host, &demand, &self.values);
             self.changed(host);

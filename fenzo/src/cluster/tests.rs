@@ -85,7 +85,7 @@ proptest! {
                     let Some(host) = cluster.names().get(name) else { continue };
                     let group = cluster.group(&TaskClass::new("g", Resources::default()));
                     if covers(cluster.columns().free(host), &demand.amounts) {
-                        cluster.take(host, group, &demand, false);
+                        cluster.take(host, group, &demand, false, Vec::new());
                         taken.push(demand);
                     }
                 }
@@ -116,7 +116,7 @@ proptest! {
         for pick in takes {
             let host = pick % hosts;
             if covers(cluster.columns().free(host), &demand.amounts) {
-                cluster.take(host, group, &demand, pick % 2 == 0);
+                cluster.take(host, group, &demand, pick % 2 == 0, Vec::new());
             }
         }
         cluster.roll_back(0, |_| &demand);

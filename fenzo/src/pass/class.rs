@@ -6,10 +6,13 @@
 
 use crate::attribute::{AttributeTest, AttributeValue, HOSTNAME};
 use crate::cluster::columns::{Demand, covers};
+use crate::cluster::devices::{Kind, Pick};
 use crate::cluster::values::{NO_VALUE, Verdicts};
 use crate::cluster::{Cluster, wants_host_alone};
 use crate::constraint::{Constraint, SoftConstraint};
+use crate::device::DeviceRequest;
 use crate::fitness::Score;
+use crate::id::DeviceKind;
 use crate::request::TaskClass;
 use crate::view::HostView;
 
@@ -129,7 +132,7 @@ impl<'a> Class<'a> {
 
     /// Whether room alone decides if a host admits it.
     pub(crate) fn wants_room_alone(&self) -> bool {
-        self.host_hard.is_empty() && self.value_hard.is_empty() && !self.minds_sets
+        self.host_hard.is_empty() && self.value_hard.is_empty() && !self.minds_sets && self.demand.devices.is_empty()
     }
 
     /// Whether named sets decide as well: the class asks for some, or hosts have some.
@@ -143,6 +146,18 @@ impl<'a> Class<'a> {
             return None;
         }
         cluster.host(host).sets.lacks(&self.demand.sets)
+    }
+
+    /// The devices that a host lacks for the class, if it does.
+    pub(crate) fn lacks_devices(
+        &self,
+        cluster: &Cluster,
+        host: usize,
+    ) -> Option<(&DeviceKind, &DeviceRequest)> {
+        if self.demand.devices.is_empty() {
+            return None;
+        }
+        cluster.host(host).devices.lacks(&self.demand.devices)
     }
 
     /// Whether a refusal can be lifted by placing a co-task.
@@ -176,6 +191,7 @@ impl<'a> Class<'a> {
     pub(crate) fn rules_admit(&self, cluster: &Cluster, host: usize) -> bool {
         !cluster.columns().is_held(host)
             && self.lacks_set(cluster, host).is_none()
+            && self.lacks_devices(cluster, host).is_none()
             && self.host_hard.iter().all(|rule| self.host_score(rule, cluster, host) > 0.0)
     }
 
@@ -224,6 +240,18 @@ impl<'a> Class<'a> {
     /// What the fitness calculator says about a host.
     pub(crate) fn calculator(&self, cluster: &Cluster, choice: &Choice, host: usize) -> f64 {
         choice.fitness.score(self.class, &self.measures, &HostView::new(cluster, host))
+    }
+
+    /// The devices of a host that a task gets there.
+    pub(crate) fn pick_devices(&self, cluster: &Cluster, choice: &Choice, host: usize) -> Vec<Pick> {
+        if self.demand.devices.is_empty() {
+            return Vec::new();
+        }
+        let view = HostView::new(cluster, host);
+        let choose = |kind: &DeviceKind, devices: &Kind, request: &DeviceRequest| {
+            choice.fitness.choose_device(self.class, &view, kind, devices, request)
+        };
+        cluster.host(host).devices.pick(&self.demand.devices, choose)
     }
 
     /// The part of the soft score that host rules give, by weight.

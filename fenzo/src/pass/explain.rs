@@ -10,6 +10,7 @@ use crate::cluster::Cluster;
 use crate::cluster::ranking::{Ranking, lacking};
 use crate::constraint::Constraint;
 use crate::fitness::float;
+use crate::id::DeviceKind;
 use crate::quantity::Milli;
 use crate::resources::Resource;
 use crate::result::{Explanation, NearMiss, Obstacle, Reason};
@@ -23,6 +24,7 @@ enum Cause {
     /// A scalar that nobody offers.
     Unknown(usize),
     Set,
+    Devices,
     Held,
     HostRule(usize),
     ValueRule(usize),
@@ -101,6 +103,7 @@ fn near_miss(class: &Class<'_>, cluster: &Cluster, host: usize) -> NearMiss {
 
 pub(crate) fn explain(class: &Class<'_>, cluster: &Cluster) -> Explanation {
     let mut lacking_sets: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut lacking_devices: BTreeMap<&DeviceKind, u32> = BTreeMap::new();
     let mut hosts = 0;
     let mut counts: BTreeMap<Cause, u32> = BTreeMap::new();
     let mut nearest: Option<(usize, f64, usize)> = None;
@@ -116,6 +119,11 @@ pub(crate) fn explain(class: &Class<'_>, cluster: &Cluster) -> Explanation {
             {
                 *lacking_sets.entry(set).or_default() += 1;
             }
+            if *cause == Cause::Devices
+                && let Some((kind, _)) = class.lacks_devices(cluster, host)
+            {
+                *lacking_devices.entry(kind).or_default() += 1;
+            }
         }
         let closer = |(fewest, least, _): (usize, f64, usize)| {
             causes.len().cmp(&fewest).then(distance.total_cmp(&least)).is_lt()
@@ -128,8 +136,11 @@ pub(crate) fn explain(class: &Class<'_>, cluster: &Cluster) -> Explanation {
     for (set, count) in lacking_sets {
         reasons.insert(Reason::LacksSet(set.to_owned()), count);
     }
+    for (kind, count) in lacking_devices {
+        reasons.insert(Reason::LacksDevices(kind.clone()), count);
+    }
     for (cause, count) in counts {
-        if cause == Cause::Set {
+        if cause == Cause::Set || cause == Cause::Devices {
             continue;
         }
         // Two constraints in the same words are one reason.
@@ -158,6 +169,9 @@ fn collect(class: &Class<'_>, cluster: &Cluster, host: usize, causes: &mut Vec<C
     let constraints = causes.len();
     if class.lacks_set(cluster, host).is_some() {
         causes.push(Cause::Set);
+    }
+    if class.lacks_devices(cluster, host).is_some() {
+        causes.push(Cause::Devices);
     }
     if cluster.columns().is_held(host) {
         causes.push(Cause::Held);
@@ -188,7 +202,7 @@ fn reason(class: &Class<'_>, cluster: &Cluster, cause: Cause) -> Reason {
         Cause::Held => Reason::HeldExclusively,
         Cause::Fitness => Reason::ZeroFitness,
         // Counted by name, host by host.
-        Cause::Set => Reason::LacksSet(String::new()),
+        Cause::Set | Cause::Devices => Reason::LacksSet(String::new()),
         Cause::HostRule(_) | Cause::ValueRule(_) => {
             Reason::Constraint(constraint(class, cause).map_or(String::new(), ToString::to_string))
         }
@@ -222,6 +236,12 @@ fn obstacle(class: &Class<'_>, cluster: &Cluster, host: usize, cause: Cause) -> 
             let set = class.lacks_set(cluster, host).unwrap_or_default();
             Obstacle::LacksSet(set.to_owned())
         }
+        Cause::Devices => {
+            let (kind, wanted) = class.lacks_devices(cluster, host).expect("it is why it fails");
+            let devices = cluster.host(host).devices.of(kind);
+            let (whole, most) = devices.map_or((0, Milli::ZERO), |devices| devices.free(wanted));
+            Obstacle::LacksDevices { kind: kind.clone(), wanted: wanted.clone(), whole, most }
+        }
         Cause::HostRule(_) | Cause::ValueRule(_) => Obstacle::Constraint(
             constraint(class, cause).map_or(String::new(), ToString::to_string),
         ),
@@ -232,6 +252,11 @@ fn constraint<'a>(class: &Class<'a>, cause: Cause) -> Option<&'a Constraint> {
     match cause {
         Cause::HostRule(position) => Some(class.host_hard()[position].constraint),
         Cause::ValueRule(position) => Some(class.value_hard()[position].constraint),
-        Cause::Dimension(_) | Cause::Unknown(_) | Cause::Held | Cause::Fitness | Cause::Set => None,
+        Cause::Dimension(_)
+        | Cause::Unknown(_)
+        | Cause::Held
+        | Cause::Fitness
+        | Cause::Set
+        | Cause::Devices => None,
     }
 }

@@ -353,9 +353,11 @@ impl<'a> Pass<'a> {
         };
         let rules = &self.classes[class];
         let alone = rules.wants_host_alone();
-        let (ports, sets) = self.cluster.take(host, rules.group(), rules.demand(), alone);
+        let picks = rules.pick_devices(self.cluster, self.choice, host);
+        let (ports, sets, devices) =
+            self.cluster.take(host, rules.group(), rules.demand(), alone, picks);
         let request = task.clone();
-        self.placed.push((host, class, PlacedTask { request, ports, sets, score }));
+        self.placed.push((host, class, PlacedTask { request, ports, sets, devices, score }));
         true
     }
 

@@ -82,7 +82,7 @@ prop_compose! {
             }
         }
         for (task, (host, class)) in running.into_iter().enumerate() {
-            cluster.add_task(format!("running-{task}").into(), Running { class, ports: Vec::new(), sets: Vec::new() }, &format!("h{host:02}").as_str().into());
+            cluster.add_task(format!("running-{task}").into(), Running::new(&class), &format!("h{host:02}").as_str().into());
         }
         cluster
     }
@@ -201,7 +201,7 @@ fn a_survey_counts_what_a_look_at_every_host_counts() {
         cluster.add_lease(Lease::new(id.as_str(), id.as_str(), offered)).unwrap();
     }
     let held = TaskClass::new("held", Resources::default()).with_hard(Constraint::ExclusiveHost);
-    let alone = Running { class: Arc::new(held), ports: Vec::new(), sets: Vec::new() };
+    let alone = Running::new(&Arc::new(held));
     cluster.add_task("alone".into(), alone, &"h7".into());
     cluster.begin();
     let survey = Survey::new(&cluster);

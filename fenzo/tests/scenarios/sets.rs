@@ -103,7 +103,7 @@ fn test_initing_scheduler_with_previous_tasks() {
     let mut scheduler = scheduler(Fitness::Any);
     let running = wanting("old", &["sg1", "sg1", "sg2"], 1);
     for (task, (member, value)) in running.iter().zip([(0, "sg1"), (0, "sg1"), (1, "sg2")]) {
-        scheduler.task_restored(task, &"hostA".into(), vec![], restored(member, value));
+        scheduler.task_restored(task, &"hostA".into(), vec![], restored(member, value), vec![]);
     }
     run(&mut scheduler, &wanting("x", &["sg3"], 1), vec![]);
     let first = wanting("a", &["sg5", "sg1", "sg3"], 1);
@@ -234,7 +234,7 @@ fn a_fuller_member_of_the_value_is_better_than_an_emptier_host() {
     // Both hosts are alike but for a member of hostB that serves sg1 already.
     let mut scheduler = scheduler(Fitness::Any);
     let old = wanting("old", &["sg1"], 1).remove(0);
-    scheduler.task_restored(&old, &"hostB".into(), vec![], restored(0, "sg1"));
+    scheduler.task_restored(&old, &"hostB".into(), vec![], restored(0, "sg1"), vec![]);
     let leases = vec![host("l1", "hostA", 4), host("l2", "hostB", 4)];
     let result = run(&mut scheduler, &wanting("t", &["sg1", "sg2"], 1), leases);
     let hosts: BTreeSet<&str> = result.assignments.iter().map(|of| of.host.as_str()).collect();
