@@ -67,8 +67,9 @@ pub use resources::{
 };
 pub use role::Role;
 pub use task::{
-    CommandInfo, ExecutorInfo, Exit, FetchUri, LimitHit, Reason, Source, TaskBody, TaskInfo,
-    TaskOutcome, TaskPayload, TaskShown, TaskStatus, TaskUsage,
+    CommandInfo, ContainerInfo, ContainerVolume, ExecutorInfo, Exit, FetchUri, LimitHit, Reason,
+    Source, TaskBody, TaskInfo, TaskOutcome, TaskPayload, TaskShown, TaskStatus, TaskUsage,
+    VolumeSource,
 };
 pub use task_state::{TaskState, Transition};
 pub use time::Time;

@@ -42,7 +42,8 @@ pub struct TaskPayload {
     pub bytes: Arc<[u8]>,
     /// Whether it has a command.
     pub has_command: bool,
-    /// Whether it asks for a container image or network (not built yet: refused by the master).
+    /// Whether it asks for a container that no agent can make: of Docker, or with networks of its
+    /// own (not built yet: refused by the master).
     pub has_container: bool,
     /// Whether it asks for a check or a health check (not built yet: refused by the master).
     pub has_check: bool,
@@ -64,6 +65,47 @@ pub struct TaskBody {
     pub labels: Vec<(Arc<str>, Option<Arc<str>>)>,
     /// Opaque data for a custom executor.
     pub data: Option<Arc<[u8]>>,
+    /// The container it is to run in, when it asks for more than resource limits.
+    pub container: Option<ContainerInfo>,
+}
+
+/// A container as Mesos' own containerizer makes it (`ContainerInfo` of type MESOS).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerInfo {
+    /// The name of the image that is its root file system; absent means the host's own programs.
+    pub image: Option<Arc<str>>,
+    /// What is to be found in it besides.
+    pub volumes: Vec<ContainerVolume>,
+    /// The name of the host that it sees.
+    pub hostname: Option<Arc<str>>,
+    /// Capabilities that its processes are to have, by their kernel's numbers, ascending.
+    pub capabilities: Vec<u8>,
+    /// The size of `/dev/shm` in bytes.
+    pub shm_bytes: Option<u64>,
+    /// Whether nothing but its volumes, its sandbox and temporary directories can be written.
+    pub read_only_root: bool,
+}
+
+/// Something that is mounted into a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerVolume {
+    /// Where it is to be found.
+    pub container_path: Arc<str>,
+    /// Whether it cannot be written there.
+    pub read_only: bool,
+    /// What it is.
+    pub source: VolumeSource,
+}
+
+/// What a container's volume is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeSource {
+    /// A file or directory of the agent's host, if its operator allows it.
+    HostPath(Arc<str>),
+    /// A directory of the task's sandbox, made when it is not there.
+    SandboxPath(Arc<str>),
+    /// Memory, of so many bytes at the most.
+    Tmpfs(Option<u64>),
 }
 
 /// A command: `value` through `/bin/sh -c`, or, with `shell` false, an executable and its

@@ -3,7 +3,8 @@
 
 use proto::scheduler::{Call, CallBody, Event};
 use proto::{
-    AgentInfo, Encoding, FrameworkInfo, Limits, Operation, TaskInfo, Wire, agent_api, executor,
+    AgentInfo, ContainerInfo, ContainerVolume, Encoding, FrameworkInfo, Limits, Operation,
+    TaskInfo, VolumeSource, Wire, agent_api, executor,
 };
 use std::fmt::Write;
 
@@ -409,9 +410,68 @@ fn payloads_say_what_they_ask_for() {
     assert_eq!(flags(r#""container":{"type":"DOCKER"}"#), (false, true, false));
     let limits = r#""container":{"type":"MESOS","rlimit_info":{"rlimits":[]}}"#;
     assert_eq!(flags(limits), (false, false, false));
-    assert_eq!(flags(r#""container":{"type":"MESOS","hostname":"h"}"#), (false, true, false));
+    assert_eq!(flags(r#""container":{"type":"MESOS","hostname":"h"}"#), (false, false, false));
+    let networks = r#""container":{"type":"MESOS","network_infos":[{"name":"n"}]}"#;
+    assert_eq!(flags(networks), (false, true, false));
     assert_eq!(flags(r#""check":{"type":"TCP"}"#), (false, false, true));
     assert_eq!(flags(r#""health_check":{}"#), (false, false, true));
+}
+
+#[test]
+fn what_no_agent_can_make_of_a_container_is_refused_by_name() {
+    let problem = |container: &str| {
+        let text = task(&format!(r#""container":{{"type":"MESOS",{container}}}"#));
+        let task = TaskInfo::decode(text.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap();
+        task.payload.open().unwrap_err().to_string()
+    };
+    let volume = |rest: &str| {
+        problem(&format!(r#""volumes":[{{"mode":"RW","container_path":"a",{rest}}}]"#))
+    };
+    let docker = r#""source":{"type":"DOCKER_VOLUME","docker_volume":{"name":"v"}}"#;
+    let only = "type: only HOST_PATH, SANDBOX_PATH and TMPFS can be had";
+    assert_eq!(volume(docker), format!("container.volumes[0].source.{only}"));
+    let image = r#""image":{"type":"DOCKER","docker":{"name":"i"}}"#;
+    assert_eq!(volume(image), "container.volumes[0].image: images cannot be had as volumes");
+    assert_eq!(
+        problem(r#""mesos":{"image":{"type":"APPC","appc":{"name":"i"}}}"#),
+        "container.mesos.image.type: only images of type DOCKER can be had"
+    );
+    assert_eq!(
+        problem(r#""linux_info":{"share_pid_namespace":true}"#),
+        "container.linux_info.share_pid_namespace: the host's processes are shown to no container"
+    );
+}
+
+#[test]
+fn a_container_is_read_as_mesos_writes_it() {
+    let text = task(
+        r#""container":{"type":"MESOS","hostname":"h","read_only_root":true,
+            "mesos":{"image":{"type":"DOCKER","docker":{"name":"busybox:1"}}},
+            "linux_info":{"effective_capabilities":{"capabilities":["KILL","CHOWN"]},"shm_size":8},
+            "volumes":[{"mode":"RO","container_path":"/data","host_path":"/srv/data"},
+                {"mode":"RW","container_path":"cache","host_path":"c"},
+                {"mode":"RW","container_path":"/scratch",
+                    "source":{"type":"TMPFS","tmpfs":{"size":4096}}}]}"#,
+    );
+    let task = TaskInfo::decode(text.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap();
+    let volume = |path: &str, read_only, source| ContainerVolume {
+        container_path: path.into(),
+        read_only,
+        source,
+    };
+    let wanted = ContainerInfo {
+        image: Some("busybox:1".into()),
+        volumes: vec![
+            volume("/data", true, VolumeSource::HostPath("/srv/data".into())),
+            volume("cache", false, VolumeSource::SandboxPath("c".into())),
+            volume("/scratch", false, VolumeSource::Tmpfs(Some(4096))),
+        ],
+        hostname: Some("h".into()),
+        capabilities: vec![0, 5],
+        shm_bytes: Some(8 << 20),
+        read_only_root: true,
+    };
+    assert_eq!(task.payload.open().unwrap().container, Some(wanted));
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod agent_call;
 mod agent_event;
 mod attributes;
 mod constraints;
+mod container;
 mod decline_in;
 mod executor;
 mod flavor;

@@ -1,7 +1,7 @@
 //! The part of a task that travels unread: made by who describes a task, opened by who runs it.
 
 use super::framework::{read_labels, write_labels};
-use super::{At, link, list_with, present, read, text, w};
+use super::{At, container, link, list_with, present, read, text, w};
 use crate::schema::{self, Reader, Value};
 use crate::{CommandInfo, DecodeError, Encoding, FetchUri, Limits, TaskBody, TaskPayload};
 use prost::Message;
@@ -12,6 +12,9 @@ use w::r_limit_info::{RLimit, r_limit};
 
 /// `ContainerInfo.Type.MESOS`.
 const MESOS_CONTAINER: i32 = 2;
+/// Numbers of the fields `docker` and `network_infos` of `ContainerInfo`.
+const DOCKER: u32 = 3;
+const NETWORKS: u32 = 7;
 
 impl TaskPayload {
     /// Encodes a body. A resource limit of a name that Mesos does not know is refused when the
@@ -19,9 +22,17 @@ impl TaskPayload {
     pub fn new(body: &TaskBody) -> Self {
         let rlimits = body.command.iter().flat_map(|command| &command.rlimits);
         let rlimits: Vec<RLimit> = rlimits.map(write_rlimit).collect();
-        let container = (!rlimits.is_empty()).then_some(link::Container {
-            r#type: Some(MESOS_CONTAINER),
-            rlimit_info: Some(w::RLimitInfo { rlimits }),
+        let asked = !rlimits.is_empty() || body.container.is_some();
+        let container = asked.then(|| {
+            let mut wire = link::Container {
+                r#type: Some(MESOS_CONTAINER),
+                rlimit_info: (!rlimits.is_empty()).then_some(w::RLimitInfo { rlimits }),
+                ..link::Container::default()
+            };
+            if let Some(asked) = &body.container {
+                container::write(asked, &mut wire);
+            }
+            wire
         });
         let wire = link::TaskPayload {
             data: body.data.as_deref().map(<[u8]>::to_vec),
@@ -56,12 +67,13 @@ impl TaskPayload {
     ///
     /// # Errors
     /// When the bytes are not a piece of a task, or ask for what no agent can do yet (secrets in
-    /// the environment, resource limits of unknown names).
+    /// the environment, resource limits of unknown names, volumes of Docker).
     pub fn open(&self) -> Result<TaskBody, DecodeError> {
         let schema = &schema::TEPUI__V1__TASK_PAYLOAD;
         let wire: link::TaskPayload =
             read(&self.bytes, schema, Encoding::Protobuf, &Limits::DEFAULT)?;
-        let rlimits = wire.container.and_then(|container| container.rlimit_info);
+        let mut container = wire.container.unwrap_or_default();
+        let rlimits = container.rlimit_info.take();
         let rlimits: Vec<_> = list_with(
             rlimits.unwrap_or_default().rlimits,
             "container.rlimit_info.rlimits",
@@ -72,11 +84,13 @@ impl TaskPayload {
             command: command.map(|command| CommandInfo { rlimits, ..command }),
             labels: read_labels(wire.labels).at("labels")?,
             data: wire.data.map(Into::into),
+            container: container::read(container).at("container")?,
         })
     }
 }
 
-/// Whether a `ContainerInfo` asks for more than resource limits.
+/// Whether a `ContainerInfo` asks for what no agent can make: another type than MESOS, or networks
+/// of its own.
 fn asks_for_container(container: &[u8]) -> Result<bool, DecodeError> {
     let mut reader = Reader::new(container);
     while let Some((number, value)) =
@@ -84,7 +98,7 @@ fn asks_for_container(container: &[u8]) -> Result<bool, DecodeError> {
     {
         let harmless = match number {
             1 => value == Value::Varint(MESOS_CONTAINER as u64),
-            number => number == 9,
+            number => number != DOCKER && number != NETWORKS,
         };
         if !harmless {
             return Ok(true);

@@ -3,6 +3,51 @@
 
 use super::{Default, Enum, Field, Kind, Label, Message, Text};
 
+static MESOS__V1__CAPABILITY_INFO__CAPABILITY: Enum = Enum { values: &[
+    ("UNKNOWN", 0),
+    ("CHOWN", 1000),
+    ("DAC_OVERRIDE", 1001),
+    ("DAC_READ_SEARCH", 1002),
+    ("FOWNER", 1003),
+    ("FSETID", 1004),
+    ("KILL", 1005),
+    ("SETGID", 1006),
+    ("SETUID", 1007),
+    ("SETPCAP", 1008),
+    ("LINUX_IMMUTABLE", 1009),
+    ("NET_BIND_SERVICE", 1010),
+    ("NET_BROADCAST", 1011),
+    ("NET_ADMIN", 1012),
+    ("NET_RAW", 1013),
+    ("IPC_LOCK", 1014),
+    ("IPC_OWNER", 1015),
+    ("SYS_MODULE", 1016),
+    ("SYS_RAWIO", 1017),
+    ("SYS_CHROOT", 1018),
+    ("SYS_PTRACE", 1019),
+    ("SYS_PACCT", 1020),
+    ("SYS_ADMIN", 1021),
+    ("SYS_BOOT", 1022),
+    ("SYS_NICE", 1023),
+    ("SYS_RESOURCE", 1024),
+    ("SYS_TIME", 1025),
+    ("SYS_TTY_CONFIG", 1026),
+    ("MKNOD", 1027),
+    ("LEASE", 1028),
+    ("AUDIT_WRITE", 1029),
+    ("AUDIT_CONTROL", 1030),
+    ("SETFCAP", 1031),
+    ("MAC_OVERRIDE", 1032),
+    ("MAC_ADMIN", 1033),
+    ("SYSLOG", 1034),
+    ("WAKE_ALARM", 1035),
+    ("BLOCK_SUSPEND", 1036),
+    ("AUDIT_READ", 1037),
+    ("PERFMON", 1038),
+    ("BPF", 1039),
+    ("CHECKPOINT_RESTORE", 1040),
+] };
+
 static MESOS__V1__CHECK_INFO__TYPE: Enum = Enum { values: &[
     ("UNKNOWN", 0),
     ("COMMAND", 1),
@@ -236,6 +281,7 @@ static MESOS__V1__VOLUME__SOURCE__TYPE: Enum = Enum { values: &[
     ("SANDBOX_PATH", 2),
     ("SECRET", 3),
     ("HOST_PATH", 4),
+    ("TMPFS", 1000),
 ] };
 
 static MESOS__V1__AGENT__CALL__TYPE: Enum = Enum { values: &[
@@ -595,6 +641,18 @@ pub(crate) static MESOS__V1__ATTRIBUTE: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__CAPABILITY_INFO: Message = Message {
+    fields: &[
+        Field {
+            name: "capabilities",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Enum(&MESOS__V1__CAPABILITY_INFO__CAPABILITY),
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__CHECK_INFO: Message = Message {
     fields: &[
         Field {
@@ -854,6 +912,13 @@ pub(crate) static MESOS__V1__CONTAINER_INFO: Message = Message {
             number: 9,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__RLIMIT_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "read_only_root",
+            number: 1000,
+            label: Label::Optional,
+            kind: Kind::Bool,
             default: Default::None,
         },
     ],
@@ -1829,6 +1894,27 @@ pub(crate) static MESOS__V1__LABELS: Message = Message {
 
 pub(crate) static MESOS__V1__LINUX_INFO: Message = Message {
     fields: &[
+        Field {
+            name: "capability_info",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__CAPABILITY_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "bounding_capabilities",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__CAPABILITY_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "effective_capabilities",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__CAPABILITY_INFO),
+            default: Default::None,
+        },
         Field {
             name: "share_pid_namespace",
             number: 4,
@@ -3911,6 +3997,13 @@ pub(crate) static MESOS__V1__VOLUME__SOURCE: Message = Message {
             kind: Kind::Message(&MESOS__V1__VOLUME__SOURCE__HOST_PATH),
             default: Default::None,
         },
+        Field {
+            name: "tmpfs",
+            number: 1000,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__VOLUME__SOURCE__TMPFS),
+            default: Default::None,
+        },
     ],
 };
 
@@ -3966,6 +4059,18 @@ pub(crate) static MESOS__V1__VOLUME__SOURCE__SANDBOX_PATH: Message = Message {
             number: 2,
             label: Label::Required,
             kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__VOLUME__SOURCE__TMPFS: Message = Message {
+    fields: &[
+        Field {
+            name: "size",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Uint64,
             default: Default::None,
         },
     ],
@@ -8185,10 +8290,249 @@ pub(crate) static TEPUI__V1__CONTAINER: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "volumes",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__VOLUME),
+            default: Default::None,
+        },
+        Field {
+            name: "hostname",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "mesos",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__MESOS),
+            default: Default::None,
+        },
+        Field {
+            name: "linux_info",
+            number: 8,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__LINUX),
+            default: Default::None,
+        },
+        Field {
             name: "rlimit_info",
             number: 9,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__RLIMIT_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "read_only_root",
+            number: 1000,
+            label: Label::Optional,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__CONTAINER__CAPABILITIES: Message = Message {
+    fields: &[
+        Field {
+            name: "capabilities",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Int32,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__CONTAINER__DOCKER: Message = Message {
+    fields: &[
+        Field {
+            name: "name",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__CONTAINER__HOST_PATH: Message = Message {
+    fields: &[
+        Field {
+            name: "path",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__CONTAINER__IMAGE: Message = Message {
+    fields: &[
+        Field {
+            name: "type",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Int32,
+            default: Default::None,
+        },
+        Field {
+            name: "docker",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__DOCKER),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__CONTAINER__LINUX: Message = Message {
+    fields: &[
+        Field {
+            name: "capability_info",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__CAPABILITIES),
+            default: Default::None,
+        },
+        Field {
+            name: "effective_capabilities",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__CAPABILITIES),
+            default: Default::None,
+        },
+        Field {
+            name: "share_pid_namespace",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
+        Field {
+            name: "shm_size",
+            number: 7,
+            label: Label::Optional,
+            kind: Kind::Uint32,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__CONTAINER__MESOS: Message = Message {
+    fields: &[
+        Field {
+            name: "image",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__IMAGE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__CONTAINER__SANDBOX_PATH: Message = Message {
+    fields: &[
+        Field {
+            name: "type",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Int32,
+            default: Default::None,
+        },
+        Field {
+            name: "path",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__CONTAINER__SOURCE: Message = Message {
+    fields: &[
+        Field {
+            name: "type",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Int32,
+            default: Default::None,
+        },
+        Field {
+            name: "sandbox_path",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__SANDBOX_PATH),
+            default: Default::None,
+        },
+        Field {
+            name: "host_path",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__HOST_PATH),
+            default: Default::None,
+        },
+        Field {
+            name: "tmpfs",
+            number: 1000,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__TMPFS),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__CONTAINER__TMPFS: Message = Message {
+    fields: &[
+        Field {
+            name: "size",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__CONTAINER__VOLUME: Message = Message {
+    fields: &[
+        Field {
+            name: "container_path",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "host_path",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "mode",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Int32,
+            default: Default::None,
+        },
+        Field {
+            name: "image",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__IMAGE),
+            default: Default::None,
+        },
+        Field {
+            name: "source",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__SOURCE),
             default: Default::None,
         },
     ],

@@ -6,8 +6,9 @@ use super::{
     task_id, text, time, uuid,
 };
 use crate::{
-    CommandInfo, ExecutorInfo, Exit, FetchUri, LimitHit, Reason, Source, TaskBody, TaskInfo,
-    TaskOutcome, TaskPayload, TaskShown, TaskState, TaskStatus, TaskUsage,
+    CommandInfo, ContainerInfo, ContainerVolume, ExecutorInfo, Exit, FetchUri, LimitHit, Reason,
+    Source, TaskBody, TaskInfo, TaskOutcome, TaskPayload, TaskShown, TaskState, TaskStatus,
+    TaskUsage, VolumeSource,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -15,11 +16,38 @@ use std::sync::Arc;
 
 /// Any body.
 pub fn task_body() -> impl Strategy<Value = TaskBody> {
-    (maybe(command()), labels(), maybe(data())).prop_map(|(command, labels, data)| TaskBody {
-        command,
-        labels,
-        data,
-    })
+    (maybe(command()), labels(), maybe(data()), maybe(container())).prop_map(
+        |(command, labels, data, container)| TaskBody { command, labels, data, container },
+    )
+}
+
+fn container() -> impl Strategy<Value = ContainerInfo> {
+    let source = prop_oneof![
+        text().prop_map(VolumeSource::HostPath),
+        text().prop_map(VolumeSource::SandboxPath),
+        maybe(any::<u64>()).prop_map(VolumeSource::Tmpfs),
+    ];
+    let volume = (text(), any::<bool>(), source).prop_map(|(container_path, read_only, source)| {
+        ContainerVolume { container_path, read_only, source }
+    });
+    let capabilities = prop::collection::btree_set(0u8..41, 0..4);
+    (
+        maybe(text()),
+        vec(volume, 0..3),
+        maybe(text()),
+        capabilities,
+        maybe(0..4096u64),
+        any::<bool>(),
+    )
+        .prop_map(|(image, volumes, hostname, capabilities, shm, read_only_root)| ContainerInfo {
+            image,
+            volumes,
+            hostname,
+            capabilities: capabilities.into_iter().collect(),
+            shm_bytes: shm.map(|megabytes| megabytes << 20),
+            read_only_root,
+        })
+        .prop_filter("what asks for nothing is no container", |c| *c != ContainerInfo::default())
 }
 
 fn command() -> impl Strategy<Value = CommandInfo> {

@@ -19,8 +19,105 @@ pub struct TaskShown {}
 pub struct Container {
     #[prost(int32, optional, tag = "1")]
     pub r#type: ::core::option::Option<i32>,
+    #[prost(message, repeated, tag = "2")]
+    pub volumes: ::prost::alloc::vec::Vec<container::Volume>,
+    #[prost(string, optional, tag = "4")]
+    pub hostname: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "5")]
+    pub mesos: ::core::option::Option<container::Mesos>,
+    #[prost(message, optional, tag = "8")]
+    pub linux_info: ::core::option::Option<container::Linux>,
     #[prost(message, optional, tag = "9")]
     pub rlimit_info: ::core::option::Option<super::super::mesos::v1::RLimitInfo>,
+    #[prost(bool, optional, tag = "1000")]
+    pub read_only_root: ::core::option::Option<bool>,
+}
+/// Nested message and enum types in `Container`.
+pub mod container {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Docker {
+        #[prost(string, optional, tag = "1")]
+        pub name: ::core::option::Option<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Image {
+        #[prost(int32, optional, tag = "1")]
+        pub r#type: ::core::option::Option<i32>,
+        #[prost(message, optional, tag = "3")]
+        pub docker: ::core::option::Option<Docker>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Mesos {
+        #[prost(message, optional, tag = "1")]
+        pub image: ::core::option::Option<Image>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct HostPath {
+        #[prost(string, optional, tag = "1")]
+        pub path: ::core::option::Option<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct SandboxPath {
+        #[prost(int32, optional, tag = "1")]
+        pub r#type: ::core::option::Option<i32>,
+        #[prost(string, optional, tag = "2")]
+        pub path: ::core::option::Option<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Tmpfs {
+        #[prost(uint64, optional, tag = "1")]
+        pub size: ::core::option::Option<u64>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Source {
+        #[prost(int32, optional, tag = "1")]
+        pub r#type: ::core::option::Option<i32>,
+        #[prost(message, optional, tag = "3")]
+        pub sandbox_path: ::core::option::Option<SandboxPath>,
+        #[prost(message, optional, tag = "5")]
+        pub host_path: ::core::option::Option<HostPath>,
+        #[prost(message, optional, tag = "1000")]
+        pub tmpfs: ::core::option::Option<Tmpfs>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Volume {
+        #[prost(string, optional, tag = "1")]
+        pub container_path: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(string, optional, tag = "2")]
+        pub host_path: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(int32, optional, tag = "3")]
+        pub mode: ::core::option::Option<i32>,
+        #[prost(message, optional, tag = "4")]
+        pub image: ::core::option::Option<Image>,
+        #[prost(message, optional, tag = "5")]
+        pub source: ::core::option::Option<Source>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Capabilities {
+        #[prost(int32, repeated, packed = "false", tag = "1")]
+        pub capabilities: ::prost::alloc::vec::Vec<i32>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Linux {
+        #[prost(message, optional, tag = "1")]
+        pub capability_info: ::core::option::Option<Capabilities>,
+        #[prost(message, optional, tag = "3")]
+        pub effective_capabilities: ::core::option::Option<Capabilities>,
+        #[prost(bool, optional, tag = "4")]
+        pub share_pid_namespace: ::core::option::Option<bool>,
+        #[prost(uint32, optional, tag = "7")]
+        pub shm_size: ::core::option::Option<u32>,
+    }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]

@@ -106,7 +106,7 @@ impl Agent {
             return unable("custom executors");
         }
         if task.payload.has_container {
-            return unable("container images");
+            return unable("containers of Docker, or with networks of their own");
         }
         if task.payload.has_check {
             return unable("checks");

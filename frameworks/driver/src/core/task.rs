@@ -88,6 +88,7 @@ pub(crate) fn describe(
         )),
         labels: Vec::new(),
         data: None,
+        container: None,
     };
     TaskInfo {
         name: Arc::from(spec.name.as_str()),
