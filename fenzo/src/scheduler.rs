@@ -316,7 +316,7 @@ impl TaskScheduler {
     /// How many ports the leases of a host offer.
     pub(crate) fn free_ports(&self, host: &HostId) -> u64 {
         let host = self.cluster.names().get(host);
-        let leases = host.map(|host| self.cluster.host(host).leases.values());
+        let leases = host.map(|host| self.cluster.leases_of(host));
         let ranges = leases.into_iter().flatten().flat_map(|lease| &lease.ports);
         union(ranges.copied().collect()).iter().map(|range| u64::from(range.count())).sum()
     }

@@ -39,22 +39,25 @@ impl HostStatus {
     pub(crate) fn new(cluster: &Cluster, host: usize, disabled_until: Option<Time>) -> Self {
         let record = cluster.host(host);
         let (mut offered, mut used) = (Resources::default(), Resources::default());
-        for lease in record.leases.values() {
+        for lease in cluster.leases_of(host) {
             offered.add(&lease.offered);
         }
-        for running in record.running.values() {
+        let mut tasks = Vec::with_capacity(record.running.len());
+        for (task, running) in cluster.running_of(host) {
             used.add(&running.class.demand);
+            tasks.push(task.clone());
         }
+        tasks.sort_unstable();
         Self {
             host: cluster.names().id(host).clone(),
             attributes: record.attributes.clone(),
-            leases: record.leases.keys().cloned().collect(),
+            leases: cluster.leases_of(host).map(|lease| lease.id.clone()).collect(),
             offered,
-            tasks: record.running.keys().cloned().collect(),
+            tasks,
             used,
             sets: record.offered_sets.clone(),
-            set_members: record.set_members(),
-            devices: record.devices_on_offer().devices().collect(),
+            set_members: cluster.set_members(host),
+            devices: cluster.devices_on_offer(host).devices().collect(),
             disabled_until,
         }
     }

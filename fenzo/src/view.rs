@@ -38,7 +38,7 @@ impl<'a> HostView<'a> {
 
     /// The host's leases that are held, in order of id.
     pub fn leases(&self) -> impl Iterator<Item = &'a Lease> + use<'a> {
-        self.cluster.host(self.host).leases.values()
+        self.cluster.leases_of(self.host)
     }
 
     /// How much of a quantity is left to place on.

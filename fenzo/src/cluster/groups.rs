@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::id::GroupName;
 
+use super::directory::Directory;
 use super::values::{NO_VALUE, Values};
 
 /// How many tasks of a group there are by value of a column.
@@ -77,6 +78,8 @@ impl ByValue {
 #[derive(Clone, Debug)]
 struct Group {
     name: GroupName,
+    /// It has tasks, or a pass has asked for it.
+    known: bool,
     on_host: BTreeMap<usize, u32>,
     by_value: Vec<ByValue>,
     /// What its tasks take of the measures.
@@ -87,23 +90,24 @@ struct Group {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Groups {
-    by_name: BTreeMap<GroupName, usize>,
+    by_name: Directory,
     list: Vec<Group>,
     vacant: Vec<usize>,
 }
 
 impl Groups {
     pub(crate) fn get(&self, name: &GroupName) -> Option<usize> {
-        self.by_name.get(name).copied()
+        self.by_name.find(name.as_str(), |group| self.list[group].name.as_str())
     }
 
     /// The ordinal of a group, which is known from now on.
     pub(crate) fn insert(&mut self, name: &GroupName) -> usize {
-        if let Some(group) = self.by_name.get(name) {
-            return *group;
+        if let Some(group) = self.get(name) {
+            return group;
         }
         let group = Group {
             name: name.clone(),
+            known: true,
             on_host: BTreeMap::new(),
             by_value: Vec::new(),
             used: [0; 4],
@@ -119,7 +123,8 @@ impl Groups {
                 self.list.len() - 1
             }
         };
-        self.by_name.insert(name.clone(), ordinal);
+        let list = &self.list;
+        self.by_name.insert(name.as_str(), ordinal, |group| list[group].name.as_str());
         ordinal
     }
 
@@ -127,8 +132,9 @@ impl Groups {
     pub(crate) fn release(&mut self, group: usize) {
         let of = &mut self.list[group];
         of.by_value.clear();
-        if of.on_host.is_empty() && self.by_name.get(&of.name) == Some(&group) {
-            self.by_name.remove(&of.name);
+        if of.on_host.is_empty() && of.known {
+            of.known = false;
+            self.by_name.remove(of.name.as_str(), group);
             self.vacant.push(group);
         }
     }

@@ -1,52 +1,34 @@
 //! What is remembered of one host: its leases, its running tasks, its attributes.
 //!
-//! This is the cold record; what placing reads is the row of columns that [`Host::row`] makes of it. The
-//! record is the truth, and a row can be made from it at any time.
+//! This is the cold record; what placing reads is the row of columns that [`Host::row`] makes of it. Sums are
+//! kept as leases and tasks come and go, so that a row costs what it holds and not what is on the host.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::attribute::Attributes;
 use crate::constraint::Constraint;
-use crate::device::DeviceUse;
-use crate::id::{LeaseId, TaskId};
+use crate::id::LeaseId;
 use crate::lease::{Lease, SetOffer};
 use crate::quantity::Time;
 use crate::request::TaskClass;
 use crate::resources::{PortRange, union, without};
-use crate::result::SetUse;
 
 use super::columns::{Columns, PORTS, Row};
 use super::devices::HostDevices;
+use super::leases::Leases;
 use super::sets::HostSets;
+use super::tasks::{Noted, Tasks};
 
 /// No sum in a row is greater, so that two of them can be added.
 const MOST: u64 = u64::MAX / 2;
 
-/// A task that runs on a host.
-#[derive(Clone, Debug)]
-pub(crate) struct Running {
-    pub(crate) class: Arc<TaskClass>,
-    /// Its ports, as far as they are known.
-    pub(crate) ports: Vec<u16>,
-    /// What it uses of named sets, as far as it is known.
-    pub(crate) sets: Vec<SetUse>,
-    /// What it uses of devices, as far as it is known.
-    pub(crate) devices: Vec<DeviceUse>,
-}
-
-impl Running {
-    /// One of which nothing but its class is known.
-    pub(crate) fn new(class: &Arc<TaskClass>) -> Self {
-        let class = Arc::clone(class);
-        Self { class, ports: Vec::new(), sets: Vec::new(), devices: Vec::new() }
-    }
-}
-
-/// A host with its leases and running tasks.
+/// A host with its leases and running tasks, which are named by ordinals.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Host {
-    pub(crate) leases: BTreeMap<LeaseId, Lease>,
+    /// In order of their ids.
+    pub(crate) leases: Vec<usize>,
+    /// In no particular order.
+    pub(crate) running: Vec<usize>,
     pub(crate) attributes: Attributes,
     /// The named sets of the latest lease.
     pub(crate) offered_sets: Vec<SetOffer>,
@@ -54,9 +36,16 @@ pub(crate) struct Host {
     pub(crate) sets: HostSets,
     /// The devices on offer with what is left of each; made anew with the row.
     pub(crate) devices: HostDevices,
-    pub(crate) running: BTreeMap<TaskId, Running>,
-    /// The ports on offer, disjoint and ascending: a port that two leases name is one port all the same.
-    pub(crate) ports: Vec<PortRange>,
+    /// The ports of its leases, disjoint and ascending: a port that two leases name is one port all the same.
+    offered_ports: Vec<PortRange>,
+    /// What is left of them, where running tasks are kept account of.
+    left_ports: Option<Vec<PortRange>>,
+    /// What its leases offer, by measure.
+    offered: [u128; 4],
+    /// How many leases offer named scalars.
+    with_scalars: u32,
+    /// How many leases offer devices.
+    with_devices: u32,
     /// Demand of the running tasks, by measure.
     running_demand: [u128; 4],
     /// How many running tasks want the host for themselves.
@@ -70,10 +59,13 @@ impl Host {
         self.leases.is_empty() && self.running.is_empty()
     }
 
-    /// Holds a lease; true if the host's attributes are now those of this one.
-    pub(crate) fn add_lease(&mut self, lease: Lease) -> bool {
-        let age = (lease.offered_at, lease.id.clone());
-        let newer = self.latest.as_ref().is_none_or(|latest| *latest <= age);
+    /// Takes over what a lease that is about to be held says; true if the host's attributes are now those of
+    /// this one.
+    pub(crate) fn learn(&mut self, lease: &Lease) -> bool {
+        let newer = self
+            .latest
+            .as_ref()
+            .is_none_or(|(offered_at, id)| (offered_at, id) <= (&lease.offered_at, &lease.id));
         let latest = newer || self.leases.is_empty();
         let changes = latest && self.attributes != lease.attributes;
         if latest {
@@ -81,112 +73,167 @@ impl Host {
                 self.attributes.clone_from(&lease.attributes);
             }
             self.offered_sets.clone_from(&lease.sets);
-            self.latest = Some(age);
+            self.latest = Some((lease.offered_at, lease.id.clone()));
         }
-        self.leases.insert(lease.id.clone(), lease);
+        for (sum, amount) in self.offered.iter_mut().zip(lease.offered.measures()) {
+            *sum += u128::from(amount);
+        }
+        self.with_scalars += u32::from(!lease.offered.scalars.is_empty());
+        self.with_devices += u32::from(!lease.devices.is_empty());
+        if self.offered_ports.is_empty() && lease.ports.len() == 1 {
+            self.offered_ports.extend_from_slice(&lease.ports);
+        } else {
+            let mut ports = std::mem::take(&mut self.offered_ports);
+            ports.extend_from_slice(&lease.ports);
+            self.offered_ports = union(ports);
+        }
         changes
     }
 
-    pub(crate) fn add_task(&mut self, task: TaskId, running: Running) {
-        for (sum, demand) in self.running_demand.iter_mut().zip(running.class.demand.measures()) {
-            *sum += u128::from(demand);
-        }
-        self.exclusive += u32::from(wants_host_alone(&running.class));
-        self.running.insert(task, running);
+    /// Adds a lease that is held; [`Host::learn`] has been told what it says.
+    pub(crate) fn add_lease(&mut self, lease: usize, leases: &Leases) {
+        let id = &leases.get(lease).id;
+        let before = |other: &usize| leases.get(*other).id < *id;
+        let position = match self.leases.last() {
+            None => 0,
+            Some(_) => self.leases.partition_point(before),
+        };
+        self.leases.insert(position, lease);
     }
 
-    /// Takes a task off; gives its class.
-    pub(crate) fn remove_task(&mut self, task: &TaskId) -> Arc<TaskClass> {
-        let Running { class, .. } =
-            self.running.remove(task).expect("a noted task is with its host");
+    /// Forgets a lease, of which this is what it said.
+    pub(crate) fn remove_lease(&mut self, lease: usize, said: &Lease, leases: &Leases) {
+        self.leases.retain(|other| *other != lease);
+        for (sum, amount) in self.offered.iter_mut().zip(said.offered.measures()) {
+            *sum -= u128::from(amount);
+        }
+        self.with_scalars -= u32::from(!said.offered.scalars.is_empty());
+        self.with_devices -= u32::from(!said.devices.is_empty());
+        self.offered_ports.clear();
+        if !self.leases.is_empty() {
+            let ranges = self.leases.iter().flat_map(|lease| &leases.get(*lease).ports);
+            self.offered_ports = union(ranges.copied().collect());
+        }
+    }
+
+    /// Notes a task that is about to run; gives where it stands among those of the host.
+    pub(crate) fn add_task(&mut self, task: usize, class: &TaskClass) {
+        for (sum, demand) in self.running_demand.iter_mut().zip(class.demand.measures()) {
+            *sum += u128::from(demand);
+        }
+        self.exclusive += u32::from(wants_host_alone(class));
+        self.running.push(task);
+    }
+
+    /// Takes a task off; gives the one that stands in its place now, if any.
+    pub(crate) fn remove_task(&mut self, noted: &Noted) -> Option<usize> {
+        let class = &*noted.running.class;
         for (sum, demand) in self.running_demand.iter_mut().zip(class.demand.measures()) {
             *sum -= u128::from(demand);
         }
-        self.exclusive -= u32::from(wants_host_alone(&class));
-        class
+        self.exclusive -= u32::from(wants_host_alone(class));
+        self.running.swap_remove(noted.position);
+        self.running.get(noted.position).copied()
     }
 
-    /// The host's row, and its ports on offer, made anew. `whole`: its lease is all that it has, running tasks
+    /// The ports on offer that no running task is known to have.
+    fn ports(&self) -> &[PortRange] {
+        self.left_ports.as_ref().unwrap_or(&self.offered_ports)
+    }
+
+    /// Makes the host's row, its ports and its sets anew. `whole`: its lease is all that it has, running tasks
     /// included.
-    pub(crate) fn row(&mut self, columns: &Columns, whole: bool) -> Row {
-        let mut free = vec![0; columns.dimensions()];
-        let mut ranges = Vec::new();
-        for lease in self.leases.values() {
-            for (free, amount) in free.iter_mut().zip(lease.offered.measures()) {
-                *free = u64::saturating_add(*free, amount).min(MOST);
-            }
-            for (name, amount) in &lease.offered.scalars {
-                let dimension = columns.scalar(name).expect("what leases offer is a dimension");
-                let free = &mut free[dimension];
-                *free = u64::saturating_add(*free, amount.thousandths()).min(MOST);
-            }
-            ranges.extend_from_slice(&lease.ports);
+    pub(crate) fn row(
+        &mut self,
+        leases: &Leases,
+        tasks: &Tasks,
+        columns: &Columns,
+        whole: bool,
+        row: &mut Row,
+    ) {
+        row.free.clear();
+        row.free.resize(columns.dimensions(), 0);
+        for (free, sum) in row.free.iter_mut().zip(self.offered) {
+            *free = u64::try_from(sum).unwrap_or(MOST).min(MOST);
         }
-        self.ports = union(ranges);
-        self.sets = self.sets_in_use();
-        self.devices = self.devices_on_offer();
+        if self.with_scalars > 0 {
+            for lease in &self.leases {
+                for (name, amount) in &leases.get(*lease).offered.scalars {
+                    let dimension = columns.scalar(name).expect("what leases offer is a dimension");
+                    let free = &mut row.free[dimension];
+                    *free = u64::saturating_add(*free, amount.thousandths()).min(MOST);
+                }
+            }
+        }
+        if !(self.offered_sets.is_empty() && self.sets.is_empty()) {
+            self.sets = self.sets_in_use(tasks);
+        }
+        self.devices = self.devices_on_offer(leases);
         if whole {
-            self.take_running(columns, &mut free);
+            self.take_running(tasks, columns, &mut row.free);
         }
-        let ports: u64 = self.ports.iter().map(|range| u64::from(range.count())).sum();
-        free[PORTS] = ports;
-        let used = self.running_demand.map(|sum| u64::try_from(sum).unwrap_or(MOST).min(MOST));
-        let mut total = used;
-        for (total, free) in total.iter_mut().zip(&free) {
+        row.free[PORTS] = self.ports().iter().map(|range| u64::from(range.count())).sum();
+        row.used = self.running_demand.map(|sum| u64::try_from(sum).unwrap_or(MOST).min(MOST));
+        row.total = row.used;
+        for (total, free) in row.total.iter_mut().zip(&row.free) {
             *total += free;
         }
-        Row {
-            free,
-            used,
-            total,
-            tasks_on: u32::try_from(self.running.len()).unwrap_or(u32::MAX),
-            offered: !self.leases.is_empty(),
-            held: self.exclusive > 0,
-        }
+        row.tasks_on = u32::try_from(self.running.len()).unwrap_or(u32::MAX);
+        row.offered = !self.leases.is_empty();
+        row.held = self.exclusive > 0;
     }
 
     /// Takes what running tasks have from what is offered; nothing goes below zero.
-    fn take_running(&mut self, columns: &Columns, free: &mut [u64]) {
+    fn take_running(&mut self, tasks: &Tasks, columns: &Columns, free: &mut [u64]) {
         for (free, sum) in free.iter_mut().zip(self.running_demand) {
             *free = free.saturating_sub(u64::try_from(sum).unwrap_or(u64::MAX));
         }
-        for running in self.running.values() {
+        let mut taken: Vec<u16> = Vec::new();
+        for running in self.running.iter().map(|task| &tasks.get(*task).running) {
             for (name, amount) in &running.class.demand.scalars {
                 if let Some(dimension) = columns.scalar(name) {
                     free[dimension] = free[dimension].saturating_sub(amount.thousandths());
                 }
             }
             self.devices.note(&running.devices);
+            taken.extend_from_slice(&running.ports);
         }
-        let mut taken: Vec<u16> =
-            self.running.values().flat_map(|running| running.ports.iter().copied()).collect();
         taken.sort_unstable();
-        self.ports = without(&self.ports, &taken);
+        self.left_ports = Some(without(&self.offered_ports, &taken));
+    }
+
+    /// The running tasks, in order of their ids.
+    pub(crate) fn running_in_order<'t>(&self, tasks: &'t Tasks) -> Vec<&'t Noted> {
+        let mut running: Vec<&Noted> = self.running.iter().map(|task| tasks.get(*task)).collect();
+        running.sort_unstable_by_key(|noted| &noted.id);
+        running
     }
 
     /// The devices that the leases offer.
-    pub(crate) fn devices_on_offer(&self) -> HostDevices {
+    pub(crate) fn devices_on_offer(&self, leases: &Leases) -> HostDevices {
         let mut devices = HostDevices::default();
-        for lease in self.leases.values() {
-            devices.add(&lease.devices);
+        if self.with_devices > 0 {
+            for lease in &self.leases {
+                devices.add(&leases.get(*lease).devices);
+            }
         }
         devices
     }
 
-    fn sets_in_use(&self) -> HostSets {
+    fn sets_in_use(&self, tasks: &Tasks) -> HostSets {
         let mut sets = HostSets::default();
         for set in &self.offered_sets {
             sets.add(&set.name, set.members, set.each);
         }
-        for running in self.running.values() {
-            sets.note(&running.sets);
+        for noted in self.running_in_order(tasks) {
+            sets.note(&noted.running.sets);
         }
         sets
     }
 
     /// How many members of each named set running tasks have bound, and how many are free.
-    pub(crate) fn set_members(&self) -> BTreeMap<String, (u32, u32)> {
-        self.sets_in_use()
+    pub(crate) fn set_members(&self, tasks: &Tasks) -> BTreeMap<String, (u32, u32)> {
+        self.sets_in_use(tasks)
             .counts()
             .map(|(name, bound, free)| (name.to_owned(), (bound, free)))
             .collect()
@@ -197,8 +244,8 @@ impl Host {
         if count == 0 {
             return Vec::new();
         }
-        let offered: u64 = self.ports.iter().map(|range| u64::from(range.count())).sum();
-        let ports = self.ports.iter().flat_map(|range| range.begin()..=range.end());
+        let offered: u64 = self.ports().iter().map(|range| u64::from(range.count())).sum();
+        let ports = self.ports().iter().flat_map(|range| range.begin()..=range.end());
         let taken = usize::try_from(offered - left).expect("a host has at most 65,536 ports");
         ports.skip(taken).take(count as usize).collect()
     }

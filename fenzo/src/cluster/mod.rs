@@ -8,17 +8,20 @@
 
 pub(crate) mod columns;
 pub(crate) mod devices;
+mod directory;
 pub(crate) mod groups;
 mod host;
+mod leases;
 mod names;
 pub(crate) mod ranking;
 mod sets;
+mod tasks;
 pub(crate) mod values;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::attribute::Attributes;
 use crate::device::DeviceUse;
@@ -27,12 +30,15 @@ use crate::lease::Lease;
 use crate::quantity::Time;
 use crate::request::TaskClass;
 use crate::result::SetUse;
-use columns::{Columns, Demand, PORTS};
-use devices::Pick;
+use columns::{Columns, Demand, PORTS, Row};
+use devices::{HostDevices, Pick};
 use groups::Groups;
-pub(crate) use host::{Host, Running, wants_host_alone};
+pub(crate) use host::{Host, wants_host_alone};
+use leases::Leases;
 use names::Names;
 use ranking::Ranking;
+pub(crate) use tasks::Running;
+use tasks::{Noted, Tasks};
 use values::Values;
 
 /// A task put on a host in a pass.
@@ -59,9 +65,8 @@ pub(crate) struct Cluster {
     single_lease: bool,
     /// How many hosts have named sets.
     with_sets: usize,
-    leases: BTreeMap<LeaseId, usize>,
-    leases_by_age: BTreeSet<(Time, LeaseId)>,
-    tasks: BTreeMap<TaskId, usize>,
+    leases: Leases,
+    tasks: Tasks,
     /// Hosts whose rows are out of date.
     marked: Vec<usize>,
     is_marked: Vec<bool>,
@@ -90,26 +95,27 @@ impl Cluster {
     }
 
     pub(crate) fn lease_count(&self) -> usize {
-        self.leases.len()
+        self.leases.count()
     }
 
     pub(crate) fn running_on(&self, task: &TaskId) -> Option<&HostId> {
-        Some(self.names.id(*self.tasks.get(task)?))
+        Some(self.names.id(self.tasks.get(self.tasks.find(task)?).host))
     }
 
     /// A running task.
     pub(crate) fn running(&self, task: &TaskId) -> Option<&Running> {
-        self.hosts[*self.tasks.get(task)?].running.get(task)
+        Some(&self.tasks.get(self.tasks.find(task)?).running)
     }
 
     /// When the oldest lease was offered.
     pub(crate) fn oldest_lease(&self) -> Option<Time> {
-        self.leases_by_age.first().map(|(offered_at, _)| *offered_at)
+        self.leases.oldest()
     }
 
     /// Holds a lease; gives its id back if there is one of that id already, or none may be added to the host.
     pub(crate) fn add_lease(&mut self, lease: Lease) -> Result<(), LeaseId> {
-        if self.leases.contains_key(&lease.id) || (self.single_lease && self.has_lease(&lease.host))
+        if self.leases.find(&lease.id).is_some()
+            || (self.single_lease && self.has_lease(&lease.host))
         {
             return Err(lease.id);
         }
@@ -121,12 +127,12 @@ impl Cluster {
             }
         }
         let host = self.insert_host(&lease.host);
-        self.leases.insert(lease.id.clone(), host);
-        self.leases_by_age.insert((lease.offered_at, lease.id.clone()));
-        if self.hosts[host].add_lease(lease) {
+        if self.hosts[host].learn(&lease) {
             let attributes = Some(&self.hosts[host].attributes);
             self.values.set(host, self.names.id(host), attributes);
         }
+        let lease = self.leases.add(lease, host);
+        self.hosts[host].add_lease(lease, &self.leases);
         self.mark(host);
         Ok(())
     }
@@ -137,11 +143,17 @@ impl Cluster {
 
     /// Forgets a lease; false if it was not held.
     pub(crate) fn remove_lease(&mut self, lease: &LeaseId) -> bool {
-        let Some(host) = self.leases.remove(lease) else { return false };
-        let removed = self.hosts[host].leases.remove(lease).expect("a held lease is with its host");
-        self.leases_by_age.remove(&(removed.offered_at, removed.id));
-        self.mark(host);
+        let Some(lease) = self.leases.find(lease) else { return false };
+        self.drop_lease(lease);
         true
+    }
+
+    fn drop_lease(&mut self, lease: usize) -> LeaseId {
+        let host = self.leases.host(lease);
+        let removed = self.leases.remove(lease);
+        self.hosts[host].remove_lease(lease, &removed, &self.leases);
+        self.mark(host);
+        removed.id
     }
 
     /// Forgets all leases of a host and gives their ids, ascending.
@@ -150,9 +162,9 @@ impl Cluster {
     }
 
     fn take_leases(&mut self, host: usize) -> Vec<LeaseId> {
-        let leases: Vec<LeaseId> = self.hosts[host].leases.keys().cloned().collect();
-        for lease in &leases {
-            self.remove_lease(lease);
+        let mut leases = Vec::with_capacity(self.hosts[host].leases.len());
+        while let Some(lease) = self.hosts[host].leases.first() {
+            leases.push(self.drop_lease(*lease));
         }
         leases
     }
@@ -174,13 +186,17 @@ impl Cluster {
     /// the oldest first; gives their ids, and how many hosts they are of.
     pub(crate) fn remove_expired_hosts(&mut self, bound: Time, hosts: u32) -> (Vec<LeaseId>, u32) {
         let (mut removed, mut count) = (Vec::new(), 0);
-        while let Some((offered_at, lease)) = self.leases_by_age.first() {
-            if *offered_at > bound || count == hosts {
-                break;
+        while let Some(same_age) = self.leases.oldest_until(bound) {
+            for lease in same_age {
+                if count == hosts {
+                    return (removed, count);
+                }
+                // It may have gone with another lease of its host.
+                if let Some(host) = self.leases.host_of(lease) {
+                    removed.extend(self.take_leases(host));
+                    count += 1;
+                }
             }
-            let host = self.leases[lease];
-            removed.extend(self.take_leases(host));
-            count += 1;
         }
         (removed, count)
     }
@@ -188,13 +204,8 @@ impl Cluster {
     /// Forgets the leases offered at or before `bound` and gives their ids, oldest first.
     pub(crate) fn remove_leases_until(&mut self, bound: Time) -> Vec<LeaseId> {
         let mut removed = Vec::new();
-        while let Some((offered_at, lease)) = self.leases_by_age.first() {
-            if *offered_at > bound {
-                break;
-            }
-            let lease = lease.clone();
-            self.remove_lease(&lease);
-            removed.push(lease);
+        while let Some(same_age) = self.leases.oldest_until(bound) {
+            removed.extend(same_age.into_iter().map(|lease| self.drop_lease(lease)));
         }
         removed
     }
@@ -206,31 +217,40 @@ impl Cluster {
         running: Running,
         host_id: &HostId,
     ) -> Option<HostId> {
-        let before = self.running_on(&task).cloned();
-        if let Some(before) = &before {
-            self.remove_task(&task, before);
-        }
+        let before = self.tasks.find(&task).map(|before| self.drop_task(before));
+        let before = before.map(|host| self.names.id(host).clone());
         let host = self.insert_host(host_id);
         let group = self.groups.insert(&running.class.group);
         self.groups.add(group, host, &running.class.demand.measures(), &self.values);
-        self.hosts[host].add_task(task.clone(), running);
-        self.tasks.insert(task, host);
+        let position = self.hosts[host].running.len();
+        let task = self.tasks.add(Noted { id: task, running, host, group, position });
+        self.hosts[host].add_task(task, &self.tasks.get(task).running.class);
         self.mark(host);
         before
     }
 
     /// Notes that a task no longer runs on a host; false if it was not noted there.
     pub(crate) fn remove_task(&mut self, task: &TaskId, host_id: &HostId) -> bool {
-        if self.running_on(task) != Some(host_id) {
+        let Some(task) = self.tasks.find(task) else { return false };
+        if self.names.id(self.tasks.get(task).host) != host_id {
             return false;
         }
-        let host = self.tasks.remove(task).expect("a running task has a host");
-        let class = self.hosts[host].remove_task(task);
-        let group = self.groups.get(&class.group).expect("a noted task is in its group");
-        self.groups.remove(group, host, &class.demand.measures(), &self.values);
+        self.drop_task(task);
+        true
+    }
+
+    /// Forgets a task; gives its host.
+    fn drop_task(&mut self, task: usize) -> usize {
+        let noted = self.tasks.remove(task);
+        let Noted { host, group, position, .. } = noted;
+        if let Some(moved) = self.hosts[host].remove_task(&noted) {
+            self.tasks.set_position(moved, position);
+        }
+        let measures = noted.running.class.demand.measures();
+        self.groups.remove(group, host, &measures, &self.values);
         self.groups.release(group);
         self.mark(host);
-        true
+        host
     }
 
     fn insert_host(&mut self, id: &HostId) -> usize {
@@ -255,10 +275,17 @@ impl Cluster {
     /// Begins a pass: the rows are up to date from here to [`Cluster::end`].
     pub(crate) fn begin(&mut self) {
         self.values.begin_pass();
+        let mut row = Row::default();
         for host in std::mem::take(&mut self.marked) {
             self.is_marked[host] = false;
             self.with_sets -= usize::from(!self.hosts[host].sets.is_empty());
-            let row = self.hosts[host].row(&self.columns, self.single_lease);
+            self.hosts[host].row(
+                &self.leases,
+                &self.tasks,
+                &self.columns,
+                self.single_lease,
+                &mut row,
+            );
             self.with_sets += usize::from(!self.hosts[host].sets.is_empty());
             self.columns.set(host, &row);
             if let Some(ranking) = &mut self.ranking {
@@ -329,8 +356,10 @@ impl Cluster {
     pub(crate) fn end(&mut self) {
         for Placement { host, group, demand, .. } in std::mem::take(&mut self.placements) {
             self.groups.remove(group, host, &demand, &self.values);
-            if !self.single_lease {
-                self.take_leases(host);
+            while !self.single_lease
+                && let Some(lease) = self.hosts[host].leases.last()
+            {
+                self.drop_lease(*lease);
             }
             self.mark(host);
         }
@@ -346,7 +375,23 @@ impl Cluster {
 
     /// The tasks that run on a host.
     pub(crate) fn running_of(&self, host: usize) -> impl Iterator<Item = (&TaskId, &Running)> {
-        self.hosts[host].running.iter()
+        let running = self.hosts[host].running.iter().map(|task| self.tasks.get(*task));
+        running.map(|noted| (&noted.id, &noted.running))
+    }
+
+    /// The leases of a host, in order of id.
+    pub(crate) fn leases_of(&self, host: usize) -> impl Iterator<Item = &Lease> {
+        self.hosts[host].leases.iter().map(|lease| self.leases.get(*lease))
+    }
+
+    /// The devices that the leases of a host offer.
+    pub(crate) fn devices_on_offer(&self, host: usize) -> HostDevices {
+        self.hosts[host].devices_on_offer(&self.leases)
+    }
+
+    /// How many members of each named set of a host its running tasks have bound, and how many are free.
+    pub(crate) fn set_members(&self, host: usize) -> BTreeMap<String, (u32, u32)> {
+        self.hosts[host].set_members(&self.tasks)
     }
 
     /// The column of an attribute.

@@ -10,12 +10,15 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::id::HostId;
 
+use super::directory::Directory;
+
 /// The distance between labels that are dealt anew or appended.
 const GAP: u64 = 1 << 32;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     by_name: BTreeMap<HostId, usize>,
+    directory: Directory,
     ids: Vec<HostId>,
     labels: Vec<u64>,
     vacant: Vec<usize>,
@@ -24,7 +27,7 @@ pub(crate) struct Names {
 impl Names {
     /// The ordinal of a known host.
     pub(crate) fn get(&self, id: &HostId) -> Option<usize> {
-        self.by_name.get(id).copied()
+        self.directory.find(id.as_str(), |host| self.ids[host].as_str())
     }
 
     /// How many hosts are known.
@@ -54,8 +57,8 @@ impl Names {
 
     /// The ordinal of a host, which is known from now on.
     pub(crate) fn insert(&mut self, id: &HostId) -> usize {
-        if let Some(host) = self.by_name.get(id) {
-            return *host;
+        if let Some(host) = self.get(id) {
+            return host;
         }
         let label = self.label_between(id);
         let host = match self.vacant.pop() {
@@ -69,6 +72,8 @@ impl Names {
                 self.ids.len() - 1
             }
         };
+        let ids = &self.ids;
+        self.directory.insert(id.as_str(), host, |host| ids[host].as_str());
         self.by_name.insert(id.clone(), host);
         match label {
             Some(label) => self.labels[host] = label,
@@ -79,12 +84,18 @@ impl Names {
 
     /// Forgets a host. Its ordinal may be another's soon.
     pub(crate) fn remove(&mut self, host: usize) {
+        self.directory.remove(self.ids[host].as_str(), host);
         self.by_name.remove(&self.ids[host]);
         self.vacant.push(host);
     }
 
     /// A label between those of the neighbours in name; `None` if there is none.
     fn label_between(&self, id: &HostId) -> Option<u64> {
+        if let Some((last, host)) = self.by_name.last_key_value()
+            && last < id
+        {
+            return self.labels[*host].checked_add(GAP);
+        }
         let label =
             |neighbour: Option<(&HostId, &usize)>| neighbour.map(|(_, host)| self.labels[*host]);
         let before = label(self.by_name.range((Unbounded, Excluded(id.clone()))).next_back());

@@ -466,7 +466,7 @@ fn assignments(
     for (host, _, task) in placed {
         if latest != Some(host) {
             latest = Some(host);
-            let leases = cluster.host(host).leases.keys().cloned().collect();
+            let leases = cluster.leases_of(host).map(|lease| lease.id.clone()).collect();
             let host = cluster.names().id(host).clone();
             assignments.push(HostAssignment { host, leases, tasks: Vec::new() });
         }
