@@ -31,6 +31,8 @@ pub(super) fn write(container: &ContainerInfo, wire: &mut link::Container) {
     let image = container.image.as_deref().map(|name| Image {
         r#type: Some(DOCKER_IMAGE),
         docker: Some(Docker { name: Some(name.to_owned()) }),
+        // Mesos' defaults are written out, as they are by who says nothing.
+        cached: Some(true),
     });
     let numbers = container.capabilities.iter();
     let capabilities = (!container.capabilities.is_empty()).then(|| Capabilities {
@@ -40,6 +42,7 @@ pub(super) fn write(container: &ContainerInfo, wire: &mut link::Container) {
     let linux = (capabilities.is_some() || megabytes.is_some()).then_some(Linux {
         effective_capabilities: capabilities,
         shm_size: megabytes,
+        share_cgroups: Some(true),
         ..Linux::default()
     });
     wire.volumes = container.volumes.iter().map(write_volume).collect();

@@ -8386,6 +8386,13 @@ pub(crate) static TEPUI__V1__CONTAINER__IMAGE: Message = Message {
             kind: Kind::Message(&TEPUI__V1__CONTAINER__DOCKER),
             default: Default::None,
         },
+        Field {
+            name: "cached",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
     ],
 };
 
@@ -8417,6 +8424,13 @@ pub(crate) static TEPUI__V1__CONTAINER__LINUX: Message = Message {
             number: 7,
             label: Label::Optional,
             kind: Kind::Uint32,
+            default: Default::None,
+        },
+        Field {
+            name: "share_cgroups",
+            number: 8,
+            label: Label::Optional,
+            kind: Kind::Bool,
             default: Default::None,
         },
     ],

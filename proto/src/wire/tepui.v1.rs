@@ -47,6 +47,8 @@ pub mod container {
         pub r#type: ::core::option::Option<i32>,
         #[prost(message, optional, tag = "3")]
         pub docker: ::core::option::Option<Docker>,
+        #[prost(bool, optional, tag = "4")]
+        pub cached: ::core::option::Option<bool>,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     #[prost(skip_debug)]
@@ -117,6 +119,8 @@ pub mod container {
         pub share_pid_namespace: ::core::option::Option<bool>,
         #[prost(uint32, optional, tag = "7")]
         pub shm_size: ::core::option::Option<u32>,
+        #[prost(bool, optional, tag = "8")]
+        pub share_cgroups: ::core::option::Option<bool>,
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
