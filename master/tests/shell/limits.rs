@@ -55,7 +55,10 @@ async fn a_burst_beyond_all_limits_ends_with_an_error_and_others_are_not_hurt() 
 async fn a_reader_that_stands_still_loses_its_connection() {
     let dir = tempfile::tempdir().unwrap();
     let grace = Duration::from_millis(200);
-    let slow = Config { outbox_events: 2000, cut_off_grace: grace, ..config(dir.path()) };
+    // The slow one and the one that calls: there is a place for others once the slow one is closed.
+    let max_connections = 2;
+    let slow =
+        Config { outbox_events: 2000, cut_off_grace: grace, max_connections, ..config(dir.path()) };
     let master = Running::start(slow).await;
     let http = Http::connect_narrow(&master.address).await;
     let mut events = Events::open_on(http, &[JSON], subscribe("slow").to_string().as_bytes()).await;
@@ -81,8 +84,9 @@ async fn a_reader_that_stands_still_loses_its_connection() {
         }
     })
     .await;
-    // waits: the grace, after which the connection is closed whatever is still unread.
-    tokio::time::sleep(grace * 3).await;
+    // After the grace the connection is closed, whatever is still unread.
+    within("the end of the slow connection", async { while !is_served(&master.address).await {} })
+        .await;
     let mut updates = 0;
     while let Some(record) = events.record().await {
         let event: serde_json::Value = serde_json::from_slice(&record).unwrap();
@@ -96,12 +100,23 @@ async fn a_reader_that_stands_still_loses_its_connection() {
     master.stop().await;
 }
 
+/// Whether a new connection is served; without a place for it, it is closed.
+async fn is_served(address: &str) -> bool {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let mut answer = Vec::new();
+    stream.write_all(request).await.is_ok()
+        && stream.read_to_end(&mut answer).await.is_ok()
+        && answer.starts_with(b"HTTP/1.1 200")
+}
+
 /// Two streams of events on one connection of HTTP/2, of which one is not read.
 #[tokio::test]
 async fn a_slow_stream_does_not_end_others_of_its_connection() {
     let dir = tempfile::tempdir().unwrap();
     let grace = Duration::from_millis(50);
-    let slow = Config { outbox_events: 2000, cut_off_grace: grace, ..config(dir.path()) };
+    let mut slow = Config { outbox_events: 2000, cut_off_grace: grace, ..config(dir.path()) };
+    slow.options.heartbeat_interval = grace * 3;
     let master = Running::start(slow).await;
     let stream = tokio::net::TcpStream::connect(&master.address).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
@@ -143,8 +158,12 @@ async fn a_slow_stream_does_not_end_others_of_its_connection() {
     let cut_off = "tepui_master_slow_readers_total 1";
     let metrics = request(&master.address, "GET", "/metrics", &[], "").await.body;
     assert!(metrics.lines().any(|line| line == cut_off), "{metrics}");
-    // waits: the grace, after which what waits is dropped.
-    tokio::time::sleep(grace * 4).await;
+    // After the grace what waits is dropped: longer than that is between two beats.
+    let mut later = Events::subscribe(&master.address, &subscribe("later")).await;
+    for _ in 0..3 {
+        later.wait("HEARTBEAT").await;
+    }
+    drop(later);
     let _agent = Agent::register(&master.address, 1).await;
     let mut events = Vec::new();
     while !String::from_utf8_lossy(&events).contains("OFFERS") {
@@ -180,8 +199,10 @@ async fn slow_senders_lose_their_connection() {
     // Whoever was quick may stay.
     let mut http = Http::connect(&master.address).await;
     assert_eq!(http.request("GET", "/health", &[], "").await.status, 200);
-    // waits: longer than a first request may take.
-    tokio::time::sleep(timeout * 2).await;
+    // One that came later and sent nothing is closed: so long a first request may take.
+    let mut later = Http::connect(&master.address).await;
+    let end = within("the end of the connection", later.stream.read_to_end(&mut Vec::new())).await;
+    assert_eq!(end.unwrap(), 0);
     assert_eq!(http.request("GET", "/health", &[], "").await.status, 200);
     master.stop().await;
 }
