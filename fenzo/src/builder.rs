@@ -8,6 +8,7 @@ use crate::constraint::Constraint;
 use crate::fitness::{Combination, Fitness};
 use crate::pass::Choice;
 use crate::request::TaskClass;
+use crate::reservation::Backfill;
 use crate::scheduler::{Options, TaskScheduler};
 use crate::view::HostView;
 
@@ -36,6 +37,7 @@ impl Default for TaskSchedulerBuilder {
                 reject_limit: None,
                 batch_size: usize::MAX,
                 work_limit: u64::MAX,
+                backfill: None,
             },
             single_lease: false,
         }
@@ -103,6 +105,14 @@ impl TaskSchedulerBuilder {
     #[must_use]
     pub fn work_limit(mut self, evaluations: u64) -> Self {
         self.options.work_limit = evaluations;
+        self
+    }
+
+    /// Keeps room for the first tasks of a run that find no host, so that smaller ones do not keep them out for
+    /// good: see [`Backfill`]. Default: nothing is kept, and whatever fits is placed.
+    #[must_use]
+    pub fn backfill(mut self, backfill: Backfill) -> Self {
+        self.options.backfill = Some(backfill);
         self
     }
 

@@ -101,6 +101,7 @@ mod preempt;
 mod quantity;
 mod queue;
 mod request;
+mod reservation;
 mod resources;
 mod result;
 mod scheduler;
@@ -125,6 +126,7 @@ pub use preempt::{Preemptible, PreemptionPlan};
 pub use quantity::{Milli, Time};
 pub use queue::{QueueError, QueuedTask, TaskQueue, TaskState, TierSla};
 pub use request::{SetRequest, TaskClass, TaskRequest};
+pub use reservation::{Backfill, Reservation, Start};
 pub use resources::{Measure, PortRange, Resource, Resources};
 pub use result::{
     Explanation, Failure, HostAssignment, NearMiss, Obstacle, PlacedTask, Problem, Reason,

@@ -103,6 +103,18 @@ impl Limits {
         self.0.get(group)
     }
 
+    /// How much more of a measure a group that takes `used` may have.
+    pub(crate) fn left(&self, group: &GroupName, used: &[u128; 4], measure: usize) -> u64 {
+        let limit = match self.0.get(group) {
+            Some(limit) => limit.most[measure],
+            None => (!self.0.is_empty()).then_some(Milli::ZERO),
+        };
+        limit.map_or(u64::MAX, |most| {
+            let left = u128::from(most.thousandths()).saturating_sub(used[measure]);
+            u64::try_from(left).unwrap_or(u64::MAX)
+        })
+    }
+
     /// What a group that takes `used` cannot have `more` of, if anything. Where any limit is set, a group
     /// without one may have nothing.
     pub(crate) fn exceeded(

@@ -12,7 +12,8 @@ use crate::gang::GangMiss;
 use crate::id::{DeviceKind, HostId, LeaseId, TaskId};
 use crate::quantity::Milli;
 use crate::request::TaskRequest;
-use crate::resources::Resource;
+use crate::reservation::Reservation;
+use crate::resources::{Resource, Resources};
 
 /// The outcome of one run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +32,8 @@ pub struct SchedulingResult {
     /// New leases that were ignored, because the scheduler held one of the same id, or holds one of the host
     /// already and is told to hold a single one.
     pub ignored: Vec<LeaseId>,
+    /// What is kept for the head of the queue: see [`Backfill`](crate::Backfill).
+    pub reservations: Vec<Reservation>,
     /// How many times a host was evaluated for a task: the work this run was.
     pub evaluations: u64,
 }
@@ -117,8 +120,20 @@ pub struct PlacedTask {
     pub sets: Vec<SetUse>,
     /// What it uses of the host's devices.
     pub devices: Vec<DeviceUse>,
+    /// What it is granted, if that is more than it demands: see [`TaskClass::with_most`].
+    ///
+    /// [`TaskClass::with_most`]: crate::TaskClass::with_most
+    pub grown: Option<Box<Resources>>,
     /// How well the host suited it when it was placed.
     pub score: Score,
+}
+
+impl PlacedTask {
+    /// What the task is to be launched with: what it demands, or more.
+    #[must_use]
+    pub fn granted(&self) -> &Resources {
+        self.grown.as_deref().unwrap_or(&self.request.class.demand)
+    }
 }
 
 /// Tasks of one class that found no host, for the same reasons.
@@ -162,6 +177,8 @@ pub enum Reason {
     ZeroFitness,
     /// The task's group would take more of a resource than its limit permits, on any host.
     OverLimit(Resource),
+    /// It has room, which is kept for the head of the queue; or no task of its group may overtake that.
+    Reserved,
     /// What is left of the task's tier is kept for the guarantees of other buckets.
     KeptForOthers,
 }
@@ -202,6 +219,8 @@ pub enum Obstacle {
     },
     /// A task that wants a host of its own has the host.
     HeldExclusively,
+    /// It has room, which is kept for the head of the queue.
+    Reserved,
     /// A hard constraint refuses the host; the constraint in words.
     Constraint(String),
     /// The calculator says 0: see [`Reason::ZeroFitness`].
@@ -217,6 +236,7 @@ impl fmt::Display for Reason {
             Self::HeldExclusively => f.write_str("held by a task that wants a host of its own"),
             Self::Constraint(constraint) => write!(f, "constraint: {constraint}"),
             Self::ZeroFitness => f.write_str("fitness 0"),
+            Self::Reserved => f.write_str("kept for the head of the queue"),
             Self::KeptForOthers => f.write_str("kept for the guarantees of other buckets"),
             Self::OverLimit(resource) => write!(f, "over its group's limit of {resource}"),
         }
@@ -235,6 +255,7 @@ impl fmt::Display for Obstacle {
             }
             Self::HeldExclusively => Reason::HeldExclusively.fmt(f),
             Self::ZeroFitness => Reason::ZeroFitness.fmt(f),
+            Self::Reserved => Reason::Reserved.fmt(f),
             Self::Constraint(constraint) => write!(f, "constraint: {constraint}"),
         }
     }

@@ -4,9 +4,10 @@
 //! what is to be done stands in the result of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::attribute::{AttributeValue, Attributes, lookup};
+use crate::attribute::{AttributeValue, Attributes};
 use crate::builder::TaskSchedulerBuilder;
 use crate::cluster::{Cluster, Host, Running};
 use crate::device::DeviceUse;
@@ -18,7 +19,8 @@ use crate::pass::{self, Bounds, Choice};
 use crate::quantity::Time;
 use crate::queue::{Order, TaskQueue};
 use crate::request::{TaskClass, TaskRequest};
-use crate::resources::union;
+use crate::reservation::{Backfill, Outlook, is_active};
+use crate::resources::{Resources, union};
 use crate::result::{PlacedTask, Problem, SchedulingResult, SetUse};
 use crate::status::HostStatus;
 
@@ -29,6 +31,7 @@ pub(crate) struct Options {
     pub(crate) reject_limit: Option<u32>,
     pub(crate) batch_size: usize,
     pub(crate) work_limit: u64,
+    pub(crate) backfill: Option<Backfill>,
 }
 
 /// How many hosts were rejected since when.
@@ -48,6 +51,8 @@ pub struct TaskScheduler {
     cluster: Cluster,
     limits: Limits,
     disabled: BTreeMap<HostId, Time>,
+    /// When running tasks are expected to end, of those of which it was said.
+    ends: BTreeMap<TaskId, Time>,
     /// The attribute that names host groups, and the groups that are active.
     active: Option<(String, BTreeSet<AttributeValue>)>,
     rejections: Rejections,
@@ -67,6 +72,7 @@ impl TaskScheduler {
             cluster,
             limits: Limits::default(),
             disabled: BTreeMap::new(),
+            ends: BTreeMap::new(),
             active: None,
             rejections: Rejections::default(),
         }
@@ -89,7 +95,8 @@ impl TaskScheduler {
         let (ignored, mut given_back) = self.add_leases(now, leases);
         let (sound, refused) = self.without_refused(tasks);
         let tasks = sound.as_deref().unwrap_or(tasks);
-        let bounds = bounds(&self.limits, &self.options);
+        let known = (&self.ends, &self.disabled);
+        let bounds = bounds(&self.limits, &self.options, Some(now), known, self.active.as_ref());
         let result = pass::run(&mut self.cluster, &self.choice, bounds, tasks);
         given_back.extend(self.remove_expired(now));
         SchedulingResult { expired: given_back, ignored, refused, ..result }
@@ -106,7 +113,8 @@ impl TaskScheduler {
         let (ignored, mut given_back) = self.add_leases(now, leases);
         let tasks = queue.ready(now);
         let mut order = Order::new(queue, now);
-        let bounds = bounds(&self.limits, &self.options);
+        let known = (&self.ends, &self.disabled);
+        let bounds = bounds(&self.limits, &self.options, Some(now), known, self.active.as_ref());
         let result = pass::run_queue(&mut self.cluster, &self.choice, bounds, &tasks, &mut order);
         for task in result.assignments.iter().flat_map(|assignment| &assignment.tasks) {
             queue.placed(&task.request.id);
@@ -130,7 +138,8 @@ impl TaskScheduler {
         if refused.is_empty() {
             let sizes: Vec<(usize, usize)> =
                 gangs.iter().map(|gang| (gang.tasks.len(), gang.min.max(1))).collect();
-            let bounds = bounds(&self.limits, &self.options);
+            let known = (&self.ends, &self.disabled);
+        let bounds = bounds(&self.limits, &self.options, Some(now), known, self.active.as_ref());
             result = pass::run_gangs(&mut self.cluster, &self.choice, bounds, &tasks, &sizes);
         }
         given_back.extend(self.remove_expired(now));
@@ -179,7 +188,8 @@ impl TaskScheduler {
         }
         let (sound, refused) = self.without_refused(tasks);
         let tasks = sound.as_deref().unwrap_or(tasks);
-        let bounds = bounds(&self.limits, &self.options);
+        let known = (&self.ends, &self.disabled);
+        let bounds = bounds(&self.limits, &self.options, None, known, self.active.as_ref());
         let mut result = pass::what_if(&mut self.cluster, &self.choice, bounds, tasks);
         for lease in &added {
             self.cluster.remove_lease(lease);
@@ -200,8 +210,13 @@ impl TaskScheduler {
     /// The same for a task with its ports, which are not handed out while it runs where a host keeps its lease,
     /// and with what it uses of named sets and of devices.
     pub fn task_launched(&mut self, task: &PlacedTask, host: &HostId) -> Option<HostId> {
-        let PlacedTask { request, ports, sets, devices, .. } = task;
-        self.task_restored(request, host, ports.clone(), sets.clone(), devices.clone())
+        let PlacedTask { request, ports, sets, devices, grown, .. } = task;
+        let mut request = request.clone();
+        if let Some(granted) = grown {
+            let demand = Resources::clone(granted);
+            request.class = Arc::new(TaskClass { demand, ..TaskClass::clone(&request.class) });
+        }
+        self.task_restored(&request, host, ports.clone(), sets.clone(), devices.clone())
     }
 
     /// The same for a task of which these are remembered from before a restart.
@@ -220,7 +235,22 @@ impl TaskScheduler {
     /// Tells that a task no longer runs on a host, however it ended. False, and nothing happens, if it was not
     /// noted as running there.
     pub fn task_unassigned(&mut self, task: &TaskId, host: &HostId) -> bool {
-        self.cluster.remove_task(task, host)
+        let known = self.cluster.remove_task(task, host);
+        if known {
+            self.ends.remove(task);
+        }
+        known
+    }
+
+    /// Tells when a running task is expected to end, in place of what was said before. False, and nothing
+    /// happens, if it is not noted as running. It decides when room that is kept for the head of the queue is
+    /// expected: see [`Backfill`].
+    pub fn expect_end(&mut self, task: &TaskId, end: Time) -> bool {
+        let known = self.cluster.running_on(task).is_some();
+        if known {
+            self.ends.insert(task.clone(), end);
+        }
+        known
     }
 
     /// The host a task is noted as running on.
@@ -389,18 +419,16 @@ impl TaskScheduler {
     }
 }
 
-/// Whether a host is of an active group.
-fn is_active(
-    active: Option<&(String, BTreeSet<AttributeValue>)>,
-    host: &HostId,
-    attributes: &Attributes,
-) -> bool {
-    let listed = |(name, active): &(String, BTreeSet<AttributeValue>)| {
-        lookup(host, attributes, name).is_some_and(|value| active.contains(&value))
-    };
-    active.is_none_or(listed)
-}
-
-fn bounds<'a>(limits: &'a Limits, options: &Options) -> Bounds<'a> {
-    Bounds { limits, placements: options.batch_size, evaluations: options.work_limit }
+/// What bounds a run at a time; without one, it is a question, for which nothing is kept.
+fn bounds<'a>(
+    limits: &'a Limits,
+    options: &Options,
+    now: Option<Time>,
+    (ends, disabled): (&'a BTreeMap<TaskId, Time>, &'a BTreeMap<HostId, Time>),
+    active: Option<&'a (String, BTreeSet<AttributeValue>)>,
+) -> Bounds<'a> {
+    let outlook = options.backfill.zip(now);
+    let outlook =
+        outlook.map(|(backfill, now)| Outlook { backfill, now, ends, disabled, active });
+    Bounds { limits, placements: options.batch_size, evaluations: options.work_limit, outlook }
 }

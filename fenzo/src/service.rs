@@ -78,6 +78,9 @@ impl SchedulingService {
         for assignment in &result.assignments {
             for task in &assignment.tasks {
                 self.scheduler.task_launched(task, &assignment.host);
+                if let Some(run_time) = task.request.run_time {
+                    self.scheduler.expect_end(&task.request.id, now.saturating_add(run_time));
+                }
             }
         }
         self.changed = false;

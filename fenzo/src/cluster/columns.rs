@@ -96,6 +96,19 @@ impl Columns {
         self.scalars.get(name).copied()
     }
 
+    /// The dimension of a resource that can be had in any amount; none for ports, and for scalars that no lease
+    /// offers.
+    pub(crate) fn dimension(&self, resource: &Resource) -> Option<usize> {
+        match resource {
+            Resource::Cpus => Some(0),
+            Resource::Memory => Some(1),
+            Resource::Disk => Some(2),
+            Resource::Network => Some(3),
+            Resource::Ports => None,
+            Resource::Scalar(name) => self.scalar(name),
+        }
+    }
+
     /// Makes a scalar a dimension; true if it was none before, so that rows have grown.
     pub(crate) fn learn_scalar(&mut self, name: &str) -> bool {
         if self.scalars.contains_key(name) {

@@ -6,6 +6,7 @@
 //! and what-if questions rest on. After the pass [`Cluster::end`] leaves only what was there before: placed
 //! tasks run when the caller says so.
 
+pub(crate) mod ahead;
 pub(crate) mod columns;
 pub(crate) mod devices;
 mod directory;

@@ -29,6 +29,8 @@ enum Cause {
     HostRule(usize),
     ValueRule(usize),
     Fitness,
+    /// There is room, which is kept for the head of the queue.
+    Reserved,
 }
 
 /// How many hosts lack how much, for classes that are judged by room alone.
@@ -157,10 +159,18 @@ fn collect(class: &Class<'_>, cluster: &Cluster, host: usize, causes: &mut Vec<C
     let free = cluster.columns().free(host);
     let wanted = &class.demand().amounts;
     let mut distance = lacking(free, wanted).1;
+    let kept = cluster.columns().withheld(host);
+    let mut reserved = false;
     for (dimension, (wanted, free)) in wanted.iter().zip(free).enumerate() {
-        if wanted > free {
+        let kept = kept.map_or(0, |kept| kept[dimension]);
+        if *wanted > free.saturating_add(kept) {
             causes.push(Cause::Dimension(dimension));
+        } else if wanted > free {
+            reserved = true;
         }
+    }
+    if reserved {
+        causes.push(Cause::Reserved);
     }
     for unknown in 0..class.demand().unknown.len() {
         causes.push(Cause::Unknown(unknown));
@@ -201,6 +211,7 @@ fn reason(class: &Class<'_>, cluster: &Cluster, cause: Cause) -> Reason {
         }
         Cause::Held => Reason::HeldExclusively,
         Cause::Fitness => Reason::ZeroFitness,
+        Cause::Reserved => Reason::Reserved,
         // Counted by name, host by host.
         Cause::Set | Cause::Devices => Reason::LacksSet(String::new()),
         Cause::HostRule(_) | Cause::ValueRule(_) => {
@@ -232,6 +243,7 @@ fn obstacle(class: &Class<'_>, cluster: &Cluster, host: usize, cause: Cause) -> 
         }
         Cause::Held => Obstacle::HeldExclusively,
         Cause::Fitness => Obstacle::ZeroFitness,
+        Cause::Reserved => Obstacle::Reserved,
         Cause::Set => {
             let set = class.lacks_set(cluster, host).unwrap_or_default();
             Obstacle::LacksSet(set.to_owned())
@@ -255,6 +267,7 @@ fn constraint<'a>(class: &Class<'a>, cause: Cause) -> Option<&'a Constraint> {
         Cause::Dimension(_)
         | Cause::Unknown(_)
         | Cause::Held
+        | Cause::Reserved
         | Cause::Fitness
         | Cause::Set
         | Cause::Devices => None,

@@ -6,7 +6,10 @@
 mod class;
 mod explain;
 mod find;
+mod grow;
 mod index;
+mod reserve;
+mod timeline;
 
 #[cfg(test)]
 mod tests;
@@ -25,10 +28,12 @@ use crate::queue::{Order, Step};
 use crate::request::{TaskClass, TaskRequest};
 use crate::resources::Resource;
 use crate::result::{Explanation, Failure, HostAssignment, PlacedTask, Reason, SchedulingResult};
+use crate::reservation::Outlook;
 use class::Class;
 use explain::Survey;
 use find::{Candidate, Walk};
 use index::Index;
+use reserve::Kept;
 
 /// Greatest number of host entries in all indexes together: about 50 bytes each.
 const INDEX_ENTRIES: usize = 4_000_000;
@@ -62,6 +67,8 @@ pub(crate) struct Bounds<'a> {
     pub(crate) placements: usize,
     /// No task is tried once this many hosts have been looked at.
     pub(crate) evaluations: u64,
+    /// What is known of the time after the run, if room is to be kept for the head of the queue.
+    pub(crate) outlook: Option<Outlook<'a>>,
 }
 
 /// Places `tasks` in order. Hosts that get tasks give up their leases; the rest of the cluster stays as it is.
@@ -100,7 +107,10 @@ pub(crate) fn run_gangs(
     let mut pass = Pass::new(cluster, choice, bounds, tasks, INDEX_ENTRIES);
     let mut rest = 0;
     for (size, min) in gangs {
-        pass.place_gang(tasks, rest..rest + size, *min);
+        let members = rest..rest + size;
+        if !pass.place_gang(tasks, members.clone(), *min) {
+            pass.reserve_gang(tasks, members, *min, None);
+        }
         rest += size;
     }
     pass.explain_rest();
@@ -153,6 +163,9 @@ struct Pass<'a> {
     untried: Vec<TaskId>,
     /// Failures that are explained when the run ends: position and class.
     unexplained: Vec<(usize, usize)>,
+    kept: Kept,
+    /// A gang is being tried: it may have to be taken back.
+    in_gang: bool,
     evaluations: u64,
 }
 
@@ -190,6 +203,8 @@ impl<'a> Pass<'a> {
             failed_at: Vec::new(),
             untried: Vec::new(),
             unexplained: Vec::new(),
+            kept: Kept::default(),
+            in_gang: false,
             evaluations: 0,
         }
     }
@@ -200,18 +215,22 @@ impl<'a> Pass<'a> {
                 self.untried.extend(tasks[position..].iter().map(|task| task.id.clone()));
                 break;
             }
-            self.place(self.class_of[position], task);
+            let class = self.class_of[position];
+            if !self.place(class, task) {
+                self.reserve(class, &task.id);
+            }
             self.had_its_turn(position);
         }
         self.explain_rest();
     }
 
-    /// Places at least `min` of some tasks, or none.
-    fn place_gang(&mut self, tasks: &[TaskRequest], members: Range<usize>, min: usize) {
+    /// Places at least `min` of some tasks, or none; false if it tried and found no room.
+    fn place_gang(&mut self, tasks: &[TaskRequest], members: Range<usize>, min: usize) -> bool {
         if self.is_spent() {
             self.untried.extend(tasks[members].iter().map(|task| task.id.clone()));
-            return;
+            return true;
         }
+        self.in_gang = true;
         let (placed, failed) = (self.placed.len(), self.failed_at.len());
         let mut first_miss = None;
         for position in members.clone() {
@@ -225,9 +244,10 @@ impl<'a> Pass<'a> {
             }
             self.had_its_turn(position);
         }
+        self.in_gang = false;
         let count = self.placed.len() - placed;
         if count >= min {
-            return;
+            return true;
         }
         self.roll_back(placed);
         self.forget_failures(failed);
@@ -238,6 +258,7 @@ impl<'a> Pass<'a> {
             explanation,
             gang: Some(GangMiss { placed: count, min }),
         });
+        false
     }
 
     /// Forgets the failures beyond the first `failed` tasks: they were of a trial.
@@ -264,8 +285,11 @@ impl<'a> Pass<'a> {
                     self.untried.push(tasks[position].id.clone());
                 }
                 Step::Try(position) => {
-                    if self.place(self.class_of[position], &tasks[position]) {
+                    let class = self.class_of[position];
+                    if self.place(class, &tasks[position]) {
                         order.placed();
+                    } else {
+                        self.reserve(class, &tasks[position].id);
                     }
                     self.had_its_turn(position);
                 }
@@ -311,8 +335,10 @@ impl<'a> Pass<'a> {
 
     /// What has been placed and what has failed so far, which is no longer the pass's to tell.
     fn result(&mut self) -> SchedulingResult {
+        let mut placed = self.placed.clone();
+        self.grow(&mut placed);
         SchedulingResult {
-            assignments: assignments(self.placed.clone(), self.cluster),
+            assignments: assignments(placed, self.cluster),
             failures: std::mem::take(&mut self.failures),
             untried: std::mem::take(&mut self.untried),
             evaluations: self.evaluations,
@@ -321,7 +347,9 @@ impl<'a> Pass<'a> {
     }
 
     fn finish(mut self) -> SchedulingResult {
-        let assignments = assignments(std::mem::take(&mut self.placed), self.cluster);
+        let mut placed = std::mem::take(&mut self.placed);
+        self.grow(&mut placed);
+        let assignments = assignments(placed, self.cluster);
         self.cluster.end();
         for class in &self.classes {
             self.cluster.release(class.group());
@@ -330,6 +358,7 @@ impl<'a> Pass<'a> {
             assignments,
             failures: self.failures,
             untried: self.untried,
+            reservations: self.kept.reservations,
             evaluations: self.evaluations,
             ..SchedulingResult::default()
         }
@@ -338,8 +367,16 @@ impl<'a> Pass<'a> {
     /// Places a task; false if no host takes it.
     fn place(&mut self, class: usize, task: &TaskRequest) -> bool {
         if let Some(position) = self.known_failure(class) {
+            if let Some(gap) = self.gap(class, task) {
+                return self.place_in_gap(class, task, gap);
+            }
             self.failures[position].tasks.push(task.id.clone());
             self.failed_at.push(position);
+            return false;
+        }
+        if self.waits_for_head(class) {
+            let explanation = self.refused_everywhere(Reason::Reserved);
+            self.fail(class, task, Some(explanation));
             return false;
         }
         if let Some(resource) = self.over_limit(class) {
@@ -347,18 +384,28 @@ impl<'a> Pass<'a> {
             self.fail(class, task, Some(explanation));
             return false;
         }
-        let Some(Candidate { host, score, .. }) = self.find(class) else {
+        let Some(candidate) = self.find(class) else {
+            if let Some(gap) = self.gap(class, task) {
+                return self.place_in_gap(class, task, gap);
+            }
             self.fail(class, task, None);
             return false;
         };
+        self.put(class, task, candidate);
+        true
+    }
+
+    /// Puts a task on a host that admits it.
+    fn put(&mut self, class: usize, task: &TaskRequest, Candidate { host, score, .. }: Candidate) {
         let rules = &self.classes[class];
         let alone = rules.wants_host_alone();
         let picks = rules.pick_devices(self.cluster, self.choice, host);
         let (ports, sets, devices) =
             self.cluster.take(host, rules.group(), rules.demand(), alone, picks);
         let request = task.clone();
-        self.placed.push((host, class, PlacedTask { request, ports, sets, devices, score }));
-        true
+        let grown = None;
+        let task = PlacedTask { request, ports, sets, devices, grown, score };
+        self.placed.push((host, class, task));
     }
 
     /// The failure that a task of the class is sure to share, if there is one.

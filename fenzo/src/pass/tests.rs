@@ -19,7 +19,7 @@ use crate::result::Explanation;
 
 static NO_LIMITS: Limits = Limits::none();
 const UNBOUNDED: Bounds<'static> =
-    Bounds { limits: &NO_LIMITS, placements: usize::MAX, evaluations: u64::MAX };
+    Bounds { limits: &NO_LIMITS, placements: usize::MAX, evaluations: u64::MAX, outlook: None };
 
 fn resources(cpus: u64, mem: u64) -> Resources {
     Resources {
