@@ -18,6 +18,7 @@ pub(crate) mod unreachable;
 use crate::allocator::Mark;
 use crate::allocator::amounts::Parts;
 use crate::allocator::filters::AgentFilters;
+use crate::allocator::held::Sort;
 use crate::deadlines::Deadline;
 use crate::effect::Effect;
 use crate::input::ConnectionId;
@@ -88,8 +89,8 @@ pub(crate) struct Agent {
     /// Its place among the agents with something to offer.
     pub(crate) free_key: Option<(u64, u64, AgentOrd)>,
     pub(crate) mark: Mark,
-    /// Its number among the agents that headroom alone keeps from being offered.
-    pub(crate) held: Option<u64>,
+    /// Its sort and number among the agents that headroom alone keeps from being offered.
+    pub(crate) held: Option<(Sort, u64)>,
 }
 
 impl Agent {

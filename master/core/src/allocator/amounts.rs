@@ -148,6 +148,21 @@ impl Bounds {
         self.0.iter().copied()
     }
 
+    /// Of each kind the lower bound of both.
+    pub(crate) fn lower(&mut self, other: &Self) {
+        for (kind, most) in other.iter() {
+            match self.0.iter_mut().find(|(own, _)| *own == kind) {
+                Some((_, own)) => *own = (*own).min(most),
+                None => self.0.push((kind, most)),
+            }
+        }
+    }
+
+    /// Whether there is more of any kind than its bound.
+    pub(crate) fn are_surpassed_by(&self, amounts: &Amounts) -> bool {
+        self.iter().any(|(kind, most)| amounts.get(kind) > most)
+    }
+
     /// What is still allowed when `consumed` counts already.
     pub(crate) fn room(&self, consumed: &Amounts) -> Self {
         let left = |(kind, most): &(usize, u64)| (*kind, most.saturating_sub(consumed.get(*kind)));

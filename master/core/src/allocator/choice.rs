@@ -357,7 +357,7 @@ impl Master {
             });
         }
         for role in looks.iter().flat_map(|look| look.cuts.take()) {
-            self.allocator.sorter.note_cut(role);
+            self.allocator.sorter.note_cut(role, record.free_parts.pure);
         }
         (found, looks.iter().any(|look| look.held.get()))
     }

@@ -14,6 +14,7 @@ pub(crate) mod amounts;
 pub(crate) mod choice;
 pub(crate) mod demand;
 pub(crate) mod filters;
+pub(crate) mod held;
 pub(crate) mod offering;
 mod pass;
 pub(crate) mod quota;
@@ -25,6 +26,7 @@ use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd, OrdSet, SeatOrd};
 use amounts::{Amounts, Parts};
 use choice::{Shapes, in_turn};
+use held::Held;
 pub(crate) use offering::Minimum;
 use proto::{Resources, Role, Time};
 use sorter::Sorter;
@@ -61,13 +63,9 @@ pub(crate) struct Allocator {
     refusing: OrdSet<SeatOrd>,
     /// What is free on agents that offers may be made of, as far as quotas count it.
     pub(crate) available: Amounts,
-    /// Agents that headroom alone kept from being offered, in the order of their numbers.
-    held: BTreeMap<u64, AgentOrd>,
-    next_held: u64,
-    /// With so much to spare, none of the held agents can be offered.
-    held_at: Amounts,
-    /// While held agents are looked at again: up to which number, and what there was to spare.
-    sweep: Option<(u64, Amounts)>,
+    /// Agents that headroom alone kept from being offered, by sort.
+    held_plain: Held,
+    held_mixed: Held,
     /// The scalars of nothing.
     pub(crate) nothing: Arc<Parts>,
     /// What an offer ever took of what guarantees need: a mistake of ours (for the invariants).
@@ -114,10 +112,8 @@ impl Allocator {
             chosen: BTreeMap::new(),
             refusing: OrdSet::default(),
             available: Amounts::default(),
-            held: BTreeMap::new(),
-            next_held: 0,
-            held_at: Amounts::default(),
-            sweep: None,
+            held_plain: Held::default(),
+            held_mixed: Held::default(),
             nothing: Arc::new(Parts { pure: true, ..Parts::default() }),
             starved: None,
         }
@@ -158,15 +154,6 @@ impl Allocator {
         (!required.is_zero()).then(|| self.available.less(required))
     }
 
-    /// Whether held agents may be offered with what there is to spare now.
-    pub(crate) fn has_held_to_sweep(&self) -> bool {
-        !self.held.is_empty()
-            && (self.sweep.is_some()
-                || self.slack().is_none_or(|slack| {
-                    !self.held_at.contains(&slack) && self.may_be_worth(&slack)
-                }))
-    }
-
     pub(crate) fn woken(&self) -> &BTreeSet<FrameworkOrd> {
         &self.woken
     }
@@ -179,10 +166,6 @@ impl Allocator {
     /// The free agents by shape, if a demand is stated.
     pub(crate) fn shapes(&self) -> Option<&Shapes> {
         (!self.demanding.is_empty()).then_some(&self.shapes)
-    }
-
-    pub(crate) fn held(&self) -> &BTreeMap<u64, AgentOrd> {
-        &self.held
     }
 }
 
@@ -331,31 +314,6 @@ impl Master {
         self.allocator.free.set(agent, key.is_some());
         if key.is_none() {
             self.unhold(agent);
-        }
-    }
-
-    /// Remembers that headroom alone keeps the agent from being offered, with so much to spare.
-    fn hold_back(&mut self, agent: AgentOrd, slack: &Amounts) {
-        let allocator = &mut self.allocator;
-        allocator.held_at = match allocator.held.is_empty() {
-            true => slack.clone(),
-            false => allocator.held_at.lesser(slack),
-        };
-        if let Some((_, spare)) = &mut allocator.sweep {
-            *spare = spare.lesser(slack);
-        }
-        let record = &mut self.agents[agent];
-        if record.held.is_none() {
-            let number = self.allocator.next_held;
-            self.allocator.next_held += 1;
-            record.held = Some(number);
-            self.allocator.held.insert(number, agent);
-        }
-    }
-
-    fn unhold(&mut self, agent: AgentOrd) {
-        if let Some(number) = self.agents[agent].held.take() {
-            self.allocator.held.remove(&number);
         }
     }
 

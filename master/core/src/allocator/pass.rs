@@ -13,9 +13,6 @@ use proto::Offer;
 use proto::scheduler::Event;
 use std::collections::BTreeMap;
 
-/// Held agents that are looked at again at once: the first of them may use up what there is.
-const SWEEP: usize = 64;
-
 /// Offers made in this pass.
 type Made = BTreeMap<FrameworkOrd, Vec<Offer>>;
 
@@ -30,6 +27,7 @@ impl Master {
         }
         self.mark_for_woken();
         let mut slice = self.take_slice();
+        let slack = self.allocator.slack();
         let held = self.choose_in_pass(&mut slice);
         self.counters.agents_considered += slice.len() as u64;
         let mut made = Made::new();
@@ -41,11 +39,10 @@ impl Master {
         for (agent, mark) in &slice {
             self.serve(*agent, *mark, Stage::Fair, &mut made);
         }
-        if let Some(slack) = self.allocator.slack() {
-            for agent in held {
-                if self.agents[agent].free_key.is_some() {
-                    self.hold_back(agent, &slack);
-                }
+        // They were cut by what there was to spare when they were looked at.
+        for agent in held {
+            if let (Some(slack), Some(_)) = (&slack, self.agents[agent].free_key) {
+                self.hold_back(agent, slack);
             }
         }
         self.end_choices();
@@ -123,8 +120,9 @@ impl Master {
             look.asked_filters = tried.is_empty();
             let found = self.first_taker(walk, mark, &look, &tried, refusing);
             held |= look.held.get();
+            let is_plain = self.agents[agent].free_parts.pure;
             for role in look.cuts.take() {
-                self.allocator.sorter.note_cut(role);
+                self.allocator.sorter.note_cut(role, is_plain);
             }
             let Some((seat, offering)) = found else { break };
             tried.push(seat);
@@ -181,7 +179,7 @@ impl Master {
     fn end_of_round(&mut self) {
         self.call_again();
         for (role, has_room) in self.allocator.sorter.take_eased() {
-            if has_room || !self.allocator.held.is_empty() {
+            if has_room || self.allocator.holds_any() {
                 for framework in self.allocator.sorter.frameworks_below(role) {
                     self.wake(framework);
                 }
@@ -220,33 +218,5 @@ impl Master {
         }
         self.allocator.turns.at_end = cut;
         self.count_looks(&looks);
-    }
-
-    /// Looks at held agents again, some at a time, once there is more to spare than when they were
-    /// held.
-    fn sweep(&mut self) {
-        if let Some((end, spare)) = &self.allocator.sweep
-            && self.allocator.held.first_key_value().is_none_or(|(number, _)| number >= end)
-        {
-            // All were looked at with at least so much to spare, and what is held now was refused.
-            self.allocator.held_at = spare.clone();
-            self.allocator.sweep = None;
-        }
-        if !self.allocator.has_held_to_sweep() {
-            return;
-        }
-        let slack = self.allocator.slack();
-        if self.allocator.sweep.is_none() {
-            let spare = slack.clone().unwrap_or_default();
-            self.allocator.sweep = Some((self.allocator.next_held, spare));
-        } else if slack.as_ref().is_some_and(|slack| !self.allocator.may_be_worth(slack)) {
-            // Nothing is left: those that were not looked at again are held as before.
-            self.allocator.sweep = None;
-            return;
-        }
-        let some: Vec<AgentOrd> = self.allocator.held.values().take(SWEEP).copied().collect();
-        for agent in some {
-            self.touch(agent);
-        }
     }
 }

@@ -47,7 +47,7 @@ impl Allowance {
 impl NodeQuota {
     /// Whether somebody may wait for this role to consume less.
     pub(super) fn waits(&self) -> bool {
-        self.cut.get() || self.full || !self.guarantee.is_zero()
+        self.cut.get() || self.cut_mixed.get() || self.full || !self.guarantee.is_zero()
     }
 }
 
@@ -68,6 +68,7 @@ impl Sorter {
                 lacking: Amounts::default(),
                 full: false,
                 cut: Cell::new(false),
+                cut_mixed: Cell::new(false),
             }
         });
         self.lift(ord);
@@ -179,10 +180,11 @@ impl Sorter {
         allowance
     }
 
-    /// Remembers that a role's limit stood against an offer.
-    pub(crate) fn note_cut(&self, ord: RoleOrd) {
+    /// Remembers that a role's limit stood against an offer, of an agent that has nothing but
+    /// plain resources free, or of one that has others.
+    pub(crate) fn note_cut(&self, ord: RoleOrd, is_plain: bool) {
         if let Some(quota) = &self.nodes[ord].quota {
-            quota.cut.set(true);
+            if is_plain { &quota.cut } else { &quota.cut_mixed }.set(true);
         }
     }
 
@@ -192,8 +194,9 @@ impl Sorter {
         let eased = std::mem::take(&mut self.eased);
         let serves = |ord: RoleOrd| {
             let quota = self.nodes[ord].quota.as_ref()?;
-            let room = quota.cut.get() && !quota.full;
-            if room {
+            // Beside what no quota counts, any room makes a difference.
+            let room = quota.cut_mixed.take() || (quota.cut.get() && !quota.full);
+            if !quota.full {
                 quota.cut.set(false);
             }
             (room || !quota.lacking.is_zero()).then_some((ord, room))

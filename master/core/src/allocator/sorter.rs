@@ -77,8 +77,10 @@ pub(super) struct NodeQuota {
     pub(super) lacking: Amounts,
     /// Whether so little room is left that nothing worth an offer fits into it.
     pub(super) full: bool,
-    /// Whether an offer was made smaller by the limit, or not made, since it last had room.
+    /// Whether an offer was made smaller by the limit, or not made, since it last had room: of
+    /// agents with nothing but plain resources free, and of others.
     pub(super) cut: Cell<bool>,
+    pub(super) cut_mixed: Cell<bool>,
 }
 
 /// The order of roles and of frameworks, and the quotas.

@@ -3,6 +3,7 @@
 use super::Found;
 use crate::agent::scalars;
 use crate::allocator::Mark;
+use crate::allocator::held::Sort;
 use crate::allocator::offering::{Look, Stage};
 use crate::allocator::sorter::Walk;
 use crate::framework::Framework;
@@ -88,13 +89,28 @@ fn queue(m: &Master, found: &mut Found) {
     found.unless(idle || m.allocator.due.is_some(), "M13", || {
         format!("{} agents wait and no pass is due", queued.len())
     });
-    for (number, agent) in m.allocator.held() {
-        let holds = m.agents.get(*agent).is_some_and(|agent| agent.held == Some(*number));
-        found.unless(holds, "M13", || format!("number {number} is held and does not know"));
+    held(m, found);
+}
+
+fn held(m: &Master, found: &mut Found) {
+    let mut known = 0;
+    for sort in [Sort::Plain, Sort::Mixed] {
+        let agents = m.allocator.held(sort).agents();
+        known += agents.len();
+        for (number, agent) in agents {
+            let agent = m.agents.get(*agent);
+            let holds = agent.is_some_and(|agent| agent.held == Some((sort, *number)));
+            found.unless(holds, "M13", || format!("number {number} is held and does not know"));
+            // One that changed is looked at again first.
+            let sorted = agent.is_none_or(|agent| {
+                agent.mark == Mark::Touched || agent.free_parts.pure == (sort == Sort::Plain)
+            });
+            found.unless(sorted, "M13", || format!("number {number} is not {sort:?}"));
+        }
     }
     let held = m.agents.iter().filter(|(_, agent)| agent.held.is_some()).count();
-    found.unless(held == m.allocator.held().len(), "M13", || {
-        format!("{held} agents are held, {} are known to be", m.allocator.held().len())
+    found.unless(held == known, "M13", || {
+        format!("{held} agents are held, {known} are known to be")
     });
 }
 

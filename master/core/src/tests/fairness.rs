@@ -71,21 +71,38 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-/// A guarantee or a limit as text; a number from `skip` on leaves its resource out.
-fn amounts((cpus, mem): (u8, u8), skip: u8) -> String {
-    let part = |name: &str, n: u8, unit: u64| {
-        if n >= skip { String::new() } else { format!("{name}:{};", u64::from(n) * unit) }
-    };
-    let (cpus, mem) = (part("cpus", cpus, 1), part("mem", mem, 100));
-    format!("{cpus}{}", mem.trim_end_matches(';'))
+/// The thousandths of a cpu and of a MB that amounts are multiples of.
+#[derive(Clone, Copy, Debug)]
+struct Grain {
+    cpus: u64,
+    mem: u64,
+}
+
+/// Whatever is there is worth an offer; and amounts of which it takes several for that.
+const GRAINS: [Grain; 2] = [Grain { cpus: 1000, mem: 100_000 }, Grain { cpus: 4, mem: 12_000 }];
+
+impl Grain {
+    /// A guarantee or a limit as text; a number from `skip` on leaves its resource out.
+    fn amounts(self, (cpus, mem): (u8, u8), skip: u8) -> String {
+        let part = |name: &str, n: u8, unit: u64| {
+            let milli = u64::from(n) * unit;
+            if n >= skip {
+                String::new()
+            } else {
+                format!("{name}:{}.{:03};", milli / 1000, milli % 1000)
+            }
+        };
+        let (cpus, mem) = (part("cpus", cpus, self.cpus), part("mem", mem, self.mem));
+        format!("{cpus}{}", mem.trim_end_matches(';'))
+    }
 }
 
 /// Reservations, disks of their own and revocable resources.
-fn special_pieces(special: u8) -> Vec<Piece> {
-    let piece = |name: &str, units: u64, flavor: Flavor| Piece {
+fn special_pieces(special: u8, grain: Grain) -> Vec<Piece> {
+    let piece = |name: &str, milli: u64, flavor: Flavor| Piece {
         name: ResourceName::new(name),
         flavor,
-        value: Value::Scalar(units * 1000),
+        value: Value::Scalar(milli),
     };
     let reserved = |at: u8| {
         let reservation = Reservation {
@@ -98,14 +115,17 @@ fn special_pieces(special: u8) -> Vec<Piece> {
         Flavor::new(false, Special { reservations, ..Special::default() })
     };
     match special {
-        1..=6 => vec![piece("cpus", 2, reserved(special)), piece("mem", 100, reserved(special))],
+        1..=6 => vec![
+            piece("cpus", 2 * grain.cpus, reserved(special)),
+            piece("mem", grain.mem, reserved(special)),
+        ],
         7 | 8 => {
             let source = DiskSource::new(DiskKind::Mount, "/mnt");
             let disk = Disk { source: Some(source), ..Disk::default() };
             let flavor = Flavor::new(false, Special { disk: Some(disk), ..Special::default() });
-            vec![piece("disk", 1500, flavor)]
+            vec![piece("disk", 1_500_000, flavor)]
         }
-        9 | 10 => vec![piece("cpus", 1, Flavor { revocable: true, special: None })],
+        9 | 10 => vec![piece("cpus", grain.cpus, Flavor { revocable: true, special: None })],
         _ => Vec::new(),
     }
 }
@@ -113,6 +133,7 @@ fn special_pieces(special: u8) -> Vec<Piece> {
 /// A cluster whose passes are compared.
 struct Twins {
     c: Cluster,
+    grain: Grain,
     frameworks: Vec<FrameworkSide>,
     agents: Vec<AgentSide>,
     /// Framework, agent, id.
@@ -128,7 +149,7 @@ fn pick<T>(all: &[T], number: u8) -> Option<usize> {
 }
 
 impl Twins {
-    fn new() -> Self {
+    fn new(grain: Grain) -> Self {
         // Every pass looks at all that waits, and passes come one at a time.
         let options = Options {
             allocation_slice: 1000,
@@ -143,6 +164,7 @@ impl Twins {
         let (frameworks, agents, tasks) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             c,
+            grain,
             frameworks,
             agents,
             tasks,
@@ -253,7 +275,8 @@ impl Twins {
                 self.c.feed(Input::SetWeight { request, role, weight_milli });
             }
             Deed::Quota { role: at, guarantee, limit } => {
-                let (guarantee, limit) = (amounts(guarantee, 4), amounts(limit, 8));
+                let (guarantee, limit) =
+                    (self.grain.amounts(guarantee, 4), self.grain.amounts(limit, 8));
                 self.c.set_quota(&[(ROLES[usize::from(at)], &guarantee, &limit)], true);
             }
             Deed::Launch { offer, share, refuse } => self.launch(offer, share, refuse),
@@ -288,10 +311,13 @@ impl Twins {
             }
             Deed::Demand { who, bundles } => {
                 if let Some(at) = pick(&self.frameworks, who) {
-                    let now = self.c.now;
+                    let (now, grain) = (self.c.now, self.grain);
                     let one = |bundle: &Bundle| {
                         let (cpus, mem) = (u64::from(bundle.cpus), u64::from(bundle.mem));
-                        let resources = Resources::cpus_mem(cpus * 900, mem * 90_000 + 10_000);
+                        let resources = Resources::cpus_mem(
+                            cpus * grain.cpus * 9 / 10,
+                            mem * grain.mem * 9 / 10 + grain.mem / 10,
+                        );
                         let deadline = now + Duration::from_secs(u64::from(bundle.seconds));
                         proto::scheduler::Demand {
                             priority: i32::from(bundle.priority),
@@ -344,14 +370,14 @@ impl Twins {
                 self.frameworks.push(self.c.framework_from(info));
             }
             Deed::Agent { cpus, mem, disk, special } if self.agents.len() < 6 => {
-                let mut all =
-                    vec![("cpus", u64::from(cpus) * 1000), ("mem", u64::from(mem) * 100_000)];
+                let Grain { cpus: cpu, mem: mb } = self.grain;
+                let mut all = vec![("cpus", u64::from(cpus) * cpu), ("mem", u64::from(mem) * mb)];
                 all.push(("disk", u64::from(disk) * 1_000_000));
                 if special == 0 {
                     all.push(("gpus", 1000));
                 }
                 let mut all = Resources::scalars(all);
-                for piece in special_pieces(special) {
+                for piece in special_pieces(special, self.grain) {
                     all.add_piece(piece);
                 }
                 self.agents.push(self.c.agent(all));
@@ -377,8 +403,9 @@ proptest! {
     #[test]
     fn the_offers_are_those_of_the_naive_allocator(
         deeds in prop::collection::vec((deed(), prop::bool::weighted(0.7)), 1..30),
+        grain in 0_usize..GRAINS.len(),
     ) {
-        let mut twins = Twins::new();
+        let mut twins = Twins::new(GRAINS[grain]);
         for (deed, settles) in deeds {
             twins.act(deed);
             if settles {

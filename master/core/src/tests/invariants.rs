@@ -1,6 +1,7 @@
 //! A checker that never fired is not trusted: each invariant is broken once, and seen.
 
 use crate::allocator::Mark;
+use crate::allocator::held::Sort;
 use crate::deadlines::Deadline;
 use crate::invariants::{INVARIANTS, check};
 use crate::registry::RegistryOp;
@@ -210,6 +211,10 @@ fn m13_somebody_waits_and_no_pass_is_due() {
         let ord = first_framework(m);
         m.wake(ord);
         m.allocator.due = None;
+    });
+    broken("M13", |m| {
+        let ord = first_agent(m);
+        m.agents[ord].held = Some((Sort::Plain, 1));
     });
 }
 

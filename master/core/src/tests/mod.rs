@@ -12,6 +12,7 @@ mod drain;
 mod explain;
 mod explain_rules;
 mod fairness;
+mod headroom;
 mod invariants;
 mod invariants_operations;
 mod inverse;

@@ -194,6 +194,11 @@ impl Sorter {
         enlist(&mut self.nodes[parent].orders, Listed(listed), &key);
     }
 
+    /// Whether a guarantee is lacking that somebody can be offered something for.
+    pub(crate) fn has_hungry(&self) -> bool {
+        !self.nodes[self.root].orders[HUNGRY].is_empty()
+    }
+
     /// Walks eligible seats, the poorest first, until `stop` says true. Returns the seat at which
     /// it stopped.
     pub(crate) fn first(

@@ -1,0 +1,76 @@
+//! What limits and headroom leave of an agent that has reserved resources: with those, amounts
+//! that are not worth an offer by themselves are worth one.
+
+use crate::testing::*;
+use proto::{FrameworkInfo, Resources, TaskState};
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn mem(mb: u64) -> Resources {
+    cpus_mem(0, mb)
+}
+
+/// One cpu that is kept for the role by the agent's configuration.
+fn kept(to: &str) -> Resources {
+    cpus_mem(1, 0).push_reservation(&static_reservation(to))
+}
+
+fn named(name: &str) -> FrameworkInfo {
+    framework_info(name, &[name], &[])
+}
+
+#[test]
+fn a_little_more_to_spare_is_offered_with_what_is_reserved() {
+    let mut c = Cluster::default();
+    let r = c.framework_from(named("r"));
+    c.quota(&[("q", "mem:90", "")]);
+    c.agent(mem(100).plus(&kept("r")));
+    let lines = c.decline(&r, &["m-O0"], HOUR);
+    assert_eq!(lines, [] as [&str; 0], "10 MB and the cpu were refused");
+    // By itself worth no offer, but it is to spare.
+    c.agent(mem(5));
+    let offer = "c1 <- OFFERS [m-O1 m-S0 r cpus(reservations: [(STATIC,r)]):1; mem:15]";
+    assert!(c.lines().contains(&offer.to_owned()), "{:?}", c.lines());
+}
+
+#[test]
+fn a_little_more_to_spare_is_offered_on_top_of_what_a_guarantee_lacks() {
+    let mut c = Cluster::default();
+    c.framework_from(named("q"));
+    c.quota(&[("q", "mem:30", ""), ("p", "mem:20", "")]);
+    c.agent(mem(40));
+    assert_eq!(c.master.offers.len(), 0, "30 MB are not worth an offer");
+    c.agent(mem(15));
+    let offer = "c1 <- OFFERS [m-O0 m-S0 q mem:35]".to_owned();
+    assert!(c.lines().contains(&offer), "{:?}", c.lines());
+}
+
+#[test]
+fn what_nobody_lacks_and_is_not_cut_is_no_reason_to_look_again() {
+    let mut c = Cluster::default();
+    let r = c.framework_from(named("r"));
+    c.quota(&[("q", "mem:90", "")]);
+    c.agent(mem(100).plus(&disk(10)).plus(&kept("r")));
+    c.decline(&r, &["m-O0"], HOUR);
+    let before = c.master.counters.agents_considered;
+    c.agent(disk(1000));
+    assert_eq!(c.master.counters.agents_considered, before, "more disk is no more of that agent");
+}
+
+#[test]
+fn a_little_more_room_below_a_limit_is_offered_with_what_is_reserved() {
+    let mut c = Cluster::default();
+    let q = c.framework_from(named("q"));
+    c.quota(&[("q", "", "mem:40")]);
+    let first = c.agent(mem(40));
+    let tasks = [("t", 30), ("u", 10)].map(|(id, mb)| task_info(id, "m-S0", mem(mb)));
+    c.launch(&q, &["m-O0"], tasks.to_vec());
+    // The limit leaves nothing but what is reserved.
+    c.agent(mem(100).plus(&kept("q")));
+    c.decline(&q, &["m-O1"], HOUR);
+    // What ends leaves room for less than is worth an offer by itself.
+    let lines = c.update(&first, &q, "u", TaskState::Finished, 1);
+    let offer = "c1 <- OFFERS [m-O2 m-S1 q cpus(reservations: [(STATIC,q)]):1; mem:10]";
+    assert!(lines.contains(&offer.to_owned()), "{lines:?}");
+}
