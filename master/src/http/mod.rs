@@ -12,6 +12,7 @@ pub(crate) mod pieces;
 mod read;
 mod scheduler;
 mod select;
+mod system;
 
 use crate::Config;
 use crate::connections::{Message, OutboxLimits, Streams};
@@ -156,6 +157,7 @@ enum Route {
     Quota,
     Files,
     Logging,
+    Stats,
     NotBuilt,
 }
 
@@ -191,7 +193,7 @@ const ROUTES: &[(&str, Route)] = &[
     ("/files", Route::Files),
     ("/registrar(1)/registry", Route::NotBuilt),
     ("/logging/toggle", Route::Logging),
-    ("/system/stats.json", Route::NotBuilt),
+    ("/system/stats.json", Route::Stats),
 ];
 
 fn route(path: &str) -> Option<(&'static str, Route)> {
@@ -216,7 +218,7 @@ pub(crate) fn is_for_operators(path: &str) -> bool {
         Some((_, Route::Metrics | Route::Index)) => false,
         Some((_, Route::Operator | Route::Read(_) | Route::Forward(_))) => true,
         Some((_, Route::Weights | Route::Quota | Route::Files | Route::NotBuilt)) => true,
-        Some((_, Route::Logging)) => false,
+        Some((_, Route::Logging | Route::Stats)) => false,
     }
 }
 
@@ -232,6 +234,7 @@ async fn dispatch(State(context): State<Context>, request: Request) -> Response 
         Route::Operator => operator::handle(&context, request).await,
         Route::Version => read::version(&context, &method),
         Route::Health => read::health(&method),
+        Route::Stats => system::stats(&method),
         Route::Redirect => read::redirect(&context, &method),
         Route::Metrics => read::metrics(&context, &method).await,
         Route::Index => read::index(&context, &method),

@@ -8,14 +8,14 @@ use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode, header};
 use tokio::sync::oneshot;
 
-fn require_read(method: &Method) -> Result<(), Refusal> {
+pub(super) fn require_read(method: &Method) -> Result<(), Refusal> {
     match *method {
         Method::GET | Method::HEAD | Method::POST => Ok(()),
         _ => Err(Refusal::method("GET", method, "GET, HEAD, POST")),
     }
 }
 
-fn body(media_type: &'static str, content: String) -> Response {
+pub(super) fn body(media_type: &'static str, content: String) -> Response {
     let mut response = Response::new(Body::from(content));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
@@ -61,7 +61,7 @@ pub(super) fn index(context: &Context, method: &Method) -> Result<Response, Refu
     require_read(method)?;
     let page = format!(
         "Tepui master {}\n\n/version /health /metrics /redirect\n\
-         /state /state-summary /slaves /frameworks /tasks /roles /flags /metrics/snapshot\nPOST /api/v1            operator API\n\
+         /state /state-summary /slaves /frameworks /tasks /roles /flags /metrics/snapshot /system/stats.json\nPOST /api/v1            operator API\n\
          POST /api/v1/scheduler  scheduler API\n",
         context.about().version
     );

@@ -137,11 +137,14 @@ async fn small_endpoints_answer_as_old_clients_ask() {
     assert_eq!(answer.status, 307);
     assert_eq!(answer.headers["location"], format!("//{}", master.address));
     for (path, status) in
-        [("/quota", 200), ("/master/system/stats.json", 501), ("/nothing", 404), ("/", 200)]
+        [("/quota", 200), ("/master/registrar(1)/registry", 501), ("/nothing", 404), ("/", 200)]
     {
         let answer = request(&master.address, "GET", path, &[], "").await;
         assert_eq!(answer.status, status, "{path}");
     }
+    let stats = request(&master.address, "GET", "/master/system/stats.json", &[], "").await.json();
+    assert!(stats["mem_total_bytes"].as_u64() > Some(1 << 20), "{stats}");
+    assert!(stats["cpus_total"].as_u64() > Some(0) && stats["avg_load_1min"].is_f64(), "{stats}");
     assert_eq!(request(&master.address, "DELETE", "/version", &[], "").await.status, 405);
     master.stop().await;
 }
