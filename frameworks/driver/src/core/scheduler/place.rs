@@ -249,7 +249,7 @@ pub(crate) fn lease(now: Time, offer: &Offer) -> Lease {
     let offered = task::quantities(&offer.resources);
     Lease {
         ports: ports.pairs().iter().filter_map(|(b, e)| PortRange::new(*b, *e)).collect(),
-        attributes,
+        attributes: attributes.into(),
         offered_at: fenzo::Time::from_nanos(now.as_nanos()),
         ..Lease::new(offer.id.as_str(), offer.agent_id.as_str(), offered)
     }
