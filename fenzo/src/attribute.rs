@@ -2,16 +2,80 @@
 //!
 //! A test looks at one host alone; what depends on where co-tasks are is a constraint's business.
 
+use std::collections::btree_map::Iter;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use crate::id::HostId;
 
 /// The attribute name that means the host's own name, in every constraint that takes an attribute.
 pub const HOSTNAME: &str = "HOSTNAME";
 
-/// The attributes of a host by name.
-pub type Attributes = BTreeMap<String, AttributeValue>;
+/// The attributes of a host by name: a map, whose clones share what they hold until one of them is changed.
+#[derive(Clone, Default)]
+pub struct Attributes(Option<Arc<BTreeMap<String, AttributeValue>>>);
+
+static NONE: BTreeMap<String, AttributeValue> = BTreeMap::new();
+
+impl Attributes {
+    /// No attributes.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(None)
+    }
+}
+
+impl Deref for Attributes {
+    type Target = BTreeMap<String, AttributeValue>;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl DerefMut for Attributes {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        Arc::make_mut(self.0.get_or_insert_default())
+    }
+}
+
+impl From<BTreeMap<String, AttributeValue>> for Attributes {
+    fn from(attributes: BTreeMap<String, AttributeValue>) -> Self {
+        Self(Some(Arc::new(attributes)))
+    }
+}
+
+impl FromIterator<(String, AttributeValue)> for Attributes {
+    fn from_iter<T: IntoIterator<Item = (String, AttributeValue)>>(attributes: T) -> Self {
+        attributes.into_iter().collect::<BTreeMap<_, _>>().into()
+    }
+}
+
+impl<'a> IntoIterator for &'a Attributes {
+    type Item = (&'a String, &'a AttributeValue);
+    type IntoIter = Iter<'a, String, AttributeValue>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl PartialEq for Attributes {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |(one, other)| Arc::ptr_eq(one, other);
+        self.0.as_ref().zip(other.0.as_ref()).is_some_and(same) || **self == **other
+    }
+}
+
+impl Eq for Attributes {}
+
+impl fmt::Debug for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
 
 /// The value of one attribute.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -15,6 +15,7 @@ use crate::gang::Gang;
 use crate::id::{GroupName, HostId, LeaseId, TaskId};
 use crate::lease::{Lease, SetOffer};
 use crate::limit::{Limit, Limits};
+use crate::pass::batch::repeated;
 use crate::pass::{self, Bounds, Choice};
 use crate::quantity::Time;
 use crate::queue::{Order, TaskQueue};
@@ -379,14 +380,8 @@ impl TaskScheduler {
         &self,
         tasks: &[TaskRequest],
     ) -> (Option<Vec<TaskRequest>>, Vec<(TaskId, Problem)>) {
-        let mut order: Vec<(&TaskId, usize)> =
-            tasks.iter().enumerate().map(|(position, task)| (&task.id, position)).collect();
-        order.sort_unstable();
-        let mut problems: BTreeMap<usize, Problem> = order
-            .windows(2)
-            .filter(|pair| pair[0].0 == pair[1].0)
-            .map(|pair| (pair[1].1, Problem::Repeated))
-            .collect();
+        let mut problems: BTreeMap<usize, Problem> =
+            repeated(tasks).into_iter().map(|at| (at, Problem::Repeated)).collect();
         for (position, task) in tasks.iter().enumerate() {
             if self.cluster.running_on(&task.id).is_some() {
                 problems.insert(position, Problem::Running);

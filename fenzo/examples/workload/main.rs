@@ -235,7 +235,7 @@ fn churn(options: &Options, rounds: usize, scheduler: &mut TaskScheduler, mut ta
     running.launch(scheduler, result);
     let mut generator = Generator(7);
     let (mut placed, mut failed, mut evaluations) = (0, 0, 0);
-    let (mut seconds, mut processor) = (0.0, 0.0);
+    let (mut seconds, mut processor, mut rounds_took) = (0.0, 0.0, Vec::new());
     for round in 0..rounds + WARM_UP {
         for _ in 0..options.tasks.min(running.tasks.len()) {
             let among = u64::try_from(running.tasks.len()).unwrap_or(u64::MAX);
@@ -252,15 +252,19 @@ fn churn(options: &Options, rounds: usize, scheduler: &mut TaskScheduler, mut ta
         let (wall, cpu) = stopwatch.read();
         if round >= WARM_UP {
             (seconds, processor) = (seconds + wall, processor + cpu);
+            rounds_took.push(wall);
             placed += result.placed();
             failed += result.failed();
             evaluations += result.evaluations;
         }
         running.launch(scheduler, result);
     }
+    rounds_took.sort_by(f64::total_cmp);
+    let median = rounds_took.get(rounds_took.len() / 2).copied().unwrap_or(0.0);
     println!(
         "rounds={rounds} preloaded={preload} assigned={placed} unassigned={failed} \
-         seconds={seconds:.6} cpu_seconds={processor:.6} evaluations={evaluations} peak_rss_mb={}",
+         seconds={seconds:.6} cpu_seconds={processor:.6} median_round={median:.6} \
+         evaluations={evaluations} peak_rss_mb={}",
         peak_rss_mb(),
     );
 }

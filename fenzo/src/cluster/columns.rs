@@ -126,14 +126,17 @@ impl Columns {
         true
     }
 
-    /// Replaces a host's row. Dimensions that the row does not reach to are zero.
-    pub(crate) fn set(&mut self, host: usize, row: &Row) {
-        for (dimension, free) in
-            self.free[host * self.stride..][..self.stride].iter_mut().enumerate()
-        {
-            *free = row.free.get(dimension).copied().unwrap_or(0);
+    /// Replaces a host's row, which has all dimensions; true if it tells the ranking anything new.
+    pub(crate) fn set(&mut self, host: usize, row: &Row) -> bool {
+        let free = &mut self.free[host * self.stride..][..self.stride];
+        let same = free == row.free
+            && self.offered[host] == row.offered
+            && self.used[host] == row.used
+            && self.total[host] == row.total;
+        free.copy_from_slice(&row.free);
+        if !self.withheld.is_empty() {
+            self.withheld.remove(&host);
         }
-        self.withheld.remove(&host);
         self.used[host] = row.used;
         self.total[host] = row.total;
         self.tasks_on[host] = row.tasks_on;
@@ -141,6 +144,7 @@ impl Columns {
         self.offering += u32::from(row.offered);
         self.offered[host] = row.offered;
         self.held[host] = row.held;
+        !same
     }
 
     /// Puts a task on a host; gives whether the host was held exclusively before, for [`Columns::give_back`].

@@ -35,6 +35,12 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
+    /// An empty directory that takes so many texts without growing.
+    pub(crate) fn with_room_for(texts: usize) -> Self {
+        let slots = (texts * 2 + 2).next_power_of_two().max(LEAST);
+        Self { slots: vec![FREE; slots], ..Self::default() }
+    }
+
     /// The ordinal of a text; `text_of` tells the text of an ordinal that is in the directory.
     pub(crate) fn find<'t>(&self, text: &str, text_of: impl Fn(usize) -> &'t str) -> Option<usize> {
         let tag = digest(text);

@@ -101,8 +101,9 @@ impl Host {
         self.leases.insert(position, lease);
     }
 
-    /// Forgets a lease, of which this is what it said.
-    pub(crate) fn remove_lease(&mut self, lease: usize, said: &Lease, leases: &Leases) {
+    /// Forgets a lease that is about to be dropped.
+    pub(crate) fn remove_lease(&mut self, lease: usize, leases: &Leases) {
+        let said = leases.get(lease);
         self.leases.retain(|other| *other != lease);
         for (sum, amount) in self.offered.iter_mut().zip(said.offered.measures()) {
             *sum -= u128::from(amount);

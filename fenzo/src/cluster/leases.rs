@@ -69,13 +69,14 @@ impl Leases {
     }
 
     /// Forgets a lease.
-    pub(crate) fn remove(&mut self, lease: usize) -> Lease {
-        let held = self.slots[lease].take();
-        let Held { lease: removed, position, .. } =
-            held.expect("an ordinal is used as long as its lease is held");
+    pub(crate) fn remove(&mut self, lease: usize) {
+        let Held { lease: removed, position, .. } = self.held(lease);
+        let (offered_at, position) = (removed.offered_at, *position);
+        let id = removed.id.clone();
+        self.directory.remove(id.as_str(), lease);
+        self.slots[lease] = None;
         self.vacant.push(lease);
-        self.directory.remove(removed.id.as_str(), lease);
-        let same_age = self.by_age.get_mut(&removed.offered_at).expect("a lease is of some age");
+        let same_age = self.by_age.get_mut(&offered_at).expect("a lease is of some age");
         same_age.swap_remove(position);
         match same_age.get(position) {
             Some(moved) => {
@@ -83,11 +84,10 @@ impl Leases {
                 moved.position = position;
             }
             None if same_age.is_empty() => {
-                self.by_age.remove(&removed.offered_at);
+                self.by_age.remove(&offered_at);
             }
             None => {}
         }
-        removed
     }
 
     /// When the oldest lease was offered.

@@ -9,7 +9,7 @@
 pub(crate) mod ahead;
 pub(crate) mod columns;
 pub(crate) mod devices;
-mod directory;
+pub(crate) mod directory;
 pub(crate) mod groups;
 mod host;
 mod leases;
@@ -149,12 +149,11 @@ impl Cluster {
         true
     }
 
-    fn drop_lease(&mut self, lease: usize) -> LeaseId {
+    fn drop_lease(&mut self, lease: usize) {
         let host = self.leases.host(lease);
-        let removed = self.leases.remove(lease);
-        self.hosts[host].remove_lease(lease, &removed, &self.leases);
+        self.hosts[host].remove_lease(lease, &self.leases);
+        self.leases.remove(lease);
         self.mark(host);
-        removed.id
     }
 
     /// Forgets all leases of a host and gives their ids, ascending.
@@ -163,9 +162,9 @@ impl Cluster {
     }
 
     fn take_leases(&mut self, host: usize) -> Vec<LeaseId> {
-        let mut leases = Vec::with_capacity(self.hosts[host].leases.len());
-        while let Some(lease) = self.hosts[host].leases.first() {
-            leases.push(self.drop_lease(*lease));
+        let leases = self.leases_of(host).map(|lease| lease.id.clone()).collect();
+        while let Some(lease) = self.hosts[host].leases.last() {
+            self.drop_lease(*lease);
         }
         leases
     }
@@ -206,7 +205,10 @@ impl Cluster {
     pub(crate) fn remove_leases_until(&mut self, bound: Time) -> Vec<LeaseId> {
         let mut removed = Vec::new();
         while let Some(same_age) = self.leases.oldest_until(bound) {
-            removed.extend(same_age.into_iter().map(|lease| self.drop_lease(lease)));
+            for lease in same_age {
+                removed.push(self.leases.get(lease).id.clone());
+                self.drop_lease(lease);
+            }
         }
         removed
     }
@@ -288,8 +290,10 @@ impl Cluster {
                 &mut row,
             );
             self.with_sets += usize::from(!self.hosts[host].sets.is_empty());
-            self.columns.set(host, &row);
-            if let Some(ranking) = &mut self.ranking {
+            let changed = self.columns.set(host, &row);
+            if let Some(ranking) = &mut self.ranking
+                && (changed || !ranking.knows(host))
+            {
                 ranking.update(host, &self.columns, &self.names);
             }
             if self.hosts[host].is_idle() {

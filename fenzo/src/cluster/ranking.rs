@@ -4,7 +4,7 @@
 //! key of the host alone, as long as hosts have the same totals. So hosts stand on one *shelf* for each totals
 //! (clusters have few kinds of machines), sorted by key, then name. A shelf is cut into blocks, and each
 //! block, and each run of blocks, knows the most that any of its hosts has free in each dimension: what is too
-//! full is stepped over at once. Keys are rounded, so the order is true up to [`SLACK`]; who uses it looks
+//! full is stepped over at once. What is free stands beside the entries, so that a block is read in one go. Keys are rounded, so the order is true up to [`SLACK`]; who uses it looks
 //! that far past the best and compares exact scores.
 
 use std::cmp::Ordering;
@@ -52,9 +52,19 @@ pub(crate) struct Cursor {
     offset: usize,
 }
 
+/// Hosts that follow each other.
+#[derive(Clone, Debug)]
+struct Block {
+    entries: Vec<Entry>,
+    /// What each of them has free, by dimension, one after the other.
+    free: Vec<u64>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shelf {
-    blocks: Vec<Vec<Entry>>,
+    blocks: Vec<Block>,
+    /// The first entry of each block.
+    firsts: Vec<Entry>,
     /// The most that is free in each block, by dimension.
     tops: Vec<u64>,
     /// The same for each run of blocks.
@@ -79,6 +89,11 @@ impl Ranking {
         self.shelves.values()
     }
 
+    /// Whether a host stands on a shelf.
+    pub(crate) fn knows(&self, host: usize) -> bool {
+        self.places.get(host).is_some_and(Option::is_some)
+    }
+
     /// Puts a host where it belongs now: nowhere, if it offers nothing.
     pub(crate) fn update(&mut self, host: usize, columns: &Columns, names: &Names) {
         if self.places.len() <= host {
@@ -97,7 +112,7 @@ impl Ranking {
         if let Some(stands) = stands {
             let shelf = self.shelves.get_mut(&stands.totals).expect("a host stands on its shelf");
             let cursor = shelf.position(Entry { state: stands.state, host }, names);
-            shelf.remove(cursor, columns);
+            shelf.remove(cursor, columns.dimensions());
             if shelf.blocks.is_empty() {
                 self.shelves.remove(&stands.totals);
             }
@@ -111,12 +126,15 @@ impl Ranking {
 
     /// Makes all summaries anew, after the number of dimensions has changed.
     pub(crate) fn summarize(&mut self, columns: &Columns) {
+        let width = columns.dimensions();
         for shelf in self.shelves.values_mut() {
-            shelf.tops = vec![0; shelf.blocks.len() * columns.dimensions()];
+            shelf.tops = vec![0; shelf.blocks.len() * width];
             for block in 0..shelf.blocks.len() {
-                shelf.find_top(block, columns);
+                let of = &mut shelf.blocks[block];
+                of.free = of.entries.iter().flat_map(|of| columns.free(of.host)).copied().collect();
+                shelf.find_top(block, width);
             }
-            shelf.find_runs(0, columns);
+            shelf.find_runs(0, width);
         }
     }
 
@@ -138,8 +156,8 @@ impl Ranking {
                 if !closer(&shelf.runs[run * width..][..width], nearest) {
                     continue;
                 }
-                for (block, entries) in (run * RUN..).zip(blocks) {
-                    for entry in entries {
+                for (block, of) in (run * RUN..).zip(blocks) {
+                    for entry in &of.entries {
                         if !closer(&shelf.tops[block * width..][..width], nearest) {
                             break;
                         }
@@ -177,16 +195,41 @@ impl Ranking {
     }
 }
 
+impl State {
+    /// The sum that the key stands for.
+    fn sum(self) -> f64 {
+        let bits = if self.key >> 63 == 1 { self.key ^ 1 << 63 } else { !self.key };
+        0.0 - f64::from_bits(bits)
+    }
+}
+
 impl Shelf {
     /// The host at a position that [`Shelf::seek`] has given.
     pub(crate) fn host(&self, at: Cursor) -> usize {
-        self.blocks[at.block][at.offset].host
+        self.blocks[at.block].entries[at.offset].host
     }
 
-    /// The first host at or after `from` that has room for a demand.
-    pub(crate) fn seek(&self, from: Cursor, demand: &[u64], columns: &Columns) -> Option<Cursor> {
+    /// The host that stands first. There are no empty shelves.
+    pub(crate) fn first(&self) -> usize {
+        self.firsts[0].host
+    }
+
+    /// By how much the calculator of a block's first host is less than that of the shelf's.
+    fn behind(&self, block: usize) -> f64 {
+        self.firsts[0].state.sum() - self.firsts[block].state.sum()
+    }
+
+    /// The first host at or after `from` that has room for a demand. `worth` is asked from time to time whether
+    /// there is any sense in going on, with the least by which calculators to come are below that of the
+    /// shelf's first host.
+    pub(crate) fn seek(
+        &self,
+        from: Cursor,
+        demand: &[u64],
+        worth: impl Fn(f64) -> bool,
+    ) -> Option<Cursor> {
         let Cursor { mut block, mut offset } = from;
-        let width = columns.dimensions();
+        let width = demand.len();
         while block < self.blocks.len() {
             if offset == 0 {
                 if block.is_multiple_of(RUN)
@@ -199,10 +242,12 @@ impl Shelf {
                     block += 1;
                     continue;
                 }
+                if !worth(self.behind(block)) {
+                    return None;
+                }
             }
-            let rest = self.blocks[block].get(offset..).unwrap_or_default();
-            let fits = |entry: &Entry| covers(columns.free(entry.host), demand);
-            if let Some(found) = rest.iter().position(fits) {
+            let rest = self.blocks[block].free.get(offset * width..).unwrap_or_default();
+            if let Some(found) = rest.chunks_exact(width).position(|free| covers(free, demand)) {
                 return Some(Cursor { block, offset: offset + found });
             }
             (block, offset) = (block + 1, 0);
@@ -217,116 +262,122 @@ impl Shelf {
 
     /// The position after this host and all that are in the same state but have a greater name.
     pub(crate) fn after_alike(&self, at: Cursor) -> Cursor {
-        let state = self.blocks[at.block][at.offset].state;
+        let state = self.blocks[at.block].entries[at.offset].state;
         let within = |block: usize, from: usize| {
-            from + self.blocks[block][from..].partition_point(|entry| entry.state == state)
+            let entries = &self.blocks[block].entries;
+            from + entries[from..].partition_point(|entry| entry.state == state)
         };
         let end = within(at.block, at.offset);
-        if end < self.blocks[at.block].len() {
+        if end < self.blocks[at.block].entries.len() {
             return Cursor { block: at.block, offset: end };
         }
-        let alike = |block: &Vec<Entry>| block.last().is_some_and(|entry| entry.state == state);
-        let block = at.block + 1 + self.blocks[at.block + 1..].partition_point(alike);
-        match self.blocks.get(block) {
-            Some(_) => Cursor { block, offset: within(block, 0) },
-            None => Cursor { block, offset: 0 },
+        // Of the blocks that begin with hosts in this state, the last may go on with others.
+        let alike = self.firsts[at.block + 1..].partition_point(|entry| entry.state == state);
+        match alike {
+            0 => Cursor { block: at.block + 1, offset: 0 },
+            _ => Cursor { block: at.block + alike, offset: within(at.block + alike, 0) },
         }
     }
 
-    /// Where an entry is, or would be.
+    /// Where an entry is, or would be. There is at least one block.
     fn position(&self, entry: Entry, names: &Names) -> Cursor {
         let order = |other: &Entry| {
             let by_name = || names.label(other.host).cmp(&names.label(entry.host));
             other.state.cmp(&entry.state).then_with(by_name)
         };
-        let before =
-            |block: &Vec<Entry>| block.last().is_some_and(|last| order(last) == Ordering::Less);
-        let block = self.blocks.partition_point(before);
-        let within = self.blocks.get(block);
-        let offset =
-            within.map_or(0, |block| block.partition_point(|e| order(e) == Ordering::Less));
-        Cursor { block, offset }
+        let block = self.firsts.partition_point(|first| order(first) != Ordering::Greater);
+        let block = block.saturating_sub(1);
+        let entries = &self.blocks[block].entries;
+        Cursor { block, offset: entries.partition_point(|e| order(e) == Ordering::Less) }
     }
 
     /// Moves an entry to its new state.
     fn shift(&mut self, entry: Entry, state: State, columns: &Columns, names: &Names) {
         let cursor = self.position(entry, names);
         if entry.state == state {
-            self.find_top(cursor.block, columns);
-            self.find_runs_of(cursor.block, columns);
+            let free = columns.free(entry.host);
+            let width = free.len();
+            self.blocks[cursor.block].free[cursor.offset * width..][..width].copy_from_slice(free);
+            self.find_top(cursor.block, width);
+            self.find_runs_of(cursor.block, width);
             return;
         }
-        self.remove(cursor, columns);
+        self.remove(cursor, columns.dimensions());
         self.insert(Entry { state, ..entry }, columns, names);
     }
 
     fn insert(&mut self, entry: Entry, columns: &Columns, names: &Names) {
-        let width = columns.dimensions();
-        let mut at = self.position(entry, names);
-        if at.block == self.blocks.len() {
-            // Past the end: the last block takes it, so that ascending arrivals fill blocks.
-            match self.blocks.last() {
-                Some(last) => at = Cursor { block: at.block - 1, offset: last.len() },
-                None => {
-                    self.blocks.push(Vec::with_capacity(BLOCK));
-                    self.tops.resize(width, 0);
-                    self.runs.resize(width, 0);
-                }
-            }
+        let free = columns.free(entry.host);
+        let width = free.len();
+        if self.blocks.is_empty() {
+            self.blocks.push(Block::empty(width));
+            self.firsts.push(entry);
+            self.tops.resize(width, 0);
+            self.runs.resize(width, 0);
         }
-        self.blocks[at.block].insert(at.offset, entry);
-        let len = self.blocks[at.block].len();
+        let at = self.position(entry, names);
+        self.blocks[at.block].insert(at.offset, entry, free);
+        self.firsts[at.block] = self.blocks[at.block].entries[0];
+        let len = self.blocks[at.block].entries.len();
         if len <= BLOCK {
-            let free = columns.free(entry.host);
             raise(&mut self.tops[at.block * width..][..width], free);
             raise(&mut self.runs[at.block / RUN * width..][..width], free);
             return;
         }
         // What arrives in order leaves full blocks behind.
         let cut = if at.offset + 1 == len { BLOCK } else { BLOCK / 2 };
-        let mut rest = Vec::with_capacity(BLOCK);
-        rest.extend(self.blocks[at.block].drain(cut..));
+        let mut rest = Block::empty(width);
+        rest.take_from(&mut self.blocks[at.block], cut, width);
+        self.firsts.insert(at.block + 1, rest.entries[0]);
         self.blocks.insert(at.block + 1, rest);
         self.tops.splice((at.block + 1) * width..(at.block + 1) * width, vec![0; width]);
-        self.find_top(at.block, columns);
-        self.find_top(at.block + 1, columns);
-        self.find_runs(at.block / RUN, columns);
+        self.find_top(at.block, width);
+        self.find_top(at.block + 1, width);
+        self.find_runs(at.block / RUN, width);
     }
 
-    fn remove(&mut self, at: Cursor, columns: &Columns) {
-        self.blocks[at.block].remove(at.offset);
-        let len = self.blocks[at.block].len();
-        let next = self.blocks.get(at.block + 1).map_or(usize::MAX, Vec::len);
+    fn remove(&mut self, at: Cursor, width: usize) {
+        let block = &mut self.blocks[at.block];
+        block.entries.remove(at.offset);
+        let top = &self.tops[at.block * width..][..width];
+        let free = &block.free[at.offset * width..][..width];
+        let was_most = free.iter().zip(top).any(|(free, top)| free == top);
+        block.free.drain(at.offset * width..(at.offset + 1) * width);
+        let len = block.entries.len();
+        if let Some(first) = block.entries.first() {
+            self.firsts[at.block] = *first;
+        }
+        let next = self.blocks.get(at.block + 1).map_or(usize::MAX, |next| next.entries.len());
         let merges = len < BLOCK / 4 && next <= BLOCK / 2;
         if len > 0 && !merges {
-            self.find_top(at.block, columns);
-            self.find_runs_of(at.block, columns);
+            if was_most {
+                self.find_top(at.block, width);
+                self.find_runs_of(at.block, width);
+            }
             return;
         }
         // An empty block goes; a small one is joined to the next.
         let gone = if len == 0 { at.block } else { at.block + 1 };
-        let rest = self.blocks.remove(gone);
-        let width = columns.dimensions();
+        let mut rest = self.blocks.remove(gone);
+        self.firsts.remove(gone);
         self.tops.drain(gone * width..(gone + 1) * width);
         if len > 0 {
-            self.blocks[at.block].extend(rest);
-            self.find_top(at.block, columns);
+            self.blocks[at.block].take_from(&mut rest, 0, width);
+            self.find_top(at.block, width);
         }
-        self.find_runs(at.block / RUN, columns);
+        self.find_runs(at.block / RUN, width);
     }
 
-    fn find_top(&mut self, block: usize, columns: &Columns) {
-        let width = columns.dimensions();
+    fn find_top(&mut self, block: usize, width: usize) {
         let top = &mut self.tops[block * width..][..width];
         top.fill(0);
-        for entry in &self.blocks[block] {
-            raise(top, columns.free(entry.host));
+        for free in self.blocks[block].free.chunks_exact(width) {
+            raise(top, free);
         }
     }
 
     /// The summary of the run that a block is in.
-    fn find_runs_of(&mut self, block: usize, columns: &Columns) {
-        let width = columns.dimensions();
+    fn find_runs_of(&mut self, block: usize, width: usize) {
         let run = block / RUN;
         let of = &mut self.runs[run * width..][..width];
         of.fill(0);
@@ -337,12 +388,36 @@ impl Shelf {
     }
 
     /// The summaries of all runs from one on, after blocks have come or gone.
-    fn find_runs(&mut self, from: usize, columns: &Columns) {
+    fn find_runs(&mut self, from: usize, width: usize) {
         let runs = self.blocks.len().div_ceil(RUN);
-        self.runs.resize(runs * columns.dimensions(), 0);
+        self.runs.resize(runs * width, 0);
         for run in from..runs {
-            self.find_runs_of(run * RUN, columns);
+            self.find_runs_of(run * RUN, width);
         }
+    }
+}
+
+impl Block {
+    fn empty(width: usize) -> Self {
+        Self {
+            entries: Vec::with_capacity(BLOCK + 1),
+            free: Vec::with_capacity((BLOCK + 1) * width),
+        }
+    }
+
+    fn insert(&mut self, offset: usize, entry: Entry, free: &[u64]) {
+        let width = free.len();
+        self.entries.insert(offset, entry);
+        let (at, end) = (offset * width, self.free.len());
+        self.free.extend_from_slice(free);
+        self.free.copy_within(at..end, at + width);
+        self.free[at..at + width].copy_from_slice(free);
+    }
+
+    /// Takes over the entries of another block from one on.
+    fn take_from(&mut self, other: &mut Self, from: usize, width: usize) {
+        self.entries.extend(other.entries.drain(from..));
+        self.free.extend(other.free.drain(from * width..));
     }
 }
 

@@ -96,15 +96,24 @@ impl<'a> Walk<'a> {
     fn along(&self, shelf: &Shelf, best: &mut Option<Candidate>, evaluations: &mut u64) {
         let (cluster, class) = (self.cluster, self.class);
         let demand = &class.demand().amounts;
+        let (host_most, value_most) = self.most_soft;
+        // No host of the shelf has a greater calculator than its first one.
+        let highest = class.calculator(cluster, self.choice, shelf.first()) + SLACK;
+        let can_win = |best: &Option<Candidate>, calculator: f64| {
+            best.is_none_or(|best| {
+                let most = class.combine(self.choice, calculator, host_most, value_most);
+                most.rank() >= best.score.rank()
+            })
+        };
         let mut cursor = Cursor::default();
-        while let Some(at) = shelf.seek(cursor, demand, cluster.columns()) {
+        while let Some(at) =
+            shelf.seek(cursor, demand, |behind| can_win(best, highest + SLACK - behind))
+        {
             cursor = shelf.next(at);
             let host = shelf.host(at);
             *evaluations += 1;
             let calculator = class.calculator(cluster, self.choice, host);
-            let (host_most, value_most) = self.most_soft;
-            let most = class.combine(self.choice, calculator + SLACK, host_most, value_most);
-            if best.is_some_and(|best| most.rank() < best.score.rank()) {
+            if !can_win(best, calculator + SLACK) {
                 return;
             }
             if self.choice.refuses(calculator) || !class.rules_admit(cluster, host) {

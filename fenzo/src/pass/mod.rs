@@ -3,6 +3,7 @@
 //! Ordinals of classes, groups and columns live for one pass and never leave it. Nothing here lays out
 //! hosts: the cluster has them as columns already, and takes back at the end what the pass has placed.
 
+pub(crate) mod batch;
 mod class;
 mod explain;
 mod find;
@@ -14,7 +15,6 @@ mod timeline;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -25,10 +25,11 @@ use crate::gang::GangMiss;
 use crate::id::TaskId;
 use crate::limit::Limits;
 use crate::queue::{Order, Step};
-use crate::request::{TaskClass, TaskRequest};
+use crate::request::TaskRequest;
+use crate::reservation::Outlook;
 use crate::resources::Resource;
 use crate::result::{Explanation, Failure, HostAssignment, PlacedTask, Reason, SchedulingResult};
-use crate::reservation::Outlook;
+use batch::sort_into_classes;
 use class::Class;
 use explain::Survey;
 use find::{Candidate, Walk};
@@ -521,23 +522,4 @@ fn assignments(
         assignment.tasks.push(task);
     }
     assignments
-}
-
-/// The distinct classes in order of first appearance, and the class of each task.
-fn sort_into_classes(tasks: &[TaskRequest]) -> (Vec<&TaskClass>, Vec<usize>) {
-    let mut by_address: BTreeMap<*const TaskClass, usize> = BTreeMap::new();
-    let mut by_value: BTreeMap<&TaskClass, usize> = BTreeMap::new();
-    let mut distinct: Vec<&TaskClass> = Vec::new();
-    let mut class_of = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        let address = Arc::as_ptr(&task.class);
-        let ordinal = *by_address.entry(address).or_insert_with(|| {
-            *by_value.entry(&task.class).or_insert_with(|| {
-                distinct.push(&task.class);
-                distinct.len() - 1
-            })
-        });
-        class_of.push(ordinal);
-    }
-    (distinct, class_of)
 }
