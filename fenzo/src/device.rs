@@ -112,6 +112,11 @@ impl DeviceRequest {
         }
     }
 
+    /// What it takes in all, in thousandths of a device.
+    pub(crate) fn thousandths(&self) -> u64 {
+        u64::from(self.devices()).saturating_mul(self.share().thousandths())
+    }
+
     pub(crate) const fn amount(&self) -> Amount {
         self.amount
     }

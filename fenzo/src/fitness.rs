@@ -7,10 +7,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::cluster::devices::Kind;
 use crate::constraint::{Scorer, guarded};
-use crate::device::DeviceRequest;
 use crate::id::DeviceKind;
+use crate::packing::{DeviceMix, DevicePacking};
+use crate::quantity::Milli;
 use crate::request::TaskClass;
 use crate::resources::Measure;
 use crate::view::HostView;
@@ -38,6 +38,8 @@ pub enum Fitness {
     Spread(Vec<Measure>),
     /// The mean of others by weight.
     Weighted(Vec<(u32, Fitness)>),
+    /// By what is left of the devices of one kind: see [`Fitness::expected_waste`].
+    Devices(DevicePacking),
     /// A closure.
     Custom(CustomFitness),
 }
@@ -97,6 +99,32 @@ impl Fitness {
         Self::Spread(vec![Measure::Cpus, Measure::Memory])
     }
 
+    /// Best fit for cpus and devices of a kind: the less is left of both, the better, in hundredths of what the
+    /// largest host has. A part is taken of the device with the least room.
+    #[must_use]
+    pub fn best_fit_devices(kind: impl Into<DeviceKind>, most_cpus: Milli, most: u32) -> Self {
+        Self::Devices(DevicePacking::best_fit(kind.into(), most_cpus, most))
+    }
+
+    /// Fragmentation Gradient Descent, as published by Weng et al. ("Beware of Fragmentation: Scheduling
+    /// GPU-Sharing Workloads with Fragmentation Gradient Descent", USENIX ATC 2023): the host and device whose
+    /// fragmentation grows least, by the most frequent demands that make up 95 % of the mix. [`Weighted`] with
+    /// others, it decides the device as well.
+    ///
+    /// [`Weighted`]: Fitness::Weighted
+    #[must_use]
+    pub fn fragmentation(mix: &DeviceMix) -> Self {
+        Self::Devices(DevicePacking::fragmentation(&mix.most_frequent(95)))
+    }
+
+    /// The host and device on which least is expected to stay unused for ever, if tasks keep coming as the mix
+    /// has them. Better than [`Fitness::fragmentation`] on every trace that we measured; the formula is in
+    /// docs/comparisons.md.
+    #[must_use]
+    pub fn expected_waste(mix: &DeviceMix) -> Self {
+        Self::Devices(DevicePacking::waste(mix))
+    }
+
     /// A closure that scores a host from 0 to 1. It must depend on nothing but its two arguments; what it
     /// returns is brought into 0 ..= 1, and not-a-number is 0, as is a panic.
     pub fn custom<F>(score: F) -> Self
@@ -109,7 +137,7 @@ impl Fitness {
     /// What is wrong with it, if anything: a mean over nothing.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         match self {
-            Self::Any | Self::Custom(_) => None,
+            Self::Any | Self::Custom(_) | Self::Devices(_) => None,
             Self::Pack(measures) | Self::Spread(measures) => {
                 measures.is_empty().then_some("a packer or spreader needs at least one measure")
             }
@@ -147,22 +175,25 @@ impl Fitness {
                 }
                 Some(weights)
             }
-            Self::Custom(_) => None,
+            Self::Devices(_) | Self::Custom(_) => None,
         }
     }
 
     /// The device of a host that a task of `class` gets part of; `None` leaves it to the one with the least
     /// room.
-    #[allow(clippy::unused_self, reason = "fitness decides it")]
     pub(crate) fn choose_device(
         &self,
-        _class: &TaskClass,
-        _host: &HostView<'_>,
-        _kind: &DeviceKind,
-        _devices: &Kind,
-        _request: &DeviceRequest,
+        class: &TaskClass,
+        host: &HostView<'_>,
+        kind: &DeviceKind,
     ) -> Option<usize> {
-        None
+        match self {
+            Self::Devices(packing) if packing.kind() == kind => packing.look(class, host).1,
+            Self::Weighted(parts) => {
+                parts.iter().find_map(|(_, part)| part.choose_device(class, host, kind))
+            }
+            Self::Any | Self::Pack(_) | Self::Spread(_) | Self::Devices(_) | Self::Custom(_) => None,
+        }
     }
 
     /// The fitness of a host for a task of `class`, from 0 to 1.
@@ -186,6 +217,7 @@ impl Fitness {
                 }
                 sum / weights
             }
+            Self::Devices(packing) => packing.look(class, host).0,
             Self::Custom(custom) => guarded(&*custom.0, class, host),
         }
     }
@@ -198,6 +230,7 @@ impl fmt::Debug for Fitness {
             Self::Pack(measures) => f.debug_tuple("Pack").field(measures).finish(),
             Self::Spread(measures) => f.debug_tuple("Spread").field(measures).finish(),
             Self::Weighted(parts) => f.debug_tuple("Weighted").field(parts).finish(),
+            Self::Devices(packing) => f.debug_tuple("Devices").field(packing).finish(),
             Self::Custom(_) => f.write_str("Custom"),
         }
     }

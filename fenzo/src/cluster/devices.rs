@@ -100,7 +100,7 @@ impl HostDevices {
     pub(crate) fn pick(
         &self,
         requests: &BTreeMap<DeviceKind, DeviceRequest>,
-        choose: impl Fn(&DeviceKind, &Kind, &DeviceRequest) -> Option<usize>,
+        choose: impl Fn(&DeviceKind) -> Option<usize>,
     ) -> Vec<Pick> {
         let mut picks = Vec::new();
         for (name, request) in requests {
@@ -112,7 +112,7 @@ impl HostDevices {
                     picks.extend(whole.map(|slot| Pick { kind, slot, share: WHOLE }));
                 }
                 Amount::Part(share) => {
-                    let chosen = choose(name, devices, request);
+                    let chosen = choose(name);
                     let slot = chosen.or_else(|| devices.fullest(request));
                     picks.extend(slot.map(|slot| Pick { kind, slot, share }));
                 }
@@ -161,6 +161,11 @@ impl Kind {
         &self.slots
     }
 
+    /// The model of the first device.
+    pub(crate) fn model_of_first(&self) -> Option<&DeviceModel> {
+        self.slots.first().map(|slot| &slot.model)
+    }
+
     /// The model, if all devices are of the same.
     pub(crate) fn model(&self) -> Option<&DeviceModel> {
         self.model.as_ref()
@@ -176,7 +181,9 @@ impl Kind {
             return request.devices() == 0;
         }
         match request.amount() {
-            Amount::Whole(count) => self.whole(request).take(count as usize).count() == count as usize,
+            Amount::Whole(count) => {
+                self.whole(request).take(count as usize).count() == count as usize
+            }
             Amount::Part(share) => {
                 let fits = |slot: &Slot| slot.free >= share && self.accepted(request, slot);
                 self.slots.iter().any(fits)

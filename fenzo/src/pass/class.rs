@@ -6,7 +6,7 @@
 
 use crate::attribute::{AttributeTest, AttributeValue, HOSTNAME};
 use crate::cluster::columns::{Demand, covers};
-use crate::cluster::devices::{Kind, Pick};
+use crate::cluster::devices::Pick;
 use crate::cluster::values::{NO_VALUE, Verdicts};
 use crate::cluster::{Cluster, wants_host_alone};
 use crate::constraint::{Constraint, SoftConstraint};
@@ -248,9 +248,7 @@ impl<'a> Class<'a> {
             return Vec::new();
         }
         let view = HostView::new(cluster, host);
-        let choose = |kind: &DeviceKind, devices: &Kind, request: &DeviceRequest| {
-            choice.fitness.choose_device(self.class, &view, kind, devices, request)
-        };
+        let choose = |kind: &DeviceKind| choice.fitness.choose_device(self.class, &view, kind);
         cluster.host(host).devices.pick(&self.demand.devices, choose)
     }
 
