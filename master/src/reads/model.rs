@@ -63,6 +63,8 @@ pub(crate) struct Sums {
     /// What counts against quotas: what each role and those below it use, and what is reserved to
     /// them.
     consumed: BTreeMap<Role, Quantities>,
+    /// What tasks and offers of each role and of those below it hold, for its share.
+    held: BTreeMap<Role, Quantities>,
     /// What all agents that are not away have.
     pub(crate) total: Resources,
 }
@@ -182,13 +184,18 @@ impl Model {
         for role in self.facts.weights().keys().chain(self.facts.quotas().keys()) {
             sums.roles.entry(role.clone()).or_default();
         }
-        sums.sum_up_consumed();
+        sums.sum_up();
         sums
     }
 
     /// What counts against the role's quota.
     pub(crate) fn consumed(&self, role: &Role) -> Quantities {
         self.sums().consumed.get(role).cloned().unwrap_or_default()
+    }
+
+    /// What the role and those below it hold, in use or in offers.
+    pub(crate) fn held(&self, role: &Role) -> Quantities {
+        self.sums().held.get(role).cloned().unwrap_or_default()
     }
 }
 
@@ -206,13 +213,16 @@ impl Sums {
         }
     }
 
-    fn sum_up_consumed(&mut self) {
+    fn sum_up(&mut self) {
         for (role, share) in &self.roles {
             let mut own = share.used.unreserved().quantities();
             own.add_all(&share.reserved.quantities());
+            let mut held = share.used.quantities();
+            held.add_all(&share.offered.quantities());
             let mut role = Some(role.clone());
             while let Some(one) = role {
                 self.consumed.entry(one.clone()).or_default().add_all(&own);
+                self.held.entry(one.clone()).or_default().add_all(&held);
                 role = one.parent();
             }
         }

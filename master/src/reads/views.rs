@@ -3,7 +3,9 @@
 use super::model::{AgentRow, FrameworkRow, Model, PastFramework, RoleShare, Share};
 use master_core::publish::{AgentRecord, OfferBrief, PastTask, Step, TaskRecord};
 use proto::operator::{AgentView, FrameworkView, RoleView, TaskView};
-use proto::{FrameworkId, InverseOffer, Offer, QuotaConfig, Resources, Role, TaskId, TaskStatus};
+use proto::{
+    FrameworkId, InverseOffer, Offer, Quantities, QuotaConfig, Resources, Role, TaskId, TaskStatus,
+};
 use std::sync::Arc;
 
 /// An agent.
@@ -135,7 +137,7 @@ pub(crate) fn role(model: &Model, role: &Role, share: &RoleShare) -> RoleView {
         role: role.clone(),
         weight_milli: model.facts.weight_milli(role),
         frameworks: share.frameworks.clone(),
-        dominant_share_ppm: dominant_share_ppm(&allocated, &model.sums().total),
+        dominant_share_ppm: dominant_share_ppm(&model.held(role), &model.sums().total),
         allocated,
         quota: model.facts.quotas().get(role).map(|quota| QuotaConfig {
             role: role.clone(),
@@ -148,13 +150,13 @@ pub(crate) fn role(model: &Model, role: &Role, share: &RoleShare) -> RoleView {
 }
 
 /// The biggest part of one resource, in millionths of what the cluster has of it.
-fn dominant_share_ppm(allocated: &Resources, total: &Resources) -> u64 {
+fn dominant_share_ppm(held: &Quantities, total: &Resources) -> u64 {
     let total = total.quantities();
     let part = |(name, milli): (_, u64)| match total.get(name) {
         0 => 0,
         all => (u128::from(milli) * 1_000_000 / u128::from(all)) as u64,
     };
-    allocated.quantities().iter().map(part).max().unwrap_or(0)
+    held.iter().map(part).max().unwrap_or(0)
 }
 
 impl Model {

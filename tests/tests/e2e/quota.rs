@@ -43,6 +43,7 @@ fn a_limit_of_the_role_above_holds_is_named_and_can_be_lifted() {
     let roles = as_json(&cluster, &["roles"]);
     let eng = roles.as_array().unwrap().iter().find(|role| role["role"] == "eng").unwrap();
     assert_eq!(eng["below"]["allocated"]["cpus"], 0.5, "{eng}");
+    assert_eq!(eng["dominant_share"], 0.25, "that of what is below: {eng}");
     let quota = as_json(&cluster, &["quota", "get", "eng/batch"]);
     assert_eq!(quota[0]["role"], "eng", "{quota}");
     assert_eq!((&quota[0]["used"]["cpus"], &quota[0]["left"]["cpus"]), (&json!(0.5), &json!(0.0)));
