@@ -17,6 +17,17 @@ pub(crate) fn master(server: &Server) -> Client {
 
 /// A client of the jobs framework, whose API's address the master knows.
 pub(crate) async fn jobs(server: &Server) -> Result<Client, Failure> {
+    jobs_if_any(server).await?.ok_or_else(|| {
+        let message =
+            format!("no jobs framework is registered with the master at {}", server.master);
+        Failure::new(Code::Unavailable, message).next(
+            "start one with 'tepui jobs serve --data DIR', or a whole cluster with 'tepui up'",
+        )
+    })
+}
+
+/// The same; none when no jobs framework is registered.
+pub(crate) async fn jobs_if_any(server: &Server) -> Result<Option<Client>, Failure> {
     let Response::Frameworks(frameworks, _) = master(server).operator(&Call::GetFrameworks).await?
     else {
         return Err(Failure::other_answer());
@@ -29,13 +40,7 @@ pub(crate) async fn jobs(server: &Server) -> Result<Client, Failure> {
         .and_then(|framework| framework.info.webui_url.as_deref())
         .and_then(|url| url.strip_prefix("http://"))
         .map(|rest| rest.trim_end_matches('/').to_owned());
-    address.map(|address| Client::new("jobs", address)).ok_or_else(|| {
-        let message =
-            format!("no jobs framework is registered with the master at {}", server.master);
-        Failure::new(Code::Unavailable, message).next(
-            "start one with 'tepui jobs serve --data DIR', or a whole cluster with 'tepui up'",
-        )
-    })
+    Ok(address.map(|address| Client::new("jobs", address)))
 }
 
 /// All agents, sorted as people sort their ids.

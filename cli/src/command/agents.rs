@@ -4,8 +4,8 @@ use crate::client::Client;
 use crate::discover;
 use crate::failure::Failure;
 use crate::output::{self, Form, Table, bar, milli};
-use proto::AttributeValue;
 use proto::operator::{AgentStanding, AgentView, DrainState};
+use proto::{AttributeValue, Piece};
 use serde_json::{Value, json};
 
 /// Prints all agents of the master.
@@ -27,7 +27,7 @@ fn table(agents: &[AgentView]) -> Table {
         table.row(vec![
             discover::id(agent).to_owned(),
             format!("{}:{}", agent.info.hostname, agent.info.port),
-            state(agent),
+            shown(agent),
             format!("{}/{}", milli(used.cpus()), milli(total.cpus())),
             format!("{}/{}", milli(used.mem()), milli(total.mem())),
             bar(used.cpus(), total.cpus(), 10),
@@ -54,6 +54,37 @@ fn standing(standing: AgentStanding) -> &'static str {
     }
 }
 
+/// Whether the master has it registered, though its stream may be broken.
+fn is_registered(agent: &AgentView) -> bool {
+    match agent.standing {
+        AgentStanding::Active | AgentStanding::Suspect | AgentStanding::Disconnected => true,
+        AgentStanding::Recovered | AgentStanding::Unreachable => false,
+    }
+}
+
+/// Volumes and reservations made at run time: an agent that has some is never forgotten.
+fn held(agent: &AgentView) -> (usize, usize) {
+    let all = agent.info.resources.pieces();
+    let volumes = all.iter().filter(|piece| piece.flavor.volume().is_some()).count();
+    let is_kept = |piece: &&Piece| super::drain::is_kept(piece) && piece.flavor.volume().is_none();
+    (volumes, all.iter().filter(is_kept).count())
+}
+
+/// How an agent stands, and what is on one that is not there.
+fn shown(agent: &AgentView) -> String {
+    let (volumes, reservations) = held(agent);
+    let some = [(volumes, "volume"), (reservations, "reservation")];
+    let some: Vec<String> = some
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| super::drain::counted(count, what))
+        .collect();
+    match is_registered(agent) || some.is_empty() {
+        true => state(agent),
+        false => format!("{}, holds {}", state(agent), some.join(" and ")),
+    }
+}
+
 /// What keeps work from an agent by an operator's word.
 fn held_back(agent: &AgentView) -> Option<&'static str> {
     match agent.drain.map(|drain| drain.state) {
@@ -71,7 +102,11 @@ fn drain_word(state: DrainState) -> &'static str {
 
 /// How an agent stands, and what an operator decided about it.
 pub(crate) fn state(agent: &AgentView) -> String {
-    let standing = standing(agent.standing);
+    let standing = match agent.standing {
+        // Since the master started: it has its time to come back.
+        AgentStanding::Recovered => "expected",
+        other => standing(other),
+    };
     match held_back(agent) {
         None => standing.to_owned(),
         Some(word) if agent.standing == AgentStanding::Active => word.to_owned(),
@@ -108,6 +143,7 @@ fn view(agent: &AgentView) -> Value {
         "hostname": &*agent.info.hostname,
         "port": agent.info.port,
         "standing": standing(agent.standing),
+        "held": { "volumes": held(agent).0, "reservations": held(agent).1 },
         "deactivated": agent.deactivated,
         "drain": agent.drain.map(|drain| json!({
             "state": drain_word(drain.state),
@@ -121,4 +157,31 @@ fn view(agent: &AgentView) -> Value {
         "reserved": quantities(&agent.info.resources.reserved()),
         "attributes": attributes,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::drain::tests::{agent, piece};
+    use proto::ReservationKind::Dynamic;
+
+    #[test]
+    fn an_agent_that_is_not_there_shows_what_is_on_it() {
+        let pieces = vec![
+            piece("disk", 1000, Dynamic, Some("a")),
+            piece("disk", 1000, Dynamic, Some("b")),
+            piece("cpus", 500, Dynamic, None),
+        ];
+        let mut holds = agent(pieces);
+        assert_eq!(shown(&holds), "active");
+        holds.standing = AgentStanding::Unreachable;
+        assert_eq!(shown(&holds), "unreachable, holds 2 volumes and 1 reservation");
+        assert_eq!(view(&holds)["held"], json!({ "volumes": 2, "reservations": 1 }));
+        holds.standing = AgentStanding::Recovered;
+        holds.deactivated = true;
+        assert_eq!(shown(&holds), "expected, deactivated, holds 2 volumes and 1 reservation");
+        let mut plain = agent(Vec::new());
+        plain.standing = AgentStanding::Unreachable;
+        assert_eq!(shown(&plain), "unreachable");
+    }
 }

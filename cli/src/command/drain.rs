@@ -141,12 +141,12 @@ fn volume_size(piece: &Piece) -> Option<u64> {
 }
 
 /// Whether it is reserved by a framework or an operator.
-fn is_kept(piece: &Piece) -> bool {
+pub(crate) fn is_kept(piece: &Piece) -> bool {
     let last = piece.flavor.reservations().last();
     last.is_some_and(|last| last.kind == ReservationKind::Dynamic)
 }
 
-fn counted(count: usize, what: &str) -> String {
+pub(crate) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
@@ -180,4 +180,4 @@ async fn tell(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

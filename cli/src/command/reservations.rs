@@ -49,13 +49,15 @@ fn kind(reservation: &Reservation) -> &'static str {
 }
 
 fn table(all: &[(&AgentView, &Piece, &Reservation)]) -> Table {
-    let names = ["AGENT", "HOST", "ROLE", "RESOURCE", "AMOUNT", "KIND", "PRINCIPAL", "VOLUME"];
+    let names =
+        ["AGENT", "HOST", "STANDING", "ROLE", "RESOURCE", "AMOUNT", "KIND", "PRINCIPAL", "VOLUME"];
     let mut table = Table::new(&names);
     for (agent, piece, last) in all {
         let volume = piece.flavor.volume();
         table.row(vec![
             discover::id(agent).to_owned(),
             agent.info.hostname.to_string(),
+            super::agents::state(agent),
             last.role.to_string(),
             piece.name.to_string(),
             piece.value.to_string(),
@@ -76,6 +78,7 @@ fn view((agent, piece, last): &(&AgentView, &Piece, &Reservation)) -> Value {
     json!({
         "agent_id": discover::id(agent),
         "hostname": &*agent.info.hostname,
+        "agent_state": super::agents::state(agent),
         "role": last.role.as_str(),
         "roles": stack.collect::<Vec<_>>(),
         "resource": piece.name.as_str(),

@@ -71,6 +71,10 @@ fn an_agent_that_is_not_known_is_exit_code_3_and_a_sentence() {
     let (code, _, err) = cluster.tepui(&["why", "--framework", "nofw"]);
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("nofw") && !err.contains("400"), "{err}");
+    // Nobody runs jobs here, so it is none.
+    let (code, out, err) = cluster.tepui(&["why", "nosuch"]);
+    assert_eq!((code, out.as_str()), (3, ""), "{err}");
+    assert!(err.contains("no job, task, framework, role or agent called 'nosuch'"), "{err}");
 }
 
 #[test]

@@ -85,13 +85,15 @@ fn what_is_in_a_volume_outlives_tasks_agents_and_masters_until_it_is_destroyed()
     drop(framework);
 
     does(&cluster, &["volumes", "grow", "S0", "data", "--by", "128"], "grown");
-    wait_for("it to have grown", || {
-        (list(&cluster, &["volumes", "list"])[0]["size_mb"] == 384.0).then_some(())
-    });
+    // The command ends when the agent has confirmed.
+    let is_left = || {
+        let waits =
+            cluster.operator("GET_OPERATIONS").expect("an answer")["get_operations"].clone();
+        (waits, list(&cluster, &["volumes", "list"])[0]["size_mb"].clone())
+    };
+    assert_eq!(is_left(), (json!({}), json!(384.0)));
     does(&cluster, &["volumes", "shrink", "S0", "data", "--by", "256"], "shrunk");
-    wait_for("it to have shrunk", || {
-        (list(&cluster, &["volumes", "list"])[0]["size_mb"] == 128.0).then_some(())
-    });
+    assert_eq!(is_left(), (json!({}), json!(128.0)));
     let mut framework = Framework::subscribe_as(&cluster, "eng");
     run(&mut framework, "reads on", "test \"$(cat data/file)\" = kept-by-the-volume");
 
@@ -120,6 +122,40 @@ fn what_is_in_a_volume_outlives_tasks_agents_and_masters_until_it_is_destroyed()
     });
     does(&cluster, &["unreserve", "S0", "disk=512", "--role", "eng"], "unreserved");
     assert_eq!(list(&cluster, &["reservations"]), json!([]));
+}
+
+#[test]
+fn an_agent_that_does_not_come_back_is_shown_with_what_it_holds_and_can_be_given_up() {
+    let mut cluster = Cluster::start(2, "cpus:1;mem:512;disk:1024", false);
+    does(&cluster, &["reserve", "S1", "disk=512", "--role", "eng"], "disk:512 of ");
+    does(&cluster, &["volumes", "create", "S1", "data", "--size", "256", "--role", "eng"], "data");
+    let on = list(&cluster, &["volumes", "list"])[0]["agent_id"].clone();
+    let agents = list(&cluster, &["agents"]);
+    let known = agents.as_array().unwrap().iter().find(|agent| agent["agent_id"] == on).unwrap();
+    let port = format!(":{}", known["port"]);
+    let at = cluster.agent_addresses.iter().position(|address| address.ends_with(&port)).unwrap();
+    cluster.agents[at].kill_9();
+    let state = |state: &str| {
+        let agents = list(&cluster, &["agents"]);
+        let all = agents.as_array().unwrap();
+        all.iter().find(|agent| agent["agent_id"] == on && agent["standing"] == state).cloned()
+    };
+    let lost = wait_for("the agent to be given up", || state("unreachable"));
+    assert_eq!(lost["held"], json!({"volumes": 1, "reservations": 1}));
+    let (_, out, _) = cluster.tepui(&["agents"]);
+    assert!(out.contains("unreachable, holds 1 volume and 1 reservation"), "{out}");
+    for command in [&["reservations"][..], &["volumes", "list"]] {
+        assert_eq!(list(&cluster, command)[0]["agent_state"], "unreachable");
+        let (_, out, _) = cluster.tepui(command);
+        assert!(out.contains("STANDING") && out.contains("unreachable"), "{out}");
+    }
+    let (code, out, err) = cluster.tepui(&["gone", "S1"]);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("1 volume with 256 MB") && err.contains("disk=512"), "{err}");
+    does(&cluster, &["gone", "--yes", "S1"], " is gone");
+    assert_eq!(list(&cluster, &["reservations"]), json!([]));
+    assert_eq!(list(&cluster, &["volumes", "list"]), json!([]));
+    assert_eq!(state("unreachable"), None);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use proto::{
     ResourceName, Resources, Role, Special, Time, Value, VolumeId,
 };
 
-fn piece(name: &str, milli: u64, kind: ReservationKind, volume: Option<&str>) -> Piece {
+pub(crate) fn piece(name: &str, milli: u64, kind: ReservationKind, volume: Option<&str>) -> Piece {
     let reservation = Reservation {
         kind,
         role: Role::new("eng").unwrap(),
@@ -21,7 +21,7 @@ fn piece(name: &str, milli: u64, kind: ReservationKind, volume: Option<&str>) ->
     Piece { name, flavor: Flavor::new(false, special), value }
 }
 
-fn agent(pieces: Vec<Piece>) -> AgentView {
+pub(crate) fn agent(pieces: Vec<Piece>) -> AgentView {
     let mut resources: Resources = pieces.into_iter().collect();
     resources.add(&Resources::cpus_mem(4000, 1_024_000));
     let (hostname, attributes) = ("host".into(), Vec::new());

@@ -1,5 +1,6 @@
 //! `tepui volumes create`: a volume, of disk that is reserved to its role.
 
+use super::confirmed::confirmed;
 use super::megabytes;
 use crate::command::reserve::{Owner, apply, pick, report};
 use crate::failure::{Code, Failure};
@@ -76,6 +77,9 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     });
     let volumes = Resources::from_iter([Piece { flavor, ..space }]);
     apply(&master, &agent, ResourceChange::Create { volumes: volumes.clone() }).await?;
+    for volume in volumes.pieces() {
+        confirmed(&master, &agent, volume).await?;
+    }
     report(options.print, &agent, &volumes, &format!("volume {id} of {role}"));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `tepui volumes grow`: adds space to a volume, from disk that is reserved to its role.
 
+use super::confirmed::confirmed;
 use super::{Which, megabytes};
 use crate::command::reserve::{apply, report};
 use crate::failure::{Code, Failure};
@@ -46,6 +47,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     }
     let grown = Piece { value: Value::Scalar(volume.size() + options.by), ..volume.clone() };
     apply(&master, &agent, ResourceChange::Grow { volume, addition }).await?;
+    confirmed(&master, &agent, &grown).await?;
     let how = format!("volume {} has grown", options.which.volume);
     report(options.print, &agent, &Resources::from_iter([grown]), &how);
     Ok(())

@@ -1,5 +1,6 @@
 //! `tepui volumes list`: the volumes, where they are and whose.
 
+use crate::command::agents::state;
 use crate::failure::Failure;
 use crate::output::{self, Form, Table, milli};
 use crate::{Print, Server, discover};
@@ -54,7 +55,8 @@ fn is_used(agent: &AgentView, piece: &Piece) -> bool {
 }
 
 fn table(all: &[(&AgentView, &Piece)]) -> Table {
-    let names = ["VOLUME", "ROLE", "MB", "AGENT", "HOST", "USED", "SHARED", "PRINCIPAL"];
+    let names =
+        ["VOLUME", "ROLE", "MB", "AGENT", "HOST", "STANDING", "USED", "SHARED", "PRINCIPAL"];
     let mut table = Table::new(&names);
     let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
     for (agent, piece) in all {
@@ -66,6 +68,7 @@ fn table(all: &[(&AgentView, &Piece)]) -> Table {
             milli(piece.size()),
             discover::id(agent).to_owned(),
             agent.info.hostname.to_string(),
+            state(agent),
             yes(is_used(agent, piece)),
             yes(piece.flavor.is_shared()),
             principal.unwrap_or("-").to_owned(),
@@ -82,6 +85,7 @@ fn view((agent, piece): &(&AgentView, &Piece)) -> Value {
         "size_mb": piece.size() as f64 / 1000.0,
         "agent_id": discover::id(agent),
         "hostname": &*agent.info.hostname,
+        "agent_state": state(agent),
         "used": is_used(agent, piece),
         "shared": piece.flavor.is_shared(),
         "principal": volume.and_then(|volume| volume.principal.as_deref()),

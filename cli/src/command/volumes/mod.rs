@@ -3,6 +3,7 @@
 //! A volume is made of disk that is reserved to a role, and bound to its agent. Its id is unique
 //! for its role on its agent.
 
+mod confirmed;
 mod create;
 mod destroy;
 mod grow;
@@ -39,6 +40,11 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Grow(options) => grow::run(options).await,
         Command::Shrink(options) => shrink::run(options).await,
     }
+}
+
+/// What tells volumes of one agent apart.
+fn key(piece: &Piece) -> Option<(&Role, &VolumeId)> {
+    Some((piece.flavor.reserved_to()?, &piece.flavor.volume()?.id))
 }
 
 /// Which volume is meant.

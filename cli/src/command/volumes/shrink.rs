@@ -1,5 +1,6 @@
 //! `tepui volumes shrink`: takes space from a volume; it stays reserved to the role.
 
+use super::confirmed::confirmed;
 use super::{Which, megabytes};
 use crate::command::reserve::{apply, report};
 use crate::failure::Failure;
@@ -33,6 +34,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let left = Value::Scalar(volume.size().saturating_sub(options.by));
     let shrunk = Piece { value: left, ..volume.clone() };
     apply(&master, &agent, ResourceChange::Shrink { volume, subtract_milli: options.by }).await?;
+    confirmed(&master, &agent, &shrunk).await?;
     let how = format!("volume {} has shrunk", options.which.volume);
     report(options.print, &agent, &Resources::from_iter([shrunk]), &how);
     Ok(())

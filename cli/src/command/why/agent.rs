@@ -44,6 +44,7 @@ fn obstacles(agent: &AgentView, away: Option<Unavailability>) -> Vec<String> {
         }
         AgentStanding::Unreachable => {
             all.push(none("it was given up until it comes back".to_owned()));
+            all.push(format!("'tepui gone {id}' gives up for good what is on it."));
         }
     }
     if agent.drain.is_some() || agent.deactivated {

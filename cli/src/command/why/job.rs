@@ -19,8 +19,9 @@ pub(super) enum Search {
 /// Asks the jobs framework, if there is one.
 pub(super) async fn found(server: &Server, name: &str) -> Result<Search, Failure> {
     let Ok(target) = name.parse::<Target>() else { return Ok(Search::Unknown) };
-    let failure = match discover::jobs(server).await {
-        Ok(jobs) => match jobs_api::why(&jobs, &target).await {
+    let failure = match discover::jobs_if_any(server).await {
+        Ok(None) => return Ok(Search::Unknown),
+        Ok(Some(jobs)) => match jobs_api::why(&jobs, &target).await {
             Ok(why) => return Ok(Search::Found(told(&target, why))),
             Err(failure) => failure,
         },
