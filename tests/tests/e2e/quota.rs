@@ -111,7 +111,7 @@ fn what_is_set_is_kept_listed_and_told_from_what_is_wrong() {
         (&["quota", "set", "eng"], 2, &["--guarantee"]),
         (&["quota", "set", "web", "--guarantee", "cpus=99"], 5, &["cpus:101", "has 4", "--force"]),
         (&["why", "--role", "nobody"], 3, &["nobody", "tepui roles"]),
-        (&["why", "nosuch"], 7, &["no jobs framework", "tepui up"]),
+        (&["why", "nosuch"], 3, &["nosuch", "tepui job ls"]),
         (&["weights", "set", "eng=0"], 2, &["eng=0"]),
         (&["weights", "set", "eng=1", "eng=2"], 2, &["eng", "twice"]),
     ] {

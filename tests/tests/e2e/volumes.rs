@@ -135,12 +135,12 @@ fn an_agent_that_does_not_come_back_is_shown_with_what_it_holds_and_can_be_given
     let port = format!(":{}", known["port"]);
     let at = cluster.agent_addresses.iter().position(|address| address.ends_with(&port)).unwrap();
     cluster.agents[at].kill_9();
-    let state = |state: &str| {
-        let agents = list(&cluster, &["agents"]);
+    let state = |cluster: &Cluster, state: &str| {
+        let agents = list(cluster, &["agents"]);
         let all = agents.as_array().unwrap();
         all.iter().find(|agent| agent["agent_id"] == on && agent["standing"] == state).cloned()
     };
-    let lost = wait_for("the agent to be given up", || state("unreachable"));
+    let lost = wait_for("the agent to be given up", || state(&cluster, "unreachable"));
     assert_eq!(lost["held"], json!({"volumes": 1, "reservations": 1}));
     let (_, out, _) = cluster.tepui(&["agents"]);
     assert!(out.contains("unreachable, holds 1 volume and 1 reservation"), "{out}");
@@ -155,7 +155,11 @@ fn an_agent_that_does_not_come_back_is_shown_with_what_it_holds_and_can_be_given
     does(&cluster, &["gone", "--yes", "S1"], " is gone");
     assert_eq!(list(&cluster, &["reservations"]), json!([]));
     assert_eq!(list(&cluster, &["volumes", "list"]), json!([]));
-    assert_eq!(state("unreachable"), None);
+    assert_eq!(state(&cluster, "unreachable"), None);
+    // Should it come back after all, it is another one.
+    cluster.agents[at].again();
+    cluster.wait_for_agents(2);
+    assert_eq!(state(&cluster, "active"), None);
 }
 
 #[test]
