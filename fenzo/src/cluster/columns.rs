@@ -15,6 +15,9 @@ use crate::resources::{Measure, Resource};
 /// The dimension of ports; the measures come before it, named scalars after it.
 pub(crate) const PORTS: usize = Measure::ALL.len();
 
+/// Where what is free begins in a row.
+const FREE: usize = 2 * Measure::ALL.len();
+
 /// Measures and ports.
 const FIXED: usize = PORTS + 1;
 
@@ -34,14 +37,12 @@ pub(crate) struct Demand {
 #[derive(Clone, Debug)]
 pub(crate) struct Columns {
     scalars: BTreeMap<String, usize>,
+    /// The length of a row.
     stride: usize,
-    free: Vec<u64>,
-    used: Vec<[u64; 4]>,
-    total: Vec<[u64; 4]>,
-    tasks_on: Vec<u32>,
-    offered: Vec<bool>,
+    /// For each host: used and total by measure, then free by dimension.
+    rows: Vec<u64>,
+    states: Vec<State>,
     offering: u32,
-    held: Vec<bool>,
     /// What is kept from the rest of the pass, by host and dimension; `free` is less by it.
     withheld: BTreeMap<usize, Box<[u64]>>,
 }
@@ -50,17 +51,21 @@ impl Default for Columns {
     fn default() -> Self {
         Self {
             scalars: BTreeMap::new(),
-            stride: FIXED,
-            free: Vec::new(),
-            used: Vec::new(),
-            total: Vec::new(),
-            tasks_on: Vec::new(),
-            offered: Vec::new(),
+            stride: FREE + FIXED,
+            rows: Vec::new(),
+            states: Vec::new(),
             offering: 0,
-            held: Vec::new(),
             withheld: BTreeMap::new(),
         }
     }
+}
+
+/// What is no amount.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    tasks_on: u32,
+    offered: bool,
+    held: bool,
 }
 
 /// The state of one host, to be written into its row.
@@ -78,17 +83,20 @@ pub(crate) struct Row {
 impl Columns {
     /// How many dimensions there are.
     pub(crate) fn dimensions(&self) -> usize {
-        self.stride
+        self.stride - FREE
     }
 
     /// Makes room for `slots` hosts.
     pub(crate) fn grow(&mut self, slots: usize) {
-        self.free.resize(slots * self.stride, 0);
-        self.used.resize(slots, [0; 4]);
-        self.total.resize(slots, [0; 4]);
-        self.tasks_on.resize(slots, 0);
-        self.offered.resize(slots, false);
-        self.held.resize(slots, false);
+        self.rows.resize(slots * self.stride, 0);
+        self.states.resize(slots, State::default());
+    }
+
+    /// Used, total and free of a host.
+    fn row_mut(&mut self, host: usize) -> (&mut [u64], &mut [u64], &mut [u64]) {
+        let (used, rest) = self.rows[host * self.stride..][..self.stride].split_at_mut(FREE / 2);
+        let (total, free) = rest.split_at_mut(FREE / 2);
+        (used, total, free)
     }
 
     /// The dimension of a scalar that some lease offers, if it is known.
@@ -109,77 +117,75 @@ impl Columns {
         }
     }
 
-    /// Makes a scalar a dimension; true if it was none before, so that rows have grown.
-    pub(crate) fn learn_scalar(&mut self, name: &str) -> bool {
+    /// Makes a scalar a dimension.
+    pub(crate) fn learn_scalar(&mut self, name: &str) {
         if self.scalars.contains_key(name) {
-            return false;
+            return;
         }
-        self.scalars.insert(name.to_owned(), self.stride);
+        self.scalars.insert(name.to_owned(), self.dimensions());
         let old = self.stride;
         self.stride += 1;
-        let mut free = Vec::with_capacity(self.used.len() * self.stride);
-        for row in self.free.chunks_exact(old) {
-            free.extend_from_slice(row);
-            free.push(0);
+        let mut rows = Vec::with_capacity(self.states.len() * self.stride);
+        for row in self.rows.chunks_exact(old) {
+            rows.extend_from_slice(row);
+            rows.push(0);
         }
-        self.free = free;
-        true
+        self.rows = rows;
     }
 
     /// Replaces a host's row, which has all dimensions; true if it tells the ranking anything new.
     pub(crate) fn set(&mut self, host: usize, row: &Row) -> bool {
-        let free = &mut self.free[host * self.stride..][..self.stride];
-        let same = free == row.free
-            && self.offered[host] == row.offered
-            && self.used[host] == row.used
-            && self.total[host] == row.total;
-        free.copy_from_slice(&row.free);
         if !self.withheld.is_empty() {
             self.withheld.remove(&host);
         }
-        self.used[host] = row.used;
-        self.total[host] = row.total;
-        self.tasks_on[host] = row.tasks_on;
-        self.offering -= u32::from(self.offered[host]);
+        let (used, total, free) = self.row_mut(host);
+        let same = free == row.free && *used == row.used && *total == row.total;
+        used.copy_from_slice(&row.used);
+        total.copy_from_slice(&row.total);
+        free.copy_from_slice(&row.free);
+        let state = &mut self.states[host];
+        let was_offered = state.offered;
+        *state = State { tasks_on: row.tasks_on, offered: row.offered, held: row.held };
+        self.offering -= u32::from(was_offered);
         self.offering += u32::from(row.offered);
-        self.offered[host] = row.offered;
-        self.held[host] = row.held;
-        !same
+        !same || was_offered != row.offered
     }
 
     /// Puts a task on a host; gives whether the host was held exclusively before, for [`Columns::give_back`].
     pub(crate) fn take(&mut self, host: usize, demand: &Demand, alone: bool) -> bool {
-        let row = &mut self.free[host * self.stride..][..self.stride];
-        for (free, amount) in row.iter_mut().zip(&demand.amounts) {
+        let (used, _, free) = self.row_mut(host);
+        for (free, amount) in free.iter_mut().zip(&demand.amounts) {
             *free = free.checked_sub(*amount).expect("a task is placed only where it fits");
         }
-        for (used, amount) in self.used[host].iter_mut().zip(&demand.amounts) {
+        for (used, amount) in used.iter_mut().zip(&demand.amounts) {
             *used = used.saturating_add(*amount);
         }
-        self.tasks_on[host] = self.tasks_on[host].saturating_add(1);
-        let held_before = self.held[host];
-        self.held[host] |= alone;
+        let state = &mut self.states[host];
+        state.tasks_on = state.tasks_on.saturating_add(1);
+        let held_before = state.held;
+        state.held |= alone;
         held_before
     }
 
     /// Undoes the latest [`Columns::take`] on a host that is not yet undone.
     pub(crate) fn give_back(&mut self, host: usize, demand: &Demand, held_before: bool) {
-        let row = &mut self.free[host * self.stride..][..self.stride];
-        for (free, amount) in row.iter_mut().zip(&demand.amounts) {
+        let (used, _, free) = self.row_mut(host);
+        for (free, amount) in free.iter_mut().zip(&demand.amounts) {
             *free += amount;
         }
-        for (used, amount) in self.used[host].iter_mut().zip(&demand.amounts) {
+        for (used, amount) in used.iter_mut().zip(&demand.amounts) {
             *used -= amount;
         }
-        self.tasks_on[host] -= 1;
-        self.held[host] = held_before;
+        let state = &mut self.states[host];
+        state.tasks_on -= 1;
+        state.held = held_before;
     }
 
     /// Keeps some of what is free on a host from the rest of the pass, in place of what was kept before; `alone`
     /// keeps everybody off.
     pub(crate) fn withhold(&mut self, host: usize, amounts: Box<[u64]>, alone: bool) {
-        let row = &mut self.free[host * self.stride..][..self.stride];
         let before = self.withheld.remove(&host).unwrap_or_default();
+        let (.., row) = self.row_mut(host);
         for (free, amount) in row.iter_mut().zip(&before) {
             *free += amount;
         }
@@ -187,7 +193,7 @@ impl Columns {
             *free = free.checked_sub(*amount).expect("no more is kept than is free");
         }
         self.withheld.insert(host, amounts);
-        self.held[host] |= alone;
+        self.states[host].held |= alone;
     }
 
     /// What is kept from the rest of the pass, by dimension; nothing on most hosts.
@@ -200,7 +206,7 @@ impl Columns {
 
     /// What a class demands.
     pub(crate) fn demand_of(&self, class: &TaskClass) -> Demand {
-        let mut amounts = vec![0; self.stride];
+        let mut amounts = vec![0; self.dimensions()];
         amounts[..PORTS].copy_from_slice(&class.demand.measures());
         amounts[PORTS] = u64::from(class.ports);
         let mut unknown = Vec::new();
@@ -216,27 +222,29 @@ impl Columns {
 
     /// What a host has left, by dimension.
     pub(crate) fn free(&self, host: usize) -> &[u64] {
-        &self.free[host * self.stride..][..self.stride]
+        &self.rows[host * self.stride..][FREE..self.stride]
     }
 
     /// What running and placed tasks take of the measures.
     pub(crate) fn used(&self, host: usize) -> &[u64; 4] {
-        &self.used[host]
+        let used = self.rows[host * self.stride..].first_chunk();
+        used.expect("a row begins with what is used")
     }
 
     /// What the host has of the measures: what is offered, and what running tasks take.
     pub(crate) fn total(&self, host: usize) -> &[u64; 4] {
-        &self.total[host]
+        let total = self.rows[host * self.stride + FREE / 2..].first_chunk();
+        total.expect("in a row, what is there follows what is used")
     }
 
     /// Running tasks and those placed in this pass.
     pub(crate) fn tasks_on(&self, host: usize) -> u32 {
-        self.tasks_on[host]
+        self.states[host].tasks_on
     }
 
     /// Whether there is a lease to place on.
     pub(crate) fn is_offered(&self, host: usize) -> bool {
-        self.offered[host]
+        self.states[host].offered
     }
 
     /// How many hosts have a lease to place on.
@@ -246,7 +254,7 @@ impl Columns {
 
     /// Whether a task has the host for itself.
     pub(crate) fn is_held(&self, host: usize) -> bool {
-        self.held[host]
+        self.states[host].held
     }
 
     /// The name of a dimension.

@@ -62,11 +62,9 @@ impl Host {
     /// Takes over what a lease that is about to be held says; true if the host's attributes are now those of
     /// this one.
     pub(crate) fn learn(&mut self, lease: &Lease) -> bool {
-        let newer = self
-            .latest
-            .as_ref()
-            .is_none_or(|(offered_at, id)| (offered_at, id) <= (&lease.offered_at, &lease.id));
-        let latest = newer || self.leases.is_empty();
+        let newer =
+            |(offered_at, id): &(Time, LeaseId)| (offered_at, id) <= (&lease.offered_at, &lease.id);
+        let latest = self.leases.is_empty() || self.latest.as_ref().is_none_or(newer);
         let changes = latest && self.attributes != lease.attributes;
         if latest {
             if changes {

@@ -10,6 +10,7 @@ pub(crate) mod ahead;
 pub(crate) mod columns;
 pub(crate) mod devices;
 pub(crate) mod directory;
+mod glance;
 pub(crate) mod groups;
 mod host;
 mod leases;
@@ -121,11 +122,7 @@ impl Cluster {
             return Err(lease.id);
         }
         for name in lease.offered.scalars.keys() {
-            if self.columns.learn_scalar(name)
-                && let Some(ranking) = &mut self.ranking
-            {
-                ranking.summarize(&self.columns);
-            }
+            self.columns.learn_scalar(name);
         }
         let host = self.insert_host(&lease.host);
         if self.hosts[host].learn(&lease) {

@@ -7,10 +7,11 @@
 //! full is stepped over at once. What is free stands beside the entries, so that a block is read in one go. Keys are rounded, so the order is true up to [`SLACK`]; who uses it looks
 //! that far past the best and compares exact scores.
 
-use std::cmp::Ordering;
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use super::columns::{Columns, covers};
+use super::glance::Glance;
 use super::names::Names;
 
 /// How far a later host's exact calculator may exceed an earlier one's: rounding, with room to spare.
@@ -56,8 +57,8 @@ pub(crate) struct Cursor {
 #[derive(Clone, Debug)]
 struct Block {
     entries: Vec<Entry>,
-    /// What each of them has free, by dimension, one after the other.
-    free: Vec<u64>,
+    /// What each of them has free.
+    free: Vec<Glance>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -65,10 +66,10 @@ pub(crate) struct Shelf {
     blocks: Vec<Block>,
     /// The first entry of each block.
     firsts: Vec<Entry>,
-    /// The most that is free in each block, by dimension.
-    tops: Vec<u64>,
+    /// The most that is free in each block.
+    tops: Vec<Glance>,
     /// The same for each run of blocks.
-    runs: Vec<u64>,
+    runs: Vec<Glance>,
 }
 
 #[derive(Clone, Debug)]
@@ -112,7 +113,7 @@ impl Ranking {
         if let Some(stands) = stands {
             let shelf = self.shelves.get_mut(&stands.totals).expect("a host stands on its shelf");
             let cursor = shelf.position(Entry { state: stands.state, host }, names);
-            shelf.remove(cursor, columns.dimensions());
+            shelf.remove(cursor);
             if shelf.blocks.is_empty() {
                 self.shelves.remove(&stands.totals);
             }
@@ -122,20 +123,6 @@ impl Ranking {
             shelf.insert(Entry { state: wanted.state, host }, columns, names);
         }
         self.places[host] = wanted;
-    }
-
-    /// Makes all summaries anew, after the number of dimensions has changed.
-    pub(crate) fn summarize(&mut self, columns: &Columns) {
-        let width = columns.dimensions();
-        for shelf in self.shelves.values_mut() {
-            shelf.tops = vec![0; shelf.blocks.len() * width];
-            for block in 0..shelf.blocks.len() {
-                let of = &mut shelf.blocks[block];
-                of.free = of.entries.iter().flat_map(|of| columns.free(of.host)).copied().collect();
-                shelf.find_top(block, width);
-            }
-            shelf.find_runs(0, width);
-        }
     }
 
     /// The first host that comes closest to a demand that none has room for. `distance` tells how many reasons
@@ -149,16 +136,17 @@ impl Ranking {
         let mut nearest: Option<((usize, f64), usize)> = None;
         let width = columns.dimensions();
         for shelf in self.shelves.values() {
-            let closer = |top: &[u64], nearest: Option<((usize, f64), usize)>| {
-                nearest.is_none_or(|(distance, _)| lacking(top, demand) < distance)
+            let closer = |top: Glance, nearest: Option<((usize, f64), usize)>| {
+                let lacking = || lacking(top.at_most(width), demand);
+                nearest.is_none_or(|(distance, _)| lacking() < distance)
             };
             for (run, blocks) in shelf.blocks.chunks(RUN).enumerate() {
-                if !closer(&shelf.runs[run * width..][..width], nearest) {
+                if !closer(shelf.runs[run], nearest) {
                     continue;
                 }
                 for (block, of) in (run * RUN..).zip(blocks) {
                     for entry in &of.entries {
-                        if !closer(&shelf.tops[block * width..][..width], nearest) {
+                        if !closer(shelf.tops[block], nearest) {
                             break;
                         }
                         let distance = distance(entry.host);
@@ -196,6 +184,11 @@ impl Ranking {
 }
 
 impl State {
+    /// Sorts as the state does, in one comparison.
+    fn joined(self) -> u128 {
+        u128::from(self.key) << 64 | u128::from(self.digest)
+    }
+
     /// The sum that the key stands for.
     fn sum(self) -> f64 {
         let bits = if self.key >> 63 == 1 { self.key ^ 1 << 63 } else { !self.key };
@@ -226,19 +219,18 @@ impl Shelf {
         &self,
         from: Cursor,
         demand: &[u64],
+        columns: &Columns,
         worth: impl Fn(f64) -> bool,
     ) -> Option<Cursor> {
         let Cursor { mut block, mut offset } = from;
-        let width = demand.len();
+        let wanted = Glance::of(demand);
         while block < self.blocks.len() {
             if offset == 0 {
-                if block.is_multiple_of(RUN)
-                    && !covers(&self.runs[block / RUN * width..][..width], demand)
-                {
+                if block.is_multiple_of(RUN) && !self.runs[block / RUN].may_cover(wanted) {
                     block += RUN;
                     continue;
                 }
-                if !covers(&self.tops[block * width..][..width], demand) {
+                if !self.tops[block].may_cover(wanted) {
                     block += 1;
                     continue;
                 }
@@ -246,11 +238,18 @@ impl Shelf {
                     return None;
                 }
             }
-            let rest = self.blocks[block].free.get(offset * width..).unwrap_or_default();
-            if let Some(found) = rest.chunks_exact(width).position(|free| covers(free, demand)) {
-                return Some(Cursor { block, offset: offset + found });
+            let Block { entries, free } = &self.blocks[block];
+            let rest = free.get(offset..).unwrap_or_default();
+            match rest.iter().position(|free| free.may_cover(wanted)) {
+                Some(found) => {
+                    offset += found;
+                    if covers(columns.free(entries[offset].host), demand) {
+                        return Some(Cursor { block, offset });
+                    }
+                    offset += 1;
+                }
+                None => (block, offset) = (block + 1, 0),
             }
-            (block, offset) = (block + 1, 0);
         }
         None
     }
@@ -281,68 +280,72 @@ impl Shelf {
 
     /// Where an entry is, or would be. There is at least one block.
     fn position(&self, entry: Entry, names: &Names) -> Cursor {
-        let order = |other: &Entry| {
-            let by_name = || names.label(other.host).cmp(&names.label(entry.host));
-            other.state.cmp(&entry.state).then_with(by_name)
-        };
-        let block = self.firsts.partition_point(|first| order(first) != Ordering::Greater);
+        let (state, label) = (entry.state.joined(), names.label(entry.host));
+        let mut block = self.firsts.partition_point(|first| first.state.joined() < state);
+        if self.firsts.get(block).is_some_and(|first| first.state == entry.state) {
+            let alike =
+                |first: &Entry| first.state == entry.state && names.label(first.host) <= label;
+            block += self.firsts[block..].partition_point(alike);
+        }
         let block = block.saturating_sub(1);
         let entries = &self.blocks[block].entries;
-        Cursor { block, offset: entries.partition_point(|e| order(e) == Ordering::Less) }
+        let mut offset = entries.partition_point(|other| other.state.joined() < state);
+        if entries.get(offset).is_some_and(|other| other.state == entry.state) {
+            let alike =
+                |other: &Entry| other.state == entry.state && names.label(other.host) < label;
+            offset += entries[offset..].partition_point(alike);
+        }
+        Cursor { block, offset }
     }
 
     /// Moves an entry to its new state.
     fn shift(&mut self, entry: Entry, state: State, columns: &Columns, names: &Names) {
         let cursor = self.position(entry, names);
         if entry.state == state {
-            let free = columns.free(entry.host);
-            let width = free.len();
-            self.blocks[cursor.block].free[cursor.offset * width..][..width].copy_from_slice(free);
-            self.find_top(cursor.block, width);
-            self.find_runs_of(cursor.block, width);
+            self.blocks[cursor.block].free[cursor.offset] = Glance::of(columns.free(entry.host));
+            self.find_top(cursor.block);
+            self.find_run_of(cursor.block);
             return;
         }
-        self.remove(cursor, columns.dimensions());
+        self.remove(cursor);
         self.insert(Entry { state, ..entry }, columns, names);
     }
 
     fn insert(&mut self, entry: Entry, columns: &Columns, names: &Names) {
-        let free = columns.free(entry.host);
-        let width = free.len();
+        let free = Glance::of(columns.free(entry.host));
         if self.blocks.is_empty() {
-            self.blocks.push(Block::empty(width));
+            self.blocks.push(Block::empty());
             self.firsts.push(entry);
-            self.tops.resize(width, 0);
-            self.runs.resize(width, 0);
+            self.tops.push(Glance::NOTHING);
+            self.runs.push(Glance::NOTHING);
         }
         let at = self.position(entry, names);
-        self.blocks[at.block].insert(at.offset, entry, free);
-        self.firsts[at.block] = self.blocks[at.block].entries[0];
-        let len = self.blocks[at.block].entries.len();
+        let block = &mut self.blocks[at.block];
+        block.entries.insert(at.offset, entry);
+        block.free.insert(at.offset, free);
+        self.firsts[at.block] = block.entries[0];
+        let len = block.entries.len();
         if len <= BLOCK {
-            raise(&mut self.tops[at.block * width..][..width], free);
-            raise(&mut self.runs[at.block / RUN * width..][..width], free);
+            self.tops[at.block] = self.tops[at.block].max(free);
+            self.runs[at.block / RUN] = self.runs[at.block / RUN].max(free);
             return;
         }
         // What arrives in order leaves full blocks behind.
         let cut = if at.offset + 1 == len { BLOCK } else { BLOCK / 2 };
-        let mut rest = Block::empty(width);
-        rest.take_from(&mut self.blocks[at.block], cut, width);
+        let mut rest = Block::empty();
+        rest.take_from(block, cut);
         self.firsts.insert(at.block + 1, rest.entries[0]);
         self.blocks.insert(at.block + 1, rest);
-        self.tops.splice((at.block + 1) * width..(at.block + 1) * width, vec![0; width]);
-        self.find_top(at.block, width);
-        self.find_top(at.block + 1, width);
-        self.find_runs(at.block / RUN, width);
+        self.tops.insert(at.block + 1, Glance::NOTHING);
+        self.find_top(at.block);
+        self.find_top(at.block + 1);
+        self.find_runs(at.block / RUN);
     }
 
-    fn remove(&mut self, at: Cursor, width: usize) {
+    fn remove(&mut self, at: Cursor) {
         let block = &mut self.blocks[at.block];
         block.entries.remove(at.offset);
-        let top = &self.tops[at.block * width..][..width];
-        let free = &block.free[at.offset * width..][..width];
-        let was_most = free.iter().zip(top).any(|(free, top)| free == top);
-        block.free.drain(at.offset * width..(at.offset + 1) * width);
+        block.free.remove(at.offset);
         let len = block.entries.len();
         if let Some(first) = block.entries.first() {
             self.firsts[at.block] = *first;
@@ -350,9 +353,10 @@ impl Shelf {
         let next = self.blocks.get(at.block + 1).map_or(usize::MAX, |next| next.entries.len());
         let merges = len < BLOCK / 4 && next <= BLOCK / 2;
         if len > 0 && !merges {
-            if was_most {
-                self.find_top(at.block, width);
-                self.find_runs_of(at.block, width);
+            let before = self.tops[at.block];
+            self.find_top(at.block);
+            if self.tops[at.block] != before {
+                self.find_run_of(at.block);
             }
             return;
         }
@@ -360,82 +364,62 @@ impl Shelf {
         let gone = if len == 0 { at.block } else { at.block + 1 };
         let mut rest = self.blocks.remove(gone);
         self.firsts.remove(gone);
-        self.tops.drain(gone * width..(gone + 1) * width);
+        self.tops.remove(gone);
         if len > 0 {
-            self.blocks[at.block].take_from(&mut rest, 0, width);
-            self.find_top(at.block, width);
+            self.blocks[at.block].take_from(&mut rest, 0);
+            self.find_top(at.block);
         }
-        self.find_runs(at.block / RUN, width);
+        self.find_runs(at.block / RUN);
     }
 
-    fn find_top(&mut self, block: usize, width: usize) {
-        let top = &mut self.tops[block * width..][..width];
-        top.fill(0);
-        for free in self.blocks[block].free.chunks_exact(width) {
-            raise(top, free);
-        }
+    fn find_top(&mut self, block: usize) {
+        let free = self.blocks[block].free.iter();
+        self.tops[block] = free.fold(Glance::NOTHING, |top, free| top.max(*free));
     }
 
     /// The summary of the run that a block is in.
-    fn find_runs_of(&mut self, block: usize, width: usize) {
+    fn find_run_of(&mut self, block: usize) {
         let run = block / RUN;
-        let of = &mut self.runs[run * width..][..width];
-        of.fill(0);
         let end = ((run + 1) * RUN).min(self.blocks.len());
-        for top in self.tops[run * RUN * width..end * width].chunks_exact(width) {
-            raise(of, top);
-        }
+        let tops = self.tops[run * RUN..end].iter();
+        self.runs[run] = tops.fold(Glance::NOTHING, |most, top| most.max(*top));
     }
 
     /// The summaries of all runs from one on, after blocks have come or gone.
-    fn find_runs(&mut self, from: usize, width: usize) {
+    fn find_runs(&mut self, from: usize) {
         let runs = self.blocks.len().div_ceil(RUN);
-        self.runs.resize(runs * width, 0);
+        self.runs.resize(runs, Glance::NOTHING);
         for run in from..runs {
-            self.find_runs_of(run * RUN, width);
+            self.find_run_of(run * RUN);
         }
     }
 }
 
 impl Block {
-    fn empty(width: usize) -> Self {
-        Self {
-            entries: Vec::with_capacity(BLOCK + 1),
-            free: Vec::with_capacity((BLOCK + 1) * width),
-        }
-    }
-
-    fn insert(&mut self, offset: usize, entry: Entry, free: &[u64]) {
-        let width = free.len();
-        self.entries.insert(offset, entry);
-        let (at, end) = (offset * width, self.free.len());
-        self.free.extend_from_slice(free);
-        self.free.copy_within(at..end, at + width);
-        self.free[at..at + width].copy_from_slice(free);
+    fn empty() -> Self {
+        Self { entries: Vec::with_capacity(BLOCK + 1), free: Vec::with_capacity(BLOCK + 1) }
     }
 
     /// Takes over the entries of another block from one on.
-    fn take_from(&mut self, other: &mut Self, from: usize, width: usize) {
+    fn take_from(&mut self, other: &mut Self, from: usize) {
         self.entries.extend(other.entries.drain(from..));
-        self.free.extend(other.free.drain(from * width..));
+        self.free.extend(other.free.drain(from..));
     }
 }
 
 /// How many dimensions of a demand are lacking, and the sum of the lacking shares of each.
-pub(crate) fn lacking(free: &[u64], demand: &[u64]) -> (usize, f64) {
+pub(crate) fn lacking<F: Borrow<u64>>(
+    free: impl IntoIterator<Item = F>,
+    demand: &[u64],
+) -> (usize, f64) {
     let float = crate::fitness::float;
     let (mut dimensions, mut shares) = (0, 0.0);
     for (wanted, free) in demand.iter().zip(free) {
-        if wanted > free {
+        let free = *free.borrow();
+        if *wanted > free {
             dimensions += 1;
             shares += float(wanted - free) / float(*wanted);
         }
     }
     (dimensions, shares)
-}
-
-fn raise(top: &mut [u64], free: &[u64]) {
-    for (top, free) in top.iter_mut().zip(free) {
-        *top = (*top).max(*free);
-    }
 }

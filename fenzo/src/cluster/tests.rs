@@ -37,7 +37,7 @@ fn demand(cluster: &Cluster, cpus: u64, mem: u64) -> Demand {
 fn along(shelf: &Shelf, cluster: &Cluster, demand: &Demand) -> Vec<usize> {
     let mut hosts = Vec::new();
     let mut cursor = Cursor::default();
-    while let Some(at) = shelf.seek(cursor, &demand.amounts, |_| true) {
+    while let Some(at) = shelf.seek(cursor, &demand.amounts, cluster.columns(), |_| true) {
         hosts.push(shelf.host(at));
         cursor = shelf.next(at);
     }

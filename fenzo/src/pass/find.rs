@@ -106,8 +106,9 @@ impl<'a> Walk<'a> {
             })
         };
         let mut cursor = Cursor::default();
+        let worth = |best: &Option<Candidate>, behind| can_win(best, highest + SLACK - behind);
         while let Some(at) =
-            shelf.seek(cursor, demand, |behind| can_win(best, highest + SLACK - behind))
+            shelf.seek(cursor, demand, cluster.columns(), |behind| worth(best, behind))
         {
             cursor = shelf.next(at);
             let host = shelf.host(at);

@@ -504,22 +504,21 @@ impl<'a> Pass<'a> {
 }
 
 /// Placements by host, in order of name.
-fn assignments(
-    mut placed: Vec<(usize, usize, PlacedTask)>,
-    cluster: &Cluster,
-) -> Vec<HostAssignment> {
-    placed.sort_by_key(|(host, ..)| cluster.names().label(*host));
-    let mut assignments: Vec<HostAssignment> = Vec::new();
-    let mut latest = None;
+fn assignments(placed: Vec<(usize, usize, PlacedTask)>, cluster: &Cluster) -> Vec<HostAssignment> {
+    let label = |host: usize| cluster.names().label(host);
+    let mut order: Vec<(u64, usize)> =
+        placed.iter().map(|(host, ..)| (label(*host), *host)).collect();
+    order.sort_unstable();
+    order.dedup();
+    let begun = order.iter().map(|(_, host)| HostAssignment {
+        host: cluster.names().id(*host).clone(),
+        leases: cluster.leases_of(*host).map(|lease| lease.id.clone()).collect(),
+        tasks: Vec::new(),
+    });
+    let mut assignments: Vec<HostAssignment> = begun.collect();
     for (host, _, task) in placed {
-        if latest != Some(host) {
-            latest = Some(host);
-            let leases = cluster.leases_of(host).map(|lease| lease.id.clone()).collect();
-            let host = cluster.names().id(host).clone();
-            assignments.push(HostAssignment { host, leases, tasks: Vec::new() });
-        }
-        let assignment = assignments.last_mut().expect("the host of the task was pushed");
-        assignment.tasks.push(task);
+        let before = |other: &(u64, usize)| *other < (label(host), host);
+        assignments[order.partition_point(before)].tasks.push(task);
     }
     assignments
 }

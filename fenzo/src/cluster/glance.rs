@@ -1,0 +1,89 @@
+//! Amounts at a glance: eight of them rounded to 15 bits, which are compared in one go.
+//!
+//! Rounding loses what is small and what is huge, but no order: if amounts cover a demand, so do they at a
+//! glance. It says where to look, and never that there is room.
+
+/// How many dimensions a glance takes in; those beyond are taken to be covered.
+const LANES: usize = 8;
+
+/// The bits that each dimension loses: steps of 32 thousandths of a cpu, 65 MB of memory, 1 GB of disk, 8 Mbps,
+/// one port and 32 thousandths of a scalar.
+const LOST: [u32; LANES] = [5, 16, 20, 13, 0, 5, 5, 5];
+
+/// The greatest amount of a lane; whatever is greater is shown as this.
+const MOST: u64 = 0x7fff;
+
+/// The bit of each lane that no amount reaches.
+const GUARDS: u128 = 0x8000_8000_8000_8000_8000_8000_8000_8000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Glance(u128);
+
+impl Glance {
+    /// Nothing of anything.
+    pub(crate) const NOTHING: Self = Self(0);
+
+    /// Amounts by dimension.
+    pub(crate) fn of(amounts: &[u64]) -> Self {
+        let mut lanes = 0;
+        for (lane, (amount, lost)) in amounts.iter().zip(LOST).enumerate() {
+            lanes |= u128::from((amount >> lost).min(MOST)) << (16 * lane);
+        }
+        Self(lanes)
+    }
+
+    /// Whether these amounts may cover a demand; if not, they surely do not.
+    pub(crate) fn may_cover(self, demand: Self) -> bool {
+        ((self.0 | GUARDS) - demand.0) & GUARDS == GUARDS
+    }
+
+    /// The greater amount in each dimension.
+    pub(crate) fn max(self, other: Self) -> Self {
+        let not_less = ((self.0 | GUARDS) - other.0) & GUARDS;
+        let mine = not_less - (not_less >> 15);
+        Self((self.0 & mine) | (other.0 & !mine & !GUARDS))
+    }
+
+    /// The greatest amounts that look like these, for so many dimensions.
+    pub(crate) fn at_most(self, dimensions: usize) -> impl Iterator<Item = u64> {
+        let upper = move |lane: usize| match LOST.get(lane) {
+            Some(lost) => match (self.0 >> (16 * lane)) as u64 & MOST {
+                MOST => u64::MAX,
+                amount => ((amount + 1) << lost) - 1,
+            },
+            None => u64::MAX,
+        };
+        (0..dimensions).map(upper)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn amounts() -> impl Strategy<Value = Vec<u64>> {
+        let amount = prop_oneof![0..100_u64, 0..1_000_000_u64, any::<u64>(), Just(u64::MAX)];
+        prop::collection::vec(amount, 5..11)
+    }
+
+    proptest! {
+        #[test]
+        fn what_covers_may_cover_and_what_is_greater_is_kept(one in amounts(), other in amounts()) {
+            let (first, second) = (Glance::of(&one), Glance::of(&other));
+            let dimensions = one.len().min(other.len());
+            let covers = (0..LANES).all(|at| {
+                one.get(at).copied().unwrap_or(0) >= other.get(at).copied().unwrap_or(0)
+            });
+            prop_assert!(!covers || first.may_cover(second));
+            let both = first.max(second);
+            prop_assert!(both.may_cover(first) && both.may_cover(second));
+            let greatest: Vec<u64> = both.at_most(dimensions).collect();
+            for at in 0..dimensions {
+                prop_assert!(greatest[at] >= one[at].max(other[at]));
+            }
+            prop_assert_eq!(both, second.max(first));
+        }
+    }
+}
