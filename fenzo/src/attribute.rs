@@ -9,6 +9,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::id::HostId;
+use crate::topology::BETWEEN;
 
 /// The attribute name that means the host's own name, in every constraint that takes an attribute.
 pub const HOSTNAME: &str = "HOSTNAME";
@@ -120,7 +121,21 @@ pub(crate) fn lookup(host: &HostId, attributes: &Attributes, name: &str) -> Opti
     if name == HOSTNAME {
         return Some(AttributeValue::Text(host.as_str().to_owned()));
     }
+    if name.contains(BETWEEN) {
+        return place(attributes, name);
+    }
     attributes.get(name).cloned()
+}
+
+/// The place of a level that several attributes name.
+fn place(attributes: &Attributes, level: &str) -> Option<AttributeValue> {
+    let mut place = String::new();
+    for name in level.split(BETWEEN) {
+        // The length tells where a value ends, whatever is in it.
+        let value = attributes.get(name)?.to_string();
+        place.push_str(&format!("{}{BETWEEN}{value}", value.len()));
+    }
+    Some(AttributeValue::Text(place))
 }
 
 /// A question about one attribute of one host.

@@ -10,7 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::attribute::{AttributeTest, AttributeValue};
+use crate::id::GroupName;
 use crate::request::TaskClass;
+use crate::topology::Level;
 use crate::view::HostView;
 
 /// A rule about the host of a task.
@@ -45,6 +47,32 @@ pub enum Constraint {
         /// values without co-tasks. 0 expects nothing.
         expected_values: u32,
     },
+    /// Tasks that have a key (the name of their group, or one of [`TaskClass::keys`]) are at the same place of a
+    /// level. Where the class has the key itself and nobody else has it yet, any place will do: so the tasks of
+    /// a group gather at one place.
+    Affinity {
+        /// The key.
+        key: GroupName,
+        /// The level: hosts, racks, zones.
+        level: Level,
+    },
+    /// No task that has a key is at the same place of a level. It looks at where others are, and does not keep
+    /// them off later. A host that is at no place of the level is refused.
+    AntiAffinity {
+        /// The key.
+        key: GroupName,
+        /// The level.
+        level: Level,
+    },
+    /// Tasks that have a key are spread evenly over the places of a level, as with [`Constraint::Balanced`].
+    Spread {
+        /// The key.
+        key: GroupName,
+        /// The level.
+        level: Level,
+        /// Greatest permitted difference; 0 is taken as 1.
+        max_skew: u32,
+    },
     /// No other task is on the host and, if this is a hard constraint, none joins while this one runs. It
     /// sees the tasks of this scheduler only.
     ExclusiveHost,
@@ -71,6 +99,21 @@ impl Constraint {
     /// Tasks of the group spread over the values of the attribute `name`, with a skew of at most one.
     pub fn balanced(name: impl Into<String>) -> Self {
         Self::Balanced { name: name.into(), max_skew: 1, expected_values: 0 }
+    }
+
+    /// At a place of the level where a task with the key is.
+    pub fn affinity(key: impl Into<GroupName>, level: Level) -> Self {
+        Self::Affinity { key: key.into(), level }
+    }
+
+    /// At a place of the level where no task with the key is.
+    pub fn anti_affinity(key: impl Into<GroupName>, level: Level) -> Self {
+        Self::AntiAffinity { key: key.into(), level }
+    }
+
+    /// Tasks with the key spread over the places of the level, with a skew of at most one.
+    pub fn spread(key: impl Into<GroupName>, level: Level) -> Self {
+        Self::Spread { key: key.into(), level, max_skew: 1 }
     }
 
     /// A closure that says yes or no. `name` appears in explanations. See [`CustomConstraint`].
@@ -105,6 +148,11 @@ impl fmt::Display for Constraint {
             Self::Balanced { name, max_skew, expected_values: _ } => {
                 write!(f, "tasks of the group balanced over {name} (skew {})", (*max_skew).max(1))
             }
+            Self::Affinity { key, level } => write!(f, "a {level} where {key} is"),
+            Self::AntiAffinity { key, level } => write!(f, "a {level} where no {key} is"),
+            Self::Spread { key, level, max_skew } => {
+                write!(f, "{key} spread over each {level} (skew {})", (*max_skew).max(1))
+            }
             Self::ExclusiveHost => f.write_str("a host of its own"),
             Self::Custom(custom) => f.write_str(&custom.name),
         }
@@ -113,9 +161,11 @@ impl fmt::Display for Constraint {
 
 /// A wish: a constraint with a weight.
 ///
-/// It scores 1 where it holds and 0 where it does not. Two are graded: balance scores
-/// `1 / (1 + tasks beyond the permitted skew)`, and a closure scores what it returns. The score of a host is
-/// the mean of its soft constraints' scores by weight.
+/// It scores 1 where it holds and 0 where it does not. Some are graded: balance and spreading score
+/// `1 / (1 + tasks beyond the permitted skew)` (over hosts: beyond none), anti-affinity `1 / (1 + tasks with
+/// the key)`, affinity to places wider than a host the share of the tasks with the key that the fullest place
+/// has, and a closure what it returns. The score of a host is the mean of its soft constraints' scores by
+/// weight.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SoftConstraint {
     /// What is wished for.

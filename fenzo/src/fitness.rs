@@ -192,7 +192,9 @@ impl Fitness {
             Self::Weighted(parts) => {
                 parts.iter().find_map(|(_, part)| part.choose_device(class, host, kind))
             }
-            Self::Any | Self::Pack(_) | Self::Spread(_) | Self::Devices(_) | Self::Custom(_) => None,
+            Self::Any | Self::Pack(_) | Self::Spread(_) | Self::Devices(_) | Self::Custom(_) => {
+                None
+            }
         }
     }
 

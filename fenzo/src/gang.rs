@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::request::TaskRequest;
+use crate::topology::Level;
 
 /// Tasks of which at least so many are placed in one run, or none.
 ///
@@ -13,6 +14,11 @@ pub struct Gang {
     pub tasks: Vec<TaskRequest>,
     /// How many of them are worth running; 0 counts as 1, and more than there are can never be placed.
     pub min: usize,
+    /// All of them go to one place of this level: one rack, say.
+    pub within: Option<Level>,
+    /// They go to one place of the first of these levels where one has room for all; else wherever `within`
+    /// permits. Levels go from narrow to wide.
+    pub preferred: Vec<Level>,
 }
 
 impl Gang {
@@ -20,13 +26,30 @@ impl Gang {
     #[must_use]
     pub fn all(tasks: Vec<TaskRequest>) -> Self {
         let min = tasks.len();
-        Self { tasks, min }
+        Self::at_least(min, tasks)
     }
 
     /// At least `min` of the tasks, or none.
     #[must_use]
     pub fn at_least(min: usize, tasks: Vec<TaskRequest>) -> Self {
-        Self { tasks, min }
+        Self { tasks, min, within: None, preferred: Vec::new() }
+    }
+
+    /// The same at one place of a level, or not at all.
+    ///
+    /// Of the places that have room for all, it gets the one with the least; if there is none, the one that has
+    /// room for most of them.
+    #[must_use]
+    pub fn within(mut self, level: Level) -> Self {
+        self.within = Some(level);
+        self
+    }
+
+    /// The same at one place of a level, if there is one with room for all; else as it would be without.
+    #[must_use]
+    pub fn preferring(mut self, level: Level) -> Self {
+        self.preferred.push(level);
+        self
     }
 }
 

@@ -96,6 +96,8 @@ mod gang;
 mod id;
 mod lease;
 mod limit;
+mod listener;
+mod overlay;
 mod packing;
 mod pass;
 mod preempt;
@@ -108,6 +110,9 @@ mod result;
 mod scheduler;
 mod service;
 mod status;
+mod topology;
+mod tracker;
+mod trigger;
 mod view;
 
 pub use attribute::{AttributeTest, AttributeValue, Attributes, HOSTNAME};
@@ -123,6 +128,8 @@ pub use gang::{Gang, GangMiss};
 pub use id::{BucketName, DeviceId, DeviceKind, DeviceModel, GroupName, HostId, LeaseId, TaskId};
 pub use lease::{Lease, SetOffer};
 pub use limit::Limit;
+pub use listener::SchedulingEvent;
+pub use overlay::Overlay;
 pub use packing::{DeviceMix, DevicePacking};
 pub use preempt::{Preemptible, PreemptionPlan};
 pub use quantity::{Milli, Time};
@@ -131,10 +138,12 @@ pub use request::{SetRequest, TaskClass, TaskRequest};
 pub use reservation::{Backfill, Reservation, Start};
 pub use resources::{Measure, PortRange, Resource, Resources};
 pub use result::{
-    Explanation, Failure, HostAssignment, NearMiss, Obstacle, PlacedTask, Problem, Reason,
-    SchedulingResult, SetUse,
+    Change, Explanation, Failure, HostAssignment, NearMiss, Obstacle, PlacedTask, Problem, Reason,
+    Remedy, SchedulingResult, SetUse,
 };
 pub use scheduler::TaskScheduler;
 pub use service::{SchedulingService, ServiceOptions};
 pub use status::HostStatus;
+pub use topology::{Level, Topology};
+pub use trigger::{Cron, Fired, Interval, Schedule, Trigger, TriggerError, Triggers};
 pub use view::HostView;

@@ -103,6 +103,10 @@ impl Limits {
         self.0.get(group)
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How much more of a measure a group that takes `used` may have.
     pub(crate) fn left(&self, group: &GroupName, used: &[u128; 4], measure: usize) -> u64 {
         let limit = match self.0.get(group) {

@@ -158,6 +158,51 @@ pub struct Explanation {
     pub reasons: BTreeMap<Reason, u32>,
     /// The host that came closest: fewest reasons against it, then least lacking.
     pub nearest: Option<NearMiss>,
+    /// Up to two more that came close.
+    pub also_near: Vec<NearMiss>,
+    /// What would place the task by itself: for each kind of change the least of it that was found.
+    pub remedies: Vec<Remedy>,
+}
+
+/// A single change after which a host would take the task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remedy {
+    /// What would have to change.
+    pub change: Change,
+    /// The host.
+    pub host: HostId,
+    /// How many of the hosts that were looked at would take it after such a change, if large enough.
+    pub hosts: u32,
+}
+
+/// What could change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The host has this much more of a resource, or the task wants so much less.
+    More {
+        /// Which.
+        resource: Resource,
+        /// How much; ports are whole units.
+        amount: Milli,
+    },
+    /// What stands against it is not there any more: a constraint is dropped, a host is not kept for others.
+    Without(Reason),
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { change, host, hosts } = self;
+        match change {
+            Change::More { resource, amount } => {
+                write!(f, "{amount} {resource} more on {host}, or less wanted")?;
+            }
+            Change::Without(reason) => write!(f, "{host} without \"{reason}\"")?,
+        }
+        match hosts {
+            0 | 1 => Ok(()),
+            hosts => write!(f, " ({hosts} hosts in all)"),
+        }
+    }
 }
 
 /// A reason for which a host cannot take a task.
@@ -179,6 +224,8 @@ pub enum Reason {
     OverLimit(Resource),
     /// It has room, which is kept for the head of the queue; or no task of its group may overtake that.
     Reserved,
+    /// It is not at the place that its gang was tried at.
+    Elsewhere,
     /// What is left of the task's tier is kept for the guarantees of other buckets.
     KeptForOthers,
 }
@@ -221,6 +268,8 @@ pub enum Obstacle {
     HeldExclusively,
     /// It has room, which is kept for the head of the queue.
     Reserved,
+    /// It is not at the place that the gang was tried at.
+    Elsewhere,
     /// A hard constraint refuses the host; the constraint in words.
     Constraint(String),
     /// The calculator says 0: see [`Reason::ZeroFitness`].
@@ -236,6 +285,7 @@ impl fmt::Display for Reason {
             Self::HeldExclusively => f.write_str("held by a task that wants a host of its own"),
             Self::Constraint(constraint) => write!(f, "constraint: {constraint}"),
             Self::ZeroFitness => f.write_str("fitness 0"),
+            Self::Elsewhere => f.write_str("not at the place where its gang came furthest"),
             Self::Reserved => f.write_str("kept for the head of the queue"),
             Self::KeptForOthers => f.write_str("kept for the guarantees of other buckets"),
             Self::OverLimit(resource) => write!(f, "over its group's limit of {resource}"),
@@ -256,6 +306,7 @@ impl fmt::Display for Obstacle {
             Self::HeldExclusively => Reason::HeldExclusively.fmt(f),
             Self::ZeroFitness => Reason::ZeroFitness.fmt(f),
             Self::Reserved => Reason::Reserved.fmt(f),
+            Self::Elsewhere => Reason::Elsewhere.fmt(f),
             Self::Constraint(constraint) => write!(f, "constraint: {constraint}"),
         }
     }

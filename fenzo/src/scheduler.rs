@@ -15,6 +15,7 @@ use crate::gang::Gang;
 use crate::id::{GroupName, HostId, LeaseId, TaskId};
 use crate::lease::{Lease, SetOffer};
 use crate::limit::{Limit, Limits};
+use crate::listener::{Listeners, SchedulingEvent};
 use crate::pass::batch::repeated;
 use crate::pass::{self, Bounds, Choice};
 use crate::quantity::Time;
@@ -22,7 +23,7 @@ use crate::queue::{Order, TaskQueue};
 use crate::request::{TaskClass, TaskRequest};
 use crate::reservation::{Backfill, Outlook, is_active};
 use crate::resources::{Resources, union};
-use crate::result::{PlacedTask, Problem, SchedulingResult, SetUse};
+use crate::result::{Obstacle, PlacedTask, Problem, SchedulingResult, SetUse};
 use crate::status::HostStatus;
 
 /// What the builder decided about leases and runs.
@@ -47,16 +48,19 @@ struct Rejections {
 /// One run at a time: every call takes `&mut self`. Equal calls in equal order give equal results.
 #[derive(Debug)]
 pub struct TaskScheduler {
-    choice: Choice,
+    pub(crate) choice: Choice,
     options: Options,
-    cluster: Cluster,
-    limits: Limits,
+    pub(crate) cluster: Cluster,
+    pub(crate) limits: Limits,
     disabled: BTreeMap<HostId, Time>,
     /// When running tasks are expected to end, of those of which it was said.
     ends: BTreeMap<TaskId, Time>,
     /// The attribute that names host groups, and the groups that are active.
     active: Option<(String, BTreeSet<AttributeValue>)>,
+    /// The hosts of other groups that would offer something, with what they offered last.
+    pub(crate) inactive: BTreeMap<HostId, Lease>,
     rejections: Rejections,
+    listeners: Listeners,
 }
 
 impl TaskScheduler {
@@ -75,7 +79,9 @@ impl TaskScheduler {
             disabled: BTreeMap::new(),
             ends: BTreeMap::new(),
             active: None,
+            inactive: BTreeMap::new(),
             rejections: Rejections::default(),
+            listeners: Listeners::default(),
         }
     }
 
@@ -97,10 +103,12 @@ impl TaskScheduler {
         let (sound, refused) = self.without_refused(tasks);
         let tasks = sound.as_deref().unwrap_or(tasks);
         let known = (&self.ends, &self.disabled);
-        let bounds = bounds(&self.limits, &self.options, Some(now), known, self.active.as_ref());
+        let bounds = bounds(&self.limits, &self.options, now, known, self.active.as_ref());
         let result = pass::run(&mut self.cluster, &self.choice, bounds, tasks);
         given_back.extend(self.remove_expired(now));
-        SchedulingResult { expired: given_back, ignored, refused, ..result }
+        let result = SchedulingResult { expired: given_back, ignored, refused, ..result };
+        self.listeners.finished(&result);
+        result
     }
 
     /// The same for the tasks of a queue that are ready, in the order that the queue decides. The queue counts
@@ -115,13 +123,15 @@ impl TaskScheduler {
         let tasks = queue.ready(now);
         let mut order = Order::new(queue, now);
         let known = (&self.ends, &self.disabled);
-        let bounds = bounds(&self.limits, &self.options, Some(now), known, self.active.as_ref());
+        let bounds = bounds(&self.limits, &self.options, now, known, self.active.as_ref());
         let result = pass::run_queue(&mut self.cluster, &self.choice, bounds, &tasks, &mut order);
         for task in result.assignments.iter().flat_map(|assignment| &assignment.tasks) {
             queue.placed(&task.request.id);
         }
         given_back.extend(self.remove_expired(now));
-        SchedulingResult { expired: given_back, ignored, ..result }
+        let result = SchedulingResult { expired: given_back, ignored, ..result };
+        self.listeners.finished(&result);
+        result
     }
 
     /// The same for gangs, each of which is placed as a whole or not at all. A gang that is given up fails with
@@ -137,23 +147,27 @@ impl TaskScheduler {
         let (_, refused) = self.without_refused(&tasks);
         let mut result = SchedulingResult::default();
         if refused.is_empty() {
-            let sizes: Vec<(usize, usize)> =
-                gangs.iter().map(|gang| (gang.tasks.len(), gang.min.max(1))).collect();
             let known = (&self.ends, &self.disabled);
-        let bounds = bounds(&self.limits, &self.options, Some(now), known, self.active.as_ref());
-            result = pass::run_gangs(&mut self.cluster, &self.choice, bounds, &tasks, &sizes);
+            let bounds = bounds(&self.limits, &self.options, now, known, self.active.as_ref());
+            result = pass::run_gangs(&mut self.cluster, &self.choice, bounds, &tasks, gangs);
         }
         given_back.extend(self.remove_expired(now));
-        SchedulingResult { expired: given_back, ignored, refused, ..result }
+        let result = SchedulingResult { expired: given_back, ignored, refused, ..result };
+        self.listeners.finished(&result);
+        result
     }
 
     /// Adds leases; gives those that are ignored, and those of hosts that nothing may be placed on.
     fn add_leases(&mut self, now: Time, leases: Vec<Lease>) -> (Vec<LeaseId>, Vec<LeaseId>) {
+        self.listeners.started(now);
         self.disabled.retain(|_, until| *until > now);
         let (mut ignored, mut given_back) = (Vec::new(), Vec::new());
         for lease in leases {
             if !self.is_usable(&lease.host, &lease.attributes) {
-                given_back.push(lease.id);
+                given_back.push(lease.id.clone());
+                if !is_active(self.active.as_ref(), &lease.host, &lease.attributes) {
+                    self.inactive.insert(lease.host.clone(), lease);
+                }
             } else if let Err(lease) = self.cluster.add_lease(lease) {
                 ignored.push(lease);
             }
@@ -189,8 +203,9 @@ impl TaskScheduler {
         }
         let (sound, refused) = self.without_refused(tasks);
         let tasks = sound.as_deref().unwrap_or(tasks);
-        let known = (&self.ends, &self.disabled);
-        let bounds = bounds(&self.limits, &self.options, None, known, self.active.as_ref());
+        // A question is answered to its end, however little a run may do.
+        let (placements, evaluations) = (usize::MAX, u64::MAX);
+        let bounds = Bounds { limits: &self.limits, placements, evaluations, outlook: None };
         let mut result = pass::what_if(&mut self.cluster, &self.choice, bounds, tasks);
         for lease in &added {
             self.cluster.remove_lease(lease);
@@ -198,6 +213,12 @@ impl TaskScheduler {
         result.ignored = ignored;
         result.refused = refused;
         result
+    }
+
+    /// Every host on offer, by name, with all that keeps a task from it as things stand; nothing is against those
+    /// that would take it. Costs a look at every host; explanations of a run say the same in short.
+    pub fn explain_in_full(&mut self, task: &TaskRequest) -> Vec<(HostId, Vec<Obstacle>)> {
+        pass::explain_in_full(&mut self.cluster, &self.choice, &task.class)
     }
 
     /// Tells that a task was launched on a host, or runs there already (after a restart). Constraints and
@@ -260,6 +281,15 @@ impl TaskScheduler {
         self.cluster.running_on(task)
     }
 
+    /// Tells `listener` of each run from now on: when it begins, what it has placed, how it ended. A listener that
+    /// panics is not told of that event, and nobody else is concerned.
+    pub fn listen<F>(&mut self, listener: F)
+    where
+        F: FnMut(&SchedulingEvent<'_>) + Send + Sync + 'static,
+    {
+        self.listeners.add(Box::new(listener));
+    }
+
     /// Drops a lease that its owner has taken back. False if it was not held.
     pub fn expire_lease(&mut self, lease: &LeaseId) -> bool {
         self.cluster.remove_lease(lease)
@@ -268,6 +298,7 @@ impl TaskScheduler {
     /// Gives up all leases of a host: for the caller to decline, unless the host is gone. Running tasks stay
     /// noted.
     pub fn expire_host(&mut self, host: &HostId) -> Vec<LeaseId> {
+        self.inactive.remove(host);
         self.cluster.remove_leases_of(host)
     }
 
@@ -297,6 +328,17 @@ impl TaskScheduler {
     ) -> Vec<LeaseId> {
         self.active = (!active.is_empty()).then(|| (name.into(), active));
         let active = self.active.as_ref();
+        self.inactive.retain(|host, lease| !is_active(active, host, &lease.attributes));
+        for host in self.cluster.occupied() {
+            let id = self.cluster.names().id(host);
+            let leases = self.cluster.leases_of(host);
+            let latest = leases.max_by_key(|lease| (lease.offered_at, lease.id.clone()));
+            if let Some(lease) = latest
+                && !is_active(active, id, &self.cluster.host(host).attributes)
+            {
+                self.inactive.insert(id.clone(), lease.clone());
+            }
+        }
         self.cluster.remove_leases_where(|host, attributes| !is_active(active, host, attributes))
     }
 
@@ -367,11 +409,23 @@ impl TaskScheduler {
         Some((task.clone(), running))
     }
 
+    /// The leases of a host.
+    pub(crate) fn leases_on(&self, host: &HostId) -> Vec<Lease> {
+        let host = self.cluster.names().get(host);
+        host.map_or(Vec::new(), |host| self.cluster.leases_of(host).cloned().collect())
+    }
+
+    /// Holds a lease that was held a moment ago.
+    pub(crate) fn hold_again(&mut self, lease: Lease) {
+        let held = self.cluster.add_lease(lease);
+        debug_assert!(held.is_ok(), "a lease that was held can be held");
+    }
+
     pub(crate) fn put_running(&mut self, task: TaskId, running: Running, host: &HostId) {
         self.cluster.add_task(task, running, host);
     }
 
-    fn is_usable(&self, host: &HostId, attributes: &Attributes) -> bool {
+    pub(crate) fn is_usable(&self, host: &HostId, attributes: &Attributes) -> bool {
         !self.disabled.contains_key(host) && is_active(self.active.as_ref(), host, attributes)
     }
 
@@ -414,16 +468,15 @@ impl TaskScheduler {
     }
 }
 
-/// What bounds a run at a time; without one, it is a question, for which nothing is kept.
+/// What bounds a run at a time.
 fn bounds<'a>(
     limits: &'a Limits,
     options: &Options,
-    now: Option<Time>,
+    now: Time,
     (ends, disabled): (&'a BTreeMap<TaskId, Time>, &'a BTreeMap<HostId, Time>),
     active: Option<&'a (String, BTreeSet<AttributeValue>)>,
 ) -> Bounds<'a> {
-    let outlook = options.backfill.zip(now);
     let outlook =
-        outlook.map(|(backfill, now)| Outlook { backfill, now, ends, disabled, active });
+        options.backfill.map(|backfill| Outlook { backfill, now, ends, disabled, active });
     Bounds { limits, placements: options.batch_size, evaluations: options.work_limit, outlook }
 }

@@ -6,7 +6,7 @@ use crate::attribute::Attributes;
 use crate::cluster::Cluster;
 use crate::device::Device;
 use crate::id::{HostId, LeaseId, TaskId};
-use crate::lease::SetOffer;
+use crate::lease::{Lease, SetOffer};
 use crate::quantity::Time;
 use crate::resources::Resources;
 
@@ -59,6 +59,22 @@ impl HostStatus {
             set_members: cluster.set_members(host),
             devices: cluster.devices_on_offer(host).devices().collect(),
             disabled_until,
+        }
+    }
+
+    /// A host on which nothing runs, as a lease tells of it.
+    pub(crate) fn of_lease(lease: &Lease) -> Self {
+        Self {
+            host: lease.host.clone(),
+            attributes: lease.attributes.clone(),
+            leases: vec![lease.id.clone()],
+            offered: lease.offered.clone(),
+            tasks: Vec::new(),
+            used: Resources::default(),
+            sets: lease.sets.clone(),
+            set_members: BTreeMap::new(),
+            devices: lease.devices.clone(),
+            disabled_until: None,
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod down;
 mod rule;
+mod shortfall;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::status::HostStatus;
 pub use down::{ScaleDownOrder, ScaleDownScore};
 pub use rule::ScaleRule;
 use rule::Watched;
+use shortfall::More;
 
 /// A task for which hosts were asked is not counted again for this long.
 const ASKED_FOR: Duration = Duration::from_secs(600);
@@ -91,6 +93,10 @@ pub struct ScaleOptions {
     pub balance: Option<String>,
     /// The attribute that holds what the owner of a host calls it.
     pub name_attribute: Option<String>,
+    /// Hosts of groups that have a rule and are not active (see [`TaskScheduler::set_active_groups`]) go as soon
+    /// as nothing runs on them: all that `order` lets go, whatever the rule says of idle hosts, after
+    /// `delay_down` and with a cool-down of their own.
+    pub remove_inactive: bool,
 }
 
 /// Watches the groups of a cluster, by the values of an attribute.
@@ -181,7 +187,41 @@ impl Autoscaler {
                 hosts.iter().flat_map(|host| scheduler.disable_host(host, until)).collect();
             actions.push(ScaleAction::Down { group: name.clone(), hosts, names, leases });
         }
+        if self.options.remove_inactive {
+            self.remove_inactive(now, scheduler, &mut actions);
+        }
         actions
+    }
+
+    fn remove_inactive(
+        &mut self,
+        now: Time,
+        scheduler: &mut TaskScheduler,
+        actions: &mut Vec<ScaleAction>,
+    ) {
+        let mut inactive: BTreeMap<AttributeValue, Vec<HostStatus>> = BTreeMap::new();
+        for host in scheduler.inactive_hosts() {
+            if let Some(name) = lookup(&host.host, &host.attributes, &self.attribute) {
+                inactive.entry(name).or_default().push(host);
+            }
+        }
+        for (name, watched) in &mut self.rules {
+            let hosts = inactive.remove(name).unwrap_or_default();
+            let lasting =
+                watched.inactive.has_lasted(!hosts.is_empty(), now, self.options.delay_down);
+            if !lasting || watched.inactive_until > now {
+                continue;
+            }
+            let hosts = self.options.order.sort(hosts);
+            if hosts.is_empty() {
+                continue;
+            }
+            watched.removed_inactive(now);
+            let names = hosts.iter().map(|host| self.options.name(host)).collect();
+            let hosts: Vec<HostId> = hosts.into_iter().map(|host| host.host).collect();
+            let leases = hosts.iter().flat_map(|host| scheduler.expire_host(host)).collect();
+            actions.push(ScaleAction::Down { group: name.clone(), hosts, names, leases });
+        }
     }
 
     fn groups(&self, now: Time, scheduler: &TaskScheduler) -> BTreeMap<AttributeValue, Group> {
@@ -221,32 +261,32 @@ impl Autoscaler {
             self.asked.extend(lacking.into_iter().map(|task| (task.id, now)));
             return shortfalls;
         }
-        let mut leases = Vec::new();
-        let mut group_of: BTreeMap<HostId, &AttributeValue> = BTreeMap::new();
-        for (name, group) in groups {
-            let Some(watched) = self.rules.get(name) else { continue };
+        let mut more: Vec<More<'_>> = Vec::new();
+        let empty = Group::default();
+        for (name, watched) in &self.rules {
+            let group = groups.get(name).unwrap_or(&empty);
+            let Some(like) = group.like(name, watched.rule.template.as_ref()) else { continue };
             let most = watched.rule.max_size.saturating_sub(count(group.hosts.len()));
-            for number in 0..count(lacking.len()).min(most) {
-                let lease = group.like(name, number);
-                group_of.insert(lease.host.clone(), name);
-                leases.push(lease);
+            more.push(More { name, like, hosts: count(lacking.len()).min(most) });
+        }
+        let placed = shortfall::fewest(scheduler, &lacking, &mut more);
+        for More { name, hosts, .. } in more {
+            if hosts > 0 {
+                shortfalls.insert(name.clone(), hosts);
             }
         }
-        let answer = scheduler.what_if(&lacking, leases);
-        for assignment in &answer.assignments {
-            if let Some(name) = group_of.get(&assignment.host) {
-                *shortfalls.entry((*name).clone()).or_default() += 1;
-            }
-            let tasks = assignment.tasks.iter().map(|task| (task.request.id.clone(), now));
-            self.asked.extend(tasks);
-        }
+        self.asked.extend(placed.into_iter().map(|task| (task, now)));
         shortfalls
     }
 }
 
 impl Group {
-    /// A lease of a host that the group does not have yet: of everything, as much as any of its hosts has.
-    fn like(&self, name: &AttributeValue, number: u32) -> Lease {
+    /// A lease of a host that the group does not have yet: of everything, as much as any of its hosts has; or as
+    /// its rule says, while it has none.
+    fn like(&self, name: &AttributeValue, template: Option<&Lease>) -> Option<Lease> {
+        if self.hosts.is_empty() {
+            return template.cloned();
+        }
         let mut most = Resources::default();
         let mut attributes = Attributes::new();
         for host in &self.hosts {
@@ -263,7 +303,7 @@ impl Group {
                 attributes.entry(name.clone()).or_insert_with(|| value.clone());
             }
         }
-        let id = format!("another host of {name} ({number})");
+        let id = format!("another host of {name}");
         let mut lease = Lease::new(id.as_str(), id.as_str(), most);
         lease.attributes = attributes;
         lease.sets = self.hosts.first().map_or(Vec::new(), |host| host.sets.clone());
@@ -271,7 +311,7 @@ impl Group {
         let whole = |device: &Device| device.clone().with_free(Milli::whole(1));
         lease.devices = best.map_or(Vec::new(), |host| host.devices.iter().map(whole).collect());
         lease.ports.extend(PortRange::new(1, u64::from(u16::MAX)));
-        lease
+        Some(lease)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::attribute::AttributeValue;
+use crate::lease::Lease;
 use crate::quantity::Time;
 use crate::resources::Resources;
 
@@ -28,6 +29,8 @@ pub struct ScaleRule {
     pub least_idle: Resources,
     /// Of every so many hosts that tasks lack, one is asked for; at least 1 counts.
     pub tasks_per_host: u32,
+    /// What a new host offers, for a group that has none to learn it from.
+    pub template: Option<Lease>,
 }
 
 impl ScaleRule {
@@ -42,7 +45,15 @@ impl ScaleRule {
             cool_down: Duration::ZERO,
             least_idle: Resources::default(),
             tasks_per_host: 1,
+            template: None,
         }
+    }
+
+    /// The same for a group whose new hosts offer this, which matters while it has none.
+    #[must_use]
+    pub fn with_template(mut self, lease: Lease) -> Self {
+        self.template = Some(lease);
+        self
     }
 
     /// The same with limits of the group's size.
@@ -82,12 +93,27 @@ pub(super) struct Watched {
     pub(super) cool_until: Time,
     pub(super) too_few: Breach,
     pub(super) too_many: Breach,
+    /// Until when hosts stay that are not active, and since when there are some.
+    pub(super) inactive_until: Time,
+    pub(super) inactive: Breach,
 }
 
 impl Watched {
     pub(super) fn new(rule: ScaleRule, now: Time) -> Self {
         let cool_until = now.saturating_add(rule.cool_down.min(FIRST_COOL_DOWN));
-        Self { rule, cool_until, too_few: Breach::default(), too_many: Breach::default() }
+        Self {
+            rule,
+            cool_until,
+            too_few: Breach::default(),
+            too_many: Breach::default(),
+            inactive_until: cool_until,
+            inactive: Breach::default(),
+        }
+    }
+
+    pub(super) fn removed_inactive(&mut self, now: Time) {
+        self.inactive_until = now.saturating_add(self.rule.cool_down);
+        self.inactive = Breach::default();
     }
 
     pub(super) fn acted(&mut self, now: Time) {

@@ -30,6 +30,8 @@ pub(crate) struct Demand {
     pub(crate) unknown: Vec<(String, u64)>,
     /// Of named sets.
     pub(crate) sets: BTreeMap<String, SetRequest>,
+    /// The groups, beside its own, that count it.
+    pub(crate) keys: Vec<usize>,
     /// Of devices.
     pub(crate) devices: BTreeMap<DeviceKind, DeviceRequest>,
 }
@@ -217,7 +219,13 @@ impl Columns {
                 None => {}
             }
         }
-        Demand { amounts: amounts.into(), unknown, sets: class.sets.clone(), devices: class.devices.clone() }
+        Demand {
+            amounts: amounts.into(),
+            unknown,
+            keys: Vec::new(),
+            sets: class.sets.clone(),
+            devices: class.devices.clone(),
+        }
     }
 
     /// What a host has left, by dimension.

@@ -20,6 +20,8 @@ pub(crate) struct ByValue {
     /// How many values of the domain have each count.
     with_count: Vec<u32>,
     fewest: usize,
+    /// How many tasks there are with any value.
+    total: u32,
 }
 
 impl ByValue {
@@ -32,10 +34,12 @@ impl ByValue {
             }
         }
         let fewest = with_count.iter().position(|values| *values > 0).unwrap_or(usize::MAX);
-        Self { column, domain, counts, with_count, fewest }
+        let total = counts.iter().fold(0, |sum: u32, count| sum.saturating_add(*count));
+        Self { column, domain, counts, with_count, fewest, total }
     }
 
     fn add(&mut self, value: u32) {
+        self.total += 1;
         let count = &mut self.counts[value as usize];
         *count += 1;
         if !self.domain[value as usize] {
@@ -53,6 +57,7 @@ impl ByValue {
     }
 
     fn remove(&mut self, value: u32) {
+        self.total -= 1;
         let count = &mut self.counts[value as usize];
         *count -= 1;
         if !self.domain[value as usize] {
@@ -67,6 +72,17 @@ impl ByValue {
     /// How many tasks there are with a value.
     pub(crate) fn count(&self, value: u32) -> u32 {
         self.counts[value as usize]
+    }
+
+    /// How many tasks there are with any value.
+    pub(crate) fn total(&self) -> u32 {
+        self.total
+    }
+
+    /// The greatest count of the values of the domain.
+    pub(crate) fn most(&self) -> u32 {
+        let most = self.with_count.iter().rposition(|values| *values > 0).unwrap_or(0);
+        u32::try_from(most).unwrap_or(u32::MAX)
     }
 
     /// The smallest count of the values of the domain; `u32::MAX` if it is empty.
@@ -208,6 +224,11 @@ impl Groups {
     /// How many tasks of a group are on a host.
     pub(crate) fn on_host(&self, group: usize, host: usize) -> u32 {
         self.list[group].on_host.get(&host).copied().unwrap_or(0)
+    }
+
+    /// The hosts with tasks of a group.
+    pub(crate) fn hosts_of(&self, group: usize) -> impl Iterator<Item = usize> + '_ {
+        self.list[group].on_host.keys().copied()
     }
 
     /// Changes whenever a task of the group is placed or taken back.

@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 
 use crate::attribute::Attributes;
 use crate::device::DeviceUse;
-use crate::id::{HostId, LeaseId, TaskId};
+use crate::id::{GroupName, HostId, LeaseId, TaskId};
 use crate::lease::Lease;
 use crate::quantity::Time;
 use crate::request::TaskClass;
@@ -48,10 +48,17 @@ use values::Values;
 struct Placement {
     host: usize,
     group: usize,
+    /// The other groups that count it.
+    keys: Vec<usize>,
     demand: [u64; 4],
     sets: Vec<SetUse>,
     devices: Vec<Pick>,
     held_before: bool,
+}
+
+/// The names that tasks of a class are known by, beside that of their group.
+pub(crate) fn keys(class: &TaskClass) -> impl Iterator<Item = &GroupName> {
+    class.keys.iter().filter(|key| **key != class.group)
 }
 
 /// All hosts, and where leases, tasks and groups are.
@@ -94,6 +101,11 @@ impl Cluster {
         for host in hosts {
             self.mark(host);
         }
+    }
+
+    /// Whether a host has one lease, of all that it has.
+    pub(crate) fn is_single_lease(&self) -> bool {
+        self.single_lease
     }
 
     pub(crate) fn lease_count(&self) -> usize {
@@ -222,6 +234,10 @@ impl Cluster {
         let host = self.insert_host(host_id);
         let group = self.groups.insert(&running.class.group);
         self.groups.add(group, host, &running.class.demand.measures(), &self.values);
+        for key in keys(&running.class) {
+            let key = self.groups.insert(key);
+            self.groups.add(key, host, &[0; 4], &self.values);
+        }
         let position = self.hosts[host].running.len();
         let task = self.tasks.add(Noted { id: task, running, host, group, position });
         self.hosts[host].add_task(task, &self.tasks.get(task).running.class);
@@ -249,6 +265,11 @@ impl Cluster {
         let measures = noted.running.class.demand.measures();
         self.groups.remove(group, host, &measures, &self.values);
         self.groups.release(group);
+        for key in keys(&noted.running.class) {
+            let key = self.groups.get(key).expect("a noted task is in the groups of its keys");
+            self.groups.remove(key, host, &[0; 4], &self.values);
+            self.groups.release(key);
+        }
         self.mark(host);
         host
     }
@@ -318,12 +339,16 @@ impl Cluster {
         let mut measures = [0; 4];
         measures.copy_from_slice(&demand.amounts[..PORTS]);
         self.groups.add(group, host, &measures, &self.values);
+        for key in &demand.keys {
+            self.groups.add(*key, host, &[0; 4], &self.values);
+        }
         let sets = self.hosts[host].sets.take(&demand.sets);
         let uses = sets.clone();
         let devices_used = self.hosts[host].devices.take(&devices);
         self.placements.push(Placement {
             host,
             group,
+            keys: demand.keys.clone(),
             demand: measures,
             sets,
             devices,
@@ -344,20 +369,26 @@ impl Cluster {
     /// Undoes the placements beyond the first `placed`; `demand_of` tells what each of them took, by position.
     pub(crate) fn roll_back<'d>(&mut self, placed: usize, demand_of: impl Fn(usize) -> &'d Demand) {
         while self.placements.len() > placed {
-            let Placement { host, group, demand, sets, devices, held_before } =
+            let Placement { host, group, keys, demand, sets, devices, held_before } =
                 self.placements.pop().expect("there are more placements");
             self.hosts[host].sets.give_back(&sets);
             self.hosts[host].devices.give_back(&devices);
             self.columns.give_back(host, demand_of(self.placements.len()), held_before);
             self.groups.remove(group, host, &demand, &self.values);
+            for key in keys {
+                self.groups.remove(key, host, &[0; 4], &self.values);
+            }
             self.changed(host);
         }
     }
 
     /// Ends a pass: each host that got tasks gives up its leases, and what was placed is not there any more.
     pub(crate) fn end(&mut self) {
-        for Placement { host, group, demand, .. } in std::mem::take(&mut self.placements) {
+        for Placement { host, group, keys, demand, .. } in std::mem::take(&mut self.placements) {
             self.groups.remove(group, host, &demand, &self.values);
+            for key in keys {
+                self.groups.remove(key, host, &[0; 4], &self.values);
+            }
             while !self.single_lease
                 && let Some(lease) = self.hosts[host].leases.last()
             {
@@ -402,9 +433,9 @@ impl Cluster {
         self.values.column(name, self.names.in_order().map(of))
     }
 
-    /// The ordinal of a group, which counts as one of this pass from now on.
-    pub(crate) fn group(&mut self, class: &TaskClass) -> usize {
-        self.groups.insert(&class.group)
+    /// The ordinal of a group or key, which counts as one of this pass from now on.
+    pub(crate) fn group(&mut self, name: &GroupName) -> usize {
+        self.groups.insert(name)
     }
 
     /// Makes a group count its tasks by value: see [`Groups::count_by_value`].

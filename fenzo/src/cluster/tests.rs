@@ -83,7 +83,7 @@ proptest! {
                 1.. => {
                     let demand = demand(&cluster, cpus, mem);
                     let Some(host) = cluster.names().get(name) else { continue };
-                    let group = cluster.group(&TaskClass::new("g", Resources::default()));
+                    let group = cluster.group(&"g".into());
                     if covers(cluster.columns().free(host), &demand.amounts) {
                         cluster.take(host, group, &demand, false, Vec::new());
                         taken.push(demand);
@@ -112,7 +112,7 @@ proptest! {
         let before = cluster(hosts, &fitness);
         let mut cluster = before.clone();
         let demand = demand(&cluster, 1, 2);
-        let group = cluster.group(&TaskClass::new("g", Resources::default()));
+        let group = cluster.group(&"g".into());
         for pick in takes {
             let host = pick % hosts;
             if covers(cluster.columns().free(host), &demand.amounts) {

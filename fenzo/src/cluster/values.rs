@@ -163,6 +163,17 @@ impl Values {
         Some(Passing(chosen))
     }
 
+    /// How many of some hosts pass, which are given by value, with those that have none.
+    pub(crate) fn count_passing(
+        &self,
+        verdicts: &Verdicts,
+        (by_value, absent): (&[u32], u32),
+    ) -> u32 {
+        let with = by_value.iter().zip(&verdicts.by_value).filter(|(_, passes)| **passes);
+        let with: u32 = with.map(|(hosts, _)| *hosts).sum();
+        if verdicts.absent { with + absent } else { with }
+    }
+
     pub(crate) fn passes(&self, verdicts: &Verdicts, host: usize) -> bool {
         match self.of_host(verdicts.column, host) {
             NO_VALUE => verdicts.absent,

@@ -8,7 +8,7 @@ use crate::attribute::{AttributeTest, AttributeValue, HOSTNAME};
 use crate::cluster::columns::{Demand, covers};
 use crate::cluster::devices::Pick;
 use crate::cluster::values::{NO_VALUE, Verdicts};
-use crate::cluster::{Cluster, wants_host_alone};
+use crate::cluster::{Cluster, keys, wants_host_alone};
 use crate::constraint::{Constraint, SoftConstraint};
 use crate::device::DeviceRequest;
 use crate::fitness::Score;
@@ -24,7 +24,9 @@ const FEW: usize = 16;
 /// A constraint over the values of an attribute.
 pub(crate) struct ValueRule<'a> {
     pub(crate) constraint: &'a Constraint,
-    column: usize,
+    pub(crate) column: usize,
+    /// The group or key that is looked at.
+    group: usize,
     /// Where the group keeps its counts.
     slot: usize,
     kind: ValueKind,
@@ -36,13 +38,19 @@ enum ValueKind {
     /// Even counts over the values of a domain. `missing`: fewer values are known than are expected, so that
     /// there are values without a task.
     Balanced { max_skew: u32, missing: bool },
+    /// Where a task with the key is; `own`: the class has the key itself, so that somebody may be the first.
+    Near { own: bool },
+    /// Where no task with the key is.
+    Away,
 }
 
 /// A constraint that looks at one host.
 pub(crate) struct HostRule<'a> {
     pub(crate) constraint: &'a Constraint,
     /// For a test of an attribute: what it says about each value.
-    verdicts: Option<Verdicts>,
+    pub(crate) verdicts: Option<Verdicts>,
+    /// The group or key that is looked at.
+    pub(crate) group: usize,
 }
 
 /// A class of this pass.
@@ -70,7 +78,8 @@ impl<'a> Class<'a> {
         filter: Option<&'a Constraint>,
         cluster: &mut Cluster,
     ) -> Self {
-        let group = cluster.group(class);
+        let group = cluster.group(&class.group);
+        let keys: Vec<usize> = keys(class).map(|key| cluster.group(key)).collect();
         let mut ready = Self {
             class,
             group,
@@ -85,10 +94,11 @@ impl<'a> Class<'a> {
             has_closure: false,
             minds_sets: cluster.has_sets() || !class.sets.is_empty(),
         };
+        ready.demand.keys = keys;
         for constraint in class.hard.iter().chain(filter) {
-            match value_rule(constraint, class, group, cluster) {
+            match value_rule(constraint, class, group, cluster, true) {
                 Some(rule) => ready.value_hard.push(rule),
-                None => ready.host_hard.push(HostRule::new(constraint, cluster)),
+                None => ready.host_hard.push(HostRule::new(constraint, group, cluster)),
             }
         }
         let is_closure = |rule: &HostRule<'_>| matches!(rule.constraint, Constraint::Custom(_));
@@ -100,9 +110,9 @@ impl<'a> Class<'a> {
             }
             let weight = f64::from(*weight);
             ready.soft_weight += weight;
-            match value_rule(constraint, class, group, cluster) {
+            match value_rule(constraint, class, group, cluster, false) {
                 Some(rule) => ready.value_soft.push((rule, weight)),
-                None => ready.host_soft.push((HostRule::new(constraint, cluster), weight)),
+                None => ready.host_soft.push((HostRule::new(constraint, group, cluster), weight)),
             }
         }
         ready
@@ -132,7 +142,10 @@ impl<'a> Class<'a> {
 
     /// Whether room alone decides if a host admits it.
     pub(crate) fn wants_room_alone(&self) -> bool {
-        self.host_hard.is_empty() && self.value_hard.is_empty() && !self.minds_sets && self.demand.devices.is_empty()
+        self.host_hard.is_empty()
+            && self.value_hard.is_empty()
+            && !self.minds_sets
+            && self.demand.devices.is_empty()
     }
 
     /// Whether named sets decide as well: the class asks for some, or hosts have some.
@@ -162,8 +175,34 @@ impl<'a> Class<'a> {
 
     /// Whether a refusal can be lifted by placing a co-task.
     pub(crate) fn has_balance(&self) -> bool {
-        let balanced = |rule: &ValueRule<'_>| matches!(rule.kind, ValueKind::Balanced { .. });
+        let balanced = |rule: &ValueRule<'_>| {
+            matches!(rule.kind, ValueKind::Balanced { .. } | ValueKind::Near { .. })
+        };
         self.value_hard.iter().any(balanced)
+    }
+
+    /// The groups that hard rules look at.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = usize> {
+        let on_host = self.host_hard.iter().filter(|rule| {
+            matches!(rule.constraint, Constraint::UniqueHost | Constraint::AntiAffinity { .. })
+        });
+        self.value_hard.iter().map(|rule| rule.group).chain(on_host.map(|rule| rule.group))
+    }
+
+    /// All groups that the class is of or looks at.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = usize> {
+        let value_soft = self.value_soft.iter().map(|(rule, _)| rule.group);
+        let host_soft = self.host_soft.iter().map(|(rule, _)| rule.group);
+        let host_hard = self.host_hard.iter().map(|rule| rule.group);
+        let value_hard = self.value_hard.iter().map(|rule| rule.group);
+        let own = self.demand.keys.iter().copied().chain([self.group]);
+        own.chain(value_hard).chain(host_hard).chain(value_soft).chain(host_soft)
+    }
+
+    /// Changes whenever a task is placed or taken back that value rules look at.
+    pub(crate) fn version(&self, cluster: &Cluster) -> u64 {
+        let version = |rule: &ValueRule<'_>| cluster.groups().version(rule.group);
+        self.value_hard.iter().map(version).fold(0, u64::wrapping_add)
     }
 
     /// Whether a refusal can be lifted by placing any task.
@@ -192,7 +231,7 @@ impl<'a> Class<'a> {
         !cluster.columns().is_held(host)
             && self.lacks_set(cluster, host).is_none()
             && self.lacks_devices(cluster, host).is_none()
-            && self.host_hard.iter().all(|rule| self.host_score(rule, cluster, host) > 0.0)
+            && self.host_hard.iter().all(|rule| self.host_holds(rule, cluster, host))
     }
 
     /// The only hosts that can admit the class, if a rule says that they are few.
@@ -218,6 +257,14 @@ impl<'a> Class<'a> {
         fewest
     }
 
+    /// Whether a host rule that is hard holds.
+    pub(crate) fn host_holds(&self, rule: &HostRule<'_>, cluster: &Cluster, host: usize) -> bool {
+        if matches!(rule.constraint, Constraint::AntiAffinity { .. }) {
+            return cluster.groups().on_host(rule.group, host) == 0;
+        }
+        self.host_score(rule, cluster, host) > 0.0
+    }
+
     /// 0 where a host rule does not hold, 1 where it does, or what a closure says.
     pub(crate) fn host_score(&self, rule: &HostRule<'_>, cluster: &Cluster, host: usize) -> f64 {
         let holds = match rule.constraint {
@@ -226,6 +273,10 @@ impl<'a> Class<'a> {
                 None => test.holds(cluster.names().id(host), &cluster.host(host).attributes, name),
             },
             Constraint::UniqueHost => cluster.groups().on_host(self.group, host) == 0,
+            Constraint::Affinity { .. } => cluster.groups().on_host(rule.group, host) > 0,
+            Constraint::AntiAffinity { .. } | Constraint::Spread { .. } => {
+                return 1.0 / (1.0 + f64::from(cluster.groups().on_host(rule.group, host)));
+            }
             Constraint::ExclusiveHost => cluster.columns().tasks_on(host) == 0,
             Constraint::Custom(custom) => {
                 return custom.score(self.class, &HostView::new(cluster, host));
@@ -243,7 +294,12 @@ impl<'a> Class<'a> {
     }
 
     /// The devices of a host that a task gets there.
-    pub(crate) fn pick_devices(&self, cluster: &Cluster, choice: &Choice, host: usize) -> Vec<Pick> {
+    pub(crate) fn pick_devices(
+        &self,
+        cluster: &Cluster,
+        choice: &Choice,
+        host: usize,
+    ) -> Vec<Pick> {
         if self.demand.devices.is_empty() {
             return Vec::new();
         }
@@ -274,13 +330,13 @@ impl<'a> Class<'a> {
     ) -> Option<f64> {
         let mut value = || values.next().expect("there is a value for each rule");
         for rule in &self.value_hard {
-            if rule.score(cluster, self.group, value()) < 1.0 {
+            if !rule.holds(cluster, value()) {
                 return None;
             }
         }
         let mut sum = 0.0;
         for (rule, weight) in &self.value_soft {
-            sum += weight * rule.score(cluster, self.group, value());
+            sum += weight * rule.score(cluster, value());
         }
         Some(sum)
     }
@@ -308,7 +364,7 @@ impl<'a> Class<'a> {
             let best = (0_u32..)
                 .zip(members)
                 .filter(|(_, hosts)| !hosts.is_empty())
-                .map(|(value, _)| rule.score(cluster, self.group, value))
+                .map(|(value, _)| rule.score(cluster, value))
                 .fold(0.0, f64::max);
             value_soft += weight * best;
         }
@@ -351,12 +407,23 @@ impl<'a> Class<'a> {
         cluster: &Cluster,
         host: usize,
     ) -> bool {
-        rule.score(cluster, self.group, cluster.values().of_host(rule.column, host)) >= 1.0
+        rule.holds(cluster, cluster.values().of_host(rule.column, host))
     }
 }
 
 impl<'a> HostRule<'a> {
-    fn new(constraint: &'a Constraint, cluster: &mut Cluster) -> Self {
+    fn new(constraint: &'a Constraint, group: usize, cluster: &mut Cluster) -> Self {
+        let group = match constraint {
+            Constraint::Affinity { key, .. }
+            | Constraint::AntiAffinity { key, .. }
+            | Constraint::Spread { key, .. } => cluster.group(key),
+            Constraint::Attribute { .. }
+            | Constraint::UniqueHost
+            | Constraint::UniqueAttribute { .. }
+            | Constraint::Balanced { .. }
+            | Constraint::ExclusiveHost
+            | Constraint::Custom(_) => group,
+        };
         let verdicts = match constraint {
             // Every host has its own name: a verdict for each would cost more than asking the test.
             Constraint::Attribute { name, test } if name != HOSTNAME => {
@@ -367,20 +434,23 @@ impl<'a> HostRule<'a> {
             | Constraint::UniqueHost
             | Constraint::UniqueAttribute { .. }
             | Constraint::Balanced { .. }
+            | Constraint::Affinity { .. }
+            | Constraint::AntiAffinity { .. }
+            | Constraint::Spread { .. }
             | Constraint::ExclusiveHost
             | Constraint::Custom(_) => None,
         };
-        Self { constraint, verdicts }
+        Self { constraint, verdicts, group }
     }
 }
 
 impl ValueRule<'_> {
     /// 1 where the rule holds for one more task on a host with this value, less where it does not.
-    fn score(&self, cluster: &Cluster, group: usize, value: u32) -> f64 {
+    fn score(&self, cluster: &Cluster, value: u32) -> f64 {
         if value == NO_VALUE {
             return 0.0;
         }
-        let counts = cluster.groups().by_value(group, self.slot);
+        let counts = cluster.groups().by_value(self.group, self.slot);
         let here = counts.count(value);
         match self.kind {
             ValueKind::Unique => f64::from(u8::from(here == 0)),
@@ -390,6 +460,25 @@ impl ValueRule<'_> {
                 // The task adds one; it may lead by `max_skew`, which is at least one.
                 1.0 / (1.0 + f64::from(skew.saturating_sub(max_skew - 1)))
             }
+            ValueKind::Near { .. } => match counts.most() {
+                0 => 0.0,
+                most => f64::from(here) / f64::from(most),
+            },
+            ValueKind::Away => 1.0 / (1.0 + f64::from(here)),
+        }
+    }
+
+    /// Whether the rule holds for one more task on a host with this value.
+    pub(crate) fn holds(&self, cluster: &Cluster, value: u32) -> bool {
+        match self.kind {
+            ValueKind::Near { own } if value != NO_VALUE => {
+                let counts = cluster.groups().by_value(self.group, self.slot);
+                counts.count(value) > 0 || (own && counts.total() == 0)
+            }
+            ValueKind::Near { .. }
+            | ValueKind::Unique
+            | ValueKind::Balanced { .. }
+            | ValueKind::Away => self.score(cluster, value) >= 1.0,
         }
     }
 }
@@ -418,14 +507,15 @@ fn named_hosts(test: &AttributeTest, cluster: &Cluster) -> Option<Vec<usize>> {
 fn value_rule<'a>(
     constraint: &'a Constraint,
     class: &'a TaskClass,
-    group: usize,
+    own_group: usize,
     cluster: &mut Cluster,
+    hard: bool,
 ) -> Option<ValueRule<'a>> {
+    let mut group = own_group;
     let (column, kind, domain) = match constraint {
         Constraint::UniqueAttribute { name } => {
             let column = cluster.column(name);
-            let domain = vec![true; cluster.values().members(column).len()];
-            (column, ValueKind::Unique, domain.into())
+            (column, ValueKind::Unique, everywhere(cluster, column))
         }
         Constraint::Balanced { name, max_skew, expected_values } => {
             let column = cluster.column(name);
@@ -434,19 +524,46 @@ fn value_rule<'a>(
             let missing = known < usize::try_from(*expected_values).unwrap_or(usize::MAX);
             (column, ValueKind::Balanced { max_skew: (*max_skew).max(1), missing }, domain)
         }
+        // As a wish about one host, it is a matter of that host alone.
+        Constraint::Spread { key, level, max_skew } if hard || !level.is_host() => {
+            group = cluster.group(key);
+            let column = cluster.column(level.column());
+            let domain = domain(class, cluster, column);
+            let max_skew = (*max_skew).max(1);
+            (column, ValueKind::Balanced { max_skew, missing: false }, domain)
+        }
+        Constraint::Affinity { key, level } if hard || !level.is_host() => {
+            group = cluster.group(key);
+            let column = cluster.column(level.column());
+            let own = *key == class.group || class.keys.contains(key);
+            (column, ValueKind::Near { own }, everywhere(cluster, column))
+        }
+        Constraint::AntiAffinity { key, level } if !level.is_host() => {
+            group = cluster.group(key);
+            let column = cluster.column(level.column());
+            (column, ValueKind::Away, everywhere(cluster, column))
+        }
         Constraint::Attribute { .. }
         | Constraint::UniqueHost
+        | Constraint::Spread { .. }
+        | Constraint::Affinity { .. }
+        | Constraint::AntiAffinity { .. }
         | Constraint::ExclusiveHost
         | Constraint::Custom(_) => return None,
     };
     let slot = cluster.count_by_value(group, column, domain);
-    Some(ValueRule { constraint, column, slot, kind })
+    Some(ValueRule { constraint, column, group, slot, kind })
+}
+
+/// All values of a column.
+fn everywhere(cluster: &Cluster, column: usize) -> Box<[bool]> {
+    vec![true; cluster.values().members(column).len()].into()
 }
 
 /// Which values of a column known hosts have that pass the class's hard attribute tests.
 fn domain(class: &TaskClass, cluster: &mut Cluster, column: usize) -> Box<[bool]> {
     let tests = class.hard.iter().filter(|c| matches!(c, Constraint::Attribute { .. }));
-    let rules: Vec<HostRule<'_>> = tests.map(|test| HostRule::new(test, cluster)).collect();
+    let rules: Vec<HostRule<'_>> = tests.map(|test| HostRule::new(test, 0, cluster)).collect();
     let passes = |host: u32| {
         let host = host as usize;
         rules.iter().all(|rule| match (rule.constraint, &rule.verdicts) {

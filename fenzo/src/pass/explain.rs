@@ -1,25 +1,27 @@
-//! Why a class fits nowhere: every reason of every host, counted, and the host that came closest.
+//! Why a class fits nowhere: every reason of every host, counted, the hosts that came closest, and what would help.
 //!
-//! It is asked once for a class that fails, and reads the same rules that decided the failure. Classes without
-//! hard constraints are many in some batches, and what is free only shrinks in a run: they are explained
-//! together at its end, by a [`Survey`] that counts hosts by bisection.
+//! It looks at every host, once for a class that fails, and reads the same rules that decided the failure. Where
+//! many classes fail, a [`Survey`](super::survey::Survey) says the same of most of them for less.
 
 use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
-use crate::cluster::ranking::{Ranking, lacking};
+use crate::cluster::ranking::lacking;
 use crate::constraint::Constraint;
 use crate::fitness::float;
-use crate::id::DeviceKind;
+use crate::id::{DeviceKind, HostId};
 use crate::quantity::Milli;
 use crate::resources::Resource;
-use crate::result::{Explanation, NearMiss, Obstacle, Reason};
+use crate::result::{Change, Explanation, NearMiss, Obstacle, Reason, Remedy};
 
 use super::class::Class;
 
+/// So many hosts that came close are named.
+const NEAR: usize = 3;
+
 /// Something that keeps a class from a host, before it is put into words.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Cause {
+pub(super) enum Cause {
     Dimension(usize),
     /// A scalar that nobody offers.
     Unknown(usize),
@@ -31,89 +33,82 @@ enum Cause {
     Fitness,
     /// There is room, which is kept for the head of the queue.
     Reserved,
+    /// It is not at the place that the gang is confined to.
+    Elsewhere,
 }
 
-/// How many hosts lack how much, for classes that are judged by room alone.
-pub(crate) struct Survey {
-    offered: u32,
-    held: u32,
-    /// What is free on the hosts on offer, ascending, by dimension.
-    free: Vec<Vec<u64>>,
-}
-
-impl Survey {
-    pub(crate) fn new(cluster: &Cluster) -> Self {
-        let columns = cluster.columns();
-        let offered = || cluster.names().in_order().filter(|host| columns.is_offered(*host));
-        let mut free: Vec<Vec<u64>> = vec![Vec::new(); columns.dimensions()];
-        for host in offered() {
-            for (sorted, free) in free.iter_mut().zip(columns.free(host)) {
-                sorted.push(*free);
-            }
-        }
-        for sorted in &mut free {
-            sorted.sort_unstable();
-        }
-        let offered_hosts = columns.offering();
-        let held = offered().filter(|host| columns.is_held(*host)).count();
-        let held = u32::try_from(held).unwrap_or(u32::MAX);
-        Self { offered: offered_hosts, held, free }
-    }
-
-    /// What [`explain`] says about a class without hard constraints; of several hosts that come equally close,
-    /// the one that stands first in the ranking is named.
-    pub(crate) fn explain(
-        &self,
-        class: &Class<'_>,
-        cluster: &Cluster,
-        ranking: &Ranking,
-    ) -> Explanation {
-        let mut reasons = BTreeMap::new();
-        let mut count = |reason: Reason, hosts: u32| {
-            if hosts > 0 {
-                reasons.insert(reason, hosts);
-            }
-        };
-        for (dimension, (wanted, free)) in class.demand().amounts.iter().zip(&self.free).enumerate()
-        {
-            let lacking = free.partition_point(|free| free < wanted);
-            let lacking = u32::try_from(lacking).unwrap_or(u32::MAX);
-            count(Reason::Lacks(cluster.columns().resource(dimension)), lacking);
-        }
-        for unknown in 0..class.demand().unknown.len() {
-            count(reason(class, cluster, Cause::Unknown(unknown)), self.offered);
-        }
-        count(Reason::HeldExclusively, self.held);
-        let mut causes = Vec::new();
-        let mut distance = |host: usize| {
-            causes.clear();
-            let distance = collect(class, cluster, host, &mut causes);
-            (causes.len(), distance)
-        };
-        let nearest = ranking.nearest(&class.demand().amounts, cluster.columns(), &mut distance);
-        let nearest = nearest.map(|host| near_miss(class, cluster, host));
-        Explanation { hosts: self.offered, reasons, nearest }
-    }
-}
-
-fn near_miss(class: &Class<'_>, cluster: &Cluster, host: usize) -> NearMiss {
+fn near_miss(class: &Class<'_>, cluster: &Cluster, host: usize, place: Place) -> NearMiss {
     let mut causes = Vec::new();
-    collect(class, cluster, host, &mut causes);
+    collect(class, cluster, host, place, &mut causes);
     let obstacles = causes.iter().map(|cause| obstacle(class, cluster, host, *cause)).collect();
     NearMiss { host: cluster.names().id(host).clone(), obstacles }
 }
 
-pub(crate) fn explain(class: &Class<'_>, cluster: &Cluster) -> Explanation {
+/// The hosts that came closest of those looked at, and what each kind of change would do.
+#[derive(Default)]
+pub(super) struct Close {
+    /// Reasons, distance and host, ascending; equal ones as they came.
+    nearest: Vec<(usize, f64, usize)>,
+    /// For each cause that alone stands against hosts: how many, and the least lacking of them.
+    alone: BTreeMap<Cause, (u32, f64, usize)>,
+}
+
+impl Close {
+    /// Notes a host with all that is against it.
+    pub(super) fn note(&mut self, host: usize, causes: &[Cause], distance: f64) {
+        let closer = |(fewest, least, _): &(usize, f64, usize)| {
+            fewest.cmp(&causes.len()).then(least.total_cmp(&distance)).is_le()
+        };
+        let at = self.nearest.partition_point(closer);
+        if at < NEAR {
+            self.nearest.truncate(NEAR - 1);
+            self.nearest.insert(at, (causes.len(), distance, host));
+        }
+        if let [cause] = causes {
+            let of = self.alone.entry(*cause).or_insert((0, distance, host));
+            of.0 += 1;
+            if distance < of.1 {
+                (of.1, of.2) = (distance, host);
+            }
+        }
+    }
+
+    /// Puts it into words.
+    pub(super) fn into_explanation(
+        self,
+        hosts: u32,
+        reasons: BTreeMap<Reason, u32>,
+        class: &Class<'_>,
+        cluster: &Cluster,
+        place: Place,
+    ) -> Explanation {
+        let mut near =
+            self.nearest.into_iter().map(|(.., host)| near_miss(class, cluster, host, place));
+        let (nearest, also_near) = (near.next(), near.collect());
+        let remedy = |(cause, (hosts, _, host)): (Cause, (u32, f64, usize))| Remedy {
+            change: change(class, cluster, host, cause),
+            host: cluster.names().id(host).clone(),
+            hosts,
+        };
+        let remedies = self.alone.into_iter().map(remedy).collect();
+        Explanation { hosts, reasons, nearest, also_near, remedies }
+    }
+}
+
+/// The place that a gang is confined to, by column and value.
+pub(super) type Place = Option<(usize, u32)>;
+
+pub(crate) fn explain(class: &Class<'_>, cluster: &Cluster, place: Place) -> Explanation {
     let mut lacking_sets: BTreeMap<&str, u32> = BTreeMap::new();
     let mut lacking_devices: BTreeMap<&DeviceKind, u32> = BTreeMap::new();
     let mut hosts = 0;
     let mut counts: BTreeMap<Cause, u32> = BTreeMap::new();
-    let mut nearest: Option<(usize, f64, usize)> = None;
+    let mut close = Close::default();
     let mut causes = Vec::new();
     for host in cluster.names().in_order().filter(|host| cluster.columns().is_offered(*host)) {
         hosts += 1;
         causes.clear();
-        let distance = collect(class, cluster, host, &mut causes);
+        let distance = collect(class, cluster, host, place, &mut causes);
         for cause in &causes {
             *counts.entry(*cause).or_default() += 1;
             if *cause == Cause::Set
@@ -127,12 +122,7 @@ pub(crate) fn explain(class: &Class<'_>, cluster: &Cluster) -> Explanation {
                 *lacking_devices.entry(kind).or_default() += 1;
             }
         }
-        let closer = |(fewest, least, _): (usize, f64, usize)| {
-            causes.len().cmp(&fewest).then(distance.total_cmp(&least)).is_lt()
-        };
-        if nearest.is_none_or(closer) {
-            nearest = Some((causes.len(), distance, host));
-        }
+        close.note(host, &causes, distance);
     }
     let mut reasons: BTreeMap<Reason, u32> = BTreeMap::new();
     for (set, count) in lacking_sets {
@@ -149,13 +139,33 @@ pub(crate) fn explain(class: &Class<'_>, cluster: &Cluster) -> Explanation {
         let reason = reasons.entry(reason(class, cluster, cause)).or_default();
         *reason = count.max(*reason);
     }
-    let nearest = nearest.map(|(_, _, host)| near_miss(class, cluster, host));
-    Explanation { hosts, reasons, nearest }
+    close.into_explanation(hosts, reasons, class, cluster, place)
+}
+
+/// Every host on offer with all that keeps a class from it; nothing, where it would be taken.
+pub(crate) fn in_full(class: &Class<'_>, cluster: &Cluster) -> Vec<(HostId, Vec<Obstacle>)> {
+    let mut causes = Vec::new();
+    let offered = cluster.names().in_order().filter(|host| cluster.columns().is_offered(*host));
+    offered
+        .map(|host| {
+            causes.clear();
+            collect(class, cluster, host, None, &mut causes);
+            causes.retain(|cause| *cause != Cause::Fitness);
+            let words = causes.iter().map(|cause| obstacle(class, cluster, host, *cause));
+            (cluster.names().id(host).clone(), words.collect())
+        })
+        .collect()
 }
 
 /// All that keeps a class from a host; gives how far away it is: the lacking share of each resource, and 1 for
 /// each constraint.
-fn collect(class: &Class<'_>, cluster: &Cluster, host: usize, causes: &mut Vec<Cause>) -> f64 {
+pub(super) fn collect(
+    class: &Class<'_>,
+    cluster: &Cluster,
+    host: usize,
+    place: Place,
+    causes: &mut Vec<Cause>,
+) -> f64 {
     let free = cluster.columns().free(host);
     let wanted = &class.demand().amounts;
     let mut distance = lacking(free, wanted).1;
@@ -183,11 +193,18 @@ fn collect(class: &Class<'_>, cluster: &Cluster, host: usize, causes: &mut Vec<C
     if class.lacks_devices(cluster, host).is_some() {
         causes.push(Cause::Devices);
     }
+    if place.is_some_and(|(column, value)| cluster.values().of_host(column, host) != value) {
+        causes.push(Cause::Elsewhere);
+    }
     if cluster.columns().is_held(host) {
-        causes.push(Cause::Held);
+        // A head that wants its host alone holds it as well.
+        let held = if kept.is_some() { Cause::Reserved } else { Cause::Held };
+        if causes.last() != Some(&held) {
+            causes.push(held);
+        }
     }
     for (position, rule) in class.host_hard().iter().enumerate() {
-        if class.host_score(rule, cluster, host) <= 0.0 {
+        if !class.host_holds(rule, cluster, host) {
             causes.push(Cause::HostRule(position));
         }
     }
@@ -203,7 +220,23 @@ fn collect(class: &Class<'_>, cluster: &Cluster, host: usize, causes: &mut Vec<C
     distance + float((causes.len() - constraints) as u64)
 }
 
-fn reason(class: &Class<'_>, cluster: &Cluster, cause: Cause) -> Reason {
+/// What would have to change so that this cause is none.
+fn change(class: &Class<'_>, cluster: &Cluster, host: usize, cause: Cause) -> Change {
+    match obstacle(class, cluster, host, cause) {
+        Obstacle::Lacks { resource, wanted, free } => {
+            Change::More { resource, amount: wanted.saturating_sub(free) }
+        }
+        Obstacle::LacksSet(set) => Change::Without(Reason::LacksSet(set)),
+        Obstacle::LacksDevices { kind, .. } => Change::Without(Reason::LacksDevices(kind)),
+        Obstacle::HeldExclusively
+        | Obstacle::Reserved
+        | Obstacle::Elsewhere
+        | Obstacle::Constraint(_)
+        | Obstacle::ZeroFitness => Change::Without(reason(class, cluster, cause)),
+    }
+}
+
+pub(super) fn reason(class: &Class<'_>, cluster: &Cluster, cause: Cause) -> Reason {
     match cause {
         Cause::Dimension(dimension) => Reason::Lacks(cluster.columns().resource(dimension)),
         Cause::Unknown(unknown) => {
@@ -212,6 +245,7 @@ fn reason(class: &Class<'_>, cluster: &Cluster, cause: Cause) -> Reason {
         Cause::Held => Reason::HeldExclusively,
         Cause::Fitness => Reason::ZeroFitness,
         Cause::Reserved => Reason::Reserved,
+        Cause::Elsewhere => Reason::Elsewhere,
         // Counted by name, host by host.
         Cause::Set | Cause::Devices => Reason::LacksSet(String::new()),
         Cause::HostRule(_) | Cause::ValueRule(_) => {
@@ -244,6 +278,7 @@ fn obstacle(class: &Class<'_>, cluster: &Cluster, host: usize, cause: Cause) -> 
         Cause::Held => Obstacle::HeldExclusively,
         Cause::Fitness => Obstacle::ZeroFitness,
         Cause::Reserved => Obstacle::Reserved,
+        Cause::Elsewhere => Obstacle::Elsewhere,
         Cause::Set => {
             let set = class.lacks_set(cluster, host).unwrap_or_default();
             Obstacle::LacksSet(set.to_owned())
@@ -268,6 +303,7 @@ fn constraint<'a>(class: &Class<'a>, cause: Cause) -> Option<&'a Constraint> {
         | Cause::Unknown(_)
         | Cause::Held
         | Cause::Reserved
+        | Cause::Elsewhere
         | Cause::Fitness
         | Cause::Set
         | Cause::Devices => None,

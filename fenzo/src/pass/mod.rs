@@ -7,34 +7,38 @@ pub(crate) mod batch;
 mod class;
 mod explain;
 mod find;
+mod gang;
 mod grow;
 mod index;
 mod reserve;
+mod survey;
 mod timeline;
 
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::constraint::Constraint;
 use crate::fitness::{Combination, Fitness};
-use crate::gang::GangMiss;
-use crate::id::TaskId;
+use crate::gang::Gang;
+use crate::id::{HostId, TaskId};
 use crate::limit::Limits;
 use crate::queue::{Order, Step};
-use crate::request::TaskRequest;
+use crate::request::{TaskClass, TaskRequest};
 use crate::reservation::Outlook;
 use crate::resources::Resource;
-use crate::result::{Explanation, Failure, HostAssignment, PlacedTask, Reason, SchedulingResult};
+use crate::result::{
+    Explanation, Failure, HostAssignment, Obstacle, PlacedTask, Reason, SchedulingResult,
+};
 use batch::sort_into_classes;
 use class::Class;
-use explain::Survey;
 use find::{Candidate, Walk};
+use gang::Domain;
 use index::Index;
 use reserve::Kept;
+use survey::Survey;
 
 /// Greatest number of host entries in all indexes together: about 50 bytes each.
 const INDEX_ENTRIES: usize = 4_000_000;
@@ -97,22 +101,20 @@ pub(crate) fn run_queue(
     pass.finish()
 }
 
-/// Places gangs, given as the size and the least number of each, in the order of `tasks`.
+/// Places gangs, whose tasks are `tasks`, in this order.
 pub(crate) fn run_gangs(
     cluster: &mut Cluster,
     choice: &Choice,
     bounds: Bounds<'_>,
     tasks: &[TaskRequest],
-    gangs: &[(usize, usize)],
+    gangs: &[Gang],
 ) -> SchedulingResult {
     let mut pass = Pass::new(cluster, choice, bounds, tasks, INDEX_ENTRIES);
     let mut rest = 0;
-    for (size, min) in gangs {
-        let members = rest..rest + size;
-        if !pass.place_gang(tasks, members.clone(), *min) {
-            pass.reserve_gang(tasks, members, *min, None);
-        }
-        rest += size;
+    for gang in gangs {
+        let members = rest..rest + gang.tasks.len();
+        rest = members.end;
+        pass.place_gang(tasks, members, gang);
     }
     pass.explain_rest();
     pass.finish()
@@ -131,6 +133,22 @@ pub(crate) fn what_if(
     pass.roll_back(0);
     pass.finish();
     result
+}
+
+/// Every host on offer with all that keeps a class from it.
+pub(crate) fn explain_in_full(
+    cluster: &mut Cluster,
+    choice: &Choice,
+    class: &TaskClass,
+) -> Vec<(HostId, Vec<Obstacle>)> {
+    cluster.begin();
+    let class = Class::new(class, choice.filter.as_ref(), cluster);
+    let list = explain::in_full(&class, cluster);
+    cluster.end();
+    for group in class.groups() {
+        cluster.release(group);
+    }
+    list
 }
 
 /// A failure that holds for every task of a class as long as nothing that could lift it has happened.
@@ -159,14 +177,16 @@ struct Pass<'a> {
     /// Host, class and task of each placement that stands.
     placed: Vec<(usize, usize, PlacedTask)>,
     failures: Vec<Failure>,
-    /// For each task that failed, in order, the position of its failure.
-    failed_at: Vec<usize>,
     untried: Vec<TaskId>,
     /// Failures that are explained when the run ends: position and class.
     unexplained: Vec<(usize, usize)>,
+    /// How many were explained at once.
+    explained: usize,
     kept: Kept,
-    /// A gang is being tried: it may have to be taken back.
-    in_gang: bool,
+    /// Where a gang is being placed that has to be at one place.
+    domain: Option<Domain>,
+    /// For each class, its failure by what hosts say.
+    failure_of: Vec<Option<usize>>,
     evaluations: u64,
 }
 
@@ -191,6 +211,7 @@ impl<'a> Pass<'a> {
         Self {
             indexes: classes.iter().map(|_| None).collect(),
             known_failures: classes.iter().map(|_| None).collect(),
+            failure_of: vec![None; classes.len()],
             placed: Vec::new(),
             cluster,
             choice,
@@ -201,11 +222,11 @@ impl<'a> Pass<'a> {
             index_entries: 0,
             index_limit,
             failures: Vec::new(),
-            failed_at: Vec::new(),
             untried: Vec::new(),
             unexplained: Vec::new(),
+            explained: 0,
             kept: Kept::default(),
-            in_gang: false,
+            domain: None,
             evaluations: 0,
         }
     }
@@ -223,60 +244,6 @@ impl<'a> Pass<'a> {
             self.had_its_turn(position);
         }
         self.explain_rest();
-    }
-
-    /// Places at least `min` of some tasks, or none; false if it tried and found no room.
-    fn place_gang(&mut self, tasks: &[TaskRequest], members: Range<usize>, min: usize) -> bool {
-        if self.is_spent() {
-            self.untried.extend(tasks[members].iter().map(|task| task.id.clone()));
-            return true;
-        }
-        self.in_gang = true;
-        let (placed, failed) = (self.placed.len(), self.failed_at.len());
-        let mut first_miss = None;
-        for position in members.clone() {
-            let class = self.class_of[position];
-            if !self.place(class, &tasks[position]) && first_miss.is_none() {
-                let over = self.over_limit(class).map(Reason::OverLimit);
-                first_miss = Some(match over {
-                    Some(reason) => self.refused_everywhere(reason),
-                    None => explain::explain(&self.classes[class], self.cluster),
-                });
-            }
-            self.had_its_turn(position);
-        }
-        self.in_gang = false;
-        let count = self.placed.len() - placed;
-        if count >= min {
-            return true;
-        }
-        self.roll_back(placed);
-        self.forget_failures(failed);
-        let tasks = tasks[members].iter().map(|task| task.id.clone()).collect();
-        let explanation = Arc::new(first_miss.unwrap_or_default());
-        self.failures.push(Failure {
-            tasks,
-            explanation,
-            gang: Some(GangMiss { placed: count, min }),
-        });
-        false
-    }
-
-    /// Forgets the failures beyond the first `failed` tasks: they were of a trial.
-    fn forget_failures(&mut self, failed: usize) {
-        for position in self.failed_at.drain(failed..) {
-            self.failures[position].tasks.pop();
-        }
-        while self.failures.last().is_some_and(|failure| failure.tasks.is_empty()) {
-            self.failures.pop();
-        }
-        let known = self.failures.len();
-        self.unexplained.retain(|(position, _)| *position < known);
-        for failure in &mut self.known_failures {
-            if failure.as_ref().is_some_and(|failure| failure.position >= known) {
-                *failure = None;
-            }
-        }
     }
 
     fn place_queue(&mut self, tasks: &[TaskRequest], order: &mut Order<'_>) {
@@ -324,7 +291,7 @@ impl<'a> Pass<'a> {
     /// An explanation by something that holds whatever the host.
     fn refused_everywhere(&self, reason: Reason) -> Explanation {
         let hosts = self.cluster.columns().offering();
-        Explanation { hosts, reasons: [(reason, hosts)].into(), nearest: None }
+        Explanation { hosts, reasons: [(reason, hosts)].into(), ..Explanation::default() }
     }
 
     /// Undoes the placements beyond the first `placed`.
@@ -352,8 +319,8 @@ impl<'a> Pass<'a> {
         self.grow(&mut placed);
         let assignments = assignments(placed, self.cluster);
         self.cluster.end();
-        for class in &self.classes {
-            self.cluster.release(class.group());
+        for group in self.classes.iter().flat_map(Class::groups) {
+            self.cluster.release(group);
         }
         SchedulingResult {
             assignments,
@@ -372,7 +339,6 @@ impl<'a> Pass<'a> {
                 return self.place_in_gap(class, task, gap);
             }
             self.failures[position].tasks.push(task.id.clone());
-            self.failed_at.push(position);
             return false;
         }
         if self.waits_for_head(class) {
@@ -413,7 +379,7 @@ impl<'a> Pass<'a> {
     fn known_failure(&self, class: usize) -> Option<usize> {
         let known = self.known_failures[class].as_ref()?;
         let rules = &self.classes[class];
-        let group_changed = self.cluster.groups().version(rules.group()) != known.group_version;
+        let group_changed = rules.version(self.cluster) != known.group_version;
         let anything_changed = self.cluster.changes().len() != known.changes;
         let lifted =
             (rules.has_balance() && group_changed) || (rules.has_closure() && anything_changed);
@@ -424,6 +390,10 @@ impl<'a> Pass<'a> {
         let rules = &self.classes[class];
         let (cluster, choice) = (&*self.cluster, self.choice);
         let hosts = cluster.names().slots();
+        if let Some(domain) = &self.domain {
+            let hosts = domain.hosts.iter().copied();
+            return find::scan(hosts, rules, cluster, choice, &mut self.evaluations);
+        }
         if let Some(few) = rules.few_hosts(cluster) {
             let mut few = few;
             few.sort_unstable_by_key(|host| cluster.names().label(*host));
@@ -463,40 +433,60 @@ impl<'a> Pass<'a> {
 
     /// Notes that a task found no host, for this reason or for what the hosts say.
     fn fail(&mut self, class: usize, task: &TaskRequest, known: Option<Explanation>) {
-        let rules = &self.classes[class];
-        let position = self.failures.len();
-        let explanation = match known {
-            Some(explanation) => explanation,
-            None if rules.wants_room_alone() => {
-                self.unexplained.push((position, class));
-                Explanation::default()
+        let from_hosts = known.is_none();
+        let position = match self.failure_of[class].filter(|_| from_hosts) {
+            // It was explained once already.
+            Some(position) => {
+                self.failures[position].tasks.push(task.id.clone());
+                position
             }
-            None => explain::explain(rules, self.cluster),
+            None => {
+                let position = self.failures.len();
+                let explanation =
+                    known.unwrap_or_else(|| self.explain_now_or_later(position, class));
+                let tasks = vec![task.id.clone()];
+                let explanation = Arc::new(explanation);
+                self.failures.push(Failure { tasks, explanation, gang: None });
+                position
+            }
         };
+        if from_hosts {
+            self.failure_of[class] = Some(position);
+        }
         self.known_failures[class] = Some(KnownFailure {
             position,
-            group_version: self.cluster.groups().version(rules.group()),
+            group_version: self.classes[class].version(self.cluster),
             changes: self.cluster.changes().len(),
         });
-        let tasks = vec![task.id.clone()];
-        self.failed_at.push(position);
-        self.failures.push(Failure { tasks, explanation: Arc::new(explanation), gang: None });
+    }
+
+    /// Many failures are explained together at the end of the run, where that says the same or would cost too
+    /// much.
+    fn explain_now_or_later(&mut self, position: usize, class: usize) -> Explanation {
+        let rules = &self.classes[class];
+        let waits = rules.wants_room_alone() || self.explained >= MANY;
+        if waits && Survey::can_explain(rules) {
+            self.unexplained.push((position, class));
+            return Explanation::default();
+        }
+        self.explained += 1;
+        explain::explain(rules, self.cluster, None)
     }
 
     /// Explains what was left for the end.
     fn explain_rest(&mut self) {
         let unexplained = std::mem::take(&mut self.unexplained);
-        let survey = match self.cluster.ranking() {
-            Some(ranking) if unexplained.len() >= MANY => {
+        let mut survey = match self.cluster.ranking() {
+            Some(ranking) if self.explained + unexplained.len() >= MANY => {
                 Some((Survey::new(self.cluster), ranking))
             }
             Some(_) | None => None,
         };
         for (position, class) in unexplained {
             let rules = &self.classes[class];
-            let explanation = match &survey {
+            let explanation = match &mut survey {
                 Some((survey, ranking)) => survey.explain(rules, self.cluster, ranking),
-                None => explain::explain(rules, self.cluster),
+                None => explain::explain(rules, self.cluster, None),
             };
             self.failures[position].explanation = Arc::new(explanation);
         }

@@ -38,7 +38,9 @@ impl<'a> Pass<'a> {
 
     /// Whether a class must not overtake a head.
     pub(super) fn waits_for_head(&self, class: usize) -> bool {
-        self.kept.groups.contains(&self.classes[class].group())
+        let rules = &self.classes[class];
+        let kept = |group: &usize| self.kept.groups.contains(group);
+        kept(&rules.group()) || rules.demand().keys.iter().any(kept)
     }
 
     /// Keeps room for a task that has just found no host, if it is one of the first such tasks.
@@ -139,7 +141,7 @@ impl<'a> Pass<'a> {
 
     /// A host that is kept for a head, but that a task can use because it ends before the head starts.
     pub(super) fn gap(&self, class: usize, task: &TaskRequest) -> Option<Candidate> {
-        if self.kept.hosts.is_empty() || self.in_gang {
+        if self.kept.hosts.is_empty() {
             return None;
         }
         let outlook = self.bounds.outlook?;
@@ -203,11 +205,7 @@ impl<'a> Pass<'a> {
     }
 
     fn hold_back_co_tasks(&mut self, class: usize) {
-        let rules = &self.classes[class];
-        let unique = |constraint: &Constraint| matches!(constraint, Constraint::UniqueHost);
-        if !rules.value_hard().is_empty() || rules.class().hard.iter().any(unique) {
-            self.kept.groups.push(rules.group());
-        }
+        self.kept.groups.extend(self.classes[class].watched());
     }
 
     fn timeline<'s>(&'s self, outlook: &Outlook<'s>, host: usize) -> Timeline<'s> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::class::Class;
-use super::explain::{self, Survey};
+use super::explain;
+use super::survey::Survey;
 use super::{Bounds, Choice, INDEX_ENTRIES, Pass, run, what_if};
 use crate::cluster::{Cluster, Running};
 use crate::constraint::{Constraint, SoftConstraint};
@@ -204,11 +205,11 @@ fn a_survey_counts_what_a_look_at_every_host_counts() {
     let alone = Running::new(&Arc::new(held));
     cluster.add_task("alone".into(), alone, &"h7".into());
     cluster.begin();
-    let survey = Survey::new(&cluster);
+    let mut survey = Survey::new(&cluster);
     for (cpus, mem, ports) in [(40, 1, 0), (1, 30, 0), (31, 18, 0), (40, 40, 2), (30, 16, 1)] {
         let class = TaskClass::new("g", resources(cpus, mem)).with_ports(ports);
         let class = Class::new(&class, None, &mut cluster);
-        let looked = explain::explain(&class, &cluster);
+        let looked = explain::explain(&class, &cluster, None);
         let counted = survey.explain(&class, &cluster, cluster.ranking().unwrap());
         assert_eq!((looked.hosts, &looked.reasons), (counted.hosts, &counted.reasons));
         let nearest = |e: &Explanation| e.nearest.as_ref().map(|near| near.obstacles.clone());

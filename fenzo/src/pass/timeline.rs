@@ -7,6 +7,7 @@ use crate::cluster::devices::HostDevices;
 use crate::cluster::{Cluster, wants_host_alone};
 use crate::constraint::Constraint;
 use crate::device::DeviceUse;
+use crate::id::GroupName;
 use crate::quantity::Time;
 use crate::request::TaskClass;
 use crate::reservation::{Outlook, Start};
@@ -154,11 +155,15 @@ impl<'a> Timeline<'a> {
 /// where co-tasks are elsewhere count as they are now.
 pub(super) fn could_host(class: &Class<'_>, cluster: &Cluster, host: usize) -> bool {
     let host_rules = class.host_hard().iter().all(|rule| match rule.constraint {
-        Constraint::UniqueHost | Constraint::ExclusiveHost => true,
+        Constraint::UniqueHost | Constraint::AntiAffinity { .. } | Constraint::ExclusiveHost => {
+            true
+        }
         Constraint::Attribute { .. }
         | Constraint::UniqueAttribute { .. }
         | Constraint::Balanced { .. }
-        | Constraint::Custom(_) => class.host_score(rule, cluster, host) > 0.0,
+        | Constraint::Affinity { .. }
+        | Constraint::Spread { .. }
+        | Constraint::Custom(_) => class.host_holds(rule, cluster, host),
     });
     host_rules
         && class.demand().unknown.is_empty()
@@ -167,10 +172,19 @@ pub(super) fn could_host(class: &Class<'_>, cluster: &Cluster, host: usize) -> b
 
 /// Whether a class cannot join a task on its host.
 fn bars(class: &Class<'_>, other: &TaskClass) -> bool {
-    let rules = &class.class().hard;
+    let has = |key: &GroupName| other.group == *key || other.keys.contains(key);
     wants_host_alone(other)
-        || rules.contains(&Constraint::ExclusiveHost)
-        || (rules.contains(&Constraint::UniqueHost) && other.group == class.class().group)
+        || class.class().hard.iter().any(|rule| match rule {
+            Constraint::ExclusiveHost => true,
+            Constraint::UniqueHost => has(&class.class().group),
+            Constraint::AntiAffinity { key, level } => level.is_host() && has(key),
+            Constraint::Attribute { .. }
+            | Constraint::UniqueAttribute { .. }
+            | Constraint::Balanced { .. }
+            | Constraint::Affinity { .. }
+            | Constraint::Spread { .. }
+            | Constraint::Custom(_) => false,
+        })
 }
 
 fn add(free: &mut [u64], amounts: &[u64]) {

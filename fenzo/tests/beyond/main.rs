@@ -3,6 +3,9 @@
 
 mod backfill;
 mod elastic;
+mod preempt;
+mod topology;
+mod why;
 
 use std::sync::Arc;
 

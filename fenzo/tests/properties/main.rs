@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fenzo::{
-    AttributeTest, Constraint, Fitness, HostId, Lease, Milli, PortRange, Resources,
+    AttributeTest, Constraint, Fitness, HostId, Lease, Level, Milli, PortRange, Resources,
     SchedulingResult, SoftConstraint, TaskClass, TaskRequest, TaskScheduler, Time,
 };
 use oracle::{Oracle, Rule};
@@ -38,6 +38,15 @@ fn constraint() -> impl Strategy<Value = Constraint> {
         Constraint::Balanced { name: "zone".into(), max_skew, expected_values }
     });
     let zones = ["z0", "z1"].map(Into::into);
+    let level = prop_oneof![Just(Level::host()), Just(Level::attribute("zone"))];
+    let at_places = (0..3_u8, level, 0..3_u8, 0..3_u32).prop_map(|(key, level, kind, max_skew)| {
+        let key = format!("g{key}");
+        match kind {
+            0 => Constraint::affinity(key, level),
+            1 => Constraint::anti_affinity(key, level),
+            _ => Constraint::Spread { key: key.into(), level, max_skew },
+        }
+    });
     prop_oneof![
         Just(Constraint::UniqueHost),
         Just(Constraint::ExclusiveHost),
@@ -49,6 +58,9 @@ fn constraint() -> impl Strategy<Value = Constraint> {
         Just(Constraint::attribute("speed", AttributeTest::AtLeast(2000))),
         balanced.clone(),
         balanced,
+        at_places.clone(),
+        at_places.clone(),
+        at_places,
     ]
 }
 

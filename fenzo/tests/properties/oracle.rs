@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fenzo::{
-    AttributeValue, Constraint, HostId, Lease, Measure, Resources, SchedulingResult, TaskClass,
-    TaskId, TaskRequest,
+    AttributeValue, Constraint, GroupName, HostId, Lease, Level, Measure, Resources,
+    SchedulingResult, TaskClass, TaskId, TaskRequest,
 };
 
 /// Which fitness the run used; the oracle has its own formulas.
@@ -128,7 +128,7 @@ impl<'a> Oracle<'a> {
             && fits
             && ports_taken + u64::from(class.ports) <= ports.len() as u64
             && !held
-            && class.hard.iter().all(|constraint| self.score(constraint, class, host) >= 1.0)
+            && class.hard.iter().all(|constraint| self.holds(constraint, class, host))
     }
 
     fn soft(&self, class: &TaskClass, host: &HostId) -> f64 {
@@ -138,6 +138,51 @@ impl<'a> Oracle<'a> {
             weights += f64::from(soft.weight);
         }
         if weights == 0.0 { 1.0 } else { sum / weights }
+    }
+
+    /// How many tasks of a group are at the host's place of a level, at the fullest place, and anywhere; `None`
+    /// for a host that is nowhere. Levels are hosts and zones here.
+    fn at_place(&self, key: &GroupName, level: &Level, host: &HostId) -> Option<[usize; 3]> {
+        let name = if level.is_host() { fenzo::HOSTNAME } else { "zone" };
+        let place = self.attribute(host, name)?;
+        let of_key = self.on.iter().filter(|(_, class, _)| class.group == *key);
+        let places: Vec<_> = of_key.filter_map(|(on, ..)| self.attribute(on, name)).collect();
+        let count = |place: &AttributeValue| places.iter().filter(|other| *other == place).count();
+        let most = places.iter().map(count).max().unwrap_or(0);
+        Some([count(&place), most, places.len()])
+    }
+
+    fn holds(&self, constraint: &Constraint, class: &TaskClass, host: &HostId) -> bool {
+        match constraint {
+            Constraint::Affinity { key, level } => {
+                let Some([here, _, anywhere]) = self.at_place(key, level, host) else {
+                    return false;
+                };
+                here > 0 || (*key == class.group && anywhere == 0)
+            }
+            Constraint::AntiAffinity { key, level } => {
+                self.at_place(key, level, host).is_some_and(|[here, ..]| here == 0)
+            }
+            Constraint::Spread { key, level, max_skew } => {
+                self.is_spread(key, level, *max_skew, class, host) >= 1.0
+            }
+            _ => self.score(constraint, class, host) >= 1.0,
+        }
+    }
+
+    /// Skew is over the places of hosts that pass the class's tests of attributes.
+    fn is_spread(
+        &self,
+        key: &GroupName,
+        level: &Level,
+        max_skew: u32,
+        class: &TaskClass,
+        host: &HostId,
+    ) -> f64 {
+        let name = if level.is_host() { fenzo::HOSTNAME } else { "zone" };
+        let balanced = Constraint::Balanced { name: name.into(), max_skew, expected_values: 0 };
+        let as_key = TaskClass { group: key.clone(), ..class.clone() };
+        self.score(&balanced, &as_key, host)
     }
 
     fn score(&self, constraint: &Constraint, class: &TaskClass, host: &HostId) -> f64 {
@@ -176,6 +221,25 @@ impl<'a> Oracle<'a> {
                 let skew = (count(&value) + 1).saturating_sub(fewest).max(1);
                 let excess = skew.saturating_sub((*max_skew).max(1) as usize);
                 return 1.0 / (1.0 + excess as f64);
+            }
+            Constraint::Affinity { key, level } => {
+                let Some([here, most, _]) = self.at_place(key, level, host) else { return 0.0 };
+                return if level.is_host() {
+                    f64::from(u8::from(here > 0))
+                } else {
+                    here as f64 / most.max(1) as f64
+                };
+            }
+            Constraint::AntiAffinity { key, level } => {
+                let at = self.at_place(key, level, host);
+                return at.map_or(0.0, |[here, ..]| 1.0 / (1.0 + here as f64));
+            }
+            Constraint::Spread { key, level, max_skew } => {
+                if level.is_host() {
+                    let [here, ..] = self.at_place(key, level, host).unwrap();
+                    return 1.0 / (1.0 + here as f64);
+                }
+                return self.is_spread(key, level, *max_skew, class, host);
             }
             Constraint::Custom(_) => unreachable!("these properties use no closures"),
         };

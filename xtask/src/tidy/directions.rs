@@ -31,7 +31,8 @@ enum Foreign {
 }
 
 /// Crates without clocks, entropy or input and output.
-const VALUE_CRATES: [&str; 5] = ["bytes", "regex", "serde", "smallvec", "thiserror"];
+const VALUE_CRATES: [&str; 7] =
+    ["bytes", "chrono", "croner", "regex", "serde", "smallvec", "thiserror"];
 
 /// The owner of the messages' generated types.
 const OWNER_OF_PROST: &str = "proto";

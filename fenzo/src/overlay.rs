@@ -1,0 +1,114 @@
+//! Trial placements on top of the live state: what would be placed if some things were different.
+//!
+//! Nothing is copied. What is different is done to the live state, the tasks are placed, and all of it is taken
+//! back; the state is as before afterwards, whatever the answer.
+
+use std::collections::BTreeMap;
+
+use crate::cluster::Running;
+use crate::device::DeviceUse;
+use crate::id::{HostId, LeaseId, TaskId};
+use crate::lease::Lease;
+use crate::request::TaskRequest;
+use crate::resources::{PortRange, Resources};
+use crate::result::SchedulingResult;
+use crate::scheduler::TaskScheduler;
+
+/// What is different, for one question.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use fenzo::{Lease, Resources, TaskClass, TaskRequest, TaskScheduler, Time};
+/// let mut scheduler = TaskScheduler::builder().build()?;
+/// let class = Arc::new(TaskClass::new("job", Resources::cpus_mem(4, 100)));
+/// scheduler.task_assigned(&TaskRequest::new("old", &class), &"h1".into());
+/// scheduler.schedule_once(Time::ZERO, &[], vec![Lease::new("o1", "h2", Resources::cpus_mem(4, 100))]);
+///
+/// // Would two more fit if the old one had ended? And if the other host were gone as well?
+/// let tasks = ["a", "b"].map(|id| TaskRequest::new(id, &class));
+/// let answer = scheduler.overlay().without_task(&"old".into()).place(&tasks);
+/// assert_eq!(answer.placed(), 2);
+/// let answer =
+///     scheduler.overlay().without_task(&"old".into()).without_host(&"h2".into()).place(&tasks);
+/// assert_eq!(answer.placed(), 1);
+/// # Ok::<(), fenzo::BuildError>(())
+/// ```
+#[derive(Debug)]
+pub struct Overlay<'s> {
+    scheduler: &'s mut TaskScheduler,
+    leases: Vec<Lease>,
+    ended: Vec<TaskId>,
+    gone: Vec<HostId>,
+}
+
+impl TaskScheduler {
+    /// A question with nothing different yet.
+    pub fn overlay(&mut self) -> Overlay<'_> {
+        Overlay { scheduler: self, leases: Vec::new(), ended: Vec::new(), gone: Vec::new() }
+    }
+}
+
+impl Overlay<'_> {
+    /// The same with one more lease; one whose id is held is ignored, as in a run.
+    #[must_use]
+    pub fn with_lease(mut self, lease: Lease) -> Self {
+        self.leases.push(lease);
+        self
+    }
+
+    /// The same with a running task ended, and what it took on offer. A task that does not run is passed over.
+    #[must_use]
+    pub fn without_task(mut self, task: &TaskId) -> Self {
+        self.ended.push(task.clone());
+        self
+    }
+
+    /// The same without what a host offers; what runs there goes on.
+    #[must_use]
+    pub fn without_host(mut self, host: &HostId) -> Self {
+        self.gone.push(host.clone());
+        self
+    }
+
+    /// What a run with these tasks would place and refuse.
+    pub fn place(self, tasks: &[TaskRequest]) -> SchedulingResult {
+        let Self { scheduler, mut leases, ended, gone } = self;
+        let mut put_back: BTreeMap<HostId, Vec<(TaskId, Running)>> = BTreeMap::new();
+        for task in &ended {
+            let Some(host) = scheduler.running_on(task).cloned() else { continue };
+            put_back.entry(host).or_default().extend(scheduler.take_running(task));
+        }
+        leases.extend(put_back.iter().map(|(host, tasks)| freed(scheduler, host, tasks)));
+        leases.retain(|lease| !gone.contains(&lease.host));
+        let mut held: Vec<Lease> = Vec::new();
+        for host in &gone {
+            held.extend(scheduler.leases_on(host));
+            scheduler.expire_host(host);
+        }
+        let result = scheduler.what_if(tasks, leases);
+        held.sort_by(|one, other| (one.offered_at, &one.id).cmp(&(other.offered_at, &other.id)));
+        for lease in held {
+            scheduler.hold_again(lease);
+        }
+        for (host, tasks) in put_back {
+            for (id, running) in tasks {
+                scheduler.put_running(id, running, &host);
+            }
+        }
+        result
+    }
+}
+
+/// What is offered of a host when tasks of it have ended.
+fn freed(scheduler: &TaskScheduler, host: &HostId, ended: &[(TaskId, Running)]) -> Lease {
+    let id = LeaseId::from(format!("what the end of tasks frees on {host}"));
+    let mut lease = Lease::new(id, host.clone(), Resources::default());
+    for (_, running) in ended {
+        lease.offered.add(&running.class.demand);
+        let ports = running.ports.iter().map(|port| u64::from(*port));
+        lease.ports.extend(ports.filter_map(|port| PortRange::new(port, port)));
+        lease.devices.extend(running.devices.iter().map(DeviceUse::freed));
+    }
+    (lease.attributes, lease.sets) = scheduler.attributes_of(host);
+    lease
+}

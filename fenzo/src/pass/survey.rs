@@ -1,0 +1,219 @@
+//! What [`explain`](super::explain::explain) says, for many classes at once: hosts are counted by bisection and by
+//! attribute value, and only a few of them are looked at.
+//!
+//! It counts what closures, named sets and devices do not decide. Counts are exact; of several hosts that come
+//! equally close, the one that stands first in the ranking is named, and where rules decide, the closest of
+//! those looked at.
+
+use std::collections::BTreeMap;
+
+use crate::attribute::{AttributeTest, AttributeValue};
+use crate::cluster::Cluster;
+use crate::cluster::ranking::Ranking;
+use crate::cluster::values::NO_VALUE;
+use crate::constraint::Constraint;
+use crate::result::{Explanation, Reason};
+
+use super::class::{Class, HostRule};
+use super::explain::{Cause, Close, collect, reason};
+
+/// So many hosts are looked at for a class that has rules.
+const LOOKS: usize = 256;
+
+/// How many hosts on offer have each value of a column, and how many have none.
+type Offered = (Vec<u32>, u32);
+
+/// How many hosts lack how much, are in use, and have which values.
+pub(crate) struct Survey {
+    offered: u32,
+    held: u32,
+    /// Hosts with tasks.
+    in_use: u32,
+    /// What is free on the hosts on offer, ascending, by dimension; what is kept for a head is free.
+    free: Vec<Vec<u64>>,
+    /// Hosts of which something is kept.
+    kept: Vec<usize>,
+    by_column: BTreeMap<usize, Offered>,
+}
+
+impl Survey {
+    pub(crate) fn new(cluster: &Cluster) -> Self {
+        let columns = cluster.columns();
+        let mut free: Vec<Vec<u64>> = vec![Vec::new(); columns.dimensions()];
+        let (mut held, mut in_use, mut kept) = (0, 0, Vec::new());
+        for host in cluster.names().in_order().filter(|host| columns.is_offered(*host)) {
+            let withheld = columns.withheld(host);
+            for (dimension, (sorted, free)) in free.iter_mut().zip(columns.free(host)).enumerate() {
+                sorted.push(free + withheld.map_or(0, |withheld| withheld[dimension]));
+            }
+            if withheld.is_some() {
+                kept.push(host);
+            }
+            held += u32::from(columns.is_held(host) && withheld.is_none());
+            in_use += u32::from(columns.tasks_on(host) > 0);
+        }
+        for sorted in &mut free {
+            sorted.sort_unstable();
+        }
+        let offered = columns.offering();
+        Self { offered, held, in_use, free, kept, by_column: BTreeMap::new() }
+    }
+
+    /// Whether it can explain a class without looking at every host.
+    pub(crate) fn can_explain(class: &Class<'_>) -> bool {
+        let countable = |rule: &HostRule<'_>| match (rule.constraint, &rule.verdicts) {
+            (Constraint::Attribute { .. }, Some(_)) => true,
+            (Constraint::Attribute { test, .. }, None) => named(test).is_some(),
+            (Constraint::Custom(_), _) => false,
+            (_, _) => true,
+        };
+        !class.minds_sets()
+            && class.demand().devices.is_empty()
+            && class.host_hard().iter().all(countable)
+    }
+
+    pub(crate) fn explain(
+        &mut self,
+        class: &Class<'_>,
+        cluster: &Cluster,
+        ranking: &Ranking,
+    ) -> Explanation {
+        let mut reasons = BTreeMap::new();
+        let mut count = |reason: Reason, hosts: u32| {
+            if hosts > 0 {
+                let of = reasons.entry(reason).or_insert(0);
+                *of = hosts.max(*of);
+            }
+        };
+        for (dimension, (wanted, free)) in class.demand().amounts.iter().zip(&self.free).enumerate()
+        {
+            let lacking = free.partition_point(|free| free < wanted);
+            let lacking = u32::try_from(lacking).unwrap_or(u32::MAX);
+            count(Reason::Lacks(cluster.columns().resource(dimension)), lacking);
+        }
+        for unknown in 0..class.demand().unknown.len() {
+            count(reason(class, cluster, Cause::Unknown(unknown)), self.offered);
+        }
+        count(Reason::HeldExclusively, self.held);
+        let mut causes = Vec::new();
+        let mut reserved = 0;
+        for host in &self.kept {
+            causes.clear();
+            collect(class, cluster, *host, None, &mut causes);
+            reserved += u32::from(causes.contains(&Cause::Reserved));
+        }
+        count(Reason::Reserved, reserved);
+        for (position, rule) in class.host_hard().iter().enumerate() {
+            let refusing = self.refusing(rule, cluster);
+            count(reason(class, cluster, Cause::HostRule(position)), refusing);
+        }
+        for (position, rule) in class.value_hard().iter().enumerate() {
+            let (by_value, absent) = self.by_value(rule.column, cluster);
+            let mut refusing = *absent;
+            for (value, hosts) in (0_u32..).zip(by_value) {
+                if *hosts > 0 && !rule.holds(cluster, value) {
+                    refusing += hosts;
+                }
+            }
+            count(reason(class, cluster, Cause::ValueRule(position)), refusing);
+        }
+        let close = look_around(class, cluster, ranking);
+        close.into_explanation(self.offered, reasons, class, cluster, None)
+    }
+
+    /// How many hosts on offer a host rule refuses.
+    fn refusing(&mut self, rule: &HostRule<'_>, cluster: &Cluster) -> u32 {
+        let columns = cluster.columns();
+        let count = |hosts: &mut dyn Iterator<Item = usize>| {
+            let offered = hosts.filter(|host| columns.is_offered(*host)).count();
+            u32::try_from(offered).unwrap_or(u32::MAX)
+        };
+        match (rule.constraint, &rule.verdicts) {
+            (_, Some(verdicts)) => {
+                let offered = self.by_value(verdicts.column, cluster);
+                let passing = cluster.values().count_passing(verdicts, (&offered.0, offered.1));
+                self.offered - passing
+            }
+            (Constraint::Attribute { test, .. }, None) => {
+                let hosts = named(test).unwrap_or_default();
+                self.offered
+                    - count(
+                        &mut hosts.into_iter().filter_map(|name| cluster.names().get(&name.into())),
+                    )
+            }
+            (Constraint::UniqueHost | Constraint::AntiAffinity { .. }, None) => {
+                count(&mut cluster.groups().hosts_of(rule.group))
+            }
+            (Constraint::ExclusiveHost, None) => self.in_use,
+            (_, None) => 0,
+        }
+    }
+
+    fn by_value(&mut self, column: usize, cluster: &Cluster) -> &Offered {
+        self.by_column.entry(column).or_insert_with(|| {
+            let mut by_value = vec![0; cluster.values().members(column).len()];
+            let mut absent = 0;
+            let offered = cluster.names().in_order();
+            for host in offered.filter(|host| cluster.columns().is_offered(*host)) {
+                match cluster.values().of_host(column, host) {
+                    NO_VALUE => absent += 1,
+                    value => by_value[value as usize] += 1,
+                }
+            }
+            (by_value, absent)
+        })
+    }
+}
+
+/// Looks at the hosts that come closest in room, and at those that a rule names.
+fn look_around(class: &Class<'_>, cluster: &Cluster, ranking: &Ranking) -> Close {
+    let mut close = Close::default();
+    let mut causes = Vec::new();
+    let plain = class.host_hard().is_empty() && class.value_hard().is_empty();
+    let mut looks = 0;
+    let mut look = |host: usize| {
+        looks += 1;
+        if !plain && looks > LOOKS {
+            return (usize::MAX, f64::INFINITY);
+        }
+        causes.clear();
+        let distance = collect(class, cluster, host, None, &mut causes);
+        close.note(host, &causes, distance);
+        (causes.len(), distance)
+    };
+    let mut few = class.few_hosts(cluster).unwrap_or_default();
+    few.retain(|host| cluster.columns().is_offered(*host));
+    few.sort_unstable_by_key(|host| cluster.names().label(*host));
+    few.truncate(LOOKS / 2);
+    for host in &few {
+        look(*host);
+    }
+    let mut unseen = |host: usize| {
+        if few.contains(&host) { (usize::MAX, f64::INFINITY) } else { look(host) }
+    };
+    ranking.nearest(&class.demand().amounts, cluster.columns(), &mut unseen);
+    close
+}
+
+/// The host names that a test of the host name names; `None` if it names none.
+fn named(test: &AttributeTest) -> Option<Vec<&str>> {
+    match test {
+        AttributeTest::Equals(value) => Some(name(value).into_iter().collect()),
+        AttributeTest::In(values) => Some(values.iter().filter_map(name).collect()),
+        AttributeTest::NotEquals(_)
+        | AttributeTest::NotIn(_)
+        | AttributeTest::Exists
+        | AttributeTest::Absent
+        | AttributeTest::AtLeast(_)
+        | AttributeTest::AtMost(_)
+        | AttributeTest::MoreThan(_)
+        | AttributeTest::LessThan(_) => None,
+    }
+}
+
+fn name(value: &AttributeValue) -> Option<&str> {
+    match value {
+        AttributeValue::Text(name) => Some(name),
+        AttributeValue::Scalar(_) => None,
+    }
+}

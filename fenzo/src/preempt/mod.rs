@@ -1,0 +1,105 @@
+//! Which running tasks to end so that one that waits fits: a plan, which the caller may carry out or not.
+//!
+//! The tasks of a plan are on the host that it frees, and elsewhere only where a rule about co-tasks demands it.
+//! Each is needed: without ending it, the task would not fit. The cheapest plan ends the fewest tasks, then
+//! those of the lowest priority, then those that lose least work. Where more than sums decide, what a plan
+//! promises is proven before it is given, by placing the task on the live state without the others.
+
+mod field;
+mod search;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::{GroupName, HostId, TaskId};
+use crate::overlay::Overlay;
+use crate::request::TaskRequest;
+use crate::scheduler::TaskScheduler;
+use field::Field;
+use search::{Cost, Search};
+
+/// A running task that may be ended for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preemptible {
+    /// The task.
+    pub task: TaskId,
+    /// It is ended only for tasks of higher priority.
+    pub priority: i32,
+    /// What is lost with it, in whatever unit the caller counts.
+    pub lost_work: u64,
+}
+
+/// The cheapest way to make room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreemptionPlan {
+    /// The host on which the task would run.
+    pub host: HostId,
+    /// The tasks to end, in order of id; none, if there is room already.
+    pub tasks: Vec<TaskId>,
+    /// The greatest priority among them.
+    pub priority: Option<i32>,
+    /// What is lost with them, in all.
+    pub lost_work: u64,
+    /// There is surely no cheaper one. False, if there were so many sets that not all were looked at; even then
+    /// none of its tasks can be left out.
+    pub exact: bool,
+}
+
+impl TaskScheduler {
+    /// The cheapest set of running tasks of lower priority whose end makes room for `task` of this priority.
+    ///
+    /// `budgets` says how many tasks of a group may be ended at most; a group that it does not name has no
+    /// bound. Tasks of `candidates` that do not run are passed over. Nothing is changed by asking.
+    ///
+    /// Sets are looked at in order of their size, so a plan of few tasks is found at once; of large sets at
+    /// most some hundred thousand are looked at.
+    pub fn preemption_plan(
+        &mut self,
+        task: &TaskRequest,
+        priority: i32,
+        candidates: &[Preemptible],
+        budgets: &BTreeMap<GroupName, usize>,
+    ) -> Option<PreemptionPlan> {
+        let answer = self.what_if(std::slice::from_ref(task), vec![]);
+        if let Some(host) = answer.host_of(&task.id) {
+            let (host, tasks) = (host.clone(), Vec::new());
+            return Some(PreemptionPlan { host, tasks, priority: None, lost_work: 0, exact: true });
+        }
+        let mut seen: BTreeSet<&TaskId> = BTreeSet::new();
+        let mut lower: Vec<&Preemptible> = Vec::new();
+        for of in candidates {
+            let runs = self.running_on(&of.task).is_some();
+            if of.priority < priority && runs && seen.insert(&of.task) {
+                lower.push(of);
+            }
+        }
+        let by_sums = self.is_told_by_sums(&task.class);
+        let mut fields = self.fields(task, &lower);
+        if !by_sums && !Field::may_lose_by_ending(&task.class) {
+            // Where the end of all does not help, the end of some does not.
+            fields.retain(|field| self.proven_host(task, &field.tasks()).is_some());
+        }
+        let mut search = Search::new(budgets);
+        let mut proves = |field: &Field<'_>, chosen: &[usize]| {
+            by_sums || self.proven_host(task, &field.tasks_of(chosen)).is_some()
+        };
+        let best = search.cheapest(&fields, &mut proves);
+        let exact = !search.is_spent();
+        let best = match best {
+            Some(best) => Some(best),
+            None if exact => None,
+            None => search.some(&fields, &mut proves),
+        };
+        let (Cost { priority, lost_work, .. }, field, chosen) = best?;
+        let field = &fields[field];
+        let tasks = field.tasks_of(&chosen);
+        let host = if by_sums { field.host().clone() } else { self.proven_host(task, &tasks)? };
+        Some(PreemptionPlan { host, tasks, priority: Some(priority), lost_work, exact })
+    }
+
+    /// Where the task is placed once these tasks are gone. The state is as before afterwards.
+    fn proven_host(&mut self, task: &TaskRequest, tasks: &[TaskId]) -> Option<HostId> {
+        let overlay = self.overlay();
+        let overlay = tasks.iter().fold(overlay, Overlay::without_task);
+        overlay.place(std::slice::from_ref(task)).host_of(&task.id).cloned()
+    }
+}

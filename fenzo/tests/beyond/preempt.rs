@@ -1,0 +1,139 @@
+//! Plans of preemption against every set there is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fenzo::{
+    Constraint, GroupName, HostId, Lease, Level, Preemptible, Resources, TaskClass, TaskRequest,
+    TaskScheduler, Time,
+};
+use proptest::prelude::*;
+
+use super::{class, lease};
+
+#[derive(Clone, Debug)]
+struct Ran {
+    request: TaskRequest,
+    host: usize,
+    of: Preemptible,
+}
+
+fn name(host: usize) -> HostId {
+    HostId::from(format!("h{host}"))
+}
+
+/// A scheduler in which these run, and what they leave of hosts of 6 cpus is on offer.
+fn with<'a>(running: impl Iterator<Item = &'a Ran> + Clone) -> (TaskScheduler, Vec<Lease>) {
+    let mut scheduler = TaskScheduler::builder().build().unwrap();
+    for ran in running.clone() {
+        scheduler.task_assigned(&ran.request, &name(ran.host));
+    }
+    let leases = (0..3).map(|host| {
+        let on = running.clone().filter(|ran| ran.host == host);
+        let used: u64 = on.map(|ran| ran.request.class.demand.cpus.thousandths() / 1000).sum();
+        let zone = if host == 2 { "b" } else { "a" };
+        let offer = lease(&format!("l{host}"), name(host).as_str(), 6 - used);
+        offer.with_attribute("zone", zone)
+    });
+    (scheduler, leases.collect())
+}
+
+fn rule(kind: u8) -> Option<Constraint> {
+    let zone = || Level::attribute("zone");
+    match kind {
+        0..=3 => None,
+        4 => Some(Constraint::UniqueHost),
+        5 => Some(Constraint::unique_attribute("zone")),
+        6 => Some(Constraint::ExclusiveHost),
+        7 => Some(Constraint::balanced("zone")),
+        8 => Some(Constraint::anti_affinity("g1", zone())),
+        9 => Some(Constraint::anti_affinity("g1", Level::host())),
+        10 => Some(Constraint::affinity("g1", zone())),
+        11 => Some(Constraint::spread("g1", Level::host())),
+        _ => Some(Constraint::equals("zone", "b")),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// The plan costs as little as the cheapest of all sets that help, and there is one if any set helps.
+    #[test]
+    fn no_set_is_cheaper_than_the_plan(
+        running in prop::collection::vec((0..3_usize, 1..5_u64, 0..3_u8, 0..4_i32, 0..3_u64, 0..12_u8), 1..9),
+        (cpus, group, kind, budget) in (1..7_u64, 0..3_u8, 0..13_u8, 0..4_usize),
+    ) {
+        let mut left = [6; 3];
+        let mut all: Vec<Ran> = Vec::new();
+        for (n, (host, cpus, group, priority, lost_work, alone)) in running.into_iter().enumerate() {
+            if left[host] < cpus {
+                continue;
+            }
+            left[host] -= cpus;
+            let of = class(&format!("g{group}"), cpus);
+            let of = if alone == 0 { of.with_hard(Constraint::ExclusiveHost) } else { of };
+            let request = TaskRequest::new(format!("r{n}"), &Arc::new(of));
+            let of = Preemptible { task: request.id.clone(), priority, lost_work };
+            all.push(Ran { request, host, of });
+        }
+        let wanted = TaskClass { hard: rule(kind).into_iter().collect(), ..class(&format!("g{group}"), cpus) };
+        let task = TaskRequest::new("new", &Arc::new(wanted));
+        let budgets: BTreeMap<GroupName, usize> = [("g0".into(), budget)].into();
+        let candidates: Vec<Preemptible> = all.iter().map(|ran| ran.of.clone()).collect();
+
+        let (mut scheduler, leases) = with(all.iter());
+        scheduler.schedule_once(Time::ZERO, &[], leases);
+        let before: Vec<_> = scheduler.hosts().collect();
+        let plan = scheduler.preemption_plan(&task, 3, &candidates, &budgets);
+        prop_assert_eq!(scheduler.hosts().collect::<Vec<_>>(), before);
+
+        let mut cheapest: Option<(usize, Option<i32>, u64)> = None;
+        for set in 0_u32..1 << all.len() {
+            let ended = |n: &usize| set & (1 << n) != 0;
+            let chosen: Vec<&Ran> = (0..all.len()).filter(ended).map(|n| &all[n]).collect();
+            let of_group = chosen.iter().filter(|ran| ran.request.class.group == "g0".into()).count();
+            if chosen.iter().any(|ran| ran.of.priority >= 3) || of_group > budget {
+                continue;
+            }
+            let cost = (
+                chosen.len(),
+                chosen.iter().map(|ran| ran.of.priority).max(),
+                chosen.iter().map(|ran| ran.of.lost_work).sum(),
+            );
+            if cheapest.is_some_and(|least| least <= cost) {
+                continue;
+            }
+            let rest = all.iter().enumerate().filter(|(n, _)| set & (1 << n) == 0).map(|(_, ran)| ran);
+            let (mut scheduler, leases) = with(rest);
+            if scheduler.schedule_once(Time::ZERO, std::slice::from_ref(&task), leases).placed() == 1 {
+                cheapest = Some(cost);
+            }
+        }
+        let found = plan.as_ref().map(|plan| (plan.tasks.len(), plan.priority, plan.lost_work));
+        prop_assert_eq!(found, cheapest, "{:?} for {:?} among {:?}", plan, task, all);
+        prop_assert!(plan.is_none_or(|plan| plan.exact));
+    }
+}
+
+/// Sets of many on hosts of many: the answer is still proven to be the least there is.
+#[test]
+fn many_small_tasks_are_ended_for_a_large_one() {
+    let mut scheduler = TaskScheduler::builder().build().unwrap();
+    let mut candidates = Vec::new();
+    for host in 0..20 {
+        for n in 0..40_u64 {
+            let id = format!("r{host:02}-{n:02}");
+            let request = TaskRequest::new(id.as_str(), &Arc::new(class("small", 1)));
+            scheduler.task_assigned(&request, &name(host));
+            let lost_work = (n * 7 + host as u64) % 40;
+            candidates.push(Preemptible { task: id.as_str().into(), priority: 0, lost_work });
+        }
+        let offer = Lease::new(format!("l{host}"), name(host), Resources::cpus_mem(0, 1000));
+        scheduler.schedule_once(Time::ZERO, &[], vec![offer]);
+    }
+    let task = TaskRequest::new("new", &Arc::new(class("large", 12)));
+    let plan = scheduler.preemption_plan(&task, 1, &candidates, &BTreeMap::new()).unwrap();
+    assert_eq!((plan.tasks.len(), plan.priority), (12, Some(0)));
+    // Of every host the twelve that lose least: those that lose 0 to 11.
+    assert_eq!((plan.lost_work, plan.host), ((0..12).sum(), "h0".into()));
+}
