@@ -136,6 +136,7 @@ async fn tasks(
             },
             record: vec![0; 200],
             volumes: Vec::new(),
+            enclosure: None,
             shared: None,
         });
     };

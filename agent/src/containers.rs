@@ -83,6 +83,7 @@ pub(crate) fn container(
         sandbox: SandboxChoice::Pooled,
         allocation: allocation(&launch.task),
         volumes: volumes(&launch.task, disk),
+        enclosure: None,
         record,
         shared: Some(frameworks.record(&launch.framework)),
     })

@@ -4,7 +4,7 @@
 //! what another has written. New ones (namespaces, file systems, networks) are added to
 //! [`standard`]. They perform no I/O apart from reading the user database.
 
-use super::user::{UserError, Users};
+use super::user::{self, UserError, Users};
 use super::{Allocation, Launch};
 use crate::supervisor::task::{LaunchError, Limits, TaskSpec};
 
@@ -121,11 +121,17 @@ struct Identity(Users);
 
 impl Isolator for Identity {
     fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError> {
+        if let Some(walls) = &launch.enclosure {
+            let found = user::within(launch.user.as_deref(), &walls.root);
+            spec.credentials =
+                Some(found.map_err(|error| LaunchError::Impossible(error.to_string()))?);
+            return Ok(());
+        }
         if let Some(user) = &launch.user {
             spec.credentials = self.0.resolve(user).map_err(|error| match error {
-                UserError::Unknown(_) | UserError::NotPermitted { .. } => {
-                    LaunchError::Impossible(error.to_string())
-                }
+                UserError::Unknown(_)
+                | UserError::UnknownWithin(_)
+                | UserError::NotPermitted { .. } => LaunchError::Impossible(error.to_string()),
                 UserError::Unreadable(_) => LaunchError::Refused(error.to_string()),
             })?;
         }
@@ -170,6 +176,7 @@ mod tests {
                 pids: None,
             },
             volumes: Vec::new(),
+            enclosure: None,
             record: Vec::new(),
             shared: None,
         }

@@ -17,8 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::supervisor::task::{
-    BadContainerId, ContainerId, Ended, LaunchError, Launched, Limitation, Program, Recovered,
-    Rlimit, SandboxChoice, SandboxFate, Usage, VolumeLink, WaitStatus,
+    BadContainerId, ContainerId, Enclosure, Ended, LaunchError, Launched, Limitation, Mount,
+    MountSource, Program, Recovered, Rlimit, Root, SANDBOX, SandboxChoice, SandboxFate, Usage,
+    VolumeLink, WaitStatus,
 };
 pub(crate) use isolator::QUOTA_PERIOD_US;
 pub use native::{Native, NativeDefaults, NativeOptions, StartError};
@@ -57,6 +58,8 @@ pub struct Launch {
     pub allocation: Allocation,
     /// Persistent volumes, which it finds in its working directory.
     pub volumes: Vec<VolumeLink>,
+    /// Walls around it; absent for a plain process of the host.
+    pub enclosure: Option<Box<Enclosure>>,
     /// Opaque to the containerizer; comes back in [`Recovered`] after an agent restart.
     pub record: Vec<u8>,
     /// The part of it that many launches have in common, by the same pointer: kept once.

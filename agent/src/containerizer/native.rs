@@ -137,6 +137,7 @@ pub(super) fn bare_spec(launch: &Launch) -> TaskSpec {
         sandbox: launch.sandbox.clone(),
         limits: Limits::default(),
         volumes: launch.volumes.clone(),
+        enclosure: launch.enclosure.clone(),
         record: launch.record.clone(),
         shared: None,
     }

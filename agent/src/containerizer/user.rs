@@ -6,9 +6,13 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
-use crate::supervisor::task::Credentials;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use crate::supervisor::task::{Credentials, Root};
 
 /// Why a user could not be resolved.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +20,9 @@ pub enum UserError {
     /// No such name in /etc/passwd.
     #[error("there is no user {0:?} in /etc/passwd; name an existing user, or give its number")]
     Unknown(String),
+    /// No such user or group within a container.
+    #[error("there is no user or group {0:?} in the container; give its number")]
+    UnknownWithin(String),
     /// Only root can run tasks as another user.
     #[error("the agent runs as uid {own} and cannot run a task as uid {wanted}; run it as root")]
     NotPermitted {
@@ -86,6 +93,59 @@ pub fn resolve_user(user: &str) -> Result<Option<Credentials>, UserError> {
     Ok(Some(found))
 }
 
+/// Longest file of users that is read of an image.
+const USERS_FILE_BYTES: u64 = 1 << 20;
+
+/// The credentials of `user` (`NAME`, `NUMBER`, or either with `:GROUP`) within a container; nobody
+/// in particular is root there, who is nobody on the host.
+///
+/// # Errors
+/// A name that the root's own files do not have.
+pub(super) fn within(user: Option<&str>, root: &Root) -> Result<Credentials, UserError> {
+    let (name, group) = match user.filter(|user| !user.is_empty()).unwrap_or("0").split_once(':') {
+        Some((name, group)) => (name, Some(group)),
+        None => (user.filter(|user| !user.is_empty()).unwrap_or("0"), None),
+    };
+    let numeric = name.parse::<u32>().is_ok() && group.is_some_and(|g| g.parse::<u32>().is_ok());
+    let passwd = if numeric { String::new() } else { file_within(root, "etc/passwd") };
+    let groups = if numeric { String::new() } else { file_within(root, "etc/group") };
+    let unknown = || UserError::UnknownWithin(user.unwrap_or("0").to_owned());
+    let mut found = find(name, &passwd, &groups).map_err(|_| unknown())?;
+    if let Some(group) = group {
+        let gid = group.parse().ok().or_else(|| {
+            let mut lines = groups.lines().map(|line| line.split(':'));
+            lines
+                .find_map(|mut fields| (fields.next() == Some(group)).then(|| fields.nth(1))?)?
+                .parse()
+                .ok()
+        });
+        found.gid = gid.ok_or_else(unknown)?;
+        found.groups = vec![found.gid];
+    }
+    Ok(found)
+}
+
+/// A small file of a root file system; one that is not there, or no plain file, is empty.
+fn file_within(root: &Root, path: &str) -> String {
+    let dir = match root {
+        Root::Host => Path::new("/"),
+        Root::Image(path) => path,
+    };
+    let read = || -> std::io::Result<String> {
+        let root = fs::File::open(dir)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let file = rustix::fs::openat2(&root, path, flags, Mode::empty(), resolve)?;
+        let file = fs::File::from(file);
+        let mut text = Vec::new();
+        if file.metadata()?.is_file() {
+            file.take(USERS_FILE_BYTES).read_to_end(&mut text)?;
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    };
+    read().unwrap_or_default()
+}
+
 fn find(user: &str, passwd: &str, group: &str) -> Result<Credentials, UserError> {
     let number = user.parse::<u32>().ok();
     for line in passwd.lines() {
@@ -137,6 +197,29 @@ mod tests {
         }
         let answers = users.known.borrow().answers.len();
         assert!((2..=3).contains(&answers), "a user that is unknown may be made at any time");
+    }
+
+    #[test]
+    fn users_within_an_image_are_those_of_its_own_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::Image(dir.path().to_owned());
+        let nobody = Credentials { uid: 0, gid: 0, groups: vec![] };
+        assert_eq!(within(None, &root), Ok(nobody.clone()));
+        assert_eq!(within(Some(""), &root), Ok(nobody));
+        let numbers = Credentials { uid: 7, gid: 8, groups: vec![8] };
+        assert_eq!(within(Some("7:8"), &root), Ok(numbers));
+        assert_eq!(within(Some("ann"), &root), Err(UserError::UnknownWithin("ann".into())));
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        std::fs::write(dir.path().join("etc/passwd"), PASSWD).unwrap();
+        std::fs::write(dir.path().join("etc/group"), GROUP).unwrap();
+        let ann = Credentials { uid: 1000, gid: 1001, groups: vec![1001, 44] };
+        assert_eq!(within(Some("ann"), &root), Ok(ann));
+        let video = Credentials { uid: 1000, gid: 44, groups: vec![44] };
+        assert_eq!(within(Some("ann:video"), &root), Ok(video));
+        // A link to the host's file leads to the image's own.
+        std::fs::remove_file(dir.path().join("etc/passwd")).unwrap();
+        std::os::unix::fs::symlink("/etc/shadow", dir.path().join("etc/passwd")).unwrap();
+        assert_eq!(within(Some("root"), &root), Err(UserError::UnknownWithin("root".into())));
     }
 
     #[test]

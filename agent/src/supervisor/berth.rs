@@ -15,6 +15,7 @@ use std::time::Instant;
 use rustix::fs::{Gid, Mode, OFlags, RawDir, SeekFrom, Uid};
 
 use super::cgroup::{CgroupError, Group, Tree};
+use super::enclosure::{Standing, UserNamespace};
 use super::output::Stream;
 use super::task::{ContainerId, Launched, WaitStatus};
 
@@ -111,6 +112,8 @@ pub(super) struct Occupant {
     pub(super) kill_requested: bool,
     /// When everything is to be killed.
     pub(super) kill_at: Option<Instant>,
+    /// The walls around it.
+    pub(super) standing: Option<Standing>,
     /// The first process has ended; what is left of the container is being ended.
     pub(super) ending: Option<Ending>,
 }
@@ -123,6 +126,8 @@ pub(super) struct Berth {
     pub(super) streams: [Stream; 2],
     pub(super) directory: Option<Directory>,
     pub(super) occupant: Option<Occupant>,
+    /// Whose ids enclosed tasks have here.
+    pub(super) users: Option<UserNamespace>,
     /// May be used again.
     pub(super) recyclable: bool,
 }
@@ -146,6 +151,7 @@ impl Berth {
             group: tree.map(|tree| Group::make(tree, name)).transpose()?,
             directory: None,
             occupant: None,
+            users: None,
             recyclable: true,
         })
     }

@@ -21,7 +21,8 @@ impl Supervisor {
         let (mut ended, mut orphans) = (Vec::new(), false);
         while let Some(reaped) = sys::reap_one() {
             let Some(index) = self.pids.remove(&reaped.pid) else {
-                // A process that a task left behind.
+                // A process that a task left behind, or the last of an enclosure.
+                self.note_fallen(reaped.pid);
                 orphans = true;
                 continue;
             };
@@ -41,6 +42,15 @@ impl Supervisor {
         self.settle(ended);
     }
 
+    /// An enclosure has no process any more: the kernel ends all of them with the first one.
+    fn note_fallen(&mut self, pid: u32) {
+        let Some(index) = self.inits.remove(&pid) else { return };
+        let occupant = self.berths[index].as_mut().and_then(|berth| berth.occupant.as_mut());
+        if let Some(standing) = occupant.and_then(|occupant| occupant.standing.as_mut()) {
+            standing.fallen = true;
+        }
+    }
+
     /// Ends containers whose first process has ended, now or as soon as the rest is dead. Without
     /// cgroups one look at our children does for all of them.
     pub(super) fn settle(&mut self, ended: Vec<usize>) {
@@ -51,6 +61,10 @@ impl Supervisor {
             Some(_) => None,
             None => self.children.unknown(&self.pids),
         };
+        let children = children.map(|mut children| {
+            children.retain(|pid| !self.inits.contains_key(pid));
+            children
+        });
         for index in ended {
             self.settle_one(index, children.as_deref());
         }
@@ -64,6 +78,9 @@ impl Supervisor {
         let berth = self.berths[index].as_mut().expect("a settling berth exists");
         berth.drain(&mut self.buffer);
         let Some((occupant, ended)) = conclude(berth) else { return };
+        if let (Some(standing), Some(enclosures)) = (&occupant.standing, &self.enclosures) {
+            enclosures.clear(standing);
+        }
         if let Some(at) = occupant.kill_at {
             self.kills.remove(&(at, index, occupant.serial));
         }
@@ -85,6 +102,13 @@ impl Supervisor {
     /// Whether processes of the container are left; kills those it finds.
     fn has_remains(&mut self, index: usize, children: Option<&[u32]>) -> bool {
         let berth = self.berths[index].as_mut().expect("a settling berth exists");
+        let standing = berth.occupant.as_ref().and_then(|occupant| occupant.standing.as_ref());
+        let enclosed = standing.is_some();
+        if let Some(standing) = standing.filter(|standing| !standing.fallen) {
+            // With it goes everything inside, and we are told when that is done.
+            sys::signal_child(standing.init, false, libc::SIGKILL);
+            return true;
+        }
         if let Some(group) = &berth.group {
             let remains = group.population() > 0;
             if remains {
@@ -92,7 +116,7 @@ impl Supervisor {
             }
             return remains;
         }
-        let Some(occupant) = &berth.occupant else { return false };
+        let Some(occupant) = berth.occupant.as_ref().filter(|_| !enclosed) else { return false };
         match strays::look(&occupant.id, occupant.launched.pid, children) {
             Strays::None => false,
             Strays::Killed => true,

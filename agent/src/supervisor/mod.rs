@@ -15,6 +15,8 @@ mod berth;
 mod cgroup;
 pub(crate) mod client;
 mod daemon;
+mod enclosing;
+mod enclosure;
 mod ending;
 pub mod options;
 mod orders;

@@ -1,14 +1,19 @@
 //! What the agent orders, carried out: launch, signal, kill, update, usage.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::berth::{Berth, BerthError, Directory, Occupant};
+use super::enclosing;
+use super::enclosure::Wanted;
 use super::server::{POOL, Supervisor};
 use super::spawn::{self, Image, Place};
 use super::strays;
 use super::sys;
-use super::task::{ContainerId, LaunchError, Launched, Limits, Rlimit, SandboxChoice, TaskSpec};
+use super::task::{
+    ContainerId, LaunchError, Launched, Limits, Rlimit, SANDBOX, SandboxChoice, TaskSpec,
+};
 use super::volumes;
 use super::wire::Report;
 
@@ -69,21 +74,18 @@ impl Supervisor {
 
     /// Puts a task into a berth.
     fn enter(&mut self, index: usize, mut spec: TaskSpec) -> Result<Launched, LaunchError> {
-        let shared = spec.shared.map(|key| self.shared.get(&key).cloned().ok_or(key)).transpose();
-        let shared = shared.map_err(|key| {
-            LaunchError::Refused(format!("the record {key} that it shares was never told"))
-        })?;
-        let occupied = self.berths.len() - self.vacant.len() - self.idle.len();
+        let shared = self.shared_record(&spec)?;
         let berth = self.berths[index].as_mut().expect("an index from find_berth is a berth");
         if berth.group.is_none() {
             limit_each_process(&mut spec);
         }
-        let owner = spec.credentials.as_ref().map(|c| (c.uid, c.gid));
+        let enclosure = spec.enclosure.clone();
+        let owner = enclosing::owner(berth, &self.options.name, index, &spec)?;
         let own_directory =
             prepare(berth, &spec, owner, &self.options.sandboxes, &mut self.next_directory)?;
         let directory = own_directory.as_ref().or(berth.directory.as_ref());
         let directory = directory.expect("prepare has made one or the other");
-        if !spec.volumes.is_empty() {
+        if !spec.volumes.is_empty() && enclosure.is_none() {
             let user = owner.unwrap_or_else(super::berth::ourselves);
             volumes::link(directory.as_fd(), &spec.volumes, user).map_err(LaunchError::Refused)?;
         }
@@ -101,17 +103,32 @@ impl Supervisor {
             stderr,
             joins: berth.group.as_ref().map_or(&[], |group| group.joins()),
             into_cgroup: berth.group.as_ref().and_then(|group| group.birthplace()),
+            entry: None,
         };
         let (started, started_boot_ns) = (Instant::now(), sys::boot_time_ns());
-        let pid = spawn::spawn(&image, &place, self.slots.as_mut())?;
+        let (pid, standing) = match &enclosure {
+            None => (spawn::spawn(&image, &place, self.slots.as_mut())?, None),
+            Some(walls) => {
+                let enclosures = enclosing::ready(&mut self.enclosures, &self.options.dir)?;
+                let wanted = Wanted {
+                    enclosure: walls,
+                    sandbox: directory.as_fd(),
+                    volumes: &spec.volumes,
+                    owner: spec.credentials.as_ref().map_or((0, 0), |c| (c.uid, c.gid)),
+                    user: berth.users.as_ref(),
+                    joins: place.joins,
+                    into_cgroup: place.into_cgroup,
+                };
+                let slots = self.slots.as_mut();
+                let (pid, standing) = enclosing::start(enclosures, &wanted, &image, place, slots)?;
+                (pid, Some(standing))
+            }
+        };
         let launched = Launched { pid, started_boot_ns, sandbox: directory.path.clone() };
-        self.next_serial += 1;
         let TaskSpec { id, record, .. } = spec;
-        self.pids.insert(pid, index);
-        self.running.insert(id.clone(), index);
-        berth.occupant = Some(Occupant {
+        let occupant = Occupant {
             id,
-            serial: self.next_serial,
+            serial: 0,
             record,
             shared,
             launched: launched.clone(),
@@ -119,12 +136,35 @@ impl Supervisor {
             own_directory,
             kill_requested: false,
             kill_at: None,
+            standing,
             ending: None,
-        });
+        };
+        self.occupy(index, occupant);
+        Ok(launched)
+    }
+
+    /// What the launch has in common with others.
+    fn shared_record(&self, spec: &TaskSpec) -> Result<Option<Arc<[u8]>>, LaunchError> {
+        let shared = spec.shared.map(|key| self.shared.get(&key).cloned().ok_or(key)).transpose();
+        shared.map_err(|key| {
+            LaunchError::Refused(format!("the record {key} that it shares was never told"))
+        })
+    }
+
+    /// The task is running in the berth.
+    fn occupy(&mut self, index: usize, occupant: Occupant) {
+        let occupied = self.berths.len() - self.vacant.len() - self.idle.len();
+        self.next_serial += 1;
+        self.pids.insert(occupant.launched.pid, index);
+        if let Some(standing) = &occupant.standing {
+            self.inits.insert(standing.init, index);
+        }
+        self.running.insert(occupant.id.clone(), index);
+        let berth = self.berths[index].as_mut().expect("who was started has a berth");
+        berth.occupant = Some(Occupant { serial: self.next_serial, ..occupant });
         if occupied > POOL {
             berth.slim();
         }
-        Ok(launched)
     }
 
     fn berth_of(&mut self, id: &ContainerId) -> Option<(usize, &mut Berth)> {
@@ -257,9 +297,13 @@ fn prepare(
 fn added_variables(spec: &TaskSpec, directory: &Directory, marked: bool) -> Vec<String> {
     let mut added = Vec::new();
     if !spec.environment.iter().any(|v| v.starts_with("MESOS_SANDBOX=")) {
-        added.push(format!("MESOS_SANDBOX={}", directory.path.display()));
+        let path = match spec.enclosure {
+            Some(_) => std::path::Path::new(SANDBOX),
+            None => &directory.path,
+        };
+        added.push(format!("MESOS_SANDBOX={}", path.display()));
     }
-    if marked {
+    if marked && spec.enclosure.is_none() {
         added.push(format!("{}={}", strays::MARK, spec.id));
     }
     added
@@ -273,5 +317,9 @@ pub(super) fn kill_all(berth: &mut Berth) {
     if let Some(occupant) = berth.occupant.as_ref().filter(|o| o.ending.is_none()) {
         sys::signal_child(occupant.launched.pid, true, libc::SIGKILL);
         sys::signal_child(occupant.launched.pid, false, libc::SIGKILL);
+    }
+    let standing = berth.occupant.as_ref().and_then(|occupant| occupant.standing.as_ref());
+    if let Some(standing) = standing.filter(|standing| !standing.fallen) {
+        sys::signal_child(standing.init, false, libc::SIGKILL);
     }
 }

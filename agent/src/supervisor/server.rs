@@ -15,6 +15,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 use super::berth::Berth;
 use super::cgroup::{Group, Tree};
+use super::enclosure::Enclosures;
 use super::options::Options;
 use super::peer::{self, Gone, Peer};
 use super::spawn::Slots;
@@ -65,6 +66,9 @@ pub(super) struct Supervisor {
     pub(super) idle: Vec<usize>,
     pub(super) running: HashMap<ContainerId, usize>,
     pub(super) pids: HashMap<u32, usize>,
+    /// The first processes of enclosures, by the berth of their tasks.
+    pub(super) inits: HashMap<u32, usize>,
+    pub(super) enclosures: Option<Enclosures>,
     pub(super) ended: HashMap<ContainerId, Recovered>,
     /// What the agent has told that launches have in common. Containers hold their own pointers.
     pub(super) shared: HashMap<u64, Arc<[u8]>>,
@@ -115,6 +119,8 @@ impl Supervisor {
             idle: Vec::new(),
             running: HashMap::new(),
             pids: HashMap::new(),
+            inits: HashMap::new(),
+            enclosures: None,
             ended: HashMap::new(),
             shared: HashMap::new(),
             settling: Vec::new(),

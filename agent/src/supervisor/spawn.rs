@@ -10,7 +10,12 @@
 use std::ffi::{c_char, c_int, c_long, c_void};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
+mod birth;
+mod entry;
 mod slots;
+
+pub(super) use birth::bear;
+pub(super) use entry::Entry;
 
 pub(super) use slots::Slots;
 
@@ -21,9 +26,6 @@ use super::task::{Credentials, LaunchError, Program, Rlimit, TaskSpec};
 const STACK: usize = 32 << 10;
 /// `CLOSE_RANGE_UNSHARE` of close_range: with a copy of the table that ends before the range.
 pub(super) const UNSHARE: u32 = 2;
-/// `CLONE_INTO_CGROUP` of clone3.
-#[cfg(target_arch = "x86_64")]
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Strings for execve, in one piece of memory.
 #[derive(Debug, Default)]
@@ -123,6 +125,8 @@ pub(super) struct Place<'a> {
     pub(super) joins: &'a [RawFd],
     /// Directory of a v2 cgroup to be born in.
     pub(super) into_cgroup: Option<BorrowedFd<'a>>,
+    /// The enclosure to go into; its own directory is the working directory then.
+    pub(super) entry: Option<&'a Entry<'a>>,
 }
 
 /// Steps of the child, in the order they are taken; `Report::step` is one of them.
@@ -140,6 +144,13 @@ enum Step {
     Gid,
     Uid,
     ParentDeath,
+    Namespaces,
+    Identity,
+    Bounding,
+    Capabilities,
+    NoNewPrivileges,
+    WorkingDirectory,
+    Filter,
     Execute,
 }
 
@@ -157,6 +168,13 @@ impl Step {
             Self::Gid => "setgid",
             Self::Uid => "setuid",
             Self::ParentDeath => "dying with the supervisor",
+            Self::Namespaces => "entering the namespaces",
+            Self::Identity => "entering the user namespace",
+            Self::Bounding => "dropping capabilities",
+            Self::Capabilities => "keeping capabilities",
+            Self::NoNewPrivileges => "giving up new privileges",
+            Self::WorkingDirectory => "changing into the working directory",
+            Self::Filter => "installing the seccomp filter",
             Self::Execute => "execve",
         }
     }
@@ -180,8 +198,10 @@ struct Job {
     join_count: usize,
     /// Our descriptors are shared: leave them, with a copy of those below this number. Or -1.
     leave_from: c_long,
-    /// We: the child dies when we die.
+    /// Who its parent is, in its own eyes: the child dies when we die.
     parent: c_long,
+    /// Or null.
+    entry: *const Entry<'static>,
     failed: Step,
     errno: c_int,
 }
@@ -224,12 +244,16 @@ pub(super) fn spawn(
         joins: place.joins.as_ptr(),
         join_count: place.joins.len(),
         leave_from,
-        parent: c_long::from(std::process::id()),
+        // Inside an enclosure we have no number.
+        parent: if place.entry.is_some() { 0 } else { c_long::from(std::process::id()) },
+        entry: place.entry.map_or(std::ptr::null(), |entry| std::ptr::from_ref(entry).cast()),
         failed: Step::None,
         errno: 0,
     };
     let mut stack = vec![0u128; STACK / size_of::<u128>()];
-    let pid = clone_child(&mut job, &mut stack, place.into_cgroup);
+    let argument = std::ptr::from_mut(&mut job).cast::<c_void>();
+    // SAFETY: `child` makes system calls on the job only, which is not touched meanwhile.
+    let pid = unsafe { bear(sharing(&job), child, argument, &mut stack, place.into_cgroup) };
     // SAFETY: `job` is a live local; the child wrote it, if at all, before this call went on.
     // A volatile read, because the compiler cannot know that the clone changed it.
     let (failed, errno) = unsafe {
@@ -259,91 +283,9 @@ fn last(strings: &Strings) -> &[u8] {
     strings.bytes.get(start..strings.bytes.len().saturating_sub(1)).unwrap_or(&[])
 }
 
-/// What a child has in common with us until it executes.
+/// What a child has in common with us besides our memory until it executes.
 fn sharing(job: &Job) -> c_int {
-    let files = if job.leave_from < 0 { 0 } else { libc::CLONE_FILES };
-    libc::CLONE_VM | libc::CLONE_VFORK | files
-}
-
-fn clone_child(
-    job: &mut Job,
-    stack: &mut [u128],
-    into_cgroup: Option<BorrowedFd<'_>>,
-) -> Result<c_int, c_int> {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(cgroup) = into_cgroup {
-        return clone3_child(job, stack, cgroup);
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = into_cgroup; // There the child joins by writing to cgroup.procs.
-    let flags = sharing(job) | libc::SIGCHLD;
-    let argument = std::ptr::from_mut(job).cast::<c_void>();
-    // SAFETY: the stack is ours, aligned to 16 bytes and unused; CLONE_VFORK keeps this thread
-    // from running, and so `job` and the stack alive, until the child has executed or exited.
-    let pid = unsafe {
-        libc::clone(child, stack.as_mut_ptr_range().end.cast::<c_void>(), flags, argument)
-    };
-    if pid < 0 { Err(last_errno()) } else { Ok(pid) }
-}
-
-/// As `struct clone_args` of the kernel, version 2 (88 bytes).
-#[cfg(target_arch = "x86_64")]
-#[repr(C)]
-#[derive(Default)]
-struct CloneArgs {
-    flags: u64,
-    pidfd: u64,
-    child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
-    set_tid: u64,
-    set_tid_size: u64,
-    cgroup: u64,
-}
-
-/// clone3, which alone can give birth inside a cgroup. libc has no wrapper for it, and one is
-/// needed because the child comes back on another stack.
-#[cfg(target_arch = "x86_64")]
-fn clone3_child(job: &mut Job, stack: &mut [u128], cgroup: BorrowedFd<'_>) -> Result<c_int, c_int> {
-    let shared = u64::from(sharing(job).cast_unsigned());
-    let argument = std::ptr::from_mut(job).cast::<c_void>();
-    let arguments = CloneArgs {
-        flags: shared | CLONE_INTO_CGROUP,
-        exit_signal: u64::from(libc::SIGCHLD.cast_unsigned()),
-        stack: stack.as_mut_ptr() as u64,
-        stack_size: size_of_val(stack) as u64,
-        cgroup: u64::from(cgroup.as_raw_fd().cast_unsigned()),
-        ..CloneArgs::default()
-    };
-    let result: i64;
-    // SAFETY: the parent sees one system call that returns a number. The child starts on its own
-    // stack (so it cannot disturb this frame), finds the function and its argument in registers
-    // the kernel preserves, and never returns from the call. CLONE_VFORK keeps everything that
-    // `argument` points to alive, as in `clone_child`.
-    unsafe {
-        std::arch::asm!(
-            "syscall",
-            "test rax, rax",
-            "jnz 2f",
-            "xor ebp, ebp",
-            "mov rdi, r13",
-            "call r12",
-            "ud2",
-            "2:",
-            inlateout("rax") libc::SYS_clone3 => result,
-            in("rdi") &raw const arguments,
-            in("rsi") size_of::<CloneArgs>(),
-            in("r12") child as extern "C" fn(*mut c_void) -> c_int,
-            in("r13") argument,
-            lateout("rcx") _,
-            lateout("r11") _,
-        );
-    }
-    let result = c_int::try_from(result).unwrap_or(-libc::EINVAL);
-    if result < 0 { Err(-result) } else { Ok(result) }
+    if job.leave_from < 0 { 0 } else { libc::CLONE_FILES }
 }
 
 fn last_errno() -> c_int {
@@ -377,21 +319,21 @@ unsafe fn prepare(job: &Job) -> Step {
                 return Step::Cgroup;
             }
         }
+        let entry = job.entry.as_ref();
+        let mut step = set_rlimits(job);
+        if let (Step::None, Some(entry)) = (step, entry) {
+            step = entry.go_in();
+        }
+        if step != Step::None {
+            return step;
+        }
         // From here on the descriptors are the child's own.
         if job.leave_from >= 0
             && libc::syscall(libc::SYS_close_range, job.leave_from, u32::MAX, UNSHARE) < 0
         {
             return Step::Descriptors;
         }
-        for i in 0..job.rlimit_count {
-            let limit = &*job.rlimits.add(i);
-            let pair = [limit.soft, limit.hard];
-            let old = std::ptr::null_mut::<c_void>();
-            if libc::syscall(libc::SYS_prlimit64, 0, limit.resource, pair.as_ptr(), old) < 0 {
-                return Step::Rlimit;
-            }
-        }
-        if libc::syscall(libc::SYS_fchdir, job.directory) < 0 {
+        if entry.is_none() && libc::syscall(libc::SYS_fchdir, job.directory) < 0 {
             return Step::Directory;
         }
         let mut target = 0;
@@ -401,16 +343,15 @@ unsafe fn prepare(job: &Job) -> Step {
             }
             target += 1;
         }
-        if job.uid >= 0 {
-            if libc::syscall(libc::SYS_setgroups, job.group_count, job.groups) < 0 {
-                return Step::Groups;
-            }
-            if libc::syscall(libc::SYS_setresgid, job.gid, job.gid, job.gid) < 0 {
-                return Step::Gid;
-            }
-            if libc::syscall(libc::SYS_setresuid, job.uid, job.uid, job.uid) < 0 {
-                return Step::Uid;
-            }
+        step = entry.map_or(Step::None, |entry| entry.bound());
+        if step == Step::None {
+            step = take_identity(job);
+        }
+        if let (Step::None, Some(entry)) = (step, entry) {
+            step = entry.settle();
+        }
+        if step != Step::None {
+            return step;
         }
         // After the identity, whose change would clear it. We may have died before: then nobody
         // would send the signal any more.
@@ -425,9 +366,49 @@ unsafe fn prepare(job: &Job) -> Step {
         let none = 0u64;
         let old = std::ptr::null_mut::<c_void>();
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, old, 8usize);
+        step = entry.map_or(Step::None, |entry| entry.close());
+        if step != Step::None {
+            return step;
+        }
         execute(job);
         Step::Execute
     }
+}
+
+/// SAFETY: as for `prepare`.
+unsafe fn set_rlimits(job: &Job) -> Step {
+    for i in 0..job.rlimit_count {
+        // SAFETY: there are so many limits, each of two numbers in the kernel's form.
+        unsafe {
+            let limit = &*job.rlimits.add(i);
+            let pair = [limit.soft, limit.hard];
+            let old = std::ptr::null_mut::<c_void>();
+            if libc::syscall(libc::SYS_prlimit64, 0, limit.resource, pair.as_ptr(), old) < 0 {
+                return Step::Rlimit;
+            }
+        }
+    }
+    Step::None
+}
+
+/// SAFETY: as for `prepare`.
+unsafe fn take_identity(job: &Job) -> Step {
+    if job.uid < 0 {
+        return Step::None;
+    }
+    // SAFETY: there are so many groups; the rest are numbers.
+    unsafe {
+        if libc::syscall(libc::SYS_setgroups, job.group_count, job.groups) < 0 {
+            return Step::Groups;
+        }
+        if libc::syscall(libc::SYS_setresgid, job.gid, job.gid, job.gid) < 0 {
+            return Step::Gid;
+        }
+        if libc::syscall(libc::SYS_setresuid, job.uid, job.uid, job.uid) < 0 {
+            return Step::Uid;
+        }
+    }
+    Step::None
 }
 
 /// Tries each candidate. The error that remains is the most telling one.

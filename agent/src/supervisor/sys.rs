@@ -4,7 +4,7 @@
 #![allow(unsafe_code)] // Raw system calls; every block says why it is sound.
 
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 /// How a child ended and what it used.
@@ -177,6 +177,72 @@ pub(super) fn fork() -> io::Result<Fork> {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Fork::Child),
         _ => Ok(Fork::Parent),
+    }
+}
+
+/// A child in a user namespace of its own, which waits until it is killed.
+pub(super) fn fork_into_user_namespace() -> io::Result<u32> {
+    let flags = libc::CLONE_NEWUSER | libc::SIGCHLD;
+    // SAFETY: as fork, in a process with a single thread; the child makes one raw system call at a
+    // time and never returns from here.
+    unsafe {
+        match libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) {
+            0 => loop {
+                libc::syscall(libc::SYS_ppoll, 0, 0, 0, 0, 0);
+            },
+            pid => u32::try_from(pid).map_err(|_| io::Error::last_os_error()),
+        }
+    }
+}
+
+/// `struct mount_attr` of the kernel.
+#[repr(C)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+/// Sets attributes of the mount that a descriptor stands for, and shifts its owners by a user
+/// namespace when one is given. No allocation, and no state of libc but errno.
+pub(super) fn mount_setattr(
+    mount: BorrowedFd<'_>,
+    attributes: u64,
+    shift: Option<BorrowedFd<'_>>,
+) -> Result<(), rustix::io::Errno> {
+    let shifted = if shift.is_some() { libc::MOUNT_ATTR_IDMAP } else { 0 };
+    let wanted = MountAttributes {
+        set: attributes | shifted,
+        clear: 0,
+        propagation: 0,
+        user_namespace: shift.map_or(0, |fd| u64::from(fd.as_raw_fd().cast_unsigned())),
+    };
+    // SAFETY: the path is an empty C string, and the structure is of the size that is given.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const wanted,
+            size_of::<MountAttributes>(),
+        )
+    };
+    if result == 0 {
+        return Ok(());
+    }
+    // SAFETY: errno is this thread's own.
+    Err(rustix::io::Errno::from_raw_os_error(unsafe { *libc::__errno_location() }))
+}
+
+/// Where children are born from now on: in the namespace of processes that the descriptor stands
+/// for (a namespace file, or a pidfd of one of its processes).
+pub(super) fn bear_children_in(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes no pointers; of this process it changes nothing else.
+    match unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWPID) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

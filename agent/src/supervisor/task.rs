@@ -131,6 +131,63 @@ pub struct VolumeLink {
     pub shared: bool,
 }
 
+/// Walls around a task: namespaces, a root file system and identities of its own, and few rights.
+///
+/// Inside, its sandbox is at [`SANDBOX`]; `credentials` of its task are those inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enclosure {
+    /// What it finds at `/`.
+    pub root: Root,
+    /// Whether nothing can be written but its sandbox, its temporary directories and its mounts.
+    pub read_only: bool,
+    /// Its name for the host.
+    pub hostname: String,
+    /// Its working directory, an absolute path inside; made when an image lacks it.
+    pub directory: PathBuf,
+    /// What is mounted besides, in order.
+    pub mounts: Vec<Mount>,
+    /// Capabilities that it keeps, as bits by the kernel's numbers.
+    pub capabilities: u64,
+    /// Size of its `/dev/shm` in bytes.
+    pub shm_bytes: u64,
+    /// Whether it may be the host's root where user namespaces cannot be had.
+    pub root_allowed: bool,
+}
+
+/// Where an enclosed task finds its sandbox: Mesos' place for it.
+pub const SANDBOX: &str = "/mnt/mesos/sandbox";
+
+/// The root file system of an enclosed task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Root {
+    /// The host's programs and settings (`/usr`, `/etc` and the like), which it cannot change.
+    Host,
+    /// An unpacked image, with a layer over it that lives as long as the task.
+    Image(PathBuf),
+}
+
+/// Something that is mounted into an enclosed task's root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Where: an absolute path inside, made when it is not there.
+    pub target: PathBuf,
+    /// Whether it cannot be written there.
+    pub read_only: bool,
+    /// What.
+    pub source: MountSource,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountSource {
+    /// A file or directory of the host.
+    Host(PathBuf),
+    /// A directory below the sandbox, made when it is not there.
+    Sandbox(PathBuf),
+    /// Memory, of so many bytes at the most.
+    Tmpfs(u64),
+}
+
 /// One task for the supervisor to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskSpec {
@@ -150,6 +207,8 @@ pub struct TaskSpec {
     pub limits: Limits,
     /// What it finds in its working directory besides.
     pub volumes: Vec<VolumeLink>,
+    /// The walls around it; absent for a plain process.
+    pub enclosure: Option<Box<Enclosure>>,
     /// Bytes that mean nothing to the supervisor and come back in [`Recovered`].
     pub record: Vec<u8>,
     /// More of them, which many tasks have in common: the number under which this connection has

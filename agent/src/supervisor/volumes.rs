@@ -21,10 +21,7 @@ pub(super) fn link(
     (uid, gid): (u32, u32),
 ) -> Result<(), String> {
     for volume in volumes {
-        claim(volume, (uid, gid)).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => format!("the {} is not there", volume.name),
-            _ => format!("the {} cannot be given to the task's user: {error}", volume.name),
-        })?;
+        open(volume, (uid, gid))?;
         place(sandbox, volume, (uid, gid)).map_err(|error| {
             let path = volume.path.display();
             format!("the {} cannot be placed at {path} in the sandbox: {error}", volume.name)
@@ -33,9 +30,35 @@ pub(super) fn link(
     Ok(())
 }
 
+/// Opens a volume's directory and gives it to the user of the task.
+///
+/// # Errors
+/// A sentence that names the volume.
+pub(super) fn open(volume: &VolumeLink, user: (u32, u32)) -> Result<OwnedFd, String> {
+    claim(volume, user).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => format!("the {} is not there", volume.name),
+        _ => format!("the {} cannot be given to the task's user: {error}", volume.name),
+    })
+}
+
+/// The directory at a relative path in a sandbox, made for the user unless it is there.
+///
+/// # Errors
+/// When the path leaves the sandbox, or goes through what is no directory.
+pub(super) fn make(sandbox: BorrowedFd<'_>, path: &Path, user: (u32, u32)) -> io::Result<OwnedFd> {
+    let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "it is no path in the sandbox");
+    let mut at: Option<OwnedFd> = None;
+    for component in path.components() {
+        let Component::Normal(part) = component else { return Err(wrong()) };
+        let here = at.as_ref().map_or(sandbox, |fd| fd.as_fd());
+        at = Some(directory(here, part.as_ref(), user)?);
+    }
+    at.ok_or_else(wrong)
+}
+
 /// Makes the task's user the owner of the volume's directory: of a private one always, of a shared
 /// one when nobody else has used it. What is in it keeps its owners.
-fn claim(volume: &VolumeLink, (uid, gid): (u32, u32)) -> io::Result<()> {
+fn claim(volume: &VolumeLink, (uid, gid): (u32, u32)) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = rustix::fs::open(&volume.target, flags, Mode::empty())?;
     let stat = rustix::fs::fstat(&directory)?;
@@ -44,7 +67,7 @@ fn claim(volume: &VolumeLink, (uid, gid): (u32, u32)) -> io::Result<()> {
     if !theirs && (untouched || !volume.shared) {
         rustix::fs::fchown(&directory, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
     }
-    Ok(())
+    Ok(directory)
 }
 
 fn place(sandbox: BorrowedFd<'_>, volume: &VolumeLink, (uid, gid): (u32, u32)) -> io::Result<()> {

@@ -7,6 +7,7 @@
 //! version and length before they allocate. Decoding never panics, whatever arrives.
 
 mod codec;
+mod enclosure;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,6 +160,14 @@ impl Order {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Hello => frame(out, 1, |_| {}),
+            Self::Launch(spec) if spec.enclosure.is_some() => frame(out, 13, |w| {
+                if let Some(enclosure) = &spec.enclosure {
+                    w.enclosure(enclosure);
+                }
+                w.option(spec.shared);
+                w.volumes(&spec.volumes);
+                w.spec(spec);
+            }),
             Self::Launch(spec) if !spec.volumes.is_empty() => frame(out, 12, |w| {
                 w.option(spec.shared);
                 w.volumes(&spec.volumes);
@@ -207,6 +216,11 @@ impl Order {
             12 => {
                 let (shared, volumes) = (r.option("key")?, r.volumes()?);
                 Self::Launch(Box::new(TaskSpec { shared, volumes, ..r.spec()? }))
+            }
+            13 => {
+                let enclosure = Some(Box::new(r.enclosure()?));
+                let (shared, volumes) = (r.option("key")?, r.volumes()?);
+                Self::Launch(Box::new(TaskSpec { shared, volumes, enclosure, ..r.spec()? }))
             }
             3 => Self::Signal { id: r.id()?, signal: r.u32("signal")?.cast_signed() },
             4 => Self::Kill { id: r.id()?, grace: r.duration("grace")? },

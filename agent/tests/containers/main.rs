@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A test's support code is a test, too.
 
+mod enclosed;
 mod guest;
+mod leaks;
 mod life;
 mod limits;
 mod restart;

@@ -71,6 +71,8 @@ impl Rig {
 
     /// Ends the supervisor and checks that it leaves nothing of ours behind.
     pub(crate) async fn finish(self, mut agent: Agent) {
+        let supervisor = agent.native.supervisor_pid();
+        crate::leaks::check(self.dir.path(), supervisor);
         agent.native.shutdown();
         agent.until(|event| matches!(event, ContainerEvent::Lost { .. })).await;
         let lock = self.options.supervisor.dir.join("supervisor.lock");
@@ -135,6 +137,7 @@ pub(crate) fn shell(name: &str, line: &str) -> Launch {
             pids: None,
         },
         volumes: Vec::new(),
+        enclosure: None,
         record: name.as_bytes().to_vec(),
         shared: None,
     }

@@ -77,6 +77,9 @@ pub(crate) struct Volumes {
     orders: BTreeMap<u64, Order>,
     /// Deletions that wait for the end of a task.
     blocked: Option<Blocked>,
+    /// Those that were deleted, as long as the master's words name them because it has not heard
+    /// that: a second deletion might find another volume of the same name.
+    deleted: BTreeSet<Volume>,
     next: u64,
 }
 
@@ -184,6 +187,9 @@ impl Agent {
         let mut failures = Vec::new();
         let wanted: BTreeMap<Volume, &Piece> =
             volumes.iter().filter_map(|piece| Some((Volume::of(piece)?, piece))).collect();
+        let destroyed: BTreeSet<Volume> = destroyed.iter().filter_map(Volume::of).collect();
+        let known = &mut self.volumes.deleted;
+        known.retain(|volume| destroyed.contains(volume) && !wanted.contains_key(volume));
         let (delete, blocked) = self.deletable(&wanted, destroyed, &mut failures);
         self.volumes.known.retain(|volume, _| wanted.contains_key(volume));
         let make = self.missing_volumes(&wanted, &mut failures);
@@ -200,10 +206,9 @@ impl Agent {
     fn deletable(
         &self,
         wanted: &BTreeMap<Volume, &Piece>,
-        destroyed: &[Piece],
+        destroyed: BTreeSet<Volume>,
         failures: &mut Vec<VolumeFailure>,
     ) -> (Vec<Volume>, BTreeSet<Volume>) {
-        let destroyed: BTreeSet<Volume> = destroyed.iter().filter_map(Volume::of).collect();
         let (mut delete, mut blocked) = (Vec::new(), BTreeSet::new());
         if destroyed.is_empty() {
             return (delete, blocked);
@@ -217,7 +222,7 @@ impl Agent {
             } else if let Some(why) = self.keeps_from_deletion(&volume, &used) {
                 failures.push(volume.failure(why));
                 blocked.insert(volume);
-            } else {
+            } else if !self.volumes.deleted.contains(&volume) {
                 delete.push(volume);
             }
         }
@@ -356,6 +361,7 @@ impl Agent {
             self.record_volumes(effects);
         }
         self.gone_meanwhile(&gone, effects);
+        self.volumes.deleted.extend(gone);
         self.answer_for_volumes(effects);
     }
 

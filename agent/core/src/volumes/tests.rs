@@ -299,6 +299,30 @@ fn what_is_being_deleted_is_not_deleted_a_second_time() {
 }
 
 #[test]
+fn what_was_deleted_is_not_deleted_again_for_a_word_that_came_before_the_answer() {
+    let mut world = World::registered();
+    world.have(1, &[piece("u"), piece("v")], &[]);
+    world.volumes(2, &[piece("v")], &[piece("u")]);
+    let slow = world.order().number;
+    world.volumes(3, &[], &[piece("u"), piece("v")]);
+    let quick = world.order().number;
+    world.deleted(quick);
+    world.deleted(slow);
+    world.effects.clear();
+    // What the master said before it heard the answers, and when it had: another v.
+    world.volumes(4, &[], &[piece("u"), piece("v")]);
+    assert_eq!(world.answers(), [(4, Vec::new())]);
+    world.volumes(5, &[piece("v")], &[]);
+    assert_eq!((world.order().make.len(), world.order().delete), (1, Vec::new()));
+    let made = world.order().number;
+    world.made(made);
+    world.deleted(made);
+    // That one is deleted as any other.
+    world.volumes(6, &[], &[piece("v")]);
+    assert_eq!(world.order().delete, [volume("v")]);
+}
+
+#[test]
 fn a_deletion_that_failed_is_tried_again_for_the_word_that_waited() {
     let mut world = World::registered();
     world.have(1, &[piece("v")], &[]);

@@ -47,6 +47,7 @@ fn a_child_is_born_inside_a_v2_cgroup() {
         sandbox: SandboxChoice::Pooled,
         limits: Limits::default(),
         volumes: Vec::new(),
+        enclosure: None,
         record: Vec::new(),
         shared: None,
     };
@@ -61,6 +62,7 @@ fn a_child_is_born_inside_a_v2_cgroup() {
         stderr: write.as_fd(),
         joins: &[],
         into_cgroup: Some(inside.as_fd()),
+        entry: None,
     };
     let mut slots = Slots::reserve(null.as_fd()).unwrap();
     let pid = spawn(&image, &place, slots.as_mut()).unwrap();

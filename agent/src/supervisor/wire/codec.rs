@@ -314,6 +314,7 @@ impl<'a> Reader<'a> {
             },
             limits: self.limits()?,
             volumes: Vec::new(),
+            enclosure: None,
             record: self.bytes("record")?.to_vec(),
             shared: None,
         })

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::supervisor::task::{
-    Credentials, Limitation, Program, Rlimit, SandboxChoice, SandboxFate, VolumeLink, WaitStatus,
+    Credentials, Enclosure, Limitation, Mount, MountSource, Program, Rlimit, Root, SandboxChoice,
+    SandboxFate, VolumeLink, WaitStatus,
 };
 
 fn id() -> ContainerId {
@@ -28,9 +29,28 @@ fn spec() -> TaskSpec {
         sandbox: SandboxChoice::At("/x y".into()),
         limits: Limits { cpu_shares: 2, cpu_quota_us: Some(5), memory_bytes: None, pids: Some(9) },
         volumes: Vec::new(),
+        enclosure: None,
         record: vec![0, 255, 3],
         shared: None,
     }
+}
+
+fn enclosure() -> Box<Enclosure> {
+    let mount = |target: &str, source| Mount { target: target.into(), read_only: true, source };
+    Box::new(Enclosure {
+        root: Root::Image("/images/i".into()),
+        read_only: true,
+        hostname: "h".into(),
+        directory: "/w".into(),
+        mounts: vec![
+            mount("/a", MountSource::Host("/b".into())),
+            mount("/c", MountSource::Sandbox("d".into())),
+            mount("/e", MountSource::Tmpfs(7)),
+        ],
+        capabilities: 1 << 40 | 3,
+        shm_bytes: 9,
+        root_allowed: true,
+    })
 }
 
 fn ended() -> Ended {
@@ -66,6 +86,13 @@ fn orders() -> Vec<Order> {
         Order::Launch(Box::new(TaskSpec { shared: Some(5), ..spec() })),
         Order::Launch(Box::new(TaskSpec { volumes: vec![volume()], ..spec() })),
         Order::Launch(Box::new(TaskSpec { shared: Some(5), volumes: vec![volume()], ..spec() })),
+        Order::Launch(Box::new(TaskSpec { enclosure: Some(enclosure()), ..spec() })),
+        Order::Launch(Box::new(TaskSpec {
+            enclosure: Some(Box::new(Enclosure { root: Root::Host, ..*enclosure() })),
+            shared: Some(5),
+            volumes: vec![volume()],
+            ..spec()
+        })),
         Order::Share { key: 5, bytes: [1, 2].into() },
         Order::Unshare { key: 5 },
         Order::Signal { id: id(), signal: 15 },

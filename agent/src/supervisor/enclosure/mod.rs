@@ -1,0 +1,297 @@
+//! Enclosures: walls around a task that the kernel keeps up.
+//!
+//! A task that asks for a container (an image, volumes, a host name) is born in namespaces of its
+//! own (mounts, processes, ipc, host name, cgroup, users), on a root file system that holds what it
+//! is meant to see, as a user that is nobody on the host, without capabilities, and behind a filter
+//! of system calls.
+//!
+//! Two processes make one. The first (`init`) is born in new namespaces, hangs the prepared mounts
+//! into the new root (`walls`), and becomes a few bytes that sleep. The task is the second: a child
+//! of the supervisor like any other, born among the first one's processes; so its exit status,
+//! signals and output are handled as for plain tasks. When the task has ended, the first process is
+//! killed, and the kernel kills whatever is left inside and takes the mounts down.
+//!
+//! The supervisor is suspended while a child prepares itself, as when it spawns a plain task, so
+//! nothing here may wait for a peer. Nothing of one enclosure is used for another but its range of
+//! ids.
+#![allow(unsafe_code)] // A cloned child; every block says why it is sound.
+
+mod first;
+mod identity;
+mod init;
+mod mounts;
+mod seccomp;
+mod syscalls;
+mod tree;
+mod walls;
+
+use std::ffi::{CString, c_void};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Gid, Mode, OFlags, Uid};
+
+use super::spawn::bear;
+use super::sys;
+use super::task::{Enclosure, LaunchError, Root, VolumeLink};
+use first::{First, first};
+use walls::{Failed, Plan, RootPlan};
+
+pub(super) use identity::UserNamespace;
+pub(super) use seccomp::Filter;
+
+/// The first process has a stack of this size while it works; debug builds need most of it.
+const STACK: usize = 64 << 10;
+/// Where what cannot be removed at once waits for somebody who has time.
+pub(crate) const TRASH: &str = "trash";
+
+/// What all enclosures have in common.
+#[derive(Debug)]
+pub(super) struct Enclosures {
+    dir: PathBuf,
+    init: OwnedFd,
+    /// Our own namespace of processes, to come back to.
+    home: OwnedFd,
+    filter: Filter,
+    next: u64,
+}
+
+/// A standing enclosure.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// The process id of its first process, our child.
+    pub(super) init: u32,
+    /// That process, and with it everything inside, is gone.
+    pub(super) fallen: bool,
+    pidfd: OwnedFd,
+    /// The layer over its image.
+    layer: Option<PathBuf>,
+    /// Keeps the image from being collected.
+    _image: Option<OwnedFd>,
+}
+
+/// What is walled in.
+pub(super) struct Wanted<'a> {
+    pub(super) enclosure: &'a Enclosure,
+    pub(super) sandbox: BorrowedFd<'a>,
+    pub(super) volumes: &'a [VolumeLink],
+    /// The task's user and group, inside.
+    pub(super) owner: (u32, u32),
+    pub(super) user: Option<&'a UserNamespace>,
+    pub(super) joins: &'a [RawFd],
+    pub(super) into_cgroup: Option<BorrowedFd<'a>>,
+}
+
+fn refused(what: impl std::fmt::Display) -> impl Fn(io::Error) -> LaunchError {
+    move |error| LaunchError::Refused(format!("the container cannot be made: {what}: {error}"))
+}
+
+impl Enclosures {
+    /// Makes ready; what a former supervisor left goes to the trash.
+    pub(super) fn open(dir: PathBuf) -> io::Result<Self> {
+        let mut make = fs::DirBuilder::new();
+        make.recursive(true).mode(0o700);
+        for name in ["root", "image", TRASH] {
+            make.create(dir.join(name))?;
+        }
+        let enclosures = Self {
+            init: init::sealed()?,
+            home: fs::File::open("/proc/self/ns/pid")?.into(),
+            filter: Filter::standard(),
+            next: 0,
+            dir,
+        };
+        for entry in fs::read_dir(&enclosures.dir)?.flatten() {
+            if entry.file_name().to_str().is_some_and(|name| name.parse::<u64>().is_ok()) {
+                enclosures.discard(&entry.path());
+            }
+        }
+        Ok(enclosures)
+    }
+
+    pub(super) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Bears children in an enclosure, until [`Self::come_home`].
+    pub(super) fn bear_children_in(standing: &Standing) -> io::Result<()> {
+        sys::bear_children_in(standing.pidfd.as_fd())
+    }
+
+    /// Bears children among ourselves again.
+    pub(super) fn come_home(&self) {
+        sys::bear_children_in(self.home.as_fd())
+            .expect("a process may always bear children in its own namespace");
+    }
+
+    /// Builds the walls and starts the first process in them.
+    pub(super) fn raise(&mut self, wanted: &Wanted<'_>) -> Result<Standing, LaunchError> {
+        let (root, layer, image) = match &wanted.enclosure.root {
+            Root::Host => (None, None, None),
+            Root::Image(path) => {
+                let (plan, layer, image) = self.layers(path, wanted.user)?;
+                (Some(plan), Some(layer), Some(image))
+            }
+        };
+        let begun =
+            mounts::plan(&self.dir, wanted, root).and_then(|plan| self.begin(&plan, wanted));
+        match begun {
+            Ok((init, pidfd)) => Ok(Standing { init, fallen: false, pidfd, layer, _image: image }),
+            Err(error) => {
+                if let Some(layer) = layer {
+                    self.discard(&layer);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// A layer of its own over an image.
+    fn layers(
+        &mut self,
+        image: &Path,
+        user: Option<&UserNamespace>,
+    ) -> Result<(RootPlan, PathBuf, OwnedFd), LaunchError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = |path: &Path| -> io::Result<OwnedFd> {
+            Ok(rustix::fs::open(path, flags, Mode::empty())?)
+        };
+        let held = open(image).map_err(refused("its image"))?;
+        rustix::fs::flock(&held, FlockOperation::NonBlockingLockShared)
+            .map_err(io::Error::from)
+            .map_err(refused("its image is being removed"))?;
+        let lower = tree::copy_with(held.as_fd(), tree::HARMLESS, user.map(AsFd::as_fd))
+            .map_err(refused("giving the image's files to its users (idmapped mounts)"))?;
+        self.next += 1;
+        let dir = self.dir.join(self.next.to_string());
+        let made = make_layer(&dir, &held, user);
+        if let Err(error) = made {
+            self.discard(&dir);
+            return Err(refused("its layer over the image")(error));
+        }
+        let image_at = self.dir.join("image");
+        let option =
+            image_at.as_os_str().to_string_lossy().replace('\\', "\\\\").replace(':', "\\:");
+        let text = |path: &Path| c_string(path.as_os_str().as_encoded_bytes());
+        let plan = RootPlan::Layers {
+            image: lower,
+            image_at: text(&image_at)?,
+            image_option: c_string(option.as_bytes())?,
+            upper: text(&dir.join("upper"))?,
+            work: text(&dir.join("work"))?,
+        };
+        Ok((plan, dir, held))
+    }
+
+    fn begin(&self, plan: &Plan, wanted: &Wanted<'_>) -> Result<(u32, OwnedFd), LaunchError> {
+        let mut job = First {
+            plan,
+            joins: wanted.joins,
+            user: wanted.user.map_or(-1, |user| user.as_fd().as_raw_fd()),
+            init: self.init.as_raw_fd(),
+            failed: None,
+        };
+        let flags =
+            libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+        let mut stack = vec![0u128; STACK / size_of::<u128>()];
+        let argument = std::ptr::from_mut(&mut job).cast::<c_void>();
+        // SAFETY: `first` makes system calls on the job only, which is not touched meanwhile.
+        let born = unsafe { bear(flags, first, argument, &mut stack, wanted.into_cgroup) };
+        // SAFETY: a live local, written by the child, if at all, before the call went on.
+        let failed = unsafe { std::ptr::read_volatile(&raw const job.failed) };
+        let pid = born.map_err(|errno| LaunchError::Spawn {
+            step: "cloning into namespaces".into(),
+            errno,
+        })?;
+        if let Some(failed) = failed {
+            sys::reap_named(pid);
+            return Err(spawn_error(failed, wanted));
+        }
+        let named = rustix::process::Pid::from_raw(pid).expect("a child has a number above zero");
+        let flags = rustix::process::PidfdFlags::empty();
+        match rustix::process::pidfd_open(named, flags) {
+            Ok(pidfd) => Ok((pid.cast_unsigned(), pidfd)),
+            Err(errno) => {
+                sys::signal_child(pid.cast_unsigned(), false, libc::SIGKILL);
+                sys::reap_named(pid);
+                Err(refused("watching its first process")(errno.into()))
+            }
+        }
+    }
+
+    /// Ends an enclosure in which no task was started.
+    pub(super) fn tear_down(&self, standing: &Standing) {
+        sys::signal_child(standing.init, false, libc::SIGKILL);
+        sys::reap_named(standing.init.cast_signed());
+        self.clear(standing);
+    }
+
+    /// Removes what is left of an enclosure whose processes are gone.
+    pub(super) fn clear(&self, standing: &Standing) {
+        if let Some(layer) = &standing.layer {
+            self.discard(layer);
+        }
+    }
+
+    /// Removes a layer in which nothing was written; another waits in the trash.
+    fn discard(&self, layer: &Path) {
+        // What the kernel leaves of a layer that was never written to disk.
+        let work = layer.join("work/work/incompat/volatile");
+        let _ = fs::remove_file(work.join("dirty"));
+        for path in work.ancestors().take(4).chain([&*layer.join("upper")]) {
+            // Fails for what holds something, as it must.
+            let _ = fs::remove_dir(path);
+        }
+        if fs::remove_dir(layer).is_ok() {
+            return;
+        }
+        let number = layer.file_name().unwrap_or_default().to_string_lossy();
+        // A number is used once in the life of a supervisor.
+        let name = format!("{number}-{}", std::process::id());
+        if let Err(error) = fs::rename(layer, self.dir.join(TRASH).join(name)) {
+            super::log(&format!("{} cannot be removed: {error}", layer.display()));
+        }
+    }
+}
+
+impl Standing {
+    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+fn make_layer(dir: &Path, image: &OwnedFd, user: Option<&UserNamespace>) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(dir)?;
+    let upper = dir.join("upper");
+    for path in [&upper, &dir.join("work")] {
+        fs::DirBuilder::new().mode(0o755).create(path)?;
+    }
+    let like = rustix::fs::fstat(image)?;
+    let (uid, gid) = match user {
+        None => (Some(like.st_uid), Some(like.st_gid)),
+        Some(user) => (user.outside(like.st_uid), user.outside(like.st_gid)),
+    };
+    rustix::fs::chown(&upper, uid.map(Uid::from_raw), gid.map(Gid::from_raw))?;
+    rustix::fs::chmod(&upper, Mode::from_raw_mode(like.st_mode & 0o777))?;
+    Ok(())
+}
+
+fn c_string(bytes: &[u8]) -> Result<CString, LaunchError> {
+    CString::new(bytes).map_err(|_| LaunchError::Impossible("a path contains a NUL byte".into()))
+}
+
+/// Which mount it was, or which step.
+fn spawn_error(failed: Failed, wanted: &Wanted<'_>) -> LaunchError {
+    let asked = wanted.enclosure.mounts.iter().map(|mount| mount.target.display().to_string());
+    let volumes = wanted.volumes.iter().map(|volume| format!("the {}", volume.name));
+    let named: Vec<String> = asked.chain(volumes).collect();
+    let at_end = failed.mount_from_end.and_then(|from_end| named.iter().rev().nth(from_end));
+    let step = match at_end {
+        Some(name) => format!("{} {name}", failed.step),
+        None => failed.step.to_owned(),
+    };
+    LaunchError::Spawn { step: format!("making the container: {step}"), errno: failed.errno }
+}
