@@ -72,9 +72,10 @@ pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batc
         RegistryOp::DrainAgent { agent_id, drain } => {
             batch.put(key(b'd', agent_id.as_str()), drain_fields(drain).0);
         }
-        RegistryOp::MarkGone { agent_id, since } => {
+        RegistryOp::MarkGone { agent_id, since, kept } => {
             forget_agent(agent_id, batch);
-            batch.put(key(b'g', agent_id.as_str()), Fields::default().int(since.as_nanos()).0);
+            let fields = Fields::default().int(since.as_nanos()).int(u64::from(*kept));
+            batch.put(key(b'g', agent_id.as_str()), fields.0);
         }
         RegistryOp::SetMaintenance { maintenance } => {
             batch.put(*b"m", maintenance_fields(maintenance).0);
@@ -218,7 +219,10 @@ fn read_one(key: &[u8], value: &[u8], limits: &Limits) -> Result<RegistryOp, Str
         }
         Some(b'g') => {
             let agent_id = AgentId::new(name()?).map_err(|error| error.to_string())?;
-            RegistryOp::MarkGone { agent_id, since: fields.time()? }
+            let since = fields.time()?;
+            // A record that does not say it yet is kept.
+            let kept = fields.0.is_empty() || fields.int()? == 1;
+            RegistryOp::MarkGone { agent_id, since, kept }
         }
         Some(b'f') => {
             let info: FrameworkInfo = fields.message(limits)?;

@@ -43,7 +43,9 @@ pub use operation::check::{ChangeRefused, NotThere};
 pub use options::Options;
 pub use order::Order;
 pub use publish::{Book, Change};
-pub use registry::{Drain, Holdings, KnownOperation, OperationEnd, Quota, Registry, RegistryOp};
+pub use registry::{
+    Drain, Gone, Holdings, KnownOperation, OperationEnd, Quota, Registry, RegistryOp,
+};
 pub use state::{Counters, Master};
 
 use agent::reregister::Returning;

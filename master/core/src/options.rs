@@ -58,7 +58,8 @@ pub struct Options {
     pub completed_tasks: usize,
     /// Unreachable tasks remembered for each framework.
     pub unreachable_tasks: usize,
-    /// Unreachable agents remembered in the registry; the oldest go first.
+    /// Unreachable agents, and gone ones, remembered in the registry; the oldest go first, and those
+    /// on which something is reserved or made never.
     pub unreachable_agents: usize,
     /// How long changes of loads and demands gather before they are published; `None` publishes
     /// nothing at all.

@@ -58,6 +58,16 @@ impl fmt::Display for Quota {
     }
 }
 
+/// An agent that will never be back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Since when.
+    pub since: Time,
+    /// Whether something was reserved or made on it: its data may still be there, and tasks that
+    /// use it, so it must not be taken for an agent that nobody ever knew.
+    pub kept: bool,
+}
+
 /// An agent that was admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdmittedAgent {
@@ -121,8 +131,8 @@ pub struct Registry {
     epoch: u64,
     master_id: Option<MasterId>,
     agents: BTreeMap<AgentId, AdmittedAgent>,
-    /// Agents that will never be back, and since when.
-    gone: BTreeMap<AgentId, Time>,
+    /// Agents that will never be back.
+    gone: BTreeMap<AgentId, Gone>,
     frameworks: BTreeMap<FrameworkId, HeldFramework>,
     /// What they weigh together.
     frameworks_bytes: usize,
@@ -174,9 +184,9 @@ impl Registry {
                 agent.deactivated = true;
                 agent.drain = Some(drain.clone());
             }),
-            RegistryOp::MarkGone { agent_id, since } => {
+            RegistryOp::MarkGone { agent_id, since, kept } => {
                 self.agents.remove(agent_id);
-                self.gone.insert(agent_id.clone(), *since);
+                self.gone.insert(agent_id.clone(), Gone { since: *since, kept: *kept });
             }
             RegistryOp::SetMaintenance { maintenance } => {
                 self.maintenance = maintenance.clone();
@@ -309,9 +319,10 @@ impl Registry {
                 ops.push(RegistryOp::DeactivateAgent { agent_id: agent_id() });
             }
         }
-        ops.extend(self.gone.iter().map(|(agent_id, since)| RegistryOp::MarkGone {
+        ops.extend(self.gone.iter().map(|(agent_id, gone)| RegistryOp::MarkGone {
             agent_id: agent_id.clone(),
-            since: *since,
+            since: gone.since,
+            kept: gone.kept,
         }));
         ops.extend(self.frameworks.values().map(|held| RegistryOp::HoldFramework {
             info: held.info.clone(),
@@ -361,8 +372,8 @@ impl Registry {
         &self.agents
     }
 
-    /// Agents that will never be back, and since when.
-    pub fn gone(&self) -> &BTreeMap<AgentId, Time> {
+    /// Agents that will never be back.
+    pub fn gone(&self) -> &BTreeMap<AgentId, Gone> {
         &self.gone
     }
 

@@ -77,7 +77,10 @@ impl Master {
         farewell: &Farewell,
         out: &mut Vec<Effect>,
     ) {
-        self.persist(RegistryOp::MarkGone { agent_id: agent_id.clone(), since: self.now }, out);
+        let facts = self.registry.agents().get(agent_id);
+        let kept = facts.is_some_and(|facts| !facts.holdings().is_empty());
+        let since = self.now;
+        self.persist(RegistryOp::MarkGone { agent_id: agent_id.clone(), since, kept }, out);
         self.nonces.retain(|_, id| id != agent_id);
         self.recovered.remove(agent_id);
         if let Some(ord) = self.agent_ord(agent_id) {
@@ -106,13 +109,19 @@ impl Master {
         self.prune_gone(out);
     }
 
-    /// Forgets the agents that have been gone longest, above the limit.
+    /// Forgets the agents that have been gone longest, above the limit. One on which something was
+    /// reserved or made is never forgotten: it would come back with volumes, and with tasks that
+    /// use what is reserved no more.
     fn prune_gone(&mut self, out: &mut Vec<Effect>) {
         let gone = self.registry.gone();
         if gone.len() <= self.options.unreachable_agents {
             return;
         }
-        let oldest = gone.iter().min_by_key(|(_, since)| **since).map(|(id, _)| id.clone());
+        let forgettable = || gone.iter().filter(|(_, gone)| !gone.kept);
+        if forgettable().count() <= self.options.unreachable_agents {
+            return;
+        }
+        let oldest = forgettable().min_by_key(|(_, gone)| gone.since).map(|(id, _)| id.clone());
         if let Some(agent_id) = oldest {
             self.persist(RegistryOp::RemoveAgent { agent_id }, out);
         }

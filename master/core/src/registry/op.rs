@@ -66,6 +66,8 @@ pub enum RegistryOp {
         agent_id: AgentId,
         /// Since when.
         since: Time,
+        /// Whether something was reserved or made on it.
+        kept: bool,
     },
     /// The maintenance schedule and the machines that are down, all of them.
     SetMaintenance {

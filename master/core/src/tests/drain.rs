@@ -2,9 +2,10 @@
 
 use crate::testing::*;
 use crate::{Options, Order};
-use proto::Capability;
 use proto::TaskState::{Finished, Killed, Killing, Running};
+use proto::operator::Call;
 use proto::scheduler::CallBody;
+use proto::{Capability, ResourceChange, Resources};
 use std::time::Duration;
 
 const AWARE: &[Capability] = &[Capability::PartitionAware];
@@ -274,4 +275,22 @@ fn gone_agents_are_remembered_within_a_limit() {
     }
     let gone: Vec<_> = c.master.registry().gone().keys().map(|id| id.to_string()).collect();
     assert_eq!(gone, ["m-S2", "m-S3"]);
+}
+
+#[test]
+fn a_gone_agent_on_which_something_was_made_is_never_forgotten() {
+    let mut c = Cluster::new(Options { unreachable_agents: 0, ..Options::default() });
+    let mut first = c.agent(cpus_mem(2, 64));
+    let resources = cpus_mem(1, 0).push_reservation(&reservation("eng"));
+    let change = ResourceChange::Reserve { source: Resources::new(), resources };
+    c.operator(Call::ChangeResources { agent_id: first.id.clone(), change });
+    c.agent(cpus_mem(1, 64));
+    for id in ["m-S0", "m-S1"] {
+        c.order(Order::MarkAgentGone(agent_id(id)));
+    }
+    let gone: Vec<_> = c.master.registry().gone().keys().map(|id| id.to_string()).collect();
+    assert_eq!(gone, ["m-S0"], "the other one had nothing");
+    // Else its tasks would use what nobody reserved, and its volumes be nobody's.
+    let lines = c.reregister(&mut first, vec![], &[]);
+    assert!(lines[0].contains("REFUSED gone this agent was marked gone"), "{lines:?}");
 }

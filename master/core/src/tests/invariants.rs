@@ -400,13 +400,16 @@ fn m18_a_load_that_was_never_told() {
 
 #[test]
 fn m19_a_gone_agent_that_somebody_knows() {
-    let gone = || RegistryOp::MarkGone { agent_id: agent_id("m-S9"), since: Time::ZERO };
+    let gone = |id: &str| {
+        let (agent_id, since) = (agent_id(id), Time::ZERO);
+        RegistryOp::MarkGone { agent_id, since, kept: false }
+    };
     broken("M19", |m| {
-        m.registry.apply(&gone());
+        m.registry.apply(&gone("m-S9"));
         m.recovered.insert(agent_id("m-S9"));
     });
     broken("M19", |m| {
-        m.registry.apply(&RegistryOp::MarkGone { agent_id: agent_id("m-S1"), since: Time::ZERO });
+        m.registry.apply(&gone("m-S1"));
     });
 }
 

@@ -116,7 +116,7 @@ fn i23_an_operation_is_forgotten_before_its_framework_knows() {
     assert_eq!(operations.registry_changes(&remove, here.iter()), Ok(()));
     assert_eq!(operations.all_told(|_| false), Ok(()));
     let mut operations = Operations::default();
-    let gone = RegistryOp::MarkGone { agent_id: agent(), since: Time::ZERO };
+    let gone = RegistryOp::MarkGone { agent_id: agent(), since: Time::ZERO, kept: false };
     for op in [put(false), gone, remove] {
         assert_eq!(operations.registry_changes(&op, here.iter()), Ok(()), "its agent is gone");
     }

@@ -77,7 +77,7 @@ fn i5_something_is_offered_of_an_agent_that_is_closed() {
     for op in [
         RegistryOp::DeactivateAgent { agent_id: agent() },
         RegistryOp::DrainAgent { agent_id: agent(), drain },
-        RegistryOp::MarkGone { agent_id: agent(), since },
+        RegistryOp::MarkGone { agent_id: agent(), since, kept: false },
     ] {
         assert_eq!(judged(&[persist(op), made.clone()]), "I5");
     }
@@ -88,7 +88,8 @@ fn i5_something_is_offered_of_an_agent_that_is_closed() {
 
 #[test]
 fn i13_an_agent_that_is_gone_is_taken_back() {
-    let gone = persist(RegistryOp::MarkGone { agent_id: agent(), since: Time::ZERO });
+    let since = Time::ZERO;
+    let gone = persist(RegistryOp::MarkGone { agent_id: agent(), since, kept: false });
     let back = AgentEvent::Reregistered {
         agent_id: agent(),
         master_id: MasterId::new("m").unwrap(),
