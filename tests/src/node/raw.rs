@@ -174,8 +174,8 @@ impl RawNode {
             {
                 offer_ids.push(old);
             }
-            let valid = offer_ids.len() == 1;
-            for task in tasks.iter().filter(|_| valid) {
+            // With a spent offer as well: this call may be the first of both to arrive.
+            for task in &tasks {
                 let known = Launched { agent: Some(agent.clone()), sure: now + CALLS_ARRIVE };
                 self.living.insert(task.task_id.clone(), known);
             }
