@@ -8,6 +8,7 @@
 )]
 
 use std::error::Error;
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,13 @@ fn lease(n: usize, offered_at: Time) -> Lease {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    print!("{}", report()?);
+    Ok(())
+}
+
+/// What the example prints.
+pub(crate) fn report() -> Result<String, Box<dyn Error>> {
+    let mut out = String::new();
     let mut scheduler = TaskScheduler::builder().build()?;
     let mut autoscaler = Autoscaler::new("group", ScaleOptions::default())?;
     let rule =
@@ -41,21 +49,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let unplaced: Vec<_> =
         tasks.iter().filter(|task| result.why(&task.id).is_some()).cloned().collect();
-    println!("{} tasks do not fit", unplaced.len());
-    report(&autoscaler.decide(Time::ZERO, &mut scheduler, &unplaced));
+    writeln!(out, "{} tasks do not fit", unplaced.len())?;
+    tell(&mut out, &autoscaler.decide(Time::ZERO, &mut scheduler, &unplaced))?;
 
     // An hour later seven hosts idle.
     let now = Time::from_secs(3600);
     scheduler.schedule_once(now, &[], (10..17).map(|n| lease(n, now)).collect());
-    report(&autoscaler.decide(now, &mut scheduler, &[]));
-    Ok(())
+    tell(&mut out, &autoscaler.decide(now, &mut scheduler, &[]))?;
+    Ok(out)
 }
 
-fn report(actions: &[ScaleAction]) {
+fn tell(out: &mut String, actions: &[ScaleAction]) -> std::fmt::Result {
     for action in actions {
         match action {
-            ScaleAction::Up { group, hosts } => println!("add {hosts} hosts to {group}"),
-            ScaleAction::Down { group, hosts, .. } => println!("take {hosts:?} from {group}"),
+            ScaleAction::Up { group, hosts } => writeln!(out, "add {hosts} hosts to {group}")?,
+            ScaleAction::Down { group, hosts, .. } => {
+                writeln!(out, "take {hosts:?} from {group}")?;
+            }
         }
     }
+    Ok(())
 }

@@ -7,11 +7,13 @@
     reason = "an example shows what it does; the library prints nothing"
 )]
 
+use std::error::Error;
+use std::fmt::Write;
 use std::sync::Arc;
 
 use fenzo::{
-    AttributeValue, BuildError, Constraint, Fitness, Lease, Measure, Milli, Resources, TaskClass,
-    TaskRequest, TaskScheduler, Time,
+    AttributeValue, Constraint, Fitness, Lease, Measure, Milli, Resources, TaskClass, TaskRequest,
+    TaskScheduler, Time,
 };
 
 fn tasks(name: &str, count: usize, class: TaskClass) -> Vec<TaskRequest> {
@@ -19,7 +21,14 @@ fn tasks(name: &str, count: usize, class: TaskClass) -> Vec<TaskRequest> {
     (0..count).map(|task| TaskRequest::new(format!("{name}-{task}"), &class)).collect()
 }
 
-fn main() -> Result<(), BuildError> {
+fn main() -> Result<(), Box<dyn Error>> {
+    print!("{}", report()?);
+    Ok(())
+}
+
+/// What the example prints.
+pub(crate) fn report() -> Result<String, Box<dyn Error>> {
+    let mut out = String::new();
     let mut scheduler = TaskScheduler::builder().fitness(Fitness::cpu_memory_packer()).build()?;
     let leases = (0..6).map(|n| {
         Lease::new(format!("offer-{n}"), format!("agent-{n}"), Resources::cpus_mem(8, 16_384))
@@ -48,10 +57,10 @@ fn main() -> Result<(), BuildError> {
     for assignment in &result.assignments {
         let names: Vec<&str> =
             assignment.tasks.iter().map(|task| task.request.id.as_str()).collect();
-        println!("{}: {}", assignment.host, names.join(", "));
+        writeln!(out, "{}: {}", assignment.host, names.join(", "))?;
     }
     for failure in &result.failures {
-        println!("not placed: {:?}: {}", failure.tasks, failure.explanation);
+        writeln!(out, "not placed: {:?}: {}", failure.tasks, failure.explanation)?;
     }
-    Ok(())
+    Ok(out)
 }

@@ -8,6 +8,7 @@
 )]
 
 use std::error::Error;
+use std::fmt::Write;
 use std::sync::Arc;
 
 use fenzo::{
@@ -16,6 +17,13 @@ use fenzo::{
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
+    print!("{}", report()?);
+    Ok(())
+}
+
+/// What the example prints.
+pub(crate) fn report() -> Result<String, Box<dyn Error>> {
+    let mut out = String::new();
     let scheduler = TaskScheduler::builder().build()?;
     // Tier 0 goes first; in tier 1 two teams share, one of them with three quarters.
     let mut queue = TaskQueue::tiered(2);
@@ -42,13 +50,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         for name in ["urgent", "research", "reports"] {
             let of = |task: &&fenzo::PlacedTask| task.request.id.as_str().starts_with(name);
             let tasks = result.assignments.iter().flat_map(|assignment| &assignment.tasks);
-            println!("{name}: {} placed", tasks.filter(of).count());
+            writeln!(out, "{name}: {} placed", tasks.filter(of).count())?;
         }
     }
-    println!(
-        "{} wait; tick again at {} ns",
-        service.tasks().queued(),
-        service.deadline().as_nanos()
-    );
-    Ok(())
+    let (waiting, next) = (service.tasks().queued(), service.deadline().as_nanos());
+    writeln!(out, "{waiting} wait; tick again at {next} ns")?;
+    Ok(out)
 }

@@ -7,17 +7,24 @@
     reason = "an example shows what it does; the library prints nothing"
 )]
 
+use std::error::Error;
+use std::fmt::Write;
 use std::sync::Arc;
 
-use fenzo::{
-    BuildError, Constraint, Lease, Resources, TaskClass, TaskRequest, TaskScheduler, Time,
-};
+use fenzo::{Constraint, Lease, Resources, TaskClass, TaskRequest, TaskScheduler, Time};
 
 fn task(name: &str, class: TaskClass) -> TaskRequest {
     TaskRequest::new(name, &Arc::new(class))
 }
 
-fn main() -> Result<(), BuildError> {
+fn main() -> Result<(), Box<dyn Error>> {
+    print!("{}", report()?);
+    Ok(())
+}
+
+/// What the example prints.
+pub(crate) fn report() -> Result<String, Box<dyn Error>> {
+    let mut out = String::new();
     let mut scheduler = TaskScheduler::builder().build()?;
     let lease = |n: u64| {
         Lease::new(format!("o{n}"), format!("agent-{n}"), Resources::cpus_mem(2 + n, 4000))
@@ -32,13 +39,27 @@ fn main() -> Result<(), BuildError> {
     let result = scheduler.schedule_once(Time::ZERO, &tasks, (0..5).map(lease).collect());
     for task in &tasks {
         if let Some(why) = result.why(&task.id) {
-            println!("{}: {why}", task.id);
+            writeln!(out, "{}: {why}", task.id)?;
+            for remedy in &why.remedies {
+                writeln!(out, "  it would fit with {remedy}")?;
+            }
         }
     }
 
-    // What would help? Ask, and nothing is changed.
+    // Every host, for the one who wants to know it all.
+    for (host, obstacles) in scheduler.explain_in_full(&tasks[1]) {
+        let words: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
+        writeln!(
+            out,
+            "  {host}: {}",
+            if words.is_empty() { "would do".to_owned() } else { words.join("; ") }
+        )?;
+    }
+
+    // What if? Ask, and nothing is changed.
     let larger = Lease::new("new", "agent-new", Resources::cpus_mem(16, 16_000));
-    let answer = scheduler.what_if(&tasks, vec![larger.with_attribute("zone", "east")]);
-    println!("with one more host of 16 cpus in the east, {} of 3 would be placed", answer.placed());
-    Ok(())
+    let overlay = scheduler.overlay().with_lease(larger.with_attribute("zone", "east"));
+    let placed = overlay.place(&tasks).placed();
+    writeln!(out, "with one more host of 16 cpus in the east, {placed} of 3 would be placed")?;
+    Ok(out)
 }

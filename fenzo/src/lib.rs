@@ -43,16 +43,37 @@
 //!
 //! # What is here
 //!
-//! - [`TaskScheduler`]: leases, running tasks, and the run; [`TaskSchedulerBuilder`] has what can be chosen.
-//! - [`Constraint`] (hard, or soft with a weight), [`Fitness`] and [`Combination`]; closures where these do not do.
-//! - [`Limit`]s of groups; hosts that are disabled or of groups that are not active.
-//! - [`TaskQueue`]: tiers, buckets, weighted dominant shares and guarantees; [`SchedulingService`] ticks it.
-//! - [`Autoscaler`]: rules of idle hosts and shortfalls, answered with [`ScaleAction`]s.
-//! - [`Gang`]s, [`PreemptionPlan`]s, and [`TaskScheduler::what_if`] for any question.
+//! Who | with what
+//! --- | ---
+//! [`TaskScheduler`] | holds leases and running tasks, and runs; [`TaskSchedulerBuilder`] has what can be chosen
+//! [`TaskClass`] | demand, [`Constraint`]s (hard, or soft with a weight), devices, sets, and the most a task can use
+//! [`Fitness`], [`Combination`] | what makes a host better: packers, spreaders, means, devices, closures
+//! [`Topology`], [`Level`] | hosts, racks, zones: where tasks gather, keep apart, are spread
+//! [`Gang`] | tasks that are placed together or not at all, in one rack if need be
+//! [`Backfill`] | keeps room for big tasks and lets small ones pass where that costs nothing
+//! [`PreemptionPlan`] | whom to end so that an urgent task fits
+//! [`Limit`] | what a group may take in all; disabled hosts and active groups bound a run as well
+//! [`TaskQueue`], [`SchedulingService`] | tiers, weighted dominant shares, guarantees; a loop without a thread
+//! [`Autoscaler`] | rules of idle hosts and shortfalls, answered with [`ScaleAction`]s
+//! [`Explanation`] | why a task was not placed: counts, near misses, what would help
+//! [`Overlay`] | what would be placed if some things were different
+//! [`Triggers`] | things that happen by cron expressions and intervals
 //!
 //! Each has an example that runs: `cargo run -p fenzo --example bin_pack`, `constraints`, `queue`, `autoscale`,
 //! `gang_and_preempt`, `why`. Where it differs from Netflix Fenzo, whose results it reproduces, is written in
 //! docs/comparisons.md.
+//!
+//! # A run in short
+//!
+//! 1. Tell what is on offer: leases, with the call. Say what runs: [`TaskScheduler::task_assigned`] and
+//!    [`TaskScheduler::task_unassigned`].
+//! 2. Run: [`TaskScheduler::schedule_once`] in your order, [`TaskScheduler::schedule_queue`] in that of a queue,
+//!    [`TaskScheduler::schedule_gangs`] for gangs.
+//! 3. Launch what [`SchedulingResult::assignments`] says, with what is [granted](PlacedTask::granted), and tell so
+//!    ([`TaskScheduler::task_launched`]). Decline what [`SchedulingResult::expired`] names.
+//! 4. Show [`SchedulingResult::failures`] to whoever waits, and give them to the [`Autoscaler`].
+//!
+//! Every call either does what it says or names what is wrong and changes nothing.
 //!
 //! # How a host is chosen
 //!

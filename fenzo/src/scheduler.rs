@@ -359,6 +359,11 @@ impl TaskScheduler {
         self.limits.get(group)
     }
 
+    /// Ends runs after so many placements from the next one on, in place of what the builder said.
+    pub fn set_batch_size(&mut self, placements: usize) {
+        self.options.batch_size = placements;
+    }
+
     /// How many leases are held.
     #[must_use]
     pub fn leases_held(&self) -> usize {

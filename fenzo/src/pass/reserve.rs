@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::cluster::ahead::first_fit;
 use crate::cluster::columns::covers;
+use crate::cluster::devices::HostDevices;
 use crate::constraint::Constraint;
 use crate::id::TaskId;
 use crate::quantity::Time;
@@ -272,11 +273,10 @@ impl<'a> Pass<'a> {
             let mut class = None;
             let before = waiting.len();
             let minds = |member: &usize| !self.classes[*member].demand().devices.is_empty();
-            let mut devices = waiting
-                .iter()
-                .any(minds)
-                .then(|| timeline.devices_at(moment, self.cluster))
-                .unwrap_or_default();
+            let mut devices = HostDevices::default();
+            if waiting.iter().any(minds) {
+                devices = timeline.devices_at(moment, self.cluster);
+            }
             waiting.retain(|member| {
                 let rules = &self.classes[*member];
                 let one = rules.wants_host_alone()

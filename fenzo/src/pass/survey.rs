@@ -14,8 +14,9 @@ use crate::cluster::values::NO_VALUE;
 use crate::constraint::Constraint;
 use crate::result::{Explanation, Reason};
 
-use super::class::{Class, HostRule};
+use super::class::Class;
 use super::explain::{Cause, Close, collect, reason};
+use super::rule::HostRule;
 
 /// So many hosts are looked at for a class that has rules.
 const LOOKS: usize = 256;

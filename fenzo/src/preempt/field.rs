@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::attribute::{Attributes, lookup};
+use crate::attribute::{AttributeValue, lookup};
 use crate::cluster::wants_host_alone;
 use crate::constraint::Constraint;
 use crate::id::{GroupName, HostId, TaskId};
@@ -87,36 +87,30 @@ impl TaskScheduler {
                 on_host.entry(host.clone()).or_default().push(candidate);
             }
         }
-        let wide = wide_rules(&task.class);
+        let wide = self.wide_candidates(&task.class, candidates);
         let mut fields = Vec::new();
-        for status in self.hosts() {
-            let here = on_host.get(&status.host).map_or(&[][..], Vec::as_slice);
-            if (here.is_empty() && wide.is_empty())
-                || !self.may_use(&status.host, &status.attributes)
+        for host in self.cluster.occupied() {
+            let here = on_host.get(self.cluster.names().id(host)).map_or(&[][..], Vec::as_slice);
+            if here.is_empty() && wide.is_empty() {
+                continue;
+            }
+            let status = HostStatus::new(&self.cluster, host, None);
+            if !self.may_use(&status.host, &status.attributes)
                 || !passes_tests(&task.class, &status)
             {
                 continue;
             }
             let mut pieces: Vec<Piece<'a>> =
                 here.iter().filter_map(|of| self.piece(of, task)).collect();
-            for (rule, level) in &wide {
-                let elsewhere =
-                    candidates.iter().filter(|of| !here.iter().any(|other| other.task == of.task));
-                let place =
-                    |host: &HostId, attributes: &Attributes| lookup(host, attributes, level);
-                let Some(place_here) = place(&status.host, &status.attributes) else { continue };
-                for of in elsewhere {
-                    let Some(host) = self.running_on(&of.task) else { continue };
-                    let same = lookup(host, &self.attributes_of(host).0, level).as_ref()
-                        == Some(&place_here);
+            for (level, by_place) in &wide {
+                let place = lookup(&status.host, &status.attributes, level);
+                let there = place.and_then(|place| by_place.get(&place));
+                for of in there.into_iter().flatten() {
                     let known = pieces.iter().any(|piece| piece.of.task == of.task);
-                    if !same || known {
-                        continue;
-                    }
-                    if let Some(mut piece) = self.piece(of, task)
-                        && self.running_of(&of.task).is_some_and(|(class, _)| rule.is_about(class))
-                    {
+                    if !known && let Some(mut piece) = self.piece(of, task) {
+                        // It frees nothing here, and is in the way at the place, not on the host.
                         piece.frees.fill(0);
+                        piece.must = false;
                         pieces.push(piece);
                     }
                 }
@@ -129,6 +123,30 @@ impl TaskScheduler {
             fields.push(Field { host: status.host, lack, pieces });
         }
         fields
+    }
+
+    /// The candidates that a rule of the class is about, by the level of the rule and their place there.
+    fn wide_candidates<'a, 'c>(
+        &self,
+        class: &'c TaskClass,
+        candidates: &[&'a Preemptible],
+    ) -> Vec<(&'c str, BTreeMap<AttributeValue, Vec<&'a Preemptible>>)> {
+        let mut wide = Vec::new();
+        for (key, level) in wide_rules(class) {
+            let mut by_place: BTreeMap<AttributeValue, Vec<&'a Preemptible>> = BTreeMap::new();
+            for of in candidates {
+                let Some((class, _)) = self.running_of(&of.task) else { continue };
+                let Some(host) = self.running_on(&of.task) else { continue };
+                let place = lookup(host, &self.attributes_of(host).0, level);
+                if let Some(place) = place
+                    && (class.group == *key || class.keys.contains(key))
+                {
+                    by_place.entry(place).or_default().push(of);
+                }
+            }
+            wide.push((level, by_place));
+        }
+        wide
     }
 
     fn piece<'a>(&self, of: &'a Preemptible, task: &TaskRequest) -> Option<Piece<'a>> {
@@ -162,25 +180,14 @@ impl TaskScheduler {
     }
 }
 
-/// A rule that looks beyond one host.
-struct WideRule<'a> {
-    key: &'a GroupName,
-}
-
-impl WideRule<'_> {
-    fn is_about(&self, class: &TaskClass) -> bool {
-        class.group == *self.key || class.keys.contains(self.key)
-    }
-}
-
-/// The rules of a class that a task on another host can break, with the columns of their levels.
-fn wide_rules(class: &TaskClass) -> Vec<(WideRule<'_>, &str)> {
+/// The rules of a class that a task on another host can break: the key and the column of the level.
+fn wide_rules(class: &TaskClass) -> Vec<(&GroupName, &str)> {
     let of = |rule| match rule {
         &Constraint::UniqueAttribute { ref name } | &Constraint::Balanced { ref name, .. } => {
-            Some((WideRule { key: &class.group }, name.as_str()))
+            Some((&class.group, name.as_str()))
         }
         Constraint::AntiAffinity { key, level } | Constraint::Spread { key, level, .. } => {
-            Some((WideRule { key }, level.column()))
+            Some((key, level.column()))
         }
         Constraint::Attribute { .. }
         | Constraint::UniqueHost

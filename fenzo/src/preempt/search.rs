@@ -81,8 +81,7 @@ impl<'b> Search<'b> {
         bound: Option<Cost>,
         proves: &mut Proof<'_, 'f>,
     ) -> Option<(Cost, Vec<usize>)> {
-        let Some(looks) = self.looks.checked_sub(1) else { return None };
-        self.looks = looks;
+        self.looks = self.looks.checked_sub(1)?;
         if branch.chosen.len() == branch.size {
             if !branch.makes_room() || !branch.has_musts() {
                 return None;

@@ -1,6 +1,7 @@
 //! When a trigger fires: by the calendar, or in equal steps of time.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, FixedOffset};
@@ -37,7 +38,7 @@ impl Schedule {
 #[derive(Clone)]
 pub struct Cron {
     text: String,
-    cron: croner::Cron,
+    cron: Arc<croner::Cron>,
     offset_secs: i32,
 }
 
@@ -55,7 +56,7 @@ impl Cron {
             .seconds(croner::parser::Seconds::Optional)
             .build();
         let cron = parser.parse(text).map_err(|error| TriggerError::Cron(error.to_string()))?;
-        Ok(Self { text: text.to_owned(), cron, offset_secs: 0 })
+        Ok(Self { text: text.to_owned(), cron: Arc::new(cron), offset_secs: 0 })
     }
 
     /// The same for a calendar that is so many seconds ahead of UTC (behind, if negative).

@@ -1,10 +1,12 @@
 //! What Fenzo lacks: laws and scenarios of reservations, elastic requests, topology and preemption.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod around;
 mod backfill;
 mod elastic;
 mod preempt;
 mod topology;
+mod trigger;
 mod why;
 
 use std::sync::Arc;

@@ -1,0 +1,98 @@
+//! What fails in a pass: noted by class, and explained once, at once or together with others at the end.
+
+use std::sync::Arc;
+
+use crate::request::TaskRequest;
+use crate::result::{Explanation, Failure};
+
+use super::survey::Survey;
+use super::{Pass, explain};
+
+/// This many failures are worth a survey of all hosts.
+const MANY: usize = 24;
+
+/// A failure that holds for every task of a class as long as nothing that could lift it has happened.
+pub(super) struct KnownFailure {
+    /// Position in the result's failures.
+    position: usize,
+    /// State of the class's group when it failed; matters if the class is balanced.
+    group_version: u64,
+    /// Changes of hosts in the pass when it failed; matters if a closure may change its mind.
+    changes: usize,
+}
+
+impl Pass<'_> {
+    /// The failure that a task of the class is sure to share, if there is one.
+    pub(super) fn known_failure(&self, class: usize) -> Option<usize> {
+        let known = self.known_failures[class].as_ref()?;
+        let rules = &self.classes[class];
+        let group_changed = rules.version(self.cluster) != known.group_version;
+        let anything_changed = self.cluster.changes().len() != known.changes;
+        let lifted =
+            (rules.has_balance() && group_changed) || (rules.has_closure() && anything_changed);
+        (!lifted).then_some(known.position)
+    }
+
+    /// Notes that a task found no host, for this reason or for what the hosts say.
+    pub(super) fn fail(&mut self, class: usize, task: &TaskRequest, known: Option<Explanation>) {
+        let from_hosts = known.is_none();
+        let position = match self.failure_of[class].filter(|_| from_hosts) {
+            // It was explained once already.
+            Some(position) => {
+                self.failures[position].tasks.push(task.id.clone());
+                position
+            }
+            None => {
+                let position = self.failures.len();
+                let explanation =
+                    known.unwrap_or_else(|| self.explain_now_or_later(position, class));
+                let tasks = vec![task.id.clone()];
+                let explanation = Arc::new(explanation);
+                self.failures.push(Failure { tasks, explanation, gang: None });
+                position
+            }
+        };
+        if from_hosts {
+            self.failure_of[class] = Some(position);
+        }
+        self.known_failures[class] = Some(KnownFailure {
+            position,
+            group_version: self.classes[class].version(self.cluster),
+            changes: self.cluster.changes().len(),
+        });
+    }
+
+    /// Many failures are explained together at the end of the run, where that says the same or would cost too
+    /// much.
+    fn explain_now_or_later(&mut self, position: usize, class: usize) -> Explanation {
+        let rules = &self.classes[class];
+        // What balance refuses now it may permit at the end of the run.
+        let many = self.explained >= MANY && !rules.has_balance();
+        let waits = rules.wants_room_alone() || many;
+        if waits && Survey::can_explain(rules) {
+            self.unexplained.push((position, class));
+            return Explanation::default();
+        }
+        self.explained += 1;
+        explain::explain(rules, self.cluster, None)
+    }
+
+    /// Explains what was left for the end.
+    pub(super) fn explain_rest(&mut self) {
+        let unexplained = std::mem::take(&mut self.unexplained);
+        let mut survey = match self.cluster.ranking() {
+            Some(ranking) if self.explained + unexplained.len() >= MANY => {
+                Some((Survey::new(self.cluster), ranking))
+            }
+            Some(_) | None => None,
+        };
+        for (position, class) in unexplained {
+            let rules = &self.classes[class];
+            let explanation = match &mut survey {
+                Some((survey, ranking)) => survey.explain(rules, self.cluster, ranking),
+                None => explain::explain(rules, self.cluster, None),
+            };
+            self.failures[position].explanation = Arc::new(explanation);
+        }
+    }
+}
