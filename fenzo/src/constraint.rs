@@ -206,9 +206,14 @@ impl CustomConstraint {
 
 /// Asks a plugin about a host; if it panics, its answer is 0.
 pub(crate) fn guarded(plugin: &Scorer, class: &TaskClass, host: &HostView<'_>) -> f64 {
+    unit(judged(plugin, class, host))
+}
+
+/// The same, but not-a-number if the plugin panics or says so.
+pub(crate) fn judged(plugin: &Scorer, class: &TaskClass, host: &HostView<'_>) -> f64 {
     // A panic leaves nothing half done: plugins get shared references only.
     let answer = catch_unwind(AssertUnwindSafe(|| plugin(class, host)));
-    answer.map_or(0.0, unit)
+    answer.map_or(f64::NAN, |score| score.clamp(0.0, 1.0))
 }
 
 /// Brings a plugin's score into 0 ..= 1.

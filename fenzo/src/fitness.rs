@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::constraint::{Scorer, guarded};
+use crate::constraint::{Scorer, judged};
 use crate::id::DeviceKind;
 use crate::packing::{DeviceMix, DevicePacking};
 use crate::quantity::Milli;
@@ -126,7 +126,8 @@ impl Fitness {
     }
 
     /// A closure that scores a host from 0 to 1. It must depend on nothing but its two arguments; what it
-    /// returns is brought into 0 ..= 1, and not-a-number is 0, as is a panic.
+    /// returns is brought into 0 ..= 1. Where it panics or gives not-a-number, the host is refused to the task:
+    /// who cannot be judged is not used.
     pub fn custom<F>(score: F) -> Self
     where
         F: Fn(&TaskClass, &HostView<'_>) -> f64 + Send + Sync + 'static,
@@ -220,7 +221,7 @@ impl Fitness {
                 sum / weights
             }
             Self::Devices(packing) => packing.look(class, host).0,
-            Self::Custom(custom) => guarded(&*custom.0, class, host),
+            Self::Custom(custom) => judged(&*custom.0, class, host),
         }
     }
 }

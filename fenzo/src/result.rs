@@ -218,7 +218,8 @@ pub enum Reason {
     HeldExclusively,
     /// A hard constraint refuses it; the constraint in words.
     Constraint(String),
-    /// The calculator says 0, which refuses in [`Combination::Fenzo1`](crate::Combination::Fenzo1).
+    /// The calculator says 0, which refuses in [`Combination::Fenzo1`](crate::Combination::Fenzo1); or it is a
+    /// closure that panicked or gave not-a-number.
     ZeroFitness,
     /// The task's group would take more of a resource than its limit permits, on any host.
     OverLimit(Resource),
@@ -284,7 +285,7 @@ impl fmt::Display for Reason {
             Self::LacksDevices(kind) => write!(f, "not enough devices {kind}"),
             Self::HeldExclusively => f.write_str("held by a task that wants a host of its own"),
             Self::Constraint(constraint) => write!(f, "constraint: {constraint}"),
-            Self::ZeroFitness => f.write_str("fitness 0"),
+            Self::ZeroFitness => f.write_str("no fitness"),
             Self::Elsewhere => f.write_str("not at the place where its gang came furthest"),
             Self::Reserved => f.write_str("kept for the head of the queue"),
             Self::KeptForOthers => f.write_str("kept for the guarantees of other buckets"),

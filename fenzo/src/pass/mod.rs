@@ -59,7 +59,7 @@ pub(crate) struct Choice {
 impl Choice {
     /// Whether a host is refused for its calculator alone.
     pub(crate) fn refuses(&self, calculator: f64) -> bool {
-        self.combination == Combination::Fenzo1 && calculator <= 0.0
+        calculator.is_nan() || (self.combination == Combination::Fenzo1 && calculator <= 0.0)
     }
 }
 

@@ -1,14 +1,17 @@
 //! Laws that hold for every cluster and every batch, checked on random ones.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod bad;
 mod oracle;
+mod shares;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fenzo::{
-    AttributeTest, Constraint, Fitness, HostId, Lease, Level, Milli, PortRange, Resources,
-    SchedulingResult, SoftConstraint, TaskClass, TaskRequest, TaskScheduler, Time,
+    AttributeTest, Combination, Constraint, Fitness, GroupName, HostId, Lease, Level, Limit,
+    Measure, Milli, PortRange, Resources, SchedulingResult, SoftConstraint, TaskClass, TaskRequest,
+    TaskScheduler, Time,
 };
 use oracle::{Oracle, Rule};
 use proptest::prelude::*;
@@ -72,7 +75,7 @@ fn class() -> impl Strategy<Value = Arc<TaskClass>> {
         resources(),
         0..3_u32,
         prop::collection::vec(constraint(), 0..3),
-        prop::collection::vec(soft, 0..2),
+        prop::collection::vec(soft, 0..4),
     );
     parts.prop_map(
         |(group, mut demand, ports, hard, soft): (_, Resources, _, _, Vec<SoftConstraint>)| {
@@ -124,26 +127,81 @@ fn running() -> impl Strategy<Value = Vec<(TaskRequest, HostId)>> {
     })
 }
 
+fn measures() -> impl Strategy<Value = Vec<Measure>> {
+    prop::sample::subsequence(Measure::ALL.to_vec(), 1..=4)
+}
+
+/// Every kind of fitness, and means of them.
+fn fitness() -> impl Strategy<Value = Fitness> {
+    let simple = prop_oneof![
+        Just(Fitness::Any),
+        Just(Fitness::cpu_memory_packer()),
+        measures().prop_map(Fitness::Pack),
+        measures().prop_map(Fitness::Spread),
+    ];
+    simple.prop_recursive(2, 6, 3, |part| {
+        // The first has a weight, so that they do not all have none.
+        let rest = prop::collection::vec((0..4_u32, part.clone()), 0..3);
+        ((1..4_u32, part), rest).prop_map(|(first, mut parts)| {
+            parts.insert(0, first);
+            Fitness::Weighted(parts)
+        })
+    })
+}
+
 fn rule() -> impl Strategy<Value = Rule> {
-    prop_oneof![Just(Rule::Any), Just(Rule::PackCpuMemory), Just(Rule::SpreadMemory)]
+    let combination = prop_oneof![Just(Combination::Whole), Just(Combination::Fenzo1)];
+    let good_enough = prop_oneof![3 => Just(None), 1 => (0.03..0.97).prop_map(Some)];
+    let limits = prop_oneof![
+        3 => Just(Vec::new()),
+        1 => prop::collection::vec((0..3_u8, 0..6_u64), 1..3),
+    ];
+    (fitness(), combination, good_enough, limits).prop_map(
+        |(fitness, combination, good_enough, limits)| {
+            let limits: BTreeMap<GroupName, Milli> = limits
+                .into_iter()
+                .map(|(group, most)| {
+                    (format!("g{group}").into(), Milli::from_thousandths(most * 300))
+                })
+                .collect();
+            Rule { fitness, combination, good_enough, limits: limits.into_iter().collect() }
+        },
+    )
+}
+
+fn packing() -> Rule {
+    Rule {
+        fitness: Fitness::cpu_memory_packer(),
+        combination: Combination::Whole,
+        good_enough: None,
+        limits: Vec::new(),
+    }
+}
+
+fn scheduler(rule: &Rule, running: &[(TaskRequest, HostId)]) -> TaskScheduler {
+    let builder = TaskScheduler::builder().fitness(rule.fitness.clone());
+    let builder = builder.combination(rule.combination);
+    let builder = match rule.good_enough {
+        Some(threshold) => builder.good_enough(threshold),
+        None => builder,
+    };
+    let mut scheduler = builder.build().unwrap();
+    for (group, most) in &rule.limits {
+        scheduler.set_limit(group.clone(), Limit::NONE.with(Measure::Cpus, *most));
+    }
+    for (task, host) in running {
+        scheduler.task_assigned(task, host);
+    }
+    scheduler
 }
 
 fn schedule(
-    rule: Rule,
+    rule: &Rule,
     running: &[(TaskRequest, HostId)],
     tasks: &[TaskRequest],
     leases: Vec<Lease>,
 ) -> SchedulingResult {
-    let fitness = match rule {
-        Rule::Any => Fitness::Any,
-        Rule::PackCpuMemory => Fitness::cpu_memory_packer(),
-        Rule::SpreadMemory => Fitness::memory_spreader(),
-    };
-    let mut scheduler = TaskScheduler::builder().fitness(fitness).build().unwrap();
-    for (task, host) in running {
-        scheduler.task_assigned(task, host);
-    }
-    scheduler.schedule_once(Time::ZERO, tasks, leases)
+    scheduler(rule, running).schedule_once(Time::ZERO, tasks, leases)
 }
 
 fn fits(taken: &Resources, offered: &Resources) -> bool {
@@ -166,8 +224,31 @@ proptest! {
         tasks in batch("t", 24),
         leases in leases(),
     ) {
-        let result = schedule(rule, &running, &tasks, leases.clone());
-        Oracle::new(&leases, &running).replay(&tasks, &result, rule);
+        let result = schedule(&rule, &running, &tasks, leases.clone());
+        Oracle::new(&leases, &running).replay(&tasks, &result, &rule);
+    }
+
+    /// A question changes nothing, however often it is asked, and its answer is what a run then does.
+    #[test]
+    fn solving_twice_changes_nothing(
+        rule in rule(),
+        running in running(),
+        tasks in batch("t", 40),
+        leases in leases(),
+    ) {
+        let mut scheduler = scheduler(&rule, &running);
+        scheduler.schedule_once(Time::ZERO, &[], leases);
+        let hosts: Vec<_> = scheduler.hosts().collect();
+        let first = scheduler.what_if(&tasks, vec![]);
+        prop_assert_eq!(&first, &scheduler.what_if(&tasks, vec![]));
+        prop_assert_eq!(hosts, scheduler.hosts().collect::<Vec<_>>());
+        let result = scheduler.schedule_once(Time::ZERO, &tasks, vec![]);
+        prop_assert_eq!(&first, &result);
+        // What was placed and never launched is not there any more, but for its leases.
+        let used: Vec<_> = result.assignments.iter().map(|of| &of.host).collect();
+        for host in scheduler.hosts() {
+            prop_assert!(!used.contains(&&host.host) || host.leases.is_empty());
+        }
     }
 
     #[test]
@@ -177,7 +258,7 @@ proptest! {
         tasks in batch("t", 60),
         leases in leases(),
     ) {
-        let result = schedule(rule, &running, &tasks, leases.clone());
+        let result = schedule(&rule, &running, &tasks, leases.clone());
         let mut hosts = BTreeSet::new();
         for assignment in &result.assignments {
             prop_assert!(hosts.insert(&assignment.host), "a host has one assignment");
@@ -210,8 +291,8 @@ proptest! {
         tasks in batch("t", 40),
         (leases, shuffled) in leases().prop_flat_map(|l| (Just(l.clone()), Just(l).prop_shuffle())),
     ) {
-        let result = schedule(rule, &running, &tasks, leases);
-        prop_assert_eq!(result, schedule(rule, &running, &tasks, shuffled));
+        let result = schedule(&rule, &running, &tasks, leases);
+        prop_assert_eq!(result, schedule(&rule, &running, &tasks, shuffled));
     }
 
     /// Hard or soft, whether or not the packer would rather fill one host.
@@ -232,7 +313,7 @@ proptest! {
         let balanced = Constraint::balanced("zone");
         let class = Arc::new(if hard { class.with_hard(balanced) } else { class.with_soft(balanced.soft(1)) });
         let tasks: Vec<_> = (0..count).map(|t| TaskRequest::new(format!("t{t}"), &class)).collect();
-        let result = schedule(Rule::PackCpuMemory, &[], &tasks, (0..hosts).map(lease).collect());
+        let result = schedule(&packing(), &[], &tasks, (0..hosts).map(lease).collect());
         prop_assert_eq!(result.placed(), count);
         let mut counts = vec![0_usize; zones];
         for assignment in &result.assignments {

@@ -5,16 +5,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fenzo::{
-    AttributeValue, Constraint, GroupName, HostId, Lease, Level, Measure, Resources,
-    SchedulingResult, TaskClass, TaskId, TaskRequest,
+    AttributeValue, Combination, Constraint, Fitness, GroupName, HostId, Lease, Level, Measure,
+    Milli, Resources, SchedulingResult, TaskClass, TaskId, TaskRequest,
 };
 
-/// Which fitness the run used; the oracle has its own formulas.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Rule {
-    Any,
-    PackCpuMemory,
-    SpreadMemory,
+/// Ranks that are this close are equal: sums are made in another order here.
+const CLOSE: f64 = 1e-12;
+
+/// What the run chose by; the oracle has its own formulas.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub(crate) fitness: Fitness,
+    pub(crate) combination: Combination,
+    pub(crate) good_enough: Option<f64>,
+    /// The most cpus of each group; a group that is not listed gets nothing, if any is.
+    pub(crate) limits: Vec<(GroupName, Milli)>,
+}
+
+/// A host that would do.
+struct Judged<'h> {
+    host: &'h HostId,
+    rank: f64,
+    combined: f64,
 }
 
 pub(crate) struct Oracle<'a> {
@@ -50,12 +62,12 @@ impl<'a> Oracle<'a> {
         &mut self,
         tasks: &'a [TaskRequest],
         result: &SchedulingResult,
-        rule: Rule,
+        rule: &Rule,
     ) {
         let failed: BTreeSet<&TaskId> = result.failures.iter().flat_map(|f| &f.tasks).collect();
         for task in tasks {
-            let best = self.best(&task.class, rule);
             let got = result.host_of(&task.id).cloned();
+            let best = self.best(&task.class, rule, got.as_ref());
             assert_eq!(got, best, "task {} of class {:?}", task.id, task.class);
             assert_eq!(failed.contains(&task.id), best.is_none(), "task {}", task.id);
             if let Some(host) = best {
@@ -65,19 +77,51 @@ impl<'a> Oracle<'a> {
         assert_eq!(result.placed() + result.failed(), tasks.len());
     }
 
-    fn best(&self, class: &TaskClass, rule: Rule) -> Option<HostId> {
-        let mut best: Option<(f64, &HostId)> = None;
-        for host in &self.hosts {
-            if !self.admits(class, host) {
-                continue;
-            }
-            let soft = self.soft(class, host);
-            let rank = (soft * 50.0 + self.fitness(class, host, rule) * 35.0) / 100.0;
-            if best.is_none_or(|(highest, _)| rank > highest) {
-                best = Some((rank, host));
-            }
+    /// The host for a task. Of hosts that only rounding tells apart it is the one that the run has taken, if it
+    /// is among them.
+    fn best(&self, class: &TaskClass, rule: &Rule, taken: Option<&HostId>) -> Option<HostId> {
+        if self.is_over_limit(class, rule) {
+            return None;
         }
-        best.map(|(_, host)| host.clone())
+        let judged: Vec<Judged<'_>> =
+            self.hosts.iter().filter_map(|host| self.judge(class, host, rule)).collect();
+        let is_good =
+            |one: &&Judged<'_>| rule.good_enough.is_some_and(|bound| one.combined >= bound);
+        if let Some(first) = judged.iter().find(is_good) {
+            return Some(first.host.clone());
+        }
+        let highest = judged.iter().map(|one| one.rank).fold(f64::NEG_INFINITY, f64::max);
+        let first = judged.iter().find(|one| one.rank == highest)?;
+        let close = judged.iter().filter(|one| (one.rank - highest).abs() < CLOSE);
+        let rounded = close.filter(|one| one.rank != highest).find(|one| Some(one.host) == taken);
+        Some(rounded.unwrap_or(first).host.clone())
+    }
+
+    fn is_over_limit(&self, class: &TaskClass, rule: &Rule) -> bool {
+        let limit = rule.limits.iter().find(|(group, _)| *group == class.group);
+        let Some((_, most)) = limit else { return !rule.limits.is_empty() && takes_any(class) };
+        let taken = self.on.iter().filter(|(_, other, _)| other.group == class.group);
+        let taken: u64 = taken.map(|(_, class, _)| class.demand.cpus.thousandths()).sum();
+        taken + class.demand.cpus.thousandths() > most.thousandths()
+    }
+
+    fn judge<'h>(&self, class: &TaskClass, host: &'h HostId, rule: &Rule) -> Option<Judged<'h>> {
+        if !self.admits(class, host) {
+            return None;
+        }
+        let calculator = self.fitness(class, host, &rule.fitness);
+        if rule.combination == Combination::Fenzo1 && calculator <= 0.0 {
+            return None;
+        }
+        let soft = self.soft(class, host);
+        let rank = (soft * 50.0 + calculator * 35.0) / 100.0;
+        let wishes = class.soft.iter().any(|soft| soft.weight > 0);
+        let combined = match rule.combination {
+            Combination::Fenzo1 => rank,
+            Combination::Whole if wishes => (calculator * 35.0 + soft * 50.0) / 85.0,
+            Combination::Whole => calculator,
+        };
+        Some(Judged { host, rank, combined })
     }
 
     fn tasks_on(&self, host: &HostId) -> Vec<&TaskClass> {
@@ -246,8 +290,8 @@ impl<'a> Oracle<'a> {
         if holds { 1.0 } else { 0.0 }
     }
 
-    fn fitness(&self, class: &TaskClass, host: &HostId, rule: Rule) -> f64 {
-        let ratio = |measure: Measure| {
+    fn fitness(&self, class: &TaskClass, host: &HostId, fitness: &Fitness) -> f64 {
+        let ratio = |measure: &Measure| {
             let of = |resources: &Resources| match measure {
                 Measure::Cpus => resources.cpus.thousandths(),
                 Measure::Memory => resources.mem.thousandths(),
@@ -259,10 +303,28 @@ impl<'a> Oracle<'a> {
             let total = of(&self.offered(host)) + used - new;
             if total == 0 { 0.0 } else { (used + of(&class.demand)) as f64 / total as f64 }
         };
-        match rule {
-            Rule::Any => 1.0,
-            Rule::PackCpuMemory => (ratio(Measure::Cpus) + ratio(Measure::Memory)) / 2.0,
-            Rule::SpreadMemory => 1.0 - ratio(Measure::Memory),
+        match fitness {
+            Fitness::Any => 1.0,
+            Fitness::Pack(measures) => {
+                measures.iter().map(ratio).sum::<f64>() / measures.len() as f64
+            }
+            Fitness::Spread(measures) => {
+                measures.iter().map(|of| 1.0 - ratio(of)).sum::<f64>() / measures.len() as f64
+            }
+            Fitness::Weighted(parts) => {
+                let part = |(weight, part): &(u32, Fitness)| {
+                    f64::from(*weight) * self.fitness(class, host, part)
+                };
+                let weights: f64 = parts.iter().map(|(weight, _)| f64::from(*weight)).sum();
+                parts.iter().map(part).sum::<f64>() / weights
+            }
+            _ => unreachable!("these properties use no other fitness"),
         }
     }
+}
+
+/// Whether a class takes anything that limits are about.
+fn takes_any(class: &TaskClass) -> bool {
+    let demand = &class.demand;
+    [demand.cpus, demand.mem, demand.disk, demand.network].iter().any(|of| *of > Milli::ZERO)
 }

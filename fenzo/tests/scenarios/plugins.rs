@@ -1,6 +1,8 @@
 //! Closures, good-enough thresholds, weighted fitness and wrong configuration.
 
-use fenzo::{BuildError, Constraint, Fitness, Measure, Reason, TaskScheduler};
+use fenzo::{
+    BuildError, Constraint, Fitness, Measure, Reason, Resources, TaskClass, TaskScheduler,
+};
 
 use crate::{class, hosts, lease, run, scheduler, tasks};
 
@@ -166,19 +168,19 @@ fn test_exception_in_constraints() {
 }
 
 #[test]
-fn a_fitness_that_panics_or_is_no_number_is_zero() {
-    let broken = Fitness::custom(|_, host| match host.id().as_str() {
+fn a_fitness_that_panics_or_is_no_number_refuses_the_host() {
+    let broken = Fitness::custom(|class, host| match host.id().as_str() {
         "h1" => panic!("this plugin is broken"),
         "h2" => f64::NAN,
+        _ if class.group.as_str() == "never" => f64::NAN,
         _ => 0.1,
     });
     let leases = ["h1", "h2", "h3"].map(|host| lease(host, host, 1, 10)).to_vec();
-    let result = run(&mut scheduler(broken), &tasks("t", 2, class(1, 1)), leases);
-    assert_eq!(
-        hosts(&result),
-        ["h1", "h3"],
-        "the best, then the first of those that score nothing"
-    );
+    let mut requests = tasks("n", 1, TaskClass::new("never", Resources::cpus_mem(1, 1)));
+    requests.extend(tasks("t", 2, class(1, 1)));
+    let result = run(&mut scheduler(broken), &requests, leases);
+    assert_eq!((hosts(&result), result.failed()), (vec!["h3"], 2));
+    assert_eq!(result.why(&"n0".into()).unwrap().reasons, [(Reason::ZeroFitness, 3)].into());
 }
 
 #[test]
