@@ -14,6 +14,7 @@ mod encoded;
 mod first;
 mod leader;
 mod server;
+pub mod slim;
 pub mod tuning;
 
 pub use client::{

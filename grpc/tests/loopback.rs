@@ -1,6 +1,7 @@
 //! The services over a real socket: order, limits, endings, and how fast they carry.
 #![allow(clippy::unwrap_used, reason = "tests may unwrap")]
 
+use grpc::slim::{Serving, begin};
 use grpc::{
     AgentLinkClient, ClientOptions, Code, ConnectError, Incoming, OperatorClient, OperatorHandler,
     OperatorService, SchedulerClient, Status, StreamHandler, StreamService,
@@ -11,7 +12,7 @@ use proto::{
     AgentId, Encoding, FrameworkId, Limits, Offer, OfferId, Resources, Role, Wire, operator,
 };
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -80,9 +81,11 @@ impl OperatorHandler for Echo {
     }
 }
 
-async fn serve(limits: Limits) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+/// Addresses of the same services, served by the general server and by that of silent connections.
+async fn serve(limits: Limits) -> [String; 2] {
+    let general = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let slim = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addresses = [&general, &slim].map(|at| at.local_addr().unwrap().to_string());
     let scheduler = StreamService::<_, Call, Event>::new(Echo, limits.clone());
     let agents = StreamService::<_, AgentCall, AgentEvent>::new(Echo, limits.clone())
         .of_cluster(Some(Arc::from("östlich")));
@@ -90,8 +93,23 @@ async fn serve(limits: Limits) -> String {
         .route_service(grpc::SCHEDULER_PATH, scheduler)
         .route_service(grpc::AGENT_LINK_PATH, agents)
         .route_service(grpc::OPERATOR_PATH, OperatorService::new(Echo, limits));
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    address
+    tokio::spawn(serve_slim(slim, router.clone()));
+    tokio::spawn(async move { axum::serve(general, router).await.unwrap() });
+    addresses
+}
+
+async fn serve_slim(listener: TcpListener, router: axum::Router) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let router = router.clone();
+        tokio::spawn(async move {
+            let begun = begin(&mut stream, Duration::from_secs(60)).await.unwrap();
+            let path = begun.path.expect("a client asks for something");
+            assert!(path.ends_with("/Connect") || path.ends_with("/Call"), "{path}");
+            // A client that is dropped may leave things open.
+            let _ = Serving::new(stream, &begun.bytes, router).await;
+        });
+    }
 }
 
 fn call(body: CallBody) -> Call {
@@ -100,34 +118,38 @@ fn call(body: CallBody) -> Call {
 
 #[tokio::test]
 async fn calls_and_events_come_in_order_and_the_stream_ends_well() {
-    let address = serve(Limits::DEFAULT).await;
-    let mut link = SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap();
-    link.sender.send(call(CallBody::Revive { roles: vec![] })).await.unwrap();
-    link.sender.send(call(CallBody::Suppress { roles: vec![] })).await.unwrap();
-    for name in ["REVIVE", "SUPPRESS"] {
-        assert_eq!(link.incoming.next().await.unwrap(), Some(Event::Error(Arc::from(name))));
+    for address in serve(Limits::DEFAULT).await {
+        let mut link = SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap();
+        link.sender.send(call(CallBody::Revive { roles: vec![] })).await.unwrap();
+        link.sender.send(call(CallBody::Suppress { roles: vec![] })).await.unwrap();
+        for name in ["REVIVE", "SUPPRESS"] {
+            assert_eq!(link.incoming.next().await.unwrap(), Some(Event::Error(Arc::from(name))));
+        }
+        link.sender.send(call(CallBody::Teardown)).await.unwrap();
+        assert_eq!(link.incoming.next().await.unwrap(), None);
     }
-    link.sender.send(call(CallBody::Teardown)).await.unwrap();
-    assert_eq!(link.incoming.next().await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn dropping_the_sender_ends_the_stream() {
-    let address = serve(Limits::DEFAULT).await;
-    let mut link = AgentLinkClient::connect(&address, &ClientOptions::default()).await.unwrap();
-    link.sender.send(AgentCall::Pong { sequence: 7 }).await.unwrap();
-    drop(link.sender);
-    assert_eq!(link.incoming.next().await.unwrap(), Some(AgentEvent::Ping { sequence: 7 }));
-    assert_eq!(link.incoming.next().await.unwrap(), None);
+    for address in serve(Limits::DEFAULT).await {
+        let mut link = AgentLinkClient::connect(&address, &ClientOptions::default()).await.unwrap();
+        link.sender.send(AgentCall::Pong { sequence: 7 }).await.unwrap();
+        drop(link.sender);
+        assert_eq!(link.incoming.next().await.unwrap(), Some(AgentEvent::Ping { sequence: 7 }));
+        assert_eq!(link.incoming.next().await.unwrap(), None);
+    }
 }
 
 #[tokio::test]
 async fn a_peer_knows_the_cluster_before_it_says_anything() {
-    let address = serve(Limits::DEFAULT).await;
-    let agent = AgentLinkClient::connect(&address, &ClientOptions::default()).await.unwrap();
-    assert_eq!(agent.cluster.as_deref(), Some("östlich"));
-    let scheduler = SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap();
-    assert_eq!(scheduler.cluster, None);
+    for address in serve(Limits::DEFAULT).await {
+        let agent = AgentLinkClient::connect(&address, &ClientOptions::default()).await.unwrap();
+        assert_eq!(agent.cluster.as_deref(), Some("östlich"));
+        let scheduler =
+            SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap();
+        assert_eq!(scheduler.cluster, None);
+    }
 }
 
 /// A master that does not lead.
@@ -156,16 +178,17 @@ async fn a_master_that_does_not_lead_says_who_does() {
 
 #[tokio::test]
 async fn a_message_beyond_the_limit_ends_its_stream_with_the_reason() {
-    let address = serve(Limits { body_bytes: 64, ..Limits::DEFAULT }).await;
-    let mut link = SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap();
-    let offer_ids = (0..100).map(|n| format!("master-O{n}").parse().unwrap()).collect();
-    let decline = CallBody::Decline { offer_ids, filters: proto::Filters::none() };
-    link.sender.send(call(decline)).await.unwrap();
-    match link.incoming.next().await.unwrap() {
-        Some(Event::Error(message)) => assert!(message.contains("64"), "{message}"),
-        other => panic!("{other:?}"),
+    for address in serve(Limits { body_bytes: 64, ..Limits::DEFAULT }).await {
+        let mut link = SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap();
+        let offer_ids = (0..100).map(|n| format!("master-O{n}").parse().unwrap()).collect();
+        let decline = CallBody::Decline { offer_ids, filters: proto::Filters::none() };
+        link.sender.send(call(decline)).await.unwrap();
+        match link.incoming.next().await.unwrap() {
+            Some(Event::Error(message)) => assert!(message.contains("64"), "{message}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(link.incoming.next().await.unwrap(), None);
     }
-    assert_eq!(link.incoming.next().await.unwrap(), None);
 }
 
 /// So many offers that they exceed what a server would take.
@@ -189,22 +212,24 @@ fn many_offers() -> Vec<Offer> {
 
 #[tokio::test]
 async fn a_client_takes_more_at_once_than_a_server() {
-    let address = serve(Limits::DEFAULT).await;
-    let mut link = SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap();
-    link.sender.send(call(CallBody::Request { demands: vec![] })).await.unwrap();
-    let event = link.incoming.next().await.unwrap().unwrap();
-    assert!(event.encode(Encoding::Protobuf).len() > Limits::DEFAULT.body_bytes);
-    assert!(matches!(event, Event::Offers(offers) if offers.len() == 20_000));
+    for address in serve(Limits::DEFAULT).await {
+        let mut link = SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap();
+        link.sender.send(call(CallBody::Request { demands: vec![] })).await.unwrap();
+        let event = link.incoming.next().await.unwrap().unwrap();
+        assert!(event.encode(Encoding::Protobuf).len() > Limits::DEFAULT.body_bytes);
+        assert!(matches!(event, Event::Offers(offers) if offers.len() == 20_000));
+    }
 }
 
 #[tokio::test]
 async fn operators_are_answered_and_refused() {
-    let address = serve(Limits::DEFAULT).await;
-    let client = OperatorClient::connect(&address, &ClientOptions::default()).await.unwrap();
-    let health = client.call(operator::Call::GetHealth).await.unwrap();
-    assert_eq!(health, operator::Response::Health(true));
-    let status = client.call(operator::Call::GetTasks).await.unwrap_err();
-    assert_eq!((status.code(), status.message()), (Code::Unimplemented, "not here"));
+    for address in serve(Limits::DEFAULT).await {
+        let client = OperatorClient::connect(&address, &ClientOptions::default()).await.unwrap();
+        let health = client.call(operator::Call::GetHealth).await.unwrap();
+        assert_eq!(health, operator::Response::Health(true));
+        let status = client.call(operator::Call::GetTasks).await.unwrap_err();
+        assert_eq!((status.code(), status.message()), (Code::Unimplemented, "not here"));
+    }
 }
 
 #[tokio::test]
@@ -222,20 +247,21 @@ async fn nobody_there_is_a_sentence_that_names_the_address() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_carry_every_message() {
     const MESSAGES: u64 = 100_000;
-    let address = serve(Limits::DEFAULT).await;
-    let mut link = AgentLinkClient::connect(&address, &ClientOptions::default()).await.unwrap();
-    let start = Instant::now();
-    let sender = link.sender;
-    tokio::spawn(async move {
+    for address in serve(Limits::DEFAULT).await {
+        let mut link = AgentLinkClient::connect(&address, &ClientOptions::default()).await.unwrap();
+        let start = Instant::now();
+        let sender = link.sender;
+        tokio::spawn(async move {
+            for sequence in 0..MESSAGES {
+                sender.send(AgentCall::Pong { sequence }).await.unwrap();
+            }
+        });
         for sequence in 0..MESSAGES {
-            sender.send(AgentCall::Pong { sequence }).await.unwrap();
+            let event = link.incoming.next().await.unwrap();
+            assert_eq!(event, Some(AgentEvent::Ping { sequence }));
         }
-    });
-    for sequence in 0..MESSAGES {
-        let event = link.incoming.next().await.unwrap();
-        assert_eq!(event, Some(AgentEvent::Ping { sequence }));
+        assert_eq!(link.incoming.next().await.unwrap(), None);
+        let rate = MESSAGES as f64 / start.elapsed().as_secs_f64();
+        println!("{rate:.0} messages/s each way, client and server in one process");
     }
-    assert_eq!(link.incoming.next().await.unwrap(), None);
-    let rate = MESSAGES as f64 / start.elapsed().as_secs_f64();
-    println!("{rate:.0} messages/s each way, client and server in one process");
 }

@@ -19,6 +19,7 @@ mod perform;
 mod reads;
 pub mod registrar;
 mod registry_record;
+mod rewound;
 mod server;
 mod watch_link;
 mod witness;

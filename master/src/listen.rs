@@ -1,10 +1,13 @@
 //! Listening, and the accept loop: HTTP/1.1 and HTTP/2 on one port, with limits on slow senders.
 
 use crate::Error;
+use crate::rewound::Rewound;
+use grpc::slim::Serving;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -135,9 +138,24 @@ pub(crate) async fn accept(
             (Arc::clone(&builder), router.clone(), operators.clone());
         connections.spawn(async move {
             let first_request = Instant::now() + limits.request_timeout;
-            match asks_as_operator(&stream, first_request).await {
-                Some(false) => serve(stream, &builder, router, first_request).await,
-                Some(true) => hand_over(stream, builder, router, first_request, &operators).await,
+            // Each in a box of its own: what a connection is, it is for years, and it must not take
+            // the room of what it is not.
+            match Box::pin(asker(&stream, first_request)).await {
+                Some(Asker::Stream) => {
+                    let agent = Box::pin(first_stream(stream, &builder, router, first_request));
+                    if let Some(agent) = agent.await
+                        && let Err(error) = agent.await
+                    {
+                        tracing::debug!(%error, "connection of an agent ended");
+                    }
+                }
+                Some(Asker::Other) => {
+                    Box::pin(serve(stream.into(), &builder, router, first_request)).await;
+                }
+                Some(Asker::Operator) => {
+                    let handed = hand_over(stream, builder, router, first_request, &operators);
+                    Box::pin(handed).await;
+                }
                 None => {}
             }
             drop(place);
@@ -145,16 +163,63 @@ pub(crate) async fn accept(
     }
 }
 
-/// Whether the first request is one of operators, from what came of it first; `None` when nothing
-/// comes in time.
-async fn asks_as_operator(stream: &TcpStream, until: Instant) -> Option<bool> {
+/// Who made a connection, by its first bytes.
+enum Asker {
+    Operator,
+    /// Speaks HTTP/2: an agent, or a scheduler, or whoever else.
+    Stream,
+    Other,
+}
+
+/// Who made the connection; `None` when nothing comes in time.
+async fn asker(stream: &TcpStream, until: Instant) -> Option<Asker> {
     let mut begin = [0; 96];
     let read = tokio::time::timeout_at(until, stream.peek(&mut begin)).await.ok()?.ok()?;
     // What is cut in the middle goes the common way, which is only slower for big answers.
     let line = String::from_utf8_lossy(begin.get(..read)?);
+    if line.starts_with("PRI * HTTP/2") {
+        return Some(Asker::Stream);
+    }
     let path = line.split(' ').nth(1).unwrap_or_default();
     let path = path.split(['?', '\r', '\n']).next().unwrap_or_default();
-    Some(crate::http::is_for_operators(path))
+    let is_operator = crate::http::is_for_operators(path);
+    Some(if is_operator { Asker::Operator } else { Asker::Other })
+}
+
+/// How long a client's first words may stay without its first request: some wait for the server's.
+const FIRST_WORDS: Duration = Duration::from_millis(100);
+
+/// A connection of an agent, and what serves it.
+type AgentConnection =
+    Serving<TcpStream, WithKill, axum::routing::future::RouteFuture<Infallible>, axum::body::Body>;
+
+/// Serves a connection over HTTP/2; one of an agent is given back, to be served without what the
+/// others need.
+async fn first_stream(
+    mut stream: TcpStream,
+    builder: &auto::Builder<TokioExecutor>,
+    router: axum::Router,
+    first_request: Instant,
+) -> Option<Box<AgentConnection>> {
+    let begun = match grpc::slim::begin(&mut stream, FIRST_WORDS).await {
+        Ok(begun) => begun,
+        Err(error) => {
+            tracing::debug!(%error, "connection lost before it was served");
+            return None;
+        }
+    };
+    if begun.path.as_deref() != Some(grpc::AGENT_LINK_PATH) {
+        let stream = Rewound { begun: begun.bytes.into(), stream };
+        Box::pin(serve(stream, builder, router, first_request)).await;
+        return None;
+    }
+    // Small events must not wait for the answer to the packet before them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "connection lost before it was served");
+        return None;
+    }
+    let service = WithKill { router, kill: Kill::default(), peer: Peer::default() };
+    Some(Box::new(Serving::new(stream, &begun.bytes, service)))
 }
 
 /// Serves the connection on another runtime; it ends when this future is dropped.
@@ -174,7 +239,7 @@ async fn hand_over(
     };
     let serving = operators.spawn(async move {
         match TcpStream::from_std(stream) {
-            Ok(stream) => serve(stream, &builder, router, first_request).await,
+            Ok(stream) => serve(stream.into(), &builder, router, first_request).await,
             Err(error) => tracing::debug!(%error, "connection lost before it was served"),
         }
     });
@@ -214,13 +279,13 @@ fn builder(idle_timeout: Duration) -> auto::Builder<TokioExecutor> {
 }
 
 async fn serve(
-    stream: TcpStream,
+    stream: Rewound,
     builder: &auto::Builder<TokioExecutor>,
     router: axum::Router,
     first_request: Instant,
 ) {
     // Small events must not wait for the answer to the packet before them.
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = stream.stream.set_nodelay(true) {
         tracing::debug!(%error, "connection lost before it was served");
         return;
     }

@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 /// What handlers share.
 #[derive(Clone, Debug)]
@@ -111,8 +112,21 @@ impl Context {
     ///
     /// # Errors
     /// When the master is stopping.
-    pub(crate) async fn send(&self, message: Message) -> Result<(), Stopping> {
-        self.0.inbox.send(message).await.map_err(|_| Stopping)
+    pub(crate) fn send(&self, message: Message) -> impl Future<Output = Result<(), Stopping>> + '_ {
+        // At once where there is room, so that what waits for the next message has no room for one.
+        let sent = match self.0.inbox.try_send(message) {
+            Ok(()) => Ok(None),
+            Err(TrySendError::Closed(_)) => Err(Stopping),
+            Err(TrySendError::Full(message)) => Ok(Some(Box::pin(self.0.inbox.send(message)))),
+        };
+        async move {
+            if let Some(waiting) = sent? {
+                return waiting.await.map_err(|_| Stopping);
+            }
+            // Who brings many lets others have their turn.
+            tokio::task::coop::consume_budget().await;
+            Ok(())
+        }
     }
 }
 

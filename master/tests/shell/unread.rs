@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use proto::agent_link::AgentEvent;
 use proto::operator::{Call, Event};
 use proto::{Encoding, Wire};
+use std::time::Duration;
 use tokio::net::TcpStream;
 
 /// A client that lets the master send one byte of each answer.
@@ -58,7 +59,10 @@ const UNAVAILABLE: &str = "14";
 #[tokio::test]
 async fn who_does_not_read_keeps_nobody_else_from_reading() {
     let dir = tempfile::tempdir().unwrap();
-    let master = Running::start(config(dir.path())).await;
+    let mut config = config(dir.path());
+    // The agent answers no pings while others read.
+    config.options.agent_timeout = Duration::from_secs(3600);
+    let master = Running::start(config).await;
     let mut agent = Agent::register(&master.address, 1).await;
     agent.link.sender.send(crate::reads::many_tasks(&agent, 20_000)).await.unwrap();
     assert!(matches!(agent.next().await, AgentEvent::Reregistered { .. }));
