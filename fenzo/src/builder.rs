@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::cluster::Cluster;
 use crate::constraint::Constraint;
 use crate::fitness::{Combination, Fitness};
+use crate::packing::ahead::Packing;
 use crate::pass::Choice;
 use crate::request::TaskClass;
 use crate::reservation::Backfill;
@@ -38,6 +39,7 @@ impl Default for TaskSchedulerBuilder {
                 batch_size: usize::MAX,
                 work_limit: u64::MAX,
                 backfill: None,
+                packing: Packing::InTurn,
             },
             single_lease: false,
         }
@@ -49,6 +51,13 @@ impl TaskSchedulerBuilder {
     #[must_use]
     pub fn fitness(mut self, fitness: Fitness) -> Self {
         self.choice.fitness = fitness;
+        self
+    }
+
+    /// How the tasks of a batch are packed. Default: each in its turn, by fitness alone.
+    #[must_use]
+    pub fn packing(mut self, packing: Packing) -> Self {
+        self.options.packing = packing;
         self
     }
 

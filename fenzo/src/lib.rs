@@ -151,6 +151,7 @@ pub use lease::{Lease, SetOffer};
 pub use limit::Limit;
 pub use listener::SchedulingEvent;
 pub use overlay::Overlay;
+pub use packing::ahead::{Packing, PackingReport};
 pub use packing::{DeviceMix, DevicePacking};
 pub use preempt::{Preemptible, PreemptionPlan};
 pub use quantity::{Milli, Time};

@@ -10,6 +10,7 @@ use crate::device::{DeviceRequest, DeviceUse};
 use crate::fitness::Score;
 use crate::gang::GangMiss;
 use crate::id::{DeviceKind, HostId, LeaseId, TaskId};
+use crate::packing::ahead::PackingReport;
 use crate::quantity::Milli;
 use crate::request::TaskRequest;
 use crate::reservation::Reservation;
@@ -34,6 +35,8 @@ pub struct SchedulingResult {
     pub ignored: Vec<LeaseId>,
     /// What is kept for the head of the queue: see [`Backfill`](crate::Backfill).
     pub reservations: Vec<Reservation>,
+    /// What looking ahead came to, where that is chosen: see [`Packing`](crate::Packing).
+    pub packing: Option<PackingReport>,
     /// How many times a host was evaluated for a task: the work this run was.
     pub evaluations: u64,
 }

@@ -17,6 +17,7 @@ use crate::lease::{Lease, SetOffer};
 use crate::limit::{Limit, Limits};
 use crate::listener::{Listeners, SchedulingEvent};
 use crate::pass::batch::repeated;
+use crate::packing::ahead::Packing;
 use crate::pass::{self, Bounds, Choice};
 use crate::quantity::Time;
 use crate::queue::{Order, TaskQueue};
@@ -34,6 +35,7 @@ pub(crate) struct Options {
     pub(crate) batch_size: usize,
     pub(crate) work_limit: u64,
     pub(crate) backfill: Option<Backfill>,
+    pub(crate) packing: Packing,
 }
 
 /// How many hosts were rejected since when.
@@ -104,7 +106,14 @@ impl TaskScheduler {
         let tasks = sound.as_deref().unwrap_or(tasks);
         let known = (&self.ends, &self.disabled);
         let bounds = bounds(&self.limits, &self.options, now, known, self.active.as_ref());
-        let result = pass::run(&mut self.cluster, &self.choice, bounds, tasks);
+        let result = match self.options.packing {
+            Packing::LookAhead { work } if bounds.outlook.is_none() => {
+                pass::ahead::run(&mut self.cluster, &self.choice, bounds, tasks, work)
+            }
+            Packing::LookAhead { .. } | Packing::InTurn => {
+                pass::run(&mut self.cluster, &self.choice, bounds, tasks)
+            }
+        };
         given_back.extend(self.remove_expired(now));
         let result = SchedulingResult { expired: given_back, ignored, refused, ..result };
         self.listeners.finished(&result);

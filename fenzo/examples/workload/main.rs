@@ -5,7 +5,8 @@
 //! Options: `--config default|binpack|con-0.9|spread`, `--hosts N`, `--tasks N`, `--shape het|job`,
 //! `--host-seed S`, `--task-seed S`, `--big K` (cpus times K), `--placements FILE` (a csv of task and host),
 //! `--churn ROUNDS` with `--preload PERCENT`: a cluster that is kept that full, where each round as many tasks
-//! end as start.
+//! end as start. `--pack look-ahead` packs all tasks at once, with `--work N` comparisons, and prints the lower
+//! bound of the hosts beside those used.
 //!
 //! `--table` alone prints what each configuration costs over cluster sizes, beside a floor.
 #![allow(
@@ -24,7 +25,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use fenzo::{
-    HostId, Lease, PortRange, Resources, SchedulingResult, TaskId, TaskRequest, TaskScheduler, Time,
+    HostId, Lease, Packing, PackingReport, PortRange, Resources, SchedulingResult, TaskId,
+    TaskRequest, TaskScheduler, Time,
 };
 use generate::{Config, Generator, Tasks, checksum, leases};
 
@@ -39,6 +41,8 @@ struct Options {
     placements: Option<String>,
     churn: Option<usize>,
     preload: u64,
+    look_ahead: bool,
+    work: u64,
 }
 
 impl Options {
@@ -54,6 +58,8 @@ impl Options {
             placements: None,
             churn: None,
             preload: 70,
+            look_ahead: false,
+            work: 300_000_000,
         };
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or(format!("{name} needs a value"))?;
@@ -73,6 +79,12 @@ impl Options {
                     "job" => options.equal_jobs = true,
                     _ => return Err(format!("unknown shape {value}")),
                 },
+                "--pack" => match value.as_str() {
+                    "in-turn" => options.look_ahead = false,
+                    "look-ahead" => options.look_ahead = true,
+                    _ => return Err(format!("unknown packing {value}")),
+                },
+                "--work" => options.work = number()?,
                 "--big" => options.big = number()?,
                 "--host-seed" => options.host_seed = number()?,
                 "--task-seed" => options.task_seed = number()?,
@@ -133,9 +145,14 @@ fn once(options: &Options, scheduler: &mut TaskScheduler, tasks: Tasks) -> Resul
         }
     }
     let hosts = || tasks.iter().map(|task| host_of.get(&task.id).copied());
+    let packing =
+        result.packing.map_or(String::new(), |PackingReport { lower_bound, in_turn, .. }| {
+            let ratio = result.assignments.len() as f64 / f64::from(lower_bound.max(1));
+            format!(" lower_bound={lower_bound} in_turn={in_turn} ratio={ratio:.4}")
+        });
     println!(
         "assigned={} unassigned={} hosts_used={} checksum={:016x} seconds={seconds:.6} \
-         cpu_seconds={processor:.6} evaluations={} peak_rss_mb={}",
+         cpu_seconds={processor:.6} evaluations={} peak_rss_mb={}{packing}",
         result.placed(),
         result.failed(),
         result.assignments.len(),
@@ -277,6 +294,10 @@ fn run() -> Result<(), String> {
     let options = Options::parse(std::env::args().skip(1))?;
     let mut scheduler = TaskScheduler::builder()
         .fitness(options.config.fitness())
+        .packing(match options.look_ahead {
+            true => Packing::LookAhead { work: options.work },
+            false => Packing::InTurn,
+        })
         .build()
         .map_err(|error| error.to_string())?;
     let tasks = Tasks::new(options.config, options.equal_jobs, options.big, options.task_seed);

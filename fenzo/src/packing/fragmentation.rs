@@ -17,6 +17,9 @@ use crate::id::DeviceModel;
 /// The score of a descent by one whole device is the logistic function of one.
 const DEVICE: f64 = 1000.0;
 
+/// Demands for more devices than this are not told from those for so many.
+const MOST_SIZE: u32 = 4096;
+
 pub(crate) struct Fragmentation {
     tables: ByModel<Table>,
     tasks: i64,
@@ -33,7 +36,9 @@ struct Table {
 /// Counts of tasks by two bounds: `at(cpus, size)` tasks demand no more than both.
 struct Grid {
     cpus: Vec<u64>,
-    sizes: Vec<u32>,
+    /// How many of the sizes are at most the position.
+    upto: Vec<usize>,
+    width: usize,
     /// By the position of the cpus, then of the size.
     sums: Vec<i64>,
 }
@@ -51,8 +56,11 @@ impl Fragmentation {
 
     /// The fragmented thousandths, times `scale`.
     pub(crate) fn scaled(&self, host: Picture<'_>, scale: i64) -> i64 {
-        let product = i128::from(self.measure(host)) * i128::from(scale) / i128::from(self.tasks);
-        i64::try_from(product).unwrap_or(i64::MAX)
+        let measure = self.measure(host);
+        // Beyond some 10^9 devices times tasks the last digits do not matter.
+        measure
+            .checked_mul(scale)
+            .map_or_else(|| measure / self.tasks * scale, |product| product / self.tasks)
     }
 
     /// The logistic function of the descent in devices, in whole hundredths as in the published scheduler: hosts
@@ -112,14 +120,15 @@ impl Table {
 /// The part of a grid for some cpus.
 #[derive(Clone, Copy)]
 struct Row<'a> {
-    sizes: &'a [u32],
+    upto: &'a [usize],
     sums: &'a [i64],
 }
 
 impl Row<'_> {
     /// The tasks of at most this size.
     fn at(self, size: u32) -> i64 {
-        self.sums[self.sizes.partition_point(|bound| *bound <= size)]
+        let size = self.upto.len().saturating_sub(1).min(size as usize);
+        self.sums[self.upto[size]]
     }
 }
 
@@ -127,27 +136,30 @@ impl Grid {
     /// Of cpus, size and count of each demand.
     fn new(demands: &[(u64, u32, u64)]) -> Self {
         let mut cpus: Vec<u64> = demands.iter().map(|(cpus, ..)| *cpus).collect();
-        let mut sizes: Vec<u32> = demands.iter().map(|(_, size, _)| *size).collect();
+        let mut sizes: Vec<u32> =
+            demands.iter().map(|(_, size, _)| (*size).min(MOST_SIZE)).collect();
         for_each_once(&mut cpus);
         for_each_once(&mut sizes);
         let width = sizes.len() + 1;
         let mut sums = vec![0; (cpus.len() + 1) * width];
         for (demand_cpus, demand_size, count) in demands {
             let from_row = cpus.partition_point(|cpus| cpus < demand_cpus) + 1;
-            let from = sizes.partition_point(|size| size < demand_size) + 1;
+            let from = sizes.partition_point(|size| *size < (*demand_size).min(MOST_SIZE)) + 1;
             for row in from_row..=cpus.len() {
                 for sum in &mut sums[row * width + from..(row + 1) * width] {
                     *sum += signed(*count);
                 }
             }
         }
-        Self { cpus, sizes, sums }
+        let largest = sizes.last().map_or(0, |size| (*size).min(MOST_SIZE));
+        let upto =
+            (0..=largest).map(|size| sizes.partition_point(|bound| *bound <= size)).collect();
+        Self { cpus, upto, width, sums }
     }
 
     fn row(&self, cpus: u64) -> Row<'_> {
-        let width = self.sizes.len() + 1;
         let row = self.cpus.partition_point(|bound| *bound <= cpus);
-        Row { sizes: &self.sizes, sums: &self.sums[row * width..][..width] }
+        Row { upto: &self.upto, sums: &self.sums[row * self.width..][..self.width] }
     }
 
     fn total(&self) -> i64 {

@@ -5,9 +5,13 @@
 //! refuses a host. They read the cpus and the devices of one host and nothing else, so that their answer
 //! changes only when the host does.
 
+pub(crate) mod ahead;
 mod fragmentation;
 mod mix;
 mod waste;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

@@ -85,8 +85,7 @@ impl Waste {
         let table = self.tables.of(host.model);
         let mut waste = 0;
         for gap in host.gaps.iter().filter(|gap| **gap > 0) {
-            let proportion = u128::from(host.cpus) * u128::from(*gap) / u128::from(all);
-            let proportion = u64::try_from(proportion).unwrap_or(u64::MAX);
+            let proportion = host.cpus.saturating_mul(u64::from(*gap)) / all;
             waste += table.at(*gap, host.cpus, self.steps) + table.at(*gap, proportion, self.steps);
         }
         let fragmentation = self.fragmentation.scaled(host, SCALE);

@@ -3,6 +3,7 @@
 //! Ordinals of classes, groups and columns live for one pass and never leave it. Nothing here lays out
 //! hosts: the cluster has them as columns already, and takes back at the end what the pass has placed.
 
+pub(crate) mod ahead;
 pub(crate) mod batch;
 mod class;
 mod explain;
