@@ -10,7 +10,7 @@ use crate::framework::Framework;
 use crate::operator::is_below;
 use crate::state::Master;
 use crate::table::{FrameworkOrd, SeatOrd};
-use proto::{Quantities, ResourceName, Resources, Role};
+use proto::{Quantities, ResourceName, Resources, Role, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(m: &Master, found: &mut Found) {
@@ -19,8 +19,9 @@ pub(super) fn check(m: &Master, found: &mut Found) {
     queue(m, found);
     shares(m, found);
     demands(m, found);
-    quotas(m, found);
-    limits(m, found);
+    let consumed = consumption(m);
+    quotas(m, &consumed, found);
+    limits(m, &consumed, found);
     rest(m, found);
     if let Some(short) = &m.allocator.starved {
         found.unless(false, "M25", || format!("an offer took {short:?} of guarantees"));
@@ -178,33 +179,41 @@ fn demands(m: &Master, found: &mut Found) {
 
 /// The plain scalars of some resources: what quotas count.
 fn plain(resources: &Resources) -> Quantities {
-    scalars(&resources.unreserved().non_revocable())
+    let mut all = Quantities::default();
+    for piece in resources.pieces() {
+        let counts = !piece.flavor.revocable && piece.flavor.reserved_to().is_none();
+        if let (true, Value::Scalar(milli)) = (counts, &piece.value) {
+            all.add(&piece.name, *milli);
+        }
+    }
+    all
 }
 
 /// What each role and those above it consume, reckoned from offers and tasks.
 fn consumption(m: &Master) -> BTreeMap<Role, Quantities> {
+    let mut own: BTreeMap<&Role, Quantities> = BTreeMap::new();
+    for offer in m.offers.values() {
+        own.entry(&offer.role).or_default().add_all(&plain(&offer.resources));
+    }
+    for (_, agent) in m.agents.iter() {
+        let roles: BTreeSet<&Role> = agent.info.resources.reservation_roles().collect();
+        for role in roles {
+            let reserved = agent.info.resources.reserved_to(role).to_unreserved();
+            own.entry(role).or_default().add_all(&plain(&reserved));
+        }
+    }
+    for (_, framework) in m.frameworks.iter() {
+        for task in framework.tasks.values().filter(|task| task.holds) {
+            own.entry(&task.role).or_default().add_all(&plain(&task.resources));
+        }
+    }
     let mut all: BTreeMap<Role, Quantities> = BTreeMap::new();
-    let mut count = |role: &Role, resources: &Resources| {
-        let amounts = plain(resources);
+    for (role, amounts) in own {
         let mut path = Some(role.as_str());
         while let Some(role) = path {
             let role_above = Role::new(role).expect("a role's path begins with roles");
             all.entry(role_above).or_default().add_all(&amounts);
             path = role.rsplit_once('/').map(|(above, _)| above);
-        }
-    };
-    for offer in m.offers.values() {
-        count(&offer.role, &offer.resources.unreserved());
-    }
-    for (_, agent) in m.agents.iter() {
-        let roles: BTreeSet<&Role> = agent.info.resources.reservation_roles().collect();
-        for role in roles {
-            count(role, &agent.info.resources.reserved_to(role).to_unreserved());
-        }
-    }
-    for (_, framework) in m.frameworks.iter() {
-        for task in framework.tasks.values().filter(|task| task.holds) {
-            count(&task.role, &task.resources.unreserved());
         }
     }
     all
@@ -230,10 +239,9 @@ fn required(m: &Master, role: &Role, consumed: &BTreeMap<Role, Quantities>) -> Q
     required
 }
 
-fn quotas(m: &Master, found: &mut Found) {
+fn quotas(m: &Master, consumed: &BTreeMap<Role, Quantities>, found: &mut Found) {
     let sorter = &m.allocator.sorter;
-    let consumed = consumption(m);
-    for (role, amounts) in &consumed {
+    for (role, amounts) in consumed {
         let counted = sorter.standing(role).map(|standing| standing.consumed).unwrap_or_default();
         found.unless(counted == *amounts, "M22", || {
             format!("{role} consumes {amounts:?}, {counted:?} is counted")
@@ -243,7 +251,7 @@ fn quotas(m: &Master, found: &mut Found) {
     let mut all = Quantities::default();
     for role in quotas.keys() {
         if !quotas.keys().any(|above| is_below(role, above)) {
-            all.add_all(&required(m, role, &consumed));
+            all.add_all(&required(m, role, consumed));
         }
     }
     let kept = sorter.quantities(sorter.kept_free());
@@ -260,11 +268,10 @@ fn quotas(m: &Master, found: &mut Found) {
     });
 }
 
-fn limits(m: &Master, found: &mut Found) {
+fn limits(m: &Master, consumed: &BTreeMap<Role, Quantities>, found: &mut Found) {
     if m.allocator.due.is_some() {
         return;
     }
-    let consumed = consumption(m);
     for (role, quota) in m.registry.quotas() {
         let consumed = consumed.get(role).cloned().unwrap_or_default();
         let over = |(name, most): &(&ResourceName, &u64)| consumed.get(name) > **most;
