@@ -175,11 +175,11 @@ fn a_fitness_that_panics_or_is_no_number_refuses_the_host() {
         _ if class.group.as_str() == "never" => f64::NAN,
         _ => 0.1,
     });
-    let leases = ["h1", "h2", "h3"].map(|host| lease(host, host, 1, 10)).to_vec();
+    let leases = ["h1", "h2", "h3"].map(|host| lease(host, host, 3, 10)).to_vec();
     let mut requests = tasks("n", 1, TaskClass::new("never", Resources::cpus_mem(1, 1)));
     requests.extend(tasks("t", 2, class(1, 1)));
     let result = run(&mut scheduler(broken), &requests, leases);
-    assert_eq!((hosts(&result), result.failed()), (vec!["h3"], 2));
+    assert_eq!((hosts(&result), result.placed(), result.failed()), (vec!["h3"], 2, 1));
     assert_eq!(result.why(&"n0".into()).unwrap().reasons, [(Reason::ZeroFitness, 3)].into());
 }
 
