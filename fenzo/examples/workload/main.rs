@@ -8,15 +8,18 @@
 //! end as start. `--pack look-ahead` packs all tasks at once, with `--work N` comparisons, and prints the lower
 //! bound of the hosts beside those used.
 //!
-//! `--table` alone prints what each configuration costs over cluster sizes, beside a floor.
+//! `--table` alone prints what each configuration costs over cluster sizes, beside a floor and beside Netflix
+//! Fenzo, whose figures (`netflix.csv`) were taken on another machine of the kind.
 #![allow(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::disallowed_macros,
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "a program that measures: it reads the clock and prints"
 )]
 
+mod churn;
 mod generate;
 mod table;
 
@@ -24,12 +27,10 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use fenzo::{
-    HostId, Lease, Packing, PackingReport, PortRange, Resources, SchedulingResult, TaskId,
-    TaskRequest, TaskScheduler, Time,
-};
-use generate::{Config, Generator, Tasks, checksum, leases};
+use fenzo::{HostId, Packing, PackingReport, TaskId, TaskRequest, TaskScheduler, Time};
+use generate::{Config, Tasks, checksum, leases};
 
+#[derive(Clone)]
 struct Options {
     config: Config,
     hosts: usize,
@@ -45,9 +46,9 @@ struct Options {
     work: u64,
 }
 
-impl Options {
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self {
+impl Default for Options {
+    fn default() -> Self {
+        Self {
             config: Config::BinPack,
             hosts: 1000,
             tasks: 1000,
@@ -60,7 +61,14 @@ impl Options {
             preload: 70,
             look_ahead: false,
             work: 300_000_000,
-        };
+        }
+    }
+}
+
+impl Options {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self::default();
+        let mut preload_given = false;
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or(format!("{name} needs a value"))?;
             let number =
@@ -90,11 +98,32 @@ impl Options {
                 "--task-seed" => options.task_seed = number()?,
                 "--placements" => options.placements = Some(value),
                 "--churn" => options.churn = Some(count()?),
-                "--preload" => options.preload = number()?,
+                "--preload" => (options.preload, preload_given) = (number()?, true),
                 _ => return Err(format!("unknown option {name}")),
             }
         }
+        options.check(preload_given)?;
         Ok(options)
+    }
+
+    /// Refuses what would be ignored, and what no machine has room for.
+    fn check(&self, preload_given: bool) -> Result<(), String> {
+        if self.churn.is_some() && self.placements.is_some() {
+            return Err("--placements is of one run: it does not go with --churn".to_owned());
+        }
+        if self.churn.is_none() && preload_given {
+            return Err("--preload is of a churn: it goes with --churn".to_owned());
+        }
+        let bounds = [
+            ("--hosts", self.hosts as u64, 1_000_000),
+            ("--tasks", self.tasks as u64, 10_000_000),
+            ("--preload", self.preload, 100),
+            ("--big", self.big, 1_000_000),
+        ];
+        match bounds.into_iter().find(|(_, given, most)| given > most) {
+            Some((name, given, most)) => Err(format!("{name} {given}: at most {most}")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -173,119 +202,6 @@ fn once(options: &Options, scheduler: &mut TaskScheduler, tasks: Tasks) -> Resul
     Ok(())
 }
 
-/// The running tasks of a cluster, and what its hosts have left.
-struct Running {
-    tasks: Vec<(TaskRequest, HostId)>,
-    left: BTreeMap<HostId, Lease>,
-    returned: Vec<Lease>,
-    offers: u64,
-}
-
-impl Running {
-    fn offer(&mut self, mut lease: Lease, offered: Resources) {
-        self.offers += 1;
-        lease.id = format!("return-{}", self.offers).into();
-        lease.offered = offered;
-        self.returned.push(lease);
-    }
-
-    /// Notes what a run has placed; what a host has left comes back as one offer.
-    fn launch(&mut self, scheduler: &mut TaskScheduler, result: SchedulingResult) {
-        for assignment in result.assignments {
-            let mut free = Resources::default();
-            for lease in &assignment.leases {
-                free.add(&self.take_held(lease));
-            }
-            for task in assignment.tasks {
-                free = less(&free, &task.request.class.demand);
-                scheduler.task_assigned(&task.request, &assignment.host);
-                self.tasks.push((task.request, assignment.host.clone()));
-            }
-            let lease = self.left[&assignment.host].clone();
-            self.offer(lease, free);
-        }
-    }
-
-    /// What a lease offers is kept under its id for as long as the scheduler may hold it.
-    fn take_held(&mut self, lease: &fenzo::LeaseId) -> Resources {
-        let key = HostId::from(lease.as_str());
-        self.left.remove(&key).expect("a lease in use was offered").offered
-    }
-
-    fn hold(&mut self, lease: &Lease) {
-        self.left.insert(HostId::from(lease.id.as_str()), lease.clone());
-    }
-
-    fn end_one(&mut self, scheduler: &mut TaskScheduler, pick: usize) {
-        let (task, host) = self.tasks.swap_remove(pick);
-        scheduler.task_unassigned(&task.id, &host);
-        let mut lease = self.left[&host].clone();
-        lease.ports = PortRange::new(31_999, 31_999).into_iter().collect();
-        self.offer(lease, task.class.demand.clone());
-    }
-}
-
-fn less(from: &Resources, taken: &Resources) -> Resources {
-    Resources {
-        cpus: from.cpus.saturating_sub(taken.cpus),
-        mem: from.mem.saturating_sub(taken.mem),
-        disk: from.disk.saturating_sub(taken.disk),
-        network: from.network.saturating_sub(taken.network),
-        scalars: BTreeMap::new(),
-    }
-}
-
-/// Rounds in which `tasks` tasks end and as many start, on a cluster that is `preload` percent full.
-fn churn(options: &Options, rounds: usize, scheduler: &mut TaskScheduler, mut tasks: Tasks) {
-    const WARM_UP: usize = 5;
-    let leases = leases(options.hosts, options.host_seed);
-    let cpus: u64 = leases.iter().map(|lease| lease.offered.cpus.thousandths()).sum();
-    let preload = usize::try_from(cpus * options.preload / 100 / 2125).unwrap_or(0);
-    let mut running =
-        Running { tasks: Vec::new(), left: BTreeMap::new(), returned: Vec::new(), offers: 0 };
-    for lease in &leases {
-        running.left.insert(lease.host.clone(), lease.clone());
-        running.hold(lease);
-    }
-    let first: Vec<TaskRequest> = tasks.by_ref().take(preload).collect();
-    let result = scheduler.schedule_once(Time::ZERO, &first, leases);
-    running.launch(scheduler, result);
-    let mut generator = Generator(7);
-    let (mut placed, mut failed, mut evaluations) = (0, 0, 0);
-    let (mut seconds, mut processor, mut rounds_took) = (0.0, 0.0, Vec::new());
-    for round in 0..rounds + WARM_UP {
-        for _ in 0..options.tasks.min(running.tasks.len()) {
-            let among = u64::try_from(running.tasks.len()).unwrap_or(u64::MAX);
-            let pick = usize::try_from(generator.below(among)).unwrap_or(0);
-            running.end_one(scheduler, pick);
-        }
-        let returned = std::mem::take(&mut running.returned);
-        for lease in &returned {
-            running.hold(lease);
-        }
-        let batch: Vec<TaskRequest> = tasks.by_ref().take(options.tasks).collect();
-        let stopwatch = Stopwatch::start();
-        let result = scheduler.schedule_once(Time::ZERO, &batch, returned);
-        let (wall, cpu) = stopwatch.read();
-        if round >= WARM_UP {
-            (seconds, processor) = (seconds + wall, processor + cpu);
-            rounds_took.push(wall);
-            placed += result.placed();
-            failed += result.failed();
-            evaluations += result.evaluations;
-        }
-        running.launch(scheduler, result);
-    }
-    rounds_took.sort_by(f64::total_cmp);
-    let median = rounds_took.get(rounds_took.len() / 2).copied().unwrap_or(0.0);
-    println!(
-        "rounds={rounds} preloaded={preload} assigned={placed} unassigned={failed} \
-         seconds={seconds:.6} cpu_seconds={processor:.6} median_round={median:.6} \
-         evaluations={evaluations} peak_rss_mb={}",
-        peak_rss_mb(),
-    );
-}
-
 fn run() -> Result<(), String> {
     if std::env::args().skip(1).eq(["--table"]) {
         table::print();
@@ -302,7 +218,10 @@ fn run() -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     let tasks = Tasks::new(options.config, options.equal_jobs, options.big, options.task_seed);
     match options.churn {
-        Some(rounds) => churn(&options, rounds, &mut scheduler, tasks),
+        Some(rounds) => {
+            let churned = churn::rounds(&options, rounds, &mut scheduler, tasks);
+            println!("rounds={rounds} {churned} peak_rss_mb={}", peak_rss_mb());
+        }
         None => once(&options, &mut scheduler, tasks)?,
     }
     Ok(())
@@ -312,7 +231,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            println!("{problem}");
+            eprintln!("workload: {problem}");
             ExitCode::from(2)
         }
     }
