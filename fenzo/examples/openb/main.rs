@@ -8,7 +8,7 @@
 //!
 //! Pods come in shuffled order until they ask for 130 % of the GPUs there are; none ends, and none that fits is
 //! refused. Each is placed when it comes, without knowledge of those to come. What is counted is the sum of the
-//! shares in use over that of all GPUs, as in the published simulator.
+//! shares in use over that of all GPUs, as in the published simulator. The rate is by processor time.
 #![allow(
     clippy::print_stdout,
     clippy::disallowed_macros,
@@ -20,9 +20,8 @@
 mod trace;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use fenzo::{DeviceMix, Fitness, HostAssignment, TaskRequest, TaskScheduler, Time};
+use fenzo::{DeviceMix, Fitness, HostAssignment, Lease, TaskRequest, TaskScheduler, Time};
 use trace::{GPU, Trace};
 
 /// The seeds are this and those that follow.
@@ -39,7 +38,8 @@ struct Outcome {
     /// Hundredths of all GPUs, for each seed.
     allocated: Vec<f64>,
     pods: usize,
-    time: Duration,
+    /// Processor time.
+    seconds: f64,
 }
 
 struct Options {
@@ -69,7 +69,7 @@ impl Options {
                 }
                 "--variant" => options.variants = vec![value],
                 "--fitness" if FITNESSES.contains(&value.as_str()) => {
-                    options.fitnesses = vec![value]
+                    options.fitnesses = vec![value];
                 }
                 "--fitness" => return Err(format!("there is no fitness {value}")),
                 "--seeds" => {
@@ -102,47 +102,57 @@ fn scheduler(fitness: Fitness) -> TaskScheduler {
     builder.build().expect("the fitness is sound")
 }
 
-/// All pods in one run, which places each in its turn.
-fn place(trace: &Trace, name: &str, seed: u64) -> (u64, Duration, usize) {
-    let (tasks, leases) = (trace.tasks(seed), trace.leases(seed));
-    let mut scheduler = scheduler(fitness(name, trace, &trace.mix()));
-    let start = Instant::now();
-    let result = scheduler.schedule_once(Time::ZERO, &tasks, leases);
-    (in_use(&result.assignments), start.elapsed(), tasks.len())
+/// Processor time of this process, which has one thread, as the kernel counts it.
+fn processor_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    let nanos = text.split_whitespace().next().and_then(|field| field.parse::<f64>().ok());
+    nanos.unwrap_or(0.0) / 1e9
 }
 
-/// The same in runs of some pods, with a mix of those that have come.
-fn place_learning(trace: &Trace, name: &str, seed: u64) -> (u64, Duration, usize) {
-    let (tasks, mut leases) = (trace.tasks(seed), trace.leases(seed));
+/// All pods in one run, which places each in its turn; what of GPUs they use.
+fn place(scheduler: &mut TaskScheduler, tasks: &[TaskRequest], leases: Vec<Lease>) -> u64 {
+    in_use(&scheduler.schedule_once(Time::ZERO, tasks, leases).assignments)
+}
+
+/// The same in runs of some pods, each with a mix of those that came before.
+fn place_learning(
+    fitness: impl Fn(&DeviceMix) -> Fitness,
+    tasks: &[TaskRequest],
+    leases: &[Lease],
+) -> u64 {
     let (mut mix, mut allocated) = (DeviceMix::new(GPU), 0);
-    let mut running: Vec<(Vec<TaskRequest>, Vec<HostAssignment>)> = Vec::new();
-    let start = Instant::now();
+    let mut running: Vec<HostAssignment> = Vec::new();
     for batch in tasks.chunks(LEARN_EVERY) {
-        let mut scheduler = scheduler(fitness(name, trace, &mix));
-        for assignment in running.iter().flat_map(|(_, assignments)| assignments) {
+        let mut scheduler = scheduler(fitness(&mix));
+        for assignment in &running {
             for task in &assignment.tasks {
                 scheduler.task_launched(task, &assignment.host);
             }
         }
-        let result = scheduler.schedule_once(Time::ZERO, batch, leases.clone());
+        let result = scheduler.schedule_once(Time::ZERO, batch, leases.to_vec());
         allocated += in_use(&result.assignments);
-        running.push((batch.to_vec(), result.assignments));
+        running.extend(result.assignments);
         for task in batch {
             mix.add(&task.class, 1);
         }
     }
-    leases.clear();
-    (allocated, start.elapsed(), tasks.len())
+    allocated
 }
 
 fn measure(trace: &Trace, name: &str, options: &Options) -> Outcome {
     let mut outcome = Outcome::default();
-    let place = if options.learn { place_learning } else { place };
     for seed in FIRST_SEED..FIRST_SEED + options.seeds {
-        let (allocated, time, pods) = place(trace, name, seed);
+        let (tasks, leases) = (trace.tasks(seed), trace.leases(seed));
+        let mut scheduler = scheduler(fitness(name, trace, &trace.mix()));
+        let start = processor_seconds();
+        let allocated = if options.learn {
+            place_learning(|mix| fitness(name, trace, mix), &tasks, &leases)
+        } else {
+            place(&mut scheduler, &tasks, leases)
+        };
+        outcome.seconds += processor_seconds() - start;
+        outcome.pods += tasks.len();
         outcome.allocated.push(100.0 * allocated as f64 / trace.capacity() as f64);
-        outcome.time += time;
-        outcome.pods += pods;
     }
     outcome
 }
@@ -165,9 +175,9 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         };
         for name in &options.fitnesses {
-            let Outcome { allocated, pods, time } = measure(&trace, name, &options);
+            let Outcome { allocated, pods, seconds } = measure(&trace, name, &options);
             let mean = allocated.iter().sum::<f64>() / allocated.len().max(1) as f64;
-            let rate = pods as f64 / time.as_secs_f64().max(f64::EPSILON);
+            let rate = pods as f64 / seconds.max(f64::EPSILON);
             let each: Vec<String> = allocated.iter().map(|one| format!("{one:.2}")).collect();
             println!("{variant:<11} {name:<15} {mean:>6.2}% {rate:>9.0}  {}", each.join(" "));
         }

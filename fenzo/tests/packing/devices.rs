@@ -184,15 +184,18 @@ fn requests() -> impl Strategy<Value = Option<DeviceRequest>> {
     prop::option::weighted(0.9, request)
 }
 
+/// A device by number, and how many tenths of it.
+type Offer = (u8, u64);
+
 fn offers() -> impl Strategy<Value = Vec<Lease>> {
-    let device = (0..4_u8, 0..2_u8, 1..=10_u64);
+    let device = (0..4_u8, 1..=10_u64);
     let lease = (0..4_u8, 1..8_u64, prop::collection::vec(device, 0..5));
     prop::collection::vec(lease, 0..6).prop_map(|leases| {
-        let build = |(number, (host, cpus, devices)): (usize, (u8, u64, Vec<(u8, u8, u64)>))| {
+        let build = |(number, (host, cpus, devices)): (usize, (u8, u64, Vec<Offer>))| {
             let offered = Resources::cpus_mem(cpus, 0);
             let lease = Lease::new(format!("l{number}"), format!("h{host}"), offered);
             // A device has one model, whichever lease says so.
-            devices.into_iter().fold(lease, |lease, (id, _, tenths)| {
+            devices.into_iter().fold(lease, |lease, (id, tenths)| {
                 let device = Device::new("gpu", format!("{id}"), format!("m{}", id % 2));
                 lease.with_device(device.with_free(milli(tenths * 100)))
             })

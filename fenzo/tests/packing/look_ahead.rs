@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fenzo::{
-    Constraint, Fitness, Lease, Limit, Measure, Milli, Packing, Resources, SchedulingResult, TaskClass,
-    TaskRequest, TaskScheduler, Time,
+    Constraint, Fitness, Lease, Limit, Measure, Milli, Packing, Resources, SchedulingResult,
+    TaskClass, TaskRequest, TaskScheduler, Time,
 };
 use proptest::prelude::*;
 
