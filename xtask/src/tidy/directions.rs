@@ -34,15 +34,23 @@ enum Foreign {
 const VALUE_CRATES: [&str; 7] =
     ["bytes", "chrono", "croner", "regex", "serde", "smallvec", "thiserror"];
 
+/// Consensus: a machine without input and output; its only draw of entropy is made void by its
+/// options. The logger is there to be told to be silent.
+const CONSENSUS: [&str; 2] = ["raft", "slog"];
+const OWNER_OF_CONSENSUS: &str = "registrar-core";
+
 /// The owner of the messages' generated types.
 const OWNER_OF_PROST: &str = "proto";
 
-const CORES: [&str; 5] = ["proto", "master-core", "agent-core", "driver", "fenzo"];
-const ALL_BUT_TOOLS: [&str; 12] = [
+const CORES: [&str; 6] =
+    ["proto", "registrar-core", "master-core", "agent-core", "driver", "fenzo"];
+const ALL_BUT_TOOLS: [&str; 14] = [
     "proto",
     "store",
     "clock",
     "grpc",
+    "registrar-core",
+    "registrar",
     "master-core",
     "master",
     "agent-core",
@@ -56,18 +64,20 @@ const ALL_BUT_TOOLS: [&str; 12] = [
 const TABLE: &[Row] = &[
     row("proto", &[], Foreign::NoRuntime),
     row("fenzo", &[], Foreign::Values),
+    row("registrar-core", &["proto"], Foreign::Values),
     row("master-core", &["proto"], Foreign::Values),
     row("agent-core", &["proto"], Foreign::Values),
     row("store", &["proto"], Foreign::All),
     row("clock", &["proto"], Foreign::All),
     row("grpc", &["proto"], Foreign::All),
+    row("registrar", &["registrar-core", "proto", "store", "clock", "grpc"], Foreign::All),
     row("master", &["master-core", "proto", "store", "clock", "grpc"], Foreign::All),
     row("agent", &["agent-core", "proto", "store", "clock", "grpc"], Foreign::All),
     row("driver", &["proto", "store", "clock", "grpc", "fenzo"], Foreign::All),
     row("jobs", &["driver", "fenzo", "proto", "store", "grpc"], Foreign::All),
     row("tepui", &ALL_BUT_TOOLS, Foreign::All),
     Row { name: "sim", ours: &CORES, dev: &ALL_BUT_TOOLS, foreign: Foreign::RuntimeForTests },
-    row("bench", &["grpc", "master-core", "proto"], Foreign::All),
+    row("bench", &["grpc", "master-core", "proto", "registrar", "registrar-core"], Foreign::All),
     row("xtask", &[], Foreign::NoRuntime),
 ];
 
@@ -117,6 +127,10 @@ fn problem(row: &Row, dependency: &Dependency, packages: &[Package]) -> Option<S
     if is_runtime && !runtime_allowed {
         return wrong("only shells name tokio");
     }
+    if CONSENSUS.contains(&name) {
+        let owns = row.name == OWNER_OF_CONSENSUS;
+        return if owns { None } else { wrong("only the registrar's core names raft") };
+    }
     if row.foreign == Foreign::Values && !dev && !VALUE_CRATES.contains(&name) {
         return wrong("a core takes pure value crates only");
     }
@@ -152,6 +166,9 @@ mod tests {
             ("jobs", "prost-types", Kind::Dev),
             ("xtask", "proto", Kind::Normal),
             ("jobs", "tepui", Kind::Normal),
+            ("registrar", "raft", Kind::Normal),
+            ("registrar-core", "rand", Kind::Normal),
+            ("registrar-core", "store", Kind::Normal),
         ] {
             let found = complaints(name, dependency, kind);
             assert_eq!(found.len(), 1, "{name} -> {dependency}: {found:?}");
@@ -169,6 +186,7 @@ mod tests {
             ("sim", "tokio", Kind::Dev),
             ("proto", "prost", Kind::Normal),
             ("tepui", "agent", Kind::Normal),
+            ("registrar-core", "raft", Kind::Normal),
         ] {
             assert_eq!(complaints(name, dependency, kind), [], "{name} -> {dependency}");
         }

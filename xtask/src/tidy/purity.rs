@@ -9,7 +9,7 @@ use super::tree::is_test_file;
 use super::{Tree, Violation};
 
 /// Folders of the packages that are cores.
-const CORES: [&str; 3] = ["master/core/", "agent/core/", "fenzo/"];
+const CORES: [&str; 4] = ["master/core/", "agent/core/", "registrar/core/", "fenzo/"];
 
 /// What a core's clippy.toml must ban or repeat.
 const BANS: [&str; 12] = [

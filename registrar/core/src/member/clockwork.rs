@@ -1,0 +1,108 @@
+//! Ticks: signs of life, elections, and what took too long.
+//!
+//! Raft draws its election time-outs from its thread's generator. Here they are always one tick
+//! over the time for which a leader is believed in, and that last tick is put off by a number of
+//! ticks from our own seeded generator, anew after each reset.
+
+use super::Member;
+use crate::effect::Effect;
+use crate::members::MemberId;
+use proto::Time;
+use raft::StateRole;
+
+pub(super) struct Clockwork {
+    /// When the next tick is due.
+    pub(super) next: Time,
+    /// Ticks since the start.
+    pub(super) ticks: u64,
+    /// State of the generator (splitmix64).
+    state: u64,
+    election_ticks: usize,
+    /// Ticks for which the last one before an election is still put off.
+    put_off: u64,
+    /// Raft's count of ticks since the last reset, as it was seen last.
+    elapsed: usize,
+}
+
+impl Clockwork {
+    pub(super) fn new(seed: u64, next: Time, election_ticks: usize) -> Self {
+        let mut clockwork =
+            Self { next, ticks: 0, state: seed, election_ticks, put_off: 0, elapsed: 0 };
+        clockwork.draw();
+        clockwork
+    }
+
+    fn draw(&mut self) {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        self.put_off = (z ^ (z >> 31)) % self.election_ticks as u64;
+    }
+
+    /// Looks at raft's count after each step: when it went back, the next time-out is a new one.
+    pub(super) fn watch(&mut self, elapsed: usize) {
+        if elapsed < self.elapsed {
+            self.draw();
+        }
+        self.elapsed = elapsed;
+    }
+}
+
+impl Member {
+    pub(super) fn tick(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        // Ticks that were missed are not made up for: what came meanwhile was not looked at yet.
+        self.clockwork.next = now + self.options.tick;
+        self.clockwork.ticks += 1;
+        self.expire_reads(effects);
+        if self.forgetting.is_some() {
+            self.ask_for_recall(effects);
+        } else if self.leads() {
+            self.raw.tick();
+            self.hand_over_if_slow();
+        } else if self.members.voters.len() == 1 && self.members.voters.contains(&self.id) {
+            // Nobody is there to wait for.
+            if self.writes.is_empty() {
+                // An error says that it leads already.
+                let _ = self.raw.campaign();
+            }
+        } else {
+            self.tick_election();
+        }
+    }
+
+    fn tick_election(&mut self) {
+        // A candidate must have all that it acknowledged on its disk.
+        if !self.writes.is_empty() {
+            return;
+        }
+        let is_last = self.raw.raft.election_elapsed + 1 > self.options.election_ticks;
+        if is_last && self.clockwork.put_off > 0 {
+            self.clockwork.put_off -= 1;
+        } else {
+            self.raw.tick();
+        }
+    }
+
+    /// A leader whose disk hangs holds up everybody.
+    fn hand_over_if_slow(&mut self) {
+        let slowest = self.writes.front().map_or(0, |write| self.clockwork.ticks - write.since);
+        if slowest > self.options.slow_write_ticks {
+            self.transfer(None);
+        }
+    }
+
+    /// Hands the lead over to `to`, or to the voter that knows most.
+    pub(super) fn transfer(&mut self, to: Option<MemberId>) {
+        if self.raw.raft.state != StateRole::Leader || self.raw.raft.lead_transferee.is_some() {
+            return;
+        }
+        let status = self.status();
+        let voters = status.members.voters.iter().filter(|voter| **voter != self.id);
+        let knows = |voter: &MemberId| status.matched.get(voter).copied().unwrap_or(0);
+        let to = to.or_else(|| voters.copied().max_by_key(|voter| (knows(voter), *voter)));
+        if let Some(to) = to.filter(|to| status.members.voters.contains(to)) {
+            self.raw.transfer_leader(to.get());
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What a start makes of disks in every condition.
+
+use super::*;
+use registrar_core::{HardState, MemberId, Members};
+use std::sync::mpsc::channel;
+
+const GROUP: &str = "g";
+
+fn members() -> Members {
+    Members::of_voters([(MemberId::new(1).unwrap(), "host:1".to_owned())])
+}
+
+fn founder(dir: &Path) {
+    create(dir, GROUP, &Restored::founder(members()), &Bytes::from_static(b"state")).unwrap();
+}
+
+fn open(dir: &Path) -> Result<Opened, DiskError> {
+    Disk::open(dir, GROUP, 1 << 20)
+}
+
+/// Entries of a term, made by way of their encoded form.
+fn entries(indices: std::ops::RangeInclusive<u64>, term: u64) -> Vec<Entry> {
+    let count = indices.end() + 1 - indices.start();
+    let mut bytes = [count.to_le_bytes(), indices.start().to_le_bytes()].concat();
+    for index in indices {
+        bytes.push(0);
+        bytes.extend_from_slice(&term.to_le_bytes());
+        let data = format!("{index} of term {term}, {}", "x".repeat(200));
+        bytes.extend_from_slice(&(data.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(data.as_bytes());
+        bytes.extend_from_slice(&0u32.to_le_bytes());
+    }
+    Entry::decode_run(bytes.into()).unwrap()
+}
+
+/// Writes, and waits until it is durable.
+fn write(disk: &mut Disk, entries: Vec<Entry>) {
+    let term = entries.last().map_or(1, Entry::term);
+    let hard_state = HardState { term, vote: 1, commit: 1 };
+    let (done, waiting) = channel();
+    let write = Write { number: 1, hard_state, snapshot: None, entries, recalled: false };
+    disk.write(write, Box::new(move |result| done.send(result.is_ok()).unwrap()));
+    assert!(waiting.recv().unwrap());
+}
+
+/// A disk with entries 2 to 61 in thirty runs, the last twenty overwritten once.
+fn written() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    founder(dir.path());
+    let mut disk = open(dir.path()).unwrap().disk;
+    for first in (2..62).step_by(2) {
+        write(&mut disk, entries(first..=first + 1, 1));
+    }
+    write(&mut disk, entries(41..=61, 2));
+    dir
+}
+
+/// Changes records behind the member's back.
+fn tamper(dir: &Path, change: impl FnOnce(&Store, &mut Batch)) {
+    let store = Store::open(dir, options(1 << 20, GROUP)).unwrap();
+    let mut batch = Batch::new();
+    change(&store, &mut batch);
+    store.commit(batch).unwrap();
+}
+
+fn keys(store: &Store) -> Vec<Vec<u8>> {
+    store.scan(b"l/").map(|record| record.unwrap().key).collect()
+}
+
+#[test]
+fn what_was_written_is_there_after_a_start() {
+    let dir = written();
+    let opened = open(dir.path()).unwrap();
+    let restored = &opened.restored;
+    let expected = [entries(2..=40, 1), entries(41..=61, 2)].concat();
+    assert_eq!(restored.entries, expected);
+    assert_eq!(restored.hard_state, HardState { term: 2, vote: 1, commit: 1 });
+    assert_eq!((restored.forgot, restored.incarnation, restored.compacted), (false, 2, (1, 1)));
+    assert_eq!(opened.content.as_deref(), Some(&b"state"[..]));
+    drop(opened);
+    assert_eq!(open(dir.path()).unwrap().restored.incarnation, 3);
+}
+
+#[test]
+fn what_a_snapshot_replaces_is_let_go_of() {
+    let dir = written();
+    let mut disk = open(dir.path()).unwrap().disk;
+    let meta = SnapshotMeta { index: 50, term: 2, members: members() };
+    let content = Bytes::from(vec![7; 100_000]);
+    let (done, waiting) = channel();
+    disk.snapshot(&meta, &content, Box::new(move |result| done.send(result.is_ok()).unwrap()));
+    assert!(waiting.recv().unwrap());
+    disk.compact(45, 2);
+    drop(disk);
+    let opened = open(dir.path()).unwrap();
+    assert_eq!(opened.restored.compacted, (45, 2));
+    assert_eq!(opened.restored.entries, entries(46..=61, 2));
+    assert_eq!(opened.restored.snapshot, Some(meta));
+    assert_eq!(opened.content, Some(content));
+    assert!(!opened.restored.forgot);
+    let store = opened.disk.store();
+    assert_eq!(store.scan(b"s/").count(), 20, "the parts of the old one are gone");
+    assert!(keys(&store).len() < 4, "the runs of the old entries are gone");
+}
+
+#[test]
+fn damage_in_the_log_ends_it_there_and_is_remembered() {
+    type Change = fn(&Store, &mut Batch);
+    let changes: [(&str, Change, u64); 4] = [
+        ("unreadable", |store, batch| batch.put(keys(store)[10].clone(), *b"garbage"), 21),
+        ("missing in the middle", |store, batch| batch.delete(keys(store)[10].clone()), 21),
+        // What it had replaced is still there, and reaches as far.
+        (
+            "missing among the replacements",
+            |store, batch| batch.delete(keys(store)[30].clone()),
+            61,
+        ),
+        (
+            "missing at the end",
+            |store, batch| {
+                keys(store).split_off(30).into_iter().for_each(|key| batch.delete(key));
+            },
+            61,
+        ),
+    ];
+    for (name, change, last) in changes {
+        let dir = written();
+        tamper(dir.path(), change);
+        let mut opened = open(dir.path()).unwrap();
+        assert!(opened.restored.forgot, "{name}");
+        assert_eq!(opened.restored.entries.last().map(Entry::index), Some(last), "{name}");
+        // It is remembered until it is made good.
+        write(&mut opened.disk, entries(last + 1..=last + 1, 3));
+        drop(opened);
+        let again = open(dir.path()).unwrap();
+        assert!(again.restored.forgot, "{name}");
+        assert_eq!(again.restored.entries.last().map(Entry::index), Some(last + 1), "{name}");
+    }
+}
+
+#[test]
+fn what_a_member_must_never_lose_stops_it() {
+    type Change = fn(&Store, &mut Batch);
+    let changes: [(&str, Change); 4] = [
+        ("promises", |_, batch| batch.put(*b"h", *b"short")),
+        ("beginning of the log", |_, batch| batch.delete(*b"t")),
+        ("snapshot", |_, batch| batch.put(part_key(1, 0), *b"other")),
+        ("snapshot", |_, batch| batch.delete(part_key(1, 0))),
+    ];
+    for (what, change) in changes {
+        let dir = written();
+        tamper(dir.path(), change);
+        let error = open(dir.path()).err().expect(what);
+        let is_lost = matches!(&error, DiskError::Lost { what: lost, .. } if *lost == what);
+        assert!(is_lost, "{what}: {error}");
+        assert!(error.to_string().contains("must be replaced"), "{error}");
+    }
+}
+
+#[test]
+fn a_disk_that_went_back_in_time_is_noticed() {
+    let dir = written();
+    tamper(dir.path(), |store, batch| {
+        let mut head = store.get(b"h").unwrap().unwrap();
+        let commits = u64::from_le_bytes(head[40..].try_into().unwrap());
+        head.splice(40.., (commits - 5).to_le_bytes());
+        batch.put(*b"h", head);
+    });
+    let error = open(dir.path()).err().unwrap();
+    assert!(error.to_string().contains("were durable"), "{error}");
+}
+
+#[test]
+fn a_disk_is_made_once_and_belongs_to_its_group() {
+    let dir = written();
+    let error = create(dir.path(), GROUP, &Restored::newcomer(), &Bytes::new()).unwrap_err();
+    assert!(matches!(error, DiskError::Exists { .. }), "{error}");
+    let error = Disk::open(dir.path(), "another", 1 << 20).err().unwrap();
+    assert!(matches!(error, DiskError::Store(StoreError::OtherCluster { .. })), "{error}");
+    let empty = tempfile::tempdir().unwrap();
+    assert!(matches!(open(empty.path()), Err(DiskError::Absent { .. })));
+}

@@ -1,0 +1,161 @@
+//! Frames of a stream between two members: a greeting, then messages, or one snapshot in chunks.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use proto::{DecodeError, Encoding, Limits, Wire};
+use registrar_core::{MemberId, Message};
+
+/// Bytes of a snapshot in one frame.
+pub(crate) const CHUNK_BYTES: usize = 256 << 10;
+/// Largest frame: some messages with entries, of which one alone may be a whole proposal.
+pub(crate) const FRAME_BYTES: usize = 64 << 20;
+
+/// The bytes of a frame.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame(pub(crate) Bytes);
+
+impl Wire for Frame {
+    fn encode(&self, _: Encoding) -> Bytes {
+        self.0.clone()
+    }
+
+    fn decode(bytes: &[u8], _: Encoding, _: &Limits) -> Result<Self, DecodeError> {
+        Ok(Self(Bytes::copy_from_slice(bytes)))
+    }
+}
+
+/// What a frame says.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Content {
+    /// Whose stream this is, and where its sender is to be found: first on it.
+    Hello { group: String, from: MemberId, to: MemberId, address: String },
+    /// Messages, in order.
+    Messages(Vec<Message>),
+    /// A message whose snapshot follows: its size and checksum.
+    Snapshot { message: Message, bytes: u64, crc: u32 },
+    /// The next bytes of it.
+    Chunk(Bytes),
+    /// Answers a snapshot that arrived.
+    Arrived,
+}
+
+const HELLO: u8 = 1;
+const MESSAGES: u8 = 2;
+const SNAPSHOT: u8 = 3;
+const CHUNK: u8 = 4;
+const ARRIVED: u8 = 5;
+
+impl Frame {
+    pub(crate) fn hello(group: &str, from: MemberId, to: MemberId, address: &str) -> Self {
+        let mut bytes = BytesMut::with_capacity(32 + group.len() + address.len());
+        bytes.put_u8(HELLO);
+        bytes.put_u64_le(from.get());
+        bytes.put_u64_le(to.get());
+        bytes.put_u32_le(u32::try_from(group.len()).expect("a name is short"));
+        bytes.put_slice(group.as_bytes());
+        bytes.put_slice(address.as_bytes());
+        Self(bytes.freeze())
+    }
+
+    pub(crate) fn messages(messages: &[Message]) -> Self {
+        let mut bytes = BytesMut::with_capacity(1024);
+        bytes.put_u8(MESSAGES);
+        for message in messages {
+            let message = message.encode();
+            bytes.put_u32_le(u32::try_from(message.len()).expect("messages are limited"));
+            bytes.put_slice(&message);
+        }
+        Self(bytes.freeze())
+    }
+
+    pub(crate) fn snapshot(message: &Message, size: u64, crc: u32) -> Self {
+        let message = message.encode();
+        let mut bytes = BytesMut::with_capacity(32 + message.len());
+        bytes.put_u8(SNAPSHOT);
+        bytes.put_u64_le(size);
+        bytes.put_u32_le(crc);
+        bytes.put_slice(&message);
+        Self(bytes.freeze())
+    }
+
+    pub(crate) fn chunk(chunk: &[u8]) -> Self {
+        let mut bytes = BytesMut::with_capacity(1 + chunk.len());
+        bytes.put_u8(CHUNK);
+        bytes.put_slice(chunk);
+        Self(bytes.freeze())
+    }
+
+    pub(crate) fn arrived() -> Self {
+        Self(Bytes::from_static(&[ARRIVED]))
+    }
+
+    /// What it says; a sentence if it cannot be read.
+    pub(crate) fn read(self) -> Result<Content, String> {
+        let mut bytes = self.0;
+        let short = |_| "the frame is too short".to_owned();
+        match bytes.try_get_u8().map_err(short)? {
+            HELLO => {
+                let mut member = || {
+                    let id = bytes.try_get_u64_le().map_err(short)?;
+                    MemberId::new(id).ok_or_else(|| "a member has the id 0".to_owned())
+                };
+                let (from, to) = (member()?, member()?);
+                let length = bytes.try_get_u32_le().map_err(short)? as usize;
+                if bytes.remaining() < length {
+                    return Err("the group's name is cut off".to_owned());
+                }
+                let text = |bytes: Bytes| {
+                    String::from_utf8(bytes.to_vec()).map_err(|_| "a name is no text".to_owned())
+                };
+                let (group, address) = (text(bytes.split_to(length))?, text(bytes)?);
+                Ok(Content::Hello { group, from, to, address })
+            }
+            MESSAGES => {
+                let mut messages = Vec::new();
+                while bytes.has_remaining() {
+                    let length = bytes.try_get_u32_le().map_err(short)? as usize;
+                    if bytes.remaining() < length {
+                        return Err("a message is cut off".to_owned());
+                    }
+                    let message = Message::decode(bytes.split_to(length));
+                    messages.push(message.map_err(|error| format!("a message: {error}"))?);
+                }
+                Ok(Content::Messages(messages))
+            }
+            SNAPSHOT => {
+                let size = bytes.try_get_u64_le().map_err(short)?;
+                let crc = bytes.try_get_u32_le().map_err(short)?;
+                let message = Message::decode(bytes).map_err(|error| error.to_string())?;
+                Ok(Content::Snapshot { message, bytes: size, crc })
+            }
+            CHUNK => Ok(Content::Chunk(bytes)),
+            ARRIVED => Ok(Content::Arrived),
+            kind => Err(format!("a frame has the unknown kind {kind}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_is_read() {
+        let [a, b] = [1, 2].map(|id| MemberId::new(id).unwrap());
+        let hello = Frame::hello("group", a, b, "host:1").read();
+        let (group, address) = ("group".to_owned(), "host:1".to_owned());
+        assert_eq!(hello, Ok(Content::Hello { group, from: a, to: b, address }));
+        let chunk = Frame::chunk(b"some").read();
+        assert_eq!(chunk, Ok(Content::Chunk(Bytes::from_static(b"some"))));
+        assert_eq!(Frame::arrived().read(), Ok(Content::Arrived));
+        assert_eq!(Frame::messages(&[]).read(), Ok(Content::Messages(Vec::new())));
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_so() {
+        for bytes in [&[][..], &[9], &[HELLO, 1], &[MESSAGES, 255, 0, 0, 0], &[SNAPSHOT, 1]] {
+            assert!(Frame(Bytes::copy_from_slice(bytes)).read().is_err(), "{bytes:?}");
+        }
+        assert!(Frame(Bytes::from_static(&[HELLO; 17])).read().is_err());
+        assert!(Frame(Bytes::from_static(&[HELLO, 0, 0, 0, 0, 0, 0, 0, 0])).read().is_err());
+    }
+}
