@@ -21,6 +21,7 @@ mod memory;
 mod offers;
 mod plain;
 mod raw;
+mod registrar;
 mod stats;
 mod tasks;
 mod wire;
@@ -50,6 +51,7 @@ fn part() {
         ["memory"] => memory::run(),
         ["reads"] => reads::run(),
         ["reads", "memory"] => reads::memory(),
+        ["registrar"] => registrar::run(),
         ["wire"] => wire::run(None),
         ["wire", agents, frameworks] => {
             let (agents, frameworks) = (agents.parse(), frameworks.parse());
@@ -64,7 +66,7 @@ fn part() {
         ["reads-floor", file] => reads::floor::run(file),
         _ => {
             eprintln!(
-                "bench: name one of: allocator [PART], floors, tasks [--large], latency, offers, memory, reads [memory], wire [AGENTS FRAMEWORKS], failover [AGENTS]"
+                "bench: name one of: allocator [PART], floors, tasks [--large], latency, offers, memory, reads [memory], registrar, wire [AGENTS FRAMEWORKS], failover [AGENTS]"
             );
             std::process::exit(2);
         }
