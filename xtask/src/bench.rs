@@ -15,12 +15,15 @@ struct Bench {
     name: &'static str,
     /// What it measures, for the list.
     about: &'static str,
-    /// The package and its binary, built in release.
+    /// The package and its binary, or its example as `examples/NAME`, built in release.
     package: &'static str,
     binary: &'static str,
     /// Arguments of the binary.
     arguments: &'static [&'static str],
 }
+
+/// Where examples are built. They measure themselves, without a running Tepui.
+const EXAMPLES: &str = "examples/";
 
 /// All benchmarks. A new one is a line here and a binary, or a hidden subcommand, behind it.
 const BENCHES: &[Bench] = &[
@@ -37,6 +40,13 @@ const BENCHES: &[Bench] = &[
         package: "bench",
         binary: "bench",
         arguments: &["failover"],
+    },
+    Bench {
+        name: "fenzo",
+        about: "placing tasks, over cluster sizes, beside Netflix Fenzo",
+        package: "fenzo",
+        binary: "examples/workload",
+        arguments: &["--table"],
     },
     Bench {
         name: "floors",
@@ -105,11 +115,17 @@ fn run_table(workspace: &Workspace, table: &[Bench], names: &[String]) -> Result
             )));
         }
     }
-    // What is measured, beside what measures.
-    step::run("build tepui", workspace.cargo(&["build", "--release", "-p", "tepui"]))?;
+    if chosen.iter().any(|bench| !bench.binary.starts_with(EXAMPLES)) {
+        // What is measured, beside what measures.
+        step::run("build tepui", workspace.cargo(&["build", "--release", "-p", "tepui"]))?;
+    }
     for bench in chosen {
         println!("\n{}: {}", bench.name, bench.about);
-        let build = ["build", "--release", "-p", bench.package, "--bin", bench.binary];
+        let (kind, name) = match bench.binary.strip_prefix(EXAMPLES) {
+            Some(example) => ("--example", example),
+            None => ("--bin", bench.binary),
+        };
+        let build = ["build", "--release", "-p", bench.package, kind, name];
         step::run(&format!("build {}", bench.binary), workspace.cargo(&build))?;
         let mut command = Command::new(workspace.target.join("release").join(bench.binary));
         command.args(bench.arguments).current_dir(&workspace.root);

@@ -26,7 +26,7 @@ pub(crate) struct Package {
     pub(crate) name: String,
     /// Declared dependencies of every kind.
     pub(crate) dependencies: Vec<Dependency>,
-    /// The binaries it builds.
+    /// The binaries it builds, and its examples as `examples/NAME`, which is where they are built.
     pub(crate) binaries: Vec<String>,
 }
 
@@ -103,15 +103,17 @@ pub(crate) fn cargo() -> String {
 }
 
 fn package(value: &Value) -> Package {
-    let is_binary = |target: &&Value| list(target, "kind").iter().any(|kind| kind == "bin");
+    let binary = |target: &Value| {
+        let is = |wanted: &str| list(target, "kind").iter().any(|kind| kind == wanted);
+        let name = text(target, "name");
+        is("bin")
+            .then(|| name.clone())
+            .or_else(|| is("example").then(|| format!("examples/{name}")))
+    };
     Package {
         name: text(value, "name"),
         dependencies: list(value, "dependencies").iter().map(dependency).collect(),
-        binaries: list(value, "targets")
-            .iter()
-            .filter(is_binary)
-            .map(|target| text(target, "name"))
-            .collect(),
+        binaries: list(value, "targets").iter().filter_map(binary).collect(),
     }
 }
 
@@ -140,11 +142,12 @@ mod tests {
     fn metadata_names_members_binaries_and_kinds_of_dependency() {
         let value: Value = serde_json::from_str(
             r#"{"name":"p","dependencies":[{"name":"a","kind":null},{"name":"b","kind":"dev"}],
-                "targets":[{"name":"x","kind":["bin"]},{"name":"p","kind":["lib"]}]}"#,
+                "targets":[{"name":"x","kind":["bin"]},{"name":"p","kind":["lib"]},
+                {"name":"e","kind":["example"]}]}"#,
         )
         .unwrap();
         let package = package(&value);
-        assert_eq!(package.binaries, ["x"]);
+        assert_eq!(package.binaries, ["x", "examples/e"]);
         assert_eq!(package.dependencies[0].kind, Kind::Normal);
         assert_eq!(package.dependencies[1].kind, Kind::Dev);
     }
