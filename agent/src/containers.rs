@@ -8,7 +8,8 @@ use crate::containerizer::{
     self, Allocation, ContainerEvent, Ended, Limitation, Program, Rlimit, SandboxChoice,
     SandboxFate, VolumeLink, WaitStatus,
 };
-use crate::supervisor::task::LaunchError;
+use crate::policy::{self, Policy, Walls};
+use crate::supervisor::task::{LaunchError, Root};
 use crate::volumes::VolumeDisk;
 use agent_core::{Container, Exited, Input, Launch, Mount, TaskRecord};
 use clock::Clock;
@@ -67,16 +68,18 @@ pub(crate) fn container(
     launch: &Launch,
     frameworks: &mut Frameworks,
     disk: &VolumeDisk,
+    policy: &Policy,
 ) -> Result<containerizer::Launch, String> {
     let body = launch.task.payload.open().map_err(|error| error.to_string())?;
     let record = record(launch, &body);
     let command = body.command.ok_or("the task has no command")?;
+    let walls = policy.walls(body.container.as_ref(), launch.container_id.as_str())?;
     if !command.uris.is_empty() {
         return Err("this agent does not fetch files yet (command.uris)".to_owned());
     }
-    Ok(containerizer::Launch {
+    let made = containerizer::Launch {
         id: native_id(&launch.container_id)?,
-        program: program(&command)?,
+        program: program(&command, walls.as_ref())?,
         environment: environment(&command, launch),
         user: user(&command, &launch.framework),
         rlimits: command.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
@@ -86,7 +89,34 @@ pub(crate) fn container(
         enclosure: None,
         record,
         shared: Some(frameworks.record(&launch.framework)),
-    })
+    };
+    match walls {
+        Some(walls) => Ok(within(made, walls, &command)),
+        None => policy.user(made.user.as_deref()).map(|()| made),
+    }
+}
+
+/// The same container with walls around it: what its image says where the task says nothing, and
+/// bounds that a stranger needs.
+fn within(
+    mut made: containerizer::Launch,
+    walls: Walls,
+    command: &CommandInfo,
+) -> containerizer::Launch {
+    let Walls { enclosure, settings } = walls;
+    let named: Vec<String> = made.environment.iter().map(|(name, _)| name.clone()).collect();
+    let images = settings.environment.into_iter().filter(|(name, _)| !named.contains(name));
+    made.environment = images.chain(std::mem::take(&mut made.environment)).collect();
+    if enclosure.root != Root::Host {
+        // The framework's user is one of the host, whom an image does not know.
+        made.user = command.user.as_deref().map(str::to_owned).or(settings.user);
+    }
+    if !made.rlimits.iter().any(|limit| limit.resource == libc::RLIMIT_CORE) {
+        made.rlimits.push(Rlimit { resource: libc::RLIMIT_CORE, soft: 0, hard: 0 });
+    }
+    made.allocation.pids = made.allocation.pids.or(Some(policy::PIDS));
+    made.enclosure = Some(Box::new(enclosure));
+    made
 }
 
 /// What the supervisor keeps of a launch, apart from its framework. Data of a task are for a custom
@@ -101,14 +131,22 @@ fn record(launch: &Launch, body: &TaskBody) -> Vec<u8> {
     TaskRecord { container_id, framework_id, role: launch.role.clone(), task }.encode()
 }
 
-fn program(command: &CommandInfo) -> Result<Program, String> {
-    let value = command.value.as_deref().filter(|value| !value.is_empty());
-    let value = value.ok_or("the command has no value")?.to_owned();
-    if command.shell {
-        return Ok(Program::Shell(value));
+/// The command, or what the image runs when that names no program.
+fn program(command: &CommandInfo, walls: Option<&Walls>) -> Result<Program, String> {
+    let value = command.value.as_deref().filter(|value| !value.is_empty()).map(str::to_owned);
+    let arguments: Vec<String> = command.arguments.iter().map(|a| a.to_string()).collect();
+    match (value, walls.filter(|_| !command.shell)) {
+        (Some(value), _) if command.shell => Ok(Program::Shell(value)),
+        (Some(file), _) => Ok(Program::Exec { file, argv: arguments }),
+        (None, Some(walls)) => {
+            let settings = &walls.settings;
+            let rest = if arguments.is_empty() { &settings.command } else { &arguments };
+            let argv: Vec<String> = settings.entry_point.iter().chain(rest).cloned().collect();
+            let file = argv.first().ok_or("neither the command nor the image names a program")?;
+            Ok(Program::Exec { file: file.clone(), argv })
+        }
+        (None, None) => Err("the command has no value".to_owned()),
     }
-    let argv = command.arguments.iter().map(|argument| argument.to_string()).collect();
-    Ok(Program::Exec { file: value, argv })
 }
 
 /// The task's variables, and who it is, unless it says otherwise.
@@ -308,6 +346,9 @@ fn fault_of_command(error: &LaunchError) -> Option<Exit> {
         },
         // It asks for more than the agent's own hard limit, or than there can be.
         LaunchError::Spawn { step, .. } if step == "setrlimit" => Some(CANNOT_EXECUTE),
+        LaunchError::Spawn { step, .. } if step == "changing into the working directory" => {
+            Some(CANNOT_EXECUTE)
+        }
         LaunchError::Spawn { .. } | LaunchError::AlreadyExists | LaunchError::Refused(_) => None,
     }
 }

@@ -13,6 +13,7 @@ use crate::containerizer::native::Native;
 use crate::containers;
 use crate::link::{Masters, Stream};
 use crate::metrics::Counts;
+use crate::policy::Policy;
 use crate::sandboxes::{Place, Sandboxes};
 use crate::volumes::VolumeDisk;
 use agent_core::{CheckpointOp, Effect, Input, Launch, Note, VolumeOrder};
@@ -40,6 +41,9 @@ pub(crate) struct Performer {
     pub(crate) sandboxes: Sandboxes,
     pub(crate) counts: Counts,
     frameworks: containers::Frameworks,
+    policy: Policy,
+    /// Held while layers of ended containers are being removed.
+    emptying: std::sync::Arc<std::sync::Mutex<()>>,
     layout: Layout,
     volumes: VolumeDisk,
     masters: Masters,
@@ -141,6 +145,7 @@ impl Performer {
         writer: Writer,
         first: Vec<Change>,
         layout: Layout,
+        policy: Policy,
         masters: Masters,
         inbox: mpsc::Sender<Input>,
     ) -> Self {
@@ -149,6 +154,8 @@ impl Performer {
             sandboxes: Sandboxes::default(),
             counts: Counts::default(),
             frameworks: containers::Frameworks::default(),
+            policy,
+            emptying: std::sync::Arc::default(),
             volumes: VolumeDisk::new(layout.volumes.clone()),
             layout,
             masters,
@@ -348,7 +355,7 @@ impl Performer {
         let task = (launch.framework_id.clone(), launch.task.task_id.clone());
         let place = Place { path: None, running: true };
         self.sandboxes.insert(&launch.container_id, task, place);
-        match containers::container(launch, &mut self.frameworks, &self.volumes) {
+        match containers::container(launch, &mut self.frameworks, &self.volumes, &self.policy) {
             Ok(container) => self.native.launch(container),
             Err(message) => self.answers.push(Input::LaunchFailed {
                 container_id: launch.container_id.clone(),
@@ -381,6 +388,21 @@ impl Performer {
     /// Removes what earlier runs of the agent deleted and did not get to remove.
     pub(crate) fn sweep_volumes(&self) {
         tokio::spawn(self.volumes.clone().sweep());
+    }
+
+    /// Removes what containers wrote over their images, unless that is being done.
+    pub(crate) fn empty_trash(&self) {
+        let (trash, emptying) =
+            (crate::supervisor::trash(&self.layout.supervisor), self.emptying.clone());
+        tokio::task::spawn_blocking(move || {
+            let Ok(_alone) = emptying.try_lock() else { return };
+            for entry in std::fs::read_dir(&trash).into_iter().flatten().flatten() {
+                if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+                    let path = entry.path();
+                    tracing::warn!(path = %path.display(), %error, "a layer could not be removed");
+                }
+            }
+        });
     }
 
     fn collect(&mut self, container_id: ContainerId, path: &str) {

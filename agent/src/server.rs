@@ -87,9 +87,11 @@ pub async fn run(
 
     let (inbox, inputs) = mpsc::channel(INBOX);
     let masters = Masters::new(&config.masters);
-    let performer = Performer::new(native, writer, first, layout.clone(), masters, inbox);
+    let policy = config.policy.clone();
+    let performer = Performer::new(native, writer, first, layout.clone(), policy, masters, inbox);
     index(&performer, &recovered);
     performer.sweep_volumes();
+    performer.empty_trash();
     let options = options(&config, info, &machine.boot_id, cluster_id);
     let core = Agent::new(options, seed.0, recovered, clock.now());
     tracing::info!(
@@ -387,6 +389,7 @@ impl Server {
             Err(error) => tracing::warn!(%error, "the disk cannot be measured"),
         }
         self.performer.keep_reserve(self.config.disk_reserve_bytes);
+        self.performer.empty_trash();
     }
 
     /// Stops; the tasks go on, or end.

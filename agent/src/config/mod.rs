@@ -8,6 +8,7 @@ use resource_text::{attributes, resources};
 
 use crate::Error;
 use crate::containerizer::native::NativeDefaults;
+use crate::policy::Policy;
 use crate::probe::Machine;
 use proto::{
     AgentInfo, Attribute, ClusterId, Domain, Piece, Ranges, ResourceName, Resources, Value,
@@ -49,6 +50,8 @@ pub struct Config {
     pub cpu_ceiling: bool,
     /// Processes and threads that a container may have when it states no figure.
     pub pids: Option<u64>,
+    /// What containers may have.
+    pub policy: Policy,
     /// How long a sandbox is kept after its task's end when the disk is empty.
     pub gc_delay: Duration,
     /// Part of the disk that the collection of sandboxes keeps free, in millionths.
@@ -88,6 +91,7 @@ impl Config {
             cgroups: true,
             cpu_ceiling: false,
             pids: None,
+            policy: Policy::default(),
             gc_delay: Duration::from_secs(7 * 24 * 3600),
             gc_disk_headroom_ppm: 100_000,
             disk_watch_interval: Duration::from_secs(60),
@@ -135,6 +139,13 @@ impl Config {
         }
         if self.disk_watch_interval.is_zero() {
             return wrong("--disk-watch-interval", "0", "give more than zero");
+        }
+        if let Some(store) = self.policy.image_store.as_ref().filter(|store| !store.is_dir()) {
+            return wrong("--image-store", &store.display().to_string(), "should be a directory");
+        }
+        if let Some(allowed) = self.policy.host_paths.iter().find(|a| !a.path.is_absolute()) {
+            let given = allowed.path.display().to_string();
+            return wrong("--allow-host-path", &given, "should be an absolute path");
         }
         if let Some(text) = &self.resources {
             resources(text)?;

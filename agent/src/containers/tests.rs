@@ -1,18 +1,23 @@
 //! Translation of launches: programs, users, limits; and what is refused.
 
 use super::{CANNOT_EXECUTE, Frameworks, LEAST_MEMORY, allocation, fault_of_command, launch_of};
-use crate::containerizer::{self, LaunchError, Launched, Program, Recovered};
+use crate::containerizer::{self, LaunchError, Launched, Program, Recovered, Rlimit};
+use crate::policy::Policy;
 use crate::volumes::VolumeDisk;
 use agent_core::Launch;
 use proto::{
-    AgentId, CommandInfo, ContainerId, Exit, FetchUri, FrameworkId, FrameworkInfo, Resources, Role,
-    TaskBody, TaskId, TaskInfo, TaskPayload,
+    AgentId, CommandInfo, ContainerId, ContainerInfo, Exit, FetchUri, FrameworkId, FrameworkInfo,
+    Resources, Role, TaskBody, TaskId, TaskInfo, TaskPayload,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+fn container_by(launch: &Launch, policy: &Policy) -> Result<containerizer::Launch, String> {
+    super::container(launch, &mut Frameworks::default(), &VolumeDisk::new("/v".into()), policy)
+}
+
 fn container(launch: &Launch) -> Result<containerizer::Launch, String> {
-    super::container(launch, &mut Frameworks::default(), &VolumeDisk::new("/v".into()))
+    container_by(launch, &Policy::default())
 }
 
 fn shell(line: &str) -> CommandInfo {
@@ -143,13 +148,14 @@ fn whoever_asked_for_what_cannot_be_is_at_fault_and_the_platform_for_the_rest() 
 
 #[test]
 fn a_launch_comes_back_as_it_was_with_its_framework_kept_once() {
-    let mut frameworks = Frameworks::default();
+    let (mut frameworks, policy) = (Frameworks::default(), Policy::default());
     let first = launch(shell("echo hi"));
     let mut second = Launch { container_id: ContainerId::new("d").unwrap(), ..first.clone() };
     let body = TaskBody { data: Some(vec![7; 4096].into()), ..second.task.payload.open().unwrap() };
     Arc::make_mut(&mut second.task).payload = TaskPayload::new(&body);
-    let made = [&first, &second]
-        .map(|l| super::container(l, &mut frameworks, &VolumeDisk::new("/v".into())).unwrap());
+    let made = [&first, &second].map(|l| {
+        super::container(l, &mut frameworks, &VolumeDisk::new("/v".into()), &policy).unwrap()
+    });
     let shared = made.each_ref().map(|made| made.shared.clone().unwrap());
     assert!(Arc::ptr_eq(&shared[0], &shared[1]), "one framework is one record");
     assert!(made[1].record.len() < 1024, "data are not kept: {} bytes", made[1].record.len());
@@ -165,4 +171,49 @@ fn a_launch_comes_back_as_it_was_with_its_framework_kept_once() {
     assert!(Arc::ptr_eq(&back[0].framework, &back[1].framework));
     assert_eq!(back[0], first);
     assert_eq!(back[1], Launch { task: first.task.clone(), ..second });
+}
+
+#[test]
+fn an_image_says_what_the_task_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("app/rootfs")).unwrap();
+    let config = r#"{"config":{"User":"7:8","Env":["A=image","B=image"],"Entrypoint":["/run"],
+        "Cmd":["-v"]}}"#;
+    std::fs::write(dir.path().join("app/config.json"), config).unwrap();
+    let policy = Policy { image_store: Some(dir.path().into()), ..Policy::default() };
+    let made = |command: CommandInfo| {
+        let container = ContainerInfo { image: Some("app".into()), ..ContainerInfo::default() };
+        let body = TaskBody {
+            command: Some(command.clone()),
+            container: Some(container),
+            ..TaskBody::default()
+        };
+        let mut launch = launch(command);
+        Arc::make_mut(&mut launch.task).payload = TaskPayload::new(&body);
+        container_by(&launch, &policy).unwrap()
+    };
+    let argv = |made: &containerizer::Launch| match &made.program {
+        Program::Exec { file, argv } => (file.clone(), argv.clone()),
+        Program::Shell(line) => panic!("{line}"),
+    };
+    let bare = made(CommandInfo::default());
+    assert_eq!(argv(&bare), ("/run".to_owned(), vec!["/run".to_owned(), "-v".to_owned()]));
+    assert_eq!(bare.user.as_deref(), Some("7:8"));
+    assert!(bare.rlimits.contains(&Rlimit { resource: libc::RLIMIT_CORE, soft: 0, hard: 0 }));
+    assert_eq!(bare.allocation.pids, Some(4096));
+    let own = made(CommandInfo {
+        arguments: vec!["-q".into()],
+        environment: vec![("A".into(), "task".into())],
+        user: Some("9".into()),
+        ..CommandInfo::default()
+    });
+    assert_eq!(argv(&own), ("/run".to_owned(), vec!["/run".to_owned(), "-q".to_owned()]));
+    assert_eq!(own.user.as_deref(), Some("9"));
+    let value = |name: &str| {
+        let found: Vec<_> = own.environment.iter().filter(|(n, _)| n == name).collect();
+        (found.len(), found[0].1.clone())
+    };
+    assert_eq!((value("A"), value("B")), ((1, "task".into()), (1, "image".into())));
+    let shell = made(shell("echo hi"));
+    assert_eq!(shell.program, Program::Shell("echo hi".to_owned()));
 }

@@ -32,6 +32,12 @@ pub(crate) mod wire;
 
 pub use daemon::main;
 
+/// Where a supervisor of this directory puts what was written over images and takes time to remove:
+/// to be emptied by whoever has time.
+pub(crate) fn trash(dir: &std::path::Path) -> std::path::PathBuf {
+    enclosing::directory(dir).join(enclosure::TRASH)
+}
+
 /// One line to the supervisor's log, which is its standard error.
 fn log(text: &str) {
     use std::io::Write;

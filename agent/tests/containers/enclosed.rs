@@ -31,6 +31,15 @@ pub(crate) fn enclosed(name: &str, line: &str, root: Root) -> Launch {
     launch
 }
 
+/// A rig for containers, or `None` with the reason on the test's output.
+pub(crate) fn rig() -> Option<Rig> {
+    if std::path::Path::new("/usr/bin/busybox").exists() {
+        return Rig::with_cgroups();
+    }
+    println!("not run: images of these tests are made of /usr/bin/busybox");
+    None
+}
+
 /// A small root file system with busybox.
 pub(crate) fn busybox(dir: &std::path::Path) -> PathBuf {
     let root = dir.join("busybox");
@@ -60,7 +69,7 @@ fn said(bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn a_task_within_walls_sees_its_own_world_and_is_nobody_on_the_host() {
-    let Some(rig) = Rig::with_cgroups() else { return };
+    let Some(rig) = rig() else { return };
     let mut agent = rig.agent().await;
     let line = "hostname; id -u; echo $MESOS_SANDBOX; pwd; echo $$; echo /proc/[0-9]*; \
                 cat /proc/self/uid_map; ls /; touch file; echo err >&2; exit 7";
@@ -84,7 +93,7 @@ async fn a_task_within_walls_sees_its_own_world_and_is_nobody_on_the_host() {
 
 #[tokio::test]
 async fn an_image_is_its_root_and_what_it_writes_is_gone_with_it() {
-    let Some(rig) = Rig::with_cgroups() else { return };
+    let Some(rig) = rig() else { return };
     let mut agent = rig.agent().await;
     let image = busybox(rig.dir.path());
     let line = "ls /; cat /etc/passwd; echo x > /etc/new; cat /etc/new; id -u; ls -ln /etc/passwd";
@@ -112,7 +121,7 @@ fn trash_and_layers(rig: &Rig) -> usize {
 #[tokio::test]
 async fn a_task_within_walls_is_killed_with_all_that_it_left_behind() {
     for cgroups in [true, false] {
-        let Some(rig) = Rig::with_cgroups() else { return };
+        let Some(rig) = rig() else { return };
         let rig = if cgroups { rig } else { Rig::new(false) };
         let mut agent = rig.agent().await;
         // It hears TERM, although it is alone; its child has left its session.
@@ -143,7 +152,7 @@ async fn a_task_within_walls_is_killed_with_all_that_it_left_behind() {
 
 #[tokio::test]
 async fn mounts_are_where_they_were_asked_for() {
-    let Some(rig) = Rig::with_cgroups() else { return };
+    let Some(rig) = rig() else { return };
     let mut agent = rig.agent().await;
     let data = rig.dir.path().join("data");
     std::fs::create_dir(&data).unwrap();

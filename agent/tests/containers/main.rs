@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A test's support code is a test, too.
 
 mod enclosed;
+mod escapes;
 mod guest;
 mod leaks;
 mod life;

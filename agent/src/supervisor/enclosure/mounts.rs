@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 
 use super::walls::{Plan, RootPlan, Target};
 use super::{Wanted, c_string, refused, tree};
@@ -98,8 +98,9 @@ fn asked_mount(wanted: &Wanted<'_>, mount: &Mount) -> Result<(OwnedFd, Target), 
             (made.map_err(refused(&place))?, false)
         }
         MountSource::Host(path) => {
-            let flags = OFlags::PATH | OFlags::CLOEXEC;
-            let opened = rustix::fs::openat(CWD, path, flags, Mode::empty());
+            // Links have been resolved: one that is there now was not there then.
+            let (flags, resolve) = (OFlags::PATH | OFlags::CLOEXEC, ResolveFlags::NO_SYMLINKS);
+            let opened = rustix::fs::openat2(CWD, path, flags, Mode::empty(), resolve);
             let opened = opened.map_err(io::Error::from).map_err(refused(path.display()))?;
             let found = rustix::fs::fstat(&opened).map_err(io::Error::from);
             let found = found.map_err(refused(path.display()))?;

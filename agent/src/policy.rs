@@ -1,0 +1,196 @@
+//! What an agent's operator lets containers have, and the walls that a task gets within that.
+//!
+//! What is not allowed is refused with a sentence that names the flag; nothing is left out in
+//! silence. Paths of the host are compared component by component and handed on without links, so
+//! that nobody can exchange what stands at the end of them.
+
+mod image;
+#[cfg(test)]
+mod tests;
+
+use crate::containerizer::{Enclosure, Mount, MountSource, Root, SANDBOX};
+use proto::{ContainerInfo, ContainerVolume, VolumeSource};
+use std::path::{Component, Path, PathBuf};
+
+pub(crate) use image::Settings;
+
+/// What an enclosed task may have of processes and threads when nobody says otherwise.
+pub(crate) const PIDS: u64 = 4096;
+/// The size of `/dev/shm`, and of a temporary file system, when the task does not say.
+const MEMORY_BYTES: u64 = 64 << 20;
+/// Longest name of a host that Linux takes.
+const HOSTNAME_BYTES: usize = 64;
+/// Mounts that one task may ask for.
+const MOUNTS: usize = 256;
+/// What is made for each container and cannot be replaced.
+const OWN: [&str; 3] = ["proc", "sys", "dev"];
+
+/// What containers of an agent may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Walls around every task, also around those that do not ask for a container.
+    pub enclose: bool,
+    /// The directory in which images are found by name: `NAME/rootfs` is an image's root file
+    /// system, `NAME/config.json` its settings (OCI's image configuration), if it has any.
+    pub image_store: Option<PathBuf>,
+    /// What of the host may be mounted into containers.
+    pub host_paths: Vec<HostPath>,
+    /// Capabilities that tasks may ask for, by the kernel's numbers.
+    pub capabilities: Vec<u8>,
+    /// Whether a container may run as root of the host where there are no user namespaces, and
+    /// whether volumes are given to root.
+    pub root: bool,
+    /// The users as whom tasks without walls may run; absent means any that the agent can be.
+    pub users: Option<Vec<String>>,
+}
+
+/// A part of the host that containers may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPath {
+    /// An absolute path; what is below it is meant, too.
+    pub path: PathBuf,
+    /// Whether it can only be read.
+    pub read_only: bool,
+}
+
+/// The walls around a task, with what its image says.
+#[derive(Debug)]
+pub(crate) struct Walls {
+    pub(crate) enclosure: Enclosure,
+    pub(crate) settings: Settings,
+}
+
+impl Policy {
+    /// The walls that a task gets; none when it asks for none and need not have any.
+    ///
+    /// # Errors
+    /// What is not allowed, or cannot be, as a clause.
+    pub(crate) fn walls(
+        &self,
+        asked: Option<&ContainerInfo>,
+        name: &str,
+    ) -> Result<Option<Walls>, String> {
+        let default = ContainerInfo::default();
+        let asked = match asked {
+            Some(asked) => asked,
+            None if self.enclose => &default,
+            None => return Ok(None),
+        };
+        let (root, settings) = match &asked.image {
+            None => (Root::Host, Settings::default()),
+            Some(image) => {
+                let (root, settings) = image::find(self.image_store.as_deref(), image)?;
+                (Root::Image(root), settings)
+            }
+        };
+        if asked.volumes.len() > MOUNTS {
+            return Err(format!("a container has at most {MOUNTS} volumes"));
+        }
+        let directory = settings.directory.clone().unwrap_or_else(|| SANDBOX.into());
+        let enclosure = Enclosure {
+            root,
+            read_only: asked.read_only_root,
+            hostname: hostname(asked.hostname.as_deref().unwrap_or(name))?,
+            directory,
+            mounts: asked.volumes.iter().map(|v| self.mount(v)).collect::<Result<_, _>>()?,
+            capabilities: self.capabilities(&asked.capabilities)?,
+            shm_bytes: asked.shm_bytes.unwrap_or(MEMORY_BYTES),
+            root_allowed: self.root,
+        };
+        Ok(Some(Walls { enclosure, settings }))
+    }
+
+    /// Whether a task without walls may run as this user.
+    ///
+    /// # Errors
+    /// That it may not.
+    pub(crate) fn user(&self, user: Option<&str>) -> Result<(), String> {
+        let Some(allowed) = &self.users else { return Ok(()) };
+        match user {
+            Some(user) if allowed.iter().any(|name| name == user) => Ok(()),
+            Some(user) => {
+                Err(format!("tasks may not run as {user:?} on this agent (--task-users)"))
+            }
+            None => Err("a task must name its user on this agent (--task-users)".to_owned()),
+        }
+    }
+
+    fn capabilities(&self, asked: &[u8]) -> Result<u64, String> {
+        let refused: Vec<String> = asked
+            .iter()
+            .filter(|number| !self.capabilities.contains(number))
+            .map(u8::to_string)
+            .collect();
+        if refused.is_empty() {
+            return Ok(asked.iter().filter(|n| **n < 64).fold(0, |bits, n| bits | 1 << n));
+        }
+        let refused = refused.join(", ");
+        Err(format!("capabilities {refused} are not allowed on this agent (--allow-capability)"))
+    }
+
+    fn mount(&self, volume: &ContainerVolume) -> Result<Mount, String> {
+        let target = place(&volume.container_path)?;
+        let source = match &volume.source {
+            VolumeSource::Tmpfs(bytes) => MountSource::Tmpfs(bytes.unwrap_or(MEMORY_BYTES)),
+            VolumeSource::SandboxPath(path) => {
+                let plain = Path::new(&**path).components().all(is_name);
+                if !plain || path.is_empty() {
+                    return Err(format!("{path:?} is no path in the sandbox"));
+                }
+                MountSource::Sandbox(PathBuf::from(&**path))
+            }
+            VolumeSource::HostPath(path) => {
+                MountSource::Host(self.host_path(path, volume.read_only)?)
+            }
+        };
+        Ok(Mount { target, read_only: volume.read_only, source })
+    }
+
+    /// A path of the host without links, if it is allowed.
+    fn host_path(&self, path: &str, read_only: bool) -> Result<PathBuf, String> {
+        let real = Path::new(path)
+            .canonicalize()
+            .map_err(|error| format!("the host's {path} cannot be had: {error}"))?;
+        let covers = |allowed: &&HostPath| {
+            // Without links as well, so that an allowed link allows what it stands for.
+            allowed.path.canonicalize().is_ok_and(|allowed| real.starts_with(allowed))
+        };
+        let found: Vec<&HostPath> = self.host_paths.iter().filter(covers).collect();
+        if found.is_empty() {
+            return Err(format!(
+                "the host's {path} is not allowed on this agent (--allow-host-path)"
+            ));
+        }
+        if !read_only && found.iter().all(|allowed| allowed.read_only) {
+            return Err(format!("the host's {path} can only be mounted read-only on this agent"));
+        }
+        Ok(real)
+    }
+}
+
+fn is_name(component: Component<'_>) -> bool {
+    matches!(component, Component::Normal(_))
+}
+
+/// Where a volume is mounted: a relative path is one in the sandbox.
+fn place(path: &str) -> Result<PathBuf, String> {
+    let whole = Path::new(SANDBOX).join(path);
+    let mut names = whole.components().skip(1);
+    let plain = names.clone().all(is_name) && !path.is_empty() && !path.contains('\0');
+    let first = names.next().and_then(|first| first.as_os_str().to_str());
+    let own = first.is_none_or(|first| OWN.contains(&first));
+    if !plain || own || whole == Path::new(SANDBOX) {
+        return Err(format!("{path:?} is no place in a container to mount anything at"));
+    }
+    Ok(whole)
+}
+
+fn hostname(name: &str) -> Result<String, String> {
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let mut name = name.to_owned();
+    if name.len() > HOSTNAME_BYTES || name.is_empty() || !name.bytes().all(fine) {
+        return Err(format!("{name:?} is no name of a host"));
+    }
+    name.make_ascii_lowercase();
+    Ok(name)
+}

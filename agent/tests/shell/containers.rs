@@ -1,0 +1,130 @@
+//! Tasks that ask for containers, through a whole agent: what they get, and how a refusal is told.
+
+use crate::rig::{Agent, Master, command, config, framework_id, soon};
+use agent::{Policy, Stop};
+use proto::{
+    CommandInfo, ContainerInfo, ContainerVolume, Exit, TaskBody, TaskInfo, TaskPayload, TaskState,
+    VolumeSource,
+};
+use std::path::Path;
+
+fn contained(id: &str, line: &str, container: ContainerInfo) -> TaskInfo {
+    let info = CommandInfo { shell: true, value: Some(line.into()), ..CommandInfo::default() };
+    let body =
+        TaskBody { command: Some(info.clone()), container: Some(container), ..TaskBody::default() };
+    TaskInfo { payload: TaskPayload::new(&body), ..command(id, info) }
+}
+
+/// An image of busybox, in a store.
+fn image(store: &Path) {
+    let root = store.join("tools/busybox:1/rootfs");
+    for name in ["bin", "etc", "proc", "dev", "sys", "tmp", "srv", "mnt/mesos/sandbox"] {
+        std::fs::create_dir_all(root.join(name)).unwrap();
+    }
+    std::fs::copy("/usr/bin/busybox", root.join("bin/busybox")).unwrap();
+    for name in ["sh", "cat", "id", "echo", "touch", "pwd"] {
+        std::os::unix::fs::symlink("busybox", root.join("bin").join(name)).unwrap();
+    }
+    std::fs::write(root.join("etc/passwd"), "app:x:7:8::/:/bin/sh\n").unwrap();
+    let config = r#"{"config":{"User":"app","Env":["FROM=image"],"WorkingDir":"/srv"}}"#;
+    std::fs::write(root.parent().unwrap().join("config.json"), config).unwrap();
+}
+
+#[allow(clippy::print_stdout, reason = "what did not run is said")]
+fn may_run() -> bool {
+    let root = rustix::process::geteuid().is_root() && Path::new("/usr/bin/busybox").exists();
+    if !root {
+        println!("not run: containers need root, and this test busybox");
+    }
+    root
+}
+
+#[tokio::test]
+async fn a_task_runs_in_its_image_and_its_output_is_read_as_ever() {
+    if !may_run() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("images");
+    image(&store);
+    let mut master = Master::start().await;
+    let policy = Policy { image_store: Some(store), ..Policy::default() };
+    let work = dir.path().join("work");
+    let agent = Agent::start(agent::Config { policy, ..config(&master, &work) }).await;
+    let mut link = master.admit().await;
+    let asked = ContainerInfo {
+        image: Some("tools/busybox:1".into()),
+        hostname: Some("box".into()),
+        volumes: vec![ContainerVolume {
+            container_path: "/srv/scratch".into(),
+            read_only: false,
+            source: VolumeSource::Tmpfs(Some(4096)),
+        }],
+        ..ContainerInfo::default()
+    };
+    let line = "pwd; id -u; id -g; echo $FROM; cat /proc/sys/kernel/hostname; \
+                touch scratch/x && echo written; echo kept > $MESOS_SANDBOX/file; exit 3";
+    let end = link.run_to_end(contained("t", line, asked)).await;
+    assert_eq!(end.outcome.unwrap().exit, Some(Exit::Code(3)), "{:?}", end.message);
+    let run = format!("/frameworks/{}/executors/t/runs/latest", framework_id());
+    let (_, out) = agent.get(&format!("/files/download?path={run}/stdout")).await;
+    assert_eq!(out, "/srv\n7\n8\nimage\nbox\nwritten\n");
+    let (_, file) = agent.get(&format!("/files/download?path={run}/file")).await;
+    assert_eq!(file, "kept\n");
+    // A task that runs in a container outlives its agent, and can be killed by the next.
+    let sleeper = ContainerInfo { hostname: Some("s".into()), ..ContainerInfo::default() };
+    link.start(contained("sleeper", "sleep 1000", sleeper)).await;
+    agent.stop(Stop::KeepTasks).await;
+    let agent = Agent::start(config(&master, &work)).await;
+    let mut link = master.admit().await;
+    assert_eq!(link.tasks.len(), 1);
+    link.kill("sleeper");
+    assert_eq!(link.end().await.state, TaskState::Killed);
+    // What was written over an image is removed by the agent.
+    let trash = work.join("supervisor/enclosures/trash");
+    let emptied = async {
+        while std::fs::read_dir(&trash).unwrap().next().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(emptied).await;
+    agent.stop(Stop::EndTasks).await;
+}
+
+#[tokio::test]
+async fn what_an_operator_did_not_allow_fails_the_task_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let policy = Policy { users: Some(vec!["nobody".into()]), ..Policy::default() };
+    let agent = Agent::start(agent::Config { policy, ..config(&master, dir.path()) }).await;
+    let mut link = master.admit().await;
+    let host = ContainerInfo {
+        volumes: vec![ContainerVolume {
+            container_path: "/in".into(),
+            read_only: true,
+            source: VolumeSource::HostPath("/etc".into()),
+        }],
+        ..ContainerInfo::default()
+    };
+    let capable = ContainerInfo { capabilities: vec![21], ..ContainerInfo::default() };
+    let image = ContainerInfo { image: Some("none".into()), ..ContainerInfo::default() };
+    let refusals = [
+        ("host", contained("host", "true", host), "--allow-host-path"),
+        ("capable", contained("capable", "true", capable), "--allow-capability"),
+        ("image", contained("image", "true", image), "--image-store"),
+        ("plain", crate::rig::shell("plain", "true"), "--task-users"),
+    ];
+    for (name, task, flag) in refusals {
+        let end = link.run_to_end(task).await;
+        assert_eq!(
+            (end.state, end.outcome.unwrap().exit),
+            (TaskState::Failed, Some(Exit::Code(126)))
+        );
+        assert!(
+            end.message.as_deref().is_some_and(|said| said.contains(flag)),
+            "{name}: {:?}",
+            end.message
+        );
+    }
+    agent.stop(Stop::EndTasks).await;
+}
