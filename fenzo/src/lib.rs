@@ -48,6 +48,8 @@
 //! [`TaskScheduler`] | holds leases and running tasks, and runs; [`TaskSchedulerBuilder`] has what can be chosen
 //! [`TaskClass`] | demand, [`Constraint`]s (hard, or soft with a weight), devices, sets, and the most a task can use
 //! [`Fitness`], [`Combination`] | what makes a host better: packers, spreaders, means, devices, closures
+//! [`Device`], [`DeviceRequest`] | GPUs and licences by id, whole or in part; [`DeviceMix`] tells fitness what comes
+//! [`Packing`] | all tasks of a batch at once, on few hosts, with the [lower bound](PackingReport)
 //! [`Topology`], [`Level`] | hosts, racks, zones: where tasks gather, keep apart, are spread
 //! [`Gang`] | tasks that are placed together or not at all, in one rack if need be
 //! [`Backfill`] | keeps room for big tasks and lets small ones pass where that costs nothing
@@ -60,7 +62,7 @@
 //! [`Triggers`] | things that happen by cron expressions and intervals
 //!
 //! Each has an example that runs: `cargo run -p fenzo --example bin_pack`, `constraints`, `queue`, `autoscale`,
-//! `gang_and_preempt`, `why`. Where it differs from Netflix Fenzo, whose results it reproduces, is written in
+//! `gang_and_preempt`, `why`, and `openb`, which packs a real trace. Where it differs from Netflix Fenzo, whose results it reproduces, is written in
 //! docs/comparisons.md.
 //!
 //! # A run in short
