@@ -181,6 +181,9 @@ pub struct Command {
     pub environment: Vec<(String, String)>,
     /// The user to run as.
     pub user: Option<String>,
+    /// The image that is its root file system, by its name in the agents' stores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 /// How often a unit is tried again, by whose fault it was; each budget is for one unit.

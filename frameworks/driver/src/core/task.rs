@@ -2,8 +2,8 @@
 
 use super::group::{Command, GroupId, GroupSpec};
 use proto::{
-    AgentId, CommandInfo, Flavor, Piece, Ranges, ResourceName, Resources, TaskBody, TaskId,
-    TaskInfo, TaskPayload, Value,
+    AgentId, CommandInfo, ContainerInfo, Flavor, Piece, Ranges, ResourceName, Resources, TaskBody,
+    TaskId, TaskInfo, TaskPayload, Value,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +36,12 @@ pub(crate) fn class(id: &GroupId, spec: &GroupSpec) -> fenzo::TaskClass {
     let (hard, soft) = super::rule::split(&spec.template.rules);
     let group = fenzo::GroupName::from(id.as_str());
     let ports = spec.template.ports;
-    fenzo::TaskClass { ports, hard, soft, ..fenzo::TaskClass::new(group, quantities(&demand(spec))) }
+    fenzo::TaskClass {
+        ports,
+        hard,
+        soft,
+        ..fenzo::TaskClass::new(group, quantities(&demand(spec)))
+    }
 }
 
 /// Plain resources in fenzo's words.
@@ -88,7 +93,7 @@ pub(crate) fn describe(
         )),
         labels: Vec::new(),
         data: None,
-        container: None,
+        container: spec.template.command.image.as_deref().map(in_image),
     };
     TaskInfo {
         name: Arc::from(spec.name.as_str()),
@@ -124,6 +129,11 @@ fn variables(
         all.push((format!("PORT{place}").into(), number(u32::from(*port))));
     }
     all
+}
+
+/// A container on an image, with nothing else in particular.
+fn in_image(name: &str) -> ContainerInfo {
+    ContainerInfo { image: Some(Arc::from(name)), ..ContainerInfo::default() }
 }
 
 fn command(command: &Command, variables: &[(Arc<str>, Arc<str>)]) -> CommandInfo {

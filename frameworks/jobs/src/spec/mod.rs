@@ -310,7 +310,7 @@ fn on_exit(field: &Field<'_>) -> Option<BTreeMap<i32, ExitRule>> {
     Some(rules)
 }
 
-const TASK_FIELDS: [&str; 11] = [
+const TASK_FIELDS: [&str; 12] = [
     "command",
     "exec",
     "cpus",
@@ -321,6 +321,7 @@ const TASK_FIELDS: [&str; 11] = [
     "limits",
     "env",
     "user",
+    "image",
     "killGrace",
 ];
 
@@ -365,6 +366,7 @@ fn limits(task: &Fields<'_>, mem: Option<u64>) -> Option<u64> {
 fn command(task: &Fields<'_>) -> Option<Command> {
     let environment = task.get("env").map_or(Some(Vec::new()), |field| environment(&field));
     let user = task.get("user").map_or(Some(None), |field| field.scalar_text().map(Some));
+    let image = task.get("image").map_or(Some(None), |field| field.text().map(Some));
     let mut command = match (task.get("command"), task.get("exec")) {
         (Some(_), Some(exec)) => {
             exec.wrong("cannot stand beside task.command: one of them");
@@ -381,6 +383,7 @@ fn command(task: &Fields<'_>) -> Option<Command> {
     };
     command.environment = environment?;
     command.user = user?;
+    command.image = image?.map(str::to_owned);
     Some(command)
 }
 

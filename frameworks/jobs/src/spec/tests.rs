@@ -39,6 +39,7 @@ task:
   limits: {mem: 128}
   env: {A: b, N: 3}
   user: nobody
+  image: tools:1
   killGrace: 10s
 hard:
   - uniqueHost
@@ -82,6 +83,7 @@ fn every_field_of_a_batch_is_read() {
     assert_eq!(command.arguments, ["sha256sum", "$TEPUI_INDEX", "7"]);
     assert_eq!(command.environment, [("A".into(), "b".into()), ("N".into(), "3".into())]);
     assert_eq!(command.user.as_deref(), Some("nobody"));
+    assert_eq!(command.image.as_deref(), Some("tools:1"));
     let hard = |test| Rule { test, weight: None };
     let rules = [
         hard(RuleTest::UniqueHost),
