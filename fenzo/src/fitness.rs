@@ -152,6 +152,15 @@ impl Fitness {
         }
     }
 
+    /// Whether a closure has a say.
+    pub(crate) fn has_closure(&self) -> bool {
+        match self {
+            Self::Custom(_) => true,
+            Self::Weighted(parts) => parts.iter().any(|(_, part)| part.has_closure()),
+            Self::Any | Self::Pack(_) | Self::Spread(_) | Self::Devices(_) => false,
+        }
+    }
+
     /// The weights by which hosts of equal totals sort for every task alike, by the sum of weight * used /
     /// total; `None` if a closure decides.
     pub(crate) fn weights(&self) -> Option<[f64; 4]> {

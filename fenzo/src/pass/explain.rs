@@ -49,8 +49,8 @@ fn near_miss(class: &Class<'_>, cluster: &Cluster, host: usize, place: Place) ->
 pub(super) struct Close {
     /// Reasons, distance and host, ascending; equal ones as they came.
     nearest: Vec<(usize, f64, usize)>,
-    /// For each cause that alone stands against hosts: how many, and the least lacking of them.
-    alone: BTreeMap<Cause, (u32, f64, usize)>,
+    /// For each cause that alone stands against hosts: how many, and the least lacking of them. They are few.
+    alone: Vec<(Cause, u32, f64, usize)>,
 }
 
 impl Close {
@@ -59,16 +59,21 @@ impl Close {
         let closer = |(fewest, least, _): &(usize, f64, usize)| {
             fewest.cmp(&causes.len()).then(least.total_cmp(&distance)).is_le()
         };
-        let at = self.nearest.partition_point(closer);
-        if at < NEAR {
+        let full = self.nearest.len() == NEAR;
+        if !(full && self.nearest.last().is_some_and(closer)) {
+            let at = self.nearest.partition_point(closer);
             self.nearest.truncate(NEAR - 1);
             self.nearest.insert(at, (causes.len(), distance, host));
         }
         if let [cause] = causes {
-            let of = self.alone.entry(*cause).or_insert((0, distance, host));
-            of.0 += 1;
-            if distance < of.1 {
-                (of.1, of.2) = (distance, host);
+            match self.alone.iter_mut().find(|(of, ..)| of == cause) {
+                Some((_, hosts, least, nearest)) => {
+                    *hosts += 1;
+                    if distance < *least {
+                        (*least, *nearest) = (distance, host);
+                    }
+                }
+                None => self.alone.push((*cause, 1, distance, host)),
             }
         }
     }
@@ -85,12 +90,14 @@ impl Close {
         let mut near =
             self.nearest.into_iter().map(|(.., host)| near_miss(class, cluster, host, place));
         let (nearest, also_near) = (near.next(), near.collect());
-        let remedy = |(cause, (hosts, _, host)): (Cause, (u32, f64, usize))| Remedy {
+        let mut alone = self.alone;
+        alone.sort_unstable_by_key(|(cause, ..)| *cause);
+        let remedy = |(cause, hosts, _, host): (Cause, u32, f64, usize)| Remedy {
             change: change(class, cluster, host, cause),
             host: cluster.names().id(host).clone(),
             hosts,
         };
-        let remedies = self.alone.into_iter().map(remedy).collect();
+        let remedies = alone.into_iter().map(remedy).collect();
         Explanation { hosts, reasons, nearest, also_near, remedies }
     }
 }

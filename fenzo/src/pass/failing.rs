@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::fitness::Combination;
 use crate::request::TaskRequest;
 use crate::result::{Explanation, Failure};
 
+use super::class::Class;
 use super::survey::Survey;
 use super::{Pass, explain};
 
@@ -28,9 +30,21 @@ impl Pass<'_> {
         let rules = &self.classes[class];
         let group_changed = rules.version(self.cluster) != known.group_version;
         let anything_changed = self.cluster.changes().len() != known.changes;
-        let lifted =
-            (rules.has_balance() && group_changed) || (rules.has_closure() && anything_changed);
+        let asks_hosts = rules.has_closure() || self.fitness_may_rise(rules);
+        let lifted = (rules.has_balance() && group_changed) || (asks_hosts && anything_changed);
         (!lifted).then_some(known.position)
+    }
+
+    /// Whether a host that refused a class for its fitness may take it when others have been placed there.
+    fn fitness_may_rise(&self, rules: &Class<'_>) -> bool {
+        let Some(weights) = self.choice.fitness.weights() else {
+            return self.choice.fitness.has_closure();
+        };
+        // A packer says 0 of a host in which nothing is used that it looks at, for a task that uses none of it.
+        let packed = || weights.iter().zip(rules.class().demand.measures());
+        self.choice.combination == Combination::Fenzo1
+            && weights.iter().any(|weight| *weight > 0.0)
+            && packed().all(|(weight, demand)| *weight <= 0.0 || demand == 0)
     }
 
     /// Notes that a task found no host, for this reason or for what the hosts say.

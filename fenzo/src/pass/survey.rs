@@ -1,9 +1,8 @@
 //! What [`explain`](super::explain::explain) says, for many classes at once: hosts are counted by bisection and by
 //! attribute value, and only a few of them are looked at.
 //!
-//! It counts what closures, named sets and devices do not decide. Counts are exact; of several hosts that come
-//! equally close, the one that stands first in the ranking is named, and where rules decide, the closest of
-//! those looked at.
+//! It counts what closures, named sets and devices do not decide. Counts are exact. The hosts that are named are
+//! the closest of those looked at: the ones that a rule names, and those that the ranking expects to be close.
 
 use std::collections::BTreeMap;
 
@@ -18,8 +17,8 @@ use super::class::Class;
 use super::explain::{Cause, Close, collect, reason};
 use super::rule::HostRule;
 
-/// So many hosts are looked at for a class that has rules.
-const LOOKS: usize = 256;
+/// After so many hosts of which none came closer than one before, no more are looked at for a class.
+const LOOKS: usize = 64;
 
 /// How many hosts on offer have each value of a column, and how many have none.
 type Offered = (Vec<u32>, u32);
@@ -170,16 +169,20 @@ impl Survey {
 fn look_around(class: &Class<'_>, cluster: &Cluster, ranking: &Ranking) -> Close {
     let mut close = Close::default();
     let mut causes = Vec::new();
-    let plain = class.host_hard().is_empty() && class.value_hard().is_empty();
-    let mut looks = 0;
+    let mut in_vain = 0;
+    let mut closest = (usize::MAX, f64::INFINITY);
     let mut look = |host: usize| {
-        looks += 1;
-        if !plain && looks > LOOKS {
-            return (usize::MAX, f64::INFINITY);
+        in_vain += 1;
+        if in_vain > LOOKS {
+            // No host can come closer than this: it ends the search.
+            return (0, f64::NEG_INFINITY);
         }
         causes.clear();
         let distance = collect(class, cluster, host, None, &mut causes);
         close.note(host, &causes, distance);
+        if (causes.len(), distance) < closest {
+            (in_vain, closest) = (0, (causes.len(), distance));
+        }
         (causes.len(), distance)
     };
     let mut few = class.few_hosts(cluster).unwrap_or_default();

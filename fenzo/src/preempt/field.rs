@@ -13,6 +13,10 @@ use crate::status::HostStatus;
 
 use super::Preemptible;
 
+/// Of the tasks elsewhere that a rule is about, so many are looked at: the cheapest, and one is as good as
+/// another. Where all of them would have to end, there is no plan beyond this many.
+const ELSEWHERE: usize = 16;
+
 /// A running task that could be ended.
 pub(super) struct Piece<'a> {
     pub(super) of: &'a Preemptible,
@@ -34,11 +38,6 @@ pub(super) struct Field<'a> {
 impl<'a> Field<'a> {
     pub(super) fn host(&self) -> &HostId {
         &self.host
-    }
-
-    /// All its tasks.
-    pub(super) fn tasks(&self) -> Vec<TaskId> {
-        self.pieces.iter().map(|piece| piece.of.task.clone()).collect()
     }
 
     /// Some of its tasks, in order of id.
@@ -89,9 +88,15 @@ impl TaskScheduler {
         }
         let wide = self.wide_candidates(&task.class, candidates);
         let mut fields = Vec::new();
-        for host in self.cluster.occupied() {
+        'hosts: for host in self.cluster.occupied() {
             let here = on_host.get(self.cluster.names().id(host)).map_or(&[][..], Vec::as_slice);
             if here.is_empty() && wide.is_empty() {
+                continue;
+            }
+            // Who has the host for itself and is not to be ended keeps everybody off.
+            let stays = |task: &TaskId| here.iter().all(|of| of.task != *task);
+            let mut running = self.cluster.running_of(host);
+            if running.any(|(task, running)| wants_host_alone(&running.class) && stays(task)) {
                 continue;
             }
             let status = HostStatus::new(&self.cluster, host, None);
@@ -102,16 +107,27 @@ impl TaskScheduler {
             }
             let mut pieces: Vec<Piece<'a>> =
                 here.iter().filter_map(|of| self.piece(of, task)).collect();
-            for (level, by_place) in &wide {
+            for Wide { level, all, by_place } in &wide {
                 let place = lookup(&status.host, &status.attributes, level);
                 let there = place.and_then(|place| by_place.get(&place));
-                for of in there.into_iter().flatten() {
-                    let known = pieces.iter().any(|piece| piece.of.task == of.task);
-                    if !known && let Some(mut piece) = self.piece(of, task) {
-                        // It frees nothing here, and is in the way at the place, not on the host.
+                let there = there.map_or(&[][..], Vec::as_slice);
+                if *all && there.len() > ELSEWHERE {
+                    continue 'hosts;
+                }
+                let mut looked_at = 0;
+                for of in there {
+                    if let Some(known) = pieces.iter_mut().find(|piece| piece.of.task == of.task) {
+                        known.must |= *all;
+                        continue;
+                    }
+                    if looked_at < ELSEWHERE
+                        && let Some(mut piece) = self.piece(of, task)
+                    {
+                        // It frees nothing here.
                         piece.frees.fill(0);
-                        piece.must = false;
+                        piece.must = *all;
                         pieces.push(piece);
+                        looked_at += 1;
                     }
                 }
             }
@@ -130,9 +146,9 @@ impl TaskScheduler {
         &self,
         class: &'c TaskClass,
         candidates: &[&'a Preemptible],
-    ) -> Vec<(&'c str, BTreeMap<AttributeValue, Vec<&'a Preemptible>>)> {
+    ) -> Vec<Wide<'a, 'c>> {
         let mut wide = Vec::new();
-        for (key, level) in wide_rules(class) {
+        for (key, level, all) in wide_rules(class) {
             let mut by_place: BTreeMap<AttributeValue, Vec<&'a Preemptible>> = BTreeMap::new();
             for of in candidates {
                 let Some((class, _)) = self.running_of(&of.task) else { continue };
@@ -144,7 +160,10 @@ impl TaskScheduler {
                     by_place.entry(place).or_default().push(of);
                 }
             }
-            wide.push((level, by_place));
+            for there in by_place.values_mut() {
+                there.sort_by_key(|of| (of.priority, of.lost_work, &of.task));
+            }
+            wide.push(Wide { level, all, by_place });
         }
         wide
     }
@@ -180,22 +199,37 @@ impl TaskScheduler {
     }
 }
 
-/// The rules of a class that a task on another host can break: the key and the column of the level.
-fn wide_rules(class: &TaskClass) -> Vec<(&GroupName, &str)> {
-    let of = |rule| match rule {
-        &Constraint::UniqueAttribute { ref name } | &Constraint::Balanced { ref name, .. } => {
-            Some((&class.group, name.as_str()))
-        }
-        Constraint::AntiAffinity { key, level } | Constraint::Spread { key, level, .. } => {
-            Some((key, level.column()))
-        }
+/// The candidates that a rule beyond one host is about.
+struct Wide<'a, 'c> {
+    /// The column of its level.
+    level: &'c str,
+    /// As long as any of them runs at a place, the task cannot go there.
+    all: bool,
+    /// The cheapest first.
+    by_place: BTreeMap<AttributeValue, Vec<&'a Preemptible>>,
+}
+
+/// The rules of a class that a task on another host can break: the key, the column of the level, and whether any
+/// task breaks them.
+fn wide_rules(class: &TaskClass) -> Vec<(&GroupName, &str, bool)> {
+    class.hard.iter().filter_map(|rule| wide_rule(&class.group, rule)).collect()
+}
+
+fn wide_rule<'c>(
+    group: &'c GroupName,
+    rule: &'c Constraint,
+) -> Option<(&'c GroupName, &'c str, bool)> {
+    match rule {
+        Constraint::UniqueAttribute { name } => Some((group, name, true)),
+        Constraint::Balanced { name, .. } => Some((group, name, false)),
+        Constraint::AntiAffinity { key, level } => Some((key, level.column(), true)),
+        Constraint::Spread { key, level, .. } => Some((key, level.column(), false)),
         Constraint::Attribute { .. }
         | Constraint::UniqueHost
         | Constraint::Affinity { .. }
         | Constraint::ExclusiveHost
         | Constraint::Custom(_) => None,
-    };
-    class.hard.iter().filter_map(of).collect()
+    }
 }
 
 fn passes_tests(class: &TaskClass, status: &HostStatus) -> bool {

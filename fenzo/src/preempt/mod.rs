@@ -48,7 +48,8 @@ impl TaskScheduler {
     /// The cheapest set of running tasks of lower priority whose end makes room for `task` of this priority.
     ///
     /// `budgets` says how many tasks of a group may be ended at most; a group that it does not name has no
-    /// bound. Tasks of `candidates` that do not run are passed over. Nothing is changed by asking.
+    /// bound. Tasks of `candidates` that do not run are passed over. Nobody is ended so that the task need not be
+    /// near it ([`Constraint::Affinity`](crate::Constraint::Affinity)). Nothing is changed by asking.
     ///
     /// Sets are looked at in order of their size, so a plan of few tasks is found at once; of large sets at
     /// most some hundred thousand are looked at.
@@ -73,12 +74,8 @@ impl TaskScheduler {
             }
         }
         let by_sums = self.is_told_by_sums(&task.class);
-        let mut fields = self.fields(task, &lower);
-        if !by_sums && !Field::may_lose_by_ending(&task.class) {
-            // Where the end of all does not help, the end of some does not.
-            fields.retain(|field| self.proven_host(task, &field.tasks()).is_some());
-        }
-        let mut search = Search::new(budgets);
+        let fields = self.fields(task, &lower);
+        let mut search = Search::new(budgets, !Field::may_lose_by_ending(&task.class));
         let mut proves = |field: &Field<'_>, chosen: &[usize]| {
             by_sums || self.proven_host(task, &field.tasks_of(chosen)).is_some()
         };

@@ -13,7 +13,7 @@ use super::field::Field;
 const LOOKS: u64 = 300_000;
 
 /// So many sets are proven in one search, where sums do not decide.
-const PROOFS: u64 = 2_000;
+const PROOFS: u64 = 100;
 
 /// What ending some tasks costs beside their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,14 +30,16 @@ pub(super) struct Search<'b> {
     budgets: &'b BTreeMap<GroupName, usize>,
     looks: u64,
     proofs: u64,
+    /// The end of a task never makes a host worse.
+    only_gains: bool,
 }
 
 /// Says whether a set of a field that makes room by sums does so indeed.
 type Proof<'p, 'f> = dyn FnMut(&Field<'f>, &[usize]) -> bool + 'p;
 
 impl<'b> Search<'b> {
-    pub(super) fn new(budgets: &'b BTreeMap<GroupName, usize>) -> Self {
-        Self { budgets, looks: LOOKS, proofs: PROOFS }
+    pub(super) fn new(budgets: &'b BTreeMap<GroupName, usize>, only_gains: bool) -> Self {
+        Self { budgets, looks: LOOKS, proofs: PROOFS, only_gains }
     }
 
     /// Whether something was left out for want of work.
@@ -53,11 +55,12 @@ impl<'b> Search<'b> {
     ) -> Option<Found> {
         let least: Vec<Option<usize>> = fields.iter().map(Field::least).collect();
         let most = fields.iter().map(|field| field.pieces.len()).max()?;
+        let mut dead = vec![false; fields.len()];
         for size in 1..=most {
             let mut best: Option<Found> = None;
             for (position, field) in fields.iter().enumerate() {
                 let possible = |least: usize| least <= size && size <= field.pieces.len();
-                if !least[position].is_some_and(possible) {
+                if dead[position] || !least[position].is_some_and(possible) {
                     continue;
                 }
                 let mut branch = Branch::new(field, size);
@@ -65,6 +68,7 @@ impl<'b> Search<'b> {
                 if let Some((cost, chosen)) = self.descend(&mut branch, 0, bound, proves) {
                     best = Some((cost, position, chosen));
                 }
+                dead[position] = branch.dead;
             }
             if best.is_some() || self.is_spent() {
                 return best;
@@ -87,8 +91,16 @@ impl<'b> Search<'b> {
                 return None;
             }
             self.proofs = self.proofs.checked_sub(1)?;
-            return proves(branch.field, &branch.chosen)
-                .then(|| (branch.cost, branch.chosen.clone()));
+            if proves(branch.field, &branch.chosen) {
+                return Some((branch.cost, branch.chosen.clone()));
+            }
+            if self.only_gains && !branch.doubted {
+                // Where the end of all does not help, the end of some does not.
+                let all: Vec<usize> = (0..branch.field.pieces.len()).collect();
+                self.proofs = self.proofs.saturating_sub(1);
+                (branch.doubted, branch.dead) = (true, !proves(branch.field, &all));
+            }
+            return None;
         }
         let mut best: Option<(Cost, Vec<usize>)> = None;
         let missing = branch.size - branch.chosen.len();
@@ -100,18 +112,23 @@ impl<'b> Search<'b> {
             if bound.is_some_and(|bound| cost.priority > bound.priority) {
                 break;
             }
+            let must = branch.field.pieces[next].must;
             let least = Cost {
                 lost_work: cost.lost_work.saturating_add(branch.cheapest(next + 1, missing - 1)),
                 ..cost
             };
-            if bound.is_some_and(|bound| least >= bound) || !branch.permits(next, self.budgets) {
-                continue;
+            let dear = bound.is_some_and(|bound| least >= bound);
+            if !dear && branch.permits(next, self.budgets) {
+                let before = branch.take(next, cost);
+                if branch.can_make_room() {
+                    best = self.descend(branch, next + 1, bound, proves).or(best);
+                }
+                branch.give_back(before);
             }
-            let before = branch.take(next, cost);
-            if branch.can_make_room() {
-                best = self.descend(branch, next + 1, bound, proves).or(best);
+            // Who leaves out what must be in it has no set.
+            if must || branch.dead {
+                break;
             }
-            branch.give_back(before);
         }
         best
     }
@@ -200,6 +217,9 @@ struct Branch<'s, 'f> {
     most: Vec<Vec<u64>>,
     /// From each piece on, the least that each number of pieces loses.
     least_lost: Vec<Vec<u64>>,
+    /// A proof has failed; and the end of all pieces does not help either.
+    doubted: bool,
+    dead: bool,
 }
 
 impl<'s, 'f> Branch<'s, 'f> {
@@ -220,6 +240,8 @@ impl<'s, 'f> Branch<'s, 'f> {
         });
         Self {
             least_lost: least_lost.collect(),
+            doubted: false,
+            dead: false,
             field,
             size,
             chosen: Vec::new(),

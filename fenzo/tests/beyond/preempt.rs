@@ -63,6 +63,8 @@ proptest! {
         running in prop::collection::vec((0..3_usize, 1..5_u64, 0..3_u8, 0..4_i32, 0..3_u64, 0..12_u8), 1..9),
         (cpus, group, kind, budget) in (1..7_u64, 0..3_u8, 0..13_u8, 0..4_usize),
     ) {
+        // A task that is to be near its own kind may be the first of it: nobody is ended for that.
+        let group = if kind == 10 && group == 1 { 2 } else { group };
         let mut left = [6; 3];
         let mut all: Vec<Ran> = Vec::new();
         for (n, (host, cpus, group, priority, lost_work, alone)) in running.into_iter().enumerate() {
