@@ -1,5 +1,7 @@
 //! `tepui agent`: runs an agent.
 
+mod containers;
+
 use super::master::with_causes;
 use crate::daemon;
 use crate::failure::{Code, Failure};
@@ -63,6 +65,8 @@ pub(crate) struct Options {
     #[arg(long)]
     kill_tasks_on_exit: bool,
     #[command(flatten)]
+    containers: containers::Options,
+    #[command(flatten)]
     daemon: daemon::DaemonOptions,
 }
 
@@ -80,6 +84,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     config.cgroups = !options.no_cgroups;
     config.cpu_ceiling = options.cpu_ceiling;
     config.pids = options.pids;
+    config.policy = options.containers.policy();
     let how =
         if options.kill_tasks_on_exit { agent::Stop::EndTasks } else { agent::Stop::KeepTasks };
     daemon::run(&options.daemon, async move |stop| {

@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// The user to run as.
     #[arg(long)]
     user: Option<String>,
+    /// The image to run in, by its name in the agents' stores.
+    #[arg(long, value_name = "NAME")]
+    image: Option<String>,
     /// A name for it.
     #[arg(long)]
     name: Option<String>,
@@ -96,6 +99,9 @@ fn spec(options: &Options, name: &str) -> Value {
     });
     if let Some(user) = &options.user {
         task["user"] = json!(user);
+    }
+    if let Some(image) = &options.image {
+        task["image"] = json!(image);
     }
     json!({ "kind": "batch", "name": name, "retry": { "user": 0, "platform": 0 }, "task": task })
 }
