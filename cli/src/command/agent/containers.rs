@@ -1,0 +1,131 @@
+//! What containers of an agent may have, as flags.
+
+use agent::{HostPath, Policy};
+use std::path::PathBuf;
+
+/// Names of capabilities, at the kernel's numbers.
+const CAPABILITIES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// What containers may have.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Containers")]
+pub(crate) struct Options {
+    /// Where images are found: NAME/rootfs is an image's root file system, NAME/config.json its
+    /// configuration as in OCI, if it has one.
+    #[arg(long, value_name = "DIR")]
+    image_store: Option<PathBuf>,
+    /// Put every task into a container, also those that do not ask for one.
+    #[arg(long)]
+    enclose_all: bool,
+    /// A path of this host that containers may mount, with what is below it; only to be read with
+    /// ':ro'. May be repeated.
+    #[arg(long, value_name = "PATH[:ro]", value_parser = host_path)]
+    allow_host_path: Vec<HostPath>,
+    /// A capability that tasks in containers may ask for, such as CHOWN. May be repeated.
+    #[arg(long, value_name = "NAME", value_parser = capability)]
+    allow_capability: Vec<u8>,
+    /// Let containers run as root of this host where it has no user namespaces, and give volumes to
+    /// root.
+    #[arg(long)]
+    allow_root: bool,
+    /// The users as whom tasks outside of containers may run. Any, if not given.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    task_users: Option<Vec<String>>,
+}
+
+impl Options {
+    /// The same, for the agent.
+    pub(crate) fn policy(self) -> Policy {
+        Policy {
+            enclose: self.enclose_all,
+            image_store: self.image_store,
+            host_paths: self.allow_host_path,
+            capabilities: self.allow_capability,
+            root: self.allow_root,
+            users: self.task_users,
+        }
+    }
+}
+
+fn host_path(text: &str) -> Result<HostPath, String> {
+    let (path, read_only) = match text.strip_suffix(":ro") {
+        Some(path) => (path, true),
+        None => (text, false),
+    };
+    if path.starts_with('/') {
+        Ok(HostPath { path: path.into(), read_only })
+    } else {
+        Err("an absolute path is needed, such as /srv/data:ro".to_owned())
+    }
+}
+
+fn capability(text: &str) -> Result<u8, String> {
+    let name = text.to_ascii_uppercase();
+    let name = name.strip_prefix("CAP_").unwrap_or(&name);
+    let at = CAPABILITIES.iter().position(|known| *known == name);
+    at.and_then(|at| u8::try_from(at).ok())
+        .ok_or_else(|| "the name of a capability is needed, such as CHOWN".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_absolute_and_may_be_for_reading_only() {
+        let path = |path: &str, read_only| Ok(HostPath { path: path.into(), read_only });
+        assert_eq!(host_path("/srv"), path("/srv", false));
+        assert_eq!(host_path("/srv:ro"), path("/srv", true));
+        assert!(host_path("srv").is_err());
+    }
+
+    #[test]
+    fn capabilities_have_the_kernels_numbers() {
+        assert_eq!(capability("CHOWN"), Ok(0));
+        assert_eq!(capability("cap_sys_admin"), Ok(21));
+        assert_eq!(capability("CHECKPOINT_RESTORE"), Ok(40));
+        assert!(capability("ALL").is_err());
+    }
+}
