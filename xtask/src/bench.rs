@@ -84,6 +84,13 @@ const BENCHES: &[Bench] = &[
         arguments: &["reads"],
     },
     Bench {
+        name: "registrar",
+        about: "commits of the replicated log, three members and one, beside fdatasync",
+        package: "bench",
+        binary: "bench",
+        arguments: &["registrar"],
+    },
+    Bench {
         name: "tasks",
         about: "N x /bin/true in one job, of the floor, bare and with cgroups",
         package: "bench",
