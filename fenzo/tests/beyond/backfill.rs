@@ -262,6 +262,22 @@ impl World {
 
     /// One round: what has ended goes, what is free is offered, what waits is tried in order.
     fn round(&mut self) -> SchedulingResult {
+        let leases = self.turn();
+        let result = self.scheduler.schedule_once(at(self.now), &self.waiting, leases);
+        self.launch(&result);
+        result
+    }
+
+    /// The same for gangs.
+    fn round_of_gangs(&mut self, waiting: &mut Vec<Gang>) -> SchedulingResult {
+        let leases = self.turn();
+        let result = self.scheduler.schedule_gangs(at(self.now), waiting, leases);
+        self.launch(&result);
+        waiting.retain(|gang| result.host_of(&gang.tasks[0].id).is_none());
+        result
+    }
+
+    fn turn(&mut self) -> Vec<Lease> {
         let ended: Vec<String> = self
             .running
             .iter()
@@ -281,7 +297,10 @@ impl World {
             let offered = Resources::cpus_mem(size - used, 1000);
             leases.push(Lease::new(format!("l{}", self.leases), name(host), offered));
         }
-        let result = self.scheduler.schedule_once(at(self.now), &self.waiting, leases);
+        leases
+    }
+
+    fn launch(&mut self, result: &SchedulingResult) {
         for assignment in &result.assignments {
             for task in &assignment.tasks {
                 self.scheduler.task_launched(task, &assignment.host);
@@ -293,7 +312,6 @@ impl World {
                 self.waiting.retain(|waiting| waiting.id != task.request.id);
             }
         }
-        result
     }
 }
 
@@ -350,6 +368,43 @@ proptest! {
             }
             world.now += 1;
             prop_assert!(world.now < 2000, "somebody starves: {:?}", world.waiting);
+        }
+    }
+
+    /// The same for gangs of equal tasks.
+    #[test]
+    fn a_gang_at_the_head_is_never_delayed_by_those_behind_it(
+        hosts in prop::collection::vec(2..9_u64, 2..5),
+        gangs in prop::collection::vec((1..5_usize, 1..9_u64, 1..12_u64), 1..25),
+    ) {
+        let mut world = World::new(hosts.clone(), Fitness::cpu_packer());
+        let mut waiting: Vec<Gang> = Vec::new();
+        for (number, (size, cpus, run_time)) in gangs.into_iter().enumerate() {
+            // As large as an empty cluster can hold.
+            let cpus = cpus.min(*hosts.iter().max().unwrap());
+            let most: u64 = hosts.iter().map(|host| host / cpus).sum();
+            let size = size.min(usize::try_from(most).unwrap());
+            waiting.push(Gang::all(lasting(&format!("g{number:02}-"), size, cpus, run_time)));
+        }
+        let mut promised: Option<(String, u64)> = None;
+        while !waiting.is_empty() {
+            let result = world.round_of_gangs(&mut waiting);
+            if let Some((task, time)) = &promised {
+                let started = result.host_of(&task.as_str().into()).is_some();
+                let kept = if started { world.now <= *time } else { world.now < *time };
+                prop_assert!(kept, "{} was to start at {}", task, time);
+                promised = promised.filter(|_| !started);
+            }
+            if let Some(reservation) = result.reservations.first() {
+                let Start::At(time) = reservation.start else { panic!("all ends are known") };
+                let (task, time) = (reservation.tasks[0].to_string(), time.as_nanos() / 1_000_000_000);
+                if let Some((head, before)) = &promised {
+                    prop_assert!(task == *head && time <= *before, "{}: {} and not {}", task, time, before);
+                }
+                promised = Some((task, time));
+            }
+            world.now += 1;
+            prop_assert!(world.now < 2000, "somebody starves: {:?}", waiting);
         }
     }
 }
