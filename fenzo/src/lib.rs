@@ -100,9 +100,10 @@
 //!
 //! With H hosts of K kinds: a run in which nothing changed costs nothing that grows with H. A placement costs
 //! about K log H; wishes and hard rules add the hosts that stand before the first that satisfies them. A task
-//! that fits nowhere costs K, and its explanation O(H) once for its class. Fitness as a closure is asked about
-//! every host that has room, once for each class and again when a host changes. A good-enough threshold costs
-//! a walk over the hosts up to the first that is good enough.
+//! that fits nowhere costs K, and its explanation O(H) once for its class. Fitness as a closure or by
+//! devices is asked about every host that has room, once for each class and again when a host changes. A
+//! good-enough threshold costs a walk over the hosts up to the first that is good enough. Looking ahead costs
+//! what it is permitted, and placing the batch up to three times.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
