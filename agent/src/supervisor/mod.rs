@@ -32,8 +32,8 @@ pub(crate) mod wire;
 
 pub use daemon::main;
 
-/// Where a supervisor of this directory puts what was written over images and takes time to remove:
-/// to be emptied by whoever has time.
+/// Where a supervisor of this directory puts the layers over images, whose removal takes time: to be
+/// emptied by whoever has it.
 pub(crate) fn trash(dir: &std::path::Path) -> std::path::PathBuf {
     enclosing::directory(dir).join(enclosure::TRASH)
 }
