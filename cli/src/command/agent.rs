@@ -65,7 +65,7 @@ pub(crate) struct Options {
     #[arg(long)]
     kill_tasks_on_exit: bool,
     #[command(flatten)]
-    containers: containers::Options,
+    containers: containers::ContainerOptions,
     #[command(flatten)]
     daemon: daemon::DaemonOptions,
 }

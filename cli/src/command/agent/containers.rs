@@ -51,7 +51,7 @@ const CAPABILITIES: [&str; 41] = [
 /// What containers may have.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Containers")]
-pub(crate) struct Options {
+pub(crate) struct ContainerOptions {
     /// Where images are found: NAME/rootfs is an image's root file system, NAME/config.json its
     /// configuration as in OCI, if it has one.
     #[arg(long, value_name = "DIR")]
@@ -75,7 +75,7 @@ pub(crate) struct Options {
     task_users: Option<Vec<String>>,
 }
 
-impl Options {
+impl ContainerOptions {
     /// The same, for the agent.
     pub(crate) fn policy(self) -> Policy {
         Policy {
