@@ -12,6 +12,7 @@ pub(super) struct Reader {
     authority: Option<Vec<u8>>,
     path: Option<Vec<u8>>,
     headers: HeaderMap,
+    has_pseudo: bool,
     /// What all of them take, as their limit counts it.
     size: usize,
     is_malformed: bool,
@@ -25,7 +26,7 @@ pub(super) enum Unfit {
 }
 
 /// The most that all headers of a request may take, each with 32 bytes more than its texts.
-pub(super) const MAX_LIST: usize = 64 * 1024;
+pub(super) const MAX_LIST: usize = 16 * 1024;
 
 /// What belongs to one connection has no place in HTTP/2.
 const OF_CONNECTIONS: [&str; 5] =
@@ -46,6 +47,7 @@ impl Reader {
     }
 
     fn add_pseudo(&mut self, name: &[u8], value: &[u8]) -> Option<()> {
+        self.has_pseudo = true;
         let is_again = match name {
             b"method" => self.method.replace(Method::from_bytes(value).ok()?).is_some(),
             b"scheme" => self.scheme.replace(value.to_owned()).is_some(),
@@ -66,6 +68,15 @@ impl Reader {
         Some(())
     }
 
+    /// Whether the headers may follow a request's body.
+    pub(super) fn trailers(&self) -> Result<(), Unfit> {
+        match (self.size > MAX_LIST, self.is_malformed || self.has_pseudo) {
+            (true, _) => Err(Unfit::TooLarge),
+            (_, true) => Err(Unfit::Malformed),
+            _ => Ok(()),
+        }
+    }
+
     /// The request that the headers make.
     pub(super) fn request(self) -> Result<request::Parts, Unfit> {
         if self.size > MAX_LIST {
@@ -77,6 +88,9 @@ impl Reader {
         else {
             return malformed;
         };
+        if !path.starts_with(b"/") {
+            return malformed;
+        }
         let mut uri = Uri::builder();
         if let Some(authority) = self.authority {
             uri = uri.scheme(scheme.as_slice()).authority(authority);

@@ -70,6 +70,12 @@ impl Decoder {
         Ok(())
     }
 
+    /// What the table holds, as its limit counts it.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The peer knows that it may have no table any more.
     pub(super) fn forget_table(&mut self) {
         *self = Self { entries: VecDeque::new(), bytes: 0, limit: 0, most: 0 };

@@ -21,7 +21,8 @@ const BITS: [u8; 256] = [
     26, 27, 26, 26, 27, 27, 27, 27, 27, 28, 27, 27, 27, 27, 27, 26,
 ];
 
-/// The longest code.
+/// Bits of the shortest and of the longest code.
+const SHORTEST: usize = 5;
 const LONGEST: usize = 30;
 
 /// All symbols whose codes have one length.
@@ -76,7 +77,7 @@ const fn lengths() -> [Length; LONGEST + 1] {
 /// The text; `None` when the bytes are no code, or are padded with anything but fewer than eight
 /// ones. A text has at most 1.6 times the bytes of its code.
 pub(super) fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut text = Vec::with_capacity(bytes.len() + bytes.len() / 2);
+    let mut text = Vec::with_capacity(bytes.len() * 8 / SHORTEST);
     let (mut code, mut bits) = (0_u32, 0_usize);
     for bit in bytes.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)) {
         code = code << 1 | u32::from(bit);
@@ -89,6 +90,24 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
         }
     }
     (bits < 8 && code == (1 << bits) - 1).then_some(text)
+}
+
+/// The code of a text: answers are never written so, but what is read can be checked by it.
+#[cfg(any(test, feature = "testing"))]
+pub(super) fn encode(text: &[u8]) -> Vec<u8> {
+    let code = |byte: &u8| {
+        let bits = usize::from(BITS[usize::from(*byte)]);
+        let Length { code, at, count } = LENGTHS[bits];
+        let nth = SYMBOLS[at..at + count as usize].iter().position(|symbol| symbol == byte);
+        (code + nth.expect("each byte has a code") as u32, bits)
+    };
+    let bits = text
+        .iter()
+        .map(code)
+        .flat_map(|(code, bits)| (0..bits).rev().map(move |at| code >> at & 1 == 1));
+    let mut bits: Vec<bool> = bits.collect();
+    bits.resize(bits.len().next_multiple_of(8), true);
+    bits.chunks(8).map(|byte| byte.iter().fold(0, |all, bit| all << 1 | u8::from(*bit))).collect()
 }
 
 #[cfg(test)]

@@ -88,10 +88,17 @@ impl Intake {
             state.data.extend_from_slice(data);
         }
         state.taken += lost + beside;
-        let reader = state.reader.take();
+        // Nothing new is no reason to look.
+        let reader = if data.is_empty() { None } else { state.reader.take() };
         drop(state);
         self.credit.add(lost + beside);
         wake(reader);
+    }
+
+    /// Bytes that nobody took.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.state).data.len()
     }
 
     /// Ends the body well.

@@ -1,6 +1,9 @@
 //! One connection as the standard (RFC 9113) has it, from the server's side: bytes come in, requests
 //! and their bodies come out, and what is to be sent stands in `out`. It knows no socket and no time.
 
+mod control;
+#[cfg(any(test, feature = "testing"))]
+mod held;
 mod sending;
 
 use super::frame::{self, Head};
@@ -20,6 +23,8 @@ const MAX_PIECES: usize = 32;
 /// Streams that may end before they were answered, beyond those that were: who opens streams only
 /// to take them back keeps others waiting.
 const MAX_WASTED: usize = 200;
+/// Frames of data without any, beyond those that had some: nobody who means well sends them.
+const MAX_EMPTY: usize = 1_000;
 /// What each window is before anything was said of it.
 const FIRST_WINDOW: i64 = 65_535;
 const MAX_WINDOW: i64 = 0x7fff_ffff;
@@ -101,6 +106,7 @@ pub(super) struct Machine {
     /// The newest stream there ever was.
     newest: u32,
     wasted: usize,
+    empty: usize,
     send: i64,
     receive: i64,
     /// What a new stream may be sent.
@@ -121,6 +127,7 @@ impl Machine {
             streams: Vec::new(),
             newest: 0,
             wasted: 0,
+            empty: 0,
             send: FIRST_WINDOW,
             receive: i64::from(CONNECTION_WINDOW),
             peer_window: FIRST_WINDOW,
@@ -151,21 +158,20 @@ impl Machine {
         self.put_window(0, i64::from(CONNECTION_WINDOW) - FIRST_WINDOW);
     }
 
-    /// Takes what has come.
-    pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    /// Takes what has come, and says whether a frame became whole by it.
+    pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<bool, Fault> {
         if self.partial.is_empty() {
             let used = self.take_frames(bytes)?;
             self.partial.extend_from_slice(bytes.get(used..).unwrap_or_default());
-            return Ok(());
+            return Ok(used > 0);
         }
         let mut partial = std::mem::take(&mut self.partial);
         partial.extend_from_slice(bytes);
         let used = self.take_frames(&partial)?;
-        if used < partial.len() {
-            partial.drain(..used);
-            self.partial = partial;
-        }
-        Ok(())
+        // What is left of much is a part of one frame: it gets a place of its own size.
+        self.partial =
+            if used == 0 { partial } else { partial.get(used..).unwrap_or_default().to_vec() };
+        Ok(used > 0)
     }
 
     /// Takes all frames that are whole, and says how many bytes they have.
@@ -256,6 +262,7 @@ impl Machine {
         let Some(data) = frame::unpadded(head, payload) else {
             return Err(fault(Reason::Protocol, "padding is longer than its frame"));
         };
+        self.count_empty(data.is_empty() && !head.has(frame::END_STREAM))?;
         let Some(stream) = self.stream(head.stream) else {
             self.check_was_opened(head.stream)?;
             // It crossed with the end of its stream.
@@ -277,6 +284,14 @@ impl Machine {
         }
         if head.has(frame::END_STREAM) {
             self.finish_request(head.stream);
+        }
+        Ok(())
+    }
+
+    fn count_empty(&mut self, is_empty: bool) -> Result<(), Fault> {
+        self.empty = if is_empty { self.empty + 1 } else { self.empty.saturating_sub(1) };
+        if self.empty > MAX_EMPTY {
+            return Err(fault(Reason::EnhanceYourCalm, "too many frames of data without any"));
         }
         Ok(())
     }
@@ -326,18 +341,23 @@ impl Machine {
         let read = self.decoder.read(block, |name, value| reader.add(name, value));
         read.map_err(|_| fault(Reason::Compression, "headers that cannot be read"))?;
         if let Some(stream) = self.stream(id) {
-            return match &stream.intake {
-                None => self.waste(id, Reason::StreamClosed),
-                Some(_) if !ends => self.waste(id, Reason::Protocol),
-                Some(_) => {
+            let is_open = stream.intake.is_some();
+            return match reader.trailers() {
+                _ if !is_open => self.waste(id, Reason::StreamClosed),
+                Err(Unfit::TooLarge) => self.waste(id, Reason::EnhanceYourCalm),
+                Ok(()) if ends => {
                     self.finish_request(id);
                     Ok(())
                 }
+                Ok(()) | Err(Unfit::Malformed) => self.waste(id, Reason::Protocol),
             };
         }
         if id <= self.newest {
+            if !ends || reader.trailers().is_err() {
+                return Err(fault(Reason::Protocol, "a request of a stream that is over"));
+            }
             // They crossed with the end of their stream.
-            return Ok(());
+            return self.count_wasted();
         }
         self.newest = id;
         if self.streams.len() >= MAX_STREAMS {
@@ -389,89 +409,6 @@ impl Machine {
         self.wasted += 1;
         if self.wasted > MAX_WASTED {
             return Err(fault(Reason::EnhanceYourCalm, "too many streams ended unanswered"));
-        }
-        Ok(())
-    }
-
-    fn take_settings(&mut self, head: Head, payload: &[u8]) -> Result<(), Fault> {
-        if head.stream != 0 {
-            return Err(fault(Reason::Protocol, "settings of a stream"));
-        }
-        let (settings, rest) = payload.as_chunks::<6>();
-        if !rest.is_empty() || (head.has(frame::ACK) && !payload.is_empty()) {
-            return Err(fault(Reason::FrameSize, "settings that are none"));
-        }
-        if head.has(frame::ACK) {
-            self.decoder.forget_table();
-            return Ok(());
-        }
-        for [a, b, value @ ..] in settings {
-            self.take_setting(u16::from_be_bytes([*a, *b]), u32::from_be_bytes(*value))?;
-        }
-        Head::put(&mut self.out, frame::SETTINGS, frame::ACK, 0, &[]);
-        Ok(())
-    }
-
-    fn take_setting(&mut self, name: u16, value: u32) -> Result<(), Fault> {
-        match name {
-            2 if value > 1 => Err(fault(Reason::Protocol, "ENABLE_PUSH is 0 or 1")),
-            4 => {
-                let window = i64::from(value);
-                let more = window - self.peer_window;
-                let is_too_big = self.streams.iter().any(|stream| stream.send + more > MAX_WINDOW);
-                if window > MAX_WINDOW || is_too_big {
-                    return Err(fault(Reason::FlowControl, "a window is too big"));
-                }
-                self.peer_window = window;
-                for stream in &mut self.streams {
-                    stream.send += more;
-                }
-                Ok(())
-            }
-            // Frames are never longer than all must take.
-            5 if !(16_384..=0xff_ffff).contains(&value) => {
-                Err(fault(Reason::Protocol, "a frame's size that cannot be"))
-            }
-            // No table is used for what is sent; nothing is pushed; lists of headers are short.
-            _ => Ok(()),
-        }
-    }
-
-    fn take_ping(&mut self, head: Head, payload: &[u8]) -> Result<(), Fault> {
-        if head.stream != 0 {
-            return Err(fault(Reason::Protocol, "a ping of a stream"));
-        }
-        if payload.len() != 8 {
-            return Err(fault(Reason::FrameSize, "a ping that is none"));
-        }
-        if !head.has(frame::ACK) {
-            Head::put(&mut self.out, frame::PING, frame::ACK, 0, payload);
-        }
-        Ok(())
-    }
-
-    fn take_window(&mut self, head: Head, payload: &[u8]) -> Result<(), Fault> {
-        let Ok(more) = <[u8; 4]>::try_from(payload).map(frame::number).map(i64::from) else {
-            return Err(fault(Reason::FrameSize, "a window that is none"));
-        };
-        if head.stream == 0 {
-            self.send += more;
-            return match more {
-                0 => Err(fault(Reason::Protocol, "a window that grows by nothing")),
-                _ if self.send > MAX_WINDOW => {
-                    Err(fault(Reason::FlowControl, "a window is too big"))
-                }
-                _ => Ok(()),
-            };
-        }
-        self.check_was_opened(head.stream)?;
-        let Some(stream) = self.stream(head.stream) else { return Ok(()) };
-        stream.send += more;
-        if more == 0 {
-            return self.waste(head.stream, Reason::Protocol);
-        }
-        if stream.send > MAX_WINDOW {
-            return self.waste(head.stream, Reason::FlowControl);
         }
         Ok(())
     }

@@ -20,6 +20,8 @@ mod hpack;
 mod huffman;
 mod intake;
 mod machine;
+#[cfg(any(test, feature = "testing"))]
+pub mod probe;
 mod serving;
 mod sniff;
 #[cfg(test)]

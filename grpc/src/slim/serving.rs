@@ -112,8 +112,7 @@ where
             interval: KEEP_ALIVE_INTERVAL,
             timeout: KEEP_ALIVE_TIMEOUT,
         };
-        let taken = serving.machine.receive(begun);
-        serving.end_if_wrong(taken);
+        serving.take(begun);
         serving
     }
 
@@ -121,15 +120,29 @@ where
     /// `timeout` after one.
     pub fn with_keep_alive(mut self, interval: Duration, timeout: Duration) -> Self {
         (self.interval, self.timeout) = (interval, timeout);
-        self.alarm.as_mut().reset(self.heard + interval);
+        let first = if self.fault.is_some() { timeout } else { interval };
+        self.alarm.as_mut().reset(self.heard + first);
         self
     }
 
-    fn end_if_wrong(&mut self, taken: Result<(), Fault>) {
-        if let Err(fault) = taken {
-            self.machine.put_farewell(fault.reason);
-            self.fault = Some(fault);
-            self.replies.clear();
+    /// What the connection keeps.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn held(&self) -> super::probe::Held {
+        self.machine.held()
+    }
+
+    /// Takes bytes. Only whole frames are a sign of life: who sends one byte now and then would
+    /// keep a place for ever.
+    fn take(&mut self, bytes: &[u8]) {
+        match self.machine.receive(bytes) {
+            Ok(true) => self.heard = Instant::now(),
+            Ok(false) => {}
+            Err(fault) => {
+                self.machine.put_farewell(fault.reason);
+                self.fault = Some(fault);
+                self.replies = Vec::new();
+                self.alarm.as_mut().reset(Instant::now() + self.timeout);
+            }
         }
     }
 
@@ -140,9 +153,7 @@ where
             std::task::ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
             let bytes = buffer.filled();
             if !bytes.is_empty() {
-                self.heard = Instant::now();
-                let taken = self.machine.receive(bytes);
-                self.end_if_wrong(taken);
+                self.take(bytes);
             }
             Poll::Ready(Ok(bytes.is_empty()))
         })
@@ -220,14 +231,14 @@ where
         life
     }
 
-    /// Says why the connection ends, and ends it; not for longer than a ping may take.
+    /// Says why the connection ends, and ends it; for no longer than a ping may take.
     fn end(&mut self, fault: Fault, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         let is_said = match self.write(cx) {
             Poll::Ready(Ok(())) => Pin::new(&mut self.io).poll_shutdown(cx).is_ready(),
             Poll::Ready(Err(_)) => true,
             Poll::Pending => false,
         };
-        if is_said || self.life(cx) == Life::Silent {
+        if is_said || self.alarm.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(fault.into()));
         }
         Poll::Pending

@@ -1,5 +1,7 @@
 //! The machine by its frames, right and wrong; and a connection over a pipe.
 
+mod floods;
+
 use super::frame::{self, Head};
 use super::hpack;
 use super::intake::{Credit, WORTH_TELLING};
@@ -206,8 +208,10 @@ fn who_breaks_the_rules_is_told_which() {
 fn what_is_wrong_with_one_stream_ends_it_alone() {
     let with =
         |headers: &[(&str, &str)]| frame(frame::HEADERS, frame::END_HEADERS, 1, &block(headers));
+    let trailers = |headers: &[(&str, &str)]| {
+        frame(frame::HEADERS, frame::END_STREAM | frame::END_HEADERS, 1, &block(headers))
+    };
     let more = |extra: &[(&'static str, &'static str)]| with(&[&HEADERS[..], extra].concat());
-    let big = "x".repeat(40_000);
     let cases = [
         ("no path", with(&HEADERS[..2])),
         ("a path twice", with(&[&HEADERS[..3], &HEADERS[2..3]].concat())),
@@ -218,7 +222,12 @@ fn what_is_wrong_with_one_stream_ends_it_alone() {
         ("a te that is not of gRPC", more(&[("te", "gzip")])),
         ("a value with a line's end", more(&[("x", "a\nb")])),
         ("a path that is none", with(&[HEADERS[0], HEADERS[1], (":path", "a b")])),
+        ("a path without a slash", with(&[HEADERS[0], HEADERS[1], (":path", "ab")])),
+        ("no path at all", with(&[HEADERS[0], HEADERS[1], (":path", "")])),
+        ("what was asked to be kept alive", more(&[("keep-alive", "1")])),
         ("trailers that do not end", [request(1, 0), request(1, 0)].concat()),
+        ("trailers with a path", [request(1, 0), request(1, frame::END_STREAM)].concat()),
+        ("trailers in capitals", [request(1, 0), trailers(&[("X", "y")])].concat()),
         (
             "data behind the end",
             [request(1, frame::END_STREAM), frame(frame::DATA, 0, 1, b"x")].concat(),
@@ -240,14 +249,16 @@ fn what_is_wrong_with_one_stream_ends_it_alone() {
         assert!(!machine.is_open(1) && machine.is_open(3), "{what}");
         assert_eq!(machine.asked.len(), 1, "{what}");
     }
-    let wide = [&HEADERS[..], &[("a", big.as_str()), ("b", big.as_str())]].concat();
-    let wide = block(&wide);
-    let mut bytes = frame(frame::HEADERS, 0, 1, &wide[..16_000]);
-    bytes.extend(frame(frame::CONTINUATION, 0, 1, &wide[16_000..32_000]));
-    let mut machine = machine(&[bytes]);
-    // Too long as it comes, already.
-    let rest = wide[32_000..].chunks(16_000).map(|part| frame(frame::CONTINUATION, 0, 1, part));
-    assert!(rest.map(|part| machine.receive(&part)).any(|result| result.is_err()));
+    // A list that is too long when it is unpacked, though it came as a few bytes.
+    let mut bomb = block(&HEADERS);
+    let value = "x".repeat(1_000);
+    bomb.extend([0x40, 1, b'a', 0x7f, 0xe9, 0x06]);
+    bomb.extend(value.as_bytes());
+    bomb.extend(vec![0xbe; 15_000]);
+    let mut machine = self::machine(&[frame(frame::HEADERS, frame::END_HEADERS, 1, &bomb)]);
+    let told = sent(&mut machine).pop().unwrap();
+    assert_eq!(told.1, (Reason::EnhanceYourCalm as u32).to_be_bytes());
+    assert!(machine.asked.is_empty() && !machine.is_open(1));
 }
 
 #[test]

@@ -111,8 +111,12 @@ impl Machine {
         Head::put(&mut self.out, frame::PING, 0, 0, b"tepui-up");
     }
 
-    /// Tells the peer why its connection ends.
+    /// Tells the peer why its connection ends; nothing of it is kept but that.
     pub(in crate::slim) fn put_farewell(&mut self, reason: Reason) {
+        self.streams = Vec::new();
+        self.asked = Vec::new();
+        self.partial = Vec::new();
+        self.block = None;
         let mut payload = self.newest.to_be_bytes().to_vec();
         payload.extend_from_slice(&(reason as u32).to_be_bytes());
         Head::put(&mut self.out, frame::GOAWAY, 0, 0, &payload);
