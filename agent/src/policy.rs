@@ -61,6 +61,16 @@ pub(crate) struct Walls {
 }
 
 impl Policy {
+    /// The same with the store's whole path: the supervisor works in another directory.
+    pub(crate) fn settled(mut self) -> Self {
+        if let Some(store) = &mut self.image_store
+            && let Ok(whole) = store.canonicalize()
+        {
+            *store = whole;
+        }
+        self
+    }
+
     /// The walls that a task gets; none when it asks for none and need not have any.
     ///
     /// # Errors

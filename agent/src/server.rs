@@ -87,7 +87,7 @@ pub async fn run(
 
     let (inbox, inputs) = mpsc::channel(INBOX);
     let masters = Masters::new(&config.masters);
-    let policy = config.policy.clone();
+    let policy = config.policy.clone().settled();
     let performer = Performer::new(native, writer, first, layout.clone(), policy, masters, inbox);
     index(&performer, &recovered);
     performer.sweep_volumes();

@@ -127,3 +127,10 @@ fn an_image_is_found_by_its_name_and_says_how_it_is_run() {
     std::os::unix::fs::symlink("/", dir.path().join("bad/rootfs")).unwrap();
     assert!(refused(&policy, &asked("bad")).starts_with("there is no image"));
 }
+
+#[test]
+fn a_relative_store_is_where_the_agent_was_started() {
+    let policy = Policy { image_store: Some(".".into()), ..Policy::default() };
+    let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+    assert_eq!(policy.settled().image_store, Some(here));
+}
