@@ -13,41 +13,49 @@ const LOST: [u32; LANES] = [5, 16, 20, 13, 0, 5, 5, 5];
 /// The greatest amount of a lane; whatever is greater is shown as this.
 const MOST: u64 = 0x7fff;
 
-/// The bit of each lane that no amount reaches.
-const GUARDS: u128 = 0x8000_8000_8000_8000_8000_8000_8000_8000;
+/// How many lanes a half has.
+const HALF: usize = LANES / 2;
 
+/// The bit of each lane that no amount reaches. It is always set, so that a difference borrows from no other lane.
+const GUARDS: u64 = 0x8000_8000_8000_8000;
+
+/// Two halves: the first tells most hosts apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Glance(u128);
+pub(crate) struct Glance([u64; 2]);
 
 impl Glance {
     /// Nothing of anything.
-    pub(crate) const NOTHING: Self = Self(0);
+    pub(crate) const NOTHING: Self = Self([GUARDS; 2]);
 
     /// Amounts by dimension.
     pub(crate) fn of(amounts: &[u64]) -> Self {
-        let mut lanes = 0;
+        let mut halves = [GUARDS; 2];
         for (lane, (amount, lost)) in amounts.iter().zip(LOST).enumerate() {
-            lanes |= u128::from((amount >> lost).min(MOST)) << (16 * lane);
+            halves[lane / HALF] |= (amount >> lost).min(MOST) << (16 * (lane % HALF));
         }
-        Self(lanes)
+        Self(halves)
     }
 
     /// Whether these amounts may cover a demand; if not, they surely do not.
     pub(crate) fn may_cover(self, demand: Self) -> bool {
-        ((self.0 | GUARDS) - demand.0) & GUARDS == GUARDS
+        not_less(self.0[0], demand.0[0]) == GUARDS && not_less(self.0[1], demand.0[1]) == GUARDS
     }
 
     /// The greater amount in each dimension.
     pub(crate) fn max(self, other: Self) -> Self {
-        let not_less = ((self.0 | GUARDS) - other.0) & GUARDS;
-        let mine = not_less - (not_less >> 15);
-        Self((self.0 & mine) | (other.0 & !mine & !GUARDS))
+        let greater = |half: usize| {
+            let (mine, others) = (self.0[half], other.0[half]);
+            let not_less = not_less(mine, others);
+            let chosen = not_less - (not_less >> 15);
+            (mine & chosen) | (others & !chosen) | GUARDS
+        };
+        Self([greater(0), greater(1)])
     }
 
     /// The greatest amounts that look like these, for so many dimensions.
     pub(crate) fn at_most(self, dimensions: usize) -> impl Iterator<Item = u64> {
         let upper = move |lane: usize| match LOST.get(lane) {
-            Some(lost) => match (self.0 >> (16 * lane)) as u64 & MOST {
+            Some(lost) => match (self.0[lane / HALF] >> (16 * (lane % HALF))) & MOST {
                 MOST => u64::MAX,
                 amount => ((amount + 1) << lost) - 1,
             },
@@ -55,6 +63,11 @@ impl Glance {
         };
         (0..dimensions).map(upper)
     }
+}
+
+/// The guards of the lanes in which the first amount is not less than the second.
+fn not_less(first: u64, second: u64) -> u64 {
+    (first - (second & !GUARDS)) & GUARDS
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::names::Names;
 pub(crate) const SLACK: f64 = 1e-9;
 
 /// Greatest length of a block.
-const BLOCK: usize = 64;
+const BLOCK: usize = 32;
 
 /// How many blocks share one summary above theirs.
 const RUN: usize = 16;
