@@ -217,10 +217,12 @@ where
     fn life(&mut self, cx: &mut Context<'_>) -> Life {
         let mut life = Life::Alive;
         while self.alarm.as_mut().poll(cx).is_ready() {
-            if self.pinged.take().is_some_and(|pinged| self.heard < pinged) {
+            let (now, due) = (Instant::now(), self.heard + self.interval);
+            let is_late = now - self.alarm.deadline() > self.timeout / 2;
+            // Who looks so late may not have been told yet of what has come: it asks again.
+            if self.pinged.take().is_some_and(|pinged| self.heard < pinged) && !is_late {
                 return Life::Silent;
             }
-            let (now, due) = (Instant::now(), self.heard + self.interval);
             if due <= now {
                 self.machine.put_ping();
                 self.pinged = Some(now);

@@ -2,6 +2,7 @@
 //! agent that says what an agent would.
 #![allow(clippy::unwrap_used, reason = "tests may unwrap")]
 
+mod begin;
 mod client;
 mod cluster;
 mod flow;
