@@ -3,8 +3,8 @@
 
 use grpc::slim::{Serving, begin};
 use grpc::{
-    AgentLinkClient, ClientOptions, Code, ConnectError, Incoming, OperatorClient, OperatorHandler,
-    OperatorService, SchedulerClient, Status, StreamHandler, StreamService,
+    AgentLinkClient, ClientOptions, Code, ConnectError, Connection, Incoming, OperatorClient,
+    OperatorHandler, OperatorService, SchedulerClient, Status, StreamHandler, StreamService,
 };
 use proto::agent_link::{AgentCall, AgentEvent};
 use proto::scheduler::{Call, CallBody, Event};
@@ -264,4 +264,16 @@ async fn streams_carry_every_message() {
         let rate = MESSAGES as f64 / start.elapsed().as_secs_f64();
         println!("{rate:.0} messages/s each way, client and server in one process");
     }
+}
+
+/// Who serves it knows by its first words that it will ask.
+#[tokio::test]
+async fn a_client_of_ours_is_waited_for() {
+    let [_, slim] = serve(Limits::DEFAULT).await;
+    let connection = Connection::open(&slim, &ClientOptions::default()).await.unwrap();
+    // Much longer than others are waited for.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut link = connection.agent_link().await.unwrap();
+    link.sender.send(AgentCall::Pong { sequence: 7 }).await.unwrap();
+    assert_eq!(link.incoming.next().await.unwrap(), Some(AgentEvent::Ping { sequence: 7 }));
 }

@@ -186,7 +186,7 @@ async fn asker(stream: &TcpStream, until: Instant) -> Option<Asker> {
     Some(if is_operator { Asker::Operator } else { Asker::Other })
 }
 
-/// How long a client's first words may stay without its first request: some wait for the server's.
+/// How long the first words of a client that looks like an agent may stay without its first request.
 const FIRST_WORDS: Duration = Duration::from_millis(100);
 
 /// A connection of an agent, and what serves it.

@@ -5,6 +5,7 @@
 
 use super::frame::{self, Head};
 use super::{head, hpack};
+use crate::tuning::STREAM_WINDOW;
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -21,8 +22,12 @@ pub struct Begun {
 /// More of a beginning is not looked at.
 const MOST: usize = 16 * 1024;
 
-/// Reads until the first request is there; not for longer than `patience` once something came, as a
-/// client may well wait for the server's first words.
+/// How long whoever is not one of ours is waited for: many a client says nothing more until it has
+/// the server's settings.
+const BRIEF: Duration = Duration::from_millis(5);
+
+/// Reads until the first request is there; once something came, for no longer than `patience` if it
+/// has the settings of this crate's client, which asks at once, and else only for a moment.
 ///
 /// # Errors
 /// The connection broke, or ended before anything came.
@@ -31,19 +36,41 @@ pub async fn begin(io: &mut (impl AsyncRead + Unpin), patience: Duration) -> io:
     if io.read_buf(&mut bytes).await? == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let until = tokio::time::Instant::now() + patience;
+    let begin = tokio::time::Instant::now();
     loop {
         match first_path(&bytes) {
             Looked::Incomplete if bytes.len() < MOST => {}
             Looked::Incomplete | Looked::Other => return Ok(Begun { bytes, path: None }),
             Looked::Path(path) => return Ok(Begun { bytes, path: Some(path) }),
         }
+        let until = begin + if has_our_settings(&bytes) { patience } else { patience.min(BRIEF) };
         match tokio::time::timeout_at(until, io.read_buf(&mut bytes)).await {
             // No more will come, or not soon: whoever serves it will find out.
             Err(_) | Ok(Ok(0)) => return Ok(Begun { bytes, path: None }),
             Ok(read) => drop(read?),
         }
     }
+}
+
+/// Whether a beginning has the settings that this crate's client has. A wrong guess costs a little
+/// time, or a little memory.
+fn has_our_settings(bytes: &[u8]) -> bool {
+    const INITIAL_WINDOW_SIZE: [u8; 2] = 4_u16.to_be_bytes();
+    const MAX_FRAME_SIZE: [u8; 2] = 5_u16.to_be_bytes();
+    let first = bytes.strip_prefix(frame::PREFACE).and_then(Head::parse);
+    let Some((Head { len, kind: frame::SETTINGS, .. }, behind)) = first else { return false };
+    let (settings, _) = behind.get(..len).unwrap_or_default().as_chunks::<6>();
+    let mut is_ours = false;
+    for [a, b, value @ ..] in settings {
+        let value = u32::from_be_bytes(*value);
+        match [*a, *b] {
+            INITIAL_WINDOW_SIZE => is_ours = value == STREAM_WINDOW,
+            // Other clients have that window as well, and greater frames.
+            MAX_FRAME_SIZE if value as usize != frame::MAX_PAYLOAD => return false,
+            _ => {}
+        }
+    }
+    is_ours
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -578,6 +578,30 @@ async fn a_beginning_says_what_is_asked() {
     let waits = begin(vec![hello()], true).await.unwrap();
     assert_eq!((waits.path, waits.bytes), (None, hello()));
     assert!(begin(vec![], false).await.is_err());
+    // Who has not the settings of our client is let go at once, whatever the patience: such a
+    // client may wait for ours.
+    let (mut client, mut server) = tokio::io::duplex(1 << 16);
+    let settings = |frames: u32| {
+        let window = crate::tuning::STREAM_WINDOW.to_be_bytes();
+        let payload = [&[0, 4][..], &window, &[0, 5], &frames.to_be_bytes()].concat();
+        [frame::PREFACE, &frame(frame::SETTINGS, 0, 0, &payload)].concat()
+    };
+    for words in [hello(), settings(4 << 20), frame::PREFACE.to_vec(), b"PRI".to_vec()] {
+        client.write_all(&words).await.unwrap();
+        let ever = Duration::from_secs(1 << 20);
+        let waited = super::begin(&mut server, ever);
+        let waited = tokio::time::timeout(Duration::from_secs(60), waited).await;
+        assert_eq!(waited.expect("it does not wait").unwrap().bytes, words);
+    }
+    // Who has them is waited for.
+    client.write_all(&settings(16_384)).await.unwrap();
+    let waited = async {
+        tokio::join!(super::begin(&mut server, Duration::from_secs(60)), async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            client.write_all(&request(1, 0)).await.unwrap();
+        })
+    };
+    assert_eq!(waited.await.0.unwrap().path.as_deref(), Some("/a/b"));
     let broken = begin(vec![hello(), frame(frame::HEADERS, frame::END_HEADERS, 1, &[0x80])], true);
     assert_eq!(broken.await.unwrap().path, None);
 }
