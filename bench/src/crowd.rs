@@ -15,10 +15,15 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Agents on one connection; the master takes 128.
 pub(crate) const SHARE: u32 = 100;
+
+/// How long the master may be silent. One thread here plays all agents: on a busy machine it may
+/// look at an answer only long after it came, and must not take that for silence.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Frameworks that an agent's tasks belong to, when it has so many tasks.
 const OWNERS: u32 = 5;
@@ -108,7 +113,8 @@ impl Crowd {
     }
 
     async fn share(self: Rc<Self>, address: String, agents: Range<u32>) {
-        let options = ClientOptions { queue: 2, ..ClientOptions::default() };
+        let options =
+            ClientOptions { queue: 2, keep_alive_timeout: PATIENCE, ..ClientOptions::default() };
         match Connection::open(&address, &options).await {
             Ok(connection) => {
                 for n in agents {
