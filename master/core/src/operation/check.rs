@@ -337,34 +337,49 @@ impl Master {
             | ResourceChange::Shrink { .. } => {}
         }
         let after = draft.weight_after(&self.agents[draft.agent].info.resources, &conversion);
-        // What undoes something is taken at the limit as well, unless there is more of it then.
-        if !matches!(change, ResourceChange::Destroy { .. }) {
-            self.check_room(draft, &after)?;
+        match change {
+            ResourceChange::Reserve { .. } | ResourceChange::Create { .. } => {
+                self.check_roles(draft, &after)?;
+                self.check_room(draft, &after, 1)?;
+            }
+            // What only gives back is never refused for its role: whole pieces of one role may
+            // become another's. Parts of pieces become pieces of their own, for which there is as
+            // much room again, that nothing else may take.
+            ResourceChange::Unreserve { .. } | ResourceChange::Shrink { .. } => {
+                self.check_room(draft, &after, 2)?;
+            }
+            ResourceChange::Destroy { .. } | ResourceChange::Grow { .. } => {}
         }
         Ok(Change { conversion, after })
     }
 
-    /// Whether the agent has room for what it would hold, and its roles have.
-    fn check_room(&self, draft: &Draft, after: &After) -> Checked<()> {
+    /// Whether the roles have room for what they would hold. One that is above its limit, as
+    /// something was given back to it, may come to less.
+    fn check_roles(&self, draft: &Draft, after: &After) -> Checked<()> {
         for (role, after) in &after.roles {
             let before = draft.roles.get(role).copied().unwrap_or_default();
             let (pieces, limit) = (after.pieces, self.options.role_holdings);
-            if pieces > limit.max(before.pieces) {
+            if pieces > limit && pieces >= before.pieces {
                 return Err(ChangeRefused::TooManyOfRole { role: role.clone(), pieces, limit });
             }
             let (bytes, limit) = (after.bytes, self.options.role_holdings_bytes);
-            if bytes > limit.max(before.bytes) {
+            if bytes > limit && bytes >= before.bytes {
                 return Err(ChangeRefused::RoleTooLarge { role: role.clone(), bytes, limit });
             }
         }
-        let (pieces, limit) = (after.all.pieces, self.options.agent_holdings);
-        if pieces > limit.max(draft.weight.pieces) {
+        Ok(())
+    }
+
+    /// Whether the agent has room for what it would hold: `times` its limits.
+    fn check_room(&self, draft: &Draft, after: &After, times: usize) -> Checked<()> {
+        let (pieces, limit) = (after.all.pieces, self.options.agent_holdings * times);
+        if pieces > limit && pieces >= draft.weight.pieces {
             let most = draft.roles.iter().max_by_key(|(_, weight)| weight.pieces);
             let most = most.map(|(role, weight)| (role.clone(), weight.pieces));
             return Err(ChangeRefused::TooManyPieces { pieces, limit, most });
         }
-        let (bytes, limit) = (after.all.bytes, self.options.agent_holdings_bytes);
-        if bytes > limit.max(draft.weight.bytes) {
+        let (bytes, limit) = (after.all.bytes, self.options.agent_holdings_bytes * times);
+        if bytes > limit && bytes >= draft.weight.bytes {
             return Err(ChangeRefused::HoldingsTooLarge { bytes, limit });
         }
         Ok(())

@@ -89,6 +89,72 @@ fn what_one_role_has_on_an_agent_is_bounded_and_leaves_room_to_others() {
 }
 
 #[test]
+fn what_gives_back_is_never_refused_for_its_role() {
+    let mut c = Cluster::new(Options { role_holdings: 1, ..Options::default() });
+    let agent = c.agent(cpus_mem(4, 1024).plus(&disk(10)));
+    let (cpus, mem) = (cpus_mem(2, 0), cpus_mem(0, 64));
+    let source = reserved(&cpus, &["eng"]);
+    let refined = reserved(&cpus, &["eng", "eng/prod"]);
+    assert!(is_ok(&reserve_on(&mut c, &agent, source.clone())));
+    let change = ResourceChange::Reserve { source, resources: refined.clone() };
+    assert!(is_ok(&order(&mut c, &agent, change)));
+    assert!(is_ok(&reserve_on(&mut c, &agent, reserved(&mem, &["eng"]))));
+    // The cpus are of eng again, which has two pieces then.
+    let lines = order(&mut c, &agent, ResourceChange::Unreserve { resources: refined });
+    assert!(is_ok(&lines), "{lines:?}");
+    // As long as that is so it gets nothing more, not even of what it has.
+    for more in [cpus_mem(1, 0), disk(1)] {
+        let lines = reserve_on(&mut c, &agent, reserved(&more, &["eng"]));
+        assert!(lines[0].contains("(409)") && lines[0].contains("1 may be of one role"));
+    }
+    let rest = reserved(&cpus, &["eng"]);
+    assert!(is_ok(&order(&mut c, &agent, ResourceChange::Unreserve { resources: rest })));
+    assert!(is_ok(&reserve_on(&mut c, &agent, reserved(&mem, &["eng"]))));
+}
+
+#[test]
+fn a_volume_shrinks_at_its_roles_limit_and_nothing_is_made_of_the_rest() {
+    let mut c = Cluster::new(Options { role_holdings: 1, ..Options::default() });
+    let agent = c.agent(cpus_mem(4, 1024).plus(&disk(10)));
+    reserve_on(&mut c, &agent, reserved(&disk(10), &["eng"]));
+    let of = |id: &str, mb| ResourceChange::Create { volumes: all(&[volume(id, "eng", mb)]) };
+    assert!(is_ok(&order(&mut c, &agent, of("v", 10))));
+    c.applied(&agent, c.master.volumes_sent(), &[]);
+    let change = ResourceChange::Shrink { volume: volume("v", "eng", 10), subtract_milli: 4000 };
+    let lines = order(&mut c, &agent, change);
+    assert!(is_ok(&lines), "{lines:?}");
+    c.applied(&agent, c.master.volumes_sent(), &[]);
+    // Else a role could fill the agent: a volume of the rest, which shrinks, and so on.
+    let lines = order(&mut c, &agent, of("w", 4));
+    assert!(lines[0].contains("role 'eng' would have 2 reserved pieces"), "{lines:?}");
+    let addition = space("eng", 4);
+    let change = ResourceChange::Grow { volume: volume("v", "eng", 6), addition };
+    assert!(is_ok(&order(&mut c, &agent, change)));
+}
+
+#[test]
+fn what_is_given_back_in_parts_has_as_much_room_again_on_the_agent() {
+    let mut c = Cluster::new(Options { agent_holdings: 1, ..Options::default() });
+    let agent = c.agent(cpus_mem(4, 1024));
+    let roles = ["eng", "eng/prod", "eng/prod/web"];
+    let cpus = |n: u64, depth: usize| reserved(&cpus_mem(n, 0), &roles[..depth]);
+    assert!(is_ok(&reserve_on(&mut c, &agent, cpus(4, 1))));
+    for depth in 1..3 {
+        let (source, resources) = (cpus(4, depth), cpus(4, depth + 1));
+        let change = ResourceChange::Reserve { source, resources };
+        assert!(is_ok(&order(&mut c, &agent, change)));
+    }
+    let mut back =
+        |n, depth| order(&mut c, &agent, ResourceChange::Unreserve { resources: cpus(n, depth) });
+    assert!(is_ok(&back(2, 3)));
+    let lines = back(1, 2);
+    assert!(lines[0].contains("would have 3 reserved pieces and volumes, 2 may be"), "{lines:?}");
+    for (n, depth) in [(2, 2), (2, 3), (2, 2), (4, 1)] {
+        assert!(is_ok(&back(n, depth)), "{n} of {depth}");
+    }
+}
+
+#[test]
 fn the_refusal_for_a_full_agent_names_who_fills_it() {
     let mut c = Cluster::new(Options { agent_holdings: 3, ..Options::default() });
     let agent = c.agent(cpus_mem(8, 1024));
