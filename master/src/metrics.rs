@@ -177,6 +177,12 @@ fn render_gauges(text: &mut Text, core: &Master) {
         "Unreachable agents on which something is reserved or made: never forgotten.",
         gauges.unreachable_kept,
     );
+    text.one(
+        "tepui_master_gone_agents_kept",
+        "gauge",
+        "Agents marked gone on which something was reserved or made: never forgotten.",
+        gauges.gone_kept,
+    );
     text.family("tepui_master_frameworks", "gauge", "Frameworks by connection.");
     let frameworks = [
         ("connected", gauges.frameworks_connected),

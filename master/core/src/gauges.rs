@@ -14,6 +14,9 @@ pub struct Gauges {
     /// Unreachable agents that are never forgotten, as something is reserved or made on them: they
     /// stay until they come back or an operator marks them gone.
     pub unreachable_kept: usize,
+    /// Agents that were marked gone and are never forgotten, as something was reserved or made on
+    /// them: nothing takes them out.
+    pub gone_kept: usize,
     /// Frameworks with an event stream.
     pub frameworks_connected: usize,
     /// Frameworks without one, whose tasks live on.
@@ -52,6 +55,7 @@ impl Master {
         let mut gauges = Gauges {
             agents,
             unreachable_kept,
+            gone_kept: self.registry.gone().values().filter(|gone| gone.kept).count(),
             frameworks_connected: 0,
             frameworks_disconnected: 0,
             tasks: BTreeMap::new(),

@@ -85,14 +85,18 @@ fn one_that_keeps_something_is_never_forgotten_until_an_operator_gives_it_up() {
     };
     let counted = |c: &Cluster| {
         let gauges = c.master.gauges();
-        (gauges.agents[4].1, gauges.unreachable_kept)
+        (gauges.agents[4].1, gauges.unreachable_kept, gauges.gone_kept)
     };
-    assert_eq!((known(&c), counted(&c)), (vec!["m-S0".to_owned(), "m-S2".to_owned()], (2, 1)));
+    assert_eq!((known(&c), counted(&c)), (vec!["m-S0".to_owned(), "m-S2".to_owned()], (2, 1, 0)));
     assert_eq!(c.master.registry().operations().len(), 1, "the agent has not answered CREATE");
     c.restart_master();
-    assert_eq!(counted(&c), (2, 1));
+    assert_eq!(counted(&c), (2, 1, 0));
     let lines = c.order(Order::MarkAgentGone(kept.id.clone()));
     assert_eq!(lines[0], "registry: gone m-S0");
-    assert_eq!((known(&c), counted(&c)), (vec!["m-S2".to_owned()], (1, 0)));
+    assert_eq!((known(&c), counted(&c)), (vec!["m-S2".to_owned()], (1, 0, 1)));
     assert!(c.master.registry().operations().is_empty(), "nobody will answer CREATE");
+    // Gone ones on which nothing was are forgotten above the limit, and are not counted.
+    c.order(Order::MarkAgentGone(agents[2].id.clone()));
+    c.restart_master();
+    assert_eq!((c.master.registry().gone().len(), counted(&c)), (2, (0, 0, 1)));
 }
