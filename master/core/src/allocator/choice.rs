@@ -11,7 +11,7 @@
 //!
 //! A demand that nothing serves is looked for on every agent, so the looks of a pass are counted:
 //! when there were `Options::demand_looks`, the demands and frameworks that are left stay woken, and
-//! the next pass goes on with them. Whoever was cut short comes last then, and what it was not
+//! the next pass goes on with them. Whoever had the last looks comes last then, and what it was not
 //! looked at for comes first.
 
 use super::amounts::Amounts;
@@ -109,6 +109,29 @@ pub(super) struct Looks {
 impl Looks {
     pub(super) fn are_spent(&self) -> bool {
         self.made >= self.most
+    }
+}
+
+/// Whose turn it is while looks last.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    /// The last framework for which there were looks, whether they were enough or spent by its last
+    /// demand.
+    last: Option<FrameworkOrd>,
+    /// Whether the looks were not enough, for it or for one after it.
+    pub(super) was_cut: bool,
+}
+
+impl Turn {
+    pub(super) fn begin(&mut self, framework: FrameworkOrd, looks: &Looks) {
+        if !looks.are_spent() {
+            self.last = Some(framework);
+        }
+    }
+
+    /// After whom the next pass begins.
+    pub(super) fn end(self) -> Option<FrameworkOrd> {
+        self.last.filter(|_| self.was_cut)
     }
 }
 
@@ -226,17 +249,15 @@ impl Master {
         let mut ranks: BTreeMap<AgentOrd, usize> = BTreeMap::new();
         let mut chosen = BTreeMap::new();
         let mut looks = self.looks();
-        let mut cut = None;
+        let mut turn = Turn::default();
         for framework in in_turn(&self.allocator.demanding, self.allocator.turns.in_pass) {
             let is_woken = self.allocator.woken.contains(&framework);
             let lap = self.frameworks[framework].demand.lap_in_pass();
             let shapes = if is_woken { &all } else { &touched };
-            let was_spent = looks.are_spent();
+            turn.begin(framework, &looks);
             let choice = self.choose(framework, shapes, lap, &mut looks);
             if !self.frameworks[framework].demand.walked_in_pass(lap, choice.looked) {
-                if !was_spent {
-                    cut = Some(framework);
-                }
+                turn.was_cut = true;
                 self.wake(framework);
             }
             for (rank, agent) in choice.agents.iter().enumerate() {
@@ -246,7 +267,7 @@ impl Master {
             held.extend(choice.held);
             chosen.insert(framework, choice.agents.into_iter().collect());
         }
-        self.allocator.turns.in_pass = cut;
+        self.allocator.turns.in_pass = turn.end();
         self.count_looks(&looks);
         self.allocator.chosen = chosen;
         slice.sort_by_key(|(agent, _)| ranks.get(agent).copied().unwrap_or(usize::MAX));

@@ -25,7 +25,7 @@ use crate::registry::Registry;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd, OrdSet, SeatOrd};
 use amounts::{Amounts, Parts};
-use choice::{Shapes, in_turn};
+use choice::{Shapes, Turn, in_turn};
 use held::Held;
 pub(crate) use offering::Minimum;
 use proto::{Resources, Role, Time};
@@ -72,7 +72,7 @@ pub(crate) struct Allocator {
     pub(crate) starved: Option<Amounts>,
 }
 
-/// The frameworks that were looked at for last when looks ran out: those after them come first in
+/// The frameworks that had the last looks when there were not enough: those after them come first in
 /// the next pass.
 #[derive(Debug, Default)]
 struct Turns {
@@ -324,24 +324,22 @@ impl Master {
         let mut takes_any = false;
         let mut agents: Vec<AgentOrd> = Vec::new();
         let mut looks = self.looks();
-        let mut cut = None;
+        let mut turn = Turn::default();
         for framework in in_turn(&calls, self.allocator.turns.called) {
             if !self.frameworks[framework].demand.is_stated() {
                 takes_any = true;
                 continue;
             }
-            let was_spent = looks.are_spent();
+            turn.begin(framework, &looks);
             let (some, whole) = self.agents_for_demand(framework, &mut looks);
             agents.extend(some);
             if !whole {
-                if !was_spent {
-                    cut = Some(framework);
-                }
+                turn.was_cut = true;
                 self.allocator.calls.insert(framework);
                 self.ask_for_pass();
             }
         }
-        self.allocator.turns.called = cut;
+        self.allocator.turns.called = turn.end();
         self.count_looks(&looks);
         if takes_any {
             agents.extend(self.allocator.free.iter());

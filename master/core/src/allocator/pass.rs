@@ -3,7 +3,7 @@
 //! An agent may go to several frameworks, when quotas or capabilities leave something of it; each
 //! is offered a part of it once in a stage, and the fair order is asked anew after each offer.
 
-use super::choice::in_turn;
+use super::choice::{Turn, in_turn};
 use super::offering::{Look, Offering, Stage};
 use super::sorter::Walk;
 use super::{Mark, Master};
@@ -193,7 +193,7 @@ impl Master {
     fn call_again(&mut self) {
         let woken = std::mem::take(&mut self.allocator.woken);
         let mut looks = self.looks();
-        let mut cut = None;
+        let mut turn = Turn::default();
         for framework in in_turn(&woken, self.allocator.turns.at_end) {
             if self.allocator.calls.contains(&framework) {
                 self.allocator.woken.insert(framework);
@@ -203,11 +203,9 @@ impl Master {
             if !self.frameworks[framework].demand.is_stated() {
                 continue;
             }
-            let was_spent = looks.are_spent();
+            turn.begin(framework, &looks);
             let (agents, whole) = self.agents_for_demand(framework, &mut looks);
-            if !whole && !was_spent {
-                cut = Some(framework);
-            }
+            turn.was_cut |= !whole;
             if !agents.is_empty() {
                 self.wake(framework);
             } else if !whole {
@@ -216,7 +214,7 @@ impl Master {
                 self.ask_for_pass();
             }
         }
-        self.allocator.turns.at_end = cut;
+        self.allocator.turns.at_end = turn.end();
         self.count_looks(&looks);
     }
 }

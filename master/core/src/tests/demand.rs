@@ -4,7 +4,9 @@ use crate::testing::*;
 use crate::{Input, Options, RequestId};
 use proto::agent_link::AgentCall;
 use proto::scheduler::{Call, CallBody, Demand};
-use proto::{Flavor, Piece, Quantities, Ranges, ResourceName, Resources, TaskState, Value};
+use proto::{
+    Filters, Flavor, Piece, Quantities, Ranges, ResourceName, Resources, TaskState, Value,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -480,4 +482,31 @@ fn who_asks_for_much_keeps_others_waiting_for_two_passes() {
         c.step(Input::Tick);
     }
     assert_eq!(offers(&c.lines()), ["c3 <- OFFERS [m-O0 m-S0 * cpus:4; mem:1024]"]);
+}
+
+#[test]
+fn who_spends_exactly_the_looks_of_a_pass_comes_last_in_the_next() {
+    let options = Options { demand_looks: 200, allocation_slice: 50, ..Options::default() };
+    let mut c = Cluster::new(options);
+    let hog = c.framework();
+    (0..150).for_each(|_| drop(c.agent(cpus_mem(4, 1024))));
+    // Four demands that none of 50 agents serves take 200 looks.
+    let greedy = c.framework();
+    c.call(&greedy, request(vec![demand(1, hopeless()); 4]));
+    let modest = c.framework();
+    c.call(&modest, request(vec![demand(1, cpus_mem(2, 64))]));
+    c.call(&hog, CallBody::Suppress { roles: vec![] });
+    c.effects.clear();
+    let offer_ids = (0..150).map(|n| offer_id(&format!("m-O{n}"))).collect();
+    let body = CallBody::Decline { offer_ids, filters: Filters { refuse: Duration::ZERO } };
+    let call = Call { framework_id: Some(hog.id.clone()), body };
+    let (connection, request) = (Some(hog.connection), RequestId(1));
+    c.step(Input::Call { request, connection, call });
+    let before = c.master.counters.allocation_passes;
+    for _ in 0..2 {
+        c.step(Input::Tick);
+    }
+    assert_eq!(c.master.counters.allocation_passes - before, 2, "of three with 50 agents each");
+    let lines = c.lines();
+    assert_eq!(offers(&lines).len(), 1, "the other one had its turn: {lines:?}");
 }
