@@ -22,7 +22,11 @@ pub(super) fn suppressed(f: &mut Formatter<'_>, roles: &[Role]) -> fmt::Result {
 }
 
 pub(super) fn holds(f: &mut Formatter<'_>, offers: usize, resources: &Resources) -> fmt::Result {
-    write!(f, "The framework holds {offers} offers that it has not answered: {resources}.")
+    write!(
+        f,
+        "The framework holds {} that it has not answered: {resources}.",
+        Count(offers, "offer")
+    )
 }
 
 pub(super) fn too_big(
@@ -57,16 +61,20 @@ pub(super) fn does_not_fit(
 ) -> fmt::Result {
     write!(
         f,
-        "{lacking} bundles of {wanted} are wanted and fit on no agent now; the best has \
-         {best_free} free."
+        "{} on no agent now; the best has {best_free} free.",
+        match lacking {
+            1 => format!("1 bundle of {wanted} is wanted and fits"),
+            _ => format!("{lacking} bundles of {wanted} are wanted and fit"),
+        }
     )
 }
 
 pub(super) fn filtered(f: &mut Formatter<'_>, agents: usize, first_until: Time) -> fmt::Result {
     write!(
         f,
-        "The framework refused what {agents} agents have; the first filter ends at {} \
-         (REVIVE ends them at once).",
+        "The framework refused what {} {}; the first filter ends at {} (REVIVE ends them at once).",
+        Count(agents, "agent"),
+        one_or(agents, "has", "have"),
         first_until.rfc_3339()
     )
 }
@@ -74,7 +82,9 @@ pub(super) fn filtered(f: &mut Formatter<'_>, agents: usize, first_until: Time) 
 pub(super) fn gpus(f: &mut Formatter<'_>, agents: usize) -> fmt::Result {
     write!(
         f,
-        "{agents} agents have GPUs and are kept for frameworks with the capability GPU_RESOURCES."
+        "{} {} kept for frameworks with the capability GPU_RESOURCES.",
+        Count(agents, "agent"),
+        one_or(agents, "has GPUs and is", "have GPUs and are")
     )
 }
 
@@ -83,7 +93,8 @@ pub(super) fn elsewhere(
     agents: usize,
     holders: &[(FrameworkId, usize)],
 ) -> fmt::Result {
-    write!(f, "{agents} agents are in offers to others:")?;
+    let are = one_or(agents, "is", "are");
+    write!(f, "{} {are} in offers to others:", Count(agents, "agent"))?;
     for (id, offers) in holders.iter().take(3) {
         write!(f, " {id} ({offers})")?;
     }
@@ -108,26 +119,30 @@ pub(super) fn nothing_free(
     best: &AgentId,
     best_free: &Resources,
 ) -> fmt::Result {
-    write!(
-        f,
-        "None of the {agents} agents has enough free to be worth an offer; {best} has {best_free}."
-    )
+    match agents {
+        1 => f.write_str("The only agent has not")?,
+        _ => write!(f, "None of the {agents} agents has")?,
+    }
+    write!(f, " enough free to be worth an offer; {best} has {best_free}.")
 }
 
 pub(super) fn withheld(f: &mut Formatter<'_>, silent: usize, deactivated: usize) -> fmt::Result {
+    let agents = silent + deactivated;
     write!(
         f,
-        "{} agents are not offered from: {silent} are silent, {deactivated} are deactivated or \
-         draining.",
-        silent + deactivated
+        "{} {} not offered from: {silent} silent, {deactivated} deactivated or draining.",
+        Count(agents, "agent"),
+        one_or(agents, "is", "are")
     )
 }
 
 pub(super) fn other_region(f: &mut Formatter<'_>, agents: usize) -> fmt::Result {
     write!(
         f,
-        "{agents} agents are in another region than the master, and are kept for frameworks with \
-         the capability REGION_AWARE."
+        "{} {are} in another region than the master, and {are} kept for frameworks with the \
+         capability REGION_AWARE.",
+        Count(agents, "agent"),
+        are = one_or(agents, "is", "are")
     )
 }
 
@@ -137,7 +152,8 @@ pub(super) fn at_limit(
     agents: usize,
     figures: &[(ResourceName, u64, u64)],
 ) -> fmt::Result {
-    write!(f, "The limit of role {role} stands against offers of {agents} agents:")?;
+    let agents = Count(agents, "agent");
+    write!(f, "The limit of role {role} stands against offers of {agents}:")?;
     for (at, (name, consumed, most)) in figures.iter().enumerate() {
         let comma = if at == 0 { "" } else { "," };
         let (consumed, most) = (Milli(*consumed), Milli(*most));
@@ -154,7 +170,8 @@ pub(super) fn kept(
 ) -> fmt::Result {
     write!(
         f,
-        "What is free on {agents} agents is kept for guarantees ({} in the whole cluster):",
+        "What is free on {} is kept for guarantees ({} in the whole cluster):",
+        Count(agents, "agent"),
         amounts(kept)
     )?;
     for (at, (role, lacking)) in roles.iter().enumerate() {
@@ -167,13 +184,15 @@ pub(super) fn kept(
 pub(super) fn too_small(f: &mut Formatter<'_>, agents: usize) -> fmt::Result {
     write!(
         f,
-        "What may be offered of {agents} agents is not worth an offer: the rest is reserved to \
-         other roles, or needs a capability."
+        "What may be offered of {} is not worth an offer: the rest is reserved to other roles, or \
+         needs a capability.",
+        Count(agents, "agent")
     )
 }
 
 pub(super) fn not_demanded(f: &mut Formatter<'_>, agents: usize) -> fmt::Result {
-    write!(f, "No bundle of the framework's demand fits into what it may have of {agents} agents.")
+    let agents = Count(agents, "agent");
+    write!(f, "No bundle of the framework's demand fits into what it may have of {agents}.")
 }
 
 pub(super) fn stands(
@@ -221,8 +240,10 @@ pub(super) fn frameworks(
 ) -> fmt::Result {
     write!(
         f,
-        "Of {frameworks} frameworks of role {role} and below, {disconnected} are not connected and \
-         {suppressed} suppressed their offers."
+        "Of {} of role {role} and below, {disconnected} {} not connected and {suppressed} \
+         suppressed their offers.",
+        Count(frameworks, "framework"),
+        one_or(disconnected, "is", "are")
     )
 }
 
@@ -234,9 +255,34 @@ pub(super) fn role_holds(
 ) -> fmt::Result {
     write!(
         f,
-        "Frameworks of role {role} and below hold {offers} offers that they have not answered: \
-         {resources}."
+        "Frameworks of role {role} and below hold {} that they have not answered: {resources}.",
+        Count(offers, "offer")
     )
+}
+
+pub(super) fn none_connected(f: &mut Formatter<'_>, agents: usize) -> fmt::Result {
+    match agents {
+        1 => f.write_str("The only agent is not connected."),
+        _ => write!(f, "None of the {agents} agents is connected."),
+    }
+}
+
+pub(super) fn constrained(f: &mut Formatter<'_>, agents: usize) -> fmt::Result {
+    write!(f, "The framework's offer constraints exclude {}.", Count(agents, "agent"))
+}
+
+/// So many of something whose plural ends with an s.
+struct Count(usize, &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", self.0, self.1, one_or(self.0, "", "s"))
+    }
+}
+
+/// What is said of one, or of another number.
+fn one_or(count: usize, one: &'static str, others: &'static str) -> &'static str {
+    if count == 1 { one } else { others }
 }
 
 /// Thousandths, as people write them.

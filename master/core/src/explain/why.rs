@@ -194,9 +194,7 @@ impl fmt::Display for Why {
             Self::NotConnected { removed_at } => text::not_connected(f, *removed_at),
             Self::Suppressed(roles) => text::suppressed(f, roles),
             Self::NoAgents => f.write_str("The cluster has no agents."),
-            Self::NoAgentConnected { agents: all } => {
-                write!(f, "None of the {all} agents is connected.")
-            }
+            Self::NoAgentConnected { agents } => text::none_connected(f, *agents),
             Self::HoldsOffers { offers, resources } => text::holds(f, *offers, resources),
             Self::DemandMet => f.write_str(text::DEMAND_MET),
             Self::BundleTooBig { wanted, biggest } => text::too_big(f, wanted, biggest),
@@ -215,9 +213,7 @@ impl fmt::Display for Why {
             }
             Self::Withheld { silent, deactivated } => text::withheld(f, *silent, *deactivated),
             Self::OtherRegion { agents } => text::other_region(f, *agents),
-            Self::Constrained { agents } => {
-                write!(f, "The framework's offer constraints exclude {agents} agents.")
-            }
+            Self::Constrained { agents } => text::constrained(f, *agents),
             Self::AtLimit { role, agents, figures } => text::at_limit(f, role, *agents, figures),
             Self::KeptForGuarantees { agents, kept, roles } => text::kept(f, *agents, kept, roles),
             Self::TooSmall { agents } => text::too_small(f, *agents),

@@ -70,7 +70,7 @@ fn what_is_kept_for_guarantees_is_named_with_those_who_lack_it() {
     let reasons = text(&why(&c, &framework));
     assert_eq!(
         reasons[0],
-        "What is free on 1 agents is kept for guarantees (cpus:4; mem:1024 in the whole cluster): \
+        "What is free on 1 agent is kept for guarantees (cpus:4; mem:1024 in the whole cluster): \
          role g lacks cpus:4; mem:1024."
     );
     // The guaranteed role has nobody to be offered it.
