@@ -165,7 +165,7 @@ impl Cluster {
             }
             if Instant::now() > deadline {
                 let message = format!(
-                    "the cluster is not ready after {} s: {active} of {} agents are there",
+                    "the cluster is not ready after {} s; agents that are there: {active} of {}",
                     START_LIMIT.as_secs(),
                     self.agents
                 );

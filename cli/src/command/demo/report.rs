@@ -57,7 +57,8 @@ pub(super) fn text(outcome: &Outcome) -> String {
     let _ = writeln!(text, "\nwhere each task ran:");
     for (agent, numbers) in places(&outcome.units) {
         let zone = zones.get(&agent).map(|a| a.zone.as_str()).unwrap_or("?");
-        let _ = writeln!(text, "  zone {zone}  {agent}: {} tasks", numbers.len());
+        let tasks = if numbers.len() == 1 { "task" } else { "tasks" };
+        let _ = writeln!(text, "  zone {zone}  {agent}: {} {tasks}", numbers.len());
         text += &wrap(&runs(&numbers), 84, "          ");
     }
     let _ = writeln!(text, "\nhow full the agents were while tasks were waiting:");
