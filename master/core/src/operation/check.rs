@@ -342,9 +342,8 @@ impl Master {
                 self.check_roles(draft, &after)?;
                 self.check_room(draft, &after, 1)?;
             }
-            // What only gives back is never refused for its role: whole pieces of one role may
-            // become another's. Parts of pieces become pieces of their own, for which there is as
-            // much room again, that nothing else may take.
+            // What only gives back is never refused for the role that gets it. What is left of a
+            // piece is one more: for such there is as much room again, that nothing else may take.
             ResourceChange::Unreserve { .. } | ResourceChange::Shrink { .. } => {
                 self.check_room(draft, &after, 2)?;
             }
