@@ -272,6 +272,7 @@ async fn a_client_of_ours_is_waited_for() {
     let [_, slim] = serve(Limits::DEFAULT).await;
     let connection = Connection::open(&slim, &ClientOptions::default()).await.unwrap();
     // Much longer than others are waited for.
+    // waits: a client that asks late
     tokio::time::sleep(Duration::from_millis(50)).await;
     let mut link = connection.agent_link().await.unwrap();
     link.sender.send(AgentCall::Pong { sequence: 7 }).await.unwrap();

@@ -597,6 +597,7 @@ async fn a_beginning_says_what_is_asked() {
     client.write_all(&settings(16_384)).await.unwrap();
     let waited = async {
         tokio::join!(super::begin(&mut server, Duration::from_secs(60)), async {
+            // waits: a client that asks late
             tokio::time::sleep(Duration::from_millis(50)).await;
             client.write_all(&request(1, 0)).await.unwrap();
         })

@@ -90,6 +90,7 @@ async fn assert_head(stream: &mut TcpStream) {
 
 /// Waits until so much time has passed; what others do meanwhile is not waited for.
 async fn pass(time: Duration) {
+    // waits: the time that a peer is silent
     tokio::time::sleep_until(Instant::now() + time).await;
 }
 
