@@ -70,10 +70,10 @@ impl Leases {
 
     /// Forgets a lease.
     pub(crate) fn remove(&mut self, lease: usize) {
-        let Held { lease: removed, position, .. } = self.held(lease);
-        let (offered_at, position) = (removed.offered_at, *position);
-        let id = removed.id.clone();
-        self.directory.remove(id.as_str(), lease);
+        let held = self.slots[lease].as_ref();
+        let held = held.expect("an ordinal is used as long as its lease is held");
+        let (offered_at, position) = (held.lease.offered_at, held.position);
+        self.directory.remove(held.lease.id.as_str(), lease);
         self.slots[lease] = None;
         self.vacant.push(lease);
         let same_age = self.by_age.get_mut(&offered_at).expect("a lease is of some age");

@@ -297,7 +297,8 @@ impl Cluster {
     pub(crate) fn begin(&mut self) {
         self.values.begin_pass();
         let mut row = Row::default();
-        for host in std::mem::take(&mut self.marked) {
+        let mut marked = std::mem::take(&mut self.marked);
+        for host in marked.drain(..) {
             self.is_marked[host] = false;
             self.with_sets -= usize::from(!self.hosts[host].sets.is_empty());
             self.hosts[host].row(
@@ -321,6 +322,7 @@ impl Cluster {
                 self.names.remove(host);
             }
         }
+        self.marked = marked;
     }
 
     /// Puts a task of a group on a host, with the devices that were picked for it; gives its ports and what it
@@ -384,7 +386,8 @@ impl Cluster {
 
     /// Ends a pass: each host that got tasks gives up its leases, and what was placed is not there any more.
     pub(crate) fn end(&mut self) {
-        for Placement { host, group, keys, demand, .. } in std::mem::take(&mut self.placements) {
+        let mut placements = std::mem::take(&mut self.placements);
+        for Placement { host, group, keys, demand, .. } in placements.drain(..) {
             self.groups.remove(group, host, &demand, &self.values);
             for key in keys {
                 self.groups.remove(key, host, &[0; 4], &self.values);
@@ -396,6 +399,8 @@ impl Cluster {
             }
             self.mark(host);
         }
+        // The room is kept for the next pass.
+        self.placements = placements;
         self.changes.clear();
     }
 

@@ -3,6 +3,8 @@
 //! The case they were made for: a host has some network interfaces, each with some addresses, and an interface
 //! carries one combination of security groups. A task without a request binds a member as well, to nobody's
 //! value, because it uses the interface all the same.
+//!
+//! Members that nobody uses are all alike: only those in use are kept, however many there are.
 
 use std::collections::BTreeMap;
 
@@ -17,16 +19,21 @@ pub(crate) struct HostSets(Vec<Set>);
 #[derive(Clone, Debug)]
 struct Set {
     name: String,
+    /// How many members there are.
+    members: u32,
     /// How much each member has.
     each: u32,
-    members: Vec<Member>,
+    /// The members that somebody uses, in order of number.
+    bound: Vec<Member>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Member {
+    number: u32,
     /// The value it is bound to; no value is that of tasks that asked for none.
     value: Option<String>,
     used: u32,
+    /// At least one.
     users: u32,
 }
 
@@ -38,8 +45,7 @@ impl HostSets {
     /// Adds a set that nobody uses yet; of several with one name the first counts.
     pub(crate) fn add(&mut self, name: &str, members: u32, each: u32) {
         if self.0.iter().all(|set| set.name != name) {
-            let members = vec![Member::default(); members as usize];
-            self.0.push(Set { name: name.to_owned(), each, members });
+            self.0.push(Set { name: name.to_owned(), members, each, bound: Vec::new() });
         }
     }
 
@@ -69,10 +75,10 @@ impl HostSets {
             let used = SetUse {
                 name: set.name.clone(),
                 value: request.map(|request| request.value.clone()),
-                member: u32::try_from(member).expect("members are counted in a u32"),
+                member,
                 amount: request.map_or(0, |request| request.amount),
             };
-            set.members[member].note(&used);
+            set.note(&used);
             uses.push(used);
         }
         uses
@@ -82,8 +88,8 @@ impl HostSets {
     pub(crate) fn note(&mut self, uses: &[SetUse]) {
         for used in uses {
             let set = self.0.iter_mut().find(|set| set.name == used.name);
-            if let Some(member) = set.and_then(|set| set.members.get_mut(used.member as usize)) {
-                member.note(used);
+            if let Some(set) = set.filter(|set| used.member < set.members) {
+                set.note(used);
             }
         }
     }
@@ -92,52 +98,67 @@ impl HostSets {
     pub(crate) fn give_back(&mut self, uses: &[SetUse]) {
         for used in uses {
             let set = self.0.iter_mut().find(|set| set.name == used.name);
-            let member = set.and_then(|set| set.members.get_mut(used.member as usize));
-            let member = member.expect("what was taken is there");
+            let set = set.expect("what was taken is there");
+            let at = set.find(used.member).expect("what was taken is in use");
+            let member = &mut set.bound[at];
             member.users -= 1;
             member.used -= used.amount;
+            if member.users == 0 {
+                set.bound.remove(at);
+            }
         }
     }
 
     /// The name of each set, and how many of its members are bound and free.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (&str, u32, u32)> {
         self.0.iter().map(|set| {
-            let all = u32::try_from(set.members.len()).unwrap_or(u32::MAX);
-            let bound = set.members.iter().filter(|member| member.users > 0).count();
-            let bound = u32::try_from(bound).unwrap_or(u32::MAX);
-            (set.name.as_str(), bound, all - bound)
+            let bound = u32::try_from(set.bound.len()).expect("members are counted in a u32");
+            (set.name.as_str(), bound, set.members - bound)
         })
     }
 }
 
 impl Set {
-    /// The member that suits best, and how well: one that is bound to the value and fuller, then a free one.
-    fn best(&self, request: Option<&SetRequest>) -> Option<(usize, f64)> {
+    /// The member that suits best, and how well: one that is bound to the value and fuller, then a free one; the
+    /// lower number of equal ones.
+    fn best(&self, request: Option<&SetRequest>) -> Option<(u32, f64)> {
         let (value, amount) = request.map_or((None, 0), |of| (Some(&of.value), of.amount));
-        let mut best: Option<(usize, f64)> = None;
-        for (position, member) in self.members.iter().enumerate() {
-            let whole = float(u64::from(self.each) + 1);
+        let whole = float(u64::from(self.each) + 1);
+        let mut best: Option<(u32, f64)> = None;
+        for member in self.bound.iter().filter(|member| member.value.as_ref() == value) {
             let after = u64::from(member.used) + u64::from(amount);
+            let fitness = (float(after + 1) / whole).min(1.0);
             let fits = after <= u64::from(self.each);
-            let fitness = if member.users == 0 {
-                0.5 / whole
-            } else if member.value.as_ref() == value {
-                (float(after + 1) / whole).min(1.0)
-            } else {
-                continue;
-            };
             if fits && best.is_none_or(|(_, highest)| fitness > highest) {
-                best = Some((position, fitness));
+                best = Some((member.number, fitness));
             }
         }
-        best
+        // Any bound member scores more than a free one.
+        let free = || self.free().filter(|_| amount <= self.each).map(|free| (free, 0.5 / whole));
+        best.or_else(free)
     }
-}
 
-impl Member {
+    /// The first member that nobody uses.
+    fn free(&self) -> Option<u32> {
+        let gap = (0_u32..).zip(&self.bound).find(|(number, member)| member.number != *number);
+        let beyond = u32::try_from(self.bound.len()).expect("members are counted in a u32");
+        Some(gap.map_or(beyond, |(number, _)| number)).filter(|free| *free < self.members)
+    }
+
+    /// Where a member stands among those in use, or would.
+    fn find(&self, number: u32) -> Result<usize, usize> {
+        self.bound.binary_search_by_key(&number, |member| member.number)
+    }
+
     fn note(&mut self, used: &SetUse) {
-        self.value.clone_from(&used.value);
-        self.users += 1;
-        self.used = self.used.saturating_add(used.amount);
+        let at = self.find(used.member).unwrap_or_else(|at| {
+            let (number, value) = (used.member, used.value.clone());
+            self.bound.insert(at, Member { number, value, used: 0, users: 0 });
+            at
+        });
+        let member = &mut self.bound[at];
+        member.value.clone_from(&used.value);
+        member.users += 1;
+        member.used = member.used.saturating_add(used.amount);
     }
 }

@@ -46,6 +46,9 @@ use reserve::Kept;
 /// Greatest number of host entries in all indexes together: about 50 bytes each.
 const INDEX_ENTRIES: usize = 4_000_000;
 
+/// Room for this many placements at most is made before a pass has any.
+const EXPECTED: usize = 1024;
+
 /// What the scheduler's builder decided about choosing a host.
 #[derive(Clone, Debug)]
 pub(crate) struct Choice {
@@ -202,7 +205,7 @@ impl<'a> Pass<'a> {
             indexes: classes.iter().map(|_| None).collect(),
             known_failures: classes.iter().map(|_| None).collect(),
             failure_of: vec![None; classes.len()],
-            placed: Vec::new(),
+            placed: Vec::with_capacity(tasks.len().min(EXPECTED)),
             cluster,
             choice,
             bounds,
@@ -417,13 +420,13 @@ fn assignments(placed: Vec<(usize, usize, PlacedTask)>, cluster: &Cluster) -> Ve
     let mut order: Vec<(u64, usize)> =
         placed.iter().map(|(host, ..)| (label(*host), *host)).collect();
     order.sort_unstable();
-    order.dedup();
-    let begun = order.iter().map(|(_, host)| HostAssignment {
-        host: cluster.names().id(*host).clone(),
-        leases: cluster.leases_of(*host).map(|lease| lease.id.clone()).collect(),
-        tasks: Vec::new(),
+    let begun = order.chunk_by(|one, other| one == other).map(|alike| HostAssignment {
+        host: cluster.names().id(alike[0].1).clone(),
+        leases: cluster.leases_of(alike[0].1).map(|lease| lease.id.clone()).collect(),
+        tasks: Vec::with_capacity(alike.len()),
     });
     let mut assignments: Vec<HostAssignment> = begun.collect();
+    order.dedup();
     for (host, _, task) in placed {
         let before = |other: &(u64, usize)| *other < (label(host), host);
         assignments[order.partition_point(before)].tasks.push(task);
