@@ -83,7 +83,7 @@ impl Overlay<'_> {
         let mut held: Vec<Lease> = Vec::new();
         for host in &gone {
             held.extend(scheduler.leases_on(host));
-            scheduler.expire_host(host);
+            scheduler.cluster.remove_leases_of(host);
         }
         let result = scheduler.what_if(tasks, leases);
         held.sort_by(|one, other| (one.offered_at, &one.id).cmp(&(other.offered_at, &other.id)));

@@ -43,6 +43,9 @@ impl Pass<'_> {
             self.untried.extend(tasks[members].iter().map(|task| task.id.clone()));
             return;
         }
+        if members.is_empty() {
+            return;
+        }
         let min = gang.min.max(1);
         let within = gang.within.as_ref().map(|level| self.cluster.column(level.column()));
         let mut attempts: Vec<Option<usize>> = Vec::new();
@@ -56,7 +59,7 @@ impl Pass<'_> {
             for value in self.places(*column, members.clone(), min) {
                 self.confine(value);
                 let trial = self.try_gang(tasks, members.clone(), false);
-                if trial.missed.is_empty() {
+                if trial.missed.is_empty() && members.len() >= min {
                     self.domain = None;
                     return self.have_turns(members);
                 }
@@ -86,7 +89,10 @@ impl Pass<'_> {
             let explanation = Arc::new(trial.why.unwrap_or_default());
             let gang = Some(GangMiss { placed: count, min });
             self.failures.push(Failure { tasks: ids, explanation, gang });
-            self.reserve_gang(tasks, members.clone(), min, within);
+            // One that asks for more than it has can never be placed: nobody waits for it.
+            if members.len() >= min {
+                self.reserve_gang(tasks, members.clone(), min, within);
+            }
         }
         self.domain = None;
         self.have_turns(members);

@@ -96,6 +96,7 @@ type Turn = (Reverse<i32>, u64);
 #[derive(Clone, Debug, Default)]
 struct Bucket {
     queued: BTreeMap<Turn, QueuedTask>,
+    launched: usize,
     /// What its launched tasks take, by measure.
     used: [u128; 4],
 }
@@ -179,6 +180,7 @@ impl TaskQueue {
                 let tier = &mut self.tiers[task.tier];
                 let bucket = tier.buckets.get_mut(&task.bucket);
                 let bucket = bucket.expect("a bucket lives as long as its tasks");
+                bucket.launched -= 1;
                 for (measure, amount) in demand.into_iter().map(u128::from).enumerate() {
                     bucket.used[measure] -= amount;
                     tier.used[measure] -= amount;
@@ -259,6 +261,7 @@ impl TaskQueue {
     fn launch(&mut self, task: QueuedTask) {
         let tier = &mut self.tiers[task.tier];
         let bucket = tier.buckets.entry(task.bucket.clone()).or_default();
+        bucket.launched += 1;
         for (measure, amount) in task.request.class.demand.measures().into_iter().enumerate() {
             bucket.used[measure] += u128::from(amount);
             tier.used[measure] += u128::from(amount);
@@ -275,7 +278,7 @@ impl TaskQueue {
 
     fn forget_if_empty(&mut self, tier: usize, bucket: &BucketName) {
         let buckets = &mut self.tiers[tier].buckets;
-        let empty = |of: &Bucket| of.queued.is_empty() && of.used == [0; 4];
+        let empty = |of: &Bucket| of.queued.is_empty() && of.launched == 0;
         if buckets.get(bucket).is_some_and(empty) {
             buckets.remove(bucket);
         }

@@ -122,6 +122,9 @@ fn idle_hosts_of_inactive_groups_go() {
     assert_eq!(removed(autoscaler.decide(at(1), &mut scheduler, &[])), [] as [&str; 0]);
     assert_eq!(removed(autoscaler.decide(at(6), &mut scheduler, &[])), ["h1", "h2"]);
     assert_eq!(inactive(&scheduler), ["h3"]);
+    // A question about a cluster without it forgets nothing.
+    scheduler.overlay().without_host(&"h3".into()).place(&[]);
+    assert_eq!(inactive(&scheduler), ["h3"]);
     // One that offers again is known again; one that is active again is not inactive.
     scheduler.schedule_once(at(7), &[], vec![grouped(1, "old", 4)]);
     assert_eq!(inactive(&scheduler), ["h1", "h3"]);

@@ -139,3 +139,41 @@ fn many_small_tasks_are_ended_for_a_large_one() {
     // Of every host the twelve that lose least: those that lose 0 to 11.
     assert_eq!((plan.lost_work, plan.host), ((0..12).sum(), "h0".into()));
 }
+
+/// Thousands of tasks on one host, of which about half must end: the work is bounded whatever their number.
+#[test]
+fn a_crowded_host_gets_a_plan_that_ends_nobody_in_vain() {
+    let mut scheduler = TaskScheduler::builder().build().unwrap();
+    let (mut candidates, mut amounts) = (Vec::new(), BTreeMap::new());
+    for n in 0..3000_u64 {
+        let (cpus, mem) = (1 + n * 7919 % 5, 1 + n * 104_729 % 13);
+        let request = TaskRequest::new(
+            format!("r{n:04}"),
+            &Arc::new(TaskClass::new("small", Resources::cpus_mem(cpus, mem))),
+        );
+        scheduler.task_assigned(&request, &name(0));
+        let priority = i32::try_from(n % 7).unwrap();
+        let task = request.id.clone();
+        amounts.insert(task.clone(), (cpus, mem));
+        candidates.push(Preemptible { task, priority, lost_work: n * 31 % 101 });
+    }
+    let offer = Lease::new("l", name(0), Resources::cpus_mem(0, 0));
+    scheduler.schedule_once(Time::ZERO, &[], vec![offer]);
+    for (cpus, mem) in [(4500, 10_500), (300, 50)] {
+        let wanted = Arc::new(TaskClass::new("large", Resources::cpus_mem(cpus, mem)));
+        let task = TaskRequest::new("new", &wanted);
+        let plan = scheduler.preemption_plan(&task, 10, &candidates, &BTreeMap::new()).unwrap();
+        let freed = |without: Option<usize>| {
+            let rest = plan.tasks.iter().enumerate().filter(|(n, _)| Some(*n) != without);
+            rest.fold((0, 0), |sum, (_, task)| {
+                (sum.0 + amounts[task].0, sum.1 + amounts[task].1)
+            })
+        };
+        let enough = |(freed, memory): (u64, u64)| freed >= cpus && memory >= mem;
+        assert!(enough(freed(None)));
+        assert!((0..plan.tasks.len()).all(|n| !enough(freed(Some(n)))));
+        let budgets: BTreeMap<GroupName, usize> = [("small".into(), plan.tasks.len() - 1)].into();
+        let fewer = scheduler.preemption_plan(&task, 10, &candidates, &budgets);
+        assert!(fewer.is_none_or(|fewer| fewer.tasks.len() < plan.tasks.len()));
+    }
+}

@@ -49,6 +49,16 @@ fn a_gang_with_a_least_size_takes_what_there_is_beyond() {
 }
 
 #[test]
+fn a_gang_that_asks_for_more_than_it_has_is_given_up_though_all_of_it_fits() {
+    let nobody = Gang::at_least(3, Vec::new());
+    let few = Gang::at_least(4, tasks("few", 3, class(1, 1)));
+    let next = Gang::all(tasks("next", 12, class(1, 1)));
+    let result = gangs(&mut scheduler(Fitness::Any), &[nobody, few, next], three_hosts());
+    assert_eq!((result.placed(), result.failed(), result.failures.len()), (12, 3, 1));
+    assert_eq!(result.failures[0].gang, Some(GangMiss { placed: 3, min: 4 }));
+}
+
+#[test]
 fn what_fails_in_a_trial_is_tried_again_after_it() {
     let mut scheduler = scheduler(Fitness::Any);
     let class = Arc::new(class(3, 1));

@@ -360,3 +360,16 @@ fn test_not_ready_task() {
     assert!(service.set_ready_at(&"t".into(), at(3)) && !service.set_ready_at(&"x".into(), at(3)));
     assert_eq!(service.tick(at(3)).unwrap().placed(), 1);
 }
+
+#[test]
+fn a_bucket_lives_as_long_as_launched_tasks_that_take_no_measure() {
+    let mut queue = TaskQueue::tiered(1);
+    let free = |id: &str| QueuedTask::new(task(id.into(), Resources::default()), 0, "b");
+    queue.note_running(free("one")).unwrap();
+    queue.note_running(free("two")).unwrap();
+    queue.queue(free("waits")).unwrap();
+    assert_eq!(queue.remove(&"waits".into()), Some(TaskState::Queued));
+    assert_eq!(queue.remove(&"one".into()), Some(TaskState::Launched));
+    assert_eq!(queue.remove(&"two".into()), Some(TaskState::Launched));
+    assert_eq!(queue.tasks().count(), 0);
+}
