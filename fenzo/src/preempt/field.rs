@@ -116,13 +116,14 @@ impl TaskScheduler {
                 }
                 let mut looked_at = 0;
                 for of in there {
+                    if looked_at == ELSEWHERE {
+                        break;
+                    }
                     if let Some(known) = pieces.iter_mut().find(|piece| piece.of.task == of.task) {
                         known.must |= *all;
                         continue;
                     }
-                    if looked_at < ELSEWHERE
-                        && let Some(mut piece) = self.piece(of, task)
-                    {
+                    if let Some(mut piece) = self.piece(of, task) {
                         // It frees nothing here.
                         piece.frees.fill(0);
                         piece.must = *all;

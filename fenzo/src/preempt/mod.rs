@@ -5,6 +5,7 @@
 //! those of the lowest priority, then those that lose least work. Where more than sums decide, what a plan
 //! promises is proven before it is given, by placing the task on the live state without the others.
 
+mod branch;
 mod field;
 mod search;
 
@@ -51,8 +52,8 @@ impl TaskScheduler {
     /// bound. Tasks of `candidates` that do not run are passed over. Nobody is ended so that the task need not be
     /// near it ([`Constraint::Affinity`](crate::Constraint::Affinity)). Nothing is changed by asking.
     ///
-    /// Sets are looked at in order of their size, so a plan of few tasks is found at once; of large sets at
-    /// most some hundred thousand are looked at.
+    /// Sets are looked at in order of their size, so a plan of few tasks is found at once; of large sets only
+    /// so many are looked at as take some milliseconds, and of those of more than 500 tasks none.
     pub fn preemption_plan(
         &mut self,
         task: &TaskRequest,
