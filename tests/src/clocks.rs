@@ -12,6 +12,11 @@ use proto::Time;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// How far a master's clock may be set ahead: less than the failover timeout of the frameworks
+/// (a week). Beyond it they are let go, as they should be: nobody can tell a clock that was set from
+/// a week in which no master ran.
+const MASTER_AHEAD: Duration = Duration::from_secs(500_000);
+
 /// How far a clock is off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Offset {
@@ -32,7 +37,10 @@ impl Clocks {
     /// Somebody sets the clock of a node's host: by seconds, hours or a year, either way.
     pub(crate) fn jump(&mut self, random: &mut Prng, node: Node) -> String {
         let most = [5_000, 3_600_000, 31_536_000_000][random.index(3)];
-        let offset = Offset { behind: random.percent(50), by: random.millis(0, most) };
+        let mut offset = Offset { behind: random.percent(50), by: random.millis(0, most) };
+        if node == Node::Master && !offset.behind {
+            offset.by = offset.by.min(MASTER_AHEAD);
+        }
         self.set.insert(node, offset);
         let way = if offset.behind { "behind" } else { "ahead" };
         format!("{node:?} {:?} {way}", offset.by)

@@ -1,4 +1,4 @@
-//! `cargo xtask sim`: builds the simulator in release and spreads seeds over the cores.
+//! `cargo xtask sim`: builds the simulator with its own profile and spreads seeds over the cores.
 //!
 //! The simulator is one thread by design, so that a seed tells the same story everywhere; only
 //! whole seeds run side by side, each share in a process of its own. The contract with the
@@ -66,12 +66,12 @@ fn build(workspace: &Workspace) -> Result<(), Failure> {
     if !workspace.has_binary("sim", "sim") {
         return Err(Failure::Failed("package `sim` has no binary `sim`".to_owned()));
     }
-    let build = workspace.cargo(&["build", "--release", "-p", "sim", "--bin", "sim"]);
+    let build = workspace.cargo(&["build", "--profile", "sim", "-p", "sim", "--bin", "sim"]);
     step::run("build sim", build).map(|_| ())
 }
 
 fn program(workspace: &Workspace) -> Command {
-    let mut command = Command::new(workspace.target.join("release/sim"));
+    let mut command = Command::new(workspace.target.join("sim/sim"));
     command.current_dir(&workspace.root);
     command
 }

@@ -38,8 +38,12 @@ impl Sandboxes {
     }
 
     pub(crate) fn is_consistent(&self) -> bool {
-        let known = |(_, id): &(Time, ContainerId)| self.all.contains_key(id);
-        self.waiting.iter().all(known) && self.failed.iter().all(known)
+        // By time first, which is told apart faster than names are.
+        let waits = |record: &&SandboxRecord| {
+            self.waiting.contains(&(record.ended, record.container_id.clone()))
+        };
+        self.all.values().filter(waits).count() == self.waiting.len()
+            && self.failed.iter().all(|(_, id)| self.all.contains_key(id))
     }
 }
 
