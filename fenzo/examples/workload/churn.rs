@@ -3,15 +3,15 @@
 //! Only the scheduler's runs are timed, as they were for Netflix Fenzo: what this program does between them is
 //! not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use fenzo::{
     HostId, Lease, PortRange, Resources, SchedulingResult, TaskRequest, TaskScheduler, Time,
 };
 
-use crate::generate::{Generator, Tasks, leases};
-use crate::{Options, Stopwatch};
+use crate::generate::{Generator, Tasks, checksum, leases};
+use crate::{Options, Stopwatch, hosts_of};
 
 /// The running tasks of a cluster, and what its hosts have left.
 struct Running {
@@ -81,6 +81,10 @@ pub(crate) struct Churned {
     preload: usize,
     placed: usize,
     failed: usize,
+    /// How many hosts run tasks at the end.
+    hosts_used: usize,
+    /// Of the hosts of the tasks that were placed.
+    checksum: u64,
     evaluations: u64,
     /// Seconds of the clock and of the processor in all rounds, and of the clock in the median round.
     seconds: f64,
@@ -90,11 +94,13 @@ pub(crate) struct Churned {
 
 impl fmt::Display for Churned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { preload, placed, failed, evaluations, seconds, processor, median } = self;
+        let Self { preload, placed, failed, hosts_used, checksum, .. } = self;
+        let Self { evaluations, seconds, processor, median, .. } = self;
         write!(
             f,
-            "preloaded={preload} assigned={placed} unassigned={failed} seconds={seconds:.6} \
-             cpu_seconds={processor:.6} median_round={median:.6} evaluations={evaluations}",
+            "preloaded={preload} assigned={placed} unassigned={failed} hosts_used={hosts_used} \
+             checksum={checksum:016x} seconds={seconds:.6} cpu_seconds={processor:.6} \
+             median_round={median:.6} evaluations={evaluations}",
         )
     }
 }
@@ -121,7 +127,7 @@ pub(crate) fn rounds(
     running.launch(scheduler, result);
     let mut generator = Generator(7);
     let mut churned = Churned { preload, ..Churned::default() };
-    let mut rounds_took = Vec::new();
+    let (mut rounds_took, mut placed_on) = (Vec::new(), Vec::new());
     for round in 0..rounds + WARM_UP {
         for _ in 0..options.tasks.min(running.tasks.len()) {
             let among = u64::try_from(running.tasks.len()).unwrap_or(u64::MAX);
@@ -143,10 +149,15 @@ pub(crate) fn rounds(
             churned.failed += result.failed();
             churned.evaluations += result.evaluations;
             rounds_took.push(wall);
+            let host_of = hosts_of(&result);
+            placed_on.extend(batch.iter().map(|task| host_of.get(&task.id).copied()));
         }
         running.launch(scheduler, result);
     }
     rounds_took.sort_by(f64::total_cmp);
+    churned.checksum = checksum(placed_on.into_iter());
+    let used: BTreeSet<&HostId> = running.tasks.iter().map(|(_, host)| host).collect();
+    churned.hosts_used = used.len();
     churned.median = rounds_took.get(rounds_took.len() / 2).copied().unwrap_or(0.0);
     churned
 }

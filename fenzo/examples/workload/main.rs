@@ -5,7 +5,7 @@
 //! Options: `--config default|binpack|con-0.9|spread`, `--hosts N`, `--tasks N`, `--shape het|job`,
 //! `--host-seed S`, `--task-seed S`, `--big K` (cpus times K), `--placements FILE` (a csv of task and host),
 //! `--churn ROUNDS` with `--preload PERCENT`: a cluster that is kept that full, where each round as many tasks
-//! end as start. `--pack look-ahead` packs all tasks at once, with `--work N` comparisons, and prints the lower
+//! end as start; its checksum is over the tasks of the rounds that are counted. `--pack look-ahead` packs all tasks at once, with `--work N` comparisons, and prints the lower
 //! bound of the hosts beside those used.
 //!
 //! `--table` alone prints what each configuration costs over cluster sizes, beside a floor and beside Netflix
@@ -22,12 +22,16 @@
 mod churn;
 mod generate;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use fenzo::{HostId, Packing, PackingReport, TaskId, TaskRequest, TaskScheduler, Time};
+use fenzo::{
+    HostId, Packing, PackingReport, SchedulingResult, TaskId, TaskRequest, TaskScheduler, Time,
+};
 use generate::{Config, Tasks, checksum, leases};
 
 #[derive(Clone)]
@@ -68,7 +72,7 @@ impl Default for Options {
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self::default();
-        let mut preload_given = false;
+        let (mut preload_given, mut work_given) = (false, false);
         while let Some(name) = arguments.next() {
             let value = arguments.next().ok_or(format!("{name} needs a value"))?;
             let number =
@@ -92,7 +96,7 @@ impl Options {
                     "look-ahead" => options.look_ahead = true,
                     _ => return Err(format!("unknown packing {value}")),
                 },
-                "--work" => options.work = number()?,
+                "--work" => (options.work, work_given) = (number()?, true),
                 "--big" => options.big = number()?,
                 "--host-seed" => options.host_seed = number()?,
                 "--task-seed" => options.task_seed = number()?,
@@ -102,17 +106,20 @@ impl Options {
                 _ => return Err(format!("unknown option {name}")),
             }
         }
-        options.check(preload_given)?;
+        options.check(preload_given, work_given)?;
         Ok(options)
     }
 
     /// Refuses what would be ignored, and what no machine has room for.
-    fn check(&self, preload_given: bool) -> Result<(), String> {
+    fn check(&self, preload_given: bool, work_given: bool) -> Result<(), String> {
         if self.churn.is_some() && self.placements.is_some() {
             return Err("--placements is of one run: it does not go with --churn".to_owned());
         }
         if self.churn.is_none() && preload_given {
             return Err("--preload is of a churn: it goes with --churn".to_owned());
+        }
+        if !self.look_ahead && work_given {
+            return Err("--work is of looking ahead: it goes with --pack look-ahead".to_owned());
         }
         let bounds = [
             ("--hosts", self.hosts as u64, 1_000_000),
@@ -161,18 +168,23 @@ fn host_number(host: &HostId) -> u64 {
     host.as_str()["host".len()..].parse().expect("hosts are numbered")
 }
 
+/// The number of the host that each task of a run was placed on.
+fn hosts_of(result: &SchedulingResult) -> BTreeMap<&TaskId, u64> {
+    let mut host_of = BTreeMap::new();
+    for assignment in &result.assignments {
+        let host = host_number(&assignment.host);
+        host_of.extend(assignment.tasks.iter().map(|task| (&task.request.id, host)));
+    }
+    host_of
+}
+
 fn once(options: &Options, scheduler: &mut TaskScheduler, tasks: Tasks) -> Result<(), String> {
     let tasks: Vec<TaskRequest> = tasks.take(options.tasks).collect();
     let leases = leases(options.hosts, options.host_seed);
     let stopwatch = Stopwatch::start();
     let result = scheduler.schedule_once(Time::ZERO, &tasks, leases);
     let (seconds, processor) = stopwatch.read();
-    let mut host_of: BTreeMap<&TaskId, u64> = BTreeMap::new();
-    for assignment in &result.assignments {
-        for task in &assignment.tasks {
-            host_of.insert(&task.request.id, host_number(&assignment.host));
-        }
-    }
+    let host_of = hosts_of(&result);
     let hosts = || tasks.iter().map(|task| host_of.get(&task.id).copied());
     let packing =
         result.packing.map_or(String::new(), |PackingReport { lower_bound, in_turn, .. }| {
