@@ -152,8 +152,8 @@ impl Set {
 
     fn note(&mut self, used: &SetUse) {
         let at = self.find(used.member).unwrap_or_else(|at| {
-            let (number, value) = (used.member, used.value.clone());
-            self.bound.insert(at, Member { number, value, used: 0, users: 0 });
+            let number = used.member;
+            self.bound.insert(at, Member { number, value: None, used: 0, users: 0 });
             at
         });
         let member = &mut self.bound[at];

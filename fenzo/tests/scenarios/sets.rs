@@ -241,3 +241,25 @@ fn a_fuller_member_of_the_value_is_better_than_an_emptier_host() {
     assert_eq!(hosts, ["hostA", "hostB"].into());
     assert_eq!(result.host_of(&"t0".into()), Some(&"hostB".into()));
 }
+
+#[test]
+fn a_set_may_have_as_many_members_as_can_be_counted() {
+    const LAST: u32 = u32::MAX - 1;
+    let huge = |id: &str| {
+        let lease = Lease::new(id, "hostA", Resources::cpus_mem(4, 4000));
+        lease.with_set("ENIs", u32::MAX, u32::MAX)
+    };
+    let mut scheduler = scheduler(Fitness::Any);
+    let before = &wanting("old", &["sg2", "sg1"], 1);
+    for (task, member) in before.iter().zip([LAST, 0]) {
+        let value = task.class.sets["ENIs"].value.clone();
+        let used = SetUse { name: "ENIs".into(), value: Some(value), member, amount: u32::MAX };
+        scheduler.task_restored(task, &"hostA".into(), vec![], vec![used], vec![]);
+    }
+    // The members in use are full; the first that nobody uses takes all that fit into it.
+    let requests = wanting("t", &["sg1", "sg1", "sg2"], u32::MAX / 2);
+    let result = run(&mut scheduler, &requests, vec![huge("l")]);
+    assert_eq!((users(&result), result.failed()), ([(1, 2), (2, 1)].into(), 0));
+    let host = scheduler.hosts().next().unwrap();
+    assert_eq!(host.set_members["ENIs"], (2, u32::MAX - 2));
+}
