@@ -195,7 +195,9 @@ impl Cluster {
     /// the oldest first; gives their ids, and how many hosts they are of.
     pub(crate) fn remove_expired_hosts(&mut self, bound: Time, hosts: u32) -> (Vec<LeaseId>, u32) {
         let (mut removed, mut count) = (Vec::new(), 0);
-        while let Some(same_age) = self.leases.oldest_until(bound) {
+        while count < hosts
+            && let Some(same_age) = self.leases.oldest_until(bound)
+        {
             for lease in same_age {
                 if count == hosts {
                     return (removed, count);
