@@ -97,7 +97,7 @@ pub(crate) fn run_queue(
     choice: &Choice,
     bounds: Bounds<'_>,
     tasks: &[TaskRequest],
-    order: &mut Order<'_>,
+    order: &mut Order,
 ) -> SchedulingResult {
     let mut pass = Pass::new(cluster, choice, bounds, tasks, INDEX_ENTRIES);
     pass.place_queue(tasks, order);
@@ -239,7 +239,7 @@ impl<'a> Pass<'a> {
         self.explain_rest();
     }
 
-    fn place_queue(&mut self, tasks: &[TaskRequest], order: &mut Order<'_>) {
+    fn place_queue(&mut self, tasks: &[TaskRequest], order: &mut Order) {
         while let Some(step) = order.next() {
             match step {
                 Step::Try(position) if self.is_spent() => {

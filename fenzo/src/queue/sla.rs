@@ -52,17 +52,13 @@ impl TierSla {
             .map_or(self.guaranteed(), |amounts| amounts.measures().map(u128::from))
     }
 
-    /// The buckets that have a guarantee.
-    pub(super) fn buckets(&self) -> impl Iterator<Item = &BucketName> {
-        self.guarantees.keys()
-    }
-
     /// What a bucket is guaranteed.
     pub(super) fn guarantee(&self, bucket: &BucketName) -> [u128; 4] {
         self.guarantees.get(bucket).map_or([0; 4], |amounts| amounts.measures().map(u128::from))
     }
 
-    fn guaranteed(&self) -> [u128; 4] {
+    /// What all buckets together are guaranteed.
+    pub(super) fn guaranteed(&self) -> [u128; 4] {
         let mut sum = [0; 4];
         for amounts in self.guarantees.values() {
             for (sum, amount) in sum.iter_mut().zip(amounts.measures()) {
@@ -72,13 +68,12 @@ impl TierSla {
         sum
     }
 
-    /// How much a bucket counts against the others.
-    pub(super) fn weight(&self, bucket: &BucketName) -> f64 {
+    /// How much a bucket counts against the others, of which all together are `guaranteed` this much.
+    pub(super) fn weight(&self, bucket: &BucketName, guaranteed: &[u128; 4]) -> f64 {
         if self.guarantees.is_empty() {
             return 1.0;
         }
         let Some(amounts) = self.guarantees.get(bucket) else { return LEAST_WEIGHT };
-        let guaranteed = self.guaranteed();
         let part = |measure: &Measure| match guaranteed[*measure as usize] {
             0 => 0.0,
             sum => ratio(u128::from(amounts.measures()[*measure as usize]), sum),
@@ -121,9 +116,10 @@ mod tests {
     #[test]
     fn test_alloc_share_is_the_part_of_all_guarantees() {
         let sla = TierSla::new().with_guarantee("a", cpus(4)).with_guarantee("b", cpus(4));
-        assert!((sla.weight(&"a".into()) - 0.5).abs() < 1e-12);
-        assert!((sla.weight(&"nobody".into()) - LEAST_WEIGHT).abs() < 1e-12);
-        assert!((TierSla::new().weight(&"a".into()) - 1.0).abs() < 1e-12);
+        let weight = |sla: &TierSla, bucket: &str| sla.weight(&bucket.into(), &sla.guaranteed());
+        assert!((weight(&sla, "a") - 0.5).abs() < 1e-12);
+        assert!((weight(&sla, "nobody") - LEAST_WEIGHT).abs() < 1e-12);
+        assert!((weight(&TierSla::new(), "a") - 1.0).abs() < 1e-12);
         assert_eq!(sla.capacity(), [8000, 0, 0, 0]);
     }
 }
