@@ -109,8 +109,10 @@ impl TaskSchedulerBuilder {
         self
     }
 
-    /// Ends a run when this many hosts have been looked at, checked between tasks; the rest is not tried. It
-    /// bounds the time of a run without a clock. Default: no end.
+    /// Ends a run when this many hosts have been looked at, checked between tasks; the rest is not tried. Those
+    /// that are looked at to explain failures count as well, though not in
+    /// [`evaluations`](crate::SchedulingResult::evaluations); of what fails at the end, hosts are then counted by
+    /// reason, and none is named. It bounds the time of a run without a clock. Default: no end.
     #[must_use]
     pub fn work_limit(mut self, evaluations: u64) -> Self {
         self.options.work_limit = evaluations;

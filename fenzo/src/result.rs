@@ -219,7 +219,8 @@ pub enum Reason {
     LacksDevices(DeviceKind),
     /// A task that wants a host of its own has it.
     HeldExclusively,
-    /// A hard constraint refuses it; the constraint in words.
+    /// A hard constraint refuses it; the constraint in words. Where many classes fail in a run, a closure counts
+    /// the hosts that it was asked about: those with room that no other rule refuses.
     Constraint(String),
     /// The calculator says 0, which refuses in [`Combination::Fenzo1`](crate::Combination::Fenzo1); or it is a
     /// closure that panicked or gave not-a-number.

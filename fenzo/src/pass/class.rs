@@ -193,12 +193,39 @@ impl<'a> Class<'a> {
             && self.rules_admit(cluster, host)
     }
 
-    /// Whether no host rule refuses the host; closures are asked last.
+    /// Whether no host rule refuses the host; closures are asked last, and what they refuse is counted.
     pub(crate) fn rules_admit(&self, cluster: &Cluster, host: usize) -> bool {
-        !cluster.columns().is_held(host)
-            && self.lacks_set(cluster, host).is_none()
-            && self.lacks_devices(cluster, host).is_none()
-            && self.host_hard.iter().all(|rule| self.host_holds(rule, cluster, host))
+        self.first_against(cluster, host).is_none_or(|against| {
+            if let Some(rule) = against
+                && matches!(rule.constraint, Constraint::Custom(_))
+            {
+                rule.refused.set(rule.refused.get() + 1);
+            }
+            false
+        })
+    }
+
+    /// The same without counting.
+    pub(crate) fn rules_permit(&self, cluster: &Cluster, host: usize) -> bool {
+        self.first_against(cluster, host).is_none()
+    }
+
+    /// What is against the host first of all, if anything: a rule, or something else.
+    fn first_against(&self, cluster: &Cluster, host: usize) -> Option<Option<&HostRule<'a>>> {
+        if cluster.columns().is_held(host)
+            || self.lacks_set(cluster, host).is_some()
+            || self.lacks_devices(cluster, host).is_some()
+        {
+            return Some(None);
+        }
+        self.host_hard.iter().find(|rule| !self.host_holds(rule, cluster, host)).map(Some)
+    }
+
+    /// Begins to count anew what closures refuse.
+    pub(crate) fn forget_refused(&self) {
+        if self.has_closure {
+            self.host_hard.iter().for_each(|rule| rule.refused.set(0));
+        }
     }
 
     /// The only hosts that can admit the class, if a rule says that they are few.

@@ -80,31 +80,59 @@ impl Pass<'_> {
     /// much.
     fn explain_now_or_later(&mut self, position: usize, class: usize) -> Explanation {
         let rules = &self.classes[class];
+        let many = self.explained >= MANY;
         // What balance refuses now it may permit at the end of the run.
-        let many = self.explained >= MANY && !rules.has_balance();
-        let waits = rules.wants_room_alone() || many;
-        if waits && Survey::can_explain(rules) {
+        let waits = rules.wants_room_alone() || (many && !rules.has_balance());
+        let countable = self.is_countable(rules);
+        if waits && countable {
             self.unexplained.push((position, class));
             return Explanation::default();
         }
         self.explained += 1;
-        explain::explain(rules, self.cluster, None)
+        if many && countable {
+            return self.explain_by_survey(class);
+        }
+        self.look_everywhere(class)
+    }
+
+    /// Whether a survey can explain a class. What closures refuse is known where every host with room was asked.
+    fn is_countable(&self, rules: &Class<'_>) -> bool {
+        Survey::can_explain(rules) && (!rules.has_closure() || self.cluster.ranking().is_some())
+    }
+
+    fn look_everywhere(&mut self, class: usize) -> Explanation {
+        self.looks = self.looks.saturating_add(u64::from(self.cluster.columns().offering()));
+        explain::explain(&self.classes[class], self.cluster, None)
+    }
+
+    /// Explains a class by what is known of all hosts. Once the run has worked as much as it may, hosts are
+    /// counted but none is looked at.
+    fn explain_by_survey(&mut self, class: usize) -> Explanation {
+        let mut survey = match self.survey.take() {
+            Some(survey) => survey,
+            None => {
+                self.looks =
+                    self.looks.saturating_add(u64::from(self.cluster.columns().offering()));
+                Survey::new(self.cluster)
+            }
+        };
+        survey.catch_up(self.cluster);
+        let near = if self.has_worked_enough() { None } else { self.cluster.ranking() };
+        let (explanation, looks) = survey.explain(&self.classes[class], self.cluster, near);
+        self.looks = self.looks.saturating_add(looks);
+        self.survey = Some(survey);
+        explanation
     }
 
     /// Explains what was left for the end.
     pub(super) fn explain_rest(&mut self) {
         let unexplained = std::mem::take(&mut self.unexplained);
-        let mut survey = match self.cluster.ranking() {
-            Some(ranking) if self.explained + unexplained.len() >= MANY => {
-                Some((Survey::new(self.cluster), ranking))
-            }
-            Some(_) | None => None,
-        };
+        let many = self.explained + unexplained.len() >= MANY && self.cluster.ranking().is_some();
         for (position, class) in unexplained {
-            let rules = &self.classes[class];
-            let explanation = match &mut survey {
-                Some((survey, ranking)) => survey.explain(rules, self.cluster, ranking),
-                None => explain::explain(rules, self.cluster, None),
+            let explanation = if many || self.has_worked_enough() {
+                self.explain_by_survey(class)
+            } else {
+                self.look_everywhere(class)
             };
             self.failures[position].explanation = Arc::new(explanation);
         }

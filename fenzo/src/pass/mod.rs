@@ -42,6 +42,7 @@ use find::{Candidate, Walk};
 use gang::Domain;
 use index::Index;
 use reserve::Kept;
+use survey::Survey;
 
 /// Greatest number of host entries in all indexes together: about 50 bytes each.
 const INDEX_ENTRIES: usize = 4_000_000;
@@ -175,6 +176,9 @@ struct Pass<'a> {
     unexplained: Vec<(usize, usize)>,
     /// How many were explained at once.
     explained: usize,
+    survey: Option<Survey>,
+    /// How many hosts were looked at to explain failures.
+    looks: u64,
     kept: Kept,
     /// Where a gang is being placed that has to be at one place.
     domain: Option<Domain>,
@@ -218,6 +222,8 @@ impl<'a> Pass<'a> {
             untried: Vec::new(),
             unexplained: Vec::new(),
             explained: 0,
+            survey: None,
+            looks: 0,
             kept: Kept::default(),
             domain: None,
             evaluations: 0,
@@ -268,8 +274,11 @@ impl<'a> Pass<'a> {
 
     /// Whether the run has placed or worked as much as it may.
     fn is_spent(&self) -> bool {
-        let Bounds { placements, evaluations, .. } = self.bounds;
-        self.placed.len() >= placements || self.evaluations >= evaluations
+        self.placed.len() >= self.bounds.placements || self.has_worked_enough()
+    }
+
+    fn has_worked_enough(&self) -> bool {
+        self.evaluations.saturating_add(self.looks) >= self.bounds.evaluations
     }
 
     /// Drops what its class remembers if this was the last of it.
@@ -370,6 +379,7 @@ impl<'a> Pass<'a> {
 
     fn find(&mut self, class: usize) -> Option<Candidate> {
         let rules = &self.classes[class];
+        rules.forget_refused();
         let (cluster, choice) = (&*self.cluster, self.choice);
         let hosts = cluster.names().slots();
         if let Some(domain) = &self.domain {

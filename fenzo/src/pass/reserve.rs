@@ -153,7 +153,7 @@ impl<'a> Pass<'a> {
         }
         let mut best = None;
         for (host, until) in &self.kept.hosts {
-            if until.is_none_or(|until| until < end) || !rules.rules_admit(cluster, *host) {
+            if until.is_none_or(|until| until < end) || !rules.rules_permit(cluster, *host) {
                 continue;
             }
             let free = whole(cluster.columns().free(*host), cluster.columns().withheld(*host));

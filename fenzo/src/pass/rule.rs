@@ -3,6 +3,8 @@
 //! A host rule looks at one host and changes its answer only when that host changes; a value rule looks at how
 //! a group is spread over the values of an attribute, and answers alike for all hosts with the same value.
 
+use std::cell::Cell;
+
 use crate::attribute::{AttributeTest, AttributeValue, HOSTNAME};
 use crate::cluster::Cluster;
 use crate::cluster::values::{NO_VALUE, Verdicts};
@@ -39,6 +41,8 @@ pub(crate) struct HostRule<'a> {
     pub(crate) verdicts: Option<Verdicts>,
     /// The group or key that is looked at.
     pub(crate) group: usize,
+    /// How many hosts a closure has refused in the latest search.
+    pub(super) refused: Cell<u32>,
 }
 
 impl<'a> HostRule<'a> {
@@ -70,7 +74,7 @@ impl<'a> HostRule<'a> {
             | Constraint::ExclusiveHost
             | Constraint::Custom(_) => None,
         };
-        Self { constraint, verdicts, group }
+        Self { constraint, verdicts, group, refused: Cell::new(0) }
     }
 }
 

@@ -1,10 +1,11 @@
 //! What [`explain`](super::explain::explain) says, for many classes at once: hosts are counted by bisection and by
 //! attribute value, and only a few of them are looked at.
 //!
-//! It counts what closures, named sets and devices do not decide. Counts are exact. The hosts that are named are
+//! It counts what named sets and devices do not decide, and keeps up with what is placed. Counts are exact, but for
+//! closures, of which it knows those hosts that nothing else refuses. The hosts that are named are
 //! the closest of those looked at: the ones that a rule names, and those that the ranking expects to be close.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::attribute::{AttributeTest, AttributeValue};
 use crate::cluster::Cluster;
@@ -23,40 +24,113 @@ const LOOKS: usize = 64;
 /// How many hosts on offer have each value of a column, and how many have none.
 type Offered = (Vec<u32>, u32);
 
+/// After so many changed hosts everything is counted anew.
+const CHANGED: usize = 256;
+
 /// How many hosts lack how much, are in use, and have which values.
 pub(crate) struct Survey {
     offered: u32,
     held: u32,
     /// Hosts with tasks.
     in_use: u32,
-    /// What is free on the hosts on offer, ascending, by dimension; what is kept for a head is free.
+    /// What was free on the hosts on offer when they were counted, ascending, by dimension; what is kept for a
+    /// head is free.
     free: Vec<Vec<u64>>,
+    /// The same by host, and what else was counted.
+    rows: Vec<Option<Row>>,
+    /// How much of the cluster's log has been seen.
+    seen: usize,
+    /// The hosts whose rows are not in `free`, which has what these were when they were counted.
+    changed: BTreeMap<usize, Box<[u64]>>,
     /// Hosts of which something is kept.
-    kept: Vec<usize>,
+    kept: BTreeSet<usize>,
     by_column: BTreeMap<usize, Offered>,
+}
+
+/// What is counted of one host.
+struct Row {
+    free: Box<[u64]>,
+    held: bool,
+    in_use: bool,
+}
+
+impl Row {
+    fn of(cluster: &Cluster, host: usize) -> Self {
+        let columns = cluster.columns();
+        let kept = columns.withheld(host);
+        let free = columns.free(host).iter().enumerate();
+        let free = free.map(|(dimension, free)| free + kept.map_or(0, |kept| kept[dimension]));
+        Self {
+            free: free.collect(),
+            held: columns.is_held(host) && kept.is_none(),
+            in_use: columns.tasks_on(host) > 0,
+        }
+    }
 }
 
 impl Survey {
     pub(crate) fn new(cluster: &Cluster) -> Self {
         let columns = cluster.columns();
-        let mut free: Vec<Vec<u64>> = vec![Vec::new(); columns.dimensions()];
-        let (mut held, mut in_use, mut kept) = (0, 0, Vec::new());
+        let mut survey = Self {
+            offered: columns.offering(),
+            held: 0,
+            in_use: 0,
+            free: vec![Vec::new(); columns.dimensions()],
+            rows: Vec::new(),
+            seen: cluster.changes().len(),
+            changed: BTreeMap::new(),
+            kept: BTreeSet::new(),
+            by_column: BTreeMap::new(),
+        };
+        survey.rows.resize_with(cluster.names().slots(), || None);
         for host in cluster.names().in_order().filter(|host| columns.is_offered(*host)) {
-            let withheld = columns.withheld(host);
-            for (dimension, (sorted, free)) in free.iter_mut().zip(columns.free(host)).enumerate() {
-                sorted.push(free + withheld.map_or(0, |withheld| withheld[dimension]));
+            let row = Row::of(cluster, host);
+            for (sorted, free) in survey.free.iter_mut().zip(&row.free) {
+                sorted.push(*free);
             }
-            if withheld.is_some() {
-                kept.push(host);
+            if columns.withheld(host).is_some() {
+                survey.kept.insert(host);
             }
-            held += u32::from(columns.is_held(host) && withheld.is_none());
-            in_use += u32::from(columns.tasks_on(host) > 0);
+            survey.held += u32::from(row.held);
+            survey.in_use += u32::from(row.in_use);
+            survey.rows[host] = Some(row);
         }
-        for sorted in &mut free {
+        for sorted in &mut survey.free {
             sorted.sort_unstable();
         }
-        let offered = columns.offering();
-        Self { offered, held, in_use, free, kept, by_column: BTreeMap::new() }
+        survey
+    }
+
+    /// Counts what has changed since the last time.
+    pub(crate) fn catch_up(&mut self, cluster: &Cluster) {
+        let log = cluster.changes();
+        if log.len() - self.seen + self.changed.len() > CHANGED {
+            let by_column = std::mem::take(&mut self.by_column);
+            *self = Self { by_column, ..Self::new(cluster) };
+            return;
+        }
+        for host in &log[self.seen..] {
+            let Some(row) = &mut self.rows[*host] else { continue };
+            let before = std::mem::replace(row, Row::of(cluster, *host));
+            self.held = self.held + u32::from(row.held) - u32::from(before.held);
+            self.in_use = self.in_use + u32::from(row.in_use) - u32::from(before.in_use);
+            self.changed.entry(*host).or_insert(before.free);
+            if cluster.columns().withheld(*host).is_some() {
+                self.kept.insert(*host);
+            }
+        }
+        self.seen = log.len();
+    }
+
+    /// How many hosts have less than this of a dimension.
+    fn lacking(&self, dimension: usize, wanted: u64) -> u32 {
+        let mut lacking = self.free[dimension].partition_point(|free| *free < wanted);
+        for (host, before) in &self.changed {
+            let now = self.rows[*host].as_ref().map_or(0, |row| row.free[dimension]);
+            lacking += usize::from(now < wanted);
+            lacking -= usize::from(before[dimension] < wanted);
+        }
+        u32::try_from(lacking).unwrap_or(u32::MAX)
     }
 
     /// Whether it can explain a class without looking at every host.
@@ -64,7 +138,6 @@ impl Survey {
         let countable = |rule: &HostRule<'_>| match (rule.constraint, &rule.verdicts) {
             (Constraint::Attribute { .. }, Some(_)) => true,
             (Constraint::Attribute { test, .. }, None) => named(test).is_some(),
-            (Constraint::Custom(_), _) => false,
             (_, _) => true,
         };
         !class.minds_sets()
@@ -72,12 +145,14 @@ impl Survey {
             && class.host_hard().iter().all(countable)
     }
 
+    /// Explains a class that no host has taken; without a ranking, no host is named. Gives how many hosts it has
+    /// looked at as well. It must have caught up.
     pub(crate) fn explain(
         &mut self,
         class: &Class<'_>,
         cluster: &Cluster,
-        ranking: &Ranking,
-    ) -> Explanation {
+        ranking: Option<&Ranking>,
+    ) -> (Explanation, u64) {
         let mut reasons = BTreeMap::new();
         let mut count = |reason: Reason, hosts: u32| {
             if hosts > 0 {
@@ -85,10 +160,8 @@ impl Survey {
                 *of = hosts.max(*of);
             }
         };
-        for (dimension, (wanted, free)) in class.demand().amounts.iter().zip(&self.free).enumerate()
-        {
-            let lacking = free.partition_point(|free| free < wanted);
-            let lacking = u32::try_from(lacking).unwrap_or(u32::MAX);
+        for (dimension, wanted) in class.demand().amounts.iter().enumerate() {
+            let lacking = if *wanted == 0 { 0 } else { self.lacking(dimension, *wanted) };
             count(Reason::Lacks(cluster.columns().resource(dimension)), lacking);
         }
         for unknown in 0..class.demand().unknown.len() {
@@ -117,8 +190,11 @@ impl Survey {
             }
             count(reason(class, cluster, Cause::ValueRule(position)), refusing);
         }
-        let close = look_around(class, cluster, ranking);
-        close.into_explanation(self.offered, reasons, class, cluster, None)
+        let (close, looks) = match ranking {
+            Some(ranking) => look_around(class, cluster, ranking),
+            None => (Close::default(), 0),
+        };
+        (close.into_explanation(self.offered, reasons, class, cluster, None), looks)
     }
 
     /// How many hosts on offer a host rule refuses.
@@ -145,6 +221,8 @@ impl Survey {
                 count(&mut cluster.groups().hosts_of(rule.group))
             }
             (Constraint::ExclusiveHost, None) => self.in_use,
+            // It has been asked about every host that nothing else refuses.
+            (Constraint::Custom(_), None) => rule.refused.get(),
             (_, None) => 0,
         }
     }
@@ -166,10 +244,10 @@ impl Survey {
 }
 
 /// Looks at the hosts that come closest in room, and at those that a rule names.
-fn look_around(class: &Class<'_>, cluster: &Cluster, ranking: &Ranking) -> Close {
+fn look_around(class: &Class<'_>, cluster: &Cluster, ranking: &Ranking) -> (Close, u64) {
     let mut close = Close::default();
     let mut causes = Vec::new();
-    let mut in_vain = 0;
+    let (mut in_vain, mut looks) = (0, 0);
     let mut closest = (usize::MAX, f64::INFINITY);
     let mut look = |host: usize| {
         in_vain += 1;
@@ -177,6 +255,7 @@ fn look_around(class: &Class<'_>, cluster: &Cluster, ranking: &Ranking) -> Close
             // No host can come closer than this: it ends the search.
             return (0, f64::NEG_INFINITY);
         }
+        looks += 1;
         causes.clear();
         let distance = collect(class, cluster, host, None, &mut causes);
         close.note(host, &causes, distance);
@@ -196,7 +275,7 @@ fn look_around(class: &Class<'_>, cluster: &Cluster, ranking: &Ranking) -> Close
         if few.contains(&host) { (usize::MAX, f64::INFINITY) } else { look(host) }
     };
     ranking.nearest(&class.demand().amounts, cluster.columns(), &mut unseen);
-    close
+    (close, looks)
 }
 
 /// The host names that a test of the host name names; `None` if it names none.

@@ -16,7 +16,7 @@ use crate::limit::Limits;
 use crate::quantity::{Milli, Time};
 use crate::request::{TaskClass, TaskRequest};
 use crate::resources::{Measure, PortRange, Resources};
-use crate::result::Explanation;
+use crate::result::{Explanation, Reason};
 
 static NO_LIMITS: Limits = Limits::none();
 const UNBOUNDED: Bounds<'static> =
@@ -210,9 +210,47 @@ fn a_survey_counts_what_a_look_at_every_host_counts() {
         let class = TaskClass::new("g", resources(cpus, mem)).with_ports(ports);
         let class = Class::new(&class, None, &mut cluster);
         let looked = explain::explain(&class, &cluster, None);
-        let counted = survey.explain(&class, &cluster, cluster.ranking().unwrap());
+        let (counted, looks) = survey.explain(&class, &cluster, cluster.ranking());
+        assert!(0 < looks && looks <= 500);
+        let (rough, none) = survey.explain(&class, &cluster, None);
+        assert_eq!((rough.reasons, rough.nearest, none), (counted.reasons.clone(), None, 0));
         assert_eq!((looked.hosts, &looked.reasons), (counted.hosts, &counted.reasons));
         let nearest = |e: &Explanation| e.nearest.as_ref().map(|near| near.obstacles.clone());
         assert_eq!(nearest(&looked), nearest(&counted), "{cpus} {mem} {ports}");
+    }
+}
+
+/// It keeps up with what is placed and taken back, and begins anew after much of it.
+#[test]
+fn a_survey_keeps_up_with_what_is_placed() {
+    let mut cluster = Cluster::new(Fitness::cpu_memory_packer().weights(), false);
+    for host in 0..60_u64 {
+        let id = format!("h{host:02}");
+        let zone = format!("z{}", host % 3);
+        let offered = resources(host % 7 + 20, 100);
+        let lease = Lease::new(id.as_str(), id.as_str(), offered).with_attribute("zone", zone);
+        cluster.add_lease(lease).unwrap();
+    }
+    cluster.begin();
+    let small = TaskClass::new("small", resources(1, 3)).with_hard(Constraint::balanced("zone"));
+    let small = Class::new(&small, None, &mut cluster);
+    let mut survey = Survey::new(&cluster);
+    for step in 0..400_usize {
+        let alone = step % 50 == 0;
+        cluster.take(step * 7 % 60, small.group(), small.demand(), alone, Vec::new());
+        if step % 5 == 0 {
+            cluster.roll_back(step - step / 5, |_| small.demand());
+        }
+        let cpus = 15 + step as u64 % 12;
+        let class = TaskClass::new("small", resources(cpus, 90));
+        let class = class.with_hard(Constraint::balanced("zone"));
+        let class = class.with_hard(Constraint::UniqueHost);
+        let class = Class::new(&class, None, &mut cluster);
+        survey.catch_up(&cluster);
+        let (counted, _) = survey.explain(&class, &cluster, None);
+        let mut looked = explain::explain(&class, &cluster, None);
+        // A host that nothing is against is not asked for.
+        looked.reasons.remove(&Reason::ZeroFitness);
+        assert_eq!((looked.hosts, looked.reasons), (counted.hosts, counted.reasons), "{step}");
     }
 }

@@ -165,9 +165,7 @@ fn a_crowded_host_gets_a_plan_that_ends_nobody_in_vain() {
         let plan = scheduler.preemption_plan(&task, 10, &candidates, &BTreeMap::new()).unwrap();
         let freed = |without: Option<usize>| {
             let rest = plan.tasks.iter().enumerate().filter(|(n, _)| Some(*n) != without);
-            rest.fold((0, 0), |sum, (_, task)| {
-                (sum.0 + amounts[task].0, sum.1 + amounts[task].1)
-            })
+            rest.fold((0, 0), |sum, (_, task)| (sum.0 + amounts[task].0, sum.1 + amounts[task].1))
         };
         let enough = |(freed, memory): (u64, u64)| freed >= cpus && memory >= mem;
         assert!(enough(freed(None)));

@@ -1,6 +1,7 @@
 //! Explanations: counts, near misses, what would help, and what they cost.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fenzo::{
     AttributeTest, Change, Constraint, Fitness, Lease, Milli, Obstacle, Reason, Remedy, Resource,
@@ -93,7 +94,7 @@ fn many_classes_are_told_the_same_as_few() {
                 .with_attribute("zone", format!("z{}", n % 3))
         })
     };
-    let rules = |n: usize| match n % 7 {
+    let rules = |n: usize| match n % 8 {
         0 => Constraint::equals("zone", "z1"),
         1 => Constraint::equals(fenzo::HOSTNAME, format!("h{n:02}")),
         2 => {
@@ -102,6 +103,7 @@ fn many_classes_are_told_the_same_as_few() {
         3 => Constraint::UniqueHost,
         4 => Constraint::ExclusiveHost,
         5 => Constraint::affinity("nobody", fenzo::Level::attribute("zone")),
+        6 => Constraint::balanced("zone"),
         _ => Constraint::equals("planet", "mars"),
     };
     let job = |n: usize| {
@@ -120,4 +122,61 @@ fn many_classes_are_told_the_same_as_few() {
             |why: &fenzo::Explanation| why.nearest.as_ref().map(|near| near.obstacles.len());
         assert_eq!(obstacles(alone), obstacles(bulk), "{}", task.id);
     }
+}
+
+/// A closure is not asked again in order to explain.
+#[test]
+fn what_closures_refuse_is_told_however_many_classes_fail() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let job = |n: usize| {
+        let asked = Arc::clone(&asked);
+        let never = Constraint::custom(format!("never {n}"), move |_, _| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            false
+        });
+        let class = TaskClass::new(format!("g{n}"), Resources::cpus_mem(1, 1)).with_hard(never);
+        TaskRequest::new(format!("t{n:03}"), &Arc::new(class))
+    };
+    let all: Vec<TaskRequest> = (0..200).map(job).collect();
+    let hosts = (0..1000).map(|n| lease(&format!("l{n:04}"), &format!("h{n:04}"), 4));
+    let result = scheduler().schedule_once(Time::ZERO, &all, hosts.collect());
+    assert_eq!(result.failed(), 200);
+    for (n, task) in all.iter().enumerate() {
+        let why = result.why(&task.id).unwrap();
+        let reason = Reason::Constraint(format!("never {n}"));
+        assert_eq!((why.hosts, &why.reasons), (1000, &[(reason, 1000)].into()), "{n}");
+        assert!(why.nearest.is_some());
+    }
+    // Each is asked once about every host; the first classes once more.
+    assert!(asked.load(Ordering::Relaxed) < 250_000, "{asked:?}");
+}
+
+/// Looking for reasons is work: it ends a run, and of what fails hosts are counted but none is named.
+#[test]
+fn explaining_is_bounded_by_the_work_limit() {
+    let run = |hard: Option<Constraint>, limit: u64| {
+        let job = |n: usize| {
+            let class = TaskClass::new(format!("g{n}"), Resources::cpus_mem(5, 1));
+            let class = hard.iter().cloned().fold(class, TaskClass::with_hard);
+            TaskRequest::new(format!("t{n:03}"), &Arc::new(class))
+        };
+        let all: Vec<TaskRequest> = (0..300).map(job).collect();
+        let hosts = (0..100).map(|n| lease(&format!("l{n:03}"), &format!("h{n:03}"), 4));
+        let fitness = Fitness::cpu_packer();
+        let scheduler = TaskScheduler::builder().fitness(fitness).work_limit(limit);
+        scheduler.build().unwrap().schedule_once(Time::ZERO, &all, hosts.collect())
+    };
+    let lacks = [(Reason::Lacks(Resource::Cpus), 100)].into();
+    // What balance refuses is told at once, and the run ends.
+    let balanced = run(Some(Constraint::balanced("zone")), 1000);
+    assert_eq!((balanced.failed(), balanced.untried.len()), (10, 290));
+    // What room refuses is told at the end.
+    let result = run(None, 1000);
+    assert_eq!((result.failed(), result.evaluations), (300, 0));
+    assert!(result.failures.iter().all(|failure| failure.explanation.reasons == lacks));
+    let named = |result: &fenzo::SchedulingResult| {
+        result.failures.iter().filter(|failure| failure.explanation.nearest.is_some()).count()
+    };
+    assert!(named(&result) < 100);
+    assert_eq!(named(&run(None, u64::MAX)), 300);
 }
