@@ -12,7 +12,8 @@ use crate::topology::Level;
 pub struct Gang {
     /// The tasks, in the order in which they are tried; as many as there may be.
     pub tasks: Vec<TaskRequest>,
-    /// How many of them are worth running; 0 counts as 1, and more than there are can never be placed.
+    /// How many of them are worth running; 0 counts as 1, and more than there are can never be placed, whatever
+    /// room there is.
     pub min: usize,
     /// All of them go to one place of this level: one rack, say.
     pub within: Option<Level>,

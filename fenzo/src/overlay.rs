@@ -6,9 +6,11 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::Running;
+use crate::cluster::said::Said;
 use crate::device::DeviceUse;
 use crate::id::{HostId, LeaseId, TaskId};
 use crate::lease::Lease;
+use crate::pass::{self, Bounds};
 use crate::request::TaskRequest;
 use crate::resources::{PortRange, Resources};
 use crate::result::SchedulingResult;
@@ -46,6 +48,61 @@ impl TaskScheduler {
     pub fn overlay(&mut self) -> Overlay<'_> {
         Overlay { scheduler: self, leases: Vec::new(), ended: Vec::new(), gone: Vec::new() }
     }
+
+    /// What a run with these tasks and, in addition to what is held, these leases would place and refuse.
+    /// Nothing is changed by asking, and nothing is copied: the tasks are placed on the live state and taken
+    /// back. Leases whose ids are held already are ignored, and those of disabled and inactive hosts are given
+    /// back, as in a run.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use fenzo::{Lease, Resources, TaskClass, TaskRequest, TaskScheduler};
+    /// let mut scheduler = TaskScheduler::builder().build()?;
+    /// let class = Arc::new(TaskClass::new("job", Resources::cpus_mem(3, 100)));
+    /// let tasks: Vec<_> = (0..10).map(|n| TaskRequest::new(format!("t{n}"), &class)).collect();
+    /// // How many of these hosts would it take?
+    /// let host = |n: u32| Lease::new(format!("o{n}"), format!("h{n}"), Resources::cpus_mem(8, 1000));
+    /// let answer = scheduler.what_if(&tasks, (0..10).map(host).collect());
+    /// assert_eq!((answer.placed(), answer.assignments.len()), (10, 5));
+    /// assert_eq!(scheduler.leases_held(), 0);
+    /// # Ok::<(), fenzo::BuildError>(())
+    /// ```
+    pub fn what_if(&mut self, tasks: &[TaskRequest], leases: Vec<Lease>) -> SchedulingResult {
+        let mut before: BTreeMap<HostId, Option<Said>> = BTreeMap::new();
+        let (mut added, mut ignored, mut given_back) = (Vec::new(), Vec::new(), Vec::new());
+        for lease in leases {
+            let id = lease.id.clone();
+            if !self.is_usable(&lease.host, &lease.attributes) {
+                given_back.push(id);
+                continue;
+            }
+            let said = || self.cluster.said_of(&lease.host);
+            before.entry(lease.host.clone()).or_insert_with(said);
+            match self.cluster.add_lease(lease) {
+                Ok(()) => added.push(id),
+                Err(lease) => ignored.push(lease),
+            }
+        }
+        let (sound, refused) = self.without_refused(tasks);
+        let tasks = sound.as_deref().unwrap_or(tasks);
+        // A question is answered to its end, however little a run may do.
+        let (placements, evaluations) = (usize::MAX, u64::MAX);
+        let bounds = Bounds { limits: &self.limits, placements, evaluations, outlook: None };
+        let result = pass::what_if(&mut self.cluster, &self.choice, bounds, tasks);
+        for lease in &added {
+            self.cluster.remove_lease(lease);
+        }
+        self.say_again(before);
+        SchedulingResult { expired: given_back, ignored, refused, ..result }
+    }
+
+    fn say_again(&mut self, before: BTreeMap<HostId, Option<Said>>) {
+        for (host, said) in before {
+            if let Some(said) = said {
+                self.cluster.say_again(&host, said);
+            }
+        }
+    }
 }
 
 impl Overlay<'_> {
@@ -73,12 +130,18 @@ impl Overlay<'_> {
     /// What a run with these tasks would place and refuse.
     pub fn place(self, tasks: &[TaskRequest]) -> SchedulingResult {
         let Self { scheduler, mut leases, ended, gone } = self;
+        let mut before: BTreeMap<HostId, Option<Said>> =
+            gone.iter().map(|host| (host.clone(), scheduler.cluster.said_of(host))).collect();
         let mut put_back: BTreeMap<HostId, Vec<(TaskId, Running)>> = BTreeMap::new();
         for task in &ended {
             let Some(host) = scheduler.running_on(task).cloned() else { continue };
+            let said = || scheduler.cluster.said_of(&host);
+            before.entry(host.clone()).or_insert_with(said);
             put_back.entry(host).or_default().extend(scheduler.take_running(task));
         }
-        leases.extend(put_back.iter().map(|(host, tasks)| freed(scheduler, host, tasks)));
+        let freed = put_back.iter().map(|(host, tasks)| freed(scheduler, host, tasks));
+        // What a run would give back is not worth telling: nobody has offered it.
+        leases.extend(freed.filter(|lease| scheduler.is_usable(&lease.host, &lease.attributes)));
         leases.retain(|lease| !gone.contains(&lease.host));
         let mut held: Vec<Lease> = Vec::new();
         for host in &gone {
@@ -95,6 +158,7 @@ impl Overlay<'_> {
                 scheduler.put_running(id, running, &host);
             }
         }
+        scheduler.say_again(before);
         result
     }
 }

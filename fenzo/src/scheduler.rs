@@ -122,6 +122,7 @@ impl TaskScheduler {
 
     /// The same for the tasks of a queue that are ready, in the order that the queue decides. The queue counts
     /// those that are placed as launched; one that is not launched after all is to be removed and queued again.
+    /// One that runs is refused and stays in the queue.
     pub fn schedule_queue(
         &mut self,
         now: Time,
@@ -130,21 +131,25 @@ impl TaskScheduler {
     ) -> SchedulingResult {
         let (ignored, mut given_back) = self.add_leases(now, leases);
         let tasks = queue.ready(now);
+        let running: BTreeSet<usize> = self.running_among(&tasks).collect();
+        let refused = running.iter().map(|at| (tasks[*at].id.clone(), Problem::Running)).collect();
         let mut order = Order::new(queue, now);
         let known = (&self.ends, &self.disabled);
         let bounds = bounds(&self.limits, &self.options, now, known, self.active.as_ref());
-        let result = pass::run_queue(&mut self.cluster, &self.choice, bounds, &tasks, &mut order);
+        let (cluster, choice) = (&mut self.cluster, &self.choice);
+        let result = pass::run_queue(cluster, choice, bounds, &tasks, &mut order, &running);
         for task in result.assignments.iter().flat_map(|assignment| &assignment.tasks) {
             queue.placed(&task.request.id);
         }
         given_back.extend(self.remove_expired(now));
-        let result = SchedulingResult { expired: given_back, ignored, ..result };
+        let result = SchedulingResult { expired: given_back, ignored, refused, ..result };
         self.listeners.finished(&result);
         result
     }
 
     /// The same for gangs, each of which is placed as a whole or not at all. A gang that is given up fails with
-    /// the reasons of its first task that found no host, and leaves its room to those that follow.
+    /// the reasons of its first task that found no host, and leaves its room to those that follow. A task that is
+    /// refused is not of its gang, which is placed all the same if enough of it are left.
     pub fn schedule_gangs(
         &mut self,
         now: Time,
@@ -153,13 +158,19 @@ impl TaskScheduler {
     ) -> SchedulingResult {
         let (ignored, mut given_back) = self.add_leases(now, leases);
         let tasks: Vec<TaskRequest> = gangs.iter().flat_map(|gang| gang.tasks.clone()).collect();
-        let (_, refused) = self.without_refused(&tasks);
-        let mut result = SchedulingResult::default();
-        if refused.is_empty() {
-            let known = (&self.ends, &self.disabled);
-            let bounds = bounds(&self.limits, &self.options, now, known, self.active.as_ref());
-            result = pass::run_gangs(&mut self.cluster, &self.choice, bounds, &tasks, gangs);
-        }
+        let problems = self.problems(&tasks);
+        let (sound, refused) = without(&tasks, &problems);
+        let mut begin = 0;
+        let sizes = gangs.iter().map(|gang| {
+            let all = begin..begin + gang.tasks.len();
+            begin = all.end;
+            all.len() - problems.range(all).count()
+        });
+        let gangs: Vec<(&Gang, usize)> = gangs.iter().zip(sizes).collect();
+        let tasks = sound.as_deref().unwrap_or(&tasks);
+        let known = (&self.ends, &self.disabled);
+        let bounds = bounds(&self.limits, &self.options, now, known, self.active.as_ref());
+        let result = pass::run_gangs(&mut self.cluster, &self.choice, bounds, tasks, &gangs);
         given_back.extend(self.remove_expired(now));
         let result = SchedulingResult { expired: given_back, ignored, refused, ..result };
         self.listeners.finished(&result);
@@ -182,46 +193,6 @@ impl TaskScheduler {
             }
         }
         (ignored, given_back)
-    }
-
-    /// What a run with these tasks and, in addition to what is held, these leases would place and refuse.
-    /// Nothing is changed by asking, and nothing is copied: the tasks are placed on the live state and taken
-    /// back. Leases whose ids are held already are ignored, as in a run.
-    ///
-    /// ```
-    /// # use std::sync::Arc;
-    /// # use fenzo::{Lease, Resources, TaskClass, TaskRequest, TaskScheduler};
-    /// let mut scheduler = TaskScheduler::builder().build()?;
-    /// let class = Arc::new(TaskClass::new("job", Resources::cpus_mem(3, 100)));
-    /// let tasks: Vec<_> = (0..10).map(|n| TaskRequest::new(format!("t{n}"), &class)).collect();
-    /// // How many of these hosts would it take?
-    /// let host = |n: u32| Lease::new(format!("o{n}"), format!("h{n}"), Resources::cpus_mem(8, 1000));
-    /// let answer = scheduler.what_if(&tasks, (0..10).map(host).collect());
-    /// assert_eq!((answer.placed(), answer.assignments.len()), (10, 5));
-    /// assert_eq!(scheduler.leases_held(), 0);
-    /// # Ok::<(), fenzo::BuildError>(())
-    /// ```
-    pub fn what_if(&mut self, tasks: &[TaskRequest], leases: Vec<Lease>) -> SchedulingResult {
-        let (mut added, mut ignored) = (Vec::new(), Vec::new());
-        for lease in leases {
-            let id = lease.id.clone();
-            match self.cluster.add_lease(lease) {
-                Ok(()) => added.push(id),
-                Err(lease) => ignored.push(lease),
-            }
-        }
-        let (sound, refused) = self.without_refused(tasks);
-        let tasks = sound.as_deref().unwrap_or(tasks);
-        // A question is answered to its end, however little a run may do.
-        let (placements, evaluations) = (usize::MAX, u64::MAX);
-        let bounds = Bounds { limits: &self.limits, placements, evaluations, outlook: None };
-        let mut result = pass::what_if(&mut self.cluster, &self.choice, bounds, tasks);
-        for lease in &added {
-            self.cluster.remove_lease(lease);
-        }
-        result.ignored = ignored;
-        result.refused = refused;
-        result
     }
 
     /// Every host on offer, by name, with all that keeps a task from it as things stand; nothing is against those
@@ -444,25 +415,23 @@ impl TaskScheduler {
     }
 
     /// The tasks that are sound, if some are not, and those that are not.
-    fn without_refused(
+    pub(crate) fn without_refused(
         &self,
         tasks: &[TaskRequest],
     ) -> (Option<Vec<TaskRequest>>, Vec<(TaskId, Problem)>) {
-        let mut problems: BTreeMap<usize, Problem> =
-            repeated(tasks).into_iter().map(|at| (at, Problem::Repeated)).collect();
-        for (position, task) in tasks.iter().enumerate() {
-            if self.cluster.running_on(&task.id).is_some() {
-                problems.insert(position, Problem::Running);
-            }
-        }
-        if problems.is_empty() {
-            return (None, Vec::new());
-        }
-        let refused =
-            problems.iter().map(|(at, problem)| (tasks[*at].id.clone(), *problem)).collect();
-        let sound = |(position, _): &(usize, &TaskRequest)| !problems.contains_key(position);
-        let sound = tasks.iter().enumerate().filter(sound).map(|(_, task)| task.clone()).collect();
-        (Some(sound), refused)
+        without(tasks, &self.problems(tasks))
+    }
+
+    /// What is wrong with tasks, by position.
+    fn problems(&self, tasks: &[TaskRequest]) -> BTreeMap<usize, Problem> {
+        let repeated = repeated(tasks).into_iter().map(|at| (at, Problem::Repeated));
+        repeated.chain(self.running_among(tasks).map(|at| (at, Problem::Running))).collect()
+    }
+
+    /// The positions of tasks that run already.
+    fn running_among(&self, tasks: &[TaskRequest]) -> impl Iterator<Item = usize> {
+        let runs = |(_, task): &(usize, &TaskRequest)| self.cluster.running_on(&task.id).is_some();
+        tasks.iter().enumerate().filter(runs).map(|(position, _)| position)
     }
 
     fn remove_expired(&mut self, now: Time) -> Vec<LeaseId> {
@@ -480,6 +449,20 @@ impl TaskScheduler {
         self.rejections.hosts += hosts;
         leases
     }
+}
+
+/// The tasks that have no problem, if some have one, and those that have.
+fn without(
+    tasks: &[TaskRequest],
+    problems: &BTreeMap<usize, Problem>,
+) -> (Option<Vec<TaskRequest>>, Vec<(TaskId, Problem)>) {
+    if problems.is_empty() {
+        return (None, Vec::new());
+    }
+    let refused = problems.iter().map(|(at, problem)| (tasks[*at].id.clone(), *problem)).collect();
+    let sound = |(position, _): &(usize, &TaskRequest)| !problems.contains_key(position);
+    let sound = tasks.iter().enumerate().filter(sound).map(|(_, task)| task.clone()).collect();
+    (Some(sound), refused)
 }
 
 /// What bounds a run at a time.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::attribute::{AttributeValue, lookup};
@@ -13,7 +14,8 @@ type Score = dyn Fn(&HostStatus) -> f64 + Send + Sync;
 /// The order in which idle hosts are removed.
 ///
 /// Hosts are split into classes, which go in ascending order; in a class the host with the highest weighted sum
-/// of scores goes first, then the smaller name. A host of which any score is 0 is not removed at all.
+/// of scores goes first, then the smaller name. A host of which any score is 0 is not removed at all, and neither
+/// is one for which a closure panics.
 #[derive(Clone, Default)]
 pub struct ScaleDownOrder {
     classes: Option<Arc<Order>>,
@@ -33,7 +35,7 @@ pub enum ScaleDownScore {
         /// How much the second scores more.
         step: f64,
     },
-    /// A closure; what it returns is brought into 0 ..= 1.
+    /// A closure; what it returns is brought into 0 ..= 1, and is 0 if it panics.
     Custom(Arc<Score>),
 }
 
@@ -71,8 +73,13 @@ impl ScaleDownOrder {
     pub fn sort(&self, hosts: Vec<HostStatus>) -> Vec<HostStatus> {
         let mut classes: BTreeMap<u32, Vec<HostStatus>> = BTreeMap::new();
         for host in hosts {
-            let class = self.classes.as_ref().map_or(0, |class| class(&host));
-            classes.entry(class).or_default().push(host);
+            let class = match &self.classes {
+                Some(class) => asked(&**class, &host),
+                None => Some(0),
+            };
+            if let Some(class) = class {
+                classes.entry(class).or_default().push(host);
+            }
         }
         classes.into_values().flat_map(|hosts| self.sort_class(hosts)).collect()
     }
@@ -106,7 +113,8 @@ impl ScaleDownScore {
     pub fn of_all(&self, hosts: &[HostStatus]) -> Vec<f64> {
         match self {
             Self::Custom(score) => {
-                hosts.iter().map(|host| crate::constraint::unit(score(host))).collect()
+                let score = |host| asked(&**score, host).map_or(0.0, crate::constraint::unit);
+                hosts.iter().map(score).collect()
             }
             Self::Balanced { attribute, initial, step } => {
                 let mut next: BTreeMap<Option<AttributeValue>, (f64, f64)> = BTreeMap::new();
@@ -122,6 +130,12 @@ impl ScaleDownScore {
             }
         }
     }
+}
+
+/// What a closure says of a host; nothing if it panics.
+fn asked<T>(closure: &dyn Fn(&HostStatus) -> T, host: &HostStatus) -> Option<T> {
+    // A panic leaves nothing half done: closures get shared references only.
+    catch_unwind(AssertUnwindSafe(|| closure(host))).ok()
 }
 
 impl fmt::Debug for ScaleDownOrder {

@@ -265,7 +265,8 @@ impl Autoscaler {
         let empty = Group::default();
         for (name, watched) in &self.rules {
             let group = groups.get(name).unwrap_or(&empty);
-            let Some(like) = group.like(name, watched.rule.template.as_ref()) else { continue };
+            let template = watched.rule.template.as_ref();
+            let Some(like) = group.like(&self.attribute, name, template) else { continue };
             let most = watched.rule.max_size.saturating_sub(count(group.hosts.len()));
             more.push(More { name, like, hosts: count(lacking.len()).min(most) });
         }
@@ -283,9 +284,17 @@ impl Autoscaler {
 impl Group {
     /// A lease of a host that the group does not have yet: of everything, as much as any of its hosts has; or as
     /// its rule says, while it has none.
-    fn like(&self, name: &AttributeValue, template: Option<&Lease>) -> Option<Lease> {
+    fn like(
+        &self,
+        attribute: &str,
+        name: &AttributeValue,
+        template: Option<&Lease>,
+    ) -> Option<Lease> {
         if self.hosts.is_empty() {
-            return template.cloned();
+            let mut lease = template.cloned()?;
+            // Whatever the template says, a new host is of the group that it is asked for.
+            lease.attributes.insert(attribute.to_owned(), name.clone());
+            return Some(lease);
         }
         let mut most = Resources::default();
         let mut attributes = Attributes::new();

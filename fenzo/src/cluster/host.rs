@@ -7,17 +7,18 @@ use std::collections::BTreeMap;
 
 use crate::attribute::Attributes;
 use crate::constraint::Constraint;
-use crate::id::LeaseId;
+use crate::id::{LeaseId, TaskId};
 use crate::lease::{Lease, SetOffer};
 use crate::quantity::Time;
 use crate::request::TaskClass;
 use crate::resources::{PortRange, union, without};
 
+use super::Cluster;
 use super::columns::{Columns, PORTS, Row};
 use super::devices::HostDevices;
 use super::leases::Leases;
 use super::sets::HostSets;
-use super::tasks::{Noted, Tasks};
+use super::tasks::{Noted, Running, Tasks};
 
 /// No sum in a row is greater, so that two of them can be added.
 const MOST: u64 = u64::MAX / 2;
@@ -51,7 +52,7 @@ pub(crate) struct Host {
     /// How many running tasks want the host for themselves.
     exclusive: u32,
     /// The latest lease whose attributes were taken.
-    latest: Option<(Time, LeaseId)>,
+    pub(super) latest: Option<(Time, LeaseId)>,
 }
 
 impl Host {
@@ -247,6 +248,29 @@ impl Host {
         let ports = self.ports().iter().flat_map(|range| range.begin()..=range.end());
         let taken = usize::try_from(offered - left).expect("a host has at most 65,536 ports");
         ports.skip(taken).take(count as usize).collect()
+    }
+}
+
+impl Cluster {
+    /// The tasks that run on a host.
+    pub(crate) fn running_of(&self, host: usize) -> impl Iterator<Item = (&TaskId, &Running)> {
+        let running = self.hosts[host].running.iter().map(|task| self.tasks.get(*task));
+        running.map(|noted| (&noted.id, &noted.running))
+    }
+
+    /// The leases of a host, in order of id.
+    pub(crate) fn leases_of(&self, host: usize) -> impl Iterator<Item = &Lease> {
+        self.hosts[host].leases.iter().map(|lease| self.leases.get(*lease))
+    }
+
+    /// The devices that the leases of a host offer.
+    pub(crate) fn devices_on_offer(&self, host: usize) -> HostDevices {
+        self.hosts[host].devices_on_offer(&self.leases)
+    }
+
+    /// How many members of each named set of a host its running tasks have bound, and how many are free.
+    pub(crate) fn set_members(&self, host: usize) -> BTreeMap<String, (u32, u32)> {
+        self.hosts[host].set_members(&self.tasks)
     }
 }
 

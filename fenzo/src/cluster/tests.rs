@@ -1,5 +1,7 @@
 //! The ranking against a plain sorted list, and roll-back against a cluster that never placed.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::columns::{Demand, covers};

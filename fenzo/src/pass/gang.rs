@@ -86,7 +86,9 @@ impl Pass<'_> {
         } else {
             self.roll_back(placed);
             let ids = tasks[members.clone()].iter().map(|task| task.id.clone()).collect();
-            let explanation = Arc::new(trial.why.unwrap_or_default());
+            let hosts = self.cluster.columns().offering();
+            let nothing = || Explanation { hosts, ..Explanation::default() };
+            let explanation = Arc::new(trial.why.unwrap_or_else(nothing));
             let gang = Some(GangMiss { placed: count, min });
             self.failures.push(Failure { tasks: ids, explanation, gang });
             // One that asks for more than it has can never be placed: nobody waits for it.

@@ -216,3 +216,82 @@ fn thousands_of_rounds_leave_nothing_behind() {
     assert_eq!((scheduler.hosts().count(), scheduler.running().count()), (0, 0));
     assert_eq!(scheduler.usage_of(&"g".into()).cpus, Milli::ZERO);
 }
+
+/// What a question says of a host that is known is forgotten with the question.
+#[test]
+fn hosts_are_after_a_question_what_they_were_before() {
+    let zoned = |id: &str, host: &str, zone: &str, secs: u64| {
+        let lease = lease(id, host, 4).with_attribute("zone", zone).with_set(zone, 1, 1);
+        lease.with_offered_at(at(secs))
+    };
+    let mut scheduler = TaskScheduler::builder().build().unwrap();
+    let running = TaskRequest::new("r", &Arc::new(class("r", 1)));
+    scheduler.task_assigned(&running, &"h1".into());
+    let leases = ["h0", "h1", "h2"].map(|host| zoned(host, host, "a", 5));
+    scheduler.schedule_once(at(5), &[], leases.to_vec());
+    // h1 is busy and offers nothing; h2 offers what it did before it was in zone a.
+    scheduler.expire_host(&"h1".into());
+    scheduler.schedule_once(at(5), &[], vec![zoned("early", "h2", "x", 1)]);
+    scheduler.expire_lease(&"h2".into());
+    let before: Vec<_> = scheduler.hosts().collect();
+    let hard = |zone: &str| {
+        let class = class("t", 1).with_hard(Constraint::equals("zone", zone));
+        tasks(zone, 4, class)
+    };
+    let later = || ["h0", "h1"].map(|host| zoned(&format!("new {host}"), host, "b", 9)).to_vec();
+    let answer = scheduler.what_if(&[], later());
+    assert_eq!((answer.placed(), scheduler.hosts().collect::<Vec<_>>()), (0, before.clone()));
+    let trial = scheduler.overlay().without_task(&"r".into()).without_host(&"h1".into());
+    trial.without_host(&"h2".into()).with_lease(zoned("new", "h0", "c", 9)).place(&hard("c"));
+    assert_eq!(scheduler.hosts().collect::<Vec<_>>(), before);
+    // Nor do constraints know of it, whose columns are made by now.
+    assert_eq!(scheduler.what_if(&hard("c"), vec![]).placed(), 0);
+    let result = scheduler.schedule_once(at(9), &hard("a"), vec![]);
+    assert_eq!(result.host_of(&"a0".into()), Some(&"h0".into()));
+}
+
+#[test]
+fn a_question_gives_back_what_a_run_would() {
+    let mut scheduler = TaskScheduler::builder().build().unwrap();
+    scheduler.disable_host(&"h0".into(), at(60));
+    let new = [fenzo::AttributeValue::from("new")];
+    scheduler.set_active_groups("group", new.into());
+    let leases = || vec![grouped(0, "new", 4), grouped(1, "old", 4), grouped(2, "new", 2)];
+    let wanted = tasks("t", 3, class("t", 2));
+    let answer = scheduler.what_if(&wanted, leases());
+    assert_eq!((answer.placed(), answer.expired.len()), (1, 2));
+    assert_eq!(scheduler.inactive_hosts().count(), 0);
+    let result = scheduler.schedule_once(at(1), &wanted, leases());
+    assert_eq!(answer, result);
+    // What a task that ends would free on a disabled host is of no use, and nobody has offered it.
+    scheduler.task_assigned(&TaskRequest::new("r", &Arc::new(class("r", 4))), &"h0".into());
+    let answer = scheduler.overlay().without_task(&"r".into()).place(&wanted);
+    assert_eq!((answer.placed(), answer.expired), (0, vec![]));
+}
+
+#[test]
+fn a_host_for_which_a_closure_of_the_order_panics_stays() {
+    let not =
+        |name: &'static str| move |host: &fenzo::HostStatus| assert!(host.host != name.into());
+    let (refuses_h0, refuses_h3) = (not("h0"), not("h3"));
+    let order = ScaleDownOrder::new()
+        .with_classes(move |host| {
+            refuses_h0(host);
+            0
+        })
+        .with_score(
+            1,
+            fenzo::ScaleDownScore::custom(move |host| {
+                refuses_h3(host);
+                1.0
+            }),
+        );
+    let mut scheduler = TaskScheduler::builder().build().unwrap();
+    let mut autoscaler =
+        Autoscaler::new("group", ScaleOptions { order, ..ScaleOptions::default() }).unwrap();
+    autoscaler.set_rule(at(0), ScaleRule::new("g", 1, 1)).unwrap();
+    scheduler.schedule_once(at(0), &[], (0..5).map(|n| grouped(n, "g", 4)).collect());
+    let actions = autoscaler.decide(at(1), &mut scheduler, &[]);
+    let ScaleAction::Down { hosts, .. } = &actions[0] else { panic!("{actions:?}") };
+    assert_eq!(*hosts, ["h1".into(), "h2".into(), "h4".into()]);
+}

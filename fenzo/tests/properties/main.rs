@@ -234,15 +234,24 @@ proptest! {
         rule in rule(),
         running in running(),
         tasks in batch("t", 40),
-        leases in leases(),
+        (held, disabled) in (leases(), 0..20_u8),
+        mut more in leases(),
     ) {
         let mut scheduler = scheduler(&rule, &running);
-        scheduler.schedule_once(Time::ZERO, &[], leases);
+        scheduler.schedule_once(Time::ZERO, &[], held);
+        scheduler.disable_host(&format!("h{disabled}").into(), Time::from_secs(60));
+        for lease in &mut more {
+            // Of known hosts and new ones; one of an id that is held.
+            if lease.id != "l0".into() {
+                lease.id = format!("more {}", lease.id).into();
+            }
+        }
         let hosts: Vec<_> = scheduler.hosts().collect();
-        let first = scheduler.what_if(&tasks, vec![]);
-        prop_assert_eq!(&first, &scheduler.what_if(&tasks, vec![]));
-        prop_assert_eq!(hosts, scheduler.hosts().collect::<Vec<_>>());
-        let result = scheduler.schedule_once(Time::ZERO, &tasks, vec![]);
+        let first = scheduler.what_if(&tasks, more.clone());
+        prop_assert_eq!(&hosts, &scheduler.hosts().collect::<Vec<_>>());
+        prop_assert_eq!(&first, &scheduler.what_if(&tasks, more.clone()));
+        prop_assert_eq!(&hosts, &scheduler.hosts().collect::<Vec<_>>());
+        let result = scheduler.schedule_once(Time::ZERO, &tasks, more);
         prop_assert_eq!(&first, &result);
         // What was placed and never launched is not there any more, but for its leases.
         let used: Vec<_> = result.assignments.iter().map(|of| &of.host).collect();

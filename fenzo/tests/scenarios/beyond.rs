@@ -83,10 +83,22 @@ fn a_gang_counts_its_own_tasks_for_constraints() {
 }
 
 #[test]
-fn gangs_with_a_refused_task_are_not_begun() {
-    let twice = [tasks("t", 1, class(1, 1)), tasks("t", 1, class(1, 1))].concat();
-    let result = gangs(&mut scheduler(Fitness::Any), &[Gang::all(twice)], three_hosts());
-    assert_eq!((result.placed(), result.refused), (0, vec![("t0".into(), Problem::Repeated)]));
+fn a_refused_task_is_not_of_its_gang_and_nothing_to_the_others() {
+    let mut scheduler = scheduler(Fitness::Any);
+    let twice = [tasks("a", 2, class(1, 1)), tasks("a", 1, class(1, 1))].concat();
+    let all = Gang::all(twice);
+    let runs = tasks("b", 3, class(1, 1));
+    scheduler.task_assigned(&runs[1], &"h9".into());
+    let enough = Gang::at_least(2, runs);
+    let other = Gang::all(tasks("c", 4, class(1, 1)));
+    let result = gangs(&mut scheduler, &[all, enough, other], three_hosts());
+    let refused = [("a0".into(), Problem::Repeated), ("b1".into(), Problem::Running)];
+    assert_eq!(result.refused, refused);
+    assert_eq!((result.placed(), result.failures.len(), result.untried.len()), (2 + 4, 1, 0));
+    let failure = &result.failures[0];
+    assert_eq!(failure.tasks, ["a0".into(), "a1".into()]);
+    assert_eq!(failure.gang, Some(GangMiss { placed: 2, min: 3 }));
+    assert_eq!(failure.explanation.to_string(), "none of 3 hosts is against it");
 }
 
 /// Runs tasks of so many cpus each on hosts that they fill, with what is left offered again.

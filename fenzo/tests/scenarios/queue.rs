@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fenzo::{
-    Lease, QueueError, QueuedTask, Reason, Resources, SchedulingResult, SchedulingService,
+    Lease, Problem, QueueError, QueuedTask, Reason, Resources, SchedulingResult, SchedulingService,
     ServiceOptions, TaskClass, TaskQueue, TaskRequest, TaskScheduler, TaskState, TierSla, Time,
 };
 
@@ -372,4 +372,21 @@ fn a_bucket_lives_as_long_as_launched_tasks_that_take_no_measure() {
     assert_eq!(queue.remove(&"one".into()), Some(TaskState::Launched));
     assert_eq!(queue.remove(&"two".into()), Some(TaskState::Launched));
     assert_eq!(queue.tasks().count(), 0);
+}
+
+#[test]
+fn a_task_that_runs_is_not_placed_from_the_queue() {
+    let mut scheduler = TaskScheduler::builder().build().unwrap();
+    let runs = task("runs".into(), units(1));
+    scheduler.task_assigned(&runs, &"h0".into());
+    let mut queue = TaskQueue::tiered(1);
+    for request in [runs, task("waits".into(), units(1))] {
+        queue.queue(QueuedTask::new(request, 0, "b")).unwrap();
+    }
+    let result =
+        scheduler.schedule_queue(Time::ZERO, &mut queue, vec![Lease::new("l", "h1", units(9))]);
+    assert_eq!((result.placed(), result.failed()), (1, 0));
+    assert_eq!(result.refused, [("runs".into(), Problem::Running)]);
+    assert_eq!(result.host_of(&"waits".into()), Some(&"h1".into()));
+    assert_eq!(queue.state(&"runs".into()), Some(TaskState::Queued));
 }
