@@ -148,7 +148,7 @@ pub struct Failure {
     /// were for the first of the tasks. That none of them fitted anywhere in its turn is exact either way.
     pub explanation: Arc<Explanation>,
     /// For a gang that was given up: how far it came. The explanation is that of its first task that found no
-    /// host, as it was at that moment.
+    /// host, as it was at that moment; it has no reasons if all found one and were too few.
     pub gang: Option<GangMiss>,
 }
 
@@ -332,6 +332,9 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.hosts == 0 {
             return f.write_str("no host offers anything");
+        }
+        if self.reasons.is_empty() {
+            return write!(f, "none of {} hosts is against it", self.hosts);
         }
         write!(f, "none of {} hosts fits: ", self.hosts)?;
         for (position, (reason, hosts)) in self.reasons.iter().enumerate() {

@@ -16,14 +16,13 @@ mod host;
 mod leases;
 mod names;
 pub(crate) mod ranking;
+pub(crate) mod said;
 mod sets;
 mod tasks;
 pub(crate) mod values;
 
 #[cfg(test)]
 mod tests;
-
-use std::collections::BTreeMap;
 
 use crate::attribute::Attributes;
 use crate::device::DeviceUse;
@@ -33,7 +32,7 @@ use crate::quantity::Time;
 use crate::request::TaskClass;
 use crate::result::SetUse;
 use columns::{Columns, Demand, PORTS, Row};
-use devices::{HostDevices, Pick};
+use devices::Pick;
 use groups::Groups;
 pub(crate) use host::{Host, wants_host_alone};
 use leases::Leases;
@@ -411,27 +410,6 @@ impl Cluster {
         self.columns.withhold(host, amounts, alone);
         self.changed(host);
         self.mark(host);
-    }
-
-    /// The tasks that run on a host.
-    pub(crate) fn running_of(&self, host: usize) -> impl Iterator<Item = (&TaskId, &Running)> {
-        let running = self.hosts[host].running.iter().map(|task| self.tasks.get(*task));
-        running.map(|noted| (&noted.id, &noted.running))
-    }
-
-    /// The leases of a host, in order of id.
-    pub(crate) fn leases_of(&self, host: usize) -> impl Iterator<Item = &Lease> {
-        self.hosts[host].leases.iter().map(|lease| self.leases.get(*lease))
-    }
-
-    /// The devices that the leases of a host offer.
-    pub(crate) fn devices_on_offer(&self, host: usize) -> HostDevices {
-        self.hosts[host].devices_on_offer(&self.leases)
-    }
-
-    /// How many members of each named set of a host its running tasks have bound, and how many are free.
-    pub(crate) fn set_members(&self, host: usize) -> BTreeMap<String, (u32, u32)> {
-        self.hosts[host].set_members(&self.tasks)
     }
 
     /// The column of an attribute.

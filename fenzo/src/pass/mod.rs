@@ -20,6 +20,7 @@ mod timeline;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
@@ -92,31 +93,33 @@ pub(crate) fn run(
     pass.finish()
 }
 
-/// Places the tasks of a queue in the order that it decides; `tasks` are those that are ready.
+/// Places the tasks of a queue in the order that it decides; `tasks` are those that are ready, and those at the
+/// positions `refused` are passed over.
 pub(crate) fn run_queue(
     cluster: &mut Cluster,
     choice: &Choice,
     bounds: Bounds<'_>,
     tasks: &[TaskRequest],
     order: &mut Order,
+    refused: &BTreeSet<usize>,
 ) -> SchedulingResult {
     let mut pass = Pass::new(cluster, choice, bounds, tasks, INDEX_ENTRIES);
-    pass.place_queue(tasks, order);
+    pass.place_queue(tasks, order, refused);
     pass.finish()
 }
 
-/// Places gangs, whose tasks are `tasks`, in this order.
+/// Places gangs in this order, each with the number of its members, which are `tasks`.
 pub(crate) fn run_gangs(
     cluster: &mut Cluster,
     choice: &Choice,
     bounds: Bounds<'_>,
     tasks: &[TaskRequest],
-    gangs: &[Gang],
+    gangs: &[(&Gang, usize)],
 ) -> SchedulingResult {
     let mut pass = Pass::new(cluster, choice, bounds, tasks, INDEX_ENTRIES);
     let mut rest = 0;
-    for gang in gangs {
-        let members = rest..rest + gang.tasks.len();
+    for (gang, size) in gangs {
+        let members = rest..rest + size;
         rest = members.end;
         pass.place_gang(tasks, members, gang);
     }
@@ -245,9 +248,12 @@ impl<'a> Pass<'a> {
         self.explain_rest();
     }
 
-    fn place_queue(&mut self, tasks: &[TaskRequest], order: &mut Order) {
+    fn place_queue(&mut self, tasks: &[TaskRequest], order: &mut Order, refused: &BTreeSet<usize>) {
         while let Some(step) = order.next() {
             match step {
+                Step::Try(position) | Step::Refuse(position) if refused.contains(&position) => {
+                    self.had_its_turn(position);
+                }
                 Step::Try(position) if self.is_spent() => {
                     self.untried.push(tasks[position].id.clone());
                 }
