@@ -25,8 +25,14 @@ pub(crate) struct Sandboxes {
 
 impl Sandboxes {
     pub(crate) fn insert(&mut self, record: SandboxRecord) {
-        self.waiting.insert((record.ended, record.container_id.clone()));
-        self.all.insert(record.container_id.clone(), record);
+        let container_id = record.container_id.clone();
+        self.waiting.insert((record.ended, container_id.clone()));
+        if let Some(before) = self.all.insert(container_id.clone(), record)
+            && self.all.get(&container_id).is_some_and(|now| now.ended != before.ended)
+        {
+            // Its end was found out anew: it waits once.
+            self.waiting.remove(&(before.ended, container_id));
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &SandboxRecord> {
