@@ -107,6 +107,13 @@ impl<'a> Class<'a> {
         self.host_soft.is_empty() && self.value_soft.is_empty()
     }
 
+    /// Whether rules have a say, and those alone that look at one host and change their minds only with it.
+    pub(crate) fn is_refused_host_by_host(&self) -> bool {
+        self.columns().next().is_none()
+            && !self.has_closure
+            && !(self.host_hard.is_empty() && self.host_soft.is_empty())
+    }
+
     /// Whether room alone decides if a host admits it.
     pub(crate) fn wants_room_alone(&self) -> bool {
         self.host_hard.is_empty()

@@ -51,6 +51,9 @@ const INDEX_ENTRIES: usize = 4_000_000;
 /// Room for this many placements at most is made before a pass has any.
 const EXPECTED: usize = 1024;
 
+/// So many hosts may be passed by for one task before an index for its class is thought of.
+const CROWDED: u64 = 64;
+
 /// What the scheduler's builder decided about choosing a host.
 #[derive(Clone, Debug)]
 pub(crate) struct Choice {
@@ -403,13 +406,24 @@ impl<'a> Pass<'a> {
         }
         // Without fitness and wishes, the first host that fits is as good as any.
         let first_is_best = matches!(choice.fitness, Fitness::Any) && rules.wishes_nothing();
-        if let Some(ranking) = cluster.ranking()
-            && (choice.good_enough.is_none() || first_is_best)
-        {
-            return Walk::new(rules, cluster, choice).best(ranking, &mut self.evaluations);
-        }
         let indexed = self.indexes[class].is_some();
         let room = self.index_entries + hosts <= self.index_limit;
+        if let Some(ranking) = cluster.ranking()
+            && (choice.good_enough.is_none() || first_is_best)
+            && !indexed
+        {
+            let before = self.evaluations;
+            let best = Walk::new(rules, cluster, choice).best(ranking, &mut self.evaluations);
+            let looks = self.evaluations - before;
+            if room && looks >= CROWDED && rules.is_refused_host_by_host() {
+                // The next tasks would pass by the same hosts: are they worth a look at every host?
+                if looks.saturating_mul(u64::from(self.to_come[class])) > 4 * hosts as u64 {
+                    self.index_entries += hosts;
+                    self.indexes[class] = Some(Index::new(hosts));
+                }
+            }
+            return best;
+        }
         if !indexed && (self.to_come[class] < 2 || !room) {
             let all = cluster.names().in_order();
             return find::scan(all, rules, cluster, choice, &mut self.evaluations);

@@ -254,3 +254,43 @@ fn a_survey_keeps_up_with_what_is_placed() {
         assert_eq!((looked.hosts, looked.reasons), (counted.hosts, counted.reasons), "{step}");
     }
 }
+
+/// Packers put hosts that are used first, and a group that shares no host is refused by more of them with each
+/// task: they are not passed by again and again.
+#[test]
+fn tasks_that_share_no_host_do_not_pass_by_all_used_hosts_each() {
+    let mut cluster = Cluster::default();
+    for host in 0..600_u64 {
+        let id = format!("h{host:03}");
+        let offered = resources(host % 9 + 40, 100);
+        cluster.add_lease(Lease::new(id.as_str(), id.as_str(), offered)).unwrap();
+    }
+    let alone =
+        Arc::new(TaskClass::new("alone", resources(1, 1)).with_hard(Constraint::UniqueHost));
+    let wish = TaskClass::new("wish", resources(1, 2));
+    let wish = Arc::new(wish.with_soft(Constraint::UniqueHost.soft(1)));
+    let other = Arc::new(TaskClass::new("other", resources(3, 3)));
+    let tasks: Vec<TaskRequest> = (0..1800)
+        .map(|n| TaskRequest::new(format!("t{n}"), [&alone, &wish, &other][n % 3]))
+        .collect();
+    let choice = Choice {
+        fitness: Fitness::cpu_packer(),
+        good_enough: None,
+        combination: Combination::Whole,
+        filter: None,
+    };
+    let run = |weights: Option<[f64; 4]>, index_limit: usize| {
+        let mut cluster = cluster.clone();
+        cluster.rank_by(weights);
+        let mut pass = Pass::new(&mut cluster, &choice, UNBOUNDED, &tasks, index_limit);
+        pass.place_all(&tasks);
+        pass.finish()
+    };
+    let scanned = run(None, 0);
+    let ranked = run(choice.fitness.weights(), INDEX_ENTRIES);
+    assert_eq!(scanned.placed(), 1800);
+    assert_eq!(scanned.assignments, ranked.assignments);
+    let walked = run(choice.fitness.weights(), 0);
+    assert_eq!(walked.assignments, ranked.assignments);
+    assert!(ranked.evaluations < 30_000 && walked.evaluations > 100_000);
+}
