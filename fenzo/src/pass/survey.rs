@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::attribute::{AttributeTest, AttributeValue};
+use crate::attribute::AttributeTest;
 use crate::cluster::Cluster;
 use crate::cluster::ranking::Ranking;
 use crate::cluster::values::NO_VALUE;
@@ -16,7 +16,7 @@ use crate::result::{Explanation, Reason};
 
 use super::class::Class;
 use super::explain::{Cause, Close, collect, reason};
-use super::rule::HostRule;
+use super::rule::{HostRule, named_hosts};
 
 /// After so many hosts of which none came closer than one before, no more are looked at for a class.
 const LOOKS: usize = 64;
@@ -137,7 +137,9 @@ impl Survey {
     pub(crate) fn can_explain(class: &Class<'_>) -> bool {
         let countable = |rule: &HostRule<'_>| match (rule.constraint, &rule.verdicts) {
             (Constraint::Attribute { .. }, Some(_)) => true,
-            (Constraint::Attribute { test, .. }, None) => named(test).is_some(),
+            (Constraint::Attribute { test, .. }, None) => {
+                matches!(test, AttributeTest::Equals(_) | AttributeTest::In(_))
+            }
             (_, _) => true,
         };
         !class.minds_sets()
@@ -211,11 +213,8 @@ impl Survey {
                 self.offered - passing
             }
             (Constraint::Attribute { test, .. }, None) => {
-                let hosts = named(test).unwrap_or_default();
-                self.offered
-                    - count(
-                        &mut hosts.into_iter().filter_map(|name| cluster.names().get(&name.into())),
-                    )
+                let hosts = named_hosts(test, cluster).unwrap_or_default();
+                self.offered - count(&mut hosts.into_iter())
             }
             (Constraint::UniqueHost | Constraint::AntiAffinity { .. }, None) => {
                 count(&mut cluster.groups().hosts_of(rule.group))
@@ -276,27 +275,4 @@ fn look_around(class: &Class<'_>, cluster: &Cluster, ranking: &Ranking) -> (Clos
     };
     ranking.nearest(&class.demand().amounts, cluster.columns(), &mut unseen);
     (close, looks)
-}
-
-/// The host names that a test of the host name names; `None` if it names none.
-fn named(test: &AttributeTest) -> Option<Vec<&str>> {
-    match test {
-        AttributeTest::Equals(value) => Some(name(value).into_iter().collect()),
-        AttributeTest::In(values) => Some(values.iter().filter_map(name).collect()),
-        AttributeTest::NotEquals(_)
-        | AttributeTest::NotIn(_)
-        | AttributeTest::Exists
-        | AttributeTest::Absent
-        | AttributeTest::AtLeast(_)
-        | AttributeTest::AtMost(_)
-        | AttributeTest::MoreThan(_)
-        | AttributeTest::LessThan(_) => None,
-    }
-}
-
-fn name(value: &AttributeValue) -> Option<&str> {
-    match value {
-        AttributeValue::Text(name) => Some(name),
-        AttributeValue::Scalar(_) => None,
-    }
 }

@@ -40,7 +40,8 @@ pub struct PreemptionPlan {
     pub priority: Option<i32>,
     /// What is lost with them, in all.
     pub lost_work: u64,
-    /// There is surely no cheaper one. False, if there were so many sets that not all were looked at; even then
+    /// There is surely no cheaper one. False, if there were so many sets that not all were looked at, or where
+    /// limits, named sets, a filter or [`Combination::Fenzo1`](crate::Combination::Fenzo1) have a say; even then
     /// none of its tasks can be left out.
     pub exact: bool,
 }
@@ -87,11 +88,44 @@ impl TaskScheduler {
             None if exact => None,
             None => search.some(&fields, &mut proves),
         };
-        let (Cost { priority, lost_work, .. }, field, chosen) = best?;
+        let (Cost { priority, lost_work }, field, chosen) = best?;
         let field = &fields[field];
         let tasks = field.tasks_of(&chosen);
-        let host = if by_sums { field.host().clone() } else { self.proven_host(task, &tasks)? };
-        Some(PreemptionPlan { host, tasks, priority: Some(priority), lost_work, exact })
+        if by_sums {
+            let host = field.host().clone();
+            return Some(PreemptionPlan {
+                host,
+                tasks,
+                priority: Some(priority),
+                lost_work,
+                exact,
+            });
+        }
+        let (host, kept) = self.without_spare(task, tasks)?;
+        // Ending a task of a limited group, or one that holds a set, helps on other hosts than its own, too:
+        // such sets were not looked at.
+        let exact = exact && kept.len() == chosen.len() && self.judges_by_room();
+        let ends = |of: &&&Preemptible| kept.binary_search(&of.task).is_ok();
+        let cost = lower.iter().filter(ends).fold(Cost::NOTHING, |cost, of| cost.with(of));
+        let (priority, lost_work) = (Some(cost.priority), cost.lost_work);
+        Some(PreemptionPlan { host, tasks: kept, priority, lost_work, exact })
+    }
+
+    /// Where the task is placed once these are gone, less those without whose end it is placed as well.
+    fn without_spare(
+        &mut self,
+        task: &TaskRequest,
+        mut tasks: Vec<TaskId>,
+    ) -> Option<(HostId, Vec<TaskId>)> {
+        let mut host = self.proven_host(task, &tasks)?;
+        for at in (0..tasks.len()).rev() {
+            let spared = tasks.remove(at);
+            match self.proven_host(task, &tasks) {
+                Some(better) => host = better,
+                None => tasks.insert(at, spared),
+            }
+        }
+        Some((host, tasks))
     }
 
     /// Where the task is placed once these tasks are gone. The state is as before afterwards.

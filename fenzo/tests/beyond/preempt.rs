@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fenzo::{
-    Constraint, GroupName, HostId, Lease, Level, Preemptible, Resources, TaskClass, TaskRequest,
-    TaskScheduler, Time,
+    Constraint, GroupName, HostId, Lease, Level, Limit, Measure, Milli, Preemptible, Resources,
+    TaskClass, TaskRequest, TaskScheduler, Time,
 };
 use proptest::prelude::*;
 
@@ -138,6 +138,25 @@ fn many_small_tasks_are_ended_for_a_large_one() {
     assert_eq!((plan.tasks.len(), plan.priority), (12, Some(0)));
     // Of every host the twelve that lose least: those that lose 0 to 11.
     assert_eq!((plan.lost_work, plan.host), ((0..12).sum(), "h0".into()));
+}
+
+/// What ends for a limit alone may run anywhere: nobody else is ended with it, and nothing more is promised.
+#[test]
+fn where_a_limit_stands_in_the_way_no_more_is_ended_than_lifts_it() {
+    let mut scheduler = TaskScheduler::builder().build().unwrap();
+    scheduler.set_limit("g", Limit::NONE.with(Measure::Cpus, Milli::whole(6)));
+    let mut candidates = Vec::new();
+    for id in ["v1", "v2"] {
+        scheduler.task_assigned(&TaskRequest::new(id, &Arc::new(class("g", 2))), &name(1));
+        candidates.push(Preemptible { task: id.into(), priority: 0, lost_work: 0 });
+    }
+    let leases = vec![lease("l1", "h1", 0), lease("l2", "h2", 3)];
+    scheduler.schedule_once(Time::ZERO, &[], leases);
+    let task = TaskRequest::new("new", &Arc::new(class("g", 3)));
+    let plan = scheduler.preemption_plan(&task, 1, &candidates, &BTreeMap::new()).unwrap();
+    assert_eq!((plan.tasks.len(), plan.host, plan.exact), (1, "h2".into(), false));
+    let gone = scheduler.overlay().without_task(&plan.tasks[0]);
+    assert_eq!(gone.place(std::slice::from_ref(&task)).host_of(&task.id), Some(&name(2)));
 }
 
 /// Thousands of tasks on one host, of which about half must end: the work is bounded whatever their number.
