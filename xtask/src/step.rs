@@ -1,7 +1,8 @@
 //! One step of a command: runs a program, says how it goes, keeps its output for a failure.
 //!
 //! While a step runs, a line every twenty seconds shows elapsed time and the last line of
-//! output; a failing step prints its output in full. A step whose program ends but leaves a
+//! output; a failing step prints its output, without cargo's list of what it compiled, which
+//! would bury the error. A step whose program ends but leaves a
 //! process holding its output is a failure as well: something was left running.
 
 use std::io::{BufRead, BufReader, Read};
@@ -38,7 +39,9 @@ fn run_lingering(name: &str, command: Command, linger: Duration) -> Result<Done,
             Ok(Done { output })
         }
         Ok((status, output, lingering)) => {
-            println!("---- {name} ----\n{}\n---- end of {name} ----", output.trim_end());
+            println!("---- {name} ----");
+            telling(&output).for_each(|line| println!("{line}"));
+            println!("---- end of {name} ----");
             let problem = match (status.success(), lingering) {
                 (true, _) => "left a process running that holds its output".to_owned(),
                 (false, _) => format!("failed ({status})"),
@@ -76,6 +79,13 @@ pub(crate) fn quiet(mut command: Command) -> Result<String, String> {
         String::from_utf8_lossy(&output.stderr)
     );
     if output.status.success() { Ok(text) } else { Err(text) }
+}
+
+/// The lines of `output` that are not cargo's progress.
+fn telling(output: &str) -> impl Iterator<Item = &str> {
+    const PROGRESS: [&str; 4] = ["Compiling ", "Checking ", "Downloading ", "Downloaded "];
+    let is_progress = |line: &&str| PROGRESS.iter().any(|verb| line.trim_start().starts_with(verb));
+    output.trim_end().lines().filter(move |line| !is_progress(line))
 }
 
 /// "12.3 s", or "4 min 05 s" from a minute up.
@@ -211,6 +221,12 @@ mod tests {
         let command = shell("sleep 2 & exit 0");
         let failure = run_lingering("example", command, Duration::from_millis(100)).unwrap_err();
         assert!(matches!(failure, Failure::Failed(text) if text.contains("left a process")));
+    }
+
+    #[test]
+    fn what_failed_is_told_and_not_what_was_compiled() {
+        let output = "   Compiling libc v0.2.191\nerror: linking failed\n    Checking cli v0.1.0\n";
+        assert_eq!(telling(output).collect::<Vec<_>>(), ["error: linking failed"]);
     }
 
     #[test]
