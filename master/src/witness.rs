@@ -63,7 +63,7 @@ impl Count {
     pub(crate) fn number(&mut self, batch: &mut Batch) -> u64 {
         for edit in batch.edits() {
             match edit {
-                Edit::Put(key) => self.keys.insert(hash(key)),
+                Edit::Put(key, _) => self.keys.insert(hash(key)),
                 Edit::Delete(key) => self.keys.remove(&hash(key)),
             };
         }

@@ -7,12 +7,12 @@ pub(crate) enum Change {
     Delete(Vec<u8>),
 }
 
-/// What one change does to a key.
+/// What one change does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit<'a> {
-    /// It has a value afterwards.
-    Put(&'a [u8]),
-    /// It has none.
+    /// The key has this value afterwards.
+    Put(&'a [u8], &'a [u8]),
+    /// The key has none.
     Delete(&'a [u8]),
 }
 
@@ -49,10 +49,10 @@ impl Batch {
         self.changes.append(&mut later.changes);
     }
 
-    /// Its changes, in order, by key.
+    /// Its changes, in order.
     pub fn edits(&self) -> impl Iterator<Item = Edit<'_>> {
         self.changes.iter().map(|change| match change {
-            Change::Put(key, _) => Edit::Put(key),
+            Change::Put(key, value) => Edit::Put(key, value),
             Change::Delete(key) => Edit::Delete(key),
         })
     }

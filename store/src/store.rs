@@ -2,16 +2,14 @@
 
 use crate::batch::Change;
 use crate::engine::{Engine, RawChange};
-use crate::identity::{Identity, LOCK_FILE};
+use crate::home::{ENGINE_DIR, Home};
+use crate::identity::Identity;
 use crate::record::{self, Opened, PART_PREFIX};
 use crate::{Batch, Damaged, Record, Scan, Storage, StoreError, durable};
-use std::fs::{self, File, TryLockError};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-const ENGINE_DIR: &str = "sled";
 /// What one commit may need beyond its own bytes: pages that are rewritten, a new segment.
 const SLACK_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -48,27 +46,14 @@ impl Options {
 /// An open store. Commits are durable when they return; see [`crate::GroupCommit`] for many.
 pub struct Store {
     engine: Engine,
-    dir: PathBuf,
-    identity: Mutex<Identity>,
     reserve_bytes: u64,
     /// One commit at a time: the parts of an old value are looked up before they are removed.
     committing: Mutex<()>,
     /// Whether a value may have been cut into parts, so that removals must look for them.
     has_parts: AtomicBool,
     poisoned: AtomicBool,
-    /// Locked as long as the store lives. Last, so that it is released last.
-    _lock: Lock,
-}
-
-/// The lock on a directory.
-struct Lock(File);
-
-impl Drop for Lock {
-    /// Unlocks rather than closes: a child that is being spawned may hold a copy of the handle.
-    fn drop(&mut self) {
-        // A close follows in any case.
-        let _ = self.0.unlock();
-    }
+    /// Last, so that it is released last.
+    home: Arc<Home>,
 }
 
 impl Store {
@@ -77,49 +62,42 @@ impl Store {
     /// # Errors
     /// Every variant but `Unfit` and `Poisoned`; nothing was changed unless the data are ours.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
-        durable::create_dir(dir)?;
-        let lock = take_lock(dir)?;
-        let identity = match Identity::read(dir)? {
-            Some(identity) => {
-                identity.check(dir, options.kind, options.format, options.cluster.as_deref())?;
-                identity
-            }
-            None => {
-                let kind = options.kind.to_owned();
-                let identity =
-                    Identity { kind, format: options.format, cluster: options.cluster.clone() };
-                identity.write(dir)?;
-                identity
-            }
-        };
-        let engine = Engine::open(&dir.join(ENGINE_DIR), options.cache_bytes)?;
-        durable::sync_dir(dir)?;
+        let cluster = options.cluster.as_deref();
+        let home = Home::open(dir, options.kind, options.format, cluster)?;
+        if let Some(cluster) = cluster {
+            home.bind_cluster(cluster)?;
+        }
+        Self::within(Arc::new(home), &options)
+    }
+
+    /// Opens the store in a directory that is ours already; of the options, the cache and the
+    /// reserve count.
+    ///
+    /// # Errors
+    /// As `open`, but for those of identity and lock.
+    pub fn within(home: Arc<Home>, options: &Options) -> Result<Self, StoreError> {
+        let engine = Engine::open(&home.dir().join(ENGINE_DIR), options.cache_bytes)?;
+        durable::sync_dir(home.dir())?;
         let has_parts = engine.scan(&[PART_PREFIX]).next().is_some();
-        let store = Self {
+        tracing::debug!(dir = %home.dir().display(), kind = options.kind, "store open");
+        Ok(Self {
             engine,
-            dir: dir.to_owned(),
-            identity: Mutex::new(identity),
             reserve_bytes: options.reserve_bytes,
             committing: Mutex::new(()),
             has_parts: AtomicBool::new(has_parts),
             poisoned: AtomicBool::new(false),
-            _lock: lock,
-        };
-        if let Some(cluster) = options.cluster {
-            store.bind_cluster(&cluster)?;
-        }
-        tracing::debug!(dir = %dir.display(), kind = options.kind, "store open");
-        Ok(store)
+            home,
+        })
     }
 
     /// Whose data these are.
     pub fn identity(&self) -> Identity {
-        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.home.identity()
     }
 
     /// The directory.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.home.dir()
     }
 
     /// Binds data that belong to no cluster yet to `cluster`, durably.
@@ -127,14 +105,7 @@ impl Store {
     /// # Errors
     /// `OtherCluster` when they belong to another one already.
     pub fn bind_cluster(&self, cluster: &str) -> Result<(), StoreError> {
-        let mut identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
-        identity.check(&self.dir, &identity.kind, identity.format, Some(cluster))?;
-        if identity.cluster.is_none() {
-            let bound = Identity { cluster: Some(cluster.to_owned()), ..identity.clone() };
-            bound.write(&self.dir)?;
-            *identity = bound;
-        }
-        Ok(())
+        self.home.bind_cluster(cluster)
     }
 
     #[cfg(test)]
@@ -145,12 +116,12 @@ impl Store {
     /// Refuses while nothing is written yet, so that a full disk poisons nothing.
     fn check_space(&self, batch: &Batch) -> Result<(), StoreError> {
         let needed = self.reserve_bytes + SLACK_BYTES + 4 * batch.bytes() as u64;
-        let stat = rustix::fs::statvfs(&self.dir).map_err(|error| {
-            StoreError::io("measure the free space of", &self.dir, error.into())
+        let stat = rustix::fs::statvfs(self.dir()).map_err(|error| {
+            StoreError::io("measure the free space of", self.dir(), error.into())
         })?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
         if free < needed {
-            return Err(StoreError::Full { dir: self.dir.clone(), free, needed });
+            return Err(StoreError::Full { dir: self.dir().to_owned(), free, needed });
         }
         Ok(())
     }
@@ -231,56 +202,12 @@ impl Storage for Store {
         batch.check()?;
         let _turn = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         if self.poisoned.load(Ordering::Acquire) {
-            return Err(StoreError::Poisoned { dir: self.dir.clone() });
+            return Err(StoreError::Poisoned { dir: self.dir().to_owned() });
         }
         self.check_space(&batch)?;
         self.raw_changes(batch).and_then(|raw| self.engine.apply(raw)).inspect_err(|error| {
             self.poisoned.store(true, Ordering::Release);
-            tracing::error!(dir = %self.dir.display(), %error, "store poisoned");
+            tracing::error!(dir = %self.dir().display(), %error, "store poisoned");
         })
     }
-}
-
-/// Takes the directory's lock, which ends with the process however it ends.
-fn take_lock(dir: &Path) -> Result<Lock, StoreError> {
-    let path = dir.join(LOCK_FILE);
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(|error| StoreError::io("open", &path, error))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
-            return Err(StoreError::InUse { dir: dir.to_owned(), pid });
-        }
-        Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", &path, error)),
-    }
-    // Whose it is, for the message of the next who comes.
-    let pid = format!("{}\n", std::process::id());
-    file.set_len(0)
-        .and_then(|()| file.write_all(pid.as_bytes()))
-        .map_err(|error| StoreError::io("write", &path, error))?;
-    Ok(Lock(file))
-}
-
-/// Moves damaged data out of the way, so that an open makes new ones; returns where they went.
-///
-/// # Errors
-/// When another process uses them, or the directory cannot be renamed.
-pub fn set_aside(dir: &Path) -> Result<PathBuf, StoreError> {
-    let _lock = take_lock(dir)?;
-    let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let aside = (0u32..)
-        .map(|n| dir.with_file_name(format!("{name}.damaged-{n}")))
-        .find(|path| !path.exists())
-        .expect("there are more numbers than directories");
-    fs::rename(dir, &aside).map_err(|error| StoreError::io("rename", dir, error))?;
-    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        durable::sync_dir(parent)?;
-    }
-    Ok(aside)
 }
