@@ -36,7 +36,7 @@ impl Pass<'_> {
     }
 
     /// Whether a host that refused a class for its fitness may take it when others have been placed there.
-    fn fitness_may_rise(&self, rules: &Class<'_>) -> bool {
+    pub(super) fn fitness_may_rise(&self, rules: &Class<'_>) -> bool {
         let Some(weights) = self.choice.fitness.weights() else {
             return self.choice.fitness.has_closure();
         };

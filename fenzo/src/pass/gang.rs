@@ -140,7 +140,7 @@ impl Pass<'_> {
                 });
             }
             let rules = &self.classes[class];
-            if !rules.has_balance() && !rules.has_closure() {
+            if !rules.has_balance() && !rules.has_closure() && !self.fitness_may_rise(rules) {
                 full.insert(class);
             }
             trial.missed.push(position);

@@ -20,33 +20,42 @@ struct Wish {
     room: u64,
 }
 
-/// By host, and by resource with its dimension.
-type Wishes = BTreeMap<(usize, Resource), (usize, Vec<Wish>)>;
+/// By host, those with smaller names first, and by resource with its dimension.
+type Wishes = BTreeMap<(u64, usize, Resource), (usize, Vec<Wish>)>;
 
 impl Pass<'_> {
     /// Grows the elastic ones of these placements.
     pub(super) fn grow(&self, placed: &mut [(usize, usize, PlacedTask)]) {
         // What groups have grown by in this pass, by measure.
         let mut grown: BTreeMap<usize, [u64; 4]> = BTreeMap::new();
-        for ((host, resource), (dimension, mut wishes)) in self.wishes(placed) {
-            // Those that can use least first: what they leave is the others'.
-            wishes.sort_by_key(|wish| (wish.room, wish.placement));
+        for ((_, host, resource), (dimension, mut wishes)) in self.wishes(placed) {
             let mut left = self.cluster.columns().free(host)[dimension];
-            let mut sharing = wishes.len() as u64;
-            for Wish { placement, group, room } in wishes {
-                let growth = grown.entry(group).or_default();
-                let limit = self.limit_left(placed[placement].1, dimension, growth);
-                let more = room.min(left / sharing).min(limit);
-                sharing -= 1;
-                left -= more;
-                if let Some(growth) = growth.get_mut(dimension) {
-                    *growth = growth.saturating_add(more);
+            // What those at the limit of their group leave is dealt out again.
+            while left > 0 && !wishes.is_empty() {
+                let before = left;
+                // Those that can use least first: what they leave is the others'.
+                wishes.sort_by_key(|wish| (wish.room, wish.placement));
+                let mut sharing = wishes.len() as u64;
+                for Wish { placement, group, room } in &mut wishes {
+                    let growth = grown.entry(*group).or_default();
+                    let limit = self.limit_left(placed[*placement].1, dimension, growth);
+                    let more = (*room).min(left / sharing).min(limit);
+                    sharing -= 1;
+                    left -= more;
+                    *room -= more;
+                    if let Some(growth) = growth.get_mut(dimension) {
+                        *growth = growth.saturating_add(more);
+                    }
+                    if more > 0 {
+                        let task = &mut placed[*placement].2;
+                        let demand = &task.request.class.demand;
+                        let amounts = task.grown.get_or_insert_with(|| Box::new(demand.clone()));
+                        add(amounts, &resource, more);
+                    }
                 }
-                if more > 0 {
-                    let task = &mut placed[placement].2;
-                    let demand = &task.request.class.demand;
-                    let amounts = task.grown.get_or_insert_with(|| Box::new(demand.clone()));
-                    add(amounts, &resource, more);
+                wishes.retain(|wish| wish.room > 0);
+                if left == before {
+                    break;
                 }
             }
         }
@@ -60,7 +69,8 @@ impl Pass<'_> {
                 let demand = self.classes[*class].demand().amounts[dimension];
                 let room = most.thousandths().saturating_sub(demand);
                 let wish = Wish { placement, group: self.classes[*class].group(), room };
-                let of = wishes.entry((*host, resource.clone()));
+                let label = self.cluster.names().label(*host);
+                let of = wishes.entry((label, *host, resource.clone()));
                 of.or_insert_with(|| (dimension, Vec::new())).1.push(wish);
             }
         }

@@ -67,6 +67,16 @@ fn growth_stops_at_the_limit_of_the_group() {
 }
 
 #[test]
+fn what_a_group_at_its_limit_leaves_goes_to_others() {
+    let mut scheduler = TaskScheduler::builder().build().unwrap();
+    scheduler.set_limit("a", Limit::NONE);
+    scheduler.set_limit("b", Limit::NONE.with(Measure::Cpus, Milli::whole(1)));
+    let batch = [elastic("a", 1, 1, 6), elastic("b", 1, 1, 20)].concat();
+    let result = scheduler.schedule_once(Time::ZERO, &batch, vec![lease("l", "h", 10)]);
+    assert_eq!(granted(&result), grants([("a0", 6000), ("b0", 1000)]));
+}
+
+#[test]
 fn what_was_granted_is_what_runs() {
     let mut scheduler = TaskScheduler::builder().single_lease().build().unwrap();
     let first =

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fenzo::{
-    Constraint, Fitness, Gang, GangMiss, GroupName, Lease, Preemptible, PreemptionPlan, Problem,
-    Reason, Resource, Resources, TaskClass, TaskId, TaskRequest, TaskScheduler, Time,
+    Combination, Constraint, Fitness, Gang, GangMiss, GroupName, Lease, Preemptible,
+    PreemptionPlan, Problem, Reason, Resource, Resources, TaskClass, TaskId, TaskRequest,
+    TaskScheduler, Time,
 };
 
 use super::{class, lease, run, scheduler, tasks};
@@ -71,6 +72,17 @@ fn what_fails_in_a_trial_is_tried_again_after_it() {
     assert_eq!((result.placed(), result.failed()), (3, 4));
     assert!(result.host_of(&"b2".into()).is_some());
     assert_eq!(result.why(&"a0".into()), result.why(&"a3".into()));
+}
+
+#[test]
+fn a_host_that_its_own_tasks_make_fit_counts_for_a_gang() {
+    // As Fenzo 1 has it, an empty host is no good to a packer for a task that takes nothing.
+    let builder = TaskScheduler::builder().fitness(Fitness::memory_packer());
+    let mut scheduler = builder.combination(Combination::Fenzo1).build().unwrap();
+    let nothing = |id: &str| tasks(id, 1, class(0, 0));
+    let gang = [nothing("a"), tasks("b", 1, class(0, 1)), nothing("c")].concat();
+    let result = gangs(&mut scheduler, &[Gang::at_least(2, gang)], three_hosts());
+    assert_eq!((result.placed(), result.failed()), (3, 0));
 }
 
 #[test]

@@ -1,0 +1,132 @@
+//! Things that a host has one by one: members of named sets, devices.
+
+use std::collections::BTreeMap;
+
+use fenzo::{Device, DeviceRequest, DeviceUse, HostId, Milli, SetUse, TaskClass};
+
+use super::state::State;
+
+const WHOLE: u64 = 1000;
+
+/// A member of a set.
+#[derive(Clone, Default)]
+struct Member {
+    /// The value it is bound to, if anybody uses it.
+    bound: Option<Option<String>>,
+    used: u32,
+}
+
+impl State<'_> {
+    /// The sets of a host with their size and members, in the order of its latest lease.
+    fn sets(&self, host: &HostId) -> Vec<(String, u32, Vec<Member>)> {
+        let mut sets: Vec<(String, u32, Vec<Member>)> = Vec::new();
+        for set in self.latest(host).into_iter().flat_map(|lease| &lease.sets) {
+            if sets.iter().all(|(name, ..)| *name != set.name) {
+                let members = vec![Member::default(); set.members as usize];
+                sets.push((set.name.clone(), set.each, members));
+            }
+        }
+        for used in self.on_host(host).flat_map(|on| &on.sets) {
+            let set = sets.iter_mut().find(|(name, ..)| *name == used.name);
+            let member = set.and_then(|(_, _, members)| members.get_mut(used.member as usize));
+            if let Some(member) = member {
+                member.bound = Some(used.value.clone());
+                member.used += used.amount;
+            }
+        }
+        sets
+    }
+
+    /// What a task would use of the sets of a host, with their fitness if it has any; `None` if one of them
+    /// cannot serve it.
+    pub(super) fn use_of_sets(
+        &self,
+        class: &TaskClass,
+        host: &HostId,
+    ) -> Option<(Vec<SetUse>, Option<f64>)> {
+        let sets = self.sets(host);
+        let has = |name: &String| sets.iter().any(|(other, ..)| other == name);
+        if !class.sets.keys().all(has) {
+            return None;
+        }
+        let (mut uses, mut sum) = (Vec::new(), 0.0);
+        for (name, each, members) in &sets {
+            let request = class.sets.get(name);
+            let value = request.map(|request| request.value.clone());
+            let amount = request.map_or(0, |request| request.amount);
+            let fitness = |member: &Member| match &member.bound {
+                None if amount <= *each => 0.5 / f64::from(each + 1),
+                Some(bound) if *bound == value && member.used + amount <= *each => {
+                    f64::from(member.used + amount + 1) / f64::from(each + 1)
+                }
+                None | Some(_) => 0.0,
+            };
+            let highest = members.iter().map(fitness).fold(0.0, f64::max);
+            let best = members.iter().position(|member| fitness(member) == highest);
+            let member = best.filter(|_| highest > 0.0)?;
+            let member = u32::try_from(member).unwrap();
+            uses.push(SetUse { name: name.clone(), value, member, amount });
+            sum += highest;
+        }
+        let fitness = (!sets.is_empty()).then(|| sum / sets.len() as f64);
+        Some((uses, fitness))
+    }
+
+    /// The devices of a host, in order of kind and id, with what is left of each.
+    fn devices(&self, host: &HostId) -> Vec<Device> {
+        let mut devices: BTreeMap<_, Device> = BTreeMap::new();
+        for device in self.leases_of(host).flat_map(|lease| &lease.devices) {
+            let key = (device.kind.clone(), device.id.clone());
+            let nothing = || device.clone().with_free(Milli::ZERO);
+            let known = devices.entry(key).or_insert_with(nothing);
+            let free = known.free.thousandths() + device.free.thousandths();
+            known.free = Milli::from_thousandths(free.min(WHOLE));
+        }
+        for on in self.on_host(host).filter(|on| on.new || self.single_lease) {
+            for used in &on.devices {
+                if let Some(known) = devices.get_mut(&(used.kind.clone(), used.id.clone())) {
+                    known.free = known.free.saturating_sub(used.share);
+                }
+            }
+        }
+        devices.into_values().collect()
+    }
+
+    /// The devices that a task would use; `None` if the host cannot serve it.
+    pub(super) fn use_of_devices(
+        &self,
+        class: &TaskClass,
+        host: &HostId,
+    ) -> Option<Vec<DeviceUse>> {
+        let devices = self.devices(host);
+        let mut uses = Vec::new();
+        for (kind, request) in &class.devices {
+            let accepted = |device: &&Device| {
+                let models = request.models();
+                device.kind == *kind
+                    && (models.is_empty() || models.contains(&device.model))
+                    && device.free >= request.share()
+            };
+            let mut chosen: Vec<&Device> = devices.iter().filter(accepted).collect();
+            if is_part(request) {
+                // The one with the least room.
+                chosen.sort_by_key(|device| device.free);
+            }
+            let count = request.devices() as usize;
+            if chosen.len() < count {
+                return None;
+            }
+            uses.extend(chosen[..count].iter().map(|device| DeviceUse {
+                kind: kind.clone(),
+                id: device.id.clone(),
+                model: device.model.clone(),
+                share: request.share(),
+            }));
+        }
+        Some(uses)
+    }
+}
+
+fn is_part(request: &DeviceRequest) -> bool {
+    request.share().thousandths() < WHOLE
+}
