@@ -172,3 +172,8 @@ pub use status::HostStatus;
 pub use topology::{Level, Topology};
 pub use trigger::{Cron, Fired, Interval, Schedule, Trigger, TriggerError, Triggers};
 pub use view::HostView;
+
+/// The example of the front page is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct FrontPage;

@@ -69,6 +69,8 @@ pub enum TriggerError {
     Cron(String),
     /// The interval cannot be read; what is wrong with it.
     Interval(&'static str),
+    /// There is no time zone of this name.
+    Zone(String),
 }
 
 impl fmt::Display for TriggerError {
@@ -77,6 +79,7 @@ impl fmt::Display for TriggerError {
             Self::Duplicate(id) => write!(f, "trigger {id} is registered already"),
             Self::Cron(problem) => write!(f, "cron expression: {problem}"),
             Self::Interval(problem) => write!(f, "interval: {problem}"),
+            Self::Zone(name) => write!(f, "there is no time zone {name}"),
         }
     }
 }

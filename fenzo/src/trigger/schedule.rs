@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, FixedOffset};
+use chrono::{DateTime, FixedOffset, TimeZone, Utc};
 
 use crate::quantity::Time;
 
@@ -33,33 +33,57 @@ impl Schedule {
 /// A cron expression: minute, hour, day of month, month, day of week, with seconds in front if there are six
 /// fields; or a word such as `@daily`.
 ///
-/// It speaks of the calendar at a fixed distance from UTC; none, if nothing is said. Daylight saving is not
-/// followed.
+/// It speaks of the calendar of UTC, if nothing else is said; of one at a fixed distance from it
+/// ([`Cron::at_offset`]); or, with the feature `time-zones`, of that of a named time zone (`Cron::in_zone`).
 #[derive(Clone)]
 pub struct Cron {
     text: String,
     cron: Arc<croner::Cron>,
-    offset_secs: i32,
+    zone: Zone,
+}
+
+/// Whose calendar it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Zone {
+    /// Seconds ahead of UTC.
+    Offset(i32),
+    #[cfg(feature = "time-zones")]
+    Named(chrono_tz::Tz),
+}
+
+fn read(text: &str) -> Result<croner::Cron, TriggerError> {
+    let parser =
+        croner::parser::CronParser::builder().seconds(croner::parser::Seconds::Optional).build();
+    parser.parse(text).map_err(|error| TriggerError::Cron(error.to_string()))
+}
+
+/// Whether a field of seconds means each of them.
+fn is_every_second(field: &str) -> bool {
+    let Ok(cron) = read(&format!("{field} * * * * *")) else { return false };
+    let mut at = DateTime::UNIX_EPOCH;
+    (0..60).all(|_| {
+        let next = cron.find_next_occurrence(&at, false).ok();
+        let after_one = next.is_some_and(|next| next.timestamp() == at.timestamp() + 1);
+        at = next.unwrap_or(at);
+        after_one
+    })
 }
 
 impl Cron {
     /// Reads an expression.
     ///
     /// # Errors
-    /// If it is none; or if it would fire every second: `*` in the field of seconds is surely a mistake.
+    /// If it is none; or if its field of seconds names them all, as `*` does: that is surely a mistake.
     pub fn parse(text: &str) -> Result<Self, TriggerError> {
+        let cron = read(text)?;
         let fields: Vec<&str> = text.split_whitespace().collect();
-        if fields.len() >= 6 && fields[0] == "*" {
+        if fields.len() >= 6 && is_every_second(fields[0]) {
             return Err(TriggerError::Cron("it would fire every second".to_owned()));
         }
-        let parser = croner::parser::CronParser::builder()
-            .seconds(croner::parser::Seconds::Optional)
-            .build();
-        let cron = parser.parse(text).map_err(|error| TriggerError::Cron(error.to_string()))?;
-        Ok(Self { text: text.to_owned(), cron: Arc::new(cron), offset_secs: 0 })
+        Ok(Self { text: text.to_owned(), cron: Arc::new(cron), zone: Zone::Offset(0) })
     }
 
-    /// The same for a calendar that is so many seconds ahead of UTC (behind, if negative).
+    /// The same for a calendar that is so many seconds ahead of UTC (behind, if negative), in summer and winter.
     ///
     /// # Errors
     /// If it is a day or more.
@@ -67,31 +91,53 @@ impl Cron {
         if FixedOffset::east_opt(secs).is_none() {
             return Err(TriggerError::Cron("an offset from UTC is less than a day".to_owned()));
         }
-        self.offset_secs = secs;
+        self.zone = Zone::Offset(secs);
+        Ok(self)
+    }
+
+    /// The same for the calendar of a time zone ("Europe/Berlin"), which follows daylight saving.
+    ///
+    /// What falls into the hour that is left out in spring happens when that hour is over; what falls into the
+    /// hour that comes twice in autumn happens once, unless it happens every hour or more often.
+    ///
+    /// # Errors
+    /// If there is no such zone.
+    #[cfg(feature = "time-zones")]
+    pub fn in_zone(mut self, name: &str) -> Result<Self, TriggerError> {
+        let unknown = |_| TriggerError::Zone(name.to_owned());
+        self.zone = Zone::Named(name.parse().map_err(unknown)?);
         Ok(self)
     }
 
     /// The first time after another, within the years that can be told.
     #[must_use]
     pub fn next_after(&self, after: Time) -> Option<Time> {
-        let nanos = after.as_nanos();
-        let secs = i64::try_from(nanos / 1_000_000_000).ok()?;
+        let secs = i64::try_from(after.as_nanos() / 1_000_000_000).ok()?;
         let utc = DateTime::from_timestamp(secs, 0)?;
-        let local = utc.with_timezone(&FixedOffset::east_opt(self.offset_secs)?);
-        let next = self.cron.find_next_occurrence(&local, false).ok()?;
-        u64::try_from(next.timestamp()).ok().map(Time::from_secs)
+        let next = match self.zone {
+            Zone::Offset(secs) => self.next_in(utc, &FixedOffset::east_opt(secs)?),
+            #[cfg(feature = "time-zones")]
+            Zone::Named(zone) => self.next_in(utc, &zone),
+        }?;
+        let nanos = u64::try_from(next).ok()?.checked_mul(1_000_000_000)?;
+        Some(Time::from_nanos(nanos)).filter(|next| *next > after)
+    }
+
+    fn next_in<Z: TimeZone>(&self, after: DateTime<Utc>, zone: &Z) -> Option<i64> {
+        let local = after.with_timezone(zone);
+        self.cron.find_next_occurrence(&local, false).ok().map(|next| next.timestamp())
     }
 }
 
 impl PartialEq for Cron {
     fn eq(&self, other: &Self) -> bool {
-        (&self.text, self.offset_secs) == (&other.text, other.offset_secs)
+        (&self.text, self.zone) == (&other.text, other.zone)
     }
 }
 
 impl fmt::Debug for Cron {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Cron").field(&self.text).field(&self.offset_secs).finish()
+        f.debug_tuple("Cron").field(&self.text).field(&self.zone).finish()
     }
 }
 

@@ -63,12 +63,62 @@ fn the_calendar_is_followed() {
     let ahead = cron("0 12 * * *").at_offset(7200).unwrap();
     assert_eq!(ahead.next_after(at(MIDNIGHT)), Some(at(MIDNIGHT + 10 * 3600)));
     assert_eq!(cron("0 0 30 2 *").next_after(at(MIDNIGHT)), None, "there is no such day");
+    let end = Time::from_nanos(u64::MAX);
+    assert_eq!(cron("* * * * *").next_after(end), None, "no later time can be told");
+    let last_minute = Time::from_nanos(u64::MAX - 60_000_000_000);
+    assert!(cron("* * * * *").next_after(last_minute).is_some_and(|next| next > last_minute));
+}
+
+/// The seconds since the epoch at which it fires next, again and again.
+fn next_of(cron: &Cron, after: u64, times: usize) -> Vec<u64> {
+    let mut now = at(after);
+    let next = || {
+        now = cron.next_after(now)?;
+        Some(now.as_nanos() / 1_000_000_000)
+    };
+    std::iter::from_fn(next).take(times).collect()
+}
+
+/// 2026-03-28 12:00:00 UTC, the day before clocks in Europe are put forward.
+const SPRING: u64 = 1_774_699_200;
+/// 2026-10-24 12:00:00 UTC, the day before they are put back.
+const AUTUMN: u64 = 1_792_843_200;
+const HOUR: u64 = 3600;
+
+#[test]
+fn a_time_zone_keeps_summer_time() {
+    let berlin = |text: &str| cron(text).in_zone("Europe/Berlin").unwrap();
+    // Noon is at 11 in winter and at 10 in summer.
+    assert_eq!(next_of(&berlin("0 12 * * *"), SPRING, 2), [SPRING + 22 * HOUR, SPRING + 46 * HOUR]);
+    assert_eq!(next_of(&berlin("0 12 * * *"), AUTUMN, 2), [AUTUMN + 23 * HOUR, AUTUMN + 47 * HOUR]);
+    // There is no 02:30 that day: it is 03:00 then, half an hour before.
+    let morning = berlin("30 2 * * *");
+    assert_eq!(next_of(&morning, SPRING, 2), [SPRING + 13 * HOUR, SPRING + 36 * HOUR + HOUR / 2]);
+    // There are two that day: the first counts.
+    let [first, second] = [AUTUMN + 12 * HOUR + HOUR / 2, AUTUMN + 37 * HOUR + HOUR / 2];
+    assert_eq!(next_of(&morning, AUTUMN, 2), [first, second]);
+    // What happens every hour goes on every hour.
+    let hours: Vec<u64> = (10..16).map(|hour| AUTUMN + hour * HOUR).collect();
+    assert_eq!(next_of(&berlin("0 * * * *"), AUTUMN + 9 * HOUR, 6), hours);
+    let hours: Vec<u64> = (10..16).map(|hour| SPRING + hour * HOUR).collect();
+    assert_eq!(next_of(&berlin("0 * * * *"), SPRING + 9 * HOUR, 6), hours);
+    let nowhere = cron("0 12 * * *").in_zone("Europe/Atlantis");
+    assert_eq!(nowhere, Err(TriggerError::Zone("Europe/Atlantis".to_owned())));
+    assert_ne!(berlin("0 12 * * *"), cron("0 12 * * *"));
 }
 
 #[test]
 fn what_cannot_be_read_is_told() {
-    for text in ["", "* *", "61 * * * *", "* * * * * *", "a b c d e"] {
+    for text in ["", "* *", "61 * * * *", "a b c d e"] {
         assert!(matches!(Cron::parse(text), Err(TriggerError::Cron(_))), "{text}");
+    }
+    let often = "it would fire every second".to_owned();
+    for text in ["*", "*/1", "0-59", "0-29,30-59", "0-59/1"] {
+        let text = format!("{text} * * * * *");
+        assert_eq!(Cron::parse(&text), Err(TriggerError::Cron(often.clone())), "{text}");
+    }
+    for text in ["*/2 * * * * *", "0-58 * * * * *", "0 * * * * *", "* * * * *"] {
+        assert!(Cron::parse(text).is_ok(), "{text}");
     }
     assert!(cron("0 0 * * *").at_offset(90_000).is_err());
     let read = |text: &str| Interval::parse(text).map(|of| of.next_after(at(MIDNIGHT)));
@@ -133,6 +183,19 @@ proptest! {
         prop_assert!(next > after || (next == start && after < start));
         prop_assert_eq!((next - start) % step, 0);
         prop_assert!(next == start || next - step <= after);
+    }
+
+    /// Whatever the zone, the next time is later, and so is each after it.
+    #[test]
+    fn cron_goes_on(
+        zone in prop::sample::select(vec!["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
+        text in prop::sample::select(vec!["30 2 * * *", "*/20 1-3 * * *", "0 * * * *", "59 59 1 * * *"]),
+        after in 0..366 * 86_400_u64,
+    ) {
+        let cron = cron(text).in_zone(zone).unwrap();
+        let times = next_of(&cron, SPRING + after, 5);
+        prop_assert_eq!(times.len(), 5);
+        prop_assert!(times[0] > SPRING + after && times.is_sorted_by(|one, other| one < other));
     }
 
     /// No text makes it panic.

@@ -1,13 +1,13 @@
 //! Rules of idle hosts, shortfalls, and which hosts go first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use fenzo::{
-    Autoscaler, Constraint, HostStatus, Lease, Resources, ScaleAction, ScaleDownOrder,
-    ScaleDownScore, ScaleOptions, ScaleRule, Shortfall, TaskClass, TaskRequest, TaskScheduler,
-    Time,
+    AttributeValue, Autoscaler, Constraint, HostStatus, Lease, PortRange, Resources, ScaleAction,
+    ScaleDownOrder, ScaleDownScore, ScaleOptions, ScaleRule, Shortfall, TaskClass, TaskRequest,
+    TaskScheduler, Time,
 };
 
 use super::assign;
@@ -284,15 +284,17 @@ fn test_task_2_clusters_getter_aggressive_scale_up() {
     assert_eq!(autoscaler.decide(at(61), &mut scheduler, &pinned), [up("big", 3)]);
 }
 
-#[test]
-fn test_shortfall_scale_up_1_group() {
-    let mut autoscaler = autoscaler(
-        ScaleOptions::default(),
-        vec![ScaleRule::new("small", 1, 1).with_cool_down(secs(600))],
-    );
-    let mut scheduler = with(hosts(2), &[]);
+/// 32 tasks on two hosts, and twelve more: what they lack is asked for once.
+fn shortfall_of_one_group(leases: Vec<Lease>, active: BTreeSet<AttributeValue>) {
+    let rules = ["small", "big"].map(|group| {
+        let rule = ScaleRule::new(group, 1, 1).with_cool_down(secs(600));
+        if group == "big" { rule.with_sizes(0, 0) } else { rule }
+    });
+    let mut autoscaler = autoscaler(ScaleOptions::default(), rules.into());
+    let mut scheduler = TaskScheduler::builder().build().unwrap();
+    scheduler.set_active_groups("group", active);
     let all = tasks("t", 32, 1);
-    let result = scheduler.schedule_once(at(1), &all, vec![]);
+    let result = scheduler.schedule_once(at(1), &all, leases);
     assert_eq!((result.placed(), result.failed()), (8, 24));
     assign(&mut scheduler, &result);
     let failed: Vec<_> =
@@ -301,6 +303,40 @@ fn test_shortfall_scale_up_1_group() {
     let more = [failed, tasks("u", 12, 1)].concat();
     assert_eq!(autoscaler.decide(at(2), &mut scheduler, &more), [up("small", 3)]);
     assert_eq!(scheduler.hosts().count(), 2, "the question leaves no trace");
+    // All that was asked for comes: nobody waits, and no lease is given back.
+    let new = (10..19).map(|n| host(n, 4, "small")).collect();
+    let result = scheduler.schedule_once(at(3), &more, new);
+    assert_eq!((result.placed(), result.assignments.len()), (36, 9));
+    assert_eq!(result.expired, []);
+}
+
+#[test]
+fn test_shortfall_scale_up_1_group() {
+    shortfall_of_one_group(hosts(2), BTreeSet::new());
+}
+
+/// Hosts of a group that is not active are neither used nor asked for.
+#[test]
+fn test_shortfall_scale_up_1_group_with_active_vms() {
+    shortfall_of_one_group(hosts(2), ["small".into()].into());
+}
+
+/// Java's table of the greatest task of a group counts one port too few.
+#[test]
+fn a_task_for_all_ports_of_a_host_is_placed_and_scaled_up_for() {
+    let mut autoscaler = plain(1, 5);
+    let ports = PortRange::new(1000, 1009).unwrap();
+    let lease = |n| host(n, 4, "small").with_ports(ports);
+    let class = TaskClass::new("t", Resources::cpus_mem(1, 100)).with_ports(10);
+    let class = Arc::new(class);
+    let all: Vec<_> = (0..5).map(|n| TaskRequest::new(format!("t{n}"), &class)).collect();
+    let mut scheduler = TaskScheduler::builder().build().unwrap();
+    let result = scheduler.schedule_once(at(1), &all, vec![lease(0), lease(1)]);
+    assert_eq!((result.placed(), result.failed()), (2, 3));
+    assign(&mut scheduler, &result);
+    assert_eq!(autoscaler.decide(at(1), &mut scheduler, &all[2..]), [up("small", 3)]);
+    let result = scheduler.schedule_once(at(2), &all[2..], (2..5).map(lease).collect());
+    assert_eq!((result.placed(), result.failed()), (3, 0));
 }
 
 #[test]

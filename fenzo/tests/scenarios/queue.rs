@@ -275,6 +275,36 @@ fn test_multiple_task_assignments() {
     assert_eq!(placed, 4);
 }
 
+/// The loop runs every second; each time one more host has room for one of the waiting tasks.
+#[test]
+fn test_ordered_assignments() {
+    let mut service = service(&[8, 8, 8, 8]);
+    let task_of = |bucket: &str, id: &str, cpus| {
+        let demand = Resources::cpus_mem(cpus, 10 * cpus);
+        QueuedTask::new(task(format!("{bucket}{id}"), demand), 1, bucket)
+    };
+    for (bucket, count) in [("A", 15), ("B", 6), ("C", 11)] {
+        for n in 0..count {
+            service.queue(task_of(bucket, &n.to_string(), 1)).unwrap();
+        }
+    }
+    assert_eq!(service.tick(at(1)).unwrap().placed(), 32);
+    for bucket in ["A", "B", "C"] {
+        service.queue(task_of(bucket, "next", 4)).unwrap();
+    }
+    let mut order = Vec::new();
+    for now in 2..6 {
+        service.add_lease(Lease::new(format!("next{now}"), format!("next{now}"), units(4)));
+        let result = service.tick(at(now)).unwrap();
+        order.extend(by_bucket(&result));
+        if now == 2 {
+            service.queue(task_of("B", "another", 4)).unwrap();
+        }
+    }
+    assert_eq!(order, [('B', 1), ('B', 1), ('C', 1), ('A', 1)]);
+    assert_eq!(service.tasks().queued(), 0);
+}
+
 #[test]
 fn test_multi_tier_allocation() {
     let mut service = service(&[1]);
