@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::cluster::ranking::SLACK;
 use crate::constraint::{Scorer, judged};
 use crate::id::DeviceKind;
 use crate::packing::{DeviceMix, DevicePacking};
@@ -304,6 +305,12 @@ impl Score {
             }
         };
         score
+    }
+
+    /// The calculator with which these parts come to this rank, less what rounding may take off.
+    pub(crate) fn calculator_for(rank: f64, soft: Option<f64>, sets: f64) -> f64 {
+        let wished = sets * SETS_WEIGHT + soft.unwrap_or(1.0) * SOFT_WEIGHT;
+        (rank * 100.0 - wished) / CALCULATOR_WEIGHT - SLACK
     }
 
     /// What hosts are ranked by. The expression is Fenzo's, to the last bit, so that hosts tie here exactly

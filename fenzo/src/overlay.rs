@@ -167,7 +167,10 @@ impl Overlay<'_> {
 fn freed(scheduler: &TaskScheduler, host: &HostId, ended: &[(TaskId, Running)]) -> Lease {
     let id = LeaseId::from(format!("what the end of tasks frees on {host}"));
     let mut lease = Lease::new(id, host.clone(), Resources::default());
-    for (_, running) in ended {
+    // Where a host has one lease, that is of all that it has, what runs on included.
+    let goes_on = scheduler.cluster.is_single_lease().then(|| scheduler.running_at(host));
+    let ended = ended.iter().map(|(_, running)| running);
+    for running in ended.chain(goes_on.into_iter().flatten()) {
         lease.offered.add(&running.class.demand);
         let ports = running.ports.iter().map(|port| u64::from(*port));
         lease.ports.extend(ports.filter_map(|port| PortRange::new(port, port)));

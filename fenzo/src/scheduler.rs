@@ -394,6 +394,13 @@ impl TaskScheduler {
         Some((task.clone(), running))
     }
 
+    /// The tasks that run on a host.
+    pub(crate) fn running_at(&self, host: &HostId) -> impl Iterator<Item = &Running> {
+        let host = self.cluster.names().get(host);
+        let running = host.into_iter().flat_map(|host| self.cluster.running_of(host));
+        running.map(|(_, running)| running)
+    }
+
     /// The leases of a host.
     pub(crate) fn leases_on(&self, host: &HostId) -> Vec<Lease> {
         let host = self.cluster.names().get(host);

@@ -72,21 +72,4 @@ impl TaskScheduler {
     pub(crate) fn may_use(&self, host: &HostId, attributes: &Attributes) -> bool {
         self.is_usable(host, attributes)
     }
-
-    /// What is free on a host.
-    pub(crate) fn free_on(&self, status: &HostStatus) -> Resources {
-        let mut free = status.offered.clone();
-        if self.cluster.is_single_lease() {
-            let used = &status.used;
-            free.cpus = free.cpus.saturating_sub(used.cpus);
-            free.mem = free.mem.saturating_sub(used.mem);
-            free.disk = free.disk.saturating_sub(used.disk);
-            free.network = free.network.saturating_sub(used.network);
-            for (name, amount) in &mut free.scalars {
-                let used = used.scalars.get(name).copied().unwrap_or_default();
-                *amount = amount.saturating_sub(used);
-            }
-        }
-        free
-    }
 }

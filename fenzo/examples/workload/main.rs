@@ -9,7 +9,8 @@
 //! bound of the hosts beside those used.
 //!
 //! `--table` alone prints what each configuration costs over cluster sizes, beside a floor and beside Netflix
-//! Fenzo, whose figures (`netflix.csv`) were taken on another machine of the kind.
+//! Fenzo, whose figures (`netflix.csv`) were taken on another machine of the kind; and how well batches and the
+//! trace `openb` are packed.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -21,9 +22,13 @@
 
 mod churn;
 mod generate;
+mod rows;
 mod table;
 #[cfg(test)]
 mod tests;
+#[path = "../openb/trace.rs"]
+#[allow(dead_code, reason = "the example openb uses more of it")]
+mod trace;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -33,6 +38,7 @@ use fenzo::{
     HostId, Packing, PackingReport, SchedulingResult, TaskId, TaskRequest, TaskScheduler, Time,
 };
 use generate::{Config, Tasks, checksum, leases};
+use rustix::time::{ClockId, clock_gettime};
 
 #[derive(Clone)]
 struct Options {
@@ -150,18 +156,22 @@ impl Stopwatch {
     }
 }
 
-/// Processor time of this process, which has one thread, as the kernel counts it.
+/// Processor time of this process, which has one thread, to the nanosecond.
 fn processor_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
-    let nanos = text.split_whitespace().next().and_then(|field| field.parse::<f64>().ok());
-    nanos.unwrap_or(0.0) / 1e9
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+/// A figure of this process that the kernel tells in kilobytes.
+fn status_kb(name: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB"));
+    kilobytes.and_then(|number| number.trim().parse::<u64>().ok()).unwrap_or(0)
 }
 
 fn peak_rss_mb() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB"));
-    kilobytes.and_then(|number| number.trim().parse::<u64>().ok()).unwrap_or(0) / 1024
+    status_kb("VmHWM:") / 1024
 }
 
 fn host_number(host: &HostId) -> u64 {

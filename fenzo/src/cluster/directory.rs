@@ -12,7 +12,7 @@ const PROBES: usize = 64;
 /// The least number of slots of a table that is in use; a power of two.
 const LEAST: usize = 16;
 
-const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
@@ -132,7 +132,8 @@ impl Directory {
     }
 }
 
-fn digest(text: &str) -> u32 {
+/// A number of the text alone.
+pub(crate) fn digest(text: &str) -> u32 {
     let fold = |hash: u64, word: u64| {
         let product = u128::from(hash ^ word) * u128::from(MULTIPLIER);
         (product as u64) ^ ((product >> 64) as u64)

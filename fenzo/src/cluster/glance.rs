@@ -19,6 +19,20 @@ const HALF: usize = LANES / 2;
 /// The bit of each lane that no amount reaches. It is always set, so that a difference borrows from no other lane.
 const GUARDS: u64 = 0x8000_8000_8000_8000;
 
+/// The least amount in each lane that is something.
+const ONES: u64 = 0x0001_0001_0001_0001;
+
+/// Half of the dimensions at a glance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Half(u64);
+
+impl Half {
+    /// Whether these amounts may cover those of a demand; if not, they surely do not.
+    pub(crate) fn may_cover(self, demand: Self) -> bool {
+        not_less(self.0, demand.0) == GUARDS
+    }
+}
+
 /// Two halves: the first tells most hosts apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Glance([u64; 2]);
@@ -39,6 +53,22 @@ impl Glance {
     /// Whether these amounts may cover a demand; if not, they surely do not.
     pub(crate) fn may_cover(self, demand: Self) -> bool {
         not_less(self.0[0], demand.0[0]) == GUARDS && not_less(self.0[1], demand.0[1]) == GUARDS
+    }
+
+    pub(crate) fn halves(self) -> [Half; 2] {
+        self.0.map(Half)
+    }
+
+    pub(crate) fn from_halves([first, second]: [Half; 2]) -> Self {
+        Self([first.0, second.0])
+    }
+
+    /// Whether none of these amounts is as great as that of the other, but where both are nothing.
+    pub(crate) fn is_below(self, other: Self) -> bool {
+        let reached = |half: usize| {
+            not_less(self.0[half], other.0[half]) & not_less(other.0[half], GUARDS | ONES)
+        };
+        reached(0) | reached(1) == 0
     }
 
     /// The greater amount in each dimension.
@@ -97,6 +127,12 @@ mod tests {
                 prop_assert!(greatest[at] >= one[at].max(other[at]));
             }
             prop_assert_eq!(both, second.max(first));
+            let lane = |of: Glance, at: usize| (of.0[at / HALF] >> (16 * (at % HALF))) & MOST;
+            let below = |at| lane(first, at) < lane(second, at) || lane(second, at) == 0;
+            prop_assert!(!first.is_below(second) || (0..LANES).all(below));
+            if (0..LANES).all(|at| lane(first, at) < lane(second, at) || lane(first, at) == 0 && lane(second, at) == 0) {
+                prop_assert!(first.is_below(second));
+            }
         }
     }
 }

@@ -52,7 +52,35 @@ pub(crate) struct Host {
     /// How many running tasks want the host for themselves.
     exclusive: u32,
     /// The latest lease whose attributes were taken.
-    pub(super) latest: Option<(Time, LeaseId)>,
+    pub(super) latest: Option<Latest>,
+}
+
+/// A lease, whether it is still held or not.
+#[derive(Clone, Debug)]
+pub(super) enum Latest {
+    Held(usize),
+    Gone(Box<(Time, LeaseId)>),
+}
+
+impl Latest {
+    /// When it was offered, and its id.
+    pub(super) fn said<'l>(&'l self, leases: &'l Leases) -> (Time, &'l LeaseId) {
+        match self {
+            Self::Held(lease) => {
+                let lease = leases.get(*lease);
+                (lease.offered_at, &lease.id)
+            }
+            Self::Gone(gone) => (gone.0, &gone.1),
+        }
+    }
+}
+
+/// What a lease tells of its host.
+pub(super) struct Learnt {
+    /// It is the latest.
+    pub(super) latest: bool,
+    /// The host's attributes are new.
+    pub(super) changes: bool,
 }
 
 impl Host {
@@ -60,11 +88,9 @@ impl Host {
         self.leases.is_empty() && self.running.is_empty()
     }
 
-    /// Takes over what a lease that is about to be held says; true if the host's attributes are now those of
-    /// this one.
-    pub(crate) fn learn(&mut self, lease: &Lease) -> bool {
-        let newer =
-            |(offered_at, id): &(Time, LeaseId)| (offered_at, id) <= (&lease.offered_at, &lease.id);
+    /// Takes over what a lease that is about to be held says.
+    pub(super) fn learn(&mut self, lease: &Lease, leases: &Leases) -> Learnt {
+        let newer = |latest: &Latest| latest.said(leases) <= (lease.offered_at, &lease.id);
         let latest = self.leases.is_empty() || self.latest.as_ref().is_none_or(newer);
         let changes = latest && self.attributes != lease.attributes;
         if latest {
@@ -72,7 +98,6 @@ impl Host {
                 self.attributes.clone_from(&lease.attributes);
             }
             self.offered_sets.clone_from(&lease.sets);
-            self.latest = Some((lease.offered_at, lease.id.clone()));
         }
         for (sum, amount) in self.offered.iter_mut().zip(lease.offered.measures()) {
             *sum += u128::from(amount);
@@ -86,11 +111,14 @@ impl Host {
             ports.extend_from_slice(&lease.ports);
             self.offered_ports = union(ports);
         }
-        changes
+        Learnt { latest, changes }
     }
 
-    /// Adds a lease that is held; [`Host::learn`] has been told what it says.
-    pub(crate) fn add_lease(&mut self, lease: usize, leases: &Leases) {
+    /// Adds a lease that is held; [`Host::learn`] has been told what it says, and whether it is the latest.
+    pub(super) fn add_lease(&mut self, lease: usize, latest: bool, leases: &Leases) {
+        if latest {
+            self.latest = Some(Latest::Held(lease));
+        }
         let id = &leases.get(lease).id;
         let before = |other: &usize| leases.get(*other).id < *id;
         let position = match self.leases.last() {
@@ -104,6 +132,11 @@ impl Host {
     pub(crate) fn remove_lease(&mut self, lease: usize, leases: &Leases) {
         let said = leases.get(lease);
         self.leases.retain(|other| *other != lease);
+        if matches!(self.latest, Some(Latest::Held(latest)) if latest == lease) {
+            // Without leases, whatever comes next is the latest.
+            let gone = || Latest::Gone(Box::new((said.offered_at, said.id.clone())));
+            self.latest = (!self.leases.is_empty()).then(gone);
+        }
         for (sum, amount) in self.offered.iter_mut().zip(said.offered.measures()) {
             *sum -= u128::from(amount);
         }

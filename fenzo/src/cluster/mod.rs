@@ -7,6 +7,7 @@
 //! tasks run when the caller says so.
 
 pub(crate) mod ahead;
+mod bound;
 pub(crate) mod columns;
 pub(crate) mod devices;
 pub(crate) mod directory;
@@ -31,6 +32,7 @@ use crate::lease::Lease;
 use crate::quantity::Time;
 use crate::request::TaskClass;
 use crate::result::SetUse;
+use bound::BoundSets;
 use columns::{Columns, Demand, PORTS, Row};
 use devices::Pick;
 use groups::Groups;
@@ -71,8 +73,8 @@ pub(crate) struct Cluster {
     ranking: Option<Ranking>,
     /// A host has one lease, of all that it has, and keeps it when it gets tasks.
     single_lease: bool,
-    /// How many hosts have named sets.
-    with_sets: usize,
+    /// The named sets of all hosts.
+    bound: BoundSets,
     leases: Leases,
     tasks: Tasks,
     /// Hosts whose rows are out of date.
@@ -136,12 +138,13 @@ impl Cluster {
             self.columns.learn_scalar(name);
         }
         let host = self.insert_host(&lease.host);
-        if self.hosts[host].learn(&lease) {
+        let learnt = self.hosts[host].learn(&lease, &self.leases);
+        if learnt.changes {
             let attributes = Some(&self.hosts[host].attributes);
             self.values.set(host, self.names.id(host), attributes);
         }
         let lease = self.leases.add(lease, host);
-        self.hosts[host].add_lease(lease, &self.leases);
+        self.hosts[host].add_lease(lease, learnt.latest, &self.leases);
         self.mark(host);
         Ok(())
     }
@@ -301,7 +304,7 @@ impl Cluster {
         let mut marked = std::mem::take(&mut self.marked);
         for host in marked.drain(..) {
             self.is_marked[host] = false;
-            self.with_sets -= usize::from(!self.hosts[host].sets.is_empty());
+            self.forget_sets(host);
             self.hosts[host].row(
                 &self.leases,
                 &self.tasks,
@@ -309,7 +312,7 @@ impl Cluster {
                 self.single_lease,
                 &mut row,
             );
-            self.with_sets += usize::from(!self.hosts[host].sets.is_empty());
+            self.learn_sets(host);
             let changed = self.columns.set(host, &row);
             if let Some(ranking) = &mut self.ranking
                 && (changed || !ranking.knows(host))
@@ -318,7 +321,7 @@ impl Cluster {
             }
             if self.hosts[host].is_idle() {
                 self.values.set(host, self.names.id(host), None);
-                self.with_sets -= usize::from(!self.hosts[host].sets.is_empty());
+                self.forget_sets(host);
                 self.hosts[host] = Host::default();
                 self.names.remove(host);
             }
@@ -345,7 +348,7 @@ impl Cluster {
         for key in &demand.keys {
             self.groups.add(*key, host, &[0; 4], &self.values);
         }
-        let sets = self.hosts[host].sets.take(&demand.sets);
+        let sets = self.take_sets(host, &demand.sets);
         let uses = sets.clone();
         let devices_used = self.hosts[host].devices.take(&devices);
         self.placements.push(Placement {
@@ -374,7 +377,7 @@ impl Cluster {
         while self.placements.len() > placed {
             let Placement { host, group, keys, demand, sets, devices, held_before } =
                 self.placements.pop().expect("there are more placements");
-            self.hosts[host].sets.give_back(&sets);
+            self.give_back_sets(host, &sets);
             self.hosts[host].devices.give_back(&devices);
             self.columns.give_back(host, demand_of(self.placements.len()), held_before);
             self.groups.remove(group, host, &demand, &self.values);
@@ -456,11 +459,6 @@ impl Cluster {
 
     pub(crate) fn ranking(&self) -> Option<&Ranking> {
         self.ranking.as_ref()
-    }
-
-    /// Whether any host has named sets.
-    pub(crate) fn has_sets(&self) -> bool {
-        self.with_sets > 0
     }
 
     /// The hosts with leases or running tasks, in order of name.

@@ -4,14 +4,15 @@
 //! key of the host alone, as long as hosts have the same totals. So hosts stand on one *shelf* for each totals
 //! (clusters have few kinds of machines), sorted by key, then name. A shelf is cut into blocks, and each
 //! block, and each run of blocks, knows the most that any of its hosts has free in each dimension: what is too
-//! full is stepped over at once. What is free stands beside the entries, so that a block is read in one go. Keys are rounded, so the order is true up to [`SLACK`]; who uses it looks
-//! that far past the best and compares exact scores.
+//! full is stepped over at once. Keys and what is free at a glance stand in rows of their own beside the entries,
+//! so that searching a block reads few cache lines. Keys are rounded, so the order is true up to [`SLACK`]; who
+//! uses it looks that far past the best and compares exact scores.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use super::columns::{Columns, covers};
-use super::glance::Glance;
+use super::glance::{Glance, Half};
 use super::names::Names;
 
 /// How far a later host's exact calculator may exceed an earlier one's: rounding, with room to spare.
@@ -23,20 +24,47 @@ const BLOCK: usize = 32;
 /// How many blocks share one summary above theirs.
 const RUN: usize = 16;
 
+/// How many hosts of a block are compared with a demand before asking whether one of them may do.
+const AT_ONCE: usize = 8;
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    state: State,
+    digest: u64,
     host: usize,
+    /// The second half of what is free at a glance.
+    second: Half,
 }
 
 /// What decides a host's place before its name does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     /// Ascending as fitness descends.
     key: u64,
     /// A digest of the used amounts that fitness looks at. Hosts of one key and one digest are taken to be
     /// alike, and stand together.
     digest: u64,
+}
+
+/// A demand that hosts are sought for.
+pub(crate) struct Wanted<'a> {
+    amounts: &'a [u64],
+    glance: Glance,
+}
+
+impl<'a> Wanted<'a> {
+    /// By dimension.
+    pub(crate) fn new(amounts: &'a [u64]) -> Self {
+        Self { amounts, glance: Glance::of(amounts) }
+    }
+}
+
+/// How far along a shelf hosts are worth a look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach(u64);
+
+impl Reach {
+    /// To the end.
+    pub(crate) const ALL: Self = Self(u64::MAX);
 }
 
 /// Where a host stands.
@@ -53,18 +81,20 @@ pub(crate) struct Cursor {
     offset: usize,
 }
 
-/// Hosts that follow each other.
+/// Hosts that follow each other: rows of equal length.
 #[derive(Clone, Debug)]
 struct Block {
+    keys: Vec<u64>,
+    /// The first half of what each of them has free at a glance.
+    free: Vec<Half>,
     entries: Vec<Entry>,
-    /// What each of them has free.
-    free: Vec<Glance>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shelf {
     blocks: Vec<Block>,
-    /// The first entry of each block.
+    /// The first key and entry of each block.
+    first_keys: Vec<u64>,
     firsts: Vec<Entry>,
     /// The most that is free in each block.
     tops: Vec<Glance>,
@@ -106,13 +136,13 @@ impl Ranking {
             && stands.totals == wanted.totals
         {
             let shelf = self.shelves.get_mut(&wanted.totals).expect("a host stands on its shelf");
-            shelf.shift(Entry { state: stands.state, host }, wanted.state, columns, names);
+            shelf.shift(host, stands.state, wanted.state, columns, names);
             self.places[host] = Some(wanted);
             return;
         }
         if let Some(stands) = stands {
             let shelf = self.shelves.get_mut(&stands.totals).expect("a host stands on its shelf");
-            let cursor = shelf.position(Entry { state: stands.state, host }, names);
+            let cursor = shelf.position(host, stands.state, names);
             shelf.remove(cursor);
             if shelf.blocks.is_empty() {
                 self.shelves.remove(&stands.totals);
@@ -120,7 +150,7 @@ impl Ranking {
         }
         if let Some(wanted) = wanted {
             let shelf = self.shelves.entry(wanted.totals).or_default();
-            shelf.insert(Entry { state: wanted.state, host }, columns, names);
+            shelf.insert(host, wanted.state, columns, names);
         }
         self.places[host] = wanted;
     }
@@ -176,24 +206,21 @@ impl Ranking {
                 sum += weight * (float(used[measure]) / float(total[measure]));
             }
         }
-        // Adding zero makes -0.0 positive; the sign bit then sorts as numbers do.
-        let bits = (0.0 - sum).to_bits();
-        let key = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
-        Place { totals, state: State { key, digest } }
+        Place { totals, state: State { key: key_of(sum), digest } }
     }
 }
 
-impl State {
-    /// Sorts as the state does, in one comparison.
-    fn joined(self) -> u128 {
-        u128::from(self.key) << 64 | u128::from(self.digest)
-    }
+/// Sorts as the sum does, the greatest first.
+fn key_of(sum: f64) -> u64 {
+    // Adding zero makes -0.0 positive; the sign bit then sorts as numbers do.
+    let bits = (0.0 - sum).to_bits();
+    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+}
 
-    /// The sum that the key stands for.
-    fn sum(self) -> f64 {
-        let bits = if self.key >> 63 == 1 { self.key ^ 1 << 63 } else { !self.key };
-        0.0 - f64::from_bits(bits)
-    }
+/// The sum that a key stands for.
+fn sum_of(key: u64) -> f64 {
+    let bits = if key >> 63 == 1 { key ^ 1 << 63 } else { !key };
+    0.0 - f64::from_bits(bits)
 }
 
 impl Shelf {
@@ -207,43 +234,41 @@ impl Shelf {
         self.firsts[0].host
     }
 
-    /// By how much the calculator of a block's first host is less than that of the shelf's.
-    fn behind(&self, block: usize) -> f64 {
-        self.firsts[0].state.sum() - self.firsts[block].state.sum()
+    /// As far as calculators are at most so much below that of the first host.
+    pub(crate) fn reach(&self, behind: f64) -> Reach {
+        Reach(key_of(sum_of(self.first_keys[0]) - behind))
     }
 
-    /// The first host at or after `from` that has room for a demand. `worth` is asked from time to time whether
-    /// there is any sense in going on, with the least by which calculators to come are below that of the
-    /// shelf's first host.
+    /// The first host at or after `from` that has room for a demand, if there is one within reach.
     pub(crate) fn seek(
         &self,
         from: Cursor,
-        demand: &[u64],
+        wanted: &Wanted<'_>,
         columns: &Columns,
-        worth: impl Fn(f64) -> bool,
+        reach: Reach,
     ) -> Option<Cursor> {
         let Cursor { mut block, mut offset } = from;
-        let wanted = Glance::of(demand);
+        let [first, second] = wanted.glance.halves();
         while block < self.blocks.len() {
             if offset == 0 {
-                if block.is_multiple_of(RUN) && !self.runs[block / RUN].may_cover(wanted) {
+                if block.is_multiple_of(RUN) && !self.runs[block / RUN].may_cover(wanted.glance) {
                     block += RUN;
                     continue;
                 }
-                if !self.tops[block].may_cover(wanted) {
+                if !self.tops[block].may_cover(wanted.glance) {
                     block += 1;
                     continue;
                 }
-                if !worth(self.behind(block)) {
+                if self.first_keys[block] > reach.0 {
                     return None;
                 }
             }
-            let Block { entries, free } = &self.blocks[block];
-            let rest = free.get(offset..).unwrap_or_default();
-            match rest.iter().position(|free| free.may_cover(wanted)) {
+            let Block { free, entries, .. } = &self.blocks[block];
+            match first_that_may_cover(free.get(offset..).unwrap_or_default(), first) {
                 Some(found) => {
                     offset += found;
-                    if covers(columns.free(entries[offset].host), demand) {
+                    let Entry { host, second: free, .. } = entries[offset];
+                    if free.may_cover(second) && covers(columns.free(host), wanted.amounts) {
                         return Some(Cursor { block, offset });
                     }
                     offset += 1;
@@ -261,70 +286,89 @@ impl Shelf {
 
     /// The position after this host and all that are in the same state but have a greater name.
     pub(crate) fn after_alike(&self, at: Cursor) -> Cursor {
-        let state = self.blocks[at.block].entries[at.offset].state;
-        let within = |block: usize, from: usize| {
-            let entries = &self.blocks[block].entries;
-            from + entries[from..].partition_point(|entry| entry.state == state)
-        };
-        let end = within(at.block, at.offset);
-        if end < self.blocks[at.block].entries.len() {
+        let state = self.blocks[at.block].state(at.offset);
+        let end = self.blocks[at.block].end_of(state, at.offset);
+        if end < self.blocks[at.block].keys.len() {
             return Cursor { block: at.block, offset: end };
         }
         // Of the blocks that begin with hosts in this state, the last may go on with others.
-        let alike = self.firsts[at.block + 1..].partition_point(|entry| entry.state == state);
+        let rest = at.block + 1;
+        let same_key = self.first_keys[rest..].partition_point(|key| *key == state.key);
+        let same_key = &self.firsts[rest..rest + same_key];
+        let alike = same_key.partition_point(|entry| entry.digest == state.digest);
         match alike {
-            0 => Cursor { block: at.block + 1, offset: 0 },
-            _ => Cursor { block: at.block + alike, offset: within(at.block + alike, 0) },
+            0 => Cursor { block: rest, offset: 0 },
+            _ => {
+                let block = at.block + alike;
+                Cursor { block, offset: self.blocks[block].end_of(state, 0) }
+            }
         }
     }
 
-    /// Where an entry is, or would be. There is at least one block.
-    fn position(&self, entry: Entry, names: &Names) -> Cursor {
-        let (state, label) = (entry.state.joined(), names.label(entry.host));
-        let mut block = self.firsts.partition_point(|first| first.state.joined() < state);
-        if self.firsts.get(block).is_some_and(|first| first.state == entry.state) {
-            let alike =
-                |first: &Entry| first.state == entry.state && names.label(first.host) <= label;
-            block += self.firsts[block..].partition_point(alike);
+    /// Where a host is that stands by this state, or would be. There is at least one block.
+    fn position(&self, host: usize, state: State, names: &Names) -> Cursor {
+        let State { key, digest } = state;
+        let label = names.label(host);
+        let against = |other: &Entry| {
+            other.digest.cmp(&digest).then_with(|| names.label(other.host).cmp(&label))
+        };
+        let mut block = self.first_keys.partition_point(|first| *first < key);
+        if self.first_keys.get(block) == Some(&key) {
+            let same_key = self.first_keys[block..].partition_point(|first| *first == key);
+            let same_key = &self.firsts[block..block + same_key];
+            block += same_key.partition_point(|first| against(first).is_le());
         }
         let block = block.saturating_sub(1);
-        let entries = &self.blocks[block].entries;
-        let mut offset = entries.partition_point(|other| other.state.joined() < state);
-        if entries.get(offset).is_some_and(|other| other.state == entry.state) {
-            let alike =
-                |other: &Entry| other.state == entry.state && names.label(other.host) < label;
-            offset += entries[offset..].partition_point(alike);
+        let Block { keys, entries, .. } = &self.blocks[block];
+        let mut offset = keys.partition_point(|other| *other < key);
+        if keys.get(offset) == Some(&key) {
+            let same_key = keys[offset..].partition_point(|other| *other == key);
+            let same_key = &entries[offset..offset + same_key];
+            offset += same_key.partition_point(|other| against(other).is_lt());
         }
         Cursor { block, offset }
     }
 
-    /// Moves an entry to its new state.
-    fn shift(&mut self, entry: Entry, state: State, columns: &Columns, names: &Names) {
-        let cursor = self.position(entry, names);
-        if entry.state == state {
-            self.blocks[cursor.block].free[cursor.offset] = Glance::of(columns.free(entry.host));
-            self.find_top(cursor.block);
-            self.find_run_of(cursor.block);
+    /// Moves a host to its new state.
+    fn shift(
+        &mut self,
+        host: usize,
+        before: State,
+        state: State,
+        columns: &Columns,
+        names: &Names,
+    ) {
+        let at = self.position(host, before, names);
+        if before == state {
+            let [first, second] = Glance::of(columns.free(host)).halves();
+            let block = &mut self.blocks[at.block];
+            (block.free[at.offset], block.entries[at.offset].second) = (first, second);
+            self.find_top(at.block);
+            self.find_run_of(at.block);
             return;
         }
-        self.remove(cursor);
-        self.insert(Entry { state, ..entry }, columns, names);
+        self.remove(at);
+        self.insert(host, state, columns, names);
     }
 
-    fn insert(&mut self, entry: Entry, columns: &Columns, names: &Names) {
-        let free = Glance::of(columns.free(entry.host));
+    fn insert(&mut self, host: usize, state: State, columns: &Columns, names: &Names) {
+        let free = Glance::of(columns.free(host));
+        let [first, second] = free.halves();
+        let entry = Entry { digest: state.digest, host, second };
         if self.blocks.is_empty() {
             self.blocks.push(Block::empty());
+            self.first_keys.push(state.key);
             self.firsts.push(entry);
             self.tops.push(Glance::NOTHING);
             self.runs.push(Glance::NOTHING);
         }
-        let at = self.position(entry, names);
+        let at = self.position(host, state, names);
         let block = &mut self.blocks[at.block];
+        block.keys.insert(at.offset, state.key);
+        block.free.insert(at.offset, first);
         block.entries.insert(at.offset, entry);
-        block.free.insert(at.offset, free);
-        self.firsts[at.block] = block.entries[0];
-        let len = block.entries.len();
+        (self.first_keys[at.block], self.firsts[at.block]) = (block.keys[0], block.entries[0]);
+        let len = block.keys.len();
         if len <= BLOCK {
             self.tops[at.block] = self.tops[at.block].max(free);
             self.runs[at.block / RUN] = self.runs[at.block / RUN].max(free);
@@ -334,6 +378,7 @@ impl Shelf {
         let cut = if at.offset + 1 == len { BLOCK } else { BLOCK / 2 };
         let mut rest = Block::empty();
         rest.take_from(block, cut);
+        self.first_keys.insert(at.block + 1, rest.keys[0]);
         self.firsts.insert(at.block + 1, rest.entries[0]);
         self.blocks.insert(at.block + 1, rest);
         self.tops.insert(at.block + 1, Glance::NOTHING);
@@ -344,25 +389,29 @@ impl Shelf {
 
     fn remove(&mut self, at: Cursor) {
         let block = &mut self.blocks[at.block];
-        block.entries.remove(at.offset);
-        block.free.remove(at.offset);
-        let len = block.entries.len();
-        if let Some(first) = block.entries.first() {
-            self.firsts[at.block] = *first;
+        block.keys.remove(at.offset);
+        let first = block.free.remove(at.offset);
+        let Entry { second, .. } = block.entries.remove(at.offset);
+        let len = block.keys.len();
+        if len > 0 {
+            (self.first_keys[at.block], self.firsts[at.block]) = (block.keys[0], block.entries[0]);
         }
-        let next = self.blocks.get(at.block + 1).map_or(usize::MAX, |next| next.entries.len());
+        let next = self.blocks.get(at.block + 1).map_or(usize::MAX, |next| next.keys.len());
         let merges = len < BLOCK / 4 && next <= BLOCK / 2;
         if len > 0 && !merges {
             let before = self.tops[at.block];
-            self.find_top(at.block);
-            if self.tops[at.block] != before {
-                self.find_run_of(at.block);
+            if !Glance::from_halves([first, second]).is_below(before) {
+                self.find_top(at.block);
+                if self.tops[at.block] != before {
+                    self.find_run_of(at.block);
+                }
             }
             return;
         }
         // An empty block goes; a small one is joined to the next.
         let gone = if len == 0 { at.block } else { at.block + 1 };
         let mut rest = self.blocks.remove(gone);
+        self.first_keys.remove(gone);
         self.firsts.remove(gone);
         self.tops.remove(gone);
         if len > 0 {
@@ -373,8 +422,10 @@ impl Shelf {
     }
 
     fn find_top(&mut self, block: usize) {
-        let free = self.blocks[block].free.iter();
-        self.tops[block] = free.fold(Glance::NOTHING, |top, free| top.max(*free));
+        let Block { free, entries, .. } = &self.blocks[block];
+        let glances = free.iter().zip(entries);
+        let glances = glances.map(|(first, of)| Glance::from_halves([*first, of.second]));
+        self.tops[block] = glances.fold(Glance::NOTHING, Glance::max);
     }
 
     /// The summary of the run that a block is in.
@@ -397,14 +448,45 @@ impl Shelf {
 
 impl Block {
     fn empty() -> Self {
-        Self { entries: Vec::with_capacity(BLOCK + 1), free: Vec::with_capacity(BLOCK + 1) }
+        let room = BLOCK + 1;
+        Self {
+            keys: Vec::with_capacity(room),
+            free: Vec::with_capacity(room),
+            entries: Vec::with_capacity(room),
+        }
+    }
+
+    fn state(&self, at: usize) -> State {
+        State { key: self.keys[at], digest: self.entries[at].digest }
+    }
+
+    /// Where the hosts end that are in this state from an offset on.
+    fn end_of(&self, state: State, from: usize) -> usize {
+        let same_key = self.keys[from..].partition_point(|key| *key == state.key);
+        let same_key = &self.entries[from..from + same_key];
+        from + same_key.partition_point(|entry| entry.digest == state.digest)
     }
 
     /// Takes over the entries of another block from one on.
     fn take_from(&mut self, other: &mut Self, from: usize) {
-        self.entries.extend(other.entries.drain(from..));
+        self.keys.extend(other.keys.drain(from..));
         self.free.extend(other.free.drain(from..));
+        self.entries.extend(other.entries.drain(from..));
     }
+}
+
+/// The first of some hosts that may cover a demand, by half of what there is.
+fn first_that_may_cover(free: &[Half], wanted: Half) -> Option<usize> {
+    let covers = |free: &Half| free.may_cover(wanted);
+    let mut parts = free.chunks_exact(AT_ONCE);
+    for (part, of) in parts.by_ref().enumerate() {
+        // Without a branch for each.
+        if of.iter().fold(false, |any, free| any | covers(free)) {
+            return of.iter().position(covers).map(|at| part * AT_ONCE + at);
+        }
+    }
+    let rest = free.len() - parts.remainder().len();
+    parts.remainder().iter().position(covers).map(|at| rest + at)
 }
 
 /// How many dimensions of a demand are lacking, and the sum of the lacking shares of each.

@@ -9,6 +9,7 @@ use crate::lease::SetOffer;
 use crate::quantity::Time;
 
 use super::Cluster;
+use super::host::Latest;
 
 /// What is known of a host from its latest lease.
 #[derive(Debug)]
@@ -23,7 +24,9 @@ impl Cluster {
     pub(crate) fn said_of(&self, id: &HostId) -> Option<Said> {
         let host = &self.hosts[self.names.get(id)?];
         let (attributes, sets) = (host.attributes.clone(), host.offered_sets.clone());
-        Some(Said { attributes, sets, latest: host.latest.clone() })
+        let latest = host.latest.as_ref().map(|latest| latest.said(&self.leases));
+        let latest = latest.map(|(offered_at, id)| (offered_at, id.clone()));
+        Some(Said { attributes, sets, latest })
     }
 
     /// Puts back what was known of a host, if the host is still known.
@@ -31,7 +34,8 @@ impl Cluster {
         let Some(host) = self.names.get(id) else { return };
         let of = &mut self.hosts[host];
         let changes = of.attributes != said.attributes;
-        (of.attributes, of.offered_sets, of.latest) = (said.attributes, said.sets, said.latest);
+        (of.attributes, of.offered_sets) = (said.attributes, said.sets);
+        of.latest = said.latest.map(|latest| Latest::Gone(Box::new(latest)));
         if changes {
             self.values.set(host, id, Some(&self.hosts[host].attributes));
         }

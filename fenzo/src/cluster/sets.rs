@@ -59,6 +59,21 @@ impl HostSets {
         unknown.map(String::as_str).or_else(|| full().map(|set| set.name.as_str()))
     }
 
+    /// How much each member has, by the name of the set.
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.0.iter().map(|set| (set.name.as_str(), set.each))
+    }
+
+    /// The values that members are bound to, by the name of the set; no value only where some of the member is
+    /// taken.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let says = |member: &&Member| member.value.is_some() || member.used > 0;
+        self.0.iter().flat_map(move |set| {
+            let shared = set.bound.iter().filter(says);
+            shared.map(|member| (set.name.as_str(), member.value.as_deref()))
+        })
+    }
+
     /// How well the best members suit a task: the mean over the sets, from 0 to 1; `None` without sets.
     pub(crate) fn fitness(&self, requests: &BTreeMap<String, SetRequest>) -> Option<f64> {
         let best = self.0.iter().map(|set| set.best(requests.get(&set.name)));

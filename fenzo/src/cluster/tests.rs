@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::columns::{Demand, covers};
-use super::ranking::{Cursor, Shelf};
+use super::ranking::{Cursor, Reach, Shelf, Wanted};
 use super::*;
 use crate::fitness::{Fitness, float};
 use crate::quantity::Milli;
@@ -39,7 +39,8 @@ fn demand(cluster: &Cluster, cpus: u64, mem: u64) -> Demand {
 fn along(shelf: &Shelf, cluster: &Cluster, demand: &Demand) -> Vec<usize> {
     let mut hosts = Vec::new();
     let mut cursor = Cursor::default();
-    while let Some(at) = shelf.seek(cursor, &demand.amounts, cluster.columns(), |_| true) {
+    let wanted = Wanted::new(&demand.amounts);
+    while let Some(at) = shelf.seek(cursor, &wanted, cluster.columns(), Reach::ALL) {
         hosts.push(shelf.host(at));
         cursor = shelf.next(at);
     }

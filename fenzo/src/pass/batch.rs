@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::cluster::directory::Directory;
+use crate::cluster::directory::{Directory, MULTIPLIER, digest};
 use crate::request::{TaskClass, TaskRequest};
 
 /// A class that is compared by numbers before names: most differ there.
@@ -39,7 +39,7 @@ pub(super) fn sort_into_classes(tasks: &[TaskRequest]) -> (Vec<&TaskClass>, Vec<
     let mut by_address: Vec<(*const TaskClass, usize)> =
         stretches.iter().map(|at| (Arc::as_ptr(&tasks[*at].class), *at)).collect();
     by_address.sort_unstable();
-    // The first task with each address; the order of addresses decides nothing.
+    // The first task with each address, then with each class; the order of addresses decides nothing.
     let mut first = vec![0; tasks.len()];
     let mut shared = None;
     for (address, at) in by_address {
@@ -47,7 +47,15 @@ pub(super) fn sort_into_classes(tasks: &[TaskRequest]) -> (Vec<&TaskClass>, Vec<
         shared = Some((address, least));
         first[at] = least;
     }
-    let mut by_value: BTreeMap<ByDemand<'_>, usize> = BTreeMap::new();
+    let apart = stretches.into_iter().filter(|at| first[*at] == *at);
+    let mut prints: Vec<(u32, usize)> = apart.map(|at| (print(&tasks[at].class), at)).collect();
+    prints.sort_unstable();
+    for alike in prints.chunk_by(|one, other| one.0 == other.0).filter(|alike| alike.len() > 1) {
+        let mut by_value: BTreeMap<ByDemand<'_>, usize> = BTreeMap::new();
+        for (_, at) in alike {
+            first[*at] = *by_value.entry(ByDemand(&tasks[*at].class)).or_insert(*at);
+        }
+    }
     let mut distinct = Vec::new();
     let mut class_of: Vec<usize> = Vec::with_capacity(tasks.len());
     for (at, task) in tasks.iter().enumerate() {
@@ -56,14 +64,21 @@ pub(super) fn sort_into_classes(tasks: &[TaskRequest]) -> (Vec<&TaskClass>, Vec<
         } else if first[at] < at {
             class_of[first[at]]
         } else {
-            *by_value.entry(ByDemand(&task.class)).or_insert_with(|| {
-                distinct.push(&*task.class);
-                distinct.len() - 1
-            })
+            distinct.push(&*task.class);
+            distinct.len() - 1
         };
         class_of.push(class);
     }
     (distinct, class_of)
+}
+
+/// A number that classes have in common if they are equal, and seldom if they are not.
+fn print(class: &TaskClass) -> u32 {
+    let amounts = class.demand.measures().into_iter().chain([u64::from(class.ports)]);
+    amounts.fold(digest(class.group.as_str()), |print, amount| {
+        let word = (u64::from(print) << 32 ^ amount).wrapping_mul(MULTIPLIER);
+        (word ^ (word >> 29)) as u32 ^ (word >> 32) as u32
+    })
 }
 
 /// The positions of tasks whose id an earlier one has, ascending.

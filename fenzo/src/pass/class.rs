@@ -111,6 +111,7 @@ impl<'a> Class<'a> {
     pub(crate) fn is_refused_host_by_host(&self) -> bool {
         self.columns().next().is_none()
             && !self.has_closure
+            && !self.minds_sets
             && !(self.host_hard.is_empty() && self.host_soft.is_empty())
     }
 
@@ -372,6 +373,11 @@ impl<'a> Class<'a> {
         (host_soft, value_soft)
     }
 
+    /// The mean of the wishes by weight, if there are any.
+    fn soft(&self, host_soft: f64, value_soft: f64) -> Option<f64> {
+        (self.soft_weight > 0.0).then(|| (host_soft + value_soft) / self.soft_weight)
+    }
+
     /// A host's score from its parts.
     pub(crate) fn combine(
         &self,
@@ -379,13 +385,12 @@ impl<'a> Class<'a> {
         calculator: f64,
         host_soft: f64,
         value_soft: f64,
+        sets: Option<f64>,
     ) -> Score {
-        let wished = self.soft_weight > 0.0;
-        let soft = wished.then(|| (host_soft + value_soft) / self.soft_weight);
-        Score::new(calculator, soft, None, choice.combination)
+        Score::new(calculator, self.soft(host_soft, value_soft), sets, choice.combination)
     }
 
-    /// A host's score from its parts, with that of its named sets.
+    /// A host's score, given what the calculator and value rules say.
     pub(crate) fn score(
         &self,
         cluster: &Cluster,
@@ -394,11 +399,26 @@ impl<'a> Class<'a> {
         calculator: f64,
         value_soft: f64,
     ) -> Score {
-        let host_soft = self.host_soft(cluster, host);
-        let wished = self.soft_weight > 0.0;
-        let soft = wished.then(|| (host_soft + value_soft) / self.soft_weight);
-        let sets = self.minds_sets.then(|| cluster.host(host).sets.fitness(&self.demand.sets));
-        Score::new(calculator, soft, sets.flatten(), choice.combination)
+        let (host_soft, sets) = (self.host_soft(cluster, host), self.sets_of(cluster, host));
+        self.combine(choice, calculator, host_soft, value_soft, sets)
+    }
+
+    /// No host with a calculator below this ranks as high, if it has no more of the other parts than this.
+    pub(crate) fn least_calculator(
+        &self,
+        rank: f64,
+        (host_soft, value_soft): (f64, f64),
+        sets: f64,
+    ) -> f64 {
+        Score::calculator_for(rank, self.soft(host_soft, value_soft), sets)
+    }
+
+    /// How well the named sets of a host suit; `None` if it has none.
+    pub(crate) fn sets_of(&self, cluster: &Cluster, host: usize) -> Option<f64> {
+        if !self.minds_sets {
+            return None;
+        }
+        cluster.host(host).sets.fitness(&self.demand.sets)
     }
 
     /// Whether a hard value rule holds for a host.

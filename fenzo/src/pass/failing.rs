@@ -13,6 +13,9 @@ use super::{Pass, explain};
 /// This many failures are worth a survey of all hosts.
 const MANY: usize = 24;
 
+/// With so many hosts, closures are not asked about all of them again to explain a failure.
+const ASKED: u32 = 1024;
+
 /// A failure that holds for every task of a class as long as nothing that could lift it has happened.
 pub(super) struct KnownFailure {
     /// Position in the result's failures.
@@ -21,6 +24,8 @@ pub(super) struct KnownFailure {
     group_version: u64,
     /// Changes of hosts in the pass when it failed; matters if a closure may change its mind.
     changes: usize,
+    /// The hosts decided it, all of them.
+    from_hosts: bool,
 }
 
 impl Pass<'_> {
@@ -33,6 +38,19 @@ impl Pass<'_> {
         let asks_hosts = rules.has_closure() || self.fitness_may_rise(rules);
         let lifted = (rules.has_balance() && group_changed) || (asks_hosts && anything_changed);
         (!lifted).then_some(known.position)
+    }
+
+    /// The hosts that could take a class that failed, where those alone have to be asked that have changed since.
+    pub(super) fn changed_since_failure(&self, class: usize) -> Option<Vec<usize>> {
+        let known = self.known_failures[class].as_ref().filter(|known| known.from_hosts)?;
+        let rules = &self.classes[class];
+        if rules.version(self.cluster) != known.group_version {
+            return None;
+        }
+        let mut changed = self.cluster.changes()[known.changes..].to_vec();
+        changed.sort_unstable_by_key(|host| self.cluster.names().label(*host));
+        changed.dedup();
+        Some(changed)
     }
 
     /// Whether a host that refused a class for its fitness may take it when others have been placed there.
@@ -73,6 +91,7 @@ impl Pass<'_> {
             position,
             group_version: self.classes[class].version(self.cluster),
             changes: self.cluster.changes().len(),
+            from_hosts: from_hosts && self.domain.is_none(),
         });
     }
 
@@ -82,14 +101,17 @@ impl Pass<'_> {
         let rules = &self.classes[class];
         let many = self.explained >= MANY;
         // What balance refuses now it may permit at the end of the run.
-        let waits = rules.wants_room_alone() || (many && !rules.has_balance());
+        let waits =
+            rules.wants_room_alone() || (many && !rules.has_balance() && !rules.has_closure());
         let countable = self.is_countable(rules);
+        // What a closure has said of many hosts is not asked again.
+        let asked = rules.has_closure() && self.cluster.columns().offering() >= ASKED;
         if waits && countable {
             self.unexplained.push((position, class));
             return Explanation::default();
         }
         self.explained += 1;
-        if many && countable {
+        if (many || asked) && countable {
             return self.explain_by_survey(class);
         }
         self.look_everywhere(class)

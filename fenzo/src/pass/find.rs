@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 
 use crate::cluster::Cluster;
-use crate::cluster::ranking::{Cursor, Ranking, SLACK, Shelf};
+use crate::cluster::ranking::{Cursor, Ranking, Reach, SLACK, Shelf, Wanted};
 use crate::fitness::Score;
 
 use super::Choice;
@@ -70,51 +70,71 @@ pub(crate) fn scan(
 
 /// Goes along the shelves of a ranking, each no further than a better host can stand.
 pub(crate) struct Walk<'a> {
-    pub(crate) class: &'a Class<'a>,
-    pub(crate) cluster: &'a Cluster,
-    pub(crate) choice: &'a Choice,
+    class: &'a Class<'a>,
+    cluster: &'a Cluster,
+    choice: &'a Choice,
+    wanted: Wanted<'a>,
     /// The greatest soft score of host rules and of value rules that any host has.
     most_soft: (f64, f64),
+    /// The most that the named sets of any host add which has not been looked at beforehand.
+    most_sets: f64,
 }
 
 impl<'a> Walk<'a> {
     pub(crate) fn new(class: &'a Class<'a>, cluster: &'a Cluster, choice: &'a Choice) -> Self {
-        Self { class, cluster, choice, most_soft: class.most_soft(cluster) }
+        let wanted = Wanted::new(&class.demand().amounts);
+        let most_soft = class.most_soft(cluster);
+        Self { class, cluster, choice, wanted, most_soft, most_sets: 0.0 }
     }
 
-    pub(crate) fn best(&self, ranking: &Ranking, evaluations: &mut u64) -> Option<Candidate> {
+    pub(crate) fn best(mut self, ranking: &Ranking, evaluations: &mut u64) -> Option<Candidate> {
         if !self.class.demand().unknown.is_empty() {
             return None;
         }
         let mut best = None;
+        if self.class.minds_sets() {
+            let bound = self.cluster.bound_sets();
+            let requests = &self.class.demand().sets;
+            match bound.hosts_that_share(requests) {
+                Some(few) => {
+                    let few = few.into_iter();
+                    best = scan(few, self.class, self.cluster, self.choice, evaluations);
+                    self.most_sets = bound.most_unshared(requests);
+                }
+                None => self.most_sets = 1.0,
+            }
+        }
         for shelf in ranking.shelves() {
             self.along(shelf, &mut best, evaluations);
         }
         best
     }
 
+    /// The least calculator that a host must have to be the best.
+    fn least(&self, best: Option<Candidate>) -> Option<f64> {
+        let best = best?;
+        Some(self.class.least_calculator(best.score.rank(), self.most_soft, self.most_sets))
+    }
+
     fn along(&self, shelf: &Shelf, best: &mut Option<Candidate>, evaluations: &mut u64) {
         let (cluster, class) = (self.cluster, self.class);
-        let demand = &class.demand().amounts;
         let (host_most, value_most) = self.most_soft;
         // No host of the shelf has a greater calculator than its first one.
         let highest = class.calculator(cluster, self.choice, shelf.first()) + SLACK;
-        let can_win = |best: &Option<Candidate>, calculator: f64| {
-            best.is_none_or(|best| {
-                let most = class.combine(self.choice, calculator, host_most, value_most);
-                most.rank() >= best.score.rank()
-            })
+        let reach = |least: Option<f64>| {
+            least.map_or(Reach::ALL, |least| shelf.reach(highest + SLACK - least))
         };
+        let mut least = self.least(*best);
+        if least.is_some_and(|least| highest < least) {
+            return;
+        }
         let mut cursor = Cursor::default();
-        let worth = |best: &Option<Candidate>, behind| can_win(best, highest + SLACK - behind);
-        while let Some(at) =
-            shelf.seek(cursor, demand, cluster.columns(), |behind| worth(best, behind))
-        {
+        while let Some(at) = shelf.seek(cursor, &self.wanted, cluster.columns(), reach(least)) {
             cursor = shelf.next(at);
             let host = shelf.host(at);
             *evaluations += 1;
             let calculator = class.calculator(cluster, self.choice, host);
-            if !can_win(best, calculator + SLACK) {
+            if least.is_some_and(|least| calculator + SLACK < least) {
                 return;
             }
             if self.choice.refuses(calculator) || !class.rules_admit(cluster, host) {
@@ -122,10 +142,13 @@ impl<'a> Walk<'a> {
             }
             let Some(value_soft) = class.value_soft_of(cluster, host) else { continue };
             let host_soft = class.host_soft(cluster, host);
-            let score = class.combine(self.choice, calculator, host_soft, value_soft);
+            let sets = class.sets_of(cluster, host);
+            let score = class.combine(self.choice, calculator, host_soft, value_soft, sets);
             let label = cluster.names().label(host);
             *best = Some(Candidate::better(*best, Candidate { host, label, score }));
-            if host_soft >= host_most && value_soft >= value_most {
+            least = self.least(*best);
+            let most = sets.unwrap_or(0.0) >= self.most_sets;
+            if most && host_soft >= host_most && value_soft >= value_most {
                 // Those alike are no better, and have greater names.
                 cursor = shelf.after_alike(at);
             }

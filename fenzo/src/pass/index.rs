@@ -163,7 +163,8 @@ impl Index {
         for host in cluster.names().in_order() {
             let Some((cell, calculator)) = &self.entries[host] else { continue };
             let Some(value_soft) = verdicts[*cell] else { continue };
-            let score = class.combine(choice, *calculator, self.cells[*cell].host_soft, value_soft);
+            let score =
+                class.combine(choice, *calculator, self.cells[*cell].host_soft, value_soft, None);
             let label = cluster.names().label(host);
             let candidate = Candidate { host, label, score };
             if candidate.is_good_enough(choice) {
@@ -182,7 +183,7 @@ impl Cell {
         let candidate = |place: &Place| Candidate {
             host: place.host,
             label: place.label,
-            score: class.combine(choice, place.calculator, self.host_soft, value_soft),
+            score: class.combine(choice, place.calculator, self.host_soft, value_soft, None),
         };
         let mut place = *self.hosts.first()?;
         let mut best = candidate(&place);

@@ -387,25 +387,26 @@ impl<'a> Pass<'a> {
     }
 
     fn find(&mut self, class: usize) -> Option<Candidate> {
-        let rules = &self.classes[class];
-        rules.forget_refused();
-        let (cluster, choice) = (&*self.cluster, self.choice);
+        let (rules, cluster, choice) = (&self.classes[class], &*self.cluster, self.choice);
         let hosts = cluster.names().slots();
         if let Some(domain) = &self.domain {
+            rules.forget_refused();
             let hosts = domain.hosts.iter().copied();
             return find::scan(hosts, rules, cluster, choice, &mut self.evaluations);
         }
+        if let Some(changed) = self.changed_since_failure(class) {
+            let changed = changed.into_iter();
+            return find::scan(changed, rules, cluster, choice, &mut self.evaluations);
+        }
+        rules.forget_refused();
         if let Some(few) = rules.few_hosts(cluster) {
             let mut few = few;
             few.sort_unstable_by_key(|host| cluster.names().label(*host));
             return find::scan(few.into_iter(), rules, cluster, choice, &mut self.evaluations);
         }
-        if rules.minds_sets() {
-            let all = cluster.names().in_order();
-            return find::scan(all, rules, cluster, choice, &mut self.evaluations);
-        }
         // Without fitness and wishes, the first host that fits is as good as any.
         let first_is_best = matches!(choice.fitness, Fitness::Any) && rules.wishes_nothing();
+        let first_is_best = first_is_best && !rules.minds_sets();
         let indexed = self.indexes[class].is_some();
         let room = self.index_entries + hosts <= self.index_limit;
         if let Some(ranking) = cluster.ranking()
@@ -424,7 +425,8 @@ impl<'a> Pass<'a> {
             }
             return best;
         }
-        if !indexed && (self.to_come[class] < 2 || !room) {
+        // An index knows nothing of named sets.
+        if !indexed && (self.to_come[class] < 2 || !room || rules.minds_sets()) {
             let all = cluster.names().in_order();
             return find::scan(all, rules, cluster, choice, &mut self.evaluations);
         }

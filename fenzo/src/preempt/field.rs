@@ -194,9 +194,18 @@ impl TaskScheduler {
 
     fn lack(&self, status: &HostStatus, class: &TaskClass) -> Vec<u64> {
         let ports = u32::try_from(self.free_ports(&status.host)).unwrap_or(u32::MAX);
-        let free = dimensions(&self.free_on(status), ports, class);
+        let offered = dimensions(&status.offered, ports, class);
         let wanted = dimensions(&class.demand, class.ports, class);
-        wanted.iter().zip(free).map(|(wanted, free)| wanted.saturating_sub(free)).collect()
+        // A lease of all that a host has tells nothing of what is free; tasks may even run on more than that.
+        let used = match self.cluster.is_single_lease() && !status.leases.is_empty() {
+            true => dimensions(&status.used, 0, class),
+            false => vec![0; offered.len()],
+        };
+        let lack = |((wanted, used), offered): ((u64, u64), u64)| match wanted {
+            0 => 0,
+            _ => wanted.saturating_add(used).saturating_sub(offered),
+        };
+        wanted.into_iter().zip(used).zip(offered).map(lack).collect()
     }
 }
 

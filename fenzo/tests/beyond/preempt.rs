@@ -194,3 +194,45 @@ fn a_crowded_host_gets_a_plan_that_ends_nobody_in_vain() {
         assert!(fewer.is_none_or(|fewer| fewer.tasks.len() < plan.tasks.len()));
     }
 }
+
+/// A scheduler of single leases, the host "h1" with these tasks and perhaps a lease of so many cpus.
+fn single(running: &[(&str, u64)], lease_cpus: Option<u64>) -> (TaskScheduler, Vec<Preemptible>) {
+    let mut scheduler = TaskScheduler::builder().single_lease().build().unwrap();
+    let mut candidates = Vec::new();
+    for (id, cpus) in running {
+        let task = TaskRequest::new(*id, &Arc::new(class("low", *cpus)));
+        scheduler.task_assigned(&task, &"h1".into());
+        candidates.push(Preemptible { task: (*id).into(), priority: 0, lost_work: 1 });
+    }
+    let leases = lease_cpus.map(|cpus| lease("l1", "h1", cpus)).into_iter().collect();
+    scheduler.schedule_once(Time::ZERO, &[], leases);
+    (scheduler, candidates)
+}
+
+#[test]
+fn with_single_leases_a_plan_counts_what_runs_beyond_the_lease() {
+    let big = TaskRequest::new("big", &Arc::new(class("high", 4)));
+    for (running, lease_cpus, wanted) in [
+        // More runs than there is: its end leaves less than it took.
+        (&[("v1", 4)][..], Some(2), None),
+        (&[("v1", 4)][..], Some(4), Some(1)),
+        (&[("v1", 3), ("v2", 3)][..], Some(5), Some(2)),
+        (&[("v1", 3), ("v2", 3)][..], Some(7), Some(1)),
+        // Without a lease all that is known to be there is what runs.
+        (&[("v1", 4), ("v2", 1)][..], None, Some(1)),
+        (&[("v1", 2), ("v2", 1)][..], None, None),
+    ] {
+        let (mut scheduler, candidates) = single(running, lease_cpus);
+        let plan = scheduler.preemption_plan(&big, 1, &candidates, &BTreeMap::new());
+        assert_eq!(
+            plan.as_ref().map(|plan| plan.tasks.len()),
+            wanted,
+            "{running:?} {lease_cpus:?}"
+        );
+        let ended = plan.map_or(vec![], |plan| plan.tasks);
+        let overlay =
+            ended.iter().fold(scheduler.overlay(), |overlay, task| overlay.without_task(task));
+        let placed = overlay.place(std::slice::from_ref(&big)).placed();
+        assert_eq!(placed, usize::from(wanted.is_some()), "{running:?} {lease_cpus:?}");
+    }
+}
