@@ -23,6 +23,7 @@ use crate::DiskError;
 use bytes::Bytes;
 use registrar_core::{Entry, HardState, Restored, SnapshotMeta, Write};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use store::{Batch, GroupCommit, Options, Storage, Store, StoreError};
@@ -31,8 +32,8 @@ use witness::Witness;
 const FORMAT: u32 = 1;
 /// Largest record: more is cut into several, so that the store need not.
 const PART_BYTES: usize = 5 * 1024;
-/// Bytes of a snapshot that become durable in one go.
-const PIECE_BYTES: usize = 1 << 20;
+/// Records of a snapshot that become durable in one go: a megabyte.
+const PIECE_PARTS: u32 = 200;
 
 /// Called once on the committing thread; must be quick.
 pub(crate) type Done = Box<dyn FnOnce(Result<(), Arc<StoreError>>) + Send>;
@@ -56,6 +57,24 @@ pub(crate) struct Disk {
     head: Head,
     /// Index and parts of the snapshot.
     snapshot: (u64, u32),
+    saving: Option<Saving>,
+}
+
+/// A snapshot of the own state on its way, a piece at a time, so that entries go in between.
+struct Saving {
+    meta: SnapshotMeta,
+    content: Bytes,
+    /// Parts that were handed in.
+    parts: u32,
+}
+
+/// What became of a step of saving a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Saved {
+    /// There is more of it.
+    Piece,
+    /// It counts: its index, and bytes of its content.
+    Whole(u64, usize),
 }
 
 /// The record `h`.
@@ -104,9 +123,7 @@ pub(crate) fn create(
     }
     let mut batch = Batch::new();
     if let Some(meta) = &restored.snapshot {
-        for piece in snapshot_pieces(meta.index, content) {
-            batch.append(piece);
-        }
+        put_parts(meta.index, content, 0..parts_of(content.len()), &mut batch);
         batch.put(*b"s", snapshot_record(meta, content));
     }
     let (index, term) = restored.compacted;
@@ -139,7 +156,7 @@ impl Disk {
             self.drop_runs(u64::MAX, &mut batch);
             batch.put(*b"t", pair(meta.index, meta.term));
             self.head.last = meta.index;
-            self.put_snapshot(meta, content, &mut batch);
+            self.replace_snapshot(meta, content, &mut batch);
         }
         if let Some(first) = write.entries.first().map(Entry::index) {
             for run in &mut self.runs {
@@ -154,12 +171,34 @@ impl Disk {
         self.submit(batch, done);
     }
 
-    /// Makes a snapshot of the own state durable.
-    pub(crate) fn snapshot(&mut self, meta: &SnapshotMeta, content: &Bytes, done: Done) {
+    /// Begins to make a snapshot of the own state durable: `save` does it.
+    pub(crate) fn begin_saving(&mut self, meta: SnapshotMeta, content: Bytes) {
+        self.saving = Some(Saving { meta, content, parts: 0 });
+    }
+
+    /// Hands in the next piece of the snapshot that was begun, and then the record that names it;
+    /// to be called again when a piece is done. Does nothing when another one took its place.
+    pub(crate) fn save(
+        &mut self,
+        done: impl FnOnce(Result<Saved, Arc<StoreError>>) + Send + 'static,
+    ) {
+        let Some(saving) = &mut self.saving else { return };
         let mut batch = Batch::new();
-        self.put_snapshot(meta, content, &mut batch);
+        let (meta, content) = (&saving.meta, &saving.content);
+        let all = parts_of(content.len());
+        if saving.parts < all {
+            let parts = saving.parts..all.min(saving.parts + PIECE_PARTS);
+            saving.parts = parts.end;
+            put_parts(meta.index, content, parts, &mut batch);
+            self.group.submit(batch, |result| done(result.map(|_| Saved::Piece)));
+            return;
+        }
+        let saved = Saved::Whole(meta.index, content.len());
+        if let Some(Saving { meta, content, .. }) = self.saving.take() {
+            self.put_snapshot(&meta, &content, &mut batch);
+        }
         batch.put(*b"h", self.head.encode(self.commits + 1));
-        self.submit(batch, done);
+        self.submit(batch, Box::new(move |result| done(result.map(|()| saved))));
     }
 
     /// Lets go of entries up to `index`.
@@ -219,11 +258,22 @@ impl Disk {
         }
     }
 
-    /// The pieces go first, each on its own: they count for nothing until the record names them.
-    fn put_snapshot(&mut self, meta: &SnapshotMeta, content: &Bytes, batch: &mut Batch) {
-        for piece in snapshot_pieces(meta.index, content) {
+    /// A snapshot of another member: its pieces go first, each on its own.
+    fn replace_snapshot(&mut self, meta: &SnapshotMeta, content: &Bytes, batch: &mut Batch) {
+        if let Some(saving) = self.saving.take() {
+            (0..saving.parts).for_each(|part| batch.delete(part_key(saving.meta.index, part)));
+        }
+        let all = parts_of(content.len());
+        for first in (0..all).step_by(PIECE_PARTS as usize) {
+            let mut piece = Batch::new();
+            put_parts(meta.index, content, first..all.min(first + PIECE_PARTS), &mut piece);
             self.group.submit(piece, |_| ());
         }
+        self.put_snapshot(meta, content, batch);
+    }
+
+    /// The record that names a snapshot whose pieces are written: they count from now on.
+    fn put_snapshot(&mut self, meta: &SnapshotMeta, content: &Bytes, batch: &mut Batch) {
         batch.put(*b"s", snapshot_record(meta, content));
         let (old, parts) = self.snapshot;
         if old != meta.index {
@@ -248,17 +298,12 @@ pub(crate) fn parts_of(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(PART_BYTES)).unwrap_or(u32::MAX)
 }
 
-fn snapshot_pieces(index: u64, content: &Bytes) -> Vec<Batch> {
-    let mut pieces = vec![Batch::new()];
-    for (part, chunk) in (0u32..).zip(content.chunks(PART_BYTES)) {
-        if pieces.last().is_some_and(|piece| piece.bytes() >= PIECE_BYTES) {
-            pieces.push(Batch::new());
-        }
-        if let Some(piece) = pieces.last_mut() {
-            piece.put(part_key(index, part), chunk);
-        }
+/// Some parts of a snapshot's content.
+fn put_parts(index: u64, content: &Bytes, parts: Range<u32>, batch: &mut Batch) {
+    let chunks = content.chunks(PART_BYTES).skip(parts.start as usize);
+    for (part, chunk) in parts.zip(chunks) {
+        batch.put(part_key(index, part), chunk);
     }
-    pieces
 }
 
 fn snapshot_record(meta: &SnapshotMeta, content: &Bytes) -> Vec<u8> {

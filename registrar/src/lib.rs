@@ -12,12 +12,14 @@
 mod disk;
 mod error;
 mod frame;
+mod handle;
 mod link;
 mod node;
 mod perform;
 mod serve;
 
 pub use error::{DiskError, Failure, RegistrarError, Stopped};
-pub use node::{Config, MAX_ENTRY_BYTES, Registrar, Started, found, has_disk, join, start};
+pub use handle::{MAX_ENTRY_BYTES, Registrar};
+pub use node::{Config, Started, found, has_disk, join, start};
 pub use registrar_core::{Change, MemberId, Members, Options, Refusal, Role, StateMachine, Status};
 pub use serve::{PATH, Service};

@@ -1,27 +1,26 @@
-//! The loop of a member, and the handle that others hold.
+//! The loop of a member: it takes what came together, steps it together, and has it done.
 //!
 //! What came together is stepped together: all proposals that wait become one message to each
 //! other member and one sync, however many they are.
 
-use crate::disk::{self, Disk};
+use crate::disk::{self, Disk, Saved};
+use crate::handle::{Registrar, Request, Submission};
 use crate::perform::Shell;
-use crate::serve::{Door, Service};
-use crate::{DiskError, Failure, RegistrarError, Stopped};
+use crate::serve::Door;
+use crate::{DiskError, RegistrarError, Stopped};
 use bytes::Bytes;
 use clock::Clock;
 use registrar_core::{
-    Change, Effect, Input, Member, MemberId, Members, Message, Options, Proposal, Restored,
-    StateMachine, Status,
+    Effect, Input, Member, MemberId, Members, Message, Options, Proposal, Restored, StateMachine,
+    Status,
 };
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use store::StoreError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-/// Largest entry, in bytes.
-pub const MAX_ENTRY_BYTES: usize = 8 << 20;
 /// Requests that may wait; who has more waits.
 const INBOX: usize = 8_192;
 /// Frames of other members that may wait; then their streams wait.
@@ -67,129 +66,9 @@ pub(crate) enum Heard {
 #[derive(Debug)]
 pub(crate) enum Notice {
     Written { number: u64, result: Result<(), Arc<StoreError>> },
-    SnapshotTaken { index: u64, result: Result<(), Arc<StoreError>> },
+    Saved(Result<Saved, Arc<StoreError>>),
     Carried { to: MemberId, arrived: bool },
     Unreachable(MemberId),
-}
-
-pub(crate) type Answer<T> = oneshot::Sender<Result<T, Failure>>;
-
-/// Looks at the state.
-pub(crate) type Look<M> = Box<dyn FnOnce(&M) + Send>;
-
-/// What somebody wants of a member.
-pub(crate) enum Request<M: StateMachine> {
-    Propose { data: Bytes, answer: Answer<(u64, M::Outcome)> },
-    Read { answer: Answer<u64>, look: Option<Look<M>> },
-    Look(Look<M>),
-    Change { changes: Vec<Change>, answer: Answer<u64> },
-    Transfer { to: Option<MemberId> },
-}
-
-/// The handle of a running member. The member ends when all handles and services are gone.
-pub struct Registrar<M: StateMachine> {
-    requests: mpsc::Sender<Request<M>>,
-    status: watch::Receiver<Status>,
-    door: Door,
-}
-
-impl<M: StateMachine> Clone for Registrar<M> {
-    fn clone(&self) -> Self {
-        let (requests, status) = (self.requests.clone(), self.status.clone());
-        Self { requests, status, door: self.door.clone() }
-    }
-}
-
-impl<M: StateMachine + Send + 'static> Registrar<M>
-where
-    M::Outcome: Send,
-{
-    /// Puts an entry into the log. Returns once it is agreed upon, durable on a majority and
-    /// applied here: its index, and what it came to.
-    ///
-    /// # Errors
-    /// Why not. After [`crate::Refusal::LostLeadership`] it may still come to pass.
-    pub async fn propose(&self, data: Bytes) -> Result<(u64, M::Outcome), Failure> {
-        if data.is_empty() || data.len() > MAX_ENTRY_BYTES {
-            return Err(Failure::Unfit { bytes: data.len() });
-        }
-        let (answer, answered) = oneshot::channel();
-        self.ask(Request::Propose { data, answer }, answered).await
-    }
-
-    /// Returns once the state here has everything that was agreed upon before the call.
-    ///
-    /// # Errors
-    /// Why that cannot be known.
-    pub async fn read_index(&self) -> Result<u64, Failure> {
-        let (answer, answered) = oneshot::channel();
-        self.ask(Request::Read { answer, look: None }, answered).await
-    }
-
-    /// As `read_index`, and looks at the state then. `look` must be quick.
-    ///
-    /// # Errors
-    /// As `read_index`.
-    pub async fn read<R: Send + 'static>(
-        &self,
-        look: impl FnOnce(&M) -> R + Send + 'static,
-    ) -> Result<R, Failure> {
-        let ((answer, answered), (give, given)) = (oneshot::channel(), oneshot::channel());
-        // Whoever asked may have left.
-        let look: Look<M> = Box::new(move |state| drop(give.send(look(state))));
-        self.ask(Request::Read { answer, look: Some(look) }, answered).await?;
-        given.await.map_err(|_| Failure::Ended)
-    }
-
-    /// Looks at the state here as it is, which may be old. `look` must be quick.
-    ///
-    /// # Errors
-    /// `Ended`.
-    pub async fn peek<R: Send + 'static>(
-        &self,
-        look: impl FnOnce(&M) -> R + Send + 'static,
-    ) -> Result<R, Failure> {
-        let (give, given) = oneshot::channel();
-        let look: Look<M> = Box::new(move |state| drop(give.send(look(state))));
-        self.requests.send(Request::Look(look)).await.map_err(|_| Failure::Ended)?;
-        given.await.map_err(|_| Failure::Ended)
-    }
-
-    /// Changes the members, all or none; returns once that is agreed upon.
-    ///
-    /// # Errors
-    /// Why not.
-    pub async fn change(&self, changes: Vec<Change>) -> Result<u64, Failure> {
-        let (answer, answered) = oneshot::channel();
-        self.ask(Request::Change { changes, answer }, answered).await
-    }
-
-    /// Hands the lead over, to `to` or to whoever knows most; does nothing where nobody leads.
-    ///
-    /// # Errors
-    /// `Ended`.
-    pub async fn transfer(&self, to: Option<MemberId>) -> Result<(), Failure> {
-        self.requests.send(Request::Transfer { to }).await.map_err(|_| Failure::Ended)
-    }
-
-    /// How it stands, newest first; changes are to be waited for.
-    pub fn status(&self) -> watch::Receiver<Status> {
-        self.status.clone()
-    }
-
-    /// What other members talk to, to be mounted at [`crate::PATH`]. There may be several.
-    pub fn service(&self) -> Service {
-        Service::new(self.door.clone())
-    }
-
-    async fn ask<T>(
-        &self,
-        request: Request<M>,
-        answered: oneshot::Receiver<Result<T, Failure>>,
-    ) -> Result<T, Failure> {
-        self.requests.send(request).await.map_err(|_| Failure::Ended)?;
-        answered.await.map_err(|_| Failure::Ended)?
-    }
 }
 
 /// Makes the disk of a founding member of a new group. All founders must give the same members
@@ -249,6 +128,7 @@ where
     let member = Member::new(config.id, config.options, restored, config.seed, clock.now())
         .map_err(RegistrarError::Options)?;
     let (requests, inbox) = mpsc::channel(INBOX);
+    let (submissions, submitted) = mpsc::unbounded_channel();
     let (heard, hearing) = mpsc::channel(HEARD);
     let (notices, noticed) = mpsc::unbounded_channel();
     let (status, seen) = watch::channel(member.status());
@@ -257,8 +137,18 @@ where
     let mut shell = Shell::new(config.id, group, opened.disk, state, notices);
     shell.link(&members.unwrap_or_default());
     let node = Node { member, clock, shell, status, effects: Vec::new() };
-    let task = tokio::spawn(node.run(inbox, hearing, noticed));
-    Ok((Registrar { requests, status: seen, door }, task))
+    let end = Arc::new(OnceLock::new());
+    let inboxes = Inboxes { requests: inbox, submitted, hearing, noticed };
+    let task = tokio::spawn(node.run(inboxes, Arc::clone(&end)));
+    Ok((Registrar { requests, submissions, status: seen, door, end }, task))
+}
+
+/// Where all that comes in waits.
+struct Inboxes<M: StateMachine> {
+    requests: mpsc::Receiver<Request<M>>,
+    submitted: mpsc::UnboundedReceiver<Submission<M>>,
+    hearing: mpsc::Receiver<Heard>,
+    noticed: mpsc::UnboundedReceiver<Notice>,
 }
 
 struct Node<M: StateMachine> {
@@ -270,12 +160,23 @@ struct Node<M: StateMachine> {
 }
 
 impl<M: StateMachine> Node<M> {
+    /// Runs until all handles are gone, or it has to end.
     async fn run(
         mut self,
-        mut inbox: mpsc::Receiver<Request<M>>,
-        mut hearing: mpsc::Receiver<Heard>,
-        mut noticed: mpsc::UnboundedReceiver<Notice>,
+        mut inboxes: Inboxes<M>,
+        end: Arc<OnceLock<Stopped>>,
     ) -> Result<(), Stopped> {
+        let result = self.turns(&mut inboxes).await;
+        if let Err(stopped) = &result {
+            // It ends once. Who waits is told when all this is dropped, and can look why.
+            let _ = end.set(stopped.clone());
+        }
+        result
+    }
+
+    async fn turns(&mut self, inboxes: &mut Inboxes<M>) -> Result<(), Stopped> {
+        let Inboxes { requests: inbox, submitted, hearing, noticed } = inboxes;
+        let mut submissions = Vec::new();
         let (mut requests, mut heard) = (Vec::new(), Vec::new());
         let sleep = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(sleep);
@@ -294,6 +195,12 @@ impl<M: StateMachine> Node<M> {
                     }
                 }
                 _ = hearing.recv_many(&mut heard, HEARD) => self.hear(&mut heard)?,
+                taken = submitted.recv_many(&mut submissions, BATCH), if has_room => {
+                    if taken == 0 {
+                        return Ok(());
+                    }
+                    self.propose(submissions.drain(..))?;
+                }
                 taken = inbox.recv_many(&mut requests, BATCH), if has_room => {
                     if taken == 0 {
                         return Ok(());
@@ -320,10 +227,13 @@ impl<M: StateMachine> Node<M> {
                 result.map_err(failed)?;
                 self.step(Input::Persisted { number })
             }
-            Notice::SnapshotTaken { index, result } => {
-                result.map_err(failed)?;
-                self.step(Input::SnapshotTaken { index })
-            }
+            Notice::Saved(result) => match result.map_err(failed)? {
+                Saved::Piece => {
+                    self.shell.save();
+                    Ok(())
+                }
+                Saved::Whole(index, bytes) => self.step(Input::SnapshotTaken { index, bytes }),
+            },
             Notice::Carried { to, arrived } => self.step(Input::SnapshotSent { to, arrived }),
             Notice::Unreachable(member) => self.step(Input::Unreachable { member }),
         }
@@ -348,9 +258,7 @@ impl<M: StateMachine> Node<M> {
         let (mut proposals, mut reads) = (Vec::new(), Vec::new());
         for request in requests.drain(..) {
             match request {
-                Request::Propose { data, answer } => {
-                    proposals.push(Proposal { id: self.shell.expect_outcome(answer), data });
-                }
+                Request::Propose(submission) => proposals.push(submission),
                 Request::Read { answer, look } => reads.push(self.shell.expect_read(answer, look)),
                 Request::Look(look) => look(self.shell.state()),
                 Request::Change { changes, answer } => {
@@ -361,12 +269,21 @@ impl<M: StateMachine> Node<M> {
             }
         }
         if !proposals.is_empty() {
-            self.step(Input::Propose(proposals))?;
+            self.propose(proposals.into_iter())?;
         }
         if !reads.is_empty() {
             self.step(Input::Read(reads))?;
         }
         Ok(())
+    }
+
+    fn propose(&mut self, submissions: impl Iterator<Item = Submission<M>>) -> Result<(), Stopped> {
+        let proposals = submissions.map(|Submission { data, proposer }| {
+            let id = self.shell.expect_outcome(proposer);
+            Proposal { id, data }
+        });
+        let proposals = proposals.collect();
+        self.step(Input::Propose(proposals))
     }
 
     /// One step, and all that it asks for; what that answers at once is stepped too.

@@ -1,8 +1,9 @@
 //! Does what a member wants done: disk, links, state, and answers to those who wait.
 
 use crate::disk::Disk;
+use crate::handle::{Answer, Look, Proposer};
 use crate::link::{Ends, Link};
-use crate::node::{Answer, Look, Notice};
+use crate::node::Notice;
 use crate::{Failure, Stopped};
 use registrar_core::{Effect, Input, MemberId, Members, Message, StateMachine};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -14,7 +15,7 @@ const MAX_STRANGERS: usize = 16;
 
 /// Who waits for a proposal.
 enum Waiting<M: StateMachine> {
-    Outcome(Answer<(u64, M::Outcome)>),
+    Outcome(Proposer<M>),
     Change(Answer<u64>),
 }
 
@@ -84,9 +85,9 @@ impl<M: StateMachine> Shell<M> {
         self.next_id
     }
 
-    pub(crate) fn expect_outcome(&mut self, answer: Answer<(u64, M::Outcome)>) -> u64 {
+    pub(crate) fn expect_outcome(&mut self, proposer: Proposer<M>) -> u64 {
         let id = self.take_id();
-        self.waiting.insert(id, Waiting::Outcome(answer));
+        self.waiting.insert(id, Waiting::Outcome(proposer));
         id
     }
 
@@ -154,11 +155,8 @@ impl<M: StateMachine> Shell<M> {
                     self.disk.write(write, Box::new(done));
                 }
                 Effect::TakeSnapshot(meta) => {
-                    let (index, notices) = (meta.index, self.notices.clone());
-                    let done = move |result| {
-                        let _ = notices.send(Notice::SnapshotTaken { index, result });
-                    };
-                    self.disk.snapshot(&meta, &self.state.snapshot(), Box::new(done));
+                    self.disk.begin_saving(meta, self.state.snapshot());
+                    self.save();
                 }
                 Effect::Compact { index, term } => self.disk.compact(index, term),
                 Effect::Send(message) => {
@@ -199,6 +197,15 @@ impl<M: StateMachine> Shell<M> {
         Ok(had_news)
     }
 
+    /// Goes on with the snapshot that is being saved.
+    pub(crate) fn save(&mut self) {
+        let notices = self.notices.clone();
+        self.disk.save(move |result| {
+            // As with writes.
+            let _ = notices.send(Notice::Saved(result));
+        });
+    }
+
     fn send(&mut self) {
         for (to, messages) in std::mem::take(&mut self.outgoing) {
             let is_sent = self.links.get(&to).is_some_and(|link| link.send(&messages));
@@ -220,9 +227,9 @@ impl<M: StateMachine> Shell<M> {
     fn committed(&mut self, id: u64, index: u64) {
         // Whoever asked may have left.
         match self.waiting.remove(&id) {
-            Some(Waiting::Outcome(answer)) => {
+            Some(Waiting::Outcome(proposer)) => {
                 let outcome = self.outcome.take().expect("it was applied just before");
-                let _ = answer.send(Ok((index, outcome)));
+                proposer.tell(Ok((index, outcome)));
             }
             Some(Waiting::Change(answer)) => drop(answer.send(Ok(index))),
             None => {}
@@ -231,7 +238,7 @@ impl<M: StateMachine> Shell<M> {
 
     fn dropped(&mut self, id: u64, failure: Failure) {
         match self.waiting.remove(&id) {
-            Some(Waiting::Outcome(answer)) => drop(answer.send(Err(failure))),
+            Some(Waiting::Outcome(proposer)) => proposer.tell(Err(failure)),
             Some(Waiting::Change(answer)) => drop(answer.send(Err(failure))),
             None => {}
         }

@@ -279,3 +279,36 @@ async fn one_member_alone_is_the_same_code() {
         host.kill().await;
     }
 }
+
+#[tokio::test]
+async fn what_is_handed_in_is_told_once_and_in_its_order() {
+    let mut host = Host::new(1, &options());
+    let members = Members::of_voters([(host.id, host.address())]);
+    registrar::found(host.dir(), GROUP, members, &Book::default()).unwrap();
+    host.start();
+    bounded(leader(std::slice::from_ref(&host))).await;
+    let registrar = host.registrar();
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let hand_in = |n: u64, data: Bytes| {
+        let tell = tell.clone();
+        registrar.submit(data, move |result| {
+            tell.send((n, result.map(|(_, outcome)| outcome))).unwrap();
+        });
+    };
+    (0..5_000).for_each(|n| hand_in(n, entry(n)));
+    for n in 0..5_000 {
+        assert_eq!(bounded(told.recv()).await.unwrap(), (n, Ok(n as usize + 1)));
+    }
+    hand_in(5_000, Bytes::new());
+    assert_eq!(bounded(told.recv()).await.unwrap(), (5_000, Err(Failure::Unfit { bytes: 0 })));
+    // Some before the end, some after it.
+    (0..100).for_each(|n| hand_in(n, entry(n)));
+    host.kill().await;
+    hand_in(100, entry(100));
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..=100 {
+        let (n, result) = bounded(told.recv()).await.unwrap();
+        assert!(seen.insert(n) && (result.is_ok() || result == Err(Failure::Ended)), "{n}");
+    }
+    assert!(told.try_recv().is_err(), "somebody was told twice");
+}

@@ -83,6 +83,8 @@ pub enum Input {
     SnapshotTaken {
         /// Its index.
         index: u64,
+        /// Bytes of its content.
+        bytes: usize,
     },
     /// A snapshot has been carried to another member, or could not be.
     SnapshotSent {

@@ -62,6 +62,8 @@ pub struct Member {
     writes: VecDeque<Waiting>,
     written: u64,
     applied: u64,
+    /// Bytes of the newest snapshot's content.
+    content_bytes: usize,
     /// The content of a snapshot that raft was just told of.
     incoming: Option<(u64, Bytes)>,
     /// A snapshot that was asked for and is not durable yet.
@@ -110,7 +112,8 @@ impl Member {
         seed: u64,
         now: Time,
     ) -> Result<Self, String> {
-        let Restored { hard_state, snapshot, compacted, entries, forgot, incarnation } = restored;
+        let Restored { hard_state, snapshot, content_bytes, compacted, entries, .. } = restored;
+        let (forgot, incarnation) = (restored.forgot, restored.incarnation);
         let applied = snapshot.as_ref().map_or(0, |snapshot| snapshot.index);
         let members = snapshot.as_ref().map_or_else(Members::default, |s| s.members.clone());
         let log = Log::new(hard_state, snapshot, compacted, entries);
@@ -135,6 +138,7 @@ impl Member {
             writes: VecDeque::new(),
             written: 0,
             applied,
+            content_bytes,
             incoming: None,
             snapshotting: None,
             told: None,
@@ -168,7 +172,7 @@ impl Member {
             Input::Change { id, changes } => self.change(id, &changes, effects),
             Input::Transfer { to } => self.transfer(to),
             Input::Hashed { index, hash } => self.hashed(index, hash, effects),
-            Input::SnapshotTaken { index } => self.snapshot_taken(index, effects),
+            Input::SnapshotTaken { index, bytes } => self.snapshot_taken(index, bytes, effects),
             Input::SnapshotSent { to, arrived } => {
                 let status = match arrived {
                     true => raft::SnapshotStatus::Finish,
@@ -249,11 +253,12 @@ impl Member {
         }
     }
 
-    fn snapshot_taken(&mut self, index: u64, effects: &mut Vec<Effect>) {
+    fn snapshot_taken(&mut self, index: u64, bytes: usize, effects: &mut Vec<Effect>) {
         let Some(meta) = self.snapshotting.take_if(|meta| meta.index == index) else { return };
         let newest = self.raw.store().snapshot_meta().map_or(0, |snapshot| snapshot.index);
         // One of another member may have come in between.
         if meta.index > newest {
+            self.content_bytes = bytes;
             let through = meta.index.saturating_sub(self.options.kept_entries);
             if let Some((index, term)) = self.raw.mut_store().compact(meta, through) {
                 effects.push(Effect::Compact { index, term });

@@ -23,7 +23,8 @@ pub struct Options {
     pub uncommitted_bytes: u64,
     /// A snapshot is taken after so many entries ...
     pub snapshot_entries: u64,
-    /// ... or so many bytes of them, whichever comes first.
+    /// ... or so many bytes of them that are also half of what the snapshot has, so that what is
+    /// written stays in proportion; whichever comes first.
     pub snapshot_bytes: usize,
     /// Entries before a snapshot that are kept for members that are a little behind.
     pub kept_entries: u64,

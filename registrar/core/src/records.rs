@@ -163,6 +163,8 @@ pub struct Restored {
     pub hard_state: HardState,
     /// Its newest snapshot; absent for one that waits to be told everything.
     pub snapshot: Option<SnapshotMeta>,
+    /// Bytes of that snapshot's content.
+    pub content_bytes: usize,
     /// Index and term of the entry before the first of `entries`.
     pub compacted: (u64, u64),
     /// Its log: without holes, and not ending before the snapshot.

@@ -1,7 +1,7 @@
 //! Reading a disk at a start: what is whole, what is damaged, and what that means.
 
 use super::witness::Witness;
-use super::{Disk, Head, Opened, Run, pair, parts_of, read_part, run_key};
+use super::{Disk, Head, Opened, Run, pair, part_key, parts_of, run_key};
 use crate::DiskError;
 use bytes::Bytes;
 use registrar_core::{Entry, HardState, Restored, SnapshotMeta};
@@ -22,21 +22,24 @@ fn lost(dir: &Path, what: &'static str, problem: impl Into<String>) -> DiskError
 struct Log {
     entries: Vec<Entry>,
     runs: VecDeque<Run>,
-    /// Runs that are of no use any more.
+    /// Records that are of no use any more.
     useless: Vec<Vec<u8>>,
     is_whole: bool,
 }
 
 pub(super) fn open(store: Arc<Store>, dir: &Path) -> Result<Opened, DiskError> {
     let fixed = |key: &[u8], what| store.get(key).map_err(|problem| damaged(dir, what, &problem));
+    let (witness, seen) = Witness::open(store.dir()).map_err(DiskError::Witness)?;
     let Some(head) = fixed(b"h", "promises")? else {
-        return Err(DiskError::Absent { dir: dir.to_owned() });
+        return Err(match seen {
+            Some(seen) => lost(dir, "promises", format!("are missing, after {seen} commits")),
+            None => DiskError::Absent { dir: dir.to_owned() },
+        });
     };
     let numbers = integers(&head);
     let [term, vote, commit, last, next_run, commits] = numbers[..] else {
         return Err(lost(dir, "promises", "have not their six numbers"));
     };
-    let (witness, seen) = Witness::open(store.dir()).map_err(DiskError::Witness)?;
     if let Some(seen) = seen.filter(|seen| *seen > commits) {
         let problem = format!("are of commit {commits}, though {seen} were durable");
         return Err(lost(dir, "promises", problem));
@@ -46,11 +49,9 @@ pub(super) fn open(store: Arc<Store>, dir: &Path) -> Result<Opened, DiskError> {
         return Err(lost(dir, "beginning of the log", "is missing"));
     };
     let compacted = (*index, *first_term);
-    let (snapshot, content) = match fixed(b"s", "snapshot")? {
-        Some(record) => read_content(&store, dir, record)?.unzip(),
-        None => (None, None),
-    };
     let mut log = read_log(&store, compacted.0);
+    let named = fixed(b"s", "snapshot")?;
+    let (snapshot, content) = read_content(&store, dir, named, &mut log.useless)?.unzip();
     let mut batch = Batch::new();
     let newest = snapshot.as_ref().map_or((0, 0), |meta: &SnapshotMeta| (meta.index, meta.term));
     let compacted = match log.entries.last().map_or(compacted.0, Entry::index) < newest.0 {
@@ -79,7 +80,7 @@ pub(super) fn open(store: Arc<Store>, dir: &Path) -> Result<Opened, DiskError> {
     batch.put(*b"h", head.encode(commits));
     store.commit(batch)?;
     witness.saw(commits);
-    let parts = content.as_ref().map_or(0, |content| parts_of(content.len()));
+    let content_bytes = content.as_ref().map_or(0, Bytes::len);
     let group = GroupCommit::start(Arc::<Store>::clone(&store)).map_err(DiskError::Thread)?;
     let disk = Disk {
         store,
@@ -88,11 +89,13 @@ pub(super) fn open(store: Arc<Store>, dir: &Path) -> Result<Opened, DiskError> {
         runs: log.runs,
         commits,
         head,
-        snapshot: (newest.0, parts),
+        snapshot: (newest.0, parts_of(content_bytes)),
+        saving: None,
     };
     let hard_state = HardState { term, vote, commit };
     let entries = log.entries;
-    let restored = Restored { hard_state, snapshot, compacted, entries, forgot, incarnation };
+    let restored =
+        Restored { hard_state, snapshot, content_bytes, compacted, entries, forgot, incarnation };
     Ok(Opened { disk, restored, content })
 }
 
@@ -163,21 +166,45 @@ pub(super) fn parse_snapshot(record: Vec<u8>) -> Option<(SnapshotMeta, u64, u32)
     Some((meta, bytes, crc))
 }
 
+/// Reads the snapshot that the record names. Parts of others are of no use: what was being written
+/// when a process ended.
 fn read_content(
     store: &Store,
     dir: &Path,
-    record: Vec<u8>,
+    record: Option<Vec<u8>>,
+    useless: &mut Vec<Vec<u8>>,
 ) -> Result<Option<(SnapshotMeta, Bytes)>, DiskError> {
-    let (meta, bytes, crc) =
-        parse_snapshot(record).ok_or_else(|| lost(dir, "snapshot", "cannot be read"))?;
-    let mut content = Vec::new();
-    for part in 0..parts_of(usize::try_from(bytes).unwrap_or(usize::MAX)) {
-        let part = read_part(store, meta.index, part)
-            .ok_or_else(|| lost(dir, "snapshot", format!("lacks its part {part}")))?;
-        content.extend_from_slice(&part);
+    let named = match record {
+        Some(record) => {
+            Some(parse_snapshot(record).ok_or_else(|| lost(dir, "snapshot", "cannot be read"))?)
+        }
+        None => None,
+    };
+    let bytes = named.as_ref().map_or(0, |(_, bytes, _)| *bytes);
+    let all = parts_of(usize::try_from(bytes).unwrap_or(usize::MAX));
+    let (mut content, mut parts) = (Vec::new(), 0);
+    for record in store.scan(b"s/") {
+        let Ok(record) = record else { continue };
+        match &named {
+            Some((meta, ..)) if record.key == part_key(meta.index, parts) && parts < all => {
+                content.extend_from_slice(&record.value);
+                parts += 1;
+            }
+            // One after a hole: the snapshot is damaged, as is found below.
+            Some((meta, ..)) if parts < all && is_part_of(&record.key, meta.index) => {}
+            _ => useless.push(record.key),
+        }
+    }
+    let Some((meta, bytes, crc)) = named else { return Ok(None) };
+    if parts < all {
+        return Err(lost(dir, "snapshot", format!("lacks its part {parts}")));
     }
     if content.len() as u64 != bytes || crc32fast::hash(&content) != crc {
         return Err(lost(dir, "snapshot", "fails its checksum"));
     }
     Ok(Some((meta, Bytes::from(content))))
+}
+
+fn is_part_of(key: &[u8], index: u64) -> bool {
+    key.strip_prefix(b"s/").is_some_and(|key| key.starts_with(&index.to_be_bytes()))
 }

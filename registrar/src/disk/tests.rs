@@ -43,6 +43,13 @@ fn write(disk: &mut Disk, entries: Vec<Entry>) {
     assert!(waiting.recv().unwrap());
 }
 
+/// Goes on with saving a snapshot, and waits until that is durable.
+fn save(disk: &mut Disk) -> Saved {
+    let (done, waiting) = channel();
+    disk.save(move |result| done.send(result.unwrap()).unwrap());
+    waiting.recv().unwrap()
+}
+
 /// A disk with entries 2 to 61 in thirty runs, the last twenty overwritten once.
 fn written() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -87,20 +94,37 @@ fn what_a_snapshot_replaces_is_let_go_of() {
     let mut disk = open(dir.path()).unwrap().disk;
     let meta = SnapshotMeta { index: 50, term: 2, members: members() };
     let content = Bytes::from(vec![7; 100_000]);
-    let (done, waiting) = channel();
-    disk.snapshot(&meta, &content, Box::new(move |result| done.send(result.is_ok()).unwrap()));
-    assert!(waiting.recv().unwrap());
+    disk.begin_saving(meta.clone(), content.clone());
+    assert_eq!(save(&mut disk), Saved::Piece);
+    // What is written in between does not wait for it.
+    write(&mut disk, entries(62..=62, 2));
+    assert_eq!(save(&mut disk), Saved::Whole(50, 100_000));
     disk.compact(45, 2);
     drop(disk);
     let opened = open(dir.path()).unwrap();
     assert_eq!(opened.restored.compacted, (45, 2));
-    assert_eq!(opened.restored.entries, entries(46..=61, 2));
+    assert_eq!(opened.restored.entries, entries(46..=62, 2));
     assert_eq!(opened.restored.snapshot, Some(meta));
     assert_eq!(opened.content, Some(content));
     assert!(!opened.restored.forgot);
     let store = opened.disk.store();
     assert_eq!(store.scan(b"s/").count(), 20, "the parts of the old one are gone");
     assert!(keys(&store).len() < 4, "the runs of the old entries are gone");
+}
+
+#[test]
+fn parts_of_a_snapshot_that_never_counted_are_let_go_of() {
+    let dir = written();
+    let mut disk = open(dir.path()).unwrap().disk;
+    let meta = SnapshotMeta { index: 50, term: 2, members: members() };
+    disk.begin_saving(meta, Bytes::from(vec![7; 3_000_000]));
+    assert_eq!(save(&mut disk), Saved::Piece);
+    assert_eq!(save(&mut disk), Saved::Piece);
+    drop(disk);
+    let opened = open(dir.path()).unwrap();
+    assert_eq!(opened.content.as_deref(), Some(&b"state"[..]));
+    assert_eq!(opened.disk.store().scan(b"s/").count(), 1);
+    assert_eq!(opened.restored.entries.len(), 60);
 }
 
 #[test]
@@ -141,8 +165,9 @@ fn damage_in_the_log_ends_it_there_and_is_remembered() {
 #[test]
 fn what_a_member_must_never_lose_stops_it() {
     type Change = fn(&Store, &mut Batch);
-    let changes: [(&str, Change); 4] = [
+    let changes: [(&str, Change); 5] = [
         ("promises", |_, batch| batch.put(*b"h", *b"short")),
+        ("promises", |_, batch| batch.delete(*b"h")),
         ("beginning of the log", |_, batch| batch.delete(*b"t")),
         ("snapshot", |_, batch| batch.put(part_key(1, 0), *b"other")),
         ("snapshot", |_, batch| batch.delete(part_key(1, 0))),

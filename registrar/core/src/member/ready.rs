@@ -118,6 +118,7 @@ impl Member {
             self.incoming.take_if(|(of, _)| *of == index).expect("it came with its content");
         self.raw.mut_store().install(meta.clone());
         self.applied = index;
+        self.content_bytes = content.len();
         self.members = meta.members.clone();
         // One of the own state, now replaced, would be older.
         self.snapshotting = None;
@@ -163,8 +164,10 @@ impl Member {
     fn snapshot_if_due(&mut self, effects: &mut Vec<Effect>) {
         let log = self.raw.store();
         let Some(newest) = log.snapshot_meta().map(|snapshot| snapshot.index) else { return };
-        let is_due = self.applied.saturating_sub(newest) >= self.options.snapshot_entries
-            || log.bytes_after_snapshot() >= self.options.snapshot_bytes
+        let bytes = log.bytes_after_snapshot();
+        let is_in_proportion = bytes >= self.content_bytes / 2;
+        let is_due = (is_in_proportion && bytes >= self.options.snapshot_bytes)
+            || self.applied.saturating_sub(newest) >= self.options.snapshot_entries
             || log.take_wanted();
         if !is_due || self.applied <= newest || self.snapshotting.is_some() {
             return;

@@ -23,7 +23,7 @@ enum Job {
 /// What a finished job is answered with.
 pub(crate) enum Finished {
     Write(u64),
-    Snapshot(u64),
+    Snapshot(u64, usize),
     Nothing,
 }
 
@@ -54,12 +54,13 @@ impl Disk {
                 Finished::Write(number)
             }
             Job::Snapshot(meta, content) => {
-                let index = meta.index;
+                let (index, bytes) = (meta.index, content.len());
                 if self.restored.snapshot.as_ref().is_none_or(|newest| newest.index < index) {
                     self.restored.snapshot = Some(meta);
+                    self.restored.content_bytes = bytes;
                     self.content = content;
                 }
-                Finished::Snapshot(index)
+                Finished::Snapshot(index, bytes)
             }
             Job::Compact(index, term) => {
                 if self.restored.compacted.0 < index {
@@ -78,6 +79,7 @@ impl Disk {
             self.restored.compacted = (meta.index, meta.term);
             self.restored.entries.clear();
             self.restored.snapshot = Some(meta);
+            self.restored.content_bytes = content.len();
             self.content = content;
         }
         // By way of bytes, as a real disk has it.

@@ -222,8 +222,8 @@ impl World {
             }
             Event::Disk(..) => match node.disk.finish() {
                 Some(Finished::Write(number)) => self.step(member, Input::Persisted { number }),
-                Some(Finished::Snapshot(index)) => {
-                    self.step(member, Input::SnapshotTaken { index });
+                Some(Finished::Snapshot(index, bytes)) => {
+                    self.step(member, Input::SnapshotTaken { index, bytes });
                 }
                 Some(Finished::Nothing) | None => {}
             },
