@@ -45,6 +45,11 @@ pub struct Config {
     pub reader_stall: Duration,
     /// How long a reader that was cut off has to read why, before its connection is closed.
     pub cut_off_grace: Duration,
+    /// Reads of operators over HTTP that may wait for their readers at a time, at least 4. One address
+    /// may have three quarters of them.
+    pub reads: usize,
+    /// How long one more waits for the end of another, before it is told to come again.
+    pub read_wait: Duration,
     /// The means to set the level of the log; without it the level is not given away.
     pub log: Option<LogControl>,
     /// Inputs that wait for the core; who brings more waits.
@@ -73,6 +78,8 @@ impl Config {
             outbox_bytes: 16 << 20,
             reader_stall: Duration::from_secs(5),
             cut_off_grace: Duration::from_secs(5),
+            reads: 256,
+            read_wait: Duration::from_secs(5),
             log: None,
             inbox: 16_384,
             cache_bytes: 2 << 20,
@@ -134,6 +141,9 @@ impl Config {
         }
         if self.inbox == 0 || self.max_connections == 0 {
             return wrong("the numbers of connections and of waiting inputs", "at least 1");
+        }
+        if self.reads < 4 {
+            return wrong("the number of reads at a time", "at least 4");
         }
         if self.options.allocation_slice == 0 {
             return wrong("the number of agents in one allocation pass", "at least 1");

@@ -9,8 +9,8 @@ use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -76,19 +76,99 @@ impl Kill {
     }
 }
 
-/// One connection over HTTP/2, as its requests know it.
-#[derive(Clone, Debug, Default)]
+/// Where a connection comes from, as far as it counts whose it is: an address, of IPv6 the network
+/// of it, as a host has as many addresses there as it likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Origin(IpAddr);
+
+impl Origin {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+            ip @ IpAddr::V4(_) => ip,
+        })
+    }
+}
+
+/// Connections on which an agent's stream was asked for, by what serves them.
+#[derive(Debug, Default)]
+pub(crate) struct AgentServers {
+    /// The one that is made for them.
+    slim: AtomicU64,
+    /// The one for everybody: the first request came late.
+    general: AtomicU64,
+}
+
+impl AgentServers {
+    /// Connections by the name of their server.
+    pub(crate) fn read(&self) -> [(&'static str, u64); 2] {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        [("slim", of(&self.slim)), ("general", of(&self.general))]
+    }
+}
+
+/// What serves a connection.
+#[derive(Clone, Copy, Debug)]
+enum Server {
+    Slim,
+    General,
+}
+
+/// One connection, as its requests know it.
+#[derive(Clone, Debug)]
 pub(crate) struct Peer(Arc<PeerState>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct PeerState {
+    origin: Origin,
+    server: Server,
+    agents: Arc<AgentServers>,
     /// Whether a request came.
     asked: AtomicBool,
+    /// Whether one for an agent's stream came.
+    is_agent: AtomicBool,
     /// Most connections never need it.
     place: OnceLock<Arc<Semaphore>>,
 }
 
+impl PeerState {
+    fn agents(&self) -> &AtomicU64 {
+        match self.server {
+            Server::Slim => &self.agents.slim,
+            Server::General => &self.agents.general,
+        }
+    }
+}
+
+impl Drop for PeerState {
+    fn drop(&mut self) {
+        if *self.is_agent.get_mut() {
+            self.agents().fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Peer {
+    fn new(origin: Origin, server: Server, agents: Arc<AgentServers>) -> Self {
+        let (asked, is_agent, place) = Default::default();
+        Self(Arc::new(PeerState { origin, server, agents, asked, is_agent, place }))
+    }
+
+    /// Of a connection that there is not.
+    #[cfg(test)]
+    pub(crate) fn of_nobody() -> Self {
+        let origin = Origin::of(std::net::Ipv4Addr::LOCALHOST.into());
+        Self::new(origin, Server::General, Arc::default())
+    }
+
+    /// A request came, for what is at `path`.
+    fn ask(&self, path: &str) {
+        self.0.asked.store(true, Ordering::Relaxed);
+        if path == grpc::AGENT_LINK_PATH && !self.0.is_agent.swap(true, Ordering::Relaxed) {
+            self.0.agents().fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// The place for what one connection may have once.
     pub(crate) fn place(&self) -> Arc<Semaphore> {
         Arc::clone(self.0.place.get_or_init(|| Arc::new(Semaphore::new(1))))
@@ -112,6 +192,7 @@ pub(crate) async fn accept(
     router: axum::Router,
     limits: AcceptLimits,
     operators: Handle,
+    agents: Arc<AgentServers>,
 ) {
     let builder = Arc::new(builder(limits.idle_timeout));
     let places = Arc::new(Semaphore::new(limits.max_connections));
@@ -121,8 +202,8 @@ pub(crate) async fn accept(
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, origin) = match accepted {
+            Ok((stream, address)) => (stream, Origin::of(address.ip())),
             Err(error) => {
                 // Out of file descriptors, or a connection that was gone already: those that
                 // are served go on, and the next may be accepted once one of them ends.
@@ -135,15 +216,15 @@ pub(crate) async fn accept(
             tracing::warn!(limit = limits.max_connections, "connection refused: too many");
             continue;
         };
-        let (builder, router, operators) =
-            (Arc::clone(&builder), router.clone(), operators.clone());
+        let (builder, operators) = (Arc::clone(&builder), operators.clone());
+        let asked = Asked { router: router.clone(), origin, agents: Arc::clone(&agents) };
         connections.spawn(async move {
             let first_request = Instant::now() + limits.request_timeout;
             // Each in a box of its own: what a connection is, it is for years, and it must not take
             // the room of what it is not.
             match Box::pin(asker(&stream, first_request)).await {
                 Some(Asker::Stream) => {
-                    let agent = Box::pin(first_stream(stream, &builder, router, first_request));
+                    let agent = Box::pin(first_stream(stream, &builder, asked, first_request));
                     if let Some(agent) = agent.await
                         && let Err(error) = agent.await
                     {
@@ -151,16 +232,30 @@ pub(crate) async fn accept(
                     }
                 }
                 Some(Asker::Other) => {
-                    Box::pin(serve(stream.into(), &builder, router, first_request)).await;
+                    Box::pin(serve(stream.into(), &builder, asked, first_request)).await;
                 }
                 Some(Asker::Operator) => {
-                    let handed = hand_over(stream, builder, router, first_request, &operators);
+                    let handed = hand_over(stream, builder, asked, first_request, &operators);
                     Box::pin(handed).await;
                 }
                 None => {}
             }
             drop(place);
         });
+    }
+}
+
+/// What answers the requests of a connection, and whose it is.
+struct Asked {
+    router: axum::Router,
+    origin: Origin,
+    agents: Arc<AgentServers>,
+}
+
+impl Asked {
+    fn service(self, server: Server) -> WithKill {
+        let peer = Peer::new(self.origin, server, self.agents);
+        WithKill { router: self.router, kill: Kill::default(), peer }
     }
 }
 
@@ -199,7 +294,7 @@ type AgentConnection =
 async fn first_stream(
     mut stream: TcpStream,
     builder: &auto::Builder<TokioExecutor>,
-    router: axum::Router,
+    asked: Asked,
     first_request: Instant,
 ) -> Option<Box<AgentConnection>> {
     let begun = match grpc::slim::begin(&mut stream, FIRST_WORDS).await {
@@ -211,7 +306,7 @@ async fn first_stream(
     };
     if begun.path.as_deref() != Some(grpc::AGENT_LINK_PATH) {
         let stream = Rewound { begun: begun.bytes.into(), stream };
-        Box::pin(serve(stream, builder, router, first_request)).await;
+        Box::pin(serve(stream, builder, asked, first_request)).await;
         return None;
     }
     // Small events must not wait for the answer to the packet before them.
@@ -219,15 +314,14 @@ async fn first_stream(
         tracing::debug!(%error, "connection lost before it was served");
         return None;
     }
-    let service = WithKill { router, kill: Kill::default(), peer: Peer::default() };
-    Some(Box::new(Serving::new(stream, &begun.bytes, service)))
+    Some(Box::new(Serving::new(stream, &begun.bytes, asked.service(Server::Slim))))
 }
 
 /// Serves the connection on another runtime; it ends when this future is dropped.
 async fn hand_over(
     stream: TcpStream,
     builder: Arc<auto::Builder<TokioExecutor>>,
-    router: axum::Router,
+    asked: Asked,
     first_request: Instant,
     operators: &Handle,
 ) {
@@ -240,7 +334,7 @@ async fn hand_over(
     };
     let serving = operators.spawn(async move {
         match TcpStream::from_std(stream) {
-            Ok(stream) => serve(stream.into(), &builder, router, first_request).await,
+            Ok(stream) => serve(stream.into(), &builder, asked, first_request).await,
             Err(error) => tracing::debug!(%error, "connection lost before it was served"),
         }
     });
@@ -282,7 +376,7 @@ fn builder(idle_timeout: Duration) -> auto::Builder<TokioExecutor> {
 async fn serve(
     stream: Rewound,
     builder: &auto::Builder<TokioExecutor>,
-    router: axum::Router,
+    asked: Asked,
     first_request: Instant,
 ) {
     // Small events must not wait for the answer to the packet before them.
@@ -290,9 +384,9 @@ async fn serve(
         tracing::debug!(%error, "connection lost before it was served");
         return;
     }
-    let kill = Kill::default();
-    let peer = Peer::default();
-    let service = tower_layers(router, kill.clone(), peer.clone());
+    let service = asked.service(Server::General);
+    let (kill, peer) = (service.kill.clone(), service.peer.clone());
+    let service = TowerToHyperService::new(service);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let first_request = tokio::time::sleep_until(first_request);
@@ -315,12 +409,6 @@ async fn serve(
             }
         }
     }
-}
-
-type HyperService = TowerToHyperService<WithKill>;
-
-fn tower_layers(router: axum::Router, kill: Kill, peer: Peer) -> HyperService {
-    TowerToHyperService::new(WithKill { router, kill, peer })
 }
 
 /// Gives each request the means to end its connection, or to have its place.
@@ -348,11 +436,17 @@ where
     }
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
-        self.peer.0.asked.store(true, Ordering::Relaxed);
+        let path = request.uri().path();
+        self.peer.ask(path);
+        let is_big = matches!(path, grpc::OPERATOR_PATH | grpc::OPERATOR_EVENTS_PATH);
+        let is_read = crate::http::is_for_operators(path);
         if request.version() < http::Version::HTTP_2 {
             request.extensions_mut().insert(self.kill.clone());
-        } else if matches!(request.uri().path(), grpc::OPERATOR_PATH | grpc::OPERATOR_EVENTS_PATH) {
+        } else if is_big {
             request.extensions_mut().insert(self.peer.clone());
+        }
+        if is_read {
+            request.extensions_mut().insert(self.peer.0.origin);
         }
         self.router.call(request.map(axum::body::Body::new))
     }

@@ -106,6 +106,8 @@ impl Counts {
 pub(crate) struct Gauges<'a> {
     pub(crate) framework_streams: usize,
     pub(crate) agent_streams: usize,
+    /// Connections of agents by what serves them.
+    pub(crate) agent_connections: [(&'static str, u64); 2],
     pub(crate) held_effects: usize,
     pub(crate) reads: &'a Counted,
     pub(crate) started: Time,
@@ -251,6 +253,11 @@ fn render_shell(text: &mut Text, counts: &Counts, shell: &Gauges<'_>) {
     text.family("tepui_master_streams", "gauge", "Open streams by kind of peer.");
     text.line("tepui_master_streams", "peer=\"framework\"", shell.framework_streams);
     text.line("tepui_master_streams", "peer=\"agent\"", shell.agent_streams);
+    let connections = "tepui_master_agent_connections";
+    text.family(connections, "gauge", "Connections of agents, by the HTTP/2 server they got.");
+    for (server, count) in shell.agent_connections {
+        text.line(connections, &format!("server=\"{server}\""), count);
+    }
     let help = "Effects that wait until facts are durable.";
     text.one("tepui_master_held_effects", "gauge", help, shell.held_effects);
     render_reads(text, shell.reads);

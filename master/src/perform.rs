@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 
 /// What a framework that does not read is told, should it read again.
 const TOO_SLOW: &str = "this stream was read too slowly and is closed: subscribe again";
+/// What an agent is.
+const TOO_SLOW_AGENT: &str = "this stream was read too slowly and is closed: connect again";
 
 /// Streams and requests that effects go to.
 pub(crate) struct Performer {
@@ -164,7 +166,9 @@ impl Performer {
                 self.counts.slow_readers += 1;
                 tracing::warn!(%connection, "agent reads too slowly: cut off");
                 if let Some(outbox) = self.agents.remove(&connection) {
-                    outbox.cut_off(None, self.cut_off_grace);
+                    let message = Arc::from(TOO_SLOW_AGENT);
+                    let last_word = AgentEvent::Refused { message, gone: false };
+                    outbox.cut_off(Some(last_word), self.cut_off_grace);
                 }
             }
         }

@@ -6,10 +6,10 @@
 
 use crate::connections::{Message, Reply, Streams};
 use crate::http::{About, Context, HttpCounts, Totals};
-use crate::listen::{AcceptLimits, accept, places};
+use crate::listen::{AcceptLimits, AgentServers, accept, places};
 use crate::metrics::{Gauges, render};
 use crate::perform::Performer;
-use crate::reads::{Counted, Feed, Reads};
+use crate::reads::{Counted, Feed, ReadLimits, Reads};
 use crate::registrar::{OpenRegistry, Registrar, RegistrarError, open_registry};
 use crate::{Config, Error, MESOS_VERSION, http, link};
 use clock::Clock;
@@ -48,23 +48,26 @@ pub async fn run(
     let (inbox, messages) = mpsc::channel(config.inbox);
     let streams = Arc::new(Streams::default());
     let http_counts = Arc::new(HttpCounts::default());
-    let (reads, feed) = Reads::start(config.options.completed_tasks, config.cut_off_grace)
+    let limits = ReadLimits { at_a_time: config.reads, wait: config.read_wait };
+    let (reads, feed) = Reads::start(config.options.completed_tasks, config.cut_off_grace, limits)
         .map_err(RegistrarError::Thread)?;
     let about = About::new(&config, address, &opened, clock.started());
-    let (counts, read_counts) = (Arc::clone(&http_counts), reads.counts());
+    let agents = Arc::<AgentServers>::default();
+    let (http, read_counts) = (Arc::clone(&http_counts), reads.counts());
+    let elsewhere = Elsewhere { http, reads: read_counts, agents: Arc::clone(&agents) };
     let operators = reads.runtime().clone();
-    let context = Context::new(&config, about, inbox, streams, counts, reads);
+    let context = Context::new(&config, about, inbox, streams, http_counts, reads);
     let router = http::router(context.clone()).merge(link::router(context));
     let limits = AcceptLimits {
         max_connections: places(config.max_connections),
         request_timeout: config.request_timeout,
         idle_timeout: config.idle_timeout,
     };
-    let server = Server::new(&config, address, opened, clock, http_counts, (feed, read_counts));
+    let server = Server::new(&config, address, opened, clock, feed, elsewhere);
     tracing::info!(%address, "master serving");
     tokio::select! {
         result = server.serve(messages) => result,
-        () = accept(listener, router, limits, operators) => Ok(()),
+        () = accept(listener, router, limits, operators, agents) => Ok(()),
         _ = shutdown => {
             tracing::info!("master stopping");
             Ok(())
@@ -76,6 +79,13 @@ pub async fn run(
 struct Held {
     commit: u64,
     effect: Effect,
+}
+
+/// What others count, for metrics.
+struct Elsewhere {
+    http: Arc<HttpCounts>,
+    reads: Counted,
+    agents: Arc<AgentServers>,
 }
 
 struct Server {
@@ -93,8 +103,7 @@ struct Server {
     committed: mpsc::UnboundedReceiver<Result<u64, RegistrarError>>,
     effects: Vec<Effect>,
     version: Arc<str>,
-    http_counts: Arc<HttpCounts>,
-    reads: Counted,
+    elsewhere: Elsewhere,
 }
 
 impl Server {
@@ -103,8 +112,8 @@ impl Server {
         address: SocketAddr,
         opened: OpenRegistry,
         clock: Clock,
-        http_counts: Arc<HttpCounts>,
-        (mut feed, reads): (Feed, Counted),
+        mut feed: Feed,
+        elsewhere: Elsewhere,
     ) -> Self {
         let info = MasterInfo {
             id: opened.master_id,
@@ -133,8 +142,7 @@ impl Server {
             committed,
             effects: Vec::new(),
             version: config.options.version.clone(),
-            http_counts,
-            reads,
+            elsewhere,
         }
     }
 
@@ -322,11 +330,12 @@ impl Server {
             framework_streams,
             agent_streams,
             held_effects: self.held.len(),
-            reads: &self.reads,
+            agent_connections: self.elsewhere.agents.read(),
+            reads: &self.elsewhere.reads,
             started: self.clock.started(),
             version: &self.version,
         };
-        render(&self.core, &self.performer.counts, &self.http_counts, &gauges)
+        render(&self.core, &self.performer.counts, &self.elsewhere.http, &gauges)
     }
 }
 

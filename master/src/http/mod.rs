@@ -298,11 +298,13 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// The methods that would be, when the method is at fault.
     allow: Option<&'static str>,
+    /// In how long it may be done, where that is known.
+    retry_after: Option<Duration>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), allow: None }
+        Self { status, message: message.into(), allow: None, retry_after: None }
     }
 
     fn bad_request(message: impl Into<String>) -> Self {
@@ -320,7 +322,7 @@ impl Refusal {
 
     fn method(expected: &str, method: &Method, allow: &'static str) -> Self {
         let message = format!("Expecting '{expected}', received '{method}'");
-        Self { status: StatusCode::METHOD_NOT_ALLOWED, message, allow: Some(allow) }
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, message) }
     }
 }
 
@@ -337,6 +339,19 @@ impl From<NoAnswer> for Refusal {
                 "too many big answers are being made, or wait to be read on this connection: ask \
                  again, or for less at a time",
             ),
+            NoAnswer::NoPlace(limits) => Self {
+                retry_after: Some(limits.wait),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!(
+                        "{} answers are being read at a time, {} from one address, and none of \
+                         these ended within {:?}: ask again, or for less at a time",
+                        limits.at_a_time,
+                        limits.of_address(),
+                        limits.wait
+                    ),
+                )
+            },
         }
     }
 }
@@ -352,6 +367,11 @@ impl IntoResponse for Refusal {
         let mut response = text(self.status, &self.message);
         if let Some(allow) = self.allow {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        if let Some(after) = self.retry_after {
+            // Whole seconds, and never at once.
+            let after = HeaderValue::from(after.as_secs().max(1));
+            response.headers_mut().insert(header::RETRY_AFTER, after);
         }
         response
     }

@@ -1,7 +1,7 @@
 //! Long answers in bounded pieces: written while they are read, never whole in memory.
 //!
 //! A read is made on the thread for reads and handed over piece by piece; a reader that does not
-//! take a piece in time, or is not through after a while, is cut off, so that nobody holds an old
+//! take a piece in time, or takes too little, or is not through after a while, is cut off, so that nobody holds an old
 //! state of the cluster for long.
 
 use super::json::Json;
@@ -25,6 +25,10 @@ const PIECE: usize = 64 * 1024;
 /// Pieces that may wait for the reader.
 const WAITING: usize = 2;
 
+/// Bytes a second that a reader takes at least, over any time of twice its `stall`: else few who take
+/// a little now and then would have all places of reads.
+const LEAST: f64 = 64.0 * 1024.0;
+
 /// How long a whole read may take: until then it keeps an old state in memory.
 pub(crate) const WHOLE: Duration = Duration::from_secs(60);
 
@@ -34,7 +38,7 @@ pub(crate) struct Pieces {
     to: To,
     counted: usize,
     cut: Arc<AtomicBool>,
-    stall: Duration,
+    patience: Patience,
     end: Instant,
     pace: Arc<Pace>,
 }
@@ -46,6 +50,30 @@ enum To {
     Kept(Vec<Bytes>, usize),
     /// Their bytes are only counted.
     Nobody,
+}
+
+/// How long a reader may let an answer wait: for one piece so long, for each of many less.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    stall: Duration,
+    left: Duration,
+}
+
+impl Patience {
+    fn new(stall: Duration) -> Self {
+        Self { stall, left: stall * 2 }
+    }
+
+    /// How long the next piece may wait.
+    fn now(&self) -> Duration {
+        self.stall.min(self.left)
+    }
+
+    /// So many bytes were taken after a wait.
+    fn took(&mut self, bytes: usize, waited: Duration) {
+        let earned = Duration::from_secs_f64(bytes as f64 / LEAST);
+        self.left = (self.left.saturating_sub(waited) + earned).min(self.stall * 2);
+    }
 }
 
 struct Piece {
@@ -140,10 +168,15 @@ impl Pieces {
             }
             To::Nobody => return Ok(()),
         };
+        let len = bytes.len();
         let piece = Piece { bytes, is_last };
-        let until = (Instant::now() + self.stall).min(self.end);
+        let begin = Instant::now();
+        let until = (begin + self.patience.now()).min(self.end);
         match tokio::time::timeout_at(until, sender.send(piece)).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => {
+                self.patience.took(len, begin.elapsed());
+                Ok(())
+            }
             Ok(Err(_)) => Err(Unread),
             Err(_) => {
                 self.cut.store(true, Ordering::Relaxed);
@@ -160,14 +193,16 @@ pub(crate) struct Reading {
     done: bool,
 }
 
-/// The two ends of an answer: each piece must be taken within `stall`, all within `whole`.
+/// The two ends of an answer: each piece must be taken within `stall`, all within `whole`, and not
+/// too little in between.
 pub(crate) fn pieces(pace: &Arc<Pace>, stall: Duration, whole: Duration) -> (Pieces, Reading) {
     let (sender, pieces) = mpsc::channel(WAITING);
     let cut = Arc::new(AtomicBool::new(false));
     let end = Instant::now() + whole;
     let (to, cut_too) = (To::Reader(sender), Arc::clone(&cut));
     let (json, pace) = (Json::default(), Arc::clone(pace));
-    let writing = Pieces { json, to, counted: 0, cut: cut_too, stall, end, pace };
+    let patience = Patience::new(stall);
+    let writing = Pieces { json, to, counted: 0, cut: cut_too, patience, end, pace };
     (writing, Reading { pieces, cut, done: false })
 }
 
@@ -183,9 +218,9 @@ pub(crate) fn collecting(pace: &Arc<Pace>, most: usize) -> Pieces {
 }
 
 fn unread(to: To, pace: &Arc<Pace>) -> Pieces {
-    let (cut, stall, end) = (Arc::default(), Duration::ZERO, Instant::now());
+    let (cut, patience, end) = (Arc::default(), Patience::new(Duration::ZERO), Instant::now());
     let (json, pace) = (Json::default(), Arc::clone(pace));
-    Pieces { json, to, counted: 0, cut, stall, end, pace }
+    Pieces { json, to, counted: 0, cut, patience, end, pace }
 }
 
 impl Reading {
@@ -246,5 +281,48 @@ impl http_body::Body for Streamed {
                 Poll::Ready(Some(Err(CutOff)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(5);
+
+    /// How long a reader that takes a piece after each `wait` is served, of an hour.
+    fn served(wait: Duration) -> Duration {
+        let (mut patience, mut time) = (Patience::new(STALL), Duration::ZERO);
+        while time < Duration::from_secs(3600) {
+            if wait > patience.now() {
+                return time + patience.now();
+            }
+            patience.took(PIECE, wait);
+            time += wait;
+        }
+        time
+    }
+
+    #[test]
+    fn who_takes_a_little_just_in_time_is_cut_off_soon() {
+        assert_eq!(served(Duration::from_millis(5_001)), STALL);
+        for millis in [4_900, 4_000, 3_000] {
+            let served = served(Duration::from_millis(millis));
+            assert!(served < STALL * 4, "{millis} ms a piece: {served:?}");
+        }
+        for millis in [0, 500, 1_000] {
+            assert!(served(Duration::from_millis(millis.max(1))) > WHOLE, "{millis} ms a piece");
+        }
+    }
+
+    #[test]
+    fn what_was_taken_quickly_is_no_credit_for_long() {
+        let mut patience = Patience::new(STALL);
+        for _ in 0..1_000 {
+            patience.took(PIECE, Duration::ZERO);
+        }
+        patience.took(0, STALL);
+        patience.took(0, STALL);
+        assert_eq!(patience.now(), Duration::ZERO);
     }
 }

@@ -10,13 +10,14 @@ mod chunked;
 mod feed;
 mod model;
 mod pace;
+mod places;
 pub(crate) mod views;
 mod watch;
 mod weight;
 mod whole;
 
 use crate::connections::Outbox;
-use crate::listen::Peer;
+use crate::listen::{Origin, Peer};
 use bytes::Bytes;
 pub(crate) use chunked::{Form, Run};
 pub(crate) use feed::{Feed, Lag};
@@ -25,6 +26,8 @@ use master_core::Change;
 use model::Keeper;
 pub(crate) use model::{AgentRow, FrameworkRow, Model, PastFramework, RoleShare, Share, holds};
 pub(crate) use pace::Pace;
+use places::Places;
+pub(crate) use places::ReadLimits;
 use proto::operator::Resume;
 use std::future::Future;
 use std::io;
@@ -39,8 +42,8 @@ pub(crate) use watch::{Beginning, Happened, WatchCounts};
 use whole::Whole;
 pub(crate) use whole::{Place, SMALL};
 
-/// Reads that are written out at a time; more wait. Each may hold an old snapshot.
-const READS: usize = 256;
+/// Reads whose answers are kept whole that are made at a time; more wait, for nobody who reads.
+const KEPT_READS: usize = 256;
 /// How much the thread that serves reads gives way, from 0 to 19.
 const NICE: i32 = 10;
 /// So long after the newest read what was written for reads is kept.
@@ -66,7 +69,7 @@ enum Ask {
 pub(crate) struct Reads {
     asks: mpsc::UnboundedSender<Ask>,
     jobs: mpsc::UnboundedSender<Job>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     /// The places of what is kept whole, which waits for no reader.
     kept: Arc<Semaphore>,
     whole: Arc<Whole>,
@@ -126,6 +129,8 @@ pub(crate) enum NoAnswer {
     Behind,
     /// Too many big answers are being made, or wait to be read on this connection.
     Busy,
+    /// Too many answers are being read, of all or of this address, and none ended in time.
+    NoPlace(ReadLimits),
 }
 
 impl Reads {
@@ -134,7 +139,11 @@ impl Reads {
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub(crate) fn start(completed_tasks: usize, grace: Duration) -> io::Result<(Self, Feed)> {
+    pub(crate) fn start(
+        completed_tasks: usize,
+        grace: Duration,
+        limits: ReadLimits,
+    ) -> io::Result<(Self, Feed)> {
         let (asks, asked) = mpsc::unbounded_channel();
         let lag = Arc::<Lag>::default();
         let watch_counts = Arc::<WatchCounts>::default();
@@ -158,8 +167,9 @@ impl Reads {
         };
         std::thread::Builder::new().name("reads".to_owned()).spawn(serve)?;
         let feed = Feed::new(asks.clone(), Arc::clone(&lag));
-        let places = || Arc::new(Semaphore::new(READS));
-        let (places, kept, whole) = (places(), places(), Arc::new(Whole::new()));
+        let places = Arc::new(Places::new(limits));
+        let kept = Arc::new(Semaphore::new(KEPT_READS));
+        let whole = Arc::new(Whole::new());
         let counts = Arc::default();
         let reads = Self {
             asks,
@@ -249,16 +259,18 @@ impl Reads {
         self.whole.answer(pieces, connection)
     }
 
-    /// Writes a read out on the thread for reads, once there is a place for it. It may wait for its
-    /// reader.
+    /// Writes a read out on the thread for reads, once there is a place for one from there. It may
+    /// wait for its reader.
     ///
     /// # Errors
-    /// When the master is stopping.
+    /// When there is no place in time, or the master is stopping.
     pub(crate) async fn write(
         &self,
+        from: Option<Origin>,
         job: impl Future<Output = Result<(), Unread>> + Send + 'static,
     ) -> Result<(), NoAnswer> {
-        self.write_at(&self.places, job).await
+        let place = self.places.take(from).await?;
+        self.write_at(place, job)
     }
 
     /// The same for an answer that is kept whole, which must wait for nobody: those who read slowly
@@ -270,15 +282,15 @@ impl Reads {
         &self,
         job: impl Future<Output = Result<(), Unread>> + Send + 'static,
     ) -> Result<(), NoAnswer> {
-        self.write_at(&self.kept, job).await
+        let place = Arc::clone(&self.kept).acquire_owned().await.map_err(|_| NoAnswer::Stopping)?;
+        self.write_at(place, job)
     }
 
-    async fn write_at(
+    fn write_at(
         &self,
-        places: &Arc<Semaphore>,
+        place: impl Send + 'static,
         job: impl Future<Output = Result<(), Unread>> + Send + 'static,
     ) -> Result<(), NoAnswer> {
-        let place = Arc::clone(places).acquire_owned().await.map_err(|_| NoAnswer::Stopping)?;
         let counts = Arc::clone(&self.counts);
         let job = Box::pin(async move {
             let outcome = match job.await {

@@ -4,13 +4,19 @@ use super::*;
 use master_core::RegistryOp;
 use proto::Role;
 
+const LIMITS: ReadLimits = ReadLimits { at_a_time: 4, wait: Duration::from_secs(5) };
+
+fn start(grace: Duration) -> io::Result<(Reads, Feed)> {
+    Reads::start(10, grace, LIMITS)
+}
+
 fn weight(weight_milli: u64) -> Change {
     Change::Fact(RegistryOp::SetWeight { role: Role::new("eng").unwrap(), weight_milli })
 }
 
 #[tokio::test]
 async fn a_snapshot_has_what_was_told_before_and_stays_as_it_is() {
-    let (reads, mut feed) = Reads::start(10, Duration::ZERO).unwrap();
+    let (reads, mut feed) = start(Duration::ZERO).unwrap();
     feed.tell(vec![weight(2000)]);
     let before = reads.snapshot().await.unwrap();
     feed.tell(vec![weight(3000)]);
@@ -21,21 +27,21 @@ async fn a_snapshot_has_what_was_told_before_and_stays_as_it_is() {
 
 #[tokio::test]
 async fn reads_are_written_on_their_own_thread() {
-    let (reads, _feed) = Reads::start(10, Duration::ZERO).unwrap();
+    let (reads, _feed) = start(Duration::ZERO).unwrap();
     let (reply, name) = oneshot::channel();
     let job = async move {
         let _ = reply.send(std::thread::current().name().map(str::to_owned));
         Ok(())
     };
-    reads.write(job).await.unwrap();
+    reads.write(None, job).await.unwrap();
     assert_eq!(name.await.unwrap().as_deref(), Some("reads"));
 }
 
 #[tokio::test]
 async fn what_is_kept_whole_does_not_wait_for_those_who_do_not_read() {
-    let (reads, _feed) = Reads::start(10, Duration::ZERO).unwrap();
-    for _ in 0..READS {
-        reads.write(std::future::pending()).await.unwrap();
+    let (reads, _feed) = start(Duration::ZERO).unwrap();
+    for _ in 0..LIMITS.at_a_time {
+        reads.write(None, std::future::pending()).await.unwrap();
     }
     let (reply, made) = oneshot::channel();
     let job = async move {
@@ -59,7 +65,7 @@ fn watcher() -> (Outbox<Arc<Happened>>, crate::connections::Pending<Arc<Happened
 
 #[tokio::test]
 async fn a_copy_that_is_behind_says_so_and_is_made_anew() {
-    let (reads, feed) = Reads::start(10, Duration::from_secs(60)).unwrap();
+    let (reads, feed) = start(Duration::from_secs(60)).unwrap();
     let mut feed = feed.with_most(100);
     feed.tell(vec![weight(2000)]);
     let (outbox, mut pending) = watcher();

@@ -163,7 +163,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_has_one_place_and_who_finds_none_is_told() {
         let whole = Whole::new();
-        let (greedy, other) = (Peer::default(), Peer::default());
+        let (greedy, other) = (Peer::of_nobody(), Peer::of_nobody());
         let (making, connection) = whole.place(Some(&greedy)).await.unwrap().split();
         drop(making);
         // Made, and not read.

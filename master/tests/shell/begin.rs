@@ -9,21 +9,21 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     let len = u16::try_from(payload.len()).unwrap().to_be_bytes();
     [&[0, len[0], len[1], kind, flags, 0, 0, 0, stream], payload].concat()
 }
 
-fn hello() -> Vec<u8> {
+pub(crate) fn hello() -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()
 }
 
 /// The head of an agent's stream.
-fn request() -> Vec<u8> {
+pub(crate) fn request() -> Vec<u8> {
     // POST, http.
     let mut block = vec![0x83, 0x86];
     for (name, value) in [
@@ -41,7 +41,7 @@ fn request() -> Vec<u8> {
     frame(HEADERS, 4, 1, &block)
 }
 
-async fn connect(master: &Running) -> TcpStream {
+pub(crate) async fn connect(master: &Running) -> TcpStream {
     let stream = TcpStream::connect(&master.address).await.unwrap();
     // Each write is a segment.
     stream.set_nodelay(true).unwrap();
@@ -49,7 +49,7 @@ async fn connect(master: &Running) -> TcpStream {
 }
 
 /// The payload of the next frame of this kind on the stream or connection that it is of.
-async fn next(stream: &mut TcpStream, kind: u8) -> Vec<u8> {
+pub(crate) async fn next(stream: &mut TcpStream, kind: u8) -> Vec<u8> {
     within("a frame", async {
         loop {
             let mut head = [0; 9];
@@ -66,14 +66,14 @@ async fn next(stream: &mut TcpStream, kind: u8) -> Vec<u8> {
 
 /// Which server answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Server {
+pub(crate) enum Server {
     /// That of agents, which allows no table of headers.
     Slim,
     General,
 }
 
 /// Whose first words these settings are.
-fn server(settings: &[u8]) -> Server {
+pub(crate) fn server(settings: &[u8]) -> Server {
     if settings.starts_with(&[0, 1, 0, 0, 0, 0]) { Server::Slim } else { Server::General }
 }
 

@@ -4,6 +4,7 @@ use proto::scheduler::Event;
 use proto::{Encoding, Limits, Wire};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
@@ -48,7 +49,13 @@ impl Http {
 
     /// With a small buffer of its own, so that what is not read stays with the master.
     pub(crate) async fn connect_narrow(address: &str) -> Self {
+        Self::connect_narrow_from(Ipv4Addr::LOCALHOST, address).await
+    }
+
+    /// The same, from an address.
+    pub(crate) async fn connect_narrow_from(from: Ipv4Addr, address: &str) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
         socket.set_recv_buffer_size(32 * 1024).unwrap();
         Self { stream: BufReader::new(socket.connect(address.parse().unwrap()).await.unwrap()) }
     }

@@ -2,6 +2,7 @@
 //! changes anything.
 
 mod operators;
+mod readers;
 
 use crate::client::{Events, Http, JSON, request, within};
 use crate::cluster::{Agent, Running, config, subscribe};

@@ -5,6 +5,7 @@
 mod begin;
 mod client;
 mod cluster;
+mod deaf;
 mod flow;
 mod hostile;
 mod limits;

@@ -93,6 +93,7 @@ pub(super) async fn read(
     read: Read,
 ) -> Result<Response, Refusal> {
     let method = request.method();
+    let from = request.extensions().get().copied();
     match (read, method) {
         // Mesos has writes at this path, which are not reads that clients mistake.
         (Read::Weights | Read::Quota, &Method::GET | &Method::HEAD) => {}
@@ -125,7 +126,7 @@ pub(super) async fn read(
         done?;
         out.finish().await
     };
-    context.reads().write(job).await?;
+    context.reads().write(from, job).await?;
     reading.into_response(media_type).await.ok_or_else(Refusal::stopping)
 }
 

@@ -58,7 +58,7 @@ async fn metrics(context: &Context) -> Result<Response, Refusal> {
         let _ = reply.send(Response::Metrics(all.into_iter().map(metric).collect()));
         Ok(())
     };
-    context.reads().write(job).await?;
+    context.reads().write_kept(job).await?;
     answer.await.map_err(|_| Refusal::stopping())
 }
 

@@ -9,7 +9,7 @@ use super::pieces::{WHOLE, collecting, pieces};
 use super::select::Wanted;
 use super::{Context, Refusal, empty, media, read_body, require_post};
 use crate::connections::{Message, Outcome};
-use crate::listen::{Kill, Peer};
+use crate::listen::{Kill, Origin, Peer};
 use crate::reads::SMALL;
 use axum::body::Body;
 use axum::extract::Request;
@@ -24,6 +24,7 @@ pub(super) async fn handle(context: &Context, mut request: Request) -> Result<Re
     require_post(&request)?;
     let encoding = media::content_type(request.headers())?;
     let kill: Kill = request.extensions_mut().remove().unwrap_or_default();
+    let from = request.extensions().get().copied();
     let (parts, body) = request.into_parts();
     let body = read_body(context, body).await?;
     let call = operator::Call::decode(&body, encoding, context.limits()).map_err(|error| {
@@ -31,7 +32,7 @@ pub(super) async fn handle(context: &Context, mut request: Request) -> Result<Re
     })?;
     let accept = media::accept(&parts.headers)?;
     if let operator::Call::Subscribe { resume } = call {
-        return subscribe::subscribe(context, resume, accept, kill).await;
+        return subscribe::subscribe(context, resume, accept, (from, kill)).await;
     }
     if let Some((read, wanted)) = read::read_of(&call) {
         let query = Query::parse(parts.uri.query().unwrap_or_default());
@@ -39,7 +40,7 @@ pub(super) async fn handle(context: &Context, mut request: Request) -> Result<Re
         if accept == Encoding::Protobuf && !wanted.fields.is_all() {
             return Err(Refusal::bad_request("'fields' can be named for answers in JSON only"));
         }
-        return read_copy(context, read.clone(), wanted, accept).await;
+        return read_copy(context, from, (read.clone(), wanted), accept).await;
     }
     // What an agent has changes at once, and what it does about its volumes takes its time.
     let done = match call {
@@ -79,8 +80,8 @@ pub(crate) async fn answer(
 /// Answers a read in pieces.
 async fn read_copy(
     context: &Context,
-    call: operator::Call,
-    wanted: Wanted,
+    from: Option<Origin>,
+    (call, wanted): (operator::Call, Wanted),
     encoding: Encoding,
 ) -> Result<Response, Refusal> {
     let model = context.reads().snapshot().await?;
@@ -91,7 +92,7 @@ async fn read_copy(
         drop(model);
         out.finish().await
     };
-    context.reads().write(job).await?;
+    context.reads().write(from, job).await?;
     reading.into_response(encoding.media_type()).await.ok_or_else(Refusal::stopping)
 }
 

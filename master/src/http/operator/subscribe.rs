@@ -6,7 +6,7 @@ use super::read;
 use crate::connections::{Pending, outbox};
 use crate::http::pieces::{Pieces, Reading, WHOLE, counting, pieces};
 use crate::http::{Context, Refusal};
-use crate::listen::Kill;
+use crate::listen::{Kill, Origin};
 use crate::reads::{Beginning, Happened, Unread};
 use axum::body::Body;
 use axum::response::Response;
@@ -31,14 +31,14 @@ pub(super) async fn subscribe(
     context: &Context,
     resume: Option<Resume>,
     encoding: Encoding,
-    kill: Kill,
+    (from, kill): (Option<Origin>, Kill),
 ) -> Result<Response, Refusal> {
     let (watcher, pending) = outbox(context.outbox_limits(), kill);
     let beginning = context.reads().watch(watcher, resume).await?;
     let (out, reading) = pieces(context.reads().pace(), context.outbox_limits().stall, WHOLE);
     context
         .reads()
-        .write(first_record(out, counting(context.reads().pace()), beginning, encoding))
+        .write(from, first_record(out, counting(context.reads().pace()), beginning, encoding))
         .await?;
     let body = WatchBody {
         first: Some(reading),
