@@ -6,20 +6,21 @@
 //! should it read again, and loses its connection soon after. Messages are counted, and their
 //! bytes as well: a few big ones fill an outbox as many small ones do.
 
+mod line;
 pub(crate) mod weight;
 
 use crate::http::Totals;
 use crate::listen::Kill;
+use line::{Line, State, Waiting};
 use master_core::ConnectionId;
 use proto::scheduler::{Call, Event, Subscribe};
 use proto::{FrameworkId, agent_link, operator};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{self, Poll};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 pub(crate) use weight::Weigh;
 
@@ -118,36 +119,12 @@ impl Streams {
     }
 }
 
-/// What both ends of a stream know.
-#[derive(Debug)]
-struct Progress<T> {
-    /// Messages that the reader took.
-    taken: AtomicU64,
-    /// Their bytes.
-    taken_bytes: AtomicU64,
-    /// What waits; gone once the stream is cut off for good. Nobody contends for it: the sender
-    /// takes it once, at that time.
-    queue: Mutex<Option<mpsc::Receiver<Waiting<T>>>>,
-}
-
-/// A message and what it weighs. A queue has room for some of these from its beginning on, and most
-/// streams are silent, so they are small.
-#[derive(Debug)]
-struct Waiting<T> {
-    weight: u64,
-    message: Box<T>,
-}
-
 /// The sending end of one stream.
 #[derive(Debug)]
 pub(crate) struct Outbox<T> {
-    sender: mpsc::Sender<Waiting<T>>,
+    line: Arc<Line<T>>,
     kill: Kill,
-    /// Gone once the stream's reading end is.
-    progress: Weak<Progress<T>>,
     limits: OutboxLimits,
-    /// Bytes of all messages that were sent.
-    sent_bytes: u64,
     /// How far the reader was, and when, at the newest progress seen beyond the limit.
     seen: (u64, Instant),
 }
@@ -172,31 +149,27 @@ const BURST_BYTES: u64 = 4;
 /// The reading end of one stream.
 #[derive(Debug)]
 pub(crate) struct Pending<T> {
-    progress: Arc<Progress<T>>,
+    line: Arc<Line<T>>,
 }
 
 impl<T> Pending<T> {
     /// The next message; `None` at the end.
     pub(crate) fn poll_take(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<T>> {
-        let mut queue = self.progress.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(queue) = &mut *queue else { return Poll::Ready(None) };
-        let Some(Waiting { weight, message }) = task::ready!(queue.poll_recv(cx)) else {
-            return Poll::Ready(None);
-        };
-        self.progress.taken.fetch_add(1, Ordering::Relaxed);
-        self.progress.taken_bytes.fetch_add(weight, Ordering::Relaxed);
-        Poll::Ready(Some(*message))
+        self.line.poll_take(cx)
+    }
+}
+
+impl<T> Drop for Pending<T> {
+    fn drop(&mut self) {
+        self.line.close();
     }
 }
 
 /// The two ends of a stream; there is room for a burst and one last word.
 pub(crate) fn outbox<T>(limits: OutboxLimits, kill: Kill) -> (Outbox<T>, Pending<T>) {
-    let (sender, events) = mpsc::channel(limits.waiting.saturating_mul(BURST) + 1);
-    let (taken, taken_bytes) = (AtomicU64::new(0), AtomicU64::new(0));
-    let progress = Arc::new(Progress { taken, taken_bytes, queue: Mutex::new(Some(events)) });
-    let (weak, seen) = (Arc::downgrade(&progress), (0, Instant::now()));
-    let outbox = Outbox { sender, kill, progress: weak, limits, sent_bytes: 0, seen };
-    (outbox, Pending { progress })
+    let line = Arc::new(Line::new());
+    let pending = Pending { line: Arc::clone(&line) };
+    (Outbox { line, kill, limits, seen: (0, Instant::now()) }, pending)
 }
 
 /// What became of a message.
@@ -209,68 +182,60 @@ pub(crate) enum Sent {
     Full,
 }
 
+impl<T> Drop for Outbox<T> {
+    fn drop(&mut self) {
+        self.line.finish();
+    }
+}
+
 impl<T: Weigh + Send + 'static> Outbox<T> {
     pub(crate) fn is_gone(&self) -> bool {
-        self.sender.is_closed()
+        self.line.state().is_closed
     }
 
     /// Puts a message behind those that wait.
     pub(crate) fn send(&mut self, message: T) -> Sent {
-        let waiting = self.sender.max_capacity() - self.sender.capacity();
-        let (weight, bytes, limit) =
-            (message.weight() as u64, self.waiting_bytes(), self.limits.bytes as u64);
-        if bytes > 0 && bytes + weight > limit.saturating_mul(BURST_BYTES) {
+        let (weight, limits) = (message.weight() as u64, self.limits);
+        let (state, limit) = (self.line.state(), limits.bytes as u64);
+        if state.is_closed {
+            return Sent::Gone;
+        }
+        if state.bytes > 0 && state.bytes + weight > limit.saturating_mul(BURST_BYTES) {
             return Sent::Full;
         }
-        if (waiting >= self.limits.waiting || bytes >= limit) && self.is_stuck() {
+        let is_much = state.len() >= limits.waiting || state.bytes >= limit;
+        if is_much && is_stuck(&state, &mut self.seen, &limits) {
             return Sent::Full;
         }
-        match self.sender.try_send(Waiting { weight, message: Box::new(message) }) {
-            Ok(()) => {
-                self.sent_bytes += weight;
-                Sent::Waiting
-            }
-            Err(TrySendError::Closed(_)) => Sent::Gone,
-            Err(TrySendError::Full(_)) => Sent::Full,
-        }
-    }
-
-    /// Bytes that the reader has not taken.
-    fn waiting_bytes(&self) -> u64 {
-        let taken = self.progress.upgrade().map(|p| p.taken_bytes.load(Ordering::Relaxed));
-        // A reader that is gone has nothing waiting. One that takes a message right now may be
-        // ahead of the sum.
-        taken.map_or(0, |taken| self.sent_bytes.saturating_sub(taken))
-    }
-
-    /// Whether the reader stands still, or has all that a burst may hold.
-    fn is_stuck(&mut self) -> bool {
-        let Some(progress) = self.progress.upgrade() else { return false };
-        let taken = progress.taken.load(Ordering::Relaxed);
-        if taken != self.seen.0 {
-            self.seen = (taken, Instant::now());
-        }
-        // The last place is for the last word.
-        self.sender.capacity() <= 1 || self.seen.1.elapsed() > self.limits.stall
+        self.line.put(state, Waiting { weight, message: Box::new(message) });
+        Sent::Waiting
     }
 
     /// Ends the stream after what waits and `last_word`. If the reader still has not read it all
     /// after `grace`, what waits is dropped, and the connection ends if it has no other streams.
     pub(crate) fn cut_off(self, last_word: Option<T>, grace: Duration) {
         if let Some(last_word) = last_word {
-            // The last place is kept for it; a reader that just left needs none.
-            let weight = last_word.weight() as u64;
-            let _ = self.sender.try_send(Waiting { weight, message: Box::new(last_word) });
+            // Beyond all bounds; a reader that just left needs none.
+            let (weight, message) = (last_word.weight() as u64, Box::new(last_word));
+            self.line.put(self.line.state(), Waiting { weight, message });
         }
-        let (kill, progress) = (self.kill, self.progress);
+        let (kill, line) = (self.kill.clone(), Arc::clone(&self.line));
         tokio::spawn(async move {
             tokio::time::sleep(grace).await;
-            if let Some(progress) = progress.upgrade() {
-                progress.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if line.close() {
                 kill.now();
             }
         });
     }
+}
+
+/// Whether the reader stands still, or has all that a burst may hold. `seen` is how far it was, and
+/// when.
+fn is_stuck<T>(state: &State<T>, seen: &mut (u64, Instant), limits: &OutboxLimits) -> bool {
+    if state.taken != seen.0 {
+        *seen = (state.taken, Instant::now());
+    }
+    state.len() >= limits.waiting.saturating_mul(BURST) || seen.1.elapsed() > limits.stall
 }
 
 #[cfg(test)]
