@@ -1,6 +1,6 @@
 //! Domain messages to and from gRPC frames, through `proto::Wire`.
 
-use bytes::{Buf, BufMut};
+use bytes::{Buf, BufMut, Bytes};
 use proto::{Encoding, Limits, Wire};
 use std::fmt;
 use std::marker::PhantomData;
@@ -35,7 +35,8 @@ where
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        WireDecoder { limits: Arc::clone(&self.limits), message: PhantomData }
+        let (limits, kept) = (Arc::clone(&self.limits), Bytes::new());
+        WireDecoder { limits, kept, message: PhantomData }
     }
 }
 
@@ -59,6 +60,10 @@ impl<T: Wire> Encoder for WireEncoder<T> {
 
 pub(crate) struct WireDecoder<T> {
     limits: Arc<Limits>,
+    /// The newest message, if it was big. It holds the room that the stream read it into, which the
+    /// stream would use again, and keep for ever, if nobody else held it: so the next message gets
+    /// room of its own size, and this is let go of.
+    kept: Bytes,
     message: PhantomData<fn() -> T>,
 }
 
@@ -69,9 +74,9 @@ impl<T: Wire> Decoder for WireDecoder<T> {
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<T>, Status> {
         // Splits the frame off without a copy.
         let bytes = buffer.copy_to_bytes(buffer.remaining());
-        T::decode(&bytes, Encoding::Protobuf, &self.limits)
-            .map(Some)
-            .map_err(|error| Status::invalid_argument(error.to_string()))
+        let message = T::decode(&bytes, Encoding::Protobuf, &self.limits);
+        self.kept = if bytes.len() > BEGINNING { bytes } else { Bytes::new() };
+        message.map(Some).map_err(|error| Status::invalid_argument(error.to_string()))
     }
 
     fn buffer_settings(&self) -> BufferSettings {
@@ -79,10 +84,12 @@ impl<T: Wire> Decoder for WireDecoder<T> {
     }
 }
 
-/// What a stream has from its beginning on, for each direction: tens of thousands of them are open
-/// and silent. Messages that are ready together leave together up to `YIELD` bytes.
+/// Bytes that a stream has room for from its beginning on, in each direction: tens of thousands of
+/// them are open and silent.
+const BEGINNING: usize = 256;
+
+/// Messages that are ready together leave together up to `YIELD` bytes.
 fn buffers() -> BufferSettings {
-    const BEGINNING: usize = 256;
     const YIELD: usize = 32 * 1024;
     BufferSettings::new(BEGINNING, YIELD)
 }
