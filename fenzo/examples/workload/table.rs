@@ -13,7 +13,7 @@ use fenzo::{
 };
 
 use crate::generate::{Config, Tasks, checksum, leases};
-use crate::{Options, Stopwatch, churn, host_number};
+use crate::{Options, Stopwatch, churn, host_number, rows};
 
 const SIZES: [usize; 5] = [100, 1000, 5000, 10_000, 50_000];
 
@@ -158,8 +158,8 @@ fn whole_run(config: Config, hosts: usize, count: usize) -> (f64, SchedulingResu
 
 fn beside_netflix() {
     println!(
-        "\n{:10} {:>7} {:>7} {:>12} {:>12} {:>7}  placements",
-        "one run", "hosts", "tasks", "Java, cpu ms", "here, cpu ms", "ratio"
+        "\n{:10} {:>7} {:>7} {:>12} {:>12} {:>7} {:>9}  placements",
+        "one run", "hosts", "tasks", "Java, cpu ms", "here, cpu ms", "ratio", "placed/s"
     );
     for line in NETFLIX.lines().filter(|line| !line.starts_with('#')).skip(1) {
         let fields: Vec<&str> = line.split(',').collect();
@@ -169,20 +169,22 @@ fn beside_netflix() {
         else {
             continue;
         };
-        let (seconds, _, ours) = whole_run(config, hosts, tasks);
+        let (seconds, result, ours) = whole_run(config, hosts, tasks);
         let ours = if format!("{ours:016x}") == sum { "the same" } else { "DIFFERENT" };
         println!(
-            "{:10} {hosts:7} {tasks:7} {java:12.0} {:12.2} {:6.0}x  {ours}",
+            "{:10} {hosts:7} {tasks:7} {java:12.0} {:12.2} {:6.0}x {:9.0}  {ours}",
             fields[0],
             seconds * 1e3,
             java / 1e3 / seconds,
+            result.placed() as f64 / seconds,
         );
     }
     let (seconds, result, _) = whole_run(Config::BinPack, 50_000, 100_000);
     let placed = result.placed();
     println!(
-        "binpack      50000  100000            - {:12.2}       -  {placed} placed",
-        seconds * 1e3
+        "binpack      50000  100000            - {:12.2}       - {:9.0}  {placed} placed",
+        seconds * 1e3,
+        placed as f64 / seconds,
     );
     println!("Java's figures were measured elsewhere, on a machine of this kind.");
 }
@@ -211,4 +213,5 @@ pub(crate) fn print() {
     row("a round of churn, 100 tasks", SIZES.map(churning));
     row("floor again", SIZES.map(floor));
     beside_netflix();
+    rows::print();
 }
