@@ -111,6 +111,12 @@ impl Agent {
         }
     }
 
+    /// Moves resources from free to used. Keeps M5.
+    pub(crate) fn use_free(&mut self, resources: &Resources) {
+        self.take_free(resources).expect("a task uses what is free: M5");
+        self.used.add(resources);
+    }
+
     fn give_free(&mut self, resources: &Resources) {
         match self.has_shared {
             false => self.free.add(resources),
@@ -331,13 +337,12 @@ impl Master {
         self.touch(ord);
     }
 
-    /// Moves resources of an agent from free to used. Keeps M5.
-    pub(crate) fn reserve_used(&mut self, ord: AgentOrd, resources: &Resources) {
-        let agent = &mut self.agents[ord];
-        agent.take_free(resources).expect("a task uses what is free: M5");
-        agent.used.add(resources);
+    /// What of an agent is used has grown, and what is free has become less.
+    pub(crate) fn index_used(&mut self, ord: AgentOrd) {
         self.index_free(ord);
         self.publisher.load(ord, self.now);
+        self.may_ask(ord);
+        self.eased();
     }
 
     /// Moves resources of an agent from used to free. Keeps M5.

@@ -68,6 +68,7 @@ impl Master {
         if std::mem::take(&mut ping.awaited) {
             ping.missed += 1;
             self.publisher.agent(&self.agents[ord].id);
+            self.index_free(ord);
         }
         let ping = &mut self.agents[ord].ping;
         if ping.missed >= allowed {
@@ -78,7 +79,6 @@ impl Master {
         ping.sequence += 1;
         let sequence = ping.sequence;
         self.send(ord, AgentEvent::Ping { sequence }, out);
-        self.index_free(ord);
         let at = self.now + self.ping_interval();
         self.set_agent_deadline(ord, at);
     }

@@ -278,6 +278,7 @@ impl Master {
         for (framework, task_id) in missing {
             self.settle_missing(framework, task_id, &mut owed);
         }
+        self.index_used(ord);
         self.reconcile_shelved(ord, &mut owed);
         owed
     }
@@ -304,7 +305,7 @@ impl Master {
             if task.kill.is_some() && !task.state.is_terminal() {
                 owed.kills.push((report.framework_id.clone(), task_id.clone()));
             }
-            self.take_up(framework, task_id, &report.resources);
+            self.count_used(framework, task_id, &report.resources);
             self.publish_task(framework, task_id);
             return;
         }
@@ -314,7 +315,7 @@ impl Master {
         let agent_id = self.agents[ord].id.clone();
         let task = Task::reported(ord, agent_id, report, shelved, self.now);
         self.insert_task(framework, task_id.clone(), task);
-        self.take_up(framework, task_id, &report.resources);
+        self.count_used(framework, task_id, &report.resources);
         self.publish_task(framework, task_id);
         if kill.is_some() && !report.state.is_terminal() {
             owed.kills.push((report.framework_id.clone(), task_id.clone()));
@@ -335,7 +336,7 @@ impl Master {
         }
         owed.reconcile.push((self.frameworks[framework].id.clone(), task_id.clone()));
         let resources = Resources::clone(&task.resources);
-        self.take_up(framework, &task_id, &resources);
+        self.count_used(framework, &task_id, &resources);
     }
 
     /// Tasks that were on the agent when it became unreachable and that it does not report: the

@@ -132,6 +132,8 @@ impl Task {
         let (kill, status, mut steps) =
             shelved.map_or((None, None, Vec::new()), |task| (task.kill, task.status, task.steps));
         steps.retain(|old| old.state != told);
+        // Of most tasks there is no more to come.
+        steps.reserve_exact(1);
         steps.push(step);
         Self {
             name: report.name.clone(),
@@ -172,7 +174,7 @@ impl Master {
     pub(crate) fn insert_task(&mut self, framework: FrameworkOrd, task_id: TaskId, task: Task) {
         self.agents[task.agent].tasks.insert((framework, task_id.clone()));
         self.frameworks[framework].uses_executors |= task.executor_id.is_some();
-        let known = self.frameworks[framework].tasks.insert(task_id, task);
+        let known = self.frameworks[framework].tasks.insert(task_id, Box::new(task));
         assert!(known.is_none(), "a task id is one living task of its framework");
     }
 
@@ -183,6 +185,19 @@ impl Master {
         task_id: &TaskId,
         resources: &Resources,
     ) {
+        if let Some(agent) = self.count_used(framework, task_id, resources) {
+            self.index_used(agent);
+        }
+    }
+
+    /// As `take_up`, for many tasks of an agent: who calls it calls `index_used` after the last.
+    /// Says whose resources are used now.
+    pub(crate) fn count_used(
+        &mut self,
+        framework: FrameworkOrd,
+        task_id: &TaskId,
+        resources: &Resources,
+    ) -> Option<AgentOrd> {
         let record = &mut self.frameworks[framework];
         if *record.last_resources != *resources {
             record.last_resources = Arc::new(resources.clone());
@@ -192,15 +207,14 @@ impl Master {
         task.resources = shared;
         let agent = task.agent;
         if task.holds || task.state.is_terminal() || !self.agents[agent].free.contains(resources) {
-            return;
+            return None;
         }
         task.holds = true;
         let role = task.role.clone();
-        self.reserve_used(agent, resources);
-        self.may_ask(agent);
+        self.agents[agent].use_free(resources);
         let parts = self.allocator.sorter.cost(resources);
         self.allocator.sorter.hold(&role, framework, &parts);
-        self.eased();
+        Some(agent)
     }
 
     /// Gives back what a task holds. Keeps M5 and M8.
@@ -227,7 +241,7 @@ impl Master {
         if agent.draining {
             self.maybe_drained.insert(agent.id.clone());
         }
-        task
+        *task
     }
 
     /// Remembers a task that is over, within limits.
@@ -281,7 +295,7 @@ impl Master {
         let (state, source) = (TaskState::Unreachable, Source::Master);
         task.record(Step { state, at: since, source, reason });
         let record = &mut self.frameworks[framework];
-        record.unreachable.insert(task_id.clone(), task);
+        record.unreachable.insert(task_id.clone(), Box::new(task));
         record.unreachable_order.push_back(task_id.clone());
         self.publish_task(framework, &task_id);
         while self.frameworks[framework].unreachable.len() > self.options.unreachable_tasks {
@@ -315,7 +329,7 @@ impl Master {
                 self.shelved.remove(&task.agent_id);
             }
         }
-        Some(task)
+        Some(*task)
     }
 
     /// Tells a framework what the master has to say of a task.
