@@ -2,7 +2,9 @@
 //! scheduler API: what other implementations read and write.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use proto::operator::{Call, CutOff, Event, Response, Resume, StreamEvent};
+use proto::operator::{
+    AgentStanding, Call, CutOff, Event, GoneAgent, Response, Resume, StreamEvent,
+};
 use proto::scheduler::{self, CallBody};
 use proto::{
     AgentId, Capabilities, Encoding, FrameworkId, Limits, OfferId, Operation, OperationState,
@@ -52,6 +54,55 @@ fn draining() {
         r#"{"type":"DRAIN_AGENT","drain_agent":{"agent_id":{"value":"M-S0"},"mark_gone":false}}"#,
     );
     assert_eq!(call, Call::DrainAgent { agent_id: agent_id(), max_grace: None, mark_gone: false });
+}
+
+#[test]
+fn agents_that_have_not_come_back() {
+    let agent = |id: &str, more: &str| {
+        format!(
+            concat!(
+                r#"{{"agent_info":{{"hostname":"h","id":{{"value":"{}"}},"port":5051}},"#,
+                r#""active":false,"version":"1","registered_time":{{"nanoseconds":1}},"#,
+                r#""deactivated":false,"standing":"{}}}"#,
+            ),
+            id, more
+        )
+    };
+    let unreachable = agent("M-S0", r#"UNREACHABLE","unreachable_time":{"nanoseconds":7}"#);
+    let recovered = agent("M-S1", r#"RECOVERED""#);
+    let info = r#"{"hostname":"h","id":{"value":"M-S1"},"port":5051}"#;
+    let whole = |in_full: &str| {
+        format!(
+            r#"{{"type":"GET_AGENTS","get_agents":{{"agents":[{unreachable}],"recovered_agents":[{info}]{in_full}}}}}"#
+        )
+    };
+    let text = whole(&format!(r#","recovered_in_full":[{recovered}]"#));
+    let Response::Agents(agents) = same(&text) else { panic!("{text}") };
+    let seen: Vec<_> = agents.iter().map(|a| (a.standing, a.unreachable, &*a.version)).collect();
+    let at = Some(Time::from_nanos(7));
+    let (away, back) = (AgentStanding::Unreachable, AgentStanding::Recovered);
+    assert_eq!(seen, [(away, at, "1"), (back, None, "1")]);
+    // As another master tells them.
+    let text = whole("");
+    let read = Response::decode(text.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap();
+    let Response::Agents(read) = read else { panic!("{read:?}") };
+    let seen: Vec<_> = read.iter().map(|a| (&a.info, a.standing, &*a.version)).collect();
+    assert_eq!(seen, [(&agents[0].info, away, "1"), (&agents[1].info, back, "")]);
+}
+
+#[test]
+fn gone_agents() {
+    let call: Call =
+        same(r#"{"type":"FORGET_AGENT","forget_agent":{"agent_id":{"value":"M-S0"}}}"#);
+    assert_eq!(call, Call::ForgetAgent(agent_id()));
+    let call: Call = same(r#"{"type":"GET_GONE_AGENTS"}"#);
+    assert_eq!(call, Call::GetGoneAgents);
+    let answer: Response = same(concat!(
+        r#"{"type":"GET_GONE_AGENTS","get_gone_agents":{"agents":[{"agent_id":{"value":"M-S0"},"#,
+        r#""since":{"nanoseconds":3}}]}}"#,
+    ));
+    let gone = GoneAgent { agent_id: agent_id(), since: Time::from_nanos(3) };
+    assert_eq!(answer, Response::GoneAgents(vec![gone]));
 }
 
 #[test]

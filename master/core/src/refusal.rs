@@ -178,6 +178,8 @@ pub enum Refusal {
     Maintenance(MaintenanceInvalid),
     /// An agent that is being drained cannot be reactivated.
     StillDraining(AgentId),
+    /// Only an agent that is marked gone can be forgotten.
+    NotGone(AgentId),
 }
 
 impl Refusal {
@@ -192,7 +194,7 @@ impl Refusal {
             | Self::TooManyOperations { .. }
             | Self::OperationsTooLarge { .. }
             | Self::TooMuchToReconcile { .. } => 503,
-            Self::AgentAway(_) => 409,
+            Self::AgentAway(_) | Self::NotGone(_) => 409,
             Self::Change { refused, .. } if refused.is_conflict() => 409,
             Self::FrameworkIdMissing
             | Self::FrameworkUnknown(_)
@@ -318,6 +320,7 @@ impl fmt::Display for Refusal {
             | Self::ConstraintsInvalid { .. }
             | Self::Maintenance(_)
             | Self::StillDraining(_)
+            | Self::NotGone(_)
             | Self::WeightZero(_)
             | Self::QuotaInvalid { .. }
             | Self::QuotaUnfit { .. } => self.fmt_bounds(f),
@@ -371,6 +374,9 @@ impl Refusal {
             Self::Maintenance(invalid) => write!(f, "{invalid}"),
             Self::StillDraining(id) => {
                 write!(f, "agent {id} is being drained: it can be reactivated once it is drained")
+            }
+            Self::NotGone(id) => {
+                write!(f, "agent {id} is not gone: it can be forgotten once it is marked gone")
             }
             Self::WeightZero(role) => {
                 write!(f, "the weight of role '{role}' must be more than zero")

@@ -22,6 +22,7 @@ pub(crate) fn agent(row: &AgentRow) -> AgentView {
         offered: load.map(|load| load.offered.clone()).unwrap_or_default(),
         deactivated: record.deactivated,
         drain: record.drain.as_ref().map(Into::into),
+        unreachable: record.unreachable,
     }
 }
 

@@ -3,12 +3,13 @@
 use super::{known, list, maybe, need, present, resources, text, w};
 use crate::agent_api::Drain;
 use crate::operator::{
-    AgentStanding, AgentView, DrainState, DrainView, ExecutorView, OperationView,
+    AgentStanding, AgentView, DrainState, DrainView, ExecutorView, GoneAgent, OperationView,
 };
 use crate::{DecodeError, Time};
 use w::master::response::get_agents::Agent;
 use w::master::response::get_agents::agent::Standing;
 use w::master::response::get_executors::Executor;
+use w::master::response::get_gone_agents::Agent as Gone;
 
 impl From<&AgentView> for Agent {
     fn from(view: &AgentView) -> Self {
@@ -32,6 +33,7 @@ impl From<&AgentView> for Agent {
             drain_info: view.drain.as_ref().map(Into::into),
             estimated_drain_start_time: view.drain.and_then(|drain| drain.started).map(Into::into),
             standing: Some(standing as i32),
+            unreachable_time: view.unreachable.map(Into::into),
         }
     }
 }
@@ -64,7 +66,22 @@ impl TryFrom<Agent> for AgentView {
             offered: resources::read_plain(wire.offered_resources, "offered_resources")?,
             deactivated: wire.deactivated.unwrap_or(false),
             drain,
+            unreachable: maybe(wire.unreachable_time, "unreachable_time")?,
         })
+    }
+}
+
+impl From<&GoneAgent> for Gone {
+    fn from(gone: &GoneAgent) -> Self {
+        Self { agent_id: Some((&gone.agent_id).into()), since: Some(gone.since.into()) }
+    }
+}
+
+impl TryFrom<Gone> for GoneAgent {
+    type Error = DecodeError;
+    fn try_from(wire: Gone) -> Result<Self, DecodeError> {
+        let since = maybe(wire.since, "since")?.unwrap_or(Time::ZERO);
+        Ok(Self { agent_id: need(wire.agent_id, "agent_id")?, since })
     }
 }
 

@@ -106,6 +106,9 @@ fn write_about_roles_and_machines(call: &Call, out: &mut w::master::Call) {
         Call::MarkAgentGone(id) => {
             out.mark_agent_gone = Some(wire::MarkAgentGone { agent_id: Some(id.into()) });
         }
+        Call::ForgetAgent(id) => {
+            out.forget_agent = Some(wire::ForgetAgent { agent_id: Some(id.into()) });
+        }
         Call::DrainAgent { agent_id, max_grace, mark_gone } => {
             out.drain_agent = Some(wire::DrainAgent {
                 agent_id: Some(agent_id.into()),

@@ -67,6 +67,7 @@ fn whole(call: w::master::Call) -> Result<Call, DecodeError> {
         Type::GetMaintenanceStatus => Call::GetMaintenanceStatus,
         Type::GetMaintenanceSchedule => Call::GetMaintenanceSchedule,
         Type::GetQuota => Call::GetQuota,
+        Type::GetGoneAgents => Call::GetGoneAgents,
         Type::Subscribe => Call::Subscribe { resume: resume(call.subscribe) },
         Type::Unknown => Call::NotBuilt(Arc::from(Type::Unknown.as_str_name())),
         Type::SetLoggingLevel | Type::ListFiles | Type::ReadFile => read_files(kind, call)?,
@@ -86,6 +87,7 @@ fn whole(call: w::master::Call) -> Result<Call, DecodeError> {
         | Type::StartMaintenance
         | Type::StopMaintenance
         | Type::MarkAgentGone
+        | Type::ForgetAgent
         | Type::DrainAgent
         | Type::DeactivateAgent
         | Type::ReactivateAgent => read_about_machines(kind, call)?,
@@ -238,6 +240,10 @@ fn read_about_machines(kind: Type, call: w::master::Call) -> Result<Call, Decode
         Type::MarkAgentGone => {
             let id = present(call.mark_agent_gone, "mark_agent_gone")?.agent_id;
             Ok(Call::MarkAgentGone(need(id, "agent_id").at("mark_agent_gone")?))
+        }
+        Type::ForgetAgent => {
+            let id = present(call.forget_agent, "forget_agent")?.agent_id;
+            Ok(Call::ForgetAgent(need(id, "agent_id").at("forget_agent")?))
         }
         Type::DeactivateAgent => {
             let id = present(call.deactivate_agent, "deactivate_agent")?.agent_id;

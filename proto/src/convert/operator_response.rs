@@ -2,7 +2,9 @@
 
 use super::agent_api_response::{flag, metric};
 use super::w;
-use crate::operator::{ExecutorView, FrameworkView, Response, State, TasksView};
+use crate::operator::{
+    AgentStanding, AgentView, ExecutorView, FrameworkView, Response, State, TasksView,
+};
 use w::master::response::{self as wire, Type};
 
 impl From<&Response> for w::master::Response {
@@ -26,10 +28,7 @@ impl From<&Response> for w::master::Response {
                 });
             }
             Response::State(state) => out.get_state = Some((&**state).into()),
-            Response::Agents(agents) => {
-                let agents = agents.iter().map(Into::into).collect();
-                out.get_agents = Some(wire::GetAgents { agents });
-            }
+            Response::Agents(all) => out.get_agents = Some(agents(all)),
             Response::Frameworks(current, completed) => {
                 out.get_frameworks = Some(frameworks(current, completed));
             }
@@ -52,6 +51,10 @@ impl From<&Response> for w::master::Response {
 /// Answers about roles, machines, files and the process.
 fn write_about_roles_and_files(response: &Response, out: &mut w::master::Response) {
     match response {
+        Response::GoneAgents(agents) => {
+            let agents = agents.iter().map(Into::into).collect();
+            out.get_gone_agents = Some(wire::GetGoneAgents { agents });
+        }
         Response::Roles(roles) => {
             let roles = roles.iter().map(Into::into).collect();
             out.get_roles = Some(wire::GetRoles { roles });
@@ -115,6 +118,7 @@ fn kind(response: &Response) -> Type {
         Response::MaintenanceStatus(_) => Type::GetMaintenanceStatus,
         Response::MaintenanceSchedule(_) => Type::GetMaintenanceSchedule,
         Response::Quota(_) => Type::GetQuota,
+        Response::GoneAgents(_) => Type::GetGoneAgents,
         Response::Explanation(_) => Type::Explain,
         Response::Ok => Type::Ok,
     }
@@ -122,13 +126,23 @@ fn kind(response: &Response) -> Type {
 
 impl From<&State> for wire::GetState {
     fn from(state: &State) -> Self {
-        let agents = state.agents.iter().map(Into::into).collect();
         Self {
             get_tasks: Some((&state.tasks).into()),
             get_executors: Some(executors(&state.executors)),
             get_frameworks: Some(frameworks(&state.frameworks, &state.completed_frameworks)),
-            get_agents: Some(wire::GetAgents { agents }),
+            get_agents: Some(agents(&state.agents)),
         }
+    }
+}
+
+/// Those that have not come back yet are told twice: as Mesos tells them, and in full.
+fn agents(views: &[AgentView]) -> wire::GetAgents {
+    let recovered = |view: &&AgentView| view.standing == AgentStanding::Recovered;
+    let all = || views.iter();
+    wire::GetAgents {
+        agents: all().filter(|view| !recovered(view)).map(Into::into).collect(),
+        recovered_agents: all().filter(recovered).map(|view| (&view.info).into()).collect(),
+        recovered_in_full: all().filter(recovered).map(Into::into).collect(),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::agent_api_response::{read_flag, read_metric};
 use super::{At, list, list_with, need, present, quota, text, w};
-use crate::operator::{FrameworkView, Response, State, TasksView};
-use crate::{DecodeError, Time};
+use crate::operator::{AgentStanding, AgentView, FrameworkView, Response, State, TasksView};
+use crate::{AgentInfo, DecodeError, Resources, Time};
+use std::sync::Arc;
 use w::master::response::{self as wire, Type};
 
 impl TryFrom<w::master::Response> for Response {
@@ -33,8 +34,8 @@ impl TryFrom<w::master::Response> for Response {
                 Self::State(Box::new(state))
             }
             Type::GetAgents => {
-                let agents = present(response.get_agents, "get_agents")?.agents;
-                Self::Agents(list(agents, "agents").at("get_agents")?)
+                let get = present(response.get_agents, "get_agents")?;
+                Self::Agents(agents(get).at("get_agents")?)
             }
             Type::GetFrameworks => {
                 let get = present(response.get_frameworks, "get_frameworks")?;
@@ -50,6 +51,10 @@ impl TryFrom<w::master::Response> for Response {
                 Self::Operations(list(operations, "operations").at("get_operations")?)
             }
             Type::GetTasks => Self::Tasks(need(response.get_tasks, "get_tasks")?),
+            Type::GetGoneAgents => {
+                let get = present(response.get_gone_agents, "get_gone_agents")?;
+                Self::GoneAgents(list(get.agents, "agents").at("get_gone_agents")?)
+            }
             Type::Explain => {
                 let sentences = present(response.explain, "explain")?.sentences;
                 Self::Explanation(sentences.into_iter().map(Into::into).collect())
@@ -138,15 +143,43 @@ impl TryFrom<wire::GetState> for State {
     fn try_from(state: wire::GetState) -> Result<Self, DecodeError> {
         let get = state.get_frameworks.unwrap_or_default();
         let (frameworks, completed_frameworks) = frameworks(get).at("get_frameworks")?;
-        let agents = state.get_agents.unwrap_or_default().agents;
         let executors = state.get_executors.unwrap_or_default().executors;
         Ok(Self {
-            agents: list(agents, "agents").at("get_agents")?,
+            agents: agents(state.get_agents.unwrap_or_default()).at("get_agents")?,
             frameworks,
             completed_frameworks,
             tasks: need(Some(state.get_tasks.unwrap_or_default()), "get_tasks")?,
             executors: list(executors, "executors").at("get_executors")?,
         })
+    }
+}
+
+/// Registered ones, then those that have not come back yet: of a master that is not ours no more is
+/// known of these than what they are.
+fn agents(get: wire::GetAgents) -> Result<Vec<AgentView>, DecodeError> {
+    let mut all: Vec<AgentView> = list(get.agents, "agents")?;
+    if get.recovered_in_full.is_empty() {
+        let infos: Vec<AgentInfo> = list(get.recovered_agents, "recovered_agents")?;
+        all.extend(infos.into_iter().map(recovered));
+    } else {
+        let views: Vec<AgentView> = list(get.recovered_in_full, "recovered_in_full")?;
+        all.extend(views);
+    }
+    Ok(all)
+}
+
+fn recovered(info: AgentInfo) -> AgentView {
+    AgentView {
+        info,
+        standing: AgentStanding::Recovered,
+        version: Arc::default(),
+        registered: Time::ZERO,
+        reregistered: None,
+        allocated: Resources::new(),
+        offered: Resources::new(),
+        deactivated: false,
+        drain: None,
+        unreachable: None,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What an operator may ask of a master. Mesos' names; EXPLAIN is ours (number 1000).
+/// What an operator may ask of a master. Mesos' names; those with numbers from 1000 up are ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// Is it well?
@@ -110,6 +110,10 @@ pub enum Call {
     Teardown(FrameworkId),
     /// An agent will not come back: give it up for ever.
     MarkAgentGone(AgentId),
+    /// Agents that were marked gone with something on them, which are never forgotten by themselves.
+    GetGoneAgents,
+    /// Forget an agent that was marked gone: who comes with its id is a new agent.
+    ForgetAgent(AgentId),
     /// End an agent's tasks and give it no new ones.
     DrainAgent {
         /// Which.
@@ -215,6 +219,8 @@ impl Call {
             Self::RemoveQuota(_) => "REMOVE_QUOTA",
             Self::Teardown(_) => "TEARDOWN",
             Self::MarkAgentGone(_) => "MARK_AGENT_GONE",
+            Self::GetGoneAgents => "GET_GONE_AGENTS",
+            Self::ForgetAgent(_) => "FORGET_AGENT",
             Self::DrainAgent { .. } => "DRAIN_AGENT",
             Self::DeactivateAgent(_) => "DEACTIVATE_AGENT",
             Self::ReactivateAgent(_) => "REACTIVATE_AGENT",

@@ -10,6 +10,6 @@ pub use call::{Call, Resume, Selection};
 pub use event::{CutOff, Event, StreamEvent};
 pub use response::Response;
 pub use views::{
-    AgentStanding, AgentView, DrainState, DrainView, ExecutorView, FrameworkView, OperationView,
-    RoleView, State, TaskView, TasksView,
+    AgentStanding, AgentView, DrainState, DrainView, ExecutorView, FrameworkView, GoneAgent,
+    OperationView, RoleView, State, TaskView, TasksView,
 };

@@ -1,6 +1,8 @@
 //! Answers of the operator API.
 
-use super::{AgentView, ExecutorView, FrameworkView, OperationView, RoleView, State, TasksView};
+use super::{
+    AgentView, ExecutorView, FrameworkView, GoneAgent, OperationView, RoleView, State, TasksView,
+};
 use crate::agent_api::FileInfo;
 use crate::scheduler::MasterInfo;
 use crate::{MaintenanceStatus, QuotaConfig, Schedule, Time, Weight};
@@ -42,7 +44,7 @@ pub enum Response {
     },
     /// To GET_STATE.
     State(Box<State>),
-    /// To GET_AGENTS.
+    /// To GET_AGENTS; those that have not come back yet (recovered) after all others.
     Agents(Vec<AgentView>),
     /// To GET_FRAMEWORKS: current ones and completed ones.
     Frameworks(Vec<FrameworkView>, Vec<FrameworkView>),
@@ -62,6 +64,8 @@ pub enum Response {
     MaintenanceSchedule(Schedule),
     /// To GET_QUOTA.
     Quota(Vec<QuotaConfig>),
+    /// To GET_GONE_AGENTS.
+    GoneAgents(Vec<GoneAgent>),
     /// To EXPLAIN: sentences, the most telling first.
     Explanation(Vec<Arc<str>>),
     /// Done.

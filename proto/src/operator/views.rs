@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Everything the master knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// Agents.
+    /// Agents; those that have not come back yet (recovered) after all others.
     pub agents: Vec<AgentView>,
     /// Frameworks.
     pub frameworks: Vec<FrameworkView>,
@@ -60,6 +60,17 @@ pub struct AgentView {
     pub deactivated: bool,
     /// How it is being drained.
     pub drain: Option<DrainView>,
+    /// Since when it is unreachable.
+    pub unreachable: Option<Time>,
+}
+
+/// An agent that was marked gone with something reserved or made on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoneAgent {
+    /// Which.
+    pub agent_id: AgentId,
+    /// Since when.
+    pub since: Time,
 }
 
 /// An agent that is drained, or being drained.

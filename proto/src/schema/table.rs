@@ -407,6 +407,8 @@ static MESOS__V1__MASTER__CALL__TYPE: Enum = Enum { values: &[
     ("DEACTIVATE_AGENT", 38),
     ("REACTIVATE_AGENT", 39),
     ("EXPLAIN", 1000),
+    ("FORGET_AGENT", 1001),
+    ("GET_GONE_AGENTS", 1002),
 ] };
 
 static MESOS__V1__MASTER__EVENT__CUT_OFF__REASON: Enum = Enum { values: &[
@@ -463,6 +465,7 @@ static MESOS__V1__MASTER__RESPONSE__TYPE: Enum = Enum { values: &[
     ("GET_OPERATIONS", 19),
     ("EXPLAIN", 1000),
     ("OK", 1001),
+    ("GET_GONE_AGENTS", 1002),
 ] };
 
 static MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__SELECTOR__PSEUDOATTRIBUTE_TYPE: Enum = Enum { values: &[
@@ -5186,6 +5189,13 @@ pub(crate) static MESOS__V1__MASTER__CALL: Message = Message {
             kind: Kind::Message(&MESOS__V1__MASTER__CALL__SELECT),
             default: Default::None,
         },
+        Field {
+            name: "forget_agent",
+            number: 1003,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__FORGET_AGENT),
+            default: Default::None,
+        },
     ],
 };
 
@@ -5279,6 +5289,18 @@ pub(crate) static MESOS__V1__MASTER__CALL__EXPLAIN: Message = Message {
             number: 2,
             label: Label::Optional,
             kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__FORGET_AGENT: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
             default: Default::None,
         },
     ],
@@ -6043,6 +6065,13 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE: Message = Message {
             kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__EXPLAIN),
             default: Default::None,
         },
+        Field {
+            name: "get_gone_agents",
+            number: 1001,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_GONE_AGENTS),
+            default: Default::None,
+        },
     ],
 };
 
@@ -6063,6 +6092,20 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_AGENTS: Message = Message {
         Field {
             name: "agents",
             number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_AGENTS__AGENT),
+            default: Default::None,
+        },
+        Field {
+            name: "recovered_agents",
+            number: 2,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__AGENT_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "recovered_in_full",
+            number: 1000,
             label: Label::Repeated,
             kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_AGENTS__AGENT),
             default: Default::None,
@@ -6154,6 +6197,13 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_AGENTS__AGENT: Message = Mess
             number: 1000,
             label: Label::Optional,
             kind: Kind::Enum(&MESOS__V1__MASTER__RESPONSE__GET_AGENTS__AGENT__STANDING),
+            default: Default::None,
+        },
+        Field {
+            name: "unreachable_time",
+            number: 1001,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__TIME_INFO),
             default: Default::None,
         },
     ],
@@ -6319,6 +6369,37 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_FRAMEWORKS__FRAMEWORK: Messag
             number: 1001,
             label: Label::Repeated,
             kind: Kind::Message(&MESOS__V1__REQUEST),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_GONE_AGENTS: Message = Message {
+    fields: &[
+        Field {
+            name: "agents",
+            number: 1,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_GONE_AGENTS__AGENT),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_GONE_AGENTS__AGENT: Message = Message {
+    fields: &[
+        Field {
+            name: "agent_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__AGENT_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "since",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__TIME_INFO),
             default: Default::None,
         },
     ],

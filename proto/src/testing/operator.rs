@@ -11,8 +11,8 @@ use super::{
 };
 use crate::operator::{
     AgentStanding, AgentView, Call, CutOff, DrainState, DrainView, Event, ExecutorView,
-    FrameworkView, OperationView, Response, Resume, RoleView, Selection, State, StreamEvent,
-    TaskView, TasksView,
+    FrameworkView, GoneAgent, OperationView, Response, Resume, RoleView, Selection, State,
+    StreamEvent, TaskView, TasksView,
 };
 use crate::{QuotaConfig, ResourceName, Weight};
 use proptest::collection::{btree_map, vec};
@@ -39,6 +39,7 @@ pub fn operator_call() -> impl Strategy<Value = Call> {
         Call::GetMaintenanceStatus,
         Call::GetMaintenanceSchedule,
         Call::GetQuota,
+        Call::GetGoneAgents,
         Call::NotBuilt(Arc::from("UNKNOWN")),
     ];
     let resume = (maybe(text()), any::<u64>()).prop_map(|(stream, after)| Resume { stream, after });
@@ -101,6 +102,7 @@ fn call_about_agents() -> impl Strategy<Value = Call> {
         machines().prop_map(Call::StartMaintenance),
         machines().prop_map(Call::StopMaintenance),
         agent_id().prop_map(Call::MarkAgentGone),
+        agent_id().prop_map(Call::ForgetAgent),
         agent_id().prop_map(Call::DeactivateAgent),
         agent_id().prop_map(Call::ReactivateAgent),
         (agent_id(), maybe(nanos()), any::<bool>()).prop_map(|(agent_id, max_grace, mark_gone)| {
@@ -161,7 +163,7 @@ fn agent_view() -> impl Strategy<Value = AgentView> {
         AgentStanding::Unreachable,
     ]);
     let amounts = (resources(), resources());
-    let drain = (any::<bool>(), maybe(drain_view()));
+    let drain = (any::<bool>(), maybe(drain_view()), maybe(time()));
     (agent_info(), standing, text(), time(), maybe(time()), amounts, drain).prop_map(
         |(info, standing, version, registered, reregistered, amounts, drain)| AgentView {
             info,
@@ -173,8 +175,21 @@ fn agent_view() -> impl Strategy<Value = AgentView> {
             offered: amounts.1,
             deactivated: drain.0,
             drain: drain.1,
+            unreachable: drain.2,
         },
     )
+}
+
+/// Agents in the order of the wire: those that have not come back yet are last.
+fn agent_views() -> impl Strategy<Value = Vec<AgentView>> {
+    vec(agent_view(), 0..3).prop_map(|mut views| {
+        views.sort_by_key(|view| view.standing == AgentStanding::Recovered);
+        views
+    })
+}
+
+fn gone_agent() -> impl Strategy<Value = GoneAgent> {
+    (agent_id(), time()).prop_map(|(agent_id, since)| GoneAgent { agent_id, since })
 }
 
 fn framework_view() -> impl Strategy<Value = FrameworkView> {
@@ -252,7 +267,7 @@ fn role_view() -> impl Strategy<Value = RoleView> {
 fn state() -> impl Strategy<Value = State> {
     let frameworks = || vec(framework_view(), 0..2);
     let executors = vec(executor_view(), 0..2);
-    (vec(agent_view(), 0..2), frameworks(), frameworks(), tasks_view(), executors).prop_map(
+    (agent_views(), frameworks(), frameworks(), tasks_view(), executors).prop_map(
         |(agents, frameworks, completed_frameworks, tasks, executors)| State {
             agents,
             frameworks,
@@ -271,7 +286,8 @@ pub fn operator_response() -> impl Strategy<Value = Response> {
         (text(), text()).prop_map(|(mesos, tepui)| Response::Version { mesos, tepui }),
         (master_info(), time()).prop_map(|(info, started)| Response::Master { info, started }),
         state().prop_map(|state| Response::State(Box::new(state))),
-        vec(agent_view(), 0..2).prop_map(Response::Agents),
+        agent_views().prop_map(Response::Agents),
+        vec(gone_agent(), 0..2).prop_map(Response::GoneAgents),
         (frameworks(), frameworks())
             .prop_map(|(current, completed)| Response::Frameworks(current, completed)),
         tasks_view().prop_map(Response::Tasks),

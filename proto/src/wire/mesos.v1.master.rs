@@ -64,6 +64,8 @@ pub struct Call {
     pub subscribe: ::core::option::Option<call::Subscribe>,
     #[prost(message, optional, tag = "1002")]
     pub select: ::core::option::Option<call::Select>,
+    #[prost(message, optional, tag = "1003")]
+    pub forget_agent: ::core::option::Option<call::ForgetAgent>,
 }
 /// Nested message and enum types in `Call`.
 pub mod call {
@@ -231,6 +233,12 @@ pub mod call {
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     #[prost(skip_debug)]
+    pub struct ForgetAgent {
+        #[prost(message, optional, tag = "1")]
+        pub agent_id: ::core::option::Option<super::super::AgentId>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
     pub struct Explain {
         #[prost(message, optional, tag = "1")]
         pub framework_id: ::core::option::Option<super::super::FrameworkId>,
@@ -307,6 +315,8 @@ pub mod call {
         DeactivateAgent = 38,
         ReactivateAgent = 39,
         Explain = 1000,
+        ForgetAgent = 1001,
+        GetGoneAgents = 1002,
     }
     impl Type {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -356,6 +366,8 @@ pub mod call {
                 Self::DeactivateAgent => "DEACTIVATE_AGENT",
                 Self::ReactivateAgent => "REACTIVATE_AGENT",
                 Self::Explain => "EXPLAIN",
+                Self::ForgetAgent => "FORGET_AGENT",
+                Self::GetGoneAgents => "GET_GONE_AGENTS",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -402,6 +414,8 @@ pub mod call {
                 "DEACTIVATE_AGENT" => Some(Self::DeactivateAgent),
                 "REACTIVATE_AGENT" => Some(Self::ReactivateAgent),
                 "EXPLAIN" => Some(Self::Explain),
+                "FORGET_AGENT" => Some(Self::ForgetAgent),
+                "GET_GONE_AGENTS" => Some(Self::GetGoneAgents),
                 _ => None,
             }
         }
@@ -454,6 +468,8 @@ pub struct Response {
     pub get_operations: ::core::option::Option<response::GetOperations>,
     #[prost(message, optional, tag = "1000")]
     pub explain: ::core::option::Option<response::Explain>,
+    #[prost(message, optional, tag = "1001")]
+    pub get_gone_agents: ::core::option::Option<response::GetGoneAgents>,
 }
 /// Nested message and enum types in `Response`.
 pub mod response {
@@ -518,6 +534,10 @@ pub mod response {
     pub struct GetAgents {
         #[prost(message, repeated, tag = "1")]
         pub agents: ::prost::alloc::vec::Vec<get_agents::Agent>,
+        #[prost(message, repeated, tag = "2")]
+        pub recovered_agents: ::prost::alloc::vec::Vec<super::super::AgentInfo>,
+        #[prost(message, repeated, tag = "1000")]
+        pub recovered_in_full: ::prost::alloc::vec::Vec<get_agents::Agent>,
     }
     /// Nested message and enum types in `GetAgents`.
     pub mod get_agents {
@@ -552,6 +572,8 @@ pub mod response {
             >,
             #[prost(enumeration = "agent::Standing", optional, tag = "1000")]
             pub standing: ::core::option::Option<i32>,
+            #[prost(message, optional, tag = "1001")]
+            pub unreachable_time: ::core::option::Option<super::super::super::TimeInfo>,
         }
         /// Nested message and enum types in `Agent`.
         pub mod agent {
@@ -731,6 +753,23 @@ pub mod response {
         #[prost(string, repeated, tag = "1")]
         pub sentences: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct GetGoneAgents {
+        #[prost(message, repeated, tag = "1")]
+        pub agents: ::prost::alloc::vec::Vec<get_gone_agents::Agent>,
+    }
+    /// Nested message and enum types in `GetGoneAgents`.
+    pub mod get_gone_agents {
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct Agent {
+            #[prost(message, optional, tag = "1")]
+            pub agent_id: ::core::option::Option<super::super::super::AgentId>,
+            #[prost(message, optional, tag = "2")]
+            pub since: ::core::option::Option<super::super::super::TimeInfo>,
+        }
+    }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]
     pub enum Type {
@@ -756,6 +795,7 @@ pub mod response {
         GetOperations = 19,
         Explain = 1000,
         Ok = 1001,
+        GetGoneAgents = 1002,
     }
     impl Type {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -786,6 +826,7 @@ pub mod response {
                 Self::GetOperations => "GET_OPERATIONS",
                 Self::Explain => "EXPLAIN",
                 Self::Ok => "OK",
+                Self::GetGoneAgents => "GET_GONE_AGENTS",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -813,6 +854,7 @@ pub mod response {
                 "GET_OPERATIONS" => Some(Self::GetOperations),
                 "EXPLAIN" => Some(Self::Explain),
                 "OK" => Some(Self::Ok),
+                "GET_GONE_AGENTS" => Some(Self::GetGoneAgents),
                 _ => None,
             }
         }

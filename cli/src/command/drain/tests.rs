@@ -36,6 +36,7 @@ pub(crate) fn agent(pieces: Vec<Piece>) -> AgentView {
         offered: Resources::new(),
         deactivated: false,
         drain: None,
+        unreachable: None,
     }
 }
 

@@ -39,6 +39,7 @@ fn agent(pieces: impl IntoIterator<Item = Piece>) -> AgentView {
         offered: Resources::new(),
         deactivated: false,
         drain: None,
+        unreachable: None,
     }
 }
 

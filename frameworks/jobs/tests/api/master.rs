@@ -101,6 +101,7 @@ impl OperatorHandler for Master {
                     offered: Resources::default(),
                     deactivated: false,
                     drain: None,
+                    unreachable: None,
                 };
                 let agents = [(0, capacity()), (1, Resources::cpus_mem(1000, 1_000_000))];
                 Ok(operator::Response::Agents(agents.into_iter().map(agent).collect()))

@@ -66,6 +66,21 @@ impl Master {
         Ok(Response::Ok)
     }
 
+    /// Forgets an agent that is gone: should one come with its id, it is taken for one that nobody
+    /// ever knew, with all that is on it.
+    pub(crate) fn forget_agent(
+        &mut self,
+        agent_id: &AgentId,
+        out: &mut Vec<Effect>,
+    ) -> Result<Response, Refusal> {
+        if !self.is_gone(agent_id) {
+            self.admitted(agent_id, 404)?;
+            return Err(Refusal::NotGone(agent_id.clone()));
+        }
+        self.persist(RegistryOp::RemoveAgent { agent_id: agent_id.clone() }, out);
+        Ok(Response::Ok)
+    }
+
     pub(crate) fn remove_marked(&mut self, agent_id: &AgentId, out: &mut Vec<Effect>) {
         self.remove_for_ever(agent_id, &MARKED, out);
     }

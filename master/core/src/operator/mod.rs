@@ -42,6 +42,8 @@ impl Master {
             Call::DeactivateAgent(id) => self.obey(Order::DeactivateAgent(id), out),
             Call::ReactivateAgent(id) => self.obey(Order::ReactivateAgent(id), out),
             Call::MarkAgentGone(id) => self.obey(Order::MarkAgentGone(id), out),
+            Call::GetGoneAgents => Ok(Response::GoneAgents(self.gone_views())),
+            Call::ForgetAgent(id) => self.forget_agent(&id, out),
             Call::DrainAgent { agent_id, max_grace, mark_gone } => {
                 self.obey(Order::DrainAgent { agent_id, max_grace, mark_gone }, out)
             }

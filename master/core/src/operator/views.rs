@@ -7,8 +7,8 @@ use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::{PastTask, Step, Task};
 use proto::operator::{
-    AgentStanding, AgentView, DrainState, DrainView, FrameworkView, OperationView, RoleView,
-    TaskView, TasksView,
+    AgentStanding, AgentView, DrainState, DrainView, FrameworkView, GoneAgent, OperationView,
+    RoleView, TaskView, TasksView,
 };
 use proto::{FrameworkId, InverseOffer, Offer, Piece, Resources, TaskId, TaskStatus, Value};
 use std::collections::BTreeMap;
@@ -40,6 +40,7 @@ fn agent_view(agent: &Agent, facts: &AdmittedAgent) -> AgentView {
         offered: agent.offered.clone(),
         deactivated: facts.deactivated,
         drain: facts.drain.as_ref().map(Into::into),
+        unreachable: None,
     }
 }
 
@@ -55,6 +56,7 @@ fn absent_agent_view(agent: &AdmittedAgent) -> AgentView {
         offered: Resources::new(),
         deactivated: agent.deactivated,
         drain: agent.drain.as_ref().map(Into::into),
+        unreachable: agent.unreachable,
     }
 }
 
@@ -127,7 +129,15 @@ impl Master {
             Some(ord) => agent_view(&self.agents[*ord], facts),
             None => absent_agent_view(facts),
         };
-        facts.map(view).collect()
+        let mut views: Vec<AgentView> = facts.map(view).collect();
+        views.sort_by_key(|view| view.standing == AgentStanding::Recovered);
+        views
+    }
+
+    /// Gone agents that are kept for what was on them.
+    pub(super) fn gone_views(&self) -> Vec<GoneAgent> {
+        let kept = self.registry.gone().iter().filter(|(_, gone)| gone.kept);
+        kept.map(|(id, gone)| GoneAgent { agent_id: id.clone(), since: gone.since }).collect()
     }
 
     pub(super) fn operation_views(&self) -> Vec<OperationView> {
@@ -203,9 +213,12 @@ impl Master {
         let mut views = TasksView::default();
         for ord in self.framework_ids.values() {
             let framework = &self.frameworks[*ord];
-            let view = |(task_id, task)| task_view(&framework.id, task_id, task);
-            views.tasks.extend(framework.tasks.iter().map(view));
-            views.unreachable.extend(framework.unreachable.iter().map(view));
+            for (task_id, task) in &framework.tasks {
+                views.tasks.push(task_view(&framework.id, task_id, task));
+            }
+            for (task_id, task) in &framework.unreachable {
+                views.unreachable.push(task_view(&framework.id, task_id, task));
+            }
             let past = framework.completed.iter();
             views.completed.extend(past.map(|past| past_task_view(&framework.id, past)));
         }

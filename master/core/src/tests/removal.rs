@@ -4,7 +4,8 @@ use super::reservations::reserve_on;
 use super::volumes::order;
 use crate::testing::*;
 use crate::{Options, Order};
-use proto::ResourceChange;
+use proto::operator::Call;
+use proto::{AgentId, ResourceChange};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -99,4 +100,25 @@ fn one_that_keeps_something_is_never_forgotten_until_an_operator_gives_it_up() {
     c.order(Order::MarkAgentGone(agents[2].id.clone()));
     c.restart_master();
     assert_eq!((c.master.registry().gone().len(), counted(&c)), (2, (0, 0, 1)));
+    forgotten(&mut c, &kept.id, &agents[2].id);
+    assert_eq!((c.master.registry().gone().len(), counted(&c)), (0, (0, 0, 0)));
+}
+
+/// The operator sees the one that is kept, and forgets both.
+fn forgotten(c: &mut Cluster, kept: &AgentId, other: &AgentId) {
+    let listed = |c: &mut Cluster| c.operator(Call::GetGoneAgents);
+    let lines = listed(c);
+    assert!(lines[0].starts_with("answer: GoneAgents([GoneAgent { agent_id: "), "{lines:?}");
+    assert!(lines[0].contains("m-S0") && !lines[0].contains("m-S2"), "{lines:?}");
+    let lines = c.operator(Call::ForgetAgent(kept.clone()));
+    assert_eq!(lines, ["registry: remove m-S0", "answer: Ok"]);
+    assert_eq!(listed(c), ["answer: GoneAgents([])"]);
+    let lines = c.operator(Call::ForgetAgent(kept.clone()));
+    let unknown = "Agent cannot be found: m-S0 is not registered, or is gone";
+    assert_eq!(lines, [format!("FORGET_AGENT refused (404): {unknown}")]);
+    c.operator(Call::ForgetAgent(other.clone()));
+    let there = c.agent(cpus_mem(1, 64));
+    let lines = c.operator(Call::ForgetAgent(there.id.clone()));
+    let refused = "is not gone: it can be forgotten once it is marked gone";
+    assert_eq!(lines, [format!("FORGET_AGENT refused (409): agent {} {refused}", there.id)]);
 }

@@ -8,10 +8,12 @@ use super::subscribe::HEARTBEAT;
 use crate::http::json::{Fields, Json};
 use crate::http::pieces::{Pieces, Unread};
 use crate::http::select::Wanted;
-use crate::reads::{Beginning, Form, Model, Run, views};
+use crate::reads::{AgentRow, Beginning, Form, Model, Run, views};
 use master_core::publish::{PastTask, TaskRecord};
 use master_core::registry::KnownOperation;
-use proto::operator::{Call, Event, FrameworkView, Response, State, StreamEvent, TasksView};
+use proto::operator::{
+    AgentStanding, AgentView, Call, Event, FrameworkView, Response, State, StreamEvent, TasksView,
+};
 use proto::{Encoding, FrameworkId, Wire};
 use std::sync::Arc;
 
@@ -170,18 +172,57 @@ async fn part(answer: &mut Answer<'_>, model: &Model, call: &Call) -> Result<(),
 }
 
 async fn agents(answer: &mut Answer<'_>, model: &Model) -> Result<(), Unread> {
+    let mut first = true;
+    some_agents(answer, &mut first, "agents", model).await?;
+    // In protobuf they go with those in full.
+    if answer.encoding == Encoding::Json {
+        let all = chosen_agents(answer.wanted, model, true);
+        answer.list(&mut first, RECOVERED, all, |agents, _| Response::Agents(agents)).await?;
+    }
+    some_agents(answer, &mut first, RECOVERED_IN_FULL, model).await
+}
+
+/// Agents that have not come back yet, as Mesos tells them.
+const RECOVERED: &str = "recovered_agents";
+/// The same, with all that is known of them.
+const RECOVERED_IN_FULL: &str = "recovered_in_full";
+
+fn is_recovered(row: &AgentRow) -> bool {
+    row.record.standing == AgentStanding::Recovered
+}
+
+fn chosen_agents<'m>(
+    wanted: &'m Wanted,
+    model: &'m Model,
+    recovered: bool,
+) -> impl Iterator<Item = AgentView> + 'm {
+    let all = model.agents.iter().filter(|(id, _)| wanted.agent(id));
+    all.map(|(_, row)| row).filter(move |row| is_recovered(row) == recovered).map(views::agent)
+}
+
+/// Agents in the list of this name.
+async fn some_agents(
+    answer: &mut Answer<'_>,
+    first: &mut bool,
+    name: &str,
+    model: &Model,
+) -> Result<(), Unread> {
+    let recovered = name == RECOVERED_IN_FULL;
     if answer.shares() {
-        let one = |_: &_, row: &_| Response::Agents(vec![views::agent(row)]);
-        let runs = model.agents.runs().collect();
-        return answer.runs(&mut true, ("agents", "agents"), runs, one).await;
+        let one = |_: &_, row: &_| {
+            let within = if is_recovered(row) { RECOVERED_IN_FULL } else { "agents" };
+            (Response::Agents(vec![views::agent(row)]), within)
+        };
+        let runs = model.agents.runs();
+        let runs = runs.flat_map(|run| run.only(|_, row| is_recovered(row) == recovered));
+        return answer.runs(first, name, runs.collect(), one).await;
     }
     let make = |agents, in_state| match in_state {
         false => Response::Agents(agents),
         true => state_of(State { agents, ..State::default() }),
     };
-    let wanted = answer.wanted;
-    let all = model.agents.iter().filter(|(id, _)| wanted.agent(id));
-    answer.list(&mut true, "agents", all.map(|(_, row)| views::agent(row)), make).await
+    let all = chosen_agents(answer.wanted, model, recovered);
+    answer.list(first, name, all, make).await
 }
 
 async fn frameworks(answer: &mut Answer<'_>, model: &Model) -> Result<(), Unread> {
@@ -230,9 +271,9 @@ async fn living(
         let runs = model.tasks.runs().flat_map(move |run| run.only(|_, task| here(task)));
         // An element looks the same in each of the lists.
         let one = |_: &_, row: &Arc<TaskRecord>| {
-            Response::Tasks(TasksView { tasks: vec![views::task(row)], ..none() })
+            (Response::Tasks(TasksView { tasks: vec![views::task(row)], ..none() }), "tasks")
         };
-        return answer.runs(first, (name, "tasks"), runs.collect(), one).await;
+        return answer.runs(first, name, runs.collect(), one).await;
     }
     let wanted = answer.wanted;
     let all = model.tasks.iter().map(|(_, task)| &**task).filter(|task| here(task));
@@ -296,14 +337,14 @@ impl Answer<'_> {
         self.raw(&format!("{comma}\"{name}\":["));
     }
 
-    /// Elements in JSON, of which those that were written before are not written again: the list's
-    /// name, and that under which an answer with one of them has it.
+    /// Elements in JSON, of which those that were written before are not written again; `one` makes
+    /// an answer with one of them, and says under which name that has it.
     async fn runs<'m, K: 'm, V: 'm>(
         &mut self,
         first: &mut bool,
-        (name, within): (&str, &str),
+        name: &str,
         runs: Vec<Run<'m, K, V>>,
-        one: impl Fn(&K, &V) -> Response,
+        one: impl Fn(&K, &V) -> (Response, &'static str),
     ) -> Result<(), Unread> {
         let mut begun = false;
         for run in runs {
@@ -311,7 +352,8 @@ impl Answer<'_> {
                 self.begin(first, name);
             }
             let write = |json: &mut Json, key: &K, value: &V| {
-                json.value(elements(&one(key, value).encode(Encoding::Json), within));
+                let (answer, within) = one(key, value);
+                json.value(elements(&answer.encode(Encoding::Json), within));
             };
             self.out.elements(&run, Form::V1, write).await?;
         }
@@ -387,10 +429,16 @@ fn projected(element: &[u8], fields: &Fields) -> Vec<u8> {
     json.take()
 }
 
-/// The elements of the only list in an answer, without its brackets.
+/// The elements of a list in an answer that has no other, without its brackets.
 fn elements<'a>(encoded: &'a [u8], name: &str) -> &'a [u8] {
     let opening = format!("\"{name}\":[");
     let begin = encoded.windows(opening.len()).position(|window| window == opening.as_bytes());
     let begin = begin.expect("a list of elements stands under its name") + opening.len();
-    encoded[begin..].strip_suffix(b"]}}").expect("an answer ends with its list")
+    let rest = &encoded[begin..];
+    if name == RECOVERED {
+        let next = format!("],\"{RECOVERED_IN_FULL}\":[");
+        let end = rest.windows(next.len()).position(|window| window == next.as_bytes());
+        return &rest[..end.expect("they are told twice")];
+    }
+    rest.strip_suffix(b"]}}").expect("an answer ends with its list")
 }
