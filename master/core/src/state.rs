@@ -84,6 +84,9 @@ pub struct Master {
     pub(crate) links: BTreeMap<ConnectionId, AgentOrd>,
     /// Agents known from the registry that have not come back to this master yet.
     pub(crate) recovered: BTreeSet<AgentId>,
+    /// Unreachable agents of which tasks were forgotten, and since when they are: what is not known
+    /// of them may run there all the same.
+    pub(crate) forgotten: BTreeMap<AgentId, Time>,
     /// Registrations by nonce, host and port, so that a repeated one gets the same id.
     pub(crate) nonces: BTreeMap<(u64, Arc<str>, u16), AgentId>,
 
@@ -129,6 +132,7 @@ impl Master {
             agent_ids: BTreeMap::new(),
             links: BTreeMap::new(),
             recovered: BTreeSet::new(),
+            forgotten: BTreeMap::new(),
             nonces: BTreeMap::new(),
             shelved: BTreeMap::new(),
             inverse_offers: BTreeMap::new(),

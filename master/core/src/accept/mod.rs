@@ -23,6 +23,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+/// What is said of a task when the master cannot know whether it was launched before.
+const MAY_RUN: &str = "Task launched with invalid offers, on an agent that is unreachable: if it was \
+                       launched before, it may run there";
+
 /// The accepted offers, as one.
 #[derive(Debug)]
 struct Accepted {
@@ -215,7 +219,8 @@ impl Master {
     }
 
     /// Answers for the tasks of an ACCEPT with invalid offers. A task that is known was launched
-    /// by the same call, which was sent twice: it is not dropped, and nothing is said.
+    /// by the same call, which was sent twice: it is not dropped, and nothing is said. One that may
+    /// be known no more, as its agent is unreachable, is not said to have never run.
     fn drop_tasks(
         &mut self,
         framework: FrameworkOrd,
@@ -230,12 +235,17 @@ impl Master {
                 continue;
             }
             self.counters.tasks_refused += 1;
+            let hidden = agent_id.and_then(|id| self.hidden_since(id));
+            let (state, reason, message) = match hidden {
+                Some(_) => (TaskState::Unreachable, Reason::AgentRemoved, MAY_RUN),
+                None => (TaskState::Dropped, Reason::InvalidOffers, &*message),
+            };
             let report = Report {
-                state: self.state_for(framework, TaskState::Dropped),
-                reason: Some(Reason::InvalidOffers),
-                message: &message,
+                state: self.state_for(framework, state),
+                reason: Some(reason),
+                message,
                 agent_id: agent_id.cloned(),
-                unreachable_time: None,
+                unreachable_time: hidden,
             };
             self.report(framework, task_id, report, out);
         }

@@ -11,7 +11,7 @@ use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::Report;
 use proto::scheduler::Event;
-use proto::{AgentId, AgentInfo, Reason, TaskState, Time};
+use proto::{AgentId, AgentInfo, Reason, TaskId, TaskState, Time};
 
 impl Master {
     pub(crate) fn unreachable(&mut self, ord: AgentOrd, out: &mut Vec<Effect>) {
@@ -84,9 +84,33 @@ impl Master {
     fn give_up_recovered(&mut self, agent_id: AgentId, out: &mut Vec<Effect>) {
         let since: Time = self.now;
         self.counters.agents_unreachable += 1;
+        // What it ran was never told to this master.
+        self.forgotten.insert(agent_id.clone(), since);
         self.persist(RegistryOp::MarkUnreachable { agent_id: agent_id.clone(), since }, out);
         self.operations_unreachable(&agent_id, out);
         self.tell_all_of_failure(&agent_id, out);
+    }
+
+    /// Before the master forgets a task of an unreachable agent: what it says of such tasks must not
+    /// be that they never ran.
+    pub(crate) fn remember_forgetting(&mut self, framework: FrameworkOrd, task_id: &TaskId) {
+        let Some(task) = self.frameworks[framework].unreachable.get(task_id) else { return };
+        let Some(since) = task.unreachable_since else { return };
+        self.forgotten.insert(task.agent_id.clone(), since);
+        if self.forgotten.len() > self.options.unreachable_agents {
+            let agents = self.registry.agents();
+            self.forgotten.retain(|id, since| {
+                agents.get(id).is_some_and(|agent| agent.unreachable == Some(*since))
+            });
+        }
+    }
+
+    /// Since when an agent is unreachable, if tasks may be there that this master does not know:
+    /// it forgot some, or it began when the agent was away already.
+    pub(crate) fn hidden_since(&self, agent_id: &AgentId) -> Option<Time> {
+        let since = self.registry.agents().get(agent_id)?.unreachable?;
+        let forgotten = self.forgotten.get(agent_id) == Some(&since);
+        (forgotten || since <= self.started).then_some(since)
     }
 
     pub(crate) fn tell_all_of_failure(&self, agent_id: &AgentId, out: &mut Vec<Effect>) {

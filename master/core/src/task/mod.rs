@@ -302,6 +302,7 @@ impl Master {
             let Some(oldest) = self.frameworks[framework].unreachable_order.front().cloned() else {
                 break;
             };
+            self.remember_forgetting(framework, &oldest);
             self.forget_task(framework, &oldest);
         }
     }

@@ -155,15 +155,36 @@ fn unreachable_tasks_are_remembered_within_a_limit() {
     let mut agent = c.agent(cpus_mem(4, 1024));
     let framework = c.framework();
     let tasks = ["t1", "t2", "t3"].map(|id| task_info(id, "m-S0", cpus_mem(1, 64))).to_vec();
-    c.launch(&framework, &["m-O0"], tasks);
+    c.launch(&framework, &["m-O0"], tasks.clone());
     c.close_agent(&agent);
     c.advance(Duration::from_secs(5));
     let ord = c.master.framework_ids[&framework.id];
     assert_eq!(c.master.frameworks[ord].unreachable.len(), 2);
+    // The call comes again: nobody says of the forgotten one that it never ran.
+    let lines = c.launch(&framework, &["m-O0"], tasks);
+    let said: Vec<_> = lines.iter().filter(|line| line.contains("UPDATE")).collect();
+    assert!(said.len() == 1 && said[0].contains("UPDATE t1 TASK_UNREACHABLE"), "{lines:?}");
     // A forgotten one is known again, and told of, when its agent is back.
     let task = agent_task(&framework, "t1", cpus_mem(1, 64), Running);
     let lines = c.reregister(&mut agent, vec![task], &[]);
     assert!(lines.iter().any(|line| line.contains("UPDATE t1 TASK_RUNNING")), "{lines:?}");
+}
+
+#[test]
+fn a_launch_on_an_agent_that_just_became_unreachable_is_dropped_if_nothing_was_forgotten() {
+    let mut c = Cluster::new(Options::default());
+    let agent = c.agent(cpus_mem(4, 1024));
+    let mut framework = c.framework_from(framework_info("f", &["*"], AWARE));
+    c.close_agent(&agent);
+    c.advance(Duration::from_secs(5));
+    let task = || vec![task_info("t1", "m-S0", cpus_mem(1, 64))];
+    let lines = c.launch(&framework, &["m-O0"], task());
+    assert!(lines.iter().any(|line| line.contains("UPDATE t1 TASK_DROPPED")), "{lines:?}");
+    // A master that began later does not know what runs there.
+    c.restart_master();
+    c.resubscribe(&mut framework);
+    let lines = c.launch(&framework, &["m-O0"], task());
+    assert!(lines.iter().any(|line| line.contains("UPDATE t1 TASK_UNREACHABLE")), "{lines:?}");
 }
 
 #[test]
