@@ -55,10 +55,11 @@ pub(crate) struct Framework {
     /// Whether any of its tasks ever had a custom executor.
     pub(crate) uses_executors: bool,
     pub(crate) offers: BTreeSet<u64>,
-    /// Living tasks, and ended ones whose last update is not acknowledged.
-    pub(crate) tasks: BTreeMap<TaskId, Task>,
+    /// Living tasks, and ended ones whose last update is not acknowledged. In boxes, as in a tree much
+    /// of the room is free.
+    pub(crate) tasks: BTreeMap<TaskId, Box<Task>>,
     /// Tasks on unreachable agents.
-    pub(crate) unreachable: BTreeMap<TaskId, Task>,
+    pub(crate) unreachable: BTreeMap<TaskId, Box<Task>>,
     /// The ids of `unreachable`, oldest first.
     pub(crate) unreachable_order: VecDeque<TaskId>,
     /// Ended tasks, oldest first.

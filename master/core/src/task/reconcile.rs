@@ -147,7 +147,7 @@ impl Master {
                 Ask::Explicit(tasks) => {
                     let Some((task_id, agent_id)) = tasks.pop_front() else { return true };
                     *waiting -= 1;
-                    budget.spend(record.tasks.get(&task_id));
+                    budget.spend(record.tasks.get(&task_id).map(Box::as_ref));
                     self.reconcile_task(framework, &task_id, agent_id.as_ref(), out);
                 }
                 Ask::Known(after) => {
@@ -268,9 +268,10 @@ impl Master {
 }
 
 fn next<'a>(
-    tasks: &'a BTreeMap<TaskId, Task>,
+    tasks: &'a BTreeMap<TaskId, Box<Task>>,
     after: &Option<TaskId>,
 ) -> Option<(&'a TaskId, &'a Task)> {
     let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-    tasks.range::<TaskId, _>((from, Bound::Unbounded)).next()
+    let (task_id, task) = tasks.range::<TaskId, _>((from, Bound::Unbounded)).next()?;
+    Some((task_id, task))
 }
