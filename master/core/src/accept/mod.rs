@@ -236,13 +236,13 @@ impl Master {
             }
             self.counters.tasks_refused += 1;
             let hidden = agent_id.and_then(|id| self.hidden_since(id));
-            let (state, reason, message) = match hidden {
-                Some(_) => (TaskState::Unreachable, Reason::AgentRemoved, MAY_RUN),
-                None => (TaskState::Dropped, Reason::InvalidOffers, &*message),
+            let (state, message) = match hidden {
+                Some(_) => (TaskState::Unreachable, MAY_RUN),
+                None => (TaskState::Dropped, &*message),
             };
             let report = Report {
                 state: self.state_for(framework, state),
-                reason: Some(reason),
+                reason: Some(Reason::InvalidOffers),
                 message,
                 agent_id: agent_id.cloned(),
                 unreachable_time: hidden,
