@@ -11,6 +11,7 @@ use crate::pass::Choice;
 use crate::request::TaskClass;
 use crate::reservation::Backfill;
 use crate::scheduler::{Options, TaskScheduler};
+use crate::set_fitness::{SetFitness, SetMember};
 use crate::view::HostView;
 
 /// How long an unused lease is kept if the builder is not told otherwise.
@@ -22,6 +23,7 @@ pub struct TaskSchedulerBuilder {
     choice: Choice,
     options: Options,
     single_lease: bool,
+    set_fitness: Option<SetFitness>,
 }
 
 impl Default for TaskSchedulerBuilder {
@@ -42,6 +44,7 @@ impl Default for TaskSchedulerBuilder {
                 packing: Packing::InTurn,
             },
             single_lease: false,
+            set_fitness: None,
         }
     }
 }
@@ -84,6 +87,23 @@ impl TaskSchedulerBuilder {
         F: Fn(&TaskClass, &HostView<'_>) -> bool + Send + Sync + 'static,
     {
         self.choice.filter = Some(Constraint::custom(name, passes));
+        self
+    }
+
+    /// A closure that scores the members of named sets for a task, from 0 to 1, in place of the built-in rule (a
+    /// fuller member first, then a free one). The task gets the member with the highest score, the lowest number
+    /// of several; one with score 0 is not used, nor one for which the closure panics or says not-a-number. The
+    /// mean over the sets of a host is its score, which counts as [`Combination`] has it.
+    ///
+    /// It must depend on nothing but its argument. It is asked about members that could serve the task alone: those
+    /// that are bound to its value and have room, and the first 1,024 that nobody uses. Hosts are looked at one by
+    /// one for every task then.
+    #[must_use]
+    pub fn set_fitness<F>(mut self, score: F) -> Self
+    where
+        F: Fn(&SetMember<'_>) -> f64 + Send + Sync + 'static,
+    {
+        self.set_fitness = Some(SetFitness::new(score));
         self
     }
 
@@ -149,7 +169,8 @@ impl TaskSchedulerBuilder {
         {
             return Err(BuildError::GoodEnough(threshold));
         }
-        let cluster = Cluster::new(self.choice.fitness.weights(), self.single_lease);
+        let mut cluster = Cluster::new(self.choice.fitness.weights(), self.single_lease);
+        cluster.judge_sets_by(self.set_fitness);
         Ok(TaskScheduler::new(self.choice, self.options, cluster))
     }
 }

@@ -133,6 +133,7 @@ mod resources;
 mod result;
 mod scheduler;
 mod service;
+mod set_fitness;
 mod status;
 mod topology;
 mod tracker;
@@ -168,6 +169,7 @@ pub use result::{
 };
 pub use scheduler::TaskScheduler;
 pub use service::{SchedulingService, ServiceOptions};
+pub use set_fitness::SetMember;
 pub use status::HostStatus;
 pub use topology::{Level, Topology};
 pub use trigger::{Cron, Fired, Interval, Schedule, Trigger, TriggerError, Triggers};

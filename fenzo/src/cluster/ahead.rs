@@ -52,6 +52,9 @@ impl Cluster {
         for set in &self.hosts[host].offered_sets {
             sets.add(&set.name, set.members, set.each);
         }
+        if let Some(fitness) = &self.set_fitness {
+            sets.be_judged_by(fitness, self.names.id(host));
+        }
         for uses in users {
             sets.note(uses);
         }

@@ -9,12 +9,25 @@
 use std::collections::BTreeMap;
 
 use crate::fitness::float;
+use crate::id::HostId;
 use crate::request::SetRequest;
 use crate::result::SetUse;
+use crate::set_fitness::{SetFitness, SetMember};
 
-/// The sets of one host, and who uses them.
+use super::Cluster;
+
+/// A closure is asked about so many members of a set that nobody uses: the first ones.
+const ASKED: usize = 1024;
+
+/// The sets of one host, and who uses them; who judges them, if it is not the built-in rule.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct HostSets(Vec<Set>);
+pub(crate) struct HostSets(Vec<Set>, Option<Judge>);
+
+#[derive(Clone, Debug)]
+struct Judge {
+    fitness: SetFitness,
+    host: HostId,
+}
 
 #[derive(Clone, Debug)]
 struct Set {
@@ -42,6 +55,17 @@ impl HostSets {
         self.0.is_empty()
     }
 
+    /// Has its members judged by a closure, as those of this host.
+    pub(crate) fn be_judged_by(&mut self, fitness: &SetFitness, host: &HostId) {
+        if !self.is_empty() {
+            self.1 = Some(Judge { fitness: fitness.clone(), host: host.clone() });
+        }
+    }
+
+    fn judge(&self) -> Option<&Judge> {
+        self.1.as_ref()
+    }
+
     /// Adds a set that nobody uses yet; of several with one name the first counts.
     pub(crate) fn add(&mut self, name: &str, members: u32, each: u32) {
         if self.0.iter().all(|set| set.name != name) {
@@ -55,7 +79,10 @@ impl HostSets {
         requests: &'a BTreeMap<String, SetRequest>,
     ) -> Option<&'a str> {
         let unknown = requests.keys().find(|name| self.0.iter().all(|set| set.name != **name));
-        let full = || self.0.iter().find(|set| set.best(requests.get(&set.name)).is_none());
+        let full = || {
+            let lacks = |set: &&Set| set.best(requests.get(&set.name), self.judge()).is_none();
+            self.0.iter().find(lacks)
+        };
         unknown.map(String::as_str).or_else(|| full().map(|set| set.name.as_str()))
     }
 
@@ -76,7 +103,7 @@ impl HostSets {
 
     /// How well the best members suit a task: the mean over the sets, from 0 to 1; `None` without sets.
     pub(crate) fn fitness(&self, requests: &BTreeMap<String, SetRequest>) -> Option<f64> {
-        let best = self.0.iter().map(|set| set.best(requests.get(&set.name)));
+        let best = self.0.iter().map(|set| set.best(requests.get(&set.name), self.judge()));
         let sum: f64 = best.map(|best| best.map_or(0.0, |(_, fitness)| fitness)).sum();
         (!self.0.is_empty()).then(|| sum / float(self.0.len() as u64))
     }
@@ -84,9 +111,11 @@ impl HostSets {
     /// Uses the best member of each set, and says which.
     pub(crate) fn take(&mut self, requests: &BTreeMap<String, SetRequest>) -> Vec<SetUse> {
         let mut uses = Vec::with_capacity(self.0.len());
-        for set in &mut self.0 {
+        let Self(sets, judge) = self;
+        for set in sets {
             let request = requests.get(&set.name);
-            let (member, _) = set.best(request).expect("a task is placed only where sets serve it");
+            let best = set.best(request, judge.as_ref());
+            let (member, _) = best.expect("a task is placed only where sets serve it");
             let used = SetUse {
                 name: set.name.clone(),
                 value: request.map(|request| request.value.clone()),
@@ -136,7 +165,10 @@ impl HostSets {
 impl Set {
     /// The member that suits best, and how well: one that is bound to the value and fuller, then a free one; the
     /// lower number of equal ones.
-    fn best(&self, request: Option<&SetRequest>) -> Option<(u32, f64)> {
+    fn best(&self, request: Option<&SetRequest>, judge: Option<&Judge>) -> Option<(u32, f64)> {
+        if let Some(judge) = judge {
+            return self.best_by(request, judge);
+        }
         let (value, amount) = request.map_or((None, 0), |of| (Some(&of.value), of.amount));
         let whole = float(u64::from(self.each) + 1);
         let mut best: Option<(u32, f64)> = None;
@@ -151,6 +183,40 @@ impl Set {
         // Any bound member scores more than a free one.
         let free = || self.free().filter(|_| amount <= self.each).map(|free| (free, 0.5 / whole));
         best.or_else(free)
+    }
+
+    /// The member that a closure scores highest, and how high; the lower number of equal ones. Those that it
+    /// scores 0 are not used.
+    fn best_by(&self, request: Option<&SetRequest>, judge: &Judge) -> Option<(u32, f64)> {
+        let value = request.map(|request| request.value.as_str());
+        let amount = request.map_or(0, |request| request.amount);
+        let same = self.bound.iter().filter(|member| member.value.as_deref() == value);
+        let mut members: Vec<(u32, Option<u32>)> =
+            same.map(|member| (member.number, Some(member.used))).collect();
+        let free = (0..self.members).filter(|number| self.find(*number).is_err());
+        members.extend(free.take(ASKED).map(|number| (number, None)));
+        members.sort_unstable();
+        let mut best: Option<(u32, f64)> = None;
+        for (number, used) in members {
+            let after = u64::from(used.unwrap_or(0)) + u64::from(amount);
+            if after > u64::from(self.each) {
+                continue;
+            }
+            let member = SetMember {
+                host: &judge.host,
+                set: &self.name,
+                member: number,
+                value,
+                amount,
+                used,
+                each: self.each,
+            };
+            let fitness = judge.fitness.of(&member);
+            if fitness > best.map_or(0.0, |(_, highest)| highest) {
+                best = Some((number, fitness));
+            }
+        }
+        best
     }
 
     /// The first member that nobody uses.
@@ -175,5 +241,17 @@ impl Set {
         member.value.clone_from(&used.value);
         member.users += 1;
         member.used = member.used.saturating_add(used.amount);
+    }
+}
+
+impl Cluster {
+    /// Has members of sets judged by a closure from now on.
+    pub(crate) fn judge_sets_by(&mut self, fitness: Option<SetFitness>) {
+        self.set_fitness = fitness;
+    }
+
+    /// Whether a closure judges members of sets.
+    pub(crate) fn judges_sets(&self) -> bool {
+        self.set_fitness.is_some()
     }
 }

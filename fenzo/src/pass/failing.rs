@@ -55,6 +55,9 @@ impl Pass<'_> {
 
     /// Whether a host that refused a class for its fitness may take it when others have been placed there.
     pub(super) fn fitness_may_rise(&self, rules: &Class<'_>) -> bool {
+        if rules.minds_sets() && self.cluster.judges_sets() {
+            return true;
+        }
         let Some(weights) = self.choice.fitness.weights() else {
             return self.choice.fitness.has_closure();
         };

@@ -407,11 +407,14 @@ impl<'a> Pass<'a> {
         // Without fitness and wishes, the first host that fits is as good as any.
         let first_is_best = matches!(choice.fitness, Fitness::Any) && rules.wishes_nothing();
         let first_is_best = first_is_best && !rules.minds_sets();
+        // What a closure says of members of sets no order of hosts can tell.
+        let judged = rules.minds_sets() && cluster.judges_sets();
         let indexed = self.indexes[class].is_some();
         let room = self.index_entries + hosts <= self.index_limit;
         if let Some(ranking) = cluster.ranking()
             && (choice.good_enough.is_none() || first_is_best)
             && !indexed
+            && !judged
         {
             let before = self.evaluations;
             let best = Walk::new(rules, cluster, choice).best(ranking, &mut self.evaluations);

@@ -14,7 +14,7 @@ use crate::oracle::{Restored, Rule};
 
 /// Closures with what the oracle says of them.
 pub(crate) mod closures {
-    use fenzo::{Constraint, Fitness, HostId, HostView, Measure};
+    use fenzo::{Constraint, Fitness, HostId, HostView, Measure, SetMember};
 
     pub(crate) const NAMES: [&str; 4] = ["few tasks", "roomy", "odd hosts", "breaks"];
 
@@ -69,6 +69,23 @@ pub(crate) mod closures {
             6 => f64::NAN,
             _ => roomy(free(host)) / f64::from(1 + host.tasks()),
         })
+    }
+
+    /// Emptier members first, and those that nobody uses last.
+    pub(crate) fn member(of: &SetMember<'_>) -> f64 {
+        match (of.set, of.member) {
+            ("s1", 0) => quiet_panic(),
+            ("s0", 2) => f64::NAN,
+            _ => expected_member(of.set, of.member, of.used),
+        }
+    }
+
+    pub(crate) fn expected_member(set: &str, member: u32, used: Option<u32>) -> f64 {
+        match (set, member, used) {
+            ("s1", 0, _) | ("s0", 2, _) => 0.0,
+            (_, _, None) => 0.1 + f64::from(member) / 10.0,
+            (_, _, Some(used)) => 0.9 / f64::from(1 + used),
+        }
     }
 
     pub(crate) fn expected_fitness(host: &HostId, tasks: usize, free: u64) -> f64 {
@@ -338,9 +355,11 @@ pub(crate) fn rule() -> impl Strategy<Value = Rule> {
     let disabled = prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(0..8_u8, 1..3)];
     let zones = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(1..4_u8, 1..3)];
     let filter = prop::option::weighted(0.2, prop::sample::select(closures::NAMES.to_vec()));
-    let hosts = (prop::bool::weighted(0.3), disabled, zones, filter);
+    let leases = (prop::bool::weighted(0.3), prop::bool::weighted(0.2));
+    let hosts = (leases, disabled, zones, filter);
     (fitness(), combination, good_enough, limits(), hosts).prop_map(
-        |(fitness, combination, good_enough, limits, (single_lease, disabled, zones, filter))| {
+        |(fitness, combination, good_enough, limits, (leases, disabled, zones, filter))| {
+            let (single_lease, judges_sets) = leases;
             let disabled = disabled.into_iter().map(|host| format!("h{host}").into());
             let zones = zones.into_iter().map(|zone| format!("z{zone}").into());
             Rule {
@@ -349,6 +368,7 @@ pub(crate) fn rule() -> impl Strategy<Value = Rule> {
                 good_enough,
                 limits,
                 single_lease,
+                judges_sets,
                 disabled: disabled.collect(),
                 active_zones: zones.collect(),
                 filter,
@@ -364,6 +384,7 @@ pub(crate) fn packing() -> Rule {
         good_enough: None,
         limits: BTreeMap::new(),
         single_lease: false,
+        judges_sets: false,
         disabled: BTreeSet::new(),
         active_zones: BTreeSet::new(),
         filter: None,
@@ -378,6 +399,9 @@ pub(crate) fn scheduler(rule: &Rule, running: &[Restored]) -> TaskScheduler {
     }
     if rule.single_lease {
         builder = builder.single_lease();
+    }
+    if rule.judges_sets {
+        builder = builder.set_fitness(closures::member);
     }
     if let Some(filter) = rule.filter {
         builder = builder.host_filter(filter, move |_, host| closures::answer(filter, host) > 0.0);

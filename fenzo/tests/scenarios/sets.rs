@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fenzo::{
     Autoscaler, Fitness, HostId, Lease, PlacedTask, QueuedTask, Reason, Resources, ScaleAction,
-    ScaleOptions, ScaleRule, SchedulingResult, SchedulingService, ServiceOptions, SetUse,
-    TaskClass, TaskQueue, TaskRequest, TaskScheduler, Time,
+    ScaleOptions, ScaleRule, SchedulingResult, SchedulingService, ServiceOptions, SetMember,
+    SetUse, TaskClass, TaskQueue, TaskRequest, TaskScheduler, Time,
 };
 
 use super::{run, scheduler, thousandths};
@@ -262,4 +263,59 @@ fn a_set_may_have_as_many_members_as_can_be_counted() {
     assert_eq!((users(&result), result.failed()), ([(1, 2), (2, 1)].into(), 0));
     let host = scheduler.hosts().next().unwrap();
     assert_eq!(host.set_members["ENIs"], (2, u32::MAX - 2));
+}
+
+/// A scheduler whose members of sets are judged by a closure.
+fn judging(judge: impl Fn(&SetMember<'_>) -> f64 + Send + Sync + 'static) -> TaskScheduler {
+    TaskScheduler::builder().set_fitness(judge).build().unwrap()
+}
+
+#[test]
+fn an_own_evaluator_chooses_members_and_hosts() {
+    // Apart from each other, from the last member down, and rather on hostB.
+    let mut scheduler = judging(|of| {
+        let free = if of.used.is_some() { 0.1 } else { f64::from(of.member + 1) / 10.0 };
+        if of.host.as_str() == "hostB" { free + 0.5 } else { free }
+    });
+    let requests = wanting("t", &["sg1", "sg1", "sg1", "sg1"], 1);
+    let leases = vec![host("l1", "hostA", 4), host("l2", "hostB", 4)];
+    let result = run(&mut scheduler, &requests, leases);
+    let members: Vec<u32> = placed(&result).iter().map(|task| task.sets[0].member).collect();
+    assert_eq!((result.assignments.len(), members), (1, vec![2, 1, 0, 0]));
+}
+
+#[test]
+fn a_member_that_cannot_be_judged_is_not_used() {
+    let mut scheduler = judging(|of| match (of.set, of.member, of.value) {
+        (_, _, None) => f64::NAN,
+        (_, 0, _) => panic!("on the first member"),
+        (_, 1, _) => 0.0,
+        _ => 7.0,
+    });
+    // The last member of the three serves sg1; nothing is left for sg2, nor for a task without a request.
+    let mut requests = wanting("t", &["sg1", "sg1", "sg2"], 1);
+    requests.push(TaskRequest::new("plain", &Arc::new(small())));
+    let result = run(&mut scheduler, &requests, vec![host("l", "hostA", 4)]);
+    assert_eq!((users(&result), result.failed()), ([(2, 2)].into(), 2));
+    for failure in &result.failures {
+        assert_eq!(failure.explanation.reasons, [(lacks(), 1)].into());
+    }
+    // What could not be judged concerns nobody else: the host is used by the next run.
+    let next = run(&mut scheduler, &wanting("u", &["sg3"], 1), vec![host("next", "hostA", 4)]);
+    assert_eq!(next.placed(), 1);
+}
+
+#[test]
+fn a_closure_is_asked_about_no_more_members_than_it_has_to() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let mut scheduler = judging(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        1.0
+    });
+    let huge = Lease::new("l", "hostA", Resources::cpus_mem(4, 4000));
+    let huge = huge.with_set("ENIs", u32::MAX, 1);
+    let result = run(&mut scheduler, &wanting("t", &["sg1"], 1), vec![huge]);
+    assert_eq!(users(&result), [(0, 1)].into());
+    assert!(asked.load(Ordering::Relaxed) < 10_000);
 }

@@ -34,6 +34,8 @@ pub(crate) struct Rule {
     /// The most of each measure that a group may have; a group that is not listed gets nothing, if any is.
     pub(crate) limits: BTreeMap<GroupName, [Option<Milli>; 4]>,
     pub(crate) single_lease: bool,
+    /// A closure judges members of named sets.
+    pub(crate) judges_sets: bool,
     pub(crate) disabled: BTreeSet<HostId>,
     /// Only hosts of these zones are used, if there are any.
     pub(crate) active_zones: BTreeSet<AttributeValue>,

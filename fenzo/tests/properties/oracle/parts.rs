@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use fenzo::{Device, DeviceRequest, DeviceUse, HostId, Milli, SetUse, TaskClass};
 
 use super::state::State;
+use crate::world::closures;
 
 const WHOLE: u64 = 1000;
 
@@ -54,17 +55,23 @@ impl State<'_> {
             let request = class.sets.get(name);
             let value = request.map(|request| request.value.clone());
             let amount = request.map_or(0, |request| request.amount);
-            let fitness = |member: &Member| match &member.bound {
-                None if amount <= *each => 0.5 / f64::from(each + 1),
-                Some(bound) if *bound == value && member.used + amount <= *each => {
-                    f64::from(member.used + amount + 1) / f64::from(each + 1)
+            let fitness = |(number, member): (u32, &Member)| {
+                let fits = member.used + amount <= *each;
+                match &member.bound {
+                    Some(bound) if !fits || *bound != value => 0.0,
+                    None if !fits => 0.0,
+                    bound if self.judges_sets => {
+                        let used = bound.as_ref().map(|_| member.used);
+                        closures::expected_member(name, number, used)
+                    }
+                    None => 0.5 / f64::from(each + 1),
+                    Some(_) => f64::from(member.used + amount + 1) / f64::from(each + 1),
                 }
-                None | Some(_) => 0.0,
             };
-            let highest = members.iter().map(fitness).fold(0.0, f64::max);
-            let best = members.iter().position(|member| fitness(member) == highest);
-            let member = best.filter(|_| highest > 0.0)?;
-            let member = u32::try_from(member).unwrap();
+            let scores: Vec<f64> = (0_u32..).zip(members).map(fitness).collect();
+            let highest = scores.iter().copied().fold(0.0, f64::max);
+            let best = (0_u32..).zip(&scores).find(|(_, score)| **score == highest);
+            let (member, _) = best.filter(|_| highest > 0.0)?;
             uses.push(SetUse { name: name.clone(), value, member, amount });
             sum += highest;
         }

@@ -47,6 +47,7 @@ pub(crate) struct State<'a> {
     /// Running ones in order of id, then new ones in order of placement.
     pub(crate) on: Vec<On<'a>>,
     pub(crate) single_lease: bool,
+    pub(crate) judges_sets: bool,
 }
 
 /// Amounts by dimension, in the order of the columns; ports are counted apart.
@@ -96,7 +97,8 @@ impl<'a> State<'a> {
         hosts.extend(running.iter().map(|of| of.host.clone()));
         let mut on: Vec<On<'a>> = running.iter().map(On::running).collect();
         on.sort_by(|one, other| one.id.cmp(&other.id));
-        Self { leases: held, hosts, on, single_lease: rule.single_lease }
+        let (single_lease, judges_sets) = (rule.single_lease, rule.judges_sets);
+        Self { leases: held, hosts, on, single_lease, judges_sets }
     }
 
     pub(crate) fn leases_of(&self, host: &HostId) -> impl Iterator<Item = &'a Lease> {
