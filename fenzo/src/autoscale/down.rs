@@ -1,6 +1,7 @@
 //! Which idle hosts go first when a group is made smaller.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -132,6 +133,31 @@ impl ScaleDownScore {
     }
 }
 
+/// So many of some hosts, one after the other: the first with the value of an attribute that most of those left
+/// have.
+pub(super) fn from_largest(hosts: Vec<HostStatus>, name: &str, count: usize) -> Vec<HostStatus> {
+    let mut by_value: BTreeMap<Option<AttributeValue>, VecDeque<usize>> = BTreeMap::new();
+    for (at, host) in hosts.iter().enumerate() {
+        by_value.entry(lookup(&host.host, &host.attributes, name)).or_default().push_back(at);
+    }
+    let mut groups: Vec<VecDeque<usize>> = by_value.into_values().collect();
+    // The greatest first; of equal ones that whose first host comes first.
+    let place = |(group, hosts): (usize, &VecDeque<usize>)| {
+        hosts.front().map(|first| (Reverse(hosts.len()), *first, group))
+    };
+    let mut largest: BTreeSet<_> = groups.iter().enumerate().filter_map(place).collect();
+    let mut chosen = Vec::new();
+    while chosen.len() < count
+        && let Some((_, first, group)) = largest.pop_first()
+    {
+        chosen.push(first);
+        groups[group].pop_front();
+        largest.extend(place((group, &groups[group])));
+    }
+    let mut hosts: Vec<Option<HostStatus>> = hosts.into_iter().map(Some).collect();
+    chosen.into_iter().filter_map(|at| hosts[at].take()).collect()
+}
+
 /// What a closure says of a host; nothing if it panics.
 fn asked<T>(closure: &dyn Fn(&HostStatus) -> T, host: &HostStatus) -> Option<T> {
     // A panic leaves nothing half done: closures get shared references only.
@@ -150,5 +176,46 @@ impl fmt::Debug for ScaleDownScore {
             Self::Balanced { .. } => "Balanced",
             Self::Custom(_) => "Custom",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::lease::Lease;
+    use crate::resources::Resources;
+
+    /// One by one, counting anew each time.
+    fn one_by_one(mut hosts: Vec<HostStatus>, count: usize) -> Vec<HostStatus> {
+        let value = |host: &HostStatus| host.attributes.get("zone").cloned();
+        let mut chosen = Vec::new();
+        while chosen.len() < count && !hosts.is_empty() {
+            let size = |host: &HostStatus| {
+                hosts.iter().filter(|other| value(other) == value(host)).count()
+            };
+            let most = hosts.iter().map(size).max();
+            let first = hosts.iter().position(|host| Some(size(host)) == most).unwrap();
+            chosen.push(hosts.remove(first));
+        }
+        chosen
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_of_the_largest_goes_each_time(zones in prop::collection::vec(0..5_u8, 0..40), count in 0..45_usize) {
+            let host = |(at, zone): (usize, &u8)| {
+                let lease = Lease::new(format!("l{at}"), format!("h{at}"), Resources::default());
+                let lease = if *zone == 0 { lease } else { lease.with_attribute("zone", format!("z{zone}")) };
+                HostStatus::of_lease(&lease)
+            };
+            let hosts: Vec<HostStatus> = zones.iter().enumerate().map(host).collect();
+            let names = |hosts: Vec<HostStatus>| -> Vec<String> {
+                hosts.into_iter().map(|host| host.host.as_str().to_owned()).collect()
+            };
+            let chosen = names(from_largest(hosts.clone(), "zone", count));
+            prop_assert_eq!(chosen, names(one_by_one(hosts, count)));
+        }
     }
 }

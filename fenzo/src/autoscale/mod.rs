@@ -21,6 +21,7 @@ use crate::request::TaskRequest;
 use crate::resources::{PortRange, Resources};
 use crate::scheduler::TaskScheduler;
 use crate::status::HostStatus;
+use down::from_largest;
 pub use down::{ScaleDownOrder, ScaleDownScore};
 pub use rule::ScaleRule;
 use rule::Watched;
@@ -327,13 +328,17 @@ impl Group {
 impl ScaleOptions {
     /// So many of the idle hosts, by order and balance.
     fn choose(&self, idle: Vec<HostStatus>, excess: u32) -> Vec<HostStatus> {
-        let mut left = if excess == 0 { Vec::new() } else { self.order.sort(idle) };
-        let mut chosen = Vec::new();
-        while count(chosen.len()) < excess && !left.is_empty() {
-            let next = self.balance.as_ref().map_or(0, |name| of_largest(&left, name));
-            chosen.push(left.remove(next));
+        if excess == 0 {
+            return Vec::new();
         }
-        chosen
+        let (mut hosts, excess) = (self.order.sort(idle), excess as usize);
+        match &self.balance {
+            Some(name) => from_largest(hosts, name, excess),
+            None => {
+                hosts.truncate(excess);
+                hosts
+            }
+        }
     }
 
     fn name(&self, host: &HostStatus) -> String {
@@ -341,17 +346,6 @@ impl ScaleOptions {
         let value = named.and_then(|name| lookup(&host.host, &host.attributes, name));
         value.map_or(host.host.as_str().to_owned(), |value| value.to_string())
     }
-}
-
-/// The first host with the value of an attribute that most have.
-fn of_largest(hosts: &[HostStatus], name: &str) -> usize {
-    let value = |host: &HostStatus| lookup(&host.host, &host.attributes, name);
-    let mut counts: BTreeMap<Option<AttributeValue>, usize> = BTreeMap::new();
-    for host in hosts {
-        *counts.entry(value(host)).or_default() += 1;
-    }
-    let most = counts.values().copied().max().unwrap_or(0);
-    hosts.iter().position(|host| counts[&value(host)] == most).unwrap_or(0)
 }
 
 /// How many hosts to add, if any.

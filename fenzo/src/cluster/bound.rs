@@ -47,9 +47,11 @@ impl Cluster {
         self.bound.remove(host, &self.hosts[host].sets);
     }
 
-    /// Notes the sets of a host, which were forgotten.
-    pub(super) fn learn_sets(&mut self, host: usize) {
-        self.bound.add(host, &self.hosts[host].sets);
+    /// Notes the sets of a host, which were forgotten; true if they are others than before.
+    pub(super) fn learn_sets(&mut self, host: usize) -> bool {
+        let sets = &self.hosts[host].sets;
+        self.bound.add(host, sets);
+        self.columns.set_likeness(host, sets.likeness())
     }
 
     /// Uses members of the sets of a host, and says which.
@@ -60,16 +62,23 @@ impl Cluster {
     ) -> Vec<SetUse> {
         let sets = &mut self.hosts[host].sets;
         let uses = sets.take(requests);
-        self.bound.add_values(host, sets);
+        if !sets.is_empty() {
+            self.bound.add_values(host, sets);
+            self.columns.set_likeness(host, sets.likeness());
+        }
         uses
     }
 
     /// Undoes [`Cluster::take_sets`].
     pub(super) fn give_back_sets(&mut self, host: usize, uses: &[SetUse]) {
+        if uses.is_empty() {
+            return;
+        }
         let sets = &mut self.hosts[host].sets;
         self.bound.remove_values(host, sets);
         sets.give_back(uses);
         self.bound.add_values(host, sets);
+        self.columns.set_likeness(host, sets.likeness());
     }
 }
 

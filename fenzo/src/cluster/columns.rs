@@ -4,6 +4,7 @@
 //! "has it room?" reads one cache line. Which names are dimensions is learnt from leases alone: a name that a
 //! task invents is nowhere on offer, and costs no column.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use crate::device::DeviceRequest;
@@ -44,6 +45,8 @@ pub(crate) struct Columns {
     /// For each host: used and total by measure, then free by dimension.
     rows: Vec<u64>,
     states: Vec<State>,
+    /// What hosts have in common beside amounts, as a number; 0 for those that it does not reach.
+    likeness: Vec<u64>,
     offering: u32,
     /// What is kept from the rest of the pass, by host and dimension; `free` is less by it.
     withheld: BTreeMap<usize, Box<[u64]>>,
@@ -56,6 +59,7 @@ impl Default for Columns {
             stride: FREE + FIXED,
             rows: Vec::new(),
             states: Vec::new(),
+            likeness: Vec::new(),
             offering: 0,
             withheld: BTreeMap::new(),
         }
@@ -151,6 +155,23 @@ impl Columns {
         self.offering -= u32::from(was_offered);
         self.offering += u32::from(row.offered);
         !same || was_offered != row.offered
+    }
+
+    /// A number that hosts have in common if no task finds a difference between them but in amounts.
+    pub(crate) fn likeness(&self, host: usize) -> u64 {
+        self.likeness.get(host).copied().unwrap_or(0)
+    }
+
+    /// Replaces that number; true if it is another.
+    pub(crate) fn set_likeness(&mut self, host: usize, likeness: u64) -> bool {
+        if self.likeness(host) == likeness {
+            return false;
+        }
+        if self.likeness.len() <= host {
+            self.likeness.resize(host + 1, 0);
+        }
+        self.likeness[host] = likeness;
+        true
     }
 
     /// Puts a task on a host; gives whether the host was held exclusively before, for [`Columns::give_back`].
@@ -284,4 +305,21 @@ impl Columns {
 /// Whether what is free covers a demand, dimension by dimension.
 pub(crate) fn covers(free: &[u64], demand: &[u64]) -> bool {
     free.iter().zip(demand).all(|(free, amount)| amount <= free)
+}
+
+/// How many dimensions of a demand are lacking, and the sum of the lacking shares of each.
+pub(crate) fn lacking<F: Borrow<u64>>(
+    free: impl IntoIterator<Item = F>,
+    demand: &[u64],
+) -> (usize, f64) {
+    let float = crate::fitness::float;
+    let (mut dimensions, mut shares) = (0, 0.0);
+    for (wanted, free) in demand.iter().zip(free) {
+        let free = *free.borrow();
+        if *wanted > free {
+            dimensions += 1;
+            shares += float(wanted - free) / float(*wanted);
+        }
+    }
+    (dimensions, shares)
 }

@@ -23,6 +23,9 @@ use super::tasks::{Noted, Running, Tasks};
 /// No sum in a row is greater, so that two of them can be added.
 const MOST: u64 = u64::MAX / 2;
 
+/// Of fewer leases than this one is found by looking at each.
+const FEW: usize = 16;
+
 /// A host with its leases and running tasks, which are named by ordinals.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Host {
@@ -37,8 +40,11 @@ pub(crate) struct Host {
     pub(crate) sets: HostSets,
     /// The devices on offer with what is left of each; made anew with the row.
     pub(crate) devices: HostDevices,
-    /// The ports of its leases, disjoint and ascending: a port that two leases name is one port all the same.
+    /// The ports of its leases, disjoint and ascending: a port that two leases name is one port all the same. Made
+    /// anew with the row, if need be.
     offered_ports: Vec<PortRange>,
+    /// They are no longer that: leases have come or gone.
+    ports_changed: bool,
     /// What is left of them, where running tasks are kept account of.
     left_ports: Option<Vec<PortRange>>,
     /// What its leases offer, by measure.
@@ -104,12 +110,10 @@ impl Host {
         }
         self.with_scalars += u32::from(!lease.offered.scalars.is_empty());
         self.with_devices += u32::from(!lease.devices.is_empty());
-        if self.offered_ports.is_empty() && lease.ports.len() == 1 {
+        if self.leases.is_empty() && lease.ports.len() == 1 {
             self.offered_ports.extend_from_slice(&lease.ports);
         } else {
-            let mut ports = std::mem::take(&mut self.offered_ports);
-            ports.extend_from_slice(&lease.ports);
-            self.offered_ports = union(ports);
+            self.ports_changed |= !lease.ports.is_empty();
         }
         Learnt { latest, changes }
     }
@@ -131,7 +135,11 @@ impl Host {
     /// Forgets a lease that is about to be dropped.
     pub(crate) fn remove_lease(&mut self, lease: usize, leases: &Leases) {
         let said = leases.get(lease);
-        self.leases.retain(|other| *other != lease);
+        let at = match self.leases.len() {
+            0..FEW => self.leases.iter().rposition(|other| *other == lease),
+            _ => self.leases.binary_search_by(|other| leases.get(*other).id.cmp(&said.id)).ok(),
+        };
+        self.leases.remove(at.expect("a host knows its leases"));
         if matches!(self.latest, Some(Latest::Held(latest)) if latest == lease) {
             // Without leases, whatever comes next is the latest.
             let gone = || Latest::Gone(Box::new((said.offered_at, said.id.clone())));
@@ -142,10 +150,10 @@ impl Host {
         }
         self.with_scalars -= u32::from(!said.offered.scalars.is_empty());
         self.with_devices -= u32::from(!said.devices.is_empty());
-        self.offered_ports.clear();
-        if !self.leases.is_empty() {
-            let ranges = self.leases.iter().flat_map(|lease| &leases.get(*lease).ports);
-            self.offered_ports = union(ranges.copied().collect());
+        self.ports_changed |= !said.ports.is_empty();
+        if self.leases.is_empty() {
+            self.offered_ports.clear();
+            self.ports_changed = false;
         }
     }
 
@@ -202,6 +210,10 @@ impl Host {
             self.sets = self.sets_in_use(tasks);
         }
         self.devices = self.devices_on_offer(leases);
+        if std::mem::take(&mut self.ports_changed) {
+            let ranges = self.leases.iter().flat_map(|lease| &leases.get(*lease).ports);
+            self.offered_ports = union(ranges.copied().collect());
+        }
         if whole {
             self.take_running(tasks, columns, &mut row.free);
         }

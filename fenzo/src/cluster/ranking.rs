@@ -8,10 +8,9 @@
 //! so that searching a block reads few cache lines. Keys are rounded, so the order is true up to [`SLACK`]; who
 //! uses it looks that far past the best and compares exact scores.
 
-use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
-use super::columns::{Columns, covers};
+use super::columns::{Columns, covers, lacking};
 use super::glance::{Glance, Half};
 use super::names::Names;
 
@@ -40,8 +39,8 @@ struct Entry {
 struct State {
     /// Ascending as fitness descends.
     key: u64,
-    /// A digest of the used amounts that fitness looks at. Hosts of one key and one digest are taken to be
-    /// alike, and stand together.
+    /// A digest of the used amounts that fitness looks at and of named sets. Hosts of one key and one digest are
+    /// taken to be alike, and stand together.
     digest: u64,
 }
 
@@ -193,7 +192,7 @@ impl Ranking {
     fn place(&self, host: usize, columns: &Columns) -> Place {
         let (used, total) = (columns.used(host), columns.total(host));
         let mut totals = [0; 4];
-        let (mut sum, mut digest) = (0.0, 0xcbf2_9ce4_8422_2325_u64);
+        let (mut sum, mut digest) = (0.0, 0xcbf2_9ce4_8422_2325_u64 ^ columns.likeness(host));
         for measure in 0..4 {
             let weight = self.weights[measure];
             if weight == 0.0 {
@@ -487,21 +486,4 @@ fn first_that_may_cover(free: &[Half], wanted: Half) -> Option<usize> {
     }
     let rest = free.len() - parts.remainder().len();
     parts.remainder().iter().position(covers).map(|at| rest + at)
-}
-
-/// How many dimensions of a demand are lacking, and the sum of the lacking shares of each.
-pub(crate) fn lacking<F: Borrow<u64>>(
-    free: impl IntoIterator<Item = F>,
-    demand: &[u64],
-) -> (usize, f64) {
-    let float = crate::fitness::float;
-    let (mut dimensions, mut shares) = (0, 0.0);
-    for (wanted, free) in demand.iter().zip(free) {
-        let free = *free.borrow();
-        if *wanted > free {
-            dimensions += 1;
-            shares += float(wanted - free) / float(*wanted);
-        }
-    }
-    (dimensions, shares)
 }

@@ -86,6 +86,29 @@ impl HostSets {
         unknown.map(String::as_str).or_else(|| full().map(|set| set.name.as_str()))
     }
 
+    /// A number that sets have in common if they serve every task alike; 0 for no sets.
+    pub(crate) fn likeness(&self) -> u64 {
+        let number = |hash: u64, number: u64| {
+            let mixed = (hash ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            mixed ^ (mixed >> 32)
+        };
+        let text = |hash: u64, text: &str| {
+            let bytes = text.bytes().map(u64::from);
+            bytes.fold(number(hash, text.len() as u64), number)
+        };
+        self.0.iter().fold(0, |hash, set| {
+            let hash = number(text(hash, &set.name), u64::from(set.members) + 1);
+            let hash = number(hash, u64::from(set.each));
+            set.bound.iter().fold(hash, |hash, member| {
+                let hash = number(hash, u64::from(member.number) << 32 | u64::from(member.used));
+                match &member.value {
+                    Some(value) => text(hash, value),
+                    None => number(hash, u64::MAX),
+                }
+            })
+        })
+    }
+
     /// How much each member has, by the name of the set.
     pub(crate) fn sizes(&self) -> impl Iterator<Item = (&str, u32)> {
         self.0.iter().map(|set| (set.name.as_str(), set.each))

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::Cluster;
-use crate::cluster::ranking::lacking;
+use crate::cluster::columns::lacking;
 use crate::constraint::Constraint;
 use crate::fitness::float;
 use crate::id::{DeviceKind, HostId};

@@ -133,11 +133,20 @@ impl<'a> Walk<'a> {
             cursor = shelf.next(at);
             let host = shelf.host(at);
             *evaluations += 1;
-            let calculator = class.calculator(cluster, self.choice, host);
-            if least.is_some_and(|least| calculator + SLACK < least) {
+            let calculator = || class.calculator(cluster, self.choice, host);
+            if least.is_some_and(|least| calculator() + SLACK < least) {
                 return;
             }
-            if self.choice.refuses(calculator) || !class.rules_admit(cluster, host) {
+            if class.lacks_set(cluster, host).is_some() {
+                // Those alike have the same sets.
+                cursor = shelf.after_alike(at);
+                continue;
+            }
+            if !class.rules_admit(cluster, host) {
+                continue;
+            }
+            let calculator = calculator();
+            if self.choice.refuses(calculator) {
                 continue;
             }
             let Some(value_soft) = class.value_soft_of(cluster, host) else { continue };
@@ -147,8 +156,7 @@ impl<'a> Walk<'a> {
             let label = cluster.names().label(host);
             *best = Some(Candidate::better(*best, Candidate { host, label, score }));
             least = self.least(*best);
-            let most = sets.unwrap_or(0.0) >= self.most_sets;
-            if most && host_soft >= host_most && value_soft >= value_most {
+            if host_soft >= host_most && value_soft >= value_most {
                 // Those alike are no better, and have greater names.
                 cursor = shelf.after_alike(at);
             }

@@ -11,6 +11,7 @@ mod sla;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::id::{BucketName, TaskId};
 use crate::quantity::Time;
@@ -120,6 +121,8 @@ enum Entry {
 pub struct TaskQueue {
     tiers: Vec<Tier>,
     entries: BTreeMap<TaskId, Entry>,
+    /// How many waiting tasks are passed over until then; those that never were are not counted.
+    delayed: BTreeMap<Time, usize>,
     arrivals: u64,
 }
 
@@ -128,7 +131,7 @@ impl TaskQueue {
     #[must_use]
     pub fn tiered(tiers: usize) -> Self {
         let tiers = vec![Tier::default(); tiers.max(1)];
-        Self { tiers, entries: BTreeMap::new(), arrivals: 0 }
+        Self { tiers, entries: BTreeMap::new(), delayed: BTreeMap::new(), arrivals: 0 }
     }
 
     /// Queues a task behind those of its bucket and priority.
@@ -142,7 +145,9 @@ impl TaskQueue {
         let (tier, bucket) = (task.tier, task.bucket.clone());
         let id = task.request.id.clone();
         let of = self.tiers[tier].buckets.entry(bucket.clone()).or_default();
+        let ready_at = task.ready_at;
         of.queued.insert(turn, task);
+        self.delay(ready_at);
         self.entries.insert(id, Entry::Queued { tier, bucket, turn });
         Ok(())
     }
@@ -198,7 +203,10 @@ impl TaskQueue {
         };
         let bucket = self.tiers[*tier].buckets.get_mut(bucket);
         let queued = bucket.and_then(|bucket| bucket.queued.get_mut(turn));
-        queued.expect("a queued task is in its bucket").ready_at = ready_at;
+        let queued = queued.expect("a queued task is in its bucket");
+        let before = std::mem::replace(&mut queued.ready_at, ready_at);
+        self.end_delay(before);
+        self.delay(ready_at);
         true
     }
 
@@ -226,9 +234,23 @@ impl TaskQueue {
     /// When the next waiting task that is not ready yet becomes so.
     #[must_use]
     pub fn next_ready(&self, now: Time) -> Option<Time> {
-        let buckets = self.tiers.iter().flat_map(|tier| tier.buckets.values());
-        let tasks = buckets.flat_map(|bucket| bucket.queued.values());
-        tasks.map(|task| task.ready_at).filter(|ready_at| *ready_at > now).min()
+        let later = self.delayed.range((Excluded(now), Unbounded));
+        later.map(|(ready_at, _)| *ready_at).next()
+    }
+
+    fn delay(&mut self, ready_at: Time) {
+        if ready_at > Time::ZERO {
+            *self.delayed.entry(ready_at).or_default() += 1;
+        }
+    }
+
+    fn end_delay(&mut self, ready_at: Time) {
+        if let Some(tasks) = self.delayed.get_mut(&ready_at) {
+            *tasks -= 1;
+            if *tasks == 0 {
+                self.delayed.remove(&ready_at);
+            }
+        }
     }
 
     /// The tasks that are ready, tier by tier, bucket by bucket.
@@ -244,7 +266,9 @@ impl TaskQueue {
             return;
         };
         let task = self.tiers[tier].buckets.get_mut(&bucket).and_then(|of| of.queued.remove(&turn));
-        self.launch(task.expect("a queued task is in its bucket"));
+        let task = task.expect("a queued task is in its bucket");
+        self.end_delay(task.ready_at);
+        self.launch(task);
     }
 
     fn check(&self, task: &QueuedTask) -> Result<(), QueueError> {
@@ -270,8 +294,9 @@ impl TaskQueue {
     }
 
     fn dequeue(&mut self, tier: usize, bucket: &BucketName, turn: Turn) {
-        if let Some(of) = self.tiers[tier].buckets.get_mut(bucket) {
-            of.queued.remove(&turn);
+        let of = self.tiers[tier].buckets.get_mut(bucket);
+        if let Some(task) = of.and_then(|of| of.queued.remove(&turn)) {
+            self.end_delay(task.ready_at);
         }
         self.forget_if_empty(tier, bucket);
     }
