@@ -32,6 +32,7 @@ use crate::lease::Lease;
 use crate::quantity::Time;
 use crate::request::TaskClass;
 use crate::result::SetUse;
+use crate::set_fitness::SetFitness;
 use bound::BoundSets;
 use columns::{Columns, Demand, PORTS, Row};
 use devices::Pick;
@@ -75,6 +76,8 @@ pub(crate) struct Cluster {
     single_lease: bool,
     /// The named sets of all hosts.
     bound: BoundSets,
+    /// Who judges their members, if it is not the built-in rule.
+    set_fitness: Option<SetFitness>,
     leases: Leases,
     tasks: Tasks,
     /// Hosts whose rows are out of date.
@@ -312,6 +315,9 @@ impl Cluster {
                 self.single_lease,
                 &mut row,
             );
+            if let Some(fitness) = &self.set_fitness {
+                self.hosts[host].sets.be_judged_by(fitness, self.names.id(host));
+            }
             let new_sets = self.learn_sets(host);
             let changed = self.columns.set(host, &row) || new_sets;
             if let Some(ranking) = &mut self.ranking
