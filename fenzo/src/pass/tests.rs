@@ -1,6 +1,8 @@
 //! The index and the ranking against the scan: the same placements, whatever the classes, constraints and thresholds are.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 
@@ -293,4 +295,77 @@ fn tasks_that_share_no_host_do_not_pass_by_all_used_hosts_each() {
     let walked = run(choice.fitness.weights(), 0);
     assert_eq!(walked.assignments, ranked.assignments);
     assert!(ranked.evaluations < 30_000 && walked.evaluations > 100_000);
+}
+
+/// Hosts with sets stand in the ranking as others do, and those alike are passed over together.
+#[test]
+fn named_sets_make_no_task_look_at_every_host() {
+    let mut cluster = Cluster::default();
+    for host in 0..600_u64 {
+        let id = format!("h{host:03}");
+        let lease = Lease::new(id.as_str(), id.as_str(), resources(40, 100));
+        let lease = match host % 3 {
+            0 => lease.with_set("enis", 2, 6),
+            1 => lease.with_set("enis", 4, 12),
+            _ => lease,
+        };
+        cluster.add_lease(lease).unwrap();
+    }
+    let class = |n: usize| {
+        let class = TaskClass::new(format!("g{}", n % 7), resources(1 + n as u64 % 4, 1));
+        Arc::new(match n % 5 {
+            0 => class,
+            value => class.with_set("enis", format!("v{}", value % 3), 1),
+        })
+    };
+    let tasks: Vec<TaskRequest> =
+        (0..1200).map(|n| TaskRequest::new(format!("t{n}"), &class(n))).collect();
+    for fitness in [Fitness::cpu_packer(), Fitness::cpu_memory_spreader(), Fitness::Any] {
+        let filter = None;
+        let combination = Combination::Whole;
+        let choice = Choice { fitness, good_enough: None, combination, filter };
+        let run = |weights: Option<[f64; 4]>| {
+            let mut cluster = cluster.clone();
+            cluster.rank_by(weights);
+            run(&mut cluster, &choice, UNBOUNDED, &tasks)
+        };
+        let (scanned, ranked) = (run(None), run(choice.fitness.weights()));
+        assert_eq!(ranked.assignments, scanned.assignments, "{:?}", choice.fitness);
+        assert_eq!(ranked.placed(), tasks.len());
+        let (few, many) = (ranked.evaluations, scanned.evaluations);
+        assert!(few * 4 < many, "{:?}: {few} against {many}", choice.fitness);
+    }
+}
+
+#[test]
+fn a_closure_that_refused_all_hosts_is_asked_again_about_those_that_changed() {
+    const HOSTS: usize = 2000;
+    let mut cluster = Cluster::new(Fitness::cpu_packer().weights(), false);
+    for host in 0..HOSTS {
+        let id = format!("h{host:04}");
+        cluster.add_lease(Lease::new(id.as_str(), id.as_str(), resources(40, 100))).unwrap();
+    }
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&asked);
+    // The one host that got a task is welcome once it has two.
+    let closure = Constraint::custom("two tasks", move |_, host| {
+        counter.fetch_add(1, Relaxed);
+        host.tasks() >= 2
+    });
+    let picky = Arc::new(TaskClass::new("picky", resources(1, 1)).with_hard(closure));
+    let plain = Arc::new(TaskClass::new("plain", resources(1, 1)));
+    let of = |n: usize| if [5, 9].contains(&n) { &plain } else { &picky };
+    let tasks: Vec<TaskRequest> =
+        (0..12).map(|n| TaskRequest::new(format!("t{n:02}"), of(n))).collect();
+    let choice = Choice {
+        fitness: Fitness::cpu_packer(),
+        good_enough: None,
+        combination: Combination::Whole,
+        filter: None,
+    };
+    let result = run(&mut cluster, &choice, UNBOUNDED, &tasks);
+    assert_eq!((result.placed(), result.failed()), (4, 8));
+    let refused = &result.failures[0].explanation.reasons;
+    assert_eq!(refused[&Reason::Constraint("two tasks".into())], HOSTS as u32);
+    assert!(asked.load(Relaxed) < HOSTS + 200, "{asked:?}");
 }
