@@ -26,7 +26,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use store::{Batch, GroupCommit, Options, Storage, Store, StoreError};
+use store::{Batch, GroupCommit, Options, Space, Storage, Store, StoreError};
 use witness::Witness;
 
 const FORMAT: u32 = 1;
@@ -214,6 +214,11 @@ impl Disk {
     /// Bytes that are on their way.
     pub(crate) fn backlog(&self) -> usize {
         self.group.backlog()
+    }
+
+    /// The room there is.
+    pub(crate) fn space(&self) -> Result<Space, StoreError> {
+        self.store.space()
     }
 
     /// For reading the content of a snapshot while others come and go.

@@ -71,6 +71,14 @@ pub enum Failure {
         /// What it has.
         bytes: usize,
     },
+    /// Too little room on this member's disk: it takes entries again once there is room.
+    #[error("the disk is nearly full ({free} bytes free, twice {needed} needed): free some space")]
+    Full {
+        /// Free bytes.
+        free: u64,
+        /// Bytes that a commit needs.
+        needed: u64,
+    },
     /// The member has ended.
     #[error("this member has ended")]
     Ended,
@@ -82,7 +90,7 @@ pub enum Stopped {
     /// It may take part no more.
     #[error(transparent)]
     Lost(#[from] Loss),
-    /// No space: it steps aside. Nothing is lost; with space it can be started again.
+    /// No space, too suddenly to step aside. Nothing is lost; with space it can be started again.
     #[error("{0}")]
     Full(Arc<StoreError>),
     /// A write or a sync failed: what the disk holds is unknown until the next start.

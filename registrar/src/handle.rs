@@ -79,7 +79,7 @@ pub(crate) enum Request<M: StateMachine> {
     Transfer { to: Option<MemberId> },
 }
 
-/// The handle of a running member. The member ends when all handles and services are gone.
+/// The handle of a running member. The member ends when all handles are gone.
 pub struct Registrar<M: StateMachine> {
     pub(crate) requests: mpsc::Sender<Request<M>>,
     pub(crate) submissions: mpsc::UnboundedSender<Submission<M>>,

@@ -17,6 +17,7 @@ mod link;
 mod node;
 mod perform;
 mod serve;
+mod space;
 
 pub use error::{DiskError, Failure, RegistrarError, Stopped};
 pub use handle::{MAX_ENTRY_BYTES, Registrar};

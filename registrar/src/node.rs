@@ -3,11 +3,15 @@
 //! What came together is stepped together: all proposals that wait become one message to each
 //! other member and one sync, however many they are.
 
+#[cfg(test)]
+mod tests;
+
 use crate::disk::{self, Disk, Saved};
 use crate::handle::{Registrar, Request, Submission};
 use crate::perform::Shell;
 use crate::serve::Door;
-use crate::{DiskError, RegistrarError, Stopped};
+use crate::space::{Probe, Watch};
+use crate::{DiskError, Failure, RegistrarError, Stopped};
 use bytes::Bytes;
 use clock::Clock;
 use registrar_core::{
@@ -16,8 +20,8 @@ use registrar_core::{
 };
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-use store::StoreError;
+use std::time::{Duration, Instant};
+use store::{Space, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -106,7 +110,16 @@ pub type Started<M> = (Registrar<M>, JoinHandle<Result<(), Stopped>>);
 ///
 /// # Errors
 /// Why it does not start.
-pub fn start<M>(config: Config, mut state: M) -> Result<Started<M>, RegistrarError>
+pub fn start<M>(config: Config, state: M) -> Result<Started<M>, RegistrarError>
+where
+    M: StateMachine + Send + 'static,
+    M::Outcome: Send,
+{
+    start_with(config, state, Box::new(Disk::space))
+}
+
+/// As `start`, with a measure of the room on the disk.
+fn start_with<M>(config: Config, mut state: M, probe: Probe) -> Result<Started<M>, RegistrarError>
 where
     M: StateMachine + Send + 'static,
     M::Outcome: Send,
@@ -136,7 +149,8 @@ where
     let door = Door { group: Arc::clone(&group), id: config.id, heard };
     let mut shell = Shell::new(config.id, group, opened.disk, state, notices);
     shell.link(&members.unwrap_or_default());
-    let node = Node { member, clock, shell, status, effects: Vec::new() };
+    let watch = Watch::new(probe, Instant::now());
+    let node = Node { member, clock, shell, status, watch, effects: Vec::new() };
     let end = Arc::new(OnceLock::new());
     let inboxes = Inboxes { requests: inbox, submitted, hearing, noticed };
     let task = tokio::spawn(node.run(inboxes, Arc::clone(&end)));
@@ -156,6 +170,7 @@ struct Node<M: StateMachine> {
     clock: Clock,
     shell: Shell<M>,
     status: watch::Sender<Status>,
+    watch: Watch,
     effects: Vec<Effect>,
 }
 
@@ -176,7 +191,7 @@ impl<M: StateMachine> Node<M> {
 
     async fn turns(&mut self, inboxes: &mut Inboxes<M>) -> Result<(), Stopped> {
         let Inboxes { requests: inbox, submitted, hearing, noticed } = inboxes;
-        let mut submissions = Vec::new();
+        let (mut submissions, mut can_hear) = (Vec::new(), true);
         let (mut requests, mut heard) = (Vec::new(), Vec::new());
         let sleep = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(sleep);
@@ -194,7 +209,11 @@ impl<M: StateMachine> Node<M> {
                         self.notice(notice)?;
                     }
                 }
-                _ = hearing.recv_many(&mut heard, HEARD) => self.hear(&mut heard)?,
+                taken = hearing.recv_many(&mut heard, HEARD), if can_hear => {
+                    // The doors may be gone before the handles are.
+                    can_hear = taken > 0;
+                    self.hear(&mut heard)?;
+                }
                 taken = submitted.recv_many(&mut submissions, BATCH), if has_room => {
                     if taken == 0 {
                         return Ok(());
@@ -213,6 +232,7 @@ impl<M: StateMachine> Node<M> {
             if self.member.deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
                 self.step(Input::Tick)?;
                 self.tell();
+                self.look_for_room()?;
             }
         }
     }
@@ -239,7 +259,21 @@ impl<M: StateMachine> Node<M> {
         }
     }
 
+    /// Looks at the disk once in a while: a leader that has no room hands over.
+    fn look_for_room(&mut self) -> Result<(), Stopped> {
+        let has_looked = self.watch.look(self.shell.disk(), Instant::now());
+        match has_looked && self.watch.full().is_some() {
+            true => self.step(Input::Transfer { to: None }),
+            false => Ok(()),
+        }
+    }
+
     fn hear(&mut self, heard: &mut Vec<Heard>) -> Result<(), Stopped> {
+        if self.watch.full().is_some() {
+            // What others say would have to be written down. They go on without it.
+            heard.clear();
+            return Ok(());
+        }
         let mut messages = Vec::new();
         for heard in heard.drain(..) {
             match heard {
@@ -278,6 +312,11 @@ impl<M: StateMachine> Node<M> {
     }
 
     fn propose(&mut self, submissions: impl Iterator<Item = Submission<M>>) -> Result<(), Stopped> {
+        if let Some(Space { free, needed }) = self.watch.full() {
+            let refused = || Err(Failure::Full { free, needed });
+            submissions.for_each(|submission| submission.proposer.tell(refused()));
+            return Ok(());
+        }
         let proposals = submissions.map(|Submission { data, proposer }| {
             let id = self.shell.expect_outcome(proposer);
             Proposal { id, data }

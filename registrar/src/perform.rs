@@ -76,6 +76,10 @@ impl<M: StateMachine> Shell<M> {
         self.disk.backlog()
     }
 
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
     pub(crate) fn state(&self) -> &M {
         &self.state
     }

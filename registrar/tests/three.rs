@@ -281,6 +281,23 @@ async fn one_member_alone_is_the_same_code() {
 }
 
 #[tokio::test]
+async fn a_member_ends_with_its_handles() {
+    let mut host = Host::new(1, &options());
+    let members = Members::of_voters([(host.id, host.address())]);
+    registrar::found(host.dir(), GROUP, members, &Book::default()).unwrap();
+    host.start();
+    bounded(host.registrar().propose(entry(1))).await.err();
+    let (registrar, task, server) = host.running.take().unwrap();
+    server.abort();
+    assert!(server.await.unwrap_err().is_cancelled());
+    drop(registrar);
+    bounded(task).await.unwrap().unwrap();
+    // Its disk is free.
+    host.start();
+    host.kill().await;
+}
+
+#[tokio::test]
 async fn what_is_handed_in_is_told_once_and_in_its_order() {
     let mut host = Host::new(1, &options());
     let members = Members::of_voters([(host.id, host.address())]);

@@ -35,4 +35,4 @@ pub use identity::{Identity, refuse_owned};
 pub use pace::Pace;
 pub use record::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub use storage::{Damaged, Record, Scan, Storage};
-pub use store::{Options, Store};
+pub use store::{Options, Space, Store};

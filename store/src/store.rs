@@ -43,6 +43,15 @@ impl Options {
     }
 }
 
+/// The room on the disk of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that are free.
+    pub free: u64,
+    /// Bytes that must be free for a small commit; a large one needs four times its own more.
+    pub needed: u64,
+}
+
 /// An open store. Commits are durable when they return; see [`crate::GroupCommit`] for many.
 pub struct Store {
     engine: Engine,
@@ -113,13 +122,22 @@ impl Store {
         &self.engine
     }
 
-    /// Refuses while nothing is written yet, so that a full disk poisons nothing.
-    fn check_space(&self, batch: &Batch) -> Result<(), StoreError> {
-        let needed = self.reserve_bytes + SLACK_BYTES + 4 * batch.bytes() as u64;
+    /// The room on the disk.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn space(&self) -> Result<Space, StoreError> {
         let stat = rustix::fs::statvfs(self.dir()).map_err(|error| {
             StoreError::io("measure the free space of", self.dir(), error.into())
         })?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        Ok(Space { free, needed: self.reserve_bytes.saturating_add(SLACK_BYTES) })
+    }
+
+    /// Refuses while nothing is written yet, so that a full disk poisons nothing.
+    fn check_space(&self, batch: &Batch) -> Result<(), StoreError> {
+        let Space { free, needed } = self.space()?;
+        let needed = needed.saturating_add(4 * batch.bytes() as u64);
         if free < needed {
             return Err(StoreError::Full { dir: self.dir().to_owned(), free, needed });
         }

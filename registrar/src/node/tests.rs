@@ -1,0 +1,151 @@
+//! A member whose disk fills up and is emptied again, alone and among others.
+
+use super::*;
+use bytes::Bytes;
+use registrar_core::Role;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts entries.
+#[derive(Default)]
+struct Counter(u64);
+
+impl StateMachine for Counter {
+    type Outcome = u64;
+
+    fn apply(&mut self, _: u64, _: &Bytes) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+
+    fn snapshot(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.0.to_le_bytes())
+    }
+
+    fn restore(&mut self, snapshot: &Bytes) -> Result<(), String> {
+        self.0 = snapshot.first_chunk().map_or(0, |count| u64::from_le_bytes(*count));
+        Ok(())
+    }
+
+    fn hash(&self) -> u64 {
+        self.0
+    }
+}
+
+struct Place {
+    dir: tempfile::TempDir,
+    listener: std::net::TcpListener,
+    /// Bytes that are free, as its disk says; ten are needed.
+    free: Arc<AtomicU64>,
+}
+
+fn id(n: u64) -> MemberId {
+    MemberId::new(n).unwrap()
+}
+
+/// Members on loopback, all started, with roomy disks.
+fn group(size: u64) -> Vec<(Place, Registrar<Counter>)> {
+    let places: Vec<Place> = (0..size)
+        .map(|_| {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.set_nonblocking(true).unwrap();
+            let (dir, free) = (tempfile::tempdir().unwrap(), Arc::new(AtomicU64::new(1_000)));
+            Place { dir, listener, free }
+        })
+        .collect();
+    let address = |place: &Place| place.listener.local_addr().unwrap().to_string();
+    let voters = (1..).zip(&places).map(|(n, place)| (id(n), address(place)));
+    let members = Members::of_voters(voters);
+    let start = |(n, place): (u64, Place)| {
+        found(place.dir.path(), "g", members.clone(), &Counter::default()).unwrap();
+        let config = Config {
+            id: id(n),
+            group: Arc::from("g"),
+            dir: place.dir.path().to_owned(),
+            options: Options::default(),
+            cache_bytes: 1 << 20,
+            seed: n,
+        };
+        let free = Arc::clone(&place.free);
+        let probe = move |_: &Disk| Ok(Space { free: free.load(Ordering::Relaxed), needed: 10 });
+        let (registrar, _) = start_with(config, Counter::default(), Box::new(probe)).unwrap();
+        let router = axum::Router::new().route_service(crate::PATH, registrar.service());
+        let listener = tokio::net::TcpListener::from_std(place.listener.try_clone().unwrap());
+        // Ends with the runtime.
+        tokio::spawn(async move { axum::serve(listener.unwrap(), router).await.unwrap() });
+        (place, registrar)
+    };
+    (1..).zip(places).map(start).collect()
+}
+
+async fn bounded<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), work).await.expect("in time")
+}
+
+/// Proposes until what comes of it is this: what it waits for is the next look at the disk.
+async fn until(
+    registrar: &Registrar<Counter>,
+    is_it: impl Fn(&Result<(u64, u64), Failure>) -> bool,
+) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(20));
+    bounded(async {
+        while !is_it(&registrar.propose(Bytes::from_static(b"x")).await) {
+            ticks.tick().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_room_entries_are_refused_with_figures_until_there_is_room_again() {
+    let members = group(1);
+    let (place, registrar) = &members[0];
+    until(registrar, Result::is_ok).await;
+    place.free.store(19, Ordering::Relaxed);
+    let full = Err(Failure::Full { free: 19, needed: 10 });
+    until(registrar, |result| *result == full).await;
+    // It still leads, and answers.
+    let before = bounded(registrar.read(|counter| counter.0)).await.unwrap();
+    // A little is not enough: it would waver.
+    place.free.store(29, Ordering::Relaxed);
+    let still = Err(Failure::Full { free: 29, needed: 10 });
+    until(registrar, |result| *result == still).await;
+    assert_eq!(bounded(registrar.read(|counter| counter.0)).await.unwrap(), before);
+    place.free.store(30, Ordering::Relaxed);
+    until(registrar, Result::is_ok).await;
+}
+
+/// The one that leads, once one does that is not `but`.
+async fn leader(members: &[(Place, Registrar<Counter>)], but: Option<usize>) -> usize {
+    let mut ticks = tokio::time::interval(Duration::from_millis(20));
+    bounded(async {
+        loop {
+            for (n, (_, registrar)) in members.iter().enumerate() {
+                let leads = registrar.status().borrow().role == Role::Leader;
+                if leads && Some(n) != but && registrar.read_index().await.is_ok() {
+                    return n;
+                }
+            }
+            ticks.tick().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_without_room_hands_over_and_is_told_everything_once_it_has_some() {
+    let members = group(3);
+    let first = leader(&members, None).await;
+    until(&members[first].1, Result::is_ok).await;
+    members[first].0.free.store(0, Ordering::Relaxed);
+    let second = leader(&members, Some(first)).await;
+    until(&members[second].1, Result::is_ok).await;
+    let count = bounded(members[second].1.read(|counter| counter.0)).await.unwrap();
+    members[first].0.free.store(1_000, Ordering::Relaxed);
+    let mut ticks = tokio::time::interval(Duration::from_millis(20));
+    bounded(async {
+        while members[first].1.peek(|counter| counter.0).await.unwrap() < count {
+            ticks.tick().await;
+        }
+    })
+    .await;
+}

@@ -1,0 +1,64 @@
+//! Watches the room on the disk, so that a member steps aside before a write fails, and comes back
+//! by itself.
+//!
+//! A write that fails would end the member. While there is too little room it takes no entries, is
+//! deaf to the others, who go on without it, and hands the lead over if there is somebody to take
+//! it; reads go on as long as it leads. What it has stays as it is.
+
+use crate::disk::Disk;
+use std::time::{Duration, Instant};
+use store::{Space, StoreError};
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Measures the room.
+pub(crate) type Probe = Box<dyn Fn(&Disk) -> Result<Space, StoreError> + Send>;
+
+/// What was found, and when to look again.
+pub(crate) struct Watch {
+    probe: Probe,
+    next: Instant,
+    /// What there was, while it is too little.
+    full: Option<Space>,
+}
+
+impl Watch {
+    pub(crate) fn new(probe: Probe, now: Instant) -> Self {
+        Self { probe, next: now, full: None }
+    }
+
+    /// Too little, if it is: what there is, and what a commit needs.
+    pub(crate) fn full(&self) -> Option<Space> {
+        self.full
+    }
+
+    /// Looks, when it is time; says whether it did.
+    pub(crate) fn look(&mut self, disk: &Disk, now: Instant) -> bool {
+        if now < self.next {
+            return false;
+        }
+        self.next = now + PAUSE;
+        match (self.probe)(disk) {
+            Ok(space) => self.note(space),
+            // Then a write tells.
+            Err(error) => tracing::debug!(%error, "the free space is unknown"),
+        }
+        true
+    }
+
+    /// Twice of what a commit needs is little, three times is room again: it does not waver.
+    fn note(&mut self, space: Space) {
+        let Space { free, needed } = space;
+        let times = if self.full.is_some() { 3 } else { 2 };
+        let is_full = free < needed.saturating_mul(times);
+        match (self.full.is_some(), is_full) {
+            (false, true) => {
+                tracing::error!(free, needed, "too little room on the disk: nothing is taken on");
+            }
+            (true, false) => tracing::info!(free, "there is room on the disk again"),
+            _ => {}
+        }
+        self.full = is_full.then_some(space);
+    }
+}
