@@ -1,12 +1,13 @@
-//! Simulated agents: streams of this process that register, come back, and answer pings.
+//! Simulated agents: streams of this process that register, come back with their tasks, and answer
+//! pings.
 //!
 //! Many share one connection: a process may have 20,000 descriptors here, on both sides, and a
 //! real agent's connection is made by another machine's processor. To the master each is an agent
-//! with a stream of its own. What an agent says is encoded before it counts.
+//! with a stream of its own. What an agent says when it comes back is encoded before it counts.
 
 use crate::raw::Raw;
-use grpc::{ClientOptions, Connection, Duplex};
-use proto::agent_link::{AgentCall, AgentEvent, AgentTask};
+use crate::streams::Streams;
+use proto::agent_link::{AgentCall, AgentTask};
 use proto::{
     AgentId, AgentInfo, Attribute, Flavor, FrameworkId, FrameworkInfo, Piece, Ranges, ResourceName,
     Resources, Role, TaskId, TaskState, Value,
@@ -15,15 +16,10 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Agents on one connection; the master takes 128.
 pub(crate) const SHARE: u32 = 100;
-
-/// How long the master may be silent. One thread here plays all agents: on a busy machine it may
-/// look at an answer only long after it came, and must not take that for silence.
-const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Frameworks that an agent's tasks belong to, when it has so many tasks.
 const OWNERS: u32 = 5;
@@ -45,8 +41,6 @@ pub(crate) struct Crowd {
     all: Notify,
 }
 
-type Link = Duplex<Raw, AgentEvent>;
-
 impl Crowd {
     /// Agents that run so many tasks each.
     pub(crate) fn new(tasks: u32) -> Rc<Self> {
@@ -66,8 +60,8 @@ impl Crowd {
         u32::try_from(self.ids.borrow().len()).expect("their numbers are u32")
     }
 
-    /// Registers further agents, until there are `count`; those with tasks come back once with
-    /// them.
+    /// Registers further agents, until there are `count`; those with tasks bring them when they come
+    /// back.
     pub(crate) async fn grow(self: &Rc<Self>, address: &str, count: u32) {
         let from = self.len();
         self.ids.borrow_mut().resize(count as usize, None);
@@ -102,70 +96,36 @@ impl Crowd {
         }
     }
 
-    fn fail(&self, problem: &dyn std::fmt::Display) {
-        self.failed.borrow_mut().get_or_insert_with(|| problem.to_string());
-        self.all.notify_one();
-    }
-
     /// Bytes that the agents say when they come back.
     pub(crate) fn bytes(&self) -> usize {
         self.returns.borrow().iter().map(|call| call.0.len()).sum()
     }
 
+    /// Agents of one connection, until it ends.
     async fn share(self: Rc<Self>, address: String, agents: Range<u32>) {
-        let options =
-            ClientOptions { queue: 2, keep_alive_timeout: PATIENCE, ..ClientOptions::default() };
-        match Connection::open(&address, &options).await {
-            Ok(connection) => {
-                for n in agents {
-                    tokio::task::spawn_local(Rc::clone(&self).live(connection.clone(), n));
-                }
-            }
-            Err(problem) => self.fail(&problem),
+        let known = self.returns.borrow();
+        let call = |n: u32| known.get(n as usize).cloned().unwrap_or_else(|| registration(n));
+        let calls: Vec<Raw> = agents.clone().map(call).collect();
+        drop(known);
+        let arrive = |place: usize, id| self.arrive(agents.start as usize + place, id);
+        let lived = match Streams::connect(&address, &calls).await {
+            Ok(streams) => streams.live(arrive).await,
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(problem) = lived {
+            self.failed.borrow_mut().get_or_insert(problem);
+            self.all.notify_one();
         }
     }
 
-    /// One agent, until its stream ends.
-    async fn live(self: Rc<Self>, connection: Connection, n: u32) {
-        let mut link = match connection.stream(grpc::AGENT_LINK_PATH).await {
-            Ok(link) => link,
-            Err(problem) => return self.fail(&problem),
-        };
-        let known = self.returns.borrow().get(n as usize).cloned();
-        let admitted = match known {
-            Some(call) => come_back(&mut link, call).await,
-            None => self.register(&mut link, n).await,
-        };
-        if let Err(problem) = admitted {
-            return self.fail(&problem);
+    fn arrive(&self, n: usize, new: Option<AgentId>) {
+        if new.is_some() {
+            self.ids.borrow_mut()[n] = new;
         }
         self.arrived.set(self.arrived.get() + 1);
         if self.arrived.get() == self.awaited.get() {
             self.all.notify_one();
         }
-        while let Ok(Some(event)) = link.incoming.next().await {
-            if let AgentEvent::Ping { sequence } = event {
-                let pong = Raw::of(&AgentCall::Pong { sequence });
-                // Fails when the stream has ended, which is seen next.
-                let _ = link.sender.send(pong).await;
-            }
-        }
-    }
-
-    async fn register(&self, link: &mut Link, n: u32) -> Result<(), String> {
-        let (version, nonce) = (Arc::from("1"), u64::from(n));
-        let call = AgentCall::Register { info: info(n, None), version, nonce };
-        send(link, Raw::of(&call)).await?;
-        match link.incoming.next().await {
-            Ok(Some(AgentEvent::Registered { agent_id, .. })) => {
-                self.ids.borrow_mut()[n as usize] = Some(agent_id);
-            }
-            other => return Err(format!("not registered: {other:?}")),
-        }
-        if self.tasks > 0 {
-            come_back(link, self.said_on_return(n)).await?;
-        }
-        Ok(())
     }
 
     fn said_on_return(&self, n: u32) -> Raw {
@@ -181,21 +141,9 @@ impl Crowd {
     }
 }
 
-async fn send(link: &Link, call: Raw) -> Result<(), String> {
-    link.sender.send(call).await.map_err(|_| "the stream ended".to_owned())
-}
-
-async fn come_back(link: &mut Link, call: Raw) -> Result<(), String> {
-    send(link, call).await?;
-    loop {
-        match link.incoming.next().await {
-            Ok(Some(AgentEvent::Reregistered { reconcile, .. })) if reconcile.is_empty() => {
-                return Ok(());
-            }
-            Ok(Some(AgentEvent::Ping { .. })) => {}
-            other => return Err(format!("not back: {other:?}")),
-        }
-    }
+fn registration(n: u32) -> Raw {
+    let (version, nonce) = (Arc::from("1"), u64::from(n));
+    Raw::of(&AgentCall::Register { info: info(n, None), version, nonce })
 }
 
 /// An agent as those of Mesos' benchmarks: 24 cpus, and what an agent finds besides.

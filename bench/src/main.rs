@@ -23,6 +23,7 @@ mod plain;
 mod raw;
 mod registrar;
 mod stats;
+mod streams;
 mod tasks;
 mod wire;
 
@@ -60,7 +61,7 @@ fn part() {
         ["failover"] => failover::run(&[]),
         ["failover", agents] => failover::run(&[agents.parse().expect("a number of agents")]),
         // The floor's server, for the parts above.
-        ["plain", address] => plain::serve(address),
+        ["plain", address, path] => plain::serve(address, path),
         // Processes of that one.
         ["reads-readers", address, path, priority] => reads::readers::run(address, path, priority),
         ["reads-floor", file] => reads::floor::run(file),

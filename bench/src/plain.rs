@@ -1,8 +1,9 @@
 //! A server of nothing but our gRPC layer, as a child: the floor of what a master does.
 //!
-//! It listens as the master does (one thread, the same settings of HTTP/2). On the path of
-//! schedulers it answers each message with one of the size that its first four bytes ask for. On
-//! the path of agents it decodes each message and answers as if the agent had come back.
+//! It listens as the master does (one thread, the same settings of HTTP/2, agents with the HTTP/2
+//! that is made for them). For schedulers it answers each message with one of the size that its
+//! first four bytes ask for. For agents it decodes each message and answers as if the agent had
+//! come back.
 
 use crate::master::free_address;
 use crate::raw::Raw;
@@ -17,7 +18,7 @@ use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 
@@ -29,16 +30,20 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
-    /// Starts it; it may not listen yet.
-    pub(crate) fn start() -> Self {
+    /// Starts it, for the streams at this path; it may not listen yet.
+    pub(crate) fn start(path: &str) -> Self {
         let address = free_address();
         let own = std::env::current_exe().expect("a process has a program");
         let child = Command::new(own)
-            .args(["plain", &address])
+            .args(["plain", &address, path])
             .stdin(Stdio::null())
             .spawn()
             .expect("a program starts itself");
         Self { child, address }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 
@@ -57,8 +62,12 @@ pub(crate) async fn listening(address: &str) {
     }
 }
 
-/// Serves for ever.
-pub(crate) fn serve(address: &str) {
+/// How long the first words of an agent are waited for.
+const FIRST_WORDS: Duration = Duration::from_secs(10);
+
+/// Serves the streams at this path for ever.
+pub(crate) fn serve(address: &str, path: &str) {
+    let is_of_agents = path == grpc::AGENT_LINK_PATH;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime starts").block_on(async {
         let socket = TcpSocket::new_v4().expect("a socket is to be had");
@@ -68,20 +77,31 @@ pub(crate) fn serve(address: &str) {
         loop {
             let (stream, _) = listener.accept().await.expect("a connection is accepted");
             stream.set_nodelay(true).expect("a socket option");
-            let service = TowerToHyperService::new(both.clone());
-            tokio::spawn(async move {
-                let mut builder = auto::Builder::new(TokioExecutor::new());
-                builder
-                    .http2()
-                    .timer(TokioTimer::new())
-                    .initial_stream_window_size(grpc::tuning::STREAM_WINDOW)
-                    .initial_connection_window_size(grpc::tuning::CONNECTION_WINDOW)
-                    .max_concurrent_streams(128);
-                // However it ends, its client notices.
-                let _ = builder.serve_connection(TokioIo::new(stream), service).await;
-            });
+            match is_of_agents {
+                true => drop(tokio::spawn(serve_agents(stream, both.clone()))),
+                false => drop(tokio::spawn(serve_schedulers(stream, both.clone()))),
+            }
         }
     });
+}
+
+/// However it ends, its client notices.
+async fn serve_agents(mut stream: TcpStream, both: Both) {
+    if let Ok(begun) = grpc::slim::begin(&mut stream, FIRST_WORDS).await {
+        let _ = grpc::slim::Serving::new(stream, &begun.bytes, both).await;
+    }
+}
+
+async fn serve_schedulers(stream: TcpStream, both: Both) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(grpc::tuning::STREAM_WINDOW)
+        .initial_connection_window_size(grpc::tuning::CONNECTION_WINDOW)
+        .max_concurrent_streams(128);
+    let service = TowerToHyperService::new(both);
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// Both services.

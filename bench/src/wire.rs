@@ -4,8 +4,9 @@
 //! An offer counts once its framework has it and the master has taken its DECLINE (the master's
 //! own count). Each framework has a connection of its own, and declines what one OFFERS event
 //! brought in one call without a filter, so all of it is offered again at once: offers are always
-//! out, and nothing waits for a clock. Of an offer it reads the id. Before and after, the floor: messages of the same sizes, as
-//! many of them under way, echoed by the same gRPC layer with no master behind it.
+//! out, and nothing waits for a clock. Of an offer it reads the id. Before and after each size, the
+//! floor: messages of the same sizes, as many of them under way, echoed by the same gRPC layer with
+//! no master behind it.
 
 use crate::cpu::{self, Used};
 use crate::crowd::Crowd;
@@ -13,7 +14,7 @@ use crate::lean;
 use crate::master::Master;
 use crate::plain::{Plain, listening};
 use crate::raw::Raw;
-use crate::stats;
+use crate::stats::{growth_exponent, median};
 use grpc::{ClientOptions, Connection, Duplex};
 use proto::scheduler::{Call, CallBody, Event, Subscribe};
 use proto::{Encoding, FrameworkInfo, Wire};
@@ -24,13 +25,15 @@ use std::time::{Duration, Instant};
 use tokio::task::LocalSet;
 
 /// How long one run counts, how many there are, and what goes before them.
-const RUN: Duration = Duration::from_millis(1_500);
+const RUN: Duration = Duration::from_secs(1);
 const RUNS: usize = 5;
+/// Of the floor, before ours and again after it.
+const FLOOR_RUNS: usize = 3;
 const WARM_UP: Duration = Duration::from_millis(700);
 
-/// Agents while the number of frameworks grows, and frameworks while that of agents does.
-const AGENTS: u32 = 10_000;
-const FRAMEWORKS: usize = 1_000;
+/// Agents, with as many frameworks as there are at the most; and frameworks, with as many agents.
+const AGENTS: [u32; 4] = [1_250, 2_500, 5_000, 10_000];
+const FRAMEWORKS: [usize; 4] = [125, 250, 500, 1_000];
 
 /// What all frameworks have seen.
 #[derive(Default)]
@@ -52,7 +55,7 @@ pub(crate) fn run(only: Option<(u32, usize)>) {
         match only {
             Some((agents, frameworks)) => {
                 crowd.grow(&master.address, agents).await;
-                point(&master, agents, frameworks).await.print_more().await;
+                point(&master, agents, frameworks).await.print_times();
             }
             None => grow(&master, &crowd).await,
         }
@@ -60,32 +63,61 @@ pub(crate) fn run(only: Option<(u32, usize)>) {
     });
 }
 
-/// More and more agents, and then more and more frameworks.
+/// More and more agents for all frameworks, and then more and more frameworks for all agents.
 async fn grow(master: &Master, crowd: &Rc<Crowd>) {
-    let (mut by_agents, mut by_frameworks) = (Vec::new(), Vec::new());
-    for agents in [1_000, 3_000] {
+    let [.., most] = FRAMEWORKS;
+    let mut by_agents = Growth::default();
+    for agents in AGENTS {
         crowd.grow(&master.address, agents).await;
-        let figures = point(master, agents, FRAMEWORKS).await;
-        by_agents.push((f64::from(agents), 1.0 / figures.rate));
+        let figures = point(master, agents, most).await;
+        by_agents.add(f64::from(agents), &figures);
+        if agents == crowd_of_all() {
+            figures.print_times();
+        }
     }
-    crowd.grow(&master.address, AGENTS).await;
-    for count in [10, 100] {
-        let figures = point(master, AGENTS, count).await;
-        by_frameworks.push((count as f64, 1.0 / figures.rate));
+    let mut by_frameworks = Growth::default();
+    for count in FRAMEWORKS {
+        let figures = point(master, crowd_of_all(), count).await;
+        by_frameworks.add(count as f64, &figures);
     }
-    let figures = point(master, AGENTS, FRAMEWORKS).await;
-    by_frameworks.push((FRAMEWORKS as f64, 1.0 / figures.rate));
-    by_agents.push((f64::from(AGENTS), 1.0 / figures.rate));
-    figures.print_more().await;
-    println!(
-        "  growth of the time of one offer: over agents {:.2}, over frameworks {:.2}",
-        stats::growth_exponent(&by_agents),
-        stats::growth_exponent(&by_frameworks)
-    );
+    by_agents.print("agents");
+    by_frameworks.print("frameworks");
 }
 
+fn crowd_of_all() -> u32 {
+    let [.., all] = AGENTS;
+    all
+}
+
+/// What one offer took at each size, of ours and of the floor.
+#[derive(Default)]
+struct Growth {
+    ours: Vec<(f64, f64)>,
+    floor: Vec<(f64, f64)>,
+}
+
+impl Growth {
+    fn add(&mut self, size: f64, figures: &Figures) {
+        self.ours.push((size, 1.0 / figures.rate));
+        self.floor.push((size, 1.0 / figures.floor()));
+    }
+
+    fn print(&self, over: &str) {
+        println!(
+            "  growth of the time of one offer over {over}: {:.2}; of the floor {:.2}",
+            growth_exponent(&self.ours),
+            growth_exponent(&self.floor)
+        );
+    }
+}
+
+/// Floor, ours, floor. What the floor's messages are like is seen in a short run before.
 async fn point(master: &Master, agents: u32, frameworks: usize) -> Figures {
-    let figures = self::frameworks(master, frameworks).await;
+    let seen = self::frameworks(master, frameworks, 1).await;
+    let before = seen.echo().await;
+    let mut figures = self::frameworks(master, frameworks, RUNS).await;
+    let after = figures.echo().await;
+    figures.floors = [before, after];
     figures.print(agents, frameworks);
     figures
 }
@@ -104,10 +136,12 @@ struct Figures {
     clients: Used,
     offers: f64,
     frameworks: usize,
+    /// Offers a second, before and after.
+    floors: [f64; 2],
 }
 
 /// Subscribes so many frameworks, lets them decline, and ends them.
-async fn frameworks(master: &Master, count: usize) -> Figures {
+async fn frameworks(master: &Master, count: usize, runs: usize) -> Figures {
     let seen = Rc::new(Seen::default());
     let mut all = Vec::new();
     for _ in 0..count {
@@ -122,7 +156,7 @@ async fn frameworks(master: &Master, count: usize) -> Figures {
     let declined = || master.metrics()["tepui_master_offers_total{outcome=\"declined\"}"];
     let (mut rates, mut offers) = (Vec::new(), 0.0);
     let (mut begin, mut was) = (Instant::now(), declined());
-    for _ in 0..RUNS {
+    for _ in 0..runs {
         tokio::time::sleep(RUN).await;
         let (end, is) = (Instant::now(), declined());
         rates.push((is - was) / (end - begin).as_secs_f64());
@@ -137,7 +171,7 @@ async fn frameworks(master: &Master, count: usize) -> Figures {
     let (down, up) = seen.bytes.get();
     let part = |bytes: u64| bytes as f64 / seen.offers.get() as f64;
     Figures {
-        rate: stats::median(&rates),
+        rate: median(&rates),
         rates,
         batch: (seen.offers.get() - seen_before.1) as f64 / events as f64,
         bytes: (part(down), part(up)),
@@ -145,6 +179,7 @@ async fn frameworks(master: &Master, count: usize) -> Figures {
         clients: cpu::between(&before.1, &after.1),
         offers,
         frameworks: count,
+        floors: [f64::NAN; 2],
     }
 }
 
@@ -152,15 +187,17 @@ impl Figures {
     fn print(&self, agents: u32, frameworks: usize) {
         let most = self.rates.iter().copied().fold(f64::NAN, f64::max);
         let least = self.rates.iter().copied().fold(f64::NAN, f64::min);
+        let [before, after] = self.floors;
         println!(
-            "  {agents:>6} agents, {frameworks:>5} frameworks: {:>7.0}/s ({least:.0} to {most:.0}); {:.1} offers an event",
-            self.rate, self.batch
+            "  {agents:>6} agents, {frameworks:>5} frameworks: floor {before:.0}/s, ours {:.0}/s ({least:.0} to {most:.0}), floor {after:.0}/s: {:.2} of the floor; {:.1} offers an event",
+            self.rate,
+            self.rate / self.floor(),
+            self.batch
         );
     }
 
-    async fn print_more(&self) {
-        self.print_times();
-        self.print_floor().await;
+    fn floor(&self) -> f64 {
+        self.floors.iter().sum::<f64>() / 2.0
     }
 
     fn print_times(&self) {
@@ -178,14 +215,11 @@ impl Figures {
         }
     }
 
-    async fn print_floor(&self) {
+    /// Offers a second of the floor: events of as many bytes, answered with calls of as many.
+    async fn echo(&self) -> f64 {
         let batch = self.batch.max(1.0).round();
         let (answer, call) = ((self.bytes.0 * batch) as u32, (self.bytes.1 * batch) as usize);
-        let floor = echo(self.frameworks, answer, call).await * batch;
-        println!(
-            "  floor, the same bytes echoed ({answer} down, {call} up, {batch} offers each): {floor:.0} offers/s; ours {:.2} of it",
-            self.rate / floor
-        );
+        echo(self.frameworks, answer, call).await * batch
     }
 }
 
@@ -224,7 +258,7 @@ async fn decline(master: String, seen: Rc<Seen>) {
 
 /// Round trips a second of messages of these sizes, one under way on each of so many connections.
 async fn echo(connections: usize, answer: u32, call: usize) -> f64 {
-    let plain = Plain::start();
+    let plain = Plain::start(grpc::SCHEDULER_PATH);
     listening(&plain.address).await;
     let trips = Rc::new(Cell::new(0u64));
     for _ in 0..connections {
@@ -246,10 +280,10 @@ async fn echo(connections: usize, answer: u32, call: usize) -> f64 {
     }
     tokio::time::sleep(WARM_UP).await;
     let mut rates = Vec::new();
-    for _ in 0..RUNS {
+    for _ in 0..FLOOR_RUNS {
         let (begin, was) = (Instant::now(), trips.get());
         tokio::time::sleep(RUN).await;
         rates.push((trips.get() - was) as f64 / begin.elapsed().as_secs_f64());
     }
-    stats::median(&rates)
+    median(&rates)
 }
