@@ -164,8 +164,8 @@ pub use request::{SetRequest, TaskClass, TaskRequest};
 pub use reservation::{Backfill, Reservation, Start};
 pub use resources::{Measure, PortRange, Resource, Resources};
 pub use result::{
-    Change, Explanation, Failure, HostAssignment, NearMiss, Obstacle, PlacedTask, Problem, Reason,
-    Remedy, SchedulingResult, SetUse,
+    Change, Explanation, Failure, HostAssignment, LeaseProblem, NearMiss, Obstacle, PlacedTask,
+    Problem, Reason, Remedy, SchedulingResult, SetUse,
 };
 pub use scheduler::TaskScheduler;
 pub use service::{SchedulingService, ServiceOptions};

@@ -72,8 +72,9 @@ impl TaskScheduler {
         let (mut added, mut ignored, mut given_back) = (Vec::new(), Vec::new(), Vec::new());
         for lease in leases {
             let id = lease.id.clone();
-            if !self.is_usable(&lease.host, &lease.attributes) {
-                given_back.push(id);
+            if let Some(problem) = self.unusable(&lease.host, &lease.attributes) {
+                given_back.push(id.clone());
+                ignored.push((id, problem));
                 continue;
             }
             let said = || self.cluster.said_of(&lease.host);

@@ -30,9 +30,9 @@ pub struct SchedulingResult {
     /// Leases that are given back, for the caller to decline: those that were not used and have expired, oldest
     /// first, after those of disabled and inactive hosts. The scheduler no longer holds them.
     pub expired: Vec<LeaseId>,
-    /// New leases that were ignored, because the scheduler held one of the same id, or holds one of the host
-    /// already and is told to hold a single one.
-    pub ignored: Vec<LeaseId>,
+    /// New leases that were not taken, each with what is wrong with it. Those of hosts that nothing may be placed
+    /// on are among [`expired`](Self::expired) as well, to be declined.
+    pub ignored: Vec<(LeaseId, LeaseProblem)>,
     /// What is kept for the head of the queue: see [`Backfill`](crate::Backfill).
     pub reservations: Vec<Reservation>,
     /// What looking ahead came to, where that is chosen: see [`Packing`](crate::Packing).
@@ -83,6 +83,30 @@ impl fmt::Display for Problem {
         f.write_str(match self {
             Self::Repeated => "an earlier task of the batch has the same id",
             Self::Running => "a task of this id runs already",
+        })
+    }
+}
+
+/// What is wrong with a new lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeaseProblem {
+    /// A lease of this id is held.
+    Held,
+    /// The host has a lease, and is to have a single one.
+    HostHasOne,
+    /// The host is disabled: it is about to go, or has gone.
+    HostDisabled,
+    /// The host is not of an active group.
+    HostInactive,
+}
+
+impl fmt::Display for LeaseProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Held => "a lease of this id is held",
+            Self::HostHasOne => "the host has a lease, and is to have a single one",
+            Self::HostDisabled => "the host is disabled",
+            Self::HostInactive => "the host is not of an active group",
         })
     }
 }

@@ -24,7 +24,7 @@ use crate::queue::{Order, TaskQueue};
 use crate::request::{TaskClass, TaskRequest};
 use crate::reservation::{Backfill, Outlook, is_active};
 use crate::resources::{Resources, union};
-use crate::result::{Obstacle, PlacedTask, Problem, SchedulingResult, SetUse};
+use crate::result::{LeaseProblem, Obstacle, PlacedTask, Problem, SchedulingResult, SetUse};
 use crate::status::HostStatus;
 
 /// What the builder decided about leases and runs.
@@ -178,13 +178,18 @@ impl TaskScheduler {
     }
 
     /// Adds leases; gives those that are ignored, and those of hosts that nothing may be placed on.
-    fn add_leases(&mut self, now: Time, leases: Vec<Lease>) -> (Vec<LeaseId>, Vec<LeaseId>) {
+    fn add_leases(
+        &mut self,
+        now: Time,
+        leases: Vec<Lease>,
+    ) -> (Vec<(LeaseId, LeaseProblem)>, Vec<LeaseId>) {
         self.listeners.started(now);
         self.disabled.retain(|_, until| *until > now);
         let (mut ignored, mut given_back) = (Vec::new(), Vec::new());
         for lease in leases {
-            if !self.is_usable(&lease.host, &lease.attributes) {
+            if let Some(problem) = self.unusable(&lease.host, &lease.attributes) {
                 given_back.push(lease.id.clone());
+                ignored.push((lease.id.clone(), problem));
                 if !is_active(self.active.as_ref(), &lease.host, &lease.attributes) {
                     self.inactive.insert(lease.host.clone(), lease);
                 }
@@ -288,7 +293,9 @@ impl TaskScheduler {
     }
 
     /// Places nothing on a host until a time, and gives up its leases: for the caller to decline. Leases that
-    /// come for it meanwhile are given back by the run that gets them. The host need not be known.
+    /// come for it meanwhile are given back by the run that gets them, as [`LeaseProblem::HostDisabled`]. So a host
+    /// that is gone for good is disabled for good: an offer for it that comes late changes nothing. The host need
+    /// not be known.
     pub fn disable_host(&mut self, host: &HostId, until: Time) -> Vec<LeaseId> {
         self.disabled.insert(host.clone(), until);
         self.cluster.remove_leases_of(host)
@@ -418,7 +425,14 @@ impl TaskScheduler {
     }
 
     pub(crate) fn is_usable(&self, host: &HostId, attributes: &Attributes) -> bool {
-        !self.disabled.contains_key(host) && is_active(self.active.as_ref(), host, attributes)
+        self.unusable(host, attributes).is_none()
+    }
+
+    /// Why nothing may be placed on a host, if so.
+    pub(crate) fn unusable(&self, host: &HostId, attributes: &Attributes) -> Option<LeaseProblem> {
+        let disabled = self.disabled.contains_key(host).then_some(LeaseProblem::HostDisabled);
+        let active = is_active(self.active.as_ref(), host, attributes);
+        disabled.or((!active).then_some(LeaseProblem::HostInactive))
     }
 
     /// The tasks that are sound, if some are not, and those that are not.

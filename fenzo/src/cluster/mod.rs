@@ -31,7 +31,7 @@ use crate::id::{GroupName, HostId, LeaseId, TaskId};
 use crate::lease::Lease;
 use crate::quantity::Time;
 use crate::request::TaskClass;
-use crate::result::SetUse;
+use crate::result::{LeaseProblem, SetUse};
 use crate::set_fitness::SetFitness;
 use bound::BoundSets;
 use columns::{Columns, Demand, PORTS, Row};
@@ -131,11 +131,12 @@ impl Cluster {
     }
 
     /// Holds a lease; gives its id back if there is one of that id already, or none may be added to the host.
-    pub(crate) fn add_lease(&mut self, lease: Lease) -> Result<(), LeaseId> {
-        if self.leases.find(&lease.id).is_some()
-            || (self.single_lease && self.has_lease(&lease.host))
-        {
-            return Err(lease.id);
+    pub(crate) fn add_lease(&mut self, lease: Lease) -> Result<(), (LeaseId, LeaseProblem)> {
+        if self.leases.find(&lease.id).is_some() {
+            return Err((lease.id, LeaseProblem::Held));
+        }
+        if self.single_lease && self.has_lease(&lease.host) {
+            return Err((lease.id, LeaseProblem::HostHasOne));
         }
         for name in lease.offered.scalars.keys() {
             self.columns.learn_scalar(name);

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fenzo::{
-    BuildError, Constraint, Fitness, HostId, HostStatus, Lease, Measure, Milli, Problem,
-    QueueError, QueuedTask, Reason, Resource, Resources, TaskClass, TaskQueue, TaskRequest,
-    TaskScheduler, Time,
+    BuildError, Constraint, Fitness, HostId, HostStatus, Lease, LeaseProblem, Measure, Milli,
+    Problem, QueueError, QueuedTask, Reason, Resource, Resources, TaskClass, TaskQueue,
+    TaskRequest, TaskScheduler, Time,
 };
 use proptest::prelude::*;
 
@@ -161,7 +161,8 @@ fn an_id_that_comes_twice_is_refused_the_second_time() {
     let result = scheduler.schedule_once(Time::ZERO, &twice, vec![lease("l1", "h3")]);
     let refused = vec![("t".into(), Problem::Repeated), ("old".into(), Problem::Running)];
     assert_eq!((result.placed(), result.failed(), result.refused), (0, 1, refused));
-    assert_eq!(result.ignored, ["l1".into()], "a lease of that id is held, of another host even");
+    let held = [("l1".into(), LeaseProblem::Held)];
+    assert_eq!(result.ignored, held, "a lease of that id is held, of another host even");
     assert_eq!(state(&scheduler), before);
 
     let mut queue = TaskQueue::tiered(1);
@@ -199,6 +200,7 @@ fn an_offer_of_a_host_that_is_gone_is_given_back() {
     let late = vec![lease("late", "h2")];
     let result = scheduler.schedule_once(Time::from_secs(1), &[task("t", class(4))], late);
     assert_eq!((result.placed(), result.expired), (1, vec!["late".into()]));
+    assert_eq!(result.ignored, [("late".into(), LeaseProblem::HostDisabled)]);
     assert_eq!(result.assignments[0].host, "h1".into());
     assert_eq!(scheduler.leases_held(), 0);
     assert_eq!(before.len(), 1, "h2 is nowhere any more");

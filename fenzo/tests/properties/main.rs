@@ -130,7 +130,10 @@ proptest! {
         let rule = Rule { single_lease: false, ..rule };
         let mut results = [leases, shuffled].map(|leases| schedule(&rule, &running, &tasks, leases));
         // What is given back is told in the order in which it came.
-        results.iter_mut().for_each(|result| result.expired.sort());
+        results.iter_mut().for_each(|result| {
+            result.expired.sort();
+            result.ignored.sort();
+        });
         prop_assert_eq!(&results[0], &results[1]);
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fenzo::{
-    Fitness, Lease, Milli, Obstacle, PortRange, Reason, Resource, Resources, TaskScheduler, Time,
+    Fitness, Lease, LeaseProblem, Milli, Obstacle, PortRange, Reason, Resource, Resources,
+    TaskScheduler, Time,
 };
 
 use crate::{assign, class, consumed, host, hosts, lease, run, scheduler, tasks, thousandths};
@@ -178,7 +179,7 @@ fn a_second_lease_of_one_id_is_ignored_and_said_so() {
     let leases = vec![lease("l", "h1", 1, 100), lease("l", "h2", 4, 100)];
     let result = run(&mut scheduler, &tasks("t", 2, class(1, 1)), leases);
     assert_eq!((result.placed(), hosts(&result)), (1, vec!["h1"]));
-    assert_eq!(result.ignored, ["l".into()]);
+    assert_eq!(result.ignored, [("l".into(), LeaseProblem::Held)]);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fenzo::{
-    Combination, Constraint, Fitness, HostId, Lease, LeaseId, Measure, PlacedTask, Problem, Reason,
-    SchedulingResult, TaskRequest, TaskScheduler, TaskSchedulerBuilder, Time,
+    Combination, Constraint, Fitness, HostId, Lease, LeaseId, LeaseProblem, Measure, PlacedTask,
+    Problem, Reason, SchedulingResult, TaskRequest, TaskScheduler, TaskSchedulerBuilder, Time,
 };
 
 use super::{class, lease, run, scheduler, tasks};
@@ -187,7 +187,10 @@ fn test_multiple_offers() {
     let mut scheduler = single();
     let leases = vec![lease("l1", "h1", 4, 100), lease("l2", "h1", 4, 100)];
     let result = run(&mut scheduler, &tasks("t", 5, class(1, 10)), leases);
-    assert_eq!((result.placed(), result.ignored), (4, vec!["l2".into()]));
+    assert_eq!(
+        (result.placed(), result.ignored),
+        (4, vec![("l2".into(), LeaseProblem::HostHasOne)])
+    );
     assert_eq!(result.assignments[0].leases, ["l1".into()]);
 }
 
