@@ -1,5 +1,6 @@
 //! Peers that send what costs them little: each of them meets a bound.
 
+use super::pipe::Echo;
 use super::*;
 use crate::slim::probe::Probe;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
