@@ -152,7 +152,7 @@ enum Command {
     #[command(after_help = "Examples:\n  tepui deactivate 7f0c-S3")]
     Deactivate(command::drain::One),
     /// Give an agent up for ever.
-    Gone(command::drain::Gone),
+    Gone(command::gone::Options),
     /// Why a job, task, framework, role or agent does not get what it waits for.
     Why(command::why::Options),
     /// Print what this program is.
@@ -243,7 +243,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Drain(options) => block_on(command::drain::drain(options)),
         Command::Reactivate(options) => block_on(command::drain::reactivate(options)),
         Command::Deactivate(options) => block_on(command::drain::deactivate(options)),
-        Command::Gone(options) => block_on(command::drain::gone(options)),
+        Command::Gone(options) => block_on(command::gone::run(options)),
         Command::Why(options) => block_on(command::why::run(options)),
     }
 }

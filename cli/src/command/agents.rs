@@ -4,8 +4,9 @@ use crate::client::Client;
 use crate::discover;
 use crate::failure::Failure;
 use crate::output::{self, Form, Table, bar, milli};
+use crate::when;
 use proto::operator::{AgentStanding, AgentView, DrainState};
-use proto::{AttributeValue, Piece};
+use proto::{AttributeValue, Piece, Time};
 use serde_json::{Value, json};
 
 /// Prints all agents of the master.
@@ -21,13 +22,14 @@ pub(crate) async fn run(master: &Client, form: Form) -> Result<(), Failure> {
 fn table(agents: &[AgentView]) -> Table {
     let mut table =
         Table::new(&["AGENT", "ADDRESS", "STANDING", "CPUS", "MEM MB", "", "ATTRIBUTES"]);
+    let now = when::now();
     for agent in agents {
         let total = &agent.info.resources;
         let used = &agent.allocated;
         table.row(vec![
             discover::id(agent).to_owned(),
             format!("{}:{}", agent.info.hostname, agent.info.port),
-            shown(agent),
+            shown(agent, now),
             format!("{}/{}", milli(used.cpus()), milli(total.cpus())),
             format!("{}/{}", milli(used.mem()), milli(total.mem())),
             bar(used.cpus(), total.cpus(), 10),
@@ -71,7 +73,7 @@ fn held(agent: &AgentView) -> (usize, usize) {
 }
 
 /// How an agent stands, and what is on one that is not there.
-fn shown(agent: &AgentView) -> String {
+fn shown(agent: &AgentView, now: Time) -> String {
     let (volumes, reservations) = held(agent);
     let some = [(volumes, "volume"), (reservations, "reservation")];
     let some: Vec<String> = some
@@ -79,10 +81,16 @@ fn shown(agent: &AgentView) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| super::drain::counted(count, what))
         .collect();
-    match is_registered(agent) || some.is_empty() {
-        true => state(agent),
-        false => format!("{}, holds {}", state(agent), some.join(" and ")),
+    let mut words = state(agent);
+    if let Some(since) = agent.unreachable {
+        let word = standing(AgentStanding::Unreachable);
+        let away = when::show_duration(now.since(since));
+        words = words.replacen(word, &format!("{word} for {away}"), 1);
     }
+    if !is_registered(agent) && !some.is_empty() {
+        words += &format!(", holds {}", some.join(" and "));
+    }
+    words
 }
 
 /// What keeps work from an agent by an operator's word.
@@ -143,6 +151,7 @@ fn view(agent: &AgentView) -> Value {
         "hostname": &*agent.info.hostname,
         "port": agent.info.port,
         "standing": standing(agent.standing),
+        "unreachable_since": agent.unreachable.map(when::show),
         "held": { "volumes": held(agent).0, "reservations": held(agent).1 },
         "deactivated": agent.deactivated,
         "drain": agent.drain.map(|drain| json!({
@@ -164,6 +173,7 @@ mod tests {
     use super::*;
     use crate::command::drain::tests::{agent, piece};
     use proto::ReservationKind::Dynamic;
+    use std::time::Duration;
 
     #[test]
     fn an_agent_that_is_not_there_shows_what_is_on_it() {
@@ -173,15 +183,20 @@ mod tests {
             piece("cpus", 500, Dynamic, None),
         ];
         let mut holds = agent(pieces);
-        assert_eq!(shown(&holds), "active");
+        let now = Time::from_nanos(0) + Duration::from_secs(3900);
+        assert_eq!(shown(&holds, now), "active");
         holds.standing = AgentStanding::Unreachable;
-        assert_eq!(shown(&holds), "unreachable, holds 2 volumes and 1 reservation");
+        holds.unreachable = Some(Time::from_nanos(0));
+        assert_eq!(shown(&holds, now), "unreachable for 1h5m, holds 2 volumes and 1 reservation");
+        assert_eq!(view(&holds)["unreachable_since"], "1970-01-01T00:00:00Z");
         assert_eq!(view(&holds)["held"], json!({ "volumes": 2, "reservations": 1 }));
         holds.standing = AgentStanding::Recovered;
+        holds.unreachable = None;
+        assert_eq!(view(&holds)["unreachable_since"], Value::Null);
         holds.deactivated = true;
-        assert_eq!(shown(&holds), "expected, deactivated, holds 2 volumes and 1 reservation");
+        assert_eq!(shown(&holds, now), "expected, deactivated, holds 2 volumes and 1 reservation");
         let mut plain = agent(Vec::new());
         plain.standing = AgentStanding::Unreachable;
-        assert_eq!(shown(&plain), "unreachable");
+        assert_eq!(shown(&plain, now), "unreachable");
     }
 }

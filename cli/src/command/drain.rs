@@ -1,5 +1,4 @@
-//! `tepui drain`, `reactivate`, `deactivate` and `gone`: agents that shall have no work, or have it
-//! again.
+//! `tepui drain`, `reactivate` and `deactivate`: agents that shall have no work, or have it again.
 
 use crate::client::Client;
 use crate::failure::{Code, Failure};
@@ -44,19 +43,6 @@ pub(crate) struct One {
     server: Server,
 }
 
-/// What `tepui gone` takes.
-#[derive(clap::Args, Debug)]
-#[command(after_help = "\
-Examples:
-  tepui gone --yes 7f0c-S3    its host will never come back: its tasks are given up")]
-pub(crate) struct Gone {
-    #[command(flatten)]
-    one: One,
-    /// Do it: this cannot be taken back.
-    #[arg(long)]
-    yes: bool,
-}
-
 /// Begins to drain.
 pub(crate) async fn drain(options: Drain) -> Result<(), Failure> {
     let (max_grace, mark_gone) =
@@ -75,22 +61,6 @@ pub(crate) async fn reactivate(options: One) -> Result<(), Failure> {
 pub(crate) async fn deactivate(options: One) -> Result<(), Failure> {
     let One { agent, print, server } = options;
     tell(&server, print, &agent, Call::DeactivateAgent, "deactivated").await
-}
-
-/// Gives an agent up for ever.
-pub(crate) async fn gone(options: Gone) -> Result<(), Failure> {
-    let One { agent, print, server } = options.one;
-    if !options.yes {
-        let master = discover::master(&server);
-        let view = discover::agent(&master, &agent).await?;
-        let id = discover::id(&view);
-        let tasks = tasks_on(&master, std::slice::from_ref(&view)).await?;
-        let kept = kept_on(std::slice::from_ref(&view));
-        let message = format!("this gives up for ever: the agent {id}, its {tasks}{kept}");
-        return Err(Failure::new(Code::Usage, message)
-            .next(format!("tepui gone --yes {id}, if that is what you want")));
-    }
-    tell(&server, print, &agent, Call::MarkAgentGone, "gone").await
 }
 
 /// How many tasks some agents have, in words.
@@ -150,7 +120,8 @@ pub(crate) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-async fn tell(
+/// Orders something of one agent, and says how it is then.
+pub(crate) async fn tell(
     server: &Server,
     print: Print,
     agent: &AgentId,

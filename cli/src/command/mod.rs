@@ -7,6 +7,7 @@ pub(crate) mod demo;
 pub(crate) mod drain;
 pub(crate) mod events;
 pub(crate) mod frameworks;
+pub(crate) mod gone;
 pub(crate) mod job;
 pub(crate) mod jobs;
 pub(crate) mod kill;

@@ -143,7 +143,8 @@ fn an_agent_that_does_not_come_back_is_shown_with_what_it_holds_and_can_be_given
     let lost = wait_for("the agent to be given up", || state(&cluster, "unreachable"));
     assert_eq!(lost["held"], json!({"volumes": 1, "reservations": 1}));
     let (_, out, _) = cluster.tepui(&["agents"]);
-    assert!(out.contains("unreachable, holds 1 volume and 1 reservation"), "{out}");
+    assert!(out.contains("unreachable for "), "{out}");
+    assert!(out.contains(", holds 1 volume and 1 reservation"), "{out}");
     for command in [&["reservations"][..], &["volumes", "list"]] {
         assert_eq!(list(&cluster, command)[0]["agent_state"], "unreachable");
         let (_, out, _) = cluster.tepui(command);
@@ -160,6 +161,18 @@ fn an_agent_that_does_not_come_back_is_shown_with_what_it_holds_and_can_be_given
     cluster.agents[at].again();
     cluster.wait_for_agents(2);
     assert_eq!(state(&cluster, "active"), None);
+    forgotten(&cluster, &on);
+}
+
+/// The id of an agent that was given up with something on it is kept until it is forgotten.
+fn forgotten(cluster: &Cluster, id: &Value) {
+    let id = id.as_str().unwrap();
+    assert_eq!(list(cluster, &["gone", "--list"])[0]["agent_id"], id);
+    let (code, out, err) = cluster.tepui(&["gone", "--forget", id]);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("it is a new agent") && err.contains("--forget --yes"), "{err}");
+    does(cluster, &["gone", "--forget", "--yes", id], &format!("{id} is forgotten"));
+    assert_eq!(list(cluster, &["gone", "--list"]), json!([]));
 }
 
 #[test]

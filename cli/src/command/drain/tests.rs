@@ -3,7 +3,7 @@
 use super::kept_on;
 use proto::operator::{AgentStanding, AgentView};
 use proto::{
-    AgentInfo, Disk, Flavor, Labels, Persistence, Piece, Reservation, ReservationKind,
+    AgentId, AgentInfo, Disk, Flavor, Labels, Persistence, Piece, Reservation, ReservationKind,
     ResourceName, Resources, Role, Special, Time, Value, VolumeId,
 };
 
@@ -24,8 +24,19 @@ pub(crate) fn piece(name: &str, milli: u64, kind: ReservationKind, volume: Optio
 pub(crate) fn agent(pieces: Vec<Piece>) -> AgentView {
     let mut resources: Resources = pieces.into_iter().collect();
     resources.add(&Resources::cpus_mem(4000, 1_024_000));
-    let (hostname, attributes) = ("host".into(), Vec::new());
-    let info = AgentInfo { id: None, hostname, port: 5051, resources, attributes, domain: None };
+    agent_with(resources)
+}
+
+/// An agent that has just this.
+pub(crate) fn agent_with(resources: Resources) -> AgentView {
+    let info = AgentInfo {
+        id: Some(AgentId::new("c-S0").unwrap()),
+        hostname: "host".into(),
+        port: 5051,
+        resources,
+        attributes: Vec::new(),
+        domain: None,
+    };
     AgentView {
         info,
         standing: AgentStanding::Active,

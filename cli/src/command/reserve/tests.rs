@@ -1,8 +1,8 @@
 //! Which resources of an agent are meant.
 
 use super::*;
-use proto::operator::AgentStanding;
-use proto::{AgentInfo, Flavor, Special, Time};
+use crate::command::drain::tests::agent_with;
+use proto::{Flavor, Special};
 
 fn role(name: &str) -> Role {
     Role::new(name).unwrap()
@@ -21,26 +21,7 @@ fn piece(name: &str, milli: u64, reserved: &[(&str, &str)]) -> Piece {
 }
 
 fn agent(pieces: impl IntoIterator<Item = Piece>) -> AgentView {
-    let info = AgentInfo {
-        id: Some(AgentId::new("c-S0").unwrap()),
-        hostname: "host".into(),
-        port: 5051,
-        resources: pieces.into_iter().collect(),
-        attributes: Vec::new(),
-        domain: None,
-    };
-    AgentView {
-        info,
-        standing: AgentStanding::Active,
-        version: "1".into(),
-        registered: Time::ZERO,
-        reregistered: None,
-        allocated: Resources::new(),
-        offered: Resources::new(),
-        deactivated: false,
-        drain: None,
-        unreachable: None,
-    }
+    agent_with(pieces.into_iter().collect())
 }
 
 #[test]
