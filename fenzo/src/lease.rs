@@ -55,6 +55,14 @@ impl Lease {
         }
     }
 
+    /// The same with these quantities as well: of one name they add up, as where an offer has some that are
+    /// reserved and some that are not.
+    #[must_use]
+    pub fn with_more(mut self, offered: &Resources) -> Self {
+        self.offered.add(offered);
+        self
+    }
+
     /// The same with these ports as well.
     #[must_use]
     pub fn with_ports(mut self, ports: PortRange) -> Self {

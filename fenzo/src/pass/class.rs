@@ -109,10 +109,9 @@ impl<'a> Class<'a> {
 
     /// Whether rules have a say, and those alone that look at one host and change their minds only with it.
     pub(crate) fn is_refused_host_by_host(&self) -> bool {
-        self.columns().next().is_none()
-            && !self.has_closure
-            && !self.minds_sets
-            && !(self.host_hard.is_empty() && self.host_soft.is_empty())
+        let by_others = self.has_closure || self.minds_sets || self.columns().next().is_some();
+        let by_hosts = !self.host_hard.is_empty() || !self.host_soft.is_empty();
+        by_hosts && !by_others
     }
 
     /// Whether room alone decides if a host admits it.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fenzo::{
-    Combination, Constraint, Fitness, HostId, Lease, LeaseId, LeaseProblem, Measure, PlacedTask,
-    Problem, Reason, SchedulingResult, TaskRequest, TaskScheduler, TaskSchedulerBuilder, Time,
+    Combination, Constraint, Fitness, HostId, Lease, LeaseId, LeaseProblem, Measure, Milli,
+    PlacedTask, Problem, Reason, Resources, SchedulingResult, TaskClass, TaskRequest,
+    TaskScheduler, TaskSchedulerBuilder, Time,
 };
 
 use super::{class, lease, run, scheduler, tasks};
@@ -342,4 +343,19 @@ fn a_closure_sees_what_is_left_in_this_run() {
     let class = class(1, 1).with_hard(Constraint::custom("three cpus left", roomy));
     let result = run(&mut scheduler(Fitness::Any), &tasks("t", 4, class), many(0, 1));
     assert_eq!(result.placed(), 2);
+}
+
+/// Java keeps one of several amounts of a name, whichever comes last.
+#[test]
+fn several_amounts_of_one_name_in_an_offer_add_up() {
+    let gpus = |gpus| Resources {
+        scalars: [("gpus".to_owned(), Milli::whole(gpus))].into(),
+        ..Resources::cpus_mem(1, 100)
+    };
+    let reserved_and_not = Lease::new("l", "h", gpus(1)).with_more(&gpus(2));
+    let offered = &reserved_and_not.offered;
+    assert_eq!((offered.cpus, offered.mem), (Milli::whole(2), Milli::whole(200)));
+    let task = TaskClass::new("g", Resources { cpus: Milli::whole(2), ..gpus(3) });
+    let result = run(&mut scheduler(Fitness::Any), &tasks("t", 1, task), vec![reserved_and_not]);
+    assert_eq!(result.placed(), 1);
 }
