@@ -31,8 +31,8 @@ enum Foreign {
 }
 
 /// Crates without clocks, entropy or input and output.
-const VALUE_CRATES: [&str; 7] =
-    ["bytes", "chrono", "croner", "regex", "serde", "smallvec", "thiserror"];
+const VALUE_CRATES: [&str; 8] =
+    ["bytes", "chrono", "chrono-tz", "croner", "regex", "serde", "smallvec", "thiserror"];
 
 /// Consensus: a machine without input and output; its only draw of entropy is made void by its
 /// options. The logger is there to be told to be silent.
