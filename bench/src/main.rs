@@ -51,7 +51,7 @@ fn part() {
         ["offers"] => offers::run(),
         ["memory"] => memory::run(),
         ["reads"] => reads::run(),
-        ["reads", "memory"] => reads::memory(),
+        ["reads", "memory"] => reads::memory::run(),
         ["registrar"] => registrar::run(),
         ["wire"] => wire::run(None),
         ["wire", agents, frameworks] => {
@@ -63,6 +63,10 @@ fn part() {
         // The floor's server, for the parts above.
         ["plain", address, path] => plain::serve(address, path),
         // Processes of that one.
+        ["reads-agents", address, from, to, connections, tasks] => {
+            let numbers = [from, to, connections, tasks].map(|n| n.parse().expect("a number"));
+            reads::agents::run(address, numbers);
+        }
         ["reads-readers", address, path, priority] => reads::readers::run(address, path, priority),
         ["reads-floor", file] => reads::floor::run(file),
         _ => {

@@ -6,10 +6,11 @@
 //! a process with the readers, and that of the floor. Readers run once as if they were elsewhere
 //! (only when no other thread wants a processor) and once as processes like any other.
 
-mod agents;
+pub(crate) mod agents;
 mod caller;
 pub(crate) mod floor;
 mod http;
+pub(crate) mod memory;
 pub(crate) mod readers;
 mod threads;
 
@@ -27,17 +28,6 @@ const PHASE: Duration = Duration::from_secs(5);
 /// Readers read for so long before anything is measured: what may be spent at once is spent then.
 const WARM_UP: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 3;
-/// Agents are silent but for their pings for so long before the memory is looked at again.
-const SETTLED: Duration = Duration::from_secs(20);
-
-/// Prints what a master of the big cluster takes, when its agents have a connection each: as soon
-/// as all are there, and once it has been left alone for a while.
-pub(crate) fn memory() {
-    let big = Big::start();
-    big.master.print_memory("");
-    std::thread::sleep(SETTLED);
-    big.master.print_memory(&format!(", {} s later", SETTLED.as_secs()));
-}
 
 /// A master with all agents and tasks.
 struct Big {
@@ -75,7 +65,7 @@ impl Big {
 /// Prints percentiles in milliseconds, and the ratios.
 pub(crate) fn run() {
     let Big { master, place, _runtime } = Big::start();
-    master.print_memory("");
+    master.print_memory();
     println!("  reads: GET {PATH}, {READERS} readers in a loop:");
     let file = place.path().join("state");
     let state = master.read_state();
@@ -83,7 +73,7 @@ pub(crate) fn run() {
     std::fs::write(&file, &state.0).expect("TMPDIR works");
     drop(state);
     measure(&master, &Floor::start(&file));
-    master.print_memory("");
+    master.print_memory();
 }
 
 /// The master under test; it ends with this value.
@@ -100,9 +90,9 @@ impl Drop for Master {
 }
 
 impl Master {
-    fn print_memory(&self, when: &str) {
+    fn print_memory(&self) {
         let (rss, _) = crate::cluster::memory(self.process.id());
-        println!("  memory of the master{when}: {} MB", rss >> 20);
+        println!("  memory of the master: {:.0} MB", rss as f64 / 1e6);
     }
 
     /// The state, and how long it took in seconds; checked to have everything in it.
