@@ -97,6 +97,9 @@ fn all_calls(agent: &AgentId, framework: &FrameworkId) -> Vec<Call> {
         Call::ReactivateAgent(nobody()),
         Call::DrainAgent { agent_id: nobody(), max_grace: None, mark_gone: false },
         Call::MarkAgentGone(nobody()),
+        Call::GetGoneAgents,
+        Call::ForgetAgent(nobody()),
+        Call::ForgetAgent(agent.clone()),
         Call::Teardown(FrameworkId::new("nobody").unwrap()),
         Call::NotBuilt(Arc::from("UNKNOWN")),
     ]
@@ -150,7 +153,7 @@ async fn each_call_is_answered_the_same_by_each_way() {
 
 /// All calls of Mesos and ours, but for SUBSCRIBE, which is a stream, GET_METRICS, which is above,
 /// and those that change what is reserved or guaranteed, which are below.
-const NAMES: [&str; 30] = [
+const NAMES: [&str; 32] = [
     "GET_HEALTH",
     "GET_FLAGS",
     "GET_VERSION",
@@ -176,6 +179,8 @@ const NAMES: [&str; 30] = [
     "UPDATE_QUOTA",
     "TEARDOWN",
     "MARK_AGENT_GONE",
+    "GET_GONE_AGENTS",
+    "FORGET_AGENT",
     "GET_OPERATIONS",
     "DRAIN_AGENT",
     "DEACTIVATE_AGENT",

@@ -2,9 +2,10 @@
 
 use crate::client::{Events, JSON, request, within};
 use crate::cluster::{Agent, Running, config, subscribe};
-use grpc::{AgentLinkClient, ClientOptions};
-use proto::Role;
+use grpc::{AgentLinkClient, ClientOptions, OperatorClient};
 use proto::agent_link::{AgentCall, AgentEvent};
+use proto::operator::{AgentStanding, Call, Response};
+use proto::{AgentId, Role};
 use serde_json::{Value, json};
 use store::{Batch, Options, Storage, Store};
 
@@ -30,6 +31,7 @@ async fn agents_and_frameworks_outlive_the_master() {
     let second = ask(&master.address, "GET_MASTER").await;
     let id = |answer: &Value| answer["get_master"]["master_info"]["id"].clone();
     assert_ne!(id(&first), id(&second), "each start has its own id");
+    is_expected(&master.address, &agent.id).await;
     // A registration whose answer was lost is repeated: the nonce finds the same agent.
     let mut link =
         AgentLinkClient::connect(&master.address, &ClientOptions::default()).await.unwrap();
@@ -51,6 +53,36 @@ async fn agents_and_frameworks_outlive_the_master() {
     let offers = events.wait("OFFERS").await;
     assert_eq!(offers["offers"]["offers"][0]["agent_id"]["value"], agent.id.as_str());
     master.stop().await;
+}
+
+/// An agent that has not come back yet is told as Mesos does, and with all that is known of it.
+async fn is_expected(address: &str, agent_id: &AgentId) {
+    let id = json!({ "value": agent_id.as_str() });
+    let alone = ask(address, "GET_AGENTS").await["get_agents"].clone();
+    let state = ask(address, "GET_STATE").await["get_state"]["get_agents"].clone();
+    for told in [alone, state] {
+        assert_eq!((&told["agents"], &told["recovered_agents"][0]["id"]), (&Value::Null, &id));
+        let in_full = &told["recovered_in_full"][0];
+        assert_eq!(in_full["agent_info"]["id"], id);
+        assert_eq!(in_full["standing"], "RECOVERED");
+    }
+    let part = json!({ "limit": 1, "fields": ["id", "standing"] });
+    let part = json!({ "type": "GET_AGENTS", "select": part }).to_string();
+    let answer = request(address, "POST", "/api/v1", &[JSON], &part).await;
+    let told: Value = serde_json::from_str(&answer.body).unwrap();
+    let lists = json!({
+        "recovered_agents": [{ "id": id }],
+        "recovered_in_full": [{ "standing": "RECOVERED" }],
+    });
+    assert_eq!(told["get_agents"], lists);
+    let operator = OperatorClient::connect(address, &ClientOptions::default()).await.unwrap();
+    match operator.call(Call::GetAgents).await.unwrap() {
+        Response::Agents(agents) => {
+            assert_eq!((agents.len(), agents[0].standing), (1, AgentStanding::Recovered));
+            assert_eq!((&agents[0].info.id, &*agents[0].version), (&Some(agent_id.clone()), "1"));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ pub(super) fn calls(cases: &mut Cases) {
     for kind in [
         "TEARDOWN",
         "MARK_AGENT_GONE",
+        "FORGET_AGENT",
         "DRAIN_AGENT",
         "DEACTIVATE_AGENT",
         "REACTIVATE_AGENT",
@@ -28,6 +29,7 @@ pub(super) fn calls(cases: &mut Cases) {
     let nobody = json!({"agent_id": {"value": "nobody"}});
     for (kind, status) in [
         ("MARK_AGENT_GONE", 404),
+        ("FORGET_AGENT", 404),
         ("DRAIN_AGENT", 400),
         ("DEACTIVATE_AGENT", 400),
         ("REACTIVATE_AGENT", 400),
