@@ -337,6 +337,8 @@ async fn long_answers_come_in_pieces_and_slow_readers_are_cut_off() {
     let mut config = config(dir.path());
     config.reader_stall = Duration::from_millis(50);
     config.options.completed_tasks = 100_000;
+    // The agent answers no pings meanwhile.
+    config.options.agent_timeout = Duration::from_secs(3600);
     let master = Running::start(config).await;
     let mut agent = Agent::register(&master.address, 1).await;
     let call = many_tasks(&agent, 20_000);
