@@ -160,7 +160,10 @@ impl Allocator {
 
     /// What guarantees need and is not available.
     pub(crate) fn shortage(&self) -> Amounts {
-        self.sorter.kept_free().less(&self.available)
+        match self.sorter.kept_free() {
+            required if required.is_zero() => Amounts::default(),
+            required => required.less(&self.available),
+        }
     }
 
     /// The free agents by shape, if a demand is stated.

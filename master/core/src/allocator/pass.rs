@@ -125,10 +125,14 @@ impl Master {
                 self.allocator.sorter.note_cut(role, is_plain);
             }
             let Some((seat, offering)) = found else { break };
-            tried.push(seat);
             let framework = self.allocator.sorter.seat(seat).framework;
             let offer = self.offer_counted(seat, agent, offering);
             made.entry(framework).or_default().push(offer);
+            if self.agents[agent].free_key.is_none() {
+                // Mostly nothing is left, and nobody needs to be remembered.
+                return;
+            }
+            tried.push(seat);
         }
         if held && stage == Stage::Fair && self.agents[agent].free_key.is_some() {
             let slack = self.allocator.slack().unwrap_or_default();

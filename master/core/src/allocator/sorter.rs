@@ -11,12 +11,14 @@
 //! Every change moves its seat and the nodes above it, O(depth * log n); only a change of the
 //! cluster's total or of a weight orders everything anew, at the next pass.
 
+mod line;
 mod order;
 mod seats;
 
 use super::amounts::{Amounts, Bounds, Kinds, Parts};
 use crate::registry::{DEFAULT_WEIGHT_MILLI, Quota};
 use crate::table::{FrameworkOrd, OrdSet, RoleOrd, SeatOrd, Table};
+use line::Line;
 pub(crate) use order::Walk;
 use order::{Key, Listed, Rank, SeatKey};
 use proto::{Quantities, ResourceName, Resources, Role};
@@ -48,12 +50,12 @@ pub(crate) struct Node {
     children: BTreeSet<RoleOrd>,
     seats: BTreeSet<SeatOrd>,
     /// Eligible seats, and the woken ones among them.
-    seat_orders: [BTreeSet<SeatKey>; 2],
+    seat_orders: [Line<SeatKey>; 2],
     /// What the role's own frameworks hold: they are a child among the roles below.
     own: Amounts,
     own_rank: Rank,
     own_listed: Listed,
-    orders: [BTreeSet<Key>; order::ORDERS],
+    orders: [Line<Key>; order::ORDERS],
     /// The role's and everything below.
     allocated: Amounts,
     rank: Rank,

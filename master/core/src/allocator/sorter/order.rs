@@ -1,9 +1,9 @@
 //! The orders of the tree: how nodes and seats stand in them, move, and are walked.
 
+use super::line::Line;
 use super::{Node, Sorter};
 use crate::registry::DEFAULT_WEIGHT_MILLI;
 use crate::table::{FrameworkOrd, OrdSet, RoleOrd, SeatOrd};
-use std::collections::BTreeSet;
 
 /// The place among siblings: a dominant share divided by a weight, then how often something was
 /// allocated.
@@ -297,7 +297,7 @@ impl Sorter {
         walk: Walk,
         stop: &mut F,
     ) -> Option<SeatOrd> {
-        let order: &BTreeSet<Key> = &self.nodes[ord].orders[order];
+        let order: &Line<Key> = &self.nodes[ord].orders[order];
         order.iter().find_map(|(_, child)| self.first_in(ord, child, walk, stop))
     }
 
@@ -330,7 +330,7 @@ impl Node {
     }
 }
 
-fn enlist(orders: &mut [BTreeSet<Key>; ORDERS], listed: Listed, key: &Key) {
+fn enlist(orders: &mut [Line<Key>; ORDERS], listed: Listed, key: &Key) {
     for (order, listed) in orders.iter_mut().zip(listed.0) {
         if listed {
             order.insert(*key);
@@ -338,7 +338,7 @@ fn enlist(orders: &mut [BTreeSet<Key>; ORDERS], listed: Listed, key: &Key) {
     }
 }
 
-fn unlist(orders: &mut [BTreeSet<Key>; ORDERS], listed: Listed, key: Key) {
+fn unlist(orders: &mut [Line<Key>; ORDERS], listed: Listed, key: Key) {
     for (order, listed) in orders.iter_mut().zip(listed.0) {
         if listed {
             order.remove(&key);
