@@ -4,22 +4,25 @@
 //! the same offers and decides nothing. The workloads are those of the allocator benchmarks of
 //! Apache Mesos, with its sizes.
 
+mod limited;
 mod workload;
 mod world;
 
 use crate::stats::{growth_exponent, median, percentile};
+use limited::Limited;
 use workload::{Case, Freed, Shape};
 
 const RUNS: usize = 5;
 
 /// Prints every table; `part` names one of them.
 pub(crate) fn run(part: Option<&str>) {
-    let parts: [(&str, fn()); 6] = [
+    let parts: [(&str, fn()); 7] = [
         ("cycle", cycles),
         ("decline", declines),
         ("quota", quotas),
         ("suppressed", suppressed),
         ("freed", freed),
+        ("limited", limits),
         ("memory", memory),
     ];
     for (name, run) in parts {
@@ -123,6 +126,29 @@ fn freed() {
 fn freed_row(agents: usize, figure: &Freed) {
     let Freed { decline, pass, p99 } = figure;
     println!("  {agents:>7} agents x 1000 frameworks: {decline:>6.2} {pass:>6.2} {p99:>6.2}");
+}
+
+fn limits() {
+    println!(
+        "a role at its limit, every agent free (processor us, medians): a task ends until its"
+    );
+    println!("agent is offered; that is refused until another agent is offered:");
+    let shapes = [
+        ("plain agents", limited::plain_agent()),
+        ("agents that have revocable cpus besides", limited::mixed_agent()),
+    ];
+    for (what, agent) in shapes {
+        println!(" {what}:");
+        let (mut ends, mut refusals) = (Vec::new(), Vec::new());
+        for agents in [5_000, 10_000, 20_000, 50_000] {
+            let Limited { ended, refused } = limited::limited(agents, &agent);
+            println!("  {agents:>7} agents: {ended:>8.2} {refused:>8.2}");
+            ends.push((agents as f64, ended));
+            refusals.push((agents as f64, refused));
+        }
+        let (ends, refusals) = (growth_exponent(&ends), growth_exponent(&refusals));
+        println!("  growth {ends:.2}, {refusals:.2}");
+    }
 }
 
 fn memory() {

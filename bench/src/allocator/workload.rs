@@ -32,7 +32,7 @@ pub(super) enum Case {
     Idle,
 }
 
-const FOR_EVER: Filters = Filters { refuse: Filters::MAX_REFUSE };
+pub(super) const FOR_EVER: Filters = Filters { refuse: Filters::MAX_REFUSE };
 
 fn add_frameworks(world: &mut World, count: usize, shape: Shape) -> Vec<ConnectionId> {
     let role = |number: usize| match shape {
@@ -46,13 +46,16 @@ fn add_frameworks(world: &mut World, count: usize, shape: Shape) -> Vec<Connecti
     streams
 }
 
-fn add_agents(world: &mut World, count: usize, resources: &Resources) {
-    for _ in 0..count {
-        world.agent(resources.clone());
-    }
+/// The streams of so many agents that are alike.
+pub(super) fn add_agents(
+    world: &mut World,
+    count: usize,
+    resources: &Resources,
+) -> Vec<ConnectionId> {
+    (0..count).map(|_| world.agent(resources.clone())).collect()
 }
 
-fn whole_agent() -> Resources {
+pub(super) fn whole_agent() -> Resources {
     parse(24, 4096, 4096, &[(31_000, 32_000)])
 }
 
@@ -259,7 +262,7 @@ pub(super) fn memory(agents: usize, tasks: usize) -> u64 {
     grown
 }
 
-fn task(id: &str, agent_id: &proto::AgentId) -> TaskInfo {
+pub(super) fn task(id: &str, agent_id: &proto::AgentId) -> TaskInfo {
     let value = Some(Arc::from("/usr/bin/env true"));
     let command = CommandInfo { shell: true, value, ..CommandInfo::default() };
     TaskInfo {

@@ -96,8 +96,18 @@ impl World {
         self.effects.clear();
     }
 
-    /// An agent registers; no pass is taken.
-    pub(super) fn agent(&mut self, resources: Resources) {
+    /// Limits a role to as much as `most` has.
+    pub(super) fn limit(&mut self, role: &str, most: &Resources) {
+        let limits = most.quantities().iter().map(|(name, milli)| (name.clone(), milli)).collect();
+        let quota = Quota { limits, ..Quota::default() };
+        let quotas = vec![(Role::new(role).expect("a valid role"), quota)];
+        let request = RequestId(self.fresh());
+        self.step(Input::SetQuota { request, quotas, force: true });
+        self.effects.clear();
+    }
+
+    /// An agent registers; no pass is taken. Its stream.
+    pub(super) fn agent(&mut self, resources: Resources) -> ConnectionId {
         let number = self.fresh();
         let info = AgentInfo {
             id: None,
@@ -108,8 +118,10 @@ impl World {
             domain: None,
         };
         let call = AgentCall::Register { info, version: Arc::from("0.1.0"), nonce: number };
-        self.step(Input::AgentCall { connection: ConnectionId(number), call });
+        let connection = ConnectionId(number);
+        self.step(Input::AgentCall { connection, call });
         self.effects.clear();
+        connection
     }
 
     /// A framework calls.
