@@ -169,7 +169,10 @@ impl Server {
                         self.take(message);
                     }
                 }
-                () = &mut sleep, if deadline.is_some() => {}
+                () = &mut sleep, if deadline.is_some() => {
+                    // What is due again and again must not keep connections from being read.
+                    tokio::task::yield_now().await;
+                }
             }
             self.tick_if_due();
             self.settle();

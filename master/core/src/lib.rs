@@ -56,6 +56,10 @@ use proto::{InverseOfferAnswer, Time};
 use std::sync::Arc;
 use table::FrameworkOrd;
 
+/// Agents that are pinged, or given up, in one step at the most: the rest stays due, so that
+/// others have their turn in between, however many there are and however slow the machine is.
+const AGENTS_A_TICK: usize = 512;
+
 impl Master {
     /// Takes one input at `now` and pushes what is to be done, in order.
     pub fn step(&mut self, now: Time, input: Input, effects: &mut Vec<Effect>) {
@@ -86,10 +90,16 @@ impl Master {
     }
 
     fn tick(&mut self, out: &mut Vec<Effect>) {
-        while let Some(deadline) = self.pop_due() {
+        let mut agents = 0;
+        while agents < AGENTS_A_TICK
+            && let Some(deadline) = self.pop_due()
+        {
             match deadline {
                 Deadline::RecoveryOver => self.recovery_over(out),
-                Deadline::Agent(ord) => self.agent_deadline(ord, out),
+                Deadline::Agent(ord) => {
+                    agents += 1;
+                    self.agent_deadline(ord, out);
+                }
                 Deadline::Drain(ord) => self.drain_deadline(ord, out),
                 Deadline::Failover(ord) => self.teardown(ord, None, out),
                 Deadline::Heartbeat(ord) => self.heartbeat(ord, out),

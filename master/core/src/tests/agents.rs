@@ -409,3 +409,17 @@ fn an_agent_that_is_refused_on_its_own_stream_is_disconnected() {
         ],
     );
 }
+
+#[test]
+fn pings_of_very_many_agents_leave_others_their_turn() {
+    let mut c = Cluster::default();
+    // The clock stands still: all will be due at once.
+    (0..600).for_each(|_| drop(c.agent(cpus_mem(1, 64))));
+    c.now = c.now + Duration::from_secs(1);
+    c.effects.clear();
+    let mut pings = || {
+        c.step(Input::Tick);
+        c.lines().iter().filter(|line| line.contains("PING")).count()
+    };
+    assert_eq!((pings(), pings(), pings()), (512, 600, 600));
+}
