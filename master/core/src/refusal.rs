@@ -250,6 +250,14 @@ fn away(f: &mut fmt::Formatter<'_>, agent_id: &AgentId) -> fmt::Result {
     )
 }
 
+fn still_draining(f: &mut fmt::Formatter<'_>, id: &AgentId) -> fmt::Result {
+    write!(f, "agent {id} is being drained: it can be reactivated once it is drained")
+}
+
+fn not_gone(f: &mut fmt::Formatter<'_>, id: &AgentId) -> fmt::Result {
+    write!(f, "agent {id} is not gone: it can be forgotten once it is marked gone")
+}
+
 fn or_none<T: fmt::Display>(value: Option<&T>) -> String {
     value.map_or_else(|| "none".to_owned(), |value| format!("'{value}'"))
 }
@@ -372,12 +380,8 @@ impl Refusal {
                 write!(f, "offer_constraints of role '{role}': {problem}")
             }
             Self::Maintenance(invalid) => write!(f, "{invalid}"),
-            Self::StillDraining(id) => {
-                write!(f, "agent {id} is being drained: it can be reactivated once it is drained")
-            }
-            Self::NotGone(id) => {
-                write!(f, "agent {id} is not gone: it can be forgotten once it is marked gone")
-            }
+            Self::StillDraining(id) => still_draining(f, id),
+            Self::NotGone(id) => not_gone(f, id),
             Self::WeightZero(role) => {
                 write!(f, "the weight of role '{role}' must be more than zero")
             }
