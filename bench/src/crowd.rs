@@ -103,10 +103,7 @@ impl Crowd {
 
     /// Agents of one connection, until it ends.
     async fn share(self: Rc<Self>, address: String, agents: Range<u32>) {
-        let known = self.returns.borrow();
-        let call = |n: u32| known.get(n as usize).cloned().unwrap_or_else(|| registration(n));
-        let calls: Vec<Raw> = agents.clone().map(call).collect();
-        drop(known);
+        let calls: Vec<Raw> = agents.clone().map(|n| self.call(n)).collect();
         let arrive = |place: usize, id| self.arrive(agents.start as usize + place, id);
         let lived = match Streams::connect(&address, &calls).await {
             Ok(streams) => streams.live(arrive).await,
@@ -116,6 +113,12 @@ impl Crowd {
             self.failed.borrow_mut().get_or_insert(problem);
             self.all.notify_one();
         }
+    }
+
+    /// How an agent returns, or registers when it never did.
+    fn call(&self, n: u32) -> Raw {
+        let known = self.returns.borrow().get(n as usize).cloned();
+        known.unwrap_or_else(|| registration(n))
     }
 
     fn arrive(&self, n: usize, new: Option<AgentId>) {

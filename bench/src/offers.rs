@@ -186,7 +186,7 @@ impl Keeper {
                 let new = u32::try_from(offers.len()).expect("offers are of agents");
                 if has.get() == 0 {
                     offers.truncate(1);
-                    let filters = Filters { refuse: LONG, ..Filters::none() };
+                    let filters = Filters { refuse: LONG };
                     let offer_ids = ids(&Event::Offers(offers));
                     call(&stream, &id, CallBody::Decline { offer_ids, filters }).await;
                 }
