@@ -4,6 +4,9 @@
 //! each one's callback in order. While it syncs, the next batches gather; so the rate of syncs
 //! follows the disk, and the rate of batches follows the callers. Handing in never waits: who hands
 //! in more than the disk takes looks at the backlog, and stops taking on work.
+//!
+//! Batches build on each other, so nothing follows one that the disk did not take: were a small
+//! batch kept behind a big one for which there was no room, the store would have a hole.
 
 use crate::{Batch, Storage, StoreError};
 use std::sync::Arc;
@@ -52,6 +55,9 @@ impl GroupCommit {
     /// Hands in a batch. `done` is called exactly once, on the committing thread, in the order of
     /// the calls of `submit`, after the batch is durable or has failed; it must be quick.
     ///
+    /// Once a commit has failed, whatever the reason, every later batch fails with the same error
+    /// and reaches no disk. A batch that no disk could keep fails alone.
+    ///
     /// An empty batch is a barrier: it is done when everything before it is. This never blocks,
     /// whatever the disk does; see [`GroupCommit::backlog`].
     pub fn submit(&self, batch: Batch, done: impl FnOnce(CommitResult) + Send + 'static) {
@@ -83,6 +89,7 @@ impl Drop for GroupCommit {
 
 fn run(storage: &dyn Storage, waiting: &Receiver<Waiting>, backlog: &AtomicUsize) {
     let mut sequence = 0;
+    let mut failed: Option<Arc<StoreError>> = None;
     while let Ok(first) = waiting.recv() {
         let mut bytes = first.bytes;
         let mut merged = Batch::new();
@@ -93,8 +100,12 @@ fn run(storage: &dyn Storage, waiting: &Receiver<Waiting>, backlog: &AtomicUsize
             bytes += next.bytes;
             dones.push(admit(next, &mut merged));
         }
-        let result = storage.commit(merged).map_err(Arc::new);
+        let result = match &failed {
+            Some(error) => Err(Arc::clone(error)),
+            None => storage.commit(merged).map_err(Arc::new),
+        };
         sequence += u64::from(result.is_ok());
+        failed = result.as_ref().err().map(Arc::clone);
         // Before those who wait for it are told.
         backlog.fetch_sub(bytes, Ordering::Relaxed);
         for (done, unfit) in dones {

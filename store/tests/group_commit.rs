@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use store::{Batch, Damaged, GroupCommit, Options, Scan, Storage, Store, StoreError};
@@ -15,7 +15,6 @@ struct Scripted {
     /// Batch sizes of the commits that were asked for.
     asked: Mutex<Sender<usize>>,
     committed: AtomicU64,
-    poisoned: AtomicBool,
 }
 
 impl Storage for Scripted {
@@ -29,14 +28,10 @@ impl Storage for Scripted {
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
         self.asked.lock().unwrap().send(batch.len()).unwrap();
-        if self.poisoned.load(Ordering::SeqCst) {
-            return Err(StoreError::Poisoned { dir: PathBuf::from("/scripted") });
-        }
         if self.answers.lock().unwrap().recv().unwrap() {
             self.committed.fetch_add(batch.len() as u64, Ordering::SeqCst);
             return Ok(());
         }
-        self.poisoned.store(true, Ordering::SeqCst);
         let source = io::Error::other("the disk is gone");
         Err(StoreError::Io { operation: "sync", path: PathBuf::from("/scripted"), source })
     }
@@ -49,7 +44,6 @@ fn scripted() -> (Arc<Scripted>, Sender<bool>, Receiver<usize>) {
         answers: Mutex::new(answers),
         asked: Mutex::new(asked),
         committed: AtomicU64::new(0),
-        poisoned: AtomicBool::new(false),
     };
     (Arc::new(storage), answer, asks)
 }
@@ -87,27 +81,67 @@ fn callbacks_come_in_order_and_only_after_their_commit() {
 }
 
 #[test]
-fn after_a_failed_sync_everything_fails_and_nothing_is_tried_again() {
+fn after_a_failed_commit_everything_fails_and_nothing_reaches_the_disk() {
     let (storage, answer, asks) = scripted();
     let group = GroupCommit::start(Arc::clone(&storage) as Arc<dyn Storage>).unwrap();
     let (called, calls) = channel();
     for key in 0..3 {
         let called = called.clone();
         group.submit(one(key), move |result| called.send(result).unwrap());
-        assert_eq!(asks.recv().unwrap(), 1);
-        if key == 0 {
-            answer.send(true).unwrap();
-        } else if key == 1 {
-            answer.send(false).unwrap();
+        if key < 2 {
+            assert_eq!(asks.recv().unwrap(), 1);
+            answer.send(key == 0).unwrap();
         }
-        let result = calls.recv().unwrap();
-        match key {
-            0 => assert_eq!(result.unwrap(), 1),
-            1 => assert!(matches!(*result.unwrap_err(), StoreError::Io { .. })),
-            _ => assert!(matches!(*result.unwrap_err(), StoreError::Poisoned { .. })),
+        match (key, calls.recv().unwrap()) {
+            (0, result) => assert_eq!(result.unwrap(), 1),
+            (_, result) => assert!(matches!(*result.unwrap_err(), StoreError::Io { .. })),
         }
     }
     assert_eq!(storage.committed.load(Ordering::SeqCst), 1);
+}
+
+/// A disk that has room for small batches only.
+struct Tight(AtomicU64);
+
+impl Storage for Tight {
+    fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, Damaged> {
+        Ok(None)
+    }
+
+    fn scan(&self, _: &[u8]) -> Scan<'_> {
+        Box::new(std::iter::empty())
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        if batch.bytes() > 1_000 {
+            return Err(StoreError::Full {
+                dir: PathBuf::from("/tight"),
+                free: 1_000,
+                needed: 2_000,
+            });
+        }
+        self.0.fetch_add(batch.len() as u64, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_small_batch_is_not_kept_behind_a_big_one_for_which_there_was_no_room() {
+    let storage = Arc::new(Tight(AtomicU64::new(0)));
+    let group = GroupCommit::start(Arc::clone(&storage) as Arc<dyn Storage>).unwrap();
+    let (called, calls) = channel();
+    let submit = |batch: Batch| {
+        let called = called.clone();
+        group.submit(batch, move |result| called.send(result).unwrap());
+        calls.recv().unwrap()
+    };
+    assert_eq!(submit(one(0)).unwrap(), 1);
+    let mut big = one(1);
+    big.put(*b"big", [0; 2_000]);
+    for batch in [big, one(2), Batch::new()] {
+        assert!(matches!(*submit(batch).unwrap_err(), StoreError::Full { .. }));
+    }
+    assert_eq!(storage.0.load(Ordering::SeqCst), 1);
 }
 
 #[test]
