@@ -84,8 +84,8 @@ pub struct Master {
     pub(crate) links: BTreeMap<ConnectionId, AgentOrd>,
     /// Agents known from the registry that have not come back to this master yet.
     pub(crate) recovered: BTreeSet<AgentId>,
-    /// Unreachable agents of which tasks were forgotten, and since when they are: what is not known
-    /// of them may run there all the same.
+    /// Unreachable agents of which tasks were forgotten or were never known, and since when they are:
+    /// such tasks may run there all the same.
     pub(crate) forgotten: BTreeMap<AgentId, Time>,
     /// Registrations by nonce, host and port, so that a repeated one gets the same id.
     pub(crate) nonces: BTreeMap<(u64, Arc<str>, u16), AgentId>,
@@ -163,8 +163,10 @@ impl Master {
                 let key = (nonce, agent.info.hostname.clone(), agent.info.port);
                 self.nonces.insert(key, id.clone());
             }
-            if agent.unreachable.is_none() {
-                self.recovered.insert(id.clone());
+            match agent.unreachable {
+                None => _ = self.recovered.insert(id.clone()),
+                // What runs there was told to another master.
+                Some(since) => _ = self.forgotten.insert(id.clone(), since),
             }
         }
         if !self.recovered.is_empty() {

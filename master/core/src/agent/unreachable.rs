@@ -97,8 +97,9 @@ impl Master {
         let Some(task) = self.frameworks[framework].unreachable.get(task_id) else { return };
         let Some(since) = task.unreachable_since else { return };
         self.forgotten.insert(task.agent_id.clone(), since);
-        if self.forgotten.len() > self.options.unreachable_agents {
-            let agents = self.registry.agents();
+        let agents = self.registry.agents();
+        // At most one of each agent is of use, so this is rare.
+        if self.forgotten.len() > 2 * agents.len() {
             self.forgotten.retain(|id, since| {
                 agents.get(id).is_some_and(|agent| agent.unreachable == Some(*since))
             });
@@ -109,8 +110,7 @@ impl Master {
     /// it forgot some, or it began when the agent was away already.
     pub(crate) fn hidden_since(&self, agent_id: &AgentId) -> Option<Time> {
         let since = self.registry.agents().get(agent_id)?.unreachable?;
-        let forgotten = self.forgotten.get(agent_id) == Some(&since);
-        (forgotten || since <= self.started).then_some(since)
+        (self.forgotten.get(agent_id) == Some(&since)).then_some(since)
     }
 
     pub(crate) fn tell_all_of_failure(&self, agent_id: &AgentId, out: &mut Vec<Effect>) {
