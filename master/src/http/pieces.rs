@@ -1,8 +1,8 @@
 //! Long answers in bounded pieces: written while they are read, never whole in memory.
 //!
 //! A read is made on the thread for reads and handed over piece by piece; a reader that does not
-//! take a piece in time, or takes too little, or is not through after a while, is cut off, so that nobody holds an old
-//! state of the cluster for long.
+//! take a piece in time, or takes too little, or is not through after a while, is cut off, so that
+//! nobody holds an old state of the cluster for long.
 
 use super::json::Json;
 pub(crate) use crate::reads::Unread;

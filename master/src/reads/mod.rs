@@ -27,7 +27,7 @@ use model::Keeper;
 pub(crate) use model::{AgentRow, FrameworkRow, Model, PastFramework, RoleShare, Share, holds};
 pub(crate) use pace::Pace;
 use places::Places;
-pub(crate) use places::ReadLimits;
+pub(crate) use places::{Held, ReadLimits};
 use proto::operator::Resume;
 use std::future::Future;
 use std::io;
@@ -259,17 +259,25 @@ impl Reads {
         self.whole.answer(pieces, connection)
     }
 
-    /// Writes a read out on the thread for reads, once there is a place for one from there. It may
-    /// wait for its reader.
+    /// A place for a reader from there. It is taken before what is to be read: a snapshot would grow
+    /// old waiting for it.
     ///
     /// # Errors
-    /// When there is no place in time, or the master is stopping.
-    pub(crate) async fn write(
+    /// When there is none in time, or the master is stopping.
+    pub(crate) async fn reader(&self, from: Option<Origin>) -> Result<Held, NoAnswer> {
+        self.places.take(from).await
+    }
+
+    /// Writes a read out on the thread for reads, for the reader that has this place; it may wait
+    /// for that reader.
+    ///
+    /// # Errors
+    /// When the master is stopping.
+    pub(crate) fn write(
         &self,
-        from: Option<Origin>,
+        place: Held,
         job: impl Future<Output = Result<(), Unread>> + Send + 'static,
     ) -> Result<(), NoAnswer> {
-        let place = self.places.take(from).await?;
         self.write_at(place, job)
     }
 

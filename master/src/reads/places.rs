@@ -31,7 +31,7 @@ impl ReadLimits {
 
 /// A place, while this lives.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(crate) struct Held {
     _of_address: Option<OwnedSemaphorePermit>,
     _of_all: OwnedSemaphorePermit,
 }

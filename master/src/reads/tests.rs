@@ -33,7 +33,7 @@ async fn reads_are_written_on_their_own_thread() {
         let _ = reply.send(std::thread::current().name().map(str::to_owned));
         Ok(())
     };
-    reads.write(None, job).await.unwrap();
+    reads.write(reads.reader(None).await.unwrap(), job).unwrap();
     assert_eq!(name.await.unwrap().as_deref(), Some("reads"));
 }
 
@@ -41,7 +41,7 @@ async fn reads_are_written_on_their_own_thread() {
 async fn what_is_kept_whole_does_not_wait_for_those_who_do_not_read() {
     let (reads, _feed) = start(Duration::ZERO).unwrap();
     for _ in 0..LIMITS.at_a_time {
-        reads.write(None, std::future::pending()).await.unwrap();
+        reads.write(reads.reader(None).await.unwrap(), std::future::pending()).unwrap();
     }
     let (reply, made) = oneshot::channel();
     let job = async move {

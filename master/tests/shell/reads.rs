@@ -335,7 +335,7 @@ pub(crate) fn many_tasks(agent: &Agent, count: u32) -> AgentCall {
 async fn long_answers_come_in_pieces_and_slow_readers_are_cut_off() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path());
-    config.reader_stall = Duration::from_millis(50);
+    config.reader_stall = Duration::from_secs(2);
     config.options.completed_tasks = 100_000;
     // The agent answers no pings meanwhile.
     config.options.agent_timeout = Duration::from_secs(3600);

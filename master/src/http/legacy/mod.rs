@@ -110,6 +110,7 @@ pub(super) async fn read(
         Read::Metrics => Some(crate::http::operator::local::totals(context).await?),
         _ => None,
     };
+    let place = context.reads().reader(from).await?;
     let model = context.reads().snapshot().await?;
     let (mut out, reading) = pieces(context.reads().pace(), context.outbox_limits().stall, WHOLE);
     let about = Arc::clone(context.about());
@@ -126,7 +127,7 @@ pub(super) async fn read(
         done?;
         out.finish().await
     };
-    context.reads().write(from, job).await?;
+    context.reads().write(place, job)?;
     reading.into_response(media_type).await.ok_or_else(Refusal::stopping)
 }
 

@@ -84,6 +84,7 @@ async fn read_copy(
     (call, wanted): (operator::Call, Wanted),
     encoding: Encoding,
 ) -> Result<Response, Refusal> {
+    let place = context.reads().reader(from).await?;
     let model = context.reads().snapshot().await?;
     let (mut out, reading) = pieces(context.reads().pace(), context.outbox_limits().stall, WHOLE);
     let job = async move {
@@ -92,7 +93,7 @@ async fn read_copy(
         drop(model);
         out.finish().await
     };
-    context.reads().write(from, job).await?;
+    context.reads().write(place, job)?;
     reading.into_response(encoding.media_type()).await.ok_or_else(Refusal::stopping)
 }
 

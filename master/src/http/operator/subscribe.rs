@@ -33,13 +33,12 @@ pub(super) async fn subscribe(
     encoding: Encoding,
     (from, kill): (Option<Origin>, Kill),
 ) -> Result<Response, Refusal> {
+    let place = context.reads().reader(from).await?;
     let (watcher, pending) = outbox(context.outbox_limits(), kill);
     let beginning = context.reads().watch(watcher, resume).await?;
     let (out, reading) = pieces(context.reads().pace(), context.outbox_limits().stall, WHOLE);
-    context
-        .reads()
-        .write(from, first_record(out, counting(context.reads().pace()), beginning, encoding))
-        .await?;
+    let first = first_record(out, counting(context.reads().pace()), beginning, encoding);
+    context.reads().write(place, first)?;
     let body = WatchBody {
         first: Some(reading),
         pending,
