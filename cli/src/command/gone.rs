@@ -25,7 +25,7 @@ pub(crate) struct Options {
     /// their ids until they are forgotten.
     #[arg(long, conflicts_with_all = ["forget", "yes"])]
     list: bool,
-    /// Forget an agent that was given up: who comes with its id is taken for a new agent.
+    /// Forget an agent that was given up: should it come back after all, it is taken in again.
     #[arg(long)]
     forget: bool,
     /// Do it: this cannot be taken back.
@@ -114,7 +114,8 @@ async fn forget_one(master: &Client, name: &AgentId, yes: bool, form: Form) -> R
         let since = when::show(since);
         let message = format!(
             "this forgets the agent {agent_id}, gone since {since}: should it come back after all, \
-             it is a new agent, and its old volumes and tasks are nobody's"
+             it is taken in under this id with the tasks that still run there, and what was \
+             reserved on it is no more"
         );
         let next = format!(
             "delete its data directory, or be sure that its host is no more; then tepui gone \

@@ -112,7 +112,7 @@ pub enum Call {
     MarkAgentGone(AgentId),
     /// Agents that were marked gone with something on them, which are never forgotten by themselves.
     GetGoneAgents,
-    /// Forget an agent that was marked gone: who comes with its id is a new agent.
+    /// Forget an agent that was marked gone: should it come back, it is taken in under its id.
     ForgetAgent(AgentId),
     /// End an agent's tasks and give it no new ones.
     DrainAgent {
