@@ -30,9 +30,17 @@ impl Pass<'_> {
         let mut grown: BTreeMap<usize, [u64; 4]> = BTreeMap::new();
         for ((_, host, resource), (dimension, mut wishes)) in self.wishes(placed) {
             let mut left = self.cluster.columns().free(host)[dimension];
-            // What those at the limit of their group leave is dealt out again.
-            while left > 0 && !wishes.is_empty() {
-                let before = left;
+            // What those at the limit of their group leave is dealt out again, to the others alone: so there
+            // are at most as many rounds as groups, and one more.
+            while left > 0 {
+                wishes.retain(|wish| {
+                    let growth = grown.entry(wish.group).or_default();
+                    wish.room > 0
+                        && self.limit_left(placed[wish.placement].1, dimension, growth) > 0
+                });
+                if wishes.is_empty() {
+                    break;
+                }
                 // Those that can use least first: what they leave is the others'.
                 wishes.sort_by_key(|wish| (wish.room, wish.placement));
                 let mut sharing = wishes.len() as u64;
@@ -52,10 +60,6 @@ impl Pass<'_> {
                         let amounts = task.grown.get_or_insert_with(|| Box::new(demand.clone()));
                         add(amounts, &resource, more);
                     }
-                }
-                wishes.retain(|wish| wish.room > 0);
-                if left == before {
-                    break;
                 }
             }
         }

@@ -77,6 +77,16 @@ fn what_a_group_at_its_limit_leaves_goes_to_others() {
 }
 
 #[test]
+fn those_at_the_limit_of_their_group_have_no_share_of_what_is_left() {
+    let mut scheduler = TaskScheduler::builder().build().unwrap();
+    scheduler.set_limit("b", Limit::NONE.with(Measure::Cpus, Milli::whole(2)));
+    let batch = [elastic("a", 1, 1, 15), elastic("c", 1, 1, 16), elastic("b", 2, 1, 20)].concat();
+    let result = scheduler.schedule_once(Time::ZERO, &batch, vec![lease("l", "h", 11)]);
+    // 7 are left, of which b may have nothing: all of it goes to the others, and evenly.
+    assert_eq!(granted(&result), grants([("a0", 4500), ("b0", 1000), ("b1", 1000), ("c0", 4500)]));
+}
+
+#[test]
 fn what_was_granted_is_what_runs() {
     let mut scheduler = TaskScheduler::builder().single_lease().build().unwrap();
     let first =
