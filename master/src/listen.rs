@@ -320,9 +320,9 @@ async fn first_stream(
 
 /// Bytes that the system keeps for an operator's connection (it takes twice as many). It says that
 /// there is room again when a third is free: with the megabytes that it would go up to by itself,
-/// a reader that takes 100 KB a second would seem to stand still for ten seconds. 5 MB a second can
-/// be read over 100 ms of distance.
-const OPERATOR_SEND_BUFFER: usize = 256 * 1024;
+/// a reader that takes 100 KB a second would seem to stand still for ten seconds. 2.5 MB a second
+/// can be read over 100 ms of distance.
+const OPERATOR_SEND_BUFFER: usize = 128 * 1024;
 
 /// Serves the connection on another runtime; it ends when this future is dropped.
 async fn hand_over(

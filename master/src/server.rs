@@ -63,7 +63,7 @@ pub async fn run(
         request_timeout: config.request_timeout,
         idle_timeout: config.idle_timeout,
     };
-    let server = Server::new(&config, address, opened, clock, feed, elsewhere);
+    let mut server = Server::new(&config, address, opened, clock, feed, elsewhere);
     tracing::info!(%address, "master serving");
     tokio::select! {
         result = server.serve(messages) => result,
@@ -146,7 +146,7 @@ impl Server {
         }
     }
 
-    async fn serve(mut self, mut messages: mpsc::Receiver<Message>) -> Result<(), Error> {
+    async fn serve(&mut self, mut messages: mpsc::Receiver<Message>) -> Result<(), Error> {
         let mut batch = Vec::with_capacity(BATCH);
         let sleep = tokio::time::sleep_until(tokio::time::Instant::now());
         tokio::pin!(sleep);
@@ -169,7 +169,7 @@ impl Server {
                         self.take(message);
                     }
                 }
-                () = &mut sleep, if deadline.is_some() => {
+                () = &mut sleep, if deadline.is_some() && self.has_room() => {
                     // What is due again and again must not keep connections from being read.
                     tokio::task::yield_now().await;
                 }
@@ -247,9 +247,11 @@ impl Server {
         tracing::trace!(input = name, effects = self.effects.len() - before, ?elapsed, "step");
     }
 
+    /// While nothing is read no time passes either: agents would be given up because their answers
+    /// wait with everything else, and offers be taken back for which somebody has asked.
     fn tick_if_due(&mut self) {
         let now = self.clock.now();
-        if self.core.deadline().is_some_and(|deadline| deadline <= now) {
+        if self.has_room() && self.core.deadline().is_some_and(|deadline| deadline <= now) {
             let begin = Instant::now();
             self.core.step(now, Input::Tick, &mut self.effects);
             self.performer.counts.ticks.observe(begin.elapsed());
@@ -374,3 +376,6 @@ fn input_name(input: &Input) -> &'static str {
         Input::SetWeight { .. } => "set weight",
     }
 }
+
+#[cfg(test)]
+mod tests;
