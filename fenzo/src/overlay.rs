@@ -72,7 +72,7 @@ impl TaskScheduler {
         let (mut added, mut ignored, mut given_back) = (Vec::new(), Vec::new(), Vec::new());
         for lease in leases {
             let id = lease.id.clone();
-            if let Some(problem) = self.unusable(&lease.host, &lease.attributes) {
+            if let Some(problem) = self.unusable(&lease) {
                 given_back.push(id.clone());
                 ignored.push((id, problem));
                 continue;

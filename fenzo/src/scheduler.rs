@@ -187,7 +187,7 @@ impl TaskScheduler {
         self.disabled.retain(|_, until| *until > now);
         let (mut ignored, mut given_back) = (Vec::new(), Vec::new());
         for lease in leases {
-            if let Some(problem) = self.unusable(&lease.host, &lease.attributes) {
+            if let Some(problem) = self.unusable(&lease) {
                 given_back.push(lease.id.clone());
                 ignored.push((lease.id.clone(), problem));
                 if !is_active(self.active.as_ref(), &lease.host, &lease.attributes) {
@@ -425,14 +425,14 @@ impl TaskScheduler {
     }
 
     pub(crate) fn is_usable(&self, host: &HostId, attributes: &Attributes) -> bool {
-        self.unusable(host, attributes).is_none()
+        !self.disabled.contains_key(host) && is_active(self.active.as_ref(), host, attributes)
     }
 
-    /// Why nothing may be placed on a host, if so.
-    pub(crate) fn unusable(&self, host: &HostId, attributes: &Attributes) -> Option<LeaseProblem> {
-        let disabled = self.disabled.contains_key(host).then_some(LeaseProblem::HostDisabled);
-        let active = is_active(self.active.as_ref(), host, attributes);
-        disabled.or((!active).then_some(LeaseProblem::HostInactive))
+    /// Why a new lease is given back, if so. One that is held is none.
+    pub(crate) fn unusable(&self, lease: &Lease) -> Option<LeaseProblem> {
+        let fine = self.is_usable(&lease.host, &lease.attributes) || self.cluster.holds(&lease.id);
+        let off = self.disabled.contains_key(&lease.host);
+        (!fine).then_some(if off { LeaseProblem::HostDisabled } else { LeaseProblem::HostInactive })
     }
 
     /// The tasks that are sound, if some are not, and those that are not.

@@ -83,7 +83,8 @@ impl SchedulingService {
                 }
             }
         }
-        self.changed = false;
+        // What was not come to has its turn after the interval.
+        self.changed = !result.untried.is_empty();
         self.last_run = Some(now);
         Some(result)
     }

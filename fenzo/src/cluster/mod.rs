@@ -132,7 +132,7 @@ impl Cluster {
 
     /// Holds a lease; gives its id back if there is one of that id already, or none may be added to the host.
     pub(crate) fn add_lease(&mut self, lease: Lease) -> Result<(), (LeaseId, LeaseProblem)> {
-        if self.leases.find(&lease.id).is_some() {
+        if self.holds(&lease.id) {
             return Err((lease.id, LeaseProblem::Held));
         }
         if self.single_lease && self.has_lease(&lease.host) {
@@ -151,6 +151,10 @@ impl Cluster {
         self.hosts[host].add_lease(lease, learnt.latest, &self.leases);
         self.mark(host);
         Ok(())
+    }
+
+    pub(crate) fn holds(&self, lease: &LeaseId) -> bool {
+        self.leases.find(lease).is_some()
     }
 
     fn has_lease(&self, host: &HostId) -> bool {

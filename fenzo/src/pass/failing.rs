@@ -120,9 +120,11 @@ impl Pass<'_> {
         self.look_everywhere(class)
     }
 
-    /// Whether a survey can explain a class. What closures refuse is known where every host with room was asked.
+    /// Whether a survey can explain a class. What closures refuse is known where every host with room was asked,
+    /// which is not so where an index asks only about those that have changed.
     fn is_countable(&self, rules: &Class<'_>) -> bool {
-        Survey::can_explain(rules) && (!rules.has_closure() || self.cluster.ranking().is_some())
+        let asked = self.cluster.ranking().is_some() && self.choice.good_enough.is_none();
+        Survey::can_explain(rules) && (asked || !rules.has_closure())
     }
 
     fn look_everywhere(&mut self, class: usize) -> Explanation {

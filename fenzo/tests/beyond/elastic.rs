@@ -79,6 +79,8 @@ fn what_a_group_at_its_limit_leaves_goes_to_others() {
 #[test]
 fn those_at_the_limit_of_their_group_have_no_share_of_what_is_left() {
     let mut scheduler = TaskScheduler::builder().build().unwrap();
+    scheduler.set_limit("a", Limit::NONE);
+    scheduler.set_limit("c", Limit::NONE);
     scheduler.set_limit("b", Limit::NONE.with(Measure::Cpus, Milli::whole(2)));
     let batch = [elastic("a", 1, 1, 15), elastic("c", 1, 1, 16), elastic("b", 2, 1, 20)].concat();
     let result = scheduler.schedule_once(Time::ZERO, &batch, vec![lease("l", "h", 11)]);

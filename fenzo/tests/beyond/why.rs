@@ -24,6 +24,25 @@ fn three() -> Vec<Lease> {
 }
 
 #[test]
+fn what_closures_refuse_is_counted_also_where_good_enough_is_enough() {
+    for enough in [None, Some(1.0)] {
+        let mut builder = TaskScheduler::builder().fitness(Fitness::cpu_packer());
+        if let Some(enough) = enough {
+            builder = builder.good_enough(enough);
+        }
+        let few = Constraint::custom("few", |_, host| host.id().as_str() < "h0010");
+        let wanting = class("g", 1).with_hard(few);
+        let hosts = (0..2000).map(|n| lease(&format!("l{n:04}"), &format!("h{n:04}"), 2));
+        let all = tasks("t", 60, wanting);
+        let result = builder.build().unwrap().schedule_once(Time::ZERO, &all, hosts.collect());
+        assert_eq!((result.placed(), result.failed()), (20, 40));
+        let refused = Reason::Constraint("few".to_owned());
+        let reasons = &result.failures[0].explanation.reasons;
+        assert_eq!(reasons.get(&refused), Some(&1990), "{enough:?}: {reasons:?}");
+    }
+}
+
+#[test]
 fn single_changes_are_named_with_the_least_of_each() {
     let wanting = class("g", 5).with_hard(Constraint::equals("zone", "west"));
     let result = scheduler().schedule_once(Time::ZERO, &tasks("t", 1, wanting), three());

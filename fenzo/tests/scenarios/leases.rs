@@ -238,6 +238,20 @@ fn ports_of_running_tasks_are_not_handed_out_where_a_lease_stays() {
 }
 
 #[test]
+fn a_lease_that_is_held_stays_held_though_it_comes_again_for_a_disabled_host() {
+    let mut scheduler = scheduler(Fitness::Any);
+    scheduler.schedule_once(at(0), &[], vec![lease("l", "a", 4, 4)]);
+    scheduler.disable_host(&"b".into(), at(10));
+    let again = || vec![lease("l", "b", 4, 4)];
+    let held = [("l".into(), LeaseProblem::Held)];
+    let asked = scheduler.what_if(&[], again());
+    assert_eq!((asked.expired.len(), &*asked.ignored), (0, held.as_slice()));
+    let result = scheduler.schedule_once(at(1), &[], again());
+    assert_eq!((result.expired.len(), &*result.ignored), (0, held.as_slice()));
+    assert_eq!(scheduler.leases_held(), 1);
+}
+
+#[test]
 fn test_task_batch_size() {
     let mut scheduler = TaskScheduler::builder().batch_size(2).build().unwrap();
     let result = run(&mut scheduler, &tasks("t", 5, class(1, 10)), many(0, 1));

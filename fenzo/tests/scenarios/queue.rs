@@ -252,6 +252,23 @@ fn one(id: &str, tier: usize) -> QueuedTask {
 }
 
 #[test]
+fn what_a_run_did_not_come_to_has_its_turn_after_the_interval() {
+    let scheduler = TaskScheduler::builder().batch_size(2).build().unwrap();
+    let options =
+        ServiceOptions { interval: Duration::from_secs(1), max_delay: Duration::from_secs(5) };
+    let mut service = SchedulingService::new(scheduler, TaskQueue::tiered(2), options);
+    service.add_lease(Lease::new("l", "h", units(4)));
+    for id in ["a", "b", "c"] {
+        service.queue(one(id, 0)).unwrap();
+    }
+    assert_eq!(service.tick(at(1)).unwrap().placed(), 2);
+    assert_eq!(service.deadline(), at(2));
+    service.add_lease(Lease::new("m", "i", units(4)));
+    assert_eq!(service.tick(at(2)).unwrap().placed(), 1);
+    assert_eq!(service.deadline(), at(7));
+}
+
+#[test]
 fn test_one_task_assignment() {
     let mut service = service(&[4]);
     service.queue(one("t", 0)).unwrap();
