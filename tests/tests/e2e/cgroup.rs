@@ -134,10 +134,18 @@ fn a_full_disk_delays_no_update_for_ever_and_is_said() {
     let mut cluster = Cluster::start(0, "", true);
     cluster.add_agent("full", &work, "cpus:1;mem:512");
     cluster.wait_for_agents(1);
+    let go = place.path().join("go");
+    let command = format!(
+        "until [ -e {} ]; do sleep 0.02; done; cat /dev/zero > fill; echo full >&2; exit 9",
+        go.display()
+    );
     let id = cluster.submit(&json!({
         "kind": "batch", "name": "filler", "retry": { "user": 0, "platform": 0 },
-        "task": { "command": "cat /dev/zero > fill; echo full >&2; exit 9", "cpus": 0.5, "mem": 128 },
+        "task": { "command": command, "cpus": 0.5, "mem": 128 },
     }));
+    // That it runs is durable before the disk is full: what is set aside then is for its end.
+    cluster.wait_running(&id, 1);
+    std::fs::write(&go, "").unwrap();
     let job = cluster.wait_ended(&id);
     assert_eq!(job["units_shown"][0]["outcome"]["exit_code"], 9, "{job:#}");
     // What `cat` and `echo` had to say found no place either.

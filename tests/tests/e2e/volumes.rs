@@ -170,7 +170,10 @@ fn forgotten(cluster: &Cluster, id: &Value) {
     assert_eq!(list(cluster, &["gone", "--list"])[0]["agent_id"], id);
     let (code, out, err) = cluster.tepui(&["gone", "--forget", id]);
     assert_eq!((code, out.as_str()), (2, ""), "{err}");
-    assert!(err.contains("it is a new agent") && err.contains("--forget --yes"), "{err}");
+    assert!(
+        err.contains("it is taken in under this id") && err.contains("--forget --yes"),
+        "{err}"
+    );
     does(cluster, &["gone", "--forget", "--yes", id], &format!("{id} is forgotten"));
     assert_eq!(list(cluster, &["gone", "--list"]), json!([]));
 }
