@@ -97,6 +97,7 @@ fn what_is_set_is_kept_listed_and_told_from_what_is_wrong() {
     cluster.master.kill_9();
     cluster.master.again();
     wait_for("the master", || cluster.operator("GET_HEALTH"));
+    cluster.wait_for_agents(1);
     let kept = as_json(&cluster, &["quota", "get", "eng"]);
     assert_eq!(kept[0]["limits"], json!({ "cpus": 4.0 }), "{kept}");
     let weights = as_json(&cluster, &["weights"]);
