@@ -72,11 +72,11 @@ pub enum Failure {
         bytes: usize,
     },
     /// Too little room on this member's disk: it takes entries again once there is room.
-    #[error("the disk is nearly full ({free} bytes free, twice {needed} needed): free some space")]
+    #[error("the disk is nearly full ({free} bytes free, {needed} needed): free some space")]
     Full {
         /// Free bytes.
         free: u64,
-        /// Bytes that a commit needs.
+        /// Bytes that the biggest commit needs.
         needed: u64,
     },
     /// The member has ended.

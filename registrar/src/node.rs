@@ -219,6 +219,13 @@ impl<M: StateMachine> Node<M> {
                         return Ok(());
                     }
                     self.propose(submissions.drain(..))?;
+                    // Who hands in without end keeps nobody from asking.
+                    while requests.len() < BATCH
+                        && let Ok(request) = inbox.try_recv()
+                    {
+                        requests.push(request);
+                    }
+                    self.take(&mut requests)?;
                 }
                 taken = inbox.recv_many(&mut requests, BATCH), if has_room => {
                     if taken == 0 {
@@ -270,8 +277,13 @@ impl<M: StateMachine> Node<M> {
 
     fn hear(&mut self, heard: &mut Vec<Heard>) -> Result<(), Stopped> {
         if self.watch.full().is_some() {
-            // What others say would have to be written down. They go on without it.
-            heard.clear();
+            // What others say would have to be written down. They go on without it. Who they are is
+            // said once only.
+            for heard in heard.drain(..) {
+                if let Heard::Hello { from, address } = heard {
+                    self.shell.meet(from, address);
+                }
+            }
             return Ok(());
         }
         let mut messages = Vec::new();
@@ -288,8 +300,10 @@ impl<M: StateMachine> Node<M> {
         self.step(Input::Messages(messages))
     }
 
+    /// Everybody who waits is noted before the first step: who is dropped because one fails must
+    /// find out why, which is known once the shell is dropped.
     fn take(&mut self, requests: &mut Vec<Request<M>>) -> Result<(), Stopped> {
-        let (mut proposals, mut reads) = (Vec::new(), Vec::new());
+        let (mut proposals, mut reads, mut steps) = (Vec::new(), Vec::new(), Vec::new());
         for request in requests.drain(..) {
             match request {
                 Request::Propose(submission) => proposals.push(submission),
@@ -297,18 +311,18 @@ impl<M: StateMachine> Node<M> {
                 Request::Look(look) => look(self.shell.state()),
                 Request::Change { changes, answer } => {
                     let id = self.shell.expect_change(answer);
-                    self.step(Input::Change { id, changes })?;
+                    steps.push(Input::Change { id, changes });
                 }
-                Request::Transfer { to } => self.step(Input::Transfer { to })?,
+                Request::Transfer { to } => steps.push(Input::Transfer { to }),
             }
         }
         if !proposals.is_empty() {
             self.propose(proposals.into_iter())?;
         }
         if !reads.is_empty() {
-            self.step(Input::Read(reads))?;
+            steps.push(Input::Read(reads));
         }
-        Ok(())
+        steps.into_iter().try_for_each(|input| self.step(input))
     }
 
     fn propose(&mut self, submissions: impl Iterator<Item = Submission<M>>) -> Result<(), Stopped> {

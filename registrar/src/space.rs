@@ -3,14 +3,19 @@
 //!
 //! A write that fails would end the member. While there is too little room it takes no entries, is
 //! deaf to the others, who go on without it, and hands the lead over if there is somebody to take
-//! it; reads go on as long as it leads. What it has stays as it is.
+//! it; one that is alone answers reads all the same. What it has stays as it is.
 
+use crate::MAX_ENTRY_BYTES;
 use crate::disk::Disk;
 use std::time::{Duration, Instant};
 use store::{Space, StoreError};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What the biggest commit needs besides what every commit does: so many that one more begins, and
+/// the largest entry, four times each as the store has it.
+pub(crate) const BIGGEST: u64 = 4 * (store::MAX_COMMIT_BYTES + MAX_ENTRY_BYTES) as u64;
 
 /// Measures the room.
 pub(crate) type Probe = Box<dyn Fn(&Disk) -> Result<Space, StoreError> + Send>;
@@ -47,11 +52,12 @@ impl Watch {
         true
     }
 
-    /// Twice of what a commit needs is little, three times is room again: it does not waver.
+    /// Too little is less than the biggest commit needs; twice of that is room again, so that it does
+    /// not waver.
     fn note(&mut self, space: Space) {
         let Space { free, needed } = space;
-        let times = if self.full.is_some() { 3 } else { 2 };
-        let is_full = free < needed.saturating_mul(times);
+        let needed = needed.saturating_add(BIGGEST);
+        let is_full = free < if self.full.is_some() { needed.saturating_mul(2) } else { needed };
         match (self.full.is_some(), is_full) {
             (false, true) => {
                 tracing::error!(free, needed, "too little room on the disk: nothing is taken on");
@@ -59,6 +65,6 @@ impl Watch {
             (true, false) => tracing::info!(free, "there is room on the disk again"),
             _ => {}
         }
-        self.full = is_full.then_some(space);
+        self.full = is_full.then_some(Space { free, needed });
     }
 }

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-/// A commit is closed when it has so many bytes, so that one sync stays short.
-const MAX_COMMIT_BYTES: usize = 4 * 1024 * 1024;
+/// A commit is closed when it has so many bytes, so that one sync stays short; its last batch may
+/// take it beyond.
+pub const MAX_COMMIT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The number of the commit that made a batch durable (they count from 1), or why it is not.
 pub type CommitResult = Result<u64, Arc<StoreError>>;

@@ -29,7 +29,7 @@ mod tests;
 
 pub use batch::{Batch, Edit};
 pub use error::StoreError;
-pub use group_commit::{CommitResult, GroupCommit};
+pub use group_commit::{CommitResult, GroupCommit, MAX_COMMIT_BYTES};
 pub use home::{Home, set_aside};
 pub use identity::{Identity, refuse_owned};
 pub use pace::Pace;

@@ -1,6 +1,7 @@
 //! A member whose disk fills up and is emptied again, alone and among others.
 
 use super::*;
+use crate::space::BIGGEST;
 use bytes::Bytes;
 use registrar_core::Role;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,7 +49,7 @@ fn group(size: u64) -> Vec<(Place, Registrar<Counter>)> {
         .map(|_| {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             listener.set_nonblocking(true).unwrap();
-            let (dir, free) = (tempfile::tempdir().unwrap(), Arc::new(AtomicU64::new(1_000)));
+            let (dir, free) = (tempfile::tempdir().unwrap(), Arc::new(AtomicU64::new(u64::MAX)));
             Place { dir, listener, free }
         })
         .collect();
@@ -100,17 +101,18 @@ async fn without_room_entries_are_refused_with_figures_until_there_is_room_again
     let members = group(1);
     let (place, registrar) = &members[0];
     until(registrar, Result::is_ok).await;
-    place.free.store(19, Ordering::Relaxed);
-    let full = Err(Failure::Full { free: 19, needed: 10 });
+    let needed = 10 + BIGGEST;
+    place.free.store(needed - 1, Ordering::Relaxed);
+    let full = Err(Failure::Full { free: needed - 1, needed });
     until(registrar, |result| *result == full).await;
     // It still leads, and answers.
     let before = bounded(registrar.read(|counter| counter.0)).await.unwrap();
     // A little is not enough: it would waver.
-    place.free.store(29, Ordering::Relaxed);
-    let still = Err(Failure::Full { free: 29, needed: 10 });
+    place.free.store(2 * needed - 1, Ordering::Relaxed);
+    let still = Err(Failure::Full { free: 2 * needed - 1, needed });
     until(registrar, |result| *result == still).await;
     assert_eq!(bounded(registrar.read(|counter| counter.0)).await.unwrap(), before);
-    place.free.store(30, Ordering::Relaxed);
+    place.free.store(2 * needed, Ordering::Relaxed);
     until(registrar, Result::is_ok).await;
 }
 
@@ -140,7 +142,7 @@ async fn a_leader_without_room_hands_over_and_is_told_everything_once_it_has_som
     let second = leader(&members, Some(first)).await;
     until(&members[second].1, Result::is_ok).await;
     let count = bounded(members[second].1.read(|counter| counter.0)).await.unwrap();
-    members[first].0.free.store(1_000, Ordering::Relaxed);
+    members[first].0.free.store(u64::MAX, Ordering::Relaxed);
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
     bounded(async {
         while members[first].1.peek(|counter| counter.0).await.unwrap() < count {
