@@ -4,7 +4,7 @@ use fenzo::{
     BuildError, Constraint, Fitness, Measure, Reason, Resources, TaskClass, TaskScheduler,
 };
 
-use crate::{class, hosts, lease, run, scheduler, tasks};
+use crate::scenarios::{class, hosts, lease, run, scheduler, tasks};
 
 #[test]
 fn test_task_tracker_state_1() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fenzo::{Device, DeviceRequest, DeviceUse, HostId, Milli, SetUse, TaskClass};
 
 use super::state::State;
-use crate::world::closures;
+use crate::properties::world::closures;
 
 const WHOLE: u64 = 1000;
 

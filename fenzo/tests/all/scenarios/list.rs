@@ -15,7 +15,7 @@ const MODULES: [(&str, &str); 10] = [
     ("plugins", include_str!("plugins.rs")),
     ("queue", include_str!("queue.rs")),
     ("sets", include_str!("sets.rs")),
-    ("sla", include_str!("../../src/queue/sla.rs")),
+    ("sla", include_str!("../../../src/queue/sla.rs")),
 ];
 
 /// The names of the test functions of a module.

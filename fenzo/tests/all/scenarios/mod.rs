@@ -1,5 +1,4 @@
 //! The scenarios of Fenzo's own test-suite that apply here, under their names there, told with our words.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod autoscale;
 mod basic;

@@ -1,5 +1,4 @@
 //! Laws that hold for every cluster and every batch, checked on random ones.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bad;
 mod oracle;

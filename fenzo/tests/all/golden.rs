@@ -4,9 +4,8 @@
 //! from Netflix Fenzo 1.1 (Apache-2.0) at commit b9e76c7, every host evaluated for every task, on the workload
 //! that `examples/workload` generates. What they must never become is figures
 //! copied from a run of ours.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-#[path = "../examples/workload/generate.rs"]
+#[path = "../../examples/workload/generate.rs"]
 mod generate;
 
 use std::collections::BTreeMap;

@@ -1,23 +1,22 @@
 //! The examples print what they are there to show.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[allow(dead_code, reason = "its main function is for those who run it by hand")]
-#[path = "../examples/autoscale.rs"]
+#[path = "../../examples/autoscale.rs"]
 mod autoscale;
 #[allow(dead_code, reason = "its main function is for those who run it by hand")]
-#[path = "../examples/bin_pack.rs"]
+#[path = "../../examples/bin_pack.rs"]
 mod bin_pack;
 #[allow(dead_code, reason = "its main function is for those who run it by hand")]
-#[path = "../examples/constraints.rs"]
+#[path = "../../examples/constraints.rs"]
 mod constraints;
 #[allow(dead_code, reason = "its main function is for those who run it by hand")]
-#[path = "../examples/gang_and_preempt.rs"]
+#[path = "../../examples/gang_and_preempt.rs"]
 mod gang_and_preempt;
 #[allow(dead_code, reason = "its main function is for those who run it by hand")]
-#[path = "../examples/queue.rs"]
+#[path = "../../examples/queue.rs"]
 mod queue;
 #[allow(dead_code, reason = "its main function is for those who run it by hand")]
-#[path = "../examples/why.rs"]
+#[path = "../../examples/why.rs"]
 mod why;
 
 /// A line that begins with each of `wanted` is among what was printed, in this order.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fenzo::{AttributeValue, Constraint, Fitness, GroupName, HostId, Level, Measure, TaskClass};
 
 use super::state::State;
-use crate::world::closures;
+use crate::properties::world::closures;
 
 /// Whether a task has a key.
 fn has_key(class: &TaskClass, key: &GroupName) -> bool {

@@ -20,7 +20,7 @@ use fenzo::{
 pub(crate) use state::Restored;
 use state::{On, State, amounts, of};
 
-use crate::world::closures;
+use crate::properties::world::closures;
 
 /// Ranks that are this close are equal: sums are made in another order here.
 const CLOSE: f64 = 1e-12;

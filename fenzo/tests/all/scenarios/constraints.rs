@@ -7,7 +7,7 @@ use fenzo::{
     TaskClass, TaskScheduler,
 };
 
-use crate::{assign, class, host, hosts, lease, run, scheduler, tasks};
+use crate::scenarios::{assign, class, host, hosts, lease, run, scheduler, tasks};
 
 /// Hosts `hostA`, `hostB`, `hostC` in zones A, B, C, with 4 cpus each.
 fn zones(round: usize, names: &str) -> Vec<Lease> {

@@ -1,7 +1,7 @@
 //! The real trace, one seed: our measuring gives what was published, and the expected waste is better.
 
 #[allow(dead_code, reason = "the example uses all of it")]
-#[path = "../../examples/openb/trace.rs"]
+#[path = "../../../examples/openb/trace.rs"]
 mod trace;
 
 use fenzo::{Fitness, TaskScheduler, Time};

@@ -1,5 +1,4 @@
 //! What Fenzo lacks: laws and scenarios of reservations, elastic requests, topology and preemption.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod around;
 mod backfill;

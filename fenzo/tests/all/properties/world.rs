@@ -10,7 +10,7 @@ use fenzo::{
 };
 use proptest::prelude::*;
 
-use crate::oracle::{Restored, Rule};
+use crate::properties::oracle::{Restored, Rule};
 
 /// Closures with what the oracle says of them.
 pub(crate) mod closures {

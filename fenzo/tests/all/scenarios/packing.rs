@@ -2,7 +2,7 @@
 
 use fenzo::{Fitness, Lease, Milli, Resources};
 
-use crate::{assign, class, consumed, hosts, lease, run, scheduler, tasks};
+use crate::scenarios::{assign, class, consumed, hosts, lease, run, scheduler, tasks};
 
 #[test]
 fn test_cpu_bin_packing_1() {
