@@ -48,6 +48,9 @@ pub struct Config {
     /// Reads of operators over HTTP that may wait for their readers at a time, at least 4. One address
     /// may have three quarters of them.
     pub reads: usize,
+    /// How long one answer may take as a whole, however fast its reader is: until then it keeps an old
+    /// state in memory.
+    pub read_whole: Duration,
     /// How long one more waits for the end of another, before it is told to come again.
     pub read_wait: Duration,
     /// The means to set the level of the log; without it the level is not given away.
@@ -79,6 +82,7 @@ impl Config {
             reader_stall: Duration::from_secs(5),
             cut_off_grace: Duration::from_secs(5),
             reads: 256,
+            read_whole: Duration::from_secs(60),
             read_wait: Duration::from_secs(5),
             log: None,
             inbox: 16_384,

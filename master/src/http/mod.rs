@@ -28,6 +28,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 pub(crate) use legacy::{About, Totals};
 use legacy::{Forward, Read};
+use pieces::{Pieces, Reading};
 use proto::Limits;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +49,7 @@ struct Shared {
     agent_limits: Limits,
     outbox: OutboxLimits,
     request_timeout: Duration,
+    read_whole: Duration,
     about: Arc<About>,
     reads: Reads,
     logging: Arc<Logging>,
@@ -74,6 +76,7 @@ impl Context {
                 stall: config.reader_stall,
             },
             request_timeout: config.request_timeout,
+            read_whole: config.read_whole,
             about: Arc::new(about),
             reads,
             logging: Logging::new(config.log.clone()),
@@ -102,6 +105,11 @@ impl Context {
 
     pub(crate) fn agent_limits(&self) -> &Limits {
         &self.0.agent_limits
+    }
+
+    /// The two ends of an answer to a reader over HTTP.
+    pub(crate) fn answer(&self) -> (Pieces, Reading) {
+        pieces::pieces(self.reads().pace(), self.0.outbox.stall, self.0.read_whole)
     }
 
     pub(crate) fn outbox_limits(&self) -> OutboxLimits {

@@ -29,9 +29,6 @@ const WAITING: usize = 2;
 /// a little now and then would have all places of reads.
 const LEAST: f64 = 64.0 * 1024.0;
 
-/// How long a whole read may take: until then it keeps an old state in memory.
-pub(crate) const WHOLE: Duration = Duration::from_secs(60);
-
 /// Where a read is written to.
 pub(crate) struct Pieces {
     pub(crate) json: Json,
@@ -195,7 +192,7 @@ pub(crate) struct Reading {
 
 /// The two ends of an answer: each piece must be taken within `stall`, all within `whole`, and not
 /// too little in between.
-pub(crate) fn pieces(pace: &Arc<Pace>, stall: Duration, whole: Duration) -> (Pieces, Reading) {
+pub(super) fn pieces(pace: &Arc<Pace>, stall: Duration, whole: Duration) -> (Pieces, Reading) {
     let (sender, pieces) = mpsc::channel(WAITING);
     let cut = Arc::new(AtomicBool::new(false));
     let end = Instant::now() + whole;
@@ -289,6 +286,7 @@ mod tests {
     use super::*;
 
     const STALL: Duration = Duration::from_secs(5);
+    const WHOLE: Duration = Duration::from_secs(60);
 
     /// How long a reader that takes a piece after each `wait` is served, of an hour.
     fn served(wait: Duration) -> Duration {

@@ -158,7 +158,7 @@ impl Reads {
         std::thread::Builder::new().name("reads-model".to_owned()).spawn(keep)?;
         let (jobs, queue) = mpsc::unbounded_channel();
         let (pace, newest) = (Arc::new(Pace::new()), Arc::<Newest>::default());
-        let runtime = runtime(&pace)?;
+        let runtime = runtime()?;
         let handle = runtime.handle().clone();
         let last = Arc::clone(&newest);
         let serve = move || {
@@ -377,14 +377,9 @@ impl Copy {
     }
 }
 
-/// Of one thread, which counts how long it is busy.
-fn runtime(pace: &Arc<Pace>) -> io::Result<Runtime> {
-    let (busy, idle) = (Arc::clone(pace), Arc::clone(pace));
-    Builder::new_current_thread()
-        .enable_all()
-        .on_thread_unpark(move || busy.begin())
-        .on_thread_park(move || idle.end())
-        .build()
+/// Of one thread, whose time is what reads cost.
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
 }
 
 async fn run(mut queue: mpsc::UnboundedReceiver<Job>, newest: &Newest) {

@@ -1,10 +1,11 @@
 //! How much of a processor reads may take: short ones all of it, those that never end a part.
 //!
-//! The thread that serves readers counts how long it is busy. What it may spend grows with time, up
-//! to a burst; when it is spent, pieces of answers wait for their turn, in order. So the cost of
-//! readers in a loop is bounded, however many they are and however much they ask for.
+//! The thread that serves readers knows how much time of a processor it took: what it waits for one
+//! on a busy machine is not its work. What it may spend grows with time, up to a burst; when it is
+//! spent, pieces of answers wait for their turn, in order. So the cost of readers in a loop is
+//! bounded, however many they are and however much they ask for.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
@@ -13,14 +14,9 @@ const SHARE: f64 = 0.25;
 /// The work that may be done at once after a time without any.
 const BURST: Duration = Duration::from_secs(2);
 
-/// What one thread spends on reads.
+/// What the thread spends that all reads are made on.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    base: Instant,
-    /// Nanoseconds after `base` at which the thread began to work; 0 while it has nothing to do.
-    busy_since: AtomicU64,
-    /// Nanoseconds of work until then.
-    worked: AtomicU64,
     budget: Mutex<Budget>,
 }
 
@@ -46,36 +42,8 @@ impl Budget {
 
 impl Pace {
     pub(super) fn new() -> Self {
-        let now = Instant::now();
-        let budget = Budget { left: BURST.as_secs_f64(), refilled: now, taken: 0.0 };
-        let (busy_since, worked) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { base: now, busy_since, worked, budget: Mutex::new(budget) }
-    }
-
-    fn nanos(&self) -> u64 {
-        u64::try_from(self.base.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-
-    /// The thread has something to do.
-    pub(super) fn begin(&self) {
-        self.busy_since.store(self.nanos().max(1), Ordering::Relaxed);
-    }
-
-    /// It has nothing more to do.
-    pub(super) fn end(&self) {
-        let since = self.busy_since.swap(0, Ordering::Relaxed);
-        if since > 0 {
-            self.worked.fetch_add(self.nanos().saturating_sub(since), Ordering::Relaxed);
-        }
-    }
-
-    /// Seconds of work so far.
-    fn worked(&self) -> f64 {
-        let now = match self.busy_since.load(Ordering::Relaxed) {
-            0 => 0,
-            since => self.nanos().saturating_sub(since),
-        };
-        Duration::from_nanos(self.worked.load(Ordering::Relaxed) + now).as_secs_f64()
+        let left = BURST.as_secs_f64();
+        Self { budget: Mutex::new(Budget { left, refilled: Instant::now(), taken: 0.0 }) }
     }
 
     /// Waits until one more piece may be worked on, behind all who asked before. Others on the
@@ -83,11 +51,17 @@ impl Pace {
     pub(crate) async fn turn(&self) {
         rustix::thread::sched_yield();
         let mut budget = self.budget.lock().await;
-        let wait = budget.settle(Instant::now(), self.worked());
+        let wait = budget.settle(Instant::now(), worked());
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
     }
+}
+
+/// Seconds of a processor that this thread took so far.
+fn worked() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 #[cfg(test)]
@@ -116,18 +90,21 @@ mod tests {
     }
 
     #[test]
-    fn work_is_counted_between_its_begin_and_its_end() {
-        let pace = Pace::new();
-        pace.end();
-        assert!(pace.worked() < 1e-9);
-        pace.begin();
-        let begin = Instant::now();
-        while begin.elapsed() < Duration::from_millis(5) {
+    fn work_counts_and_waiting_does_not() {
+        let (begin, before) = (Instant::now(), worked());
+        while worked() - before < 0.005 {
             std::hint::spin_loop();
         }
-        assert!(pace.worked() >= 0.005);
-        pace.end();
-        let worked = pace.worked();
-        assert!(worked >= 0.005 && pace.worked().to_bits() == worked.to_bits());
+        assert!(begin.elapsed() >= Duration::from_millis(5));
+        // Another thread has the processor meanwhile.
+        let (waits, spun) = (worked(), Duration::from_millis(50));
+        let other = std::thread::spawn(move || {
+            let begin = Instant::now();
+            while begin.elapsed() < spun {
+                std::hint::spin_loop();
+            }
+        });
+        other.join().unwrap();
+        assert!(worked() - waits < spun.as_secs_f64());
     }
 }

@@ -19,7 +19,7 @@ mod toggle;
 
 use super::{Context, Refusal};
 use crate::Config;
-use crate::http::pieces::{Pieces, Unread, WHOLE, pieces};
+use crate::http::pieces::{Pieces, Unread};
 use crate::reads::Model;
 use crate::registrar::OpenRegistry;
 use axum::body::Body;
@@ -112,7 +112,7 @@ pub(super) async fn read(
     };
     let place = context.reads().reader(from).await?;
     let model = context.reads().snapshot().await?;
-    let (mut out, reading) = pieces(context.reads().pace(), context.outbox_limits().stall, WHOLE);
+    let (mut out, reading) = context.answer();
     let about = Arc::clone(context.about());
     let job = async move {
         if let Some(name) = &callback {

@@ -5,7 +5,7 @@ pub(crate) mod read;
 pub(crate) mod subscribe;
 
 use super::legacy::Query;
-use super::pieces::{WHOLE, collecting, pieces};
+use super::pieces::collecting;
 use super::select::Wanted;
 use super::{Context, Refusal, empty, media, read_body, require_post};
 use crate::connections::{Message, Outcome};
@@ -86,7 +86,7 @@ async fn read_copy(
 ) -> Result<Response, Refusal> {
     let place = context.reads().reader(from).await?;
     let model = context.reads().snapshot().await?;
-    let (mut out, reading) = pieces(context.reads().pace(), context.outbox_limits().stall, WHOLE);
+    let (mut out, reading) = context.answer();
     let job = async move {
         read::write(&mut out, &model, &call, &wanted, encoding).await?;
         // The snapshot need not wait for the reader of the last piece.

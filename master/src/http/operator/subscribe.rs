@@ -4,7 +4,7 @@
 
 use super::read;
 use crate::connections::{Pending, outbox};
-use crate::http::pieces::{Pieces, Reading, WHOLE, counting, pieces};
+use crate::http::pieces::{Pieces, Reading, counting};
 use crate::http::{Context, Refusal};
 use crate::listen::{Kill, Origin};
 use crate::reads::{Beginning, Happened, Unread};
@@ -36,7 +36,7 @@ pub(super) async fn subscribe(
     let place = context.reads().reader(from).await?;
     let (watcher, pending) = outbox(context.outbox_limits(), kill);
     let beginning = context.reads().watch(watcher, resume).await?;
-    let (out, reading) = pieces(context.reads().pace(), context.outbox_limits().stall, WHOLE);
+    let (out, reading) = context.answer();
     let first = first_record(out, counting(context.reads().pace()), beginning, encoding);
     context.reads().write(place, first)?;
     let body = WatchBody {
