@@ -28,17 +28,19 @@ const PHASE: Duration = Duration::from_secs(5);
 /// Readers read for so long before anything is measured: what may be spent at once is spent then.
 const WARM_UP: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 3;
+/// Smaller clusters, for the growth.
+const SMALLER: [u32; 3] = [AGENTS / 8, AGENTS / 4, AGENTS / 2];
 
-/// A master with all agents and tasks.
-struct Big {
+/// A master with agents and their tasks.
+struct Cluster {
     master: Master,
     place: tempfile::TempDir,
     /// Carries the agents.
     _runtime: tokio::runtime::Runtime,
 }
 
-impl Big {
-    fn start() -> Self {
+impl Cluster {
+    fn start(agents: u32) -> Self {
         let place =
             tempfile::Builder::new().prefix("tepui-bench-").tempdir().expect("TMPDIR works");
         let port = 17_050;
@@ -50,13 +52,14 @@ impl Big {
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let master = Master { process: master.expect("tepui starts"), address };
+        let master = Master { process: master.expect("tepui starts"), address, agents };
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime starts");
         let begin = Instant::now();
-        runtime.block_on(agents::register_all(&master.address));
-        println!("{AGENTS} agents, each with a connection of its own, and {TASKS} tasks:");
+        runtime.block_on(agents::register_all(&master.address, agents));
+        let tasks = master.tasks();
+        println!("{agents} agents, each with a connection of its own, and {tasks} tasks:");
         println!("  all registered after {:.1} s", begin.elapsed().as_secs_f64());
         Self { master, place, _runtime: runtime }
     }
@@ -64,7 +67,9 @@ impl Big {
 
 /// Prints percentiles in milliseconds, and the ratios.
 pub(crate) fn run() {
-    let Big { master, place, _runtime } = Big::start();
+    // While readers read, by size.
+    let mut growth: Vec<(f64, f64)> = SMALLER.iter().map(|&size| small(size)).collect();
+    let Cluster { master, place, _runtime } = Cluster::start(AGENTS);
     master.print_memory();
     println!("  reads: GET {PATH}, {READERS} readers in a loop:");
     let file = place.path().join("state");
@@ -72,14 +77,33 @@ pub(crate) fn run() {
     println!("  one read alone: {} MB in {:.0} ms", state.0.len() >> 20, state.1 * 1e3);
     std::fs::write(&file, &state.0).expect("TMPDIR works");
     drop(state);
-    measure(&master, &Floor::start(&file));
+    let p99 = measure(&master, &Floor::start(&file));
+    growth.push((f64::from(AGENTS), p99));
+    println!(
+        "  growth of the p99 beside readers elsewhere, from {} agents on: {:.2}",
+        SMALLER[0],
+        stats::growth_exponent(&growth)
+    );
     master.print_memory();
+}
+
+/// The 99th percentile in a smaller cluster beside its readers, and its agents.
+fn small(agents: u32) -> (f64, f64) {
+    let Cluster { master, .. } = &Cluster::start(agents);
+    let state = master.read_state();
+    println!("  one read alone: {} MB in {:.0} ms", state.0.len() >> 20, state.1 * 1e3);
+    master.phase("alone", None);
+    let readers = Readers::start(&master.address, PATH, Priority::Elsewhere);
+    let (p99, _) = master.phase("readers of the master, Elsewhere", Some(readers));
+    (f64::from(agents), p99)
 }
 
 /// The master under test; it ends with this value.
 struct Master {
     process: Child,
     address: String,
+    /// That register with it.
+    agents: u32,
 }
 
 impl Drop for Master {
@@ -90,6 +114,11 @@ impl Drop for Master {
 }
 
 impl Master {
+    /// Tasks of its agents.
+    fn tasks(&self) -> u32 {
+        self.agents * (TASKS / AGENTS)
+    }
+
     fn print_memory(&self) {
         let (rss, _) = crate::cluster::memory(self.process.id());
         println!("  memory of the master: {:.0} MB", rss as f64 / 1e6);
@@ -108,11 +137,11 @@ impl Master {
         let took = begin.elapsed().as_secs_f64();
         let state: serde_json::Value = serde_json::from_slice(&all).expect("it is JSON");
         let count = |list: &serde_json::Value| list.as_array().map_or(0, Vec::len);
-        assert_eq!(count(&state["slaves"]), AGENTS as usize);
+        assert_eq!(count(&state["slaves"]), self.agents as usize);
         let tasks: usize = state["frameworks"].as_array().map_or(0, |frameworks| {
             frameworks.iter().map(|framework| count(&framework["tasks"])).sum()
         });
-        assert_eq!(tasks, TASKS as usize);
+        assert_eq!(tasks, self.tasks() as usize);
         (all, took)
     }
 
@@ -165,7 +194,8 @@ struct Figures {
     floor: Vec<f64>,
 }
 
-fn measure(master: &Master, floor: &Floor) {
+/// The median of the 99th percentiles beside readers that give way.
+fn measure(master: &Master, floor: &Floor) -> f64 {
     let mut alone = Vec::new();
     let (mut elsewhere, mut beside) = (Figures::default(), Figures::default());
     for _ in 0..ROUNDS {
@@ -187,6 +217,7 @@ fn measure(master: &Master, floor: &Floor) {
             stats::median(&figures.floor) / base
         );
     }
+    stats::median(&elsewhere.ours)
 }
 
 fn round(master: &Master, floor: &Floor, priority: Priority, figures: &mut Figures) {

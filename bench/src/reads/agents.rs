@@ -74,10 +74,10 @@ pub(crate) fn run(address: &str, numbers: [u32; 4]) {
     std::process::exit(0);
 }
 
-/// Registers the agents of the big cluster, each with a connection of its own; afterwards they
-/// answer pings.
-pub(super) async fn register_all(address: &str) {
-    register(address, 0..AGENTS, AGENTS, TASKS / AGENTS).await;
+/// Registers so many agents as the big cluster has, each with a connection of its own; afterwards
+/// they answer pings.
+pub(super) async fn register_all(address: &str, agents: u32) {
+    register(address, 0..agents, agents, TASKS / AGENTS).await;
 }
 
 /// Registers agents, with so many tasks of each, on so many connections.
