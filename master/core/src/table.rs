@@ -201,6 +201,22 @@ impl<O: Ordinal> OrdSet<O> {
             .flat_map(|(at, word)| Bits(word).map(move |bit| O::from_index(at * 64 + bit)))
     }
 
+    /// Those that are not in `other`, in order, from a place on.
+    pub(crate) fn without_from<'a>(
+        &'a self,
+        other: &'a Self,
+        from: usize,
+    ) -> impl Iterator<Item = O> + 'a {
+        let first = from / 64;
+        self.words_without(other)
+            .enumerate()
+            .skip(first)
+            .map(move |(at, word)| {
+                (at, if at == first { word & (!0 << (from % 64)) } else { word })
+            })
+            .flat_map(|(at, word)| Bits(word).map(move |bit| O::from_index(at * 64 + bit)))
+    }
+
     /// All of them, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = O> + '_ {
         self.words

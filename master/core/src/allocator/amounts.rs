@@ -151,11 +151,21 @@ impl Bounds {
     /// Of each kind the lower bound of both.
     pub(crate) fn lower(&mut self, other: &Self) {
         for (kind, most) in other.iter() {
-            match self.0.iter_mut().find(|(own, _)| *own == kind) {
-                Some((_, own)) => *own = (*own).min(most),
-                None => self.0.push((kind, most)),
-            }
+            self.lower_one(kind, most);
         }
+    }
+
+    /// Lowers the bound of one kind, or sets it.
+    pub(crate) fn lower_one(&mut self, kind: usize, most: u64) {
+        match self.0.iter_mut().find(|(own, _)| *own == kind) {
+            Some((_, own)) => *own = (*own).min(most),
+            None => self.0.push((kind, most)),
+        }
+    }
+
+    /// The bound of a kind, if it has one.
+    pub(crate) fn of(&self, kind: usize) -> Option<u64> {
+        self.iter().find(|(own, _)| *own == kind).map(|(_, most)| most)
     }
 
     /// Whether there is more of any kind than its bound.

@@ -16,6 +16,7 @@
 
 use super::amounts::Amounts;
 use super::demand::{Credit, Lap, fits};
+use super::held::Sort;
 use super::offering::{Look, Stage};
 use super::{Allocator, Mark};
 use crate::deadlines::Deadline;
@@ -378,7 +379,8 @@ impl Master {
             });
         }
         for role in looks.iter().flat_map(|look| look.cuts.take()) {
-            self.allocator.sorter.note_cut(role, record.free_parts.pure);
+            let free = &record.free_parts;
+            self.allocator.sorter.note_cut(role, &free.plain, Sort::of(free));
         }
         (found, looks.iter().any(|look| look.held.get()))
     }

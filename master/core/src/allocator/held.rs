@@ -7,17 +7,17 @@
 //! not refused. So the two stand apart, and the many of the first sort are mostly not looked at
 //! again for bits.
 
-use super::amounts::{Amounts, Bounds};
+use super::amounts::{Amounts, Bounds, Parts};
 use super::{Allocator, Mark};
 use crate::state::Master;
 use crate::table::AgentOrd;
 use std::collections::BTreeMap;
 
 /// Held agents that are looked at again at once: the first of them may use up what there is.
-const SWEEP: usize = 64;
+pub(super) const SWEEP: usize = 64;
 
 /// The two sorts of agents.
-const SORTS: [Sort; 2] = [Sort::Plain, Sort::Mixed];
+pub(super) const SORTS: [Sort; 2] = [Sort::Plain, Sort::Mixed];
 
 /// What an agent had free when it was held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,12 @@ pub(crate) enum Sort {
     Plain,
     /// Others as well.
     Mixed,
+}
+
+impl Sort {
+    pub(super) fn of(free: &Parts) -> Self {
+        if free.pure { Self::Plain } else { Self::Mixed }
+    }
 }
 
 /// Held agents of one sort.
@@ -141,7 +147,7 @@ impl Master {
             return;
         }
         let (sort, number) = record.held.unzip();
-        let sort = sort.unwrap_or(if free.pure { Sort::Plain } else { Sort::Mixed });
+        let sort = sort.unwrap_or_else(|| Sort::of(free));
         let held = self.allocator.held_mut(sort);
         held.lower_bar(&bar);
         if number.is_none() {

@@ -7,8 +7,9 @@
 //! framework in fair order that wants it, as far as quotas allow; a framework with a stated demand
 //! wants it only if it still lacks a bundle that fits, and chooses the agents that serve it best
 //! (`choice`). Where nobody chooses, agents with least to spare come first, by cpus, then memory,
-//! then in the order in which they came. What only headroom keeps from being offered is *held*, and looked at when there is more
-//! to spare; who met a limit is woken when there is room again.
+//! then in the order in which they came. What only headroom keeps from being offered is *held*, and
+//! looked at when there is more to spare; what limits keep from being offered is looked at when
+//! there is room again (`room`). Both end as soon as what there is more of is used up.
 
 pub(crate) mod amounts;
 pub(crate) mod choice;
@@ -18,6 +19,7 @@ pub(crate) mod held;
 pub(crate) mod offering;
 mod pass;
 pub(crate) mod quota;
+mod room;
 pub(crate) mod sorter;
 
 use crate::options::Options;
@@ -52,6 +54,8 @@ pub(crate) struct Allocator {
     calls: BTreeSet<FrameworkOrd>,
     /// Agents with something to offer.
     pub(crate) free: OrdSet<AgentOrd>,
+    /// Those of them that have more free than plain resources.
+    pub(crate) free_mixed: OrdSet<AgentOrd>,
     /// Frameworks that stated a demand.
     demanding: BTreeSet<FrameworkOrd>,
     /// The free agents by shape, while a demand is stated.
@@ -106,6 +110,7 @@ impl Allocator {
             woken: BTreeSet::new(),
             calls: BTreeSet::new(),
             free: OrdSet::default(),
+            free_mixed: OrdSet::default(),
             demanding: BTreeSet::new(),
             shapes: Shapes::default(),
             turns: Turns::default(),
@@ -309,6 +314,7 @@ impl Master {
                 self.allocator.shapes.insert(&parts.all, agent);
             }
         }
+        self.allocator.free_mixed.set(agent, key.is_some() && !parts.pure);
         record.free_parts = parts;
         if record.free_key == key {
             return;

@@ -4,6 +4,7 @@
 //! is offered a part of it once in a stage, and the fair order is asked anew after each offer.
 
 use super::choice::{Turn, in_turn};
+use super::held::Sort;
 use super::offering::{Look, Offering, Stage};
 use super::sorter::Walk;
 use super::{Mark, Master};
@@ -120,9 +121,9 @@ impl Master {
             look.asked_filters = tried.is_empty();
             let found = self.first_taker(walk, mark, &look, &tried, refusing);
             held |= look.held.get();
-            let is_plain = self.agents[agent].free_parts.pure;
+            let free = &self.agents[agent].free_parts;
             for role in look.cuts.take() {
-                self.allocator.sorter.note_cut(role, is_plain);
+                self.allocator.sorter.note_cut(role, &free.plain, Sort::of(free));
             }
             let Some((seat, offering)) = found else { break };
             let framework = self.allocator.sorter.seat(seat).framework;
@@ -133,6 +134,11 @@ impl Master {
                 return;
             }
             tried.push(seat);
+        }
+        // What they were offered of it is not what they would be offered of the rest.
+        let free = &self.agents[agent].free_parts;
+        for seat in tried {
+            self.allocator.sorter.note_cuts(seat, &free.plain, Sort::of(free));
         }
         if held && stage == Stage::Fair && self.agents[agent].free_key.is_some() {
             let slack = self.allocator.slack().unwrap_or_default();
@@ -178,17 +184,10 @@ impl Master {
 
     /// The queue ran empty. A framework with a demand whose agents went to others is called again,
     /// as long as there are agents for it: each round takes one off the free agents at least.
-    /// Roles that met their limit and have room again are woken, and so are roles that lack a
-    /// guarantee while agents are held.
+    /// Agents are looked at again for roles that met their limit and have room again.
     fn end_of_round(&mut self) {
         self.call_again();
-        for (role, has_room) in self.allocator.sorter.take_eased() {
-            if has_room || self.allocator.holds_any() {
-                for framework in self.allocator.sorter.frameworks_below(role) {
-                    self.wake(framework);
-                }
-            }
-        }
+        self.serve_eased();
         self.sweep();
     }
 

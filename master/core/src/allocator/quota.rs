@@ -10,7 +10,7 @@ use super::sorter::{NodeQuota, Sorter};
 use crate::registry::Quota;
 use crate::table::{RoleOrd, SeatOrd};
 use proto::{Quantities, Role};
-use std::cell::Cell;
+use std::cell::RefCell;
 
 /// How a role stands to its quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,13 +44,6 @@ impl Allowance {
     }
 }
 
-impl NodeQuota {
-    /// Whether somebody may wait for this role to consume less.
-    pub(super) fn waits(&self) -> bool {
-        self.cut.get() || self.cut_mixed.get() || self.full || !self.guarantee.is_zero()
-    }
-}
-
 impl Sorter {
     /// Sets or removes a role's quota.
     pub(crate) fn set_quota(&mut self, role: &Role, quota: Option<&Quota>) {
@@ -67,8 +60,7 @@ impl Sorter {
                 limit: Bounds::from_pairs(limits),
                 lacking: Amounts::default(),
                 full: false,
-                cut: Cell::new(false),
-                cut_mixed: Cell::new(false),
+                cuts: RefCell::default(),
             }
         });
         self.lift(ord);
@@ -88,11 +80,12 @@ impl Sorter {
         self.least = least;
         let limited: Vec<RoleOrd> = self.by_role.values().copied().collect();
         for ord in limited {
-            if self.nodes[ord].quota.is_some() {
+            if let Some(quota) = &self.nodes[ord].quota {
+                // Who met a limit may have room in the new sense.
+                quota.open();
                 self.lift(ord);
                 self.reckon_up(ord);
                 self.settle(ord);
-                // Who met a limit may have room in the new sense.
                 self.eased.insert(ord);
             }
         }
@@ -140,9 +133,10 @@ impl Sorter {
             quota.lacking = quota.guarantee.less(&node.consumed);
             let room = quota.limit.room(&node.consumed);
             let too_small = |bundle: &Amounts| room.iter().any(|(k, most)| bundle.get(k) > most);
+            let was_full = quota.full;
             quota.full = !self.least.is_empty() && self.least.iter().all(too_small);
-            if quota.full {
-                quota.cut.set(true);
+            if quota.full && !was_full {
+                quota.close();
             }
             required = required.greater(&quota.lacking);
         }
@@ -180,28 +174,9 @@ impl Sorter {
         allowance
     }
 
-    /// Remembers that a role's limit stood against an offer, of an agent that has nothing but
-    /// plain resources free, or of one that has others.
-    pub(crate) fn note_cut(&self, ord: RoleOrd, is_plain: bool) {
-        if let Some(quota) = &self.nodes[ord].quota {
-            if is_plain { &quota.cut } else { &quota.cut_mixed }.set(true);
-        }
-    }
-
-    /// The roles that somebody may have waited for, now that they consume less: those that have
-    /// room again (true), and those that lack a guarantee.
-    pub(crate) fn take_eased(&mut self) -> Vec<(RoleOrd, bool)> {
-        let eased = std::mem::take(&mut self.eased);
-        let serves = |ord: RoleOrd| {
-            let quota = self.nodes[ord].quota.as_ref()?;
-            // Beside what no quota counts, any room makes a difference.
-            let room = quota.cut_mixed.take() || (quota.cut.get() && !quota.full);
-            if !quota.full {
-                quota.cut.set(false);
-            }
-            (room || !quota.lacking.is_zero()).then_some((ord, room))
-        };
-        eased.into_iter().filter_map(serves).collect()
+    /// Whether the role lacks something of its guarantee.
+    pub(crate) fn lacks(&self, ord: RoleOrd) -> bool {
+        self.nodes[ord].quota.as_ref().is_some_and(|quota| !quota.lacking.is_zero())
     }
 
     /// Whether any role has a quota.

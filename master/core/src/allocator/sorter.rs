@@ -16,13 +16,14 @@ mod order;
 mod seats;
 
 use super::amounts::{Amounts, Bounds, Kinds, Parts};
+use super::room::Cut;
 use crate::registry::{DEFAULT_WEIGHT_MILLI, Quota};
 use crate::table::{FrameworkOrd, OrdSet, RoleOrd, SeatOrd, Table};
 use line::Line;
 pub(crate) use order::Walk;
 use order::{Key, Listed, Rank, SeatKey};
 use proto::{Quantities, ResourceName, Resources, Role};
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A framework in a role.
@@ -79,10 +80,8 @@ pub(super) struct NodeQuota {
     pub(super) lacking: Amounts,
     /// Whether so little room is left that nothing worth an offer fits into it.
     pub(super) full: bool,
-    /// Whether an offer was made smaller by the limit, or not made, since it last had room: of
-    /// agents with nothing but plain resources free, and of others.
-    pub(super) cut: Cell<bool>,
-    pub(super) cut_mixed: Cell<bool>,
+    /// What the limit stood against, of agents of each sort.
+    pub(super) cuts: RefCell<[Cut; 2]>,
 }
 
 /// The order of roles and of frameworks, and the quotas.

@@ -1,7 +1,7 @@
 //! The invariants of the allocator: filters, free agents, the queue, shares, demands, quotas.
 
 use super::Found;
-use crate::agent::scalars;
+use crate::agent::{Agent, scalars};
 use crate::allocator::Mark;
 use crate::allocator::held::Sort;
 use crate::allocator::offering::{Look, Stage};
@@ -69,6 +69,11 @@ fn free_agents(m: &Master, found: &mut Found) {
     let in_order = m.allocator.shapes().is_none_or(|shapes| shapes.iter().eq(listed));
     found.unless(in_order, "M12", || "free agents stand with wrong shapes".to_owned());
     let keys = m.agents.iter().filter(|(_, agent)| agent.free_key.is_some()).count();
+    let is_mixed = |agent: &Agent| agent.free_key.is_some() && !agent.free_parts.pure;
+    for (ord, agent) in m.agents.iter() {
+        let holds = m.allocator.free_mixed.contains(ord) == is_mixed(agent);
+        found.unless(holds, "M12", || format!("{} is in the wrong list of the free", agent.id));
+    }
     found.unless(keys == m.allocator.free.len(), "M12", || {
         format!("{keys} agents are free, {} are known to be", m.allocator.free.len())
     });

@@ -74,3 +74,51 @@ fn a_little_more_room_below_a_limit_is_offered_with_what_is_reserved() {
     let offer = "c1 <- OFFERS [m-O2 m-S1 q cpus(reservations: [(STATIC,q)]):1; mem:10]";
     assert!(lines.contains(&offer.to_owned()), "{lines:?}");
 }
+
+#[test]
+fn room_below_a_limit_is_used_up_by_few_looks_however_many_are_free() {
+    let looks = |agents: usize| {
+        let mut c = Cluster::default();
+        let q = c.framework_from(named("q"));
+        c.quota(&[("q", "", "mem:40")]);
+        let first = c.agent(mem(40));
+        c.launch(&q, &["m-O0"], vec![task_info("t", "m-S0", mem(40))]);
+        for _ in 0..agents {
+            // Part of them is nothing but plain.
+            c.agent(mem(100).plus(&kept("r")));
+            c.agent(mem(100));
+        }
+        assert_eq!(c.master.offers.len(), 0, "there is no room");
+        let before = c.master.counters.agents_considered;
+        c.update(&first, &q, "t", TaskState::Finished, 1);
+        assert_eq!(c.master.offers.len(), 1);
+        let ended = c.master.counters.agents_considered;
+        c.decline(&q, &["m-O1"], HOUR);
+        let other = c.master.offers.values().next().unwrap();
+        assert_eq!(other.resources.mem(), 40_000, "another agent is offered");
+        (ended - before, c.master.counters.agents_considered - ended)
+    };
+    assert_eq!(looks(100), looks(200));
+    let (ended, refused) = looks(200);
+    assert_eq!(ended, 1, "what was freed uses it up");
+    assert!(refused < 150, "{refused} looks");
+}
+
+#[test]
+fn room_goes_round_until_somebody_wants_it() {
+    let mut c = Cluster::default();
+    let q = c.framework_from(named("q"));
+    c.quota(&[("q", "", "mem:40")]);
+    let first = c.agent(mem(40));
+    c.launch(&q, &["m-O0"], vec![task_info("t", "m-S0", mem(40))]);
+    for _ in 0..150 {
+        c.agent(mem(35));
+    }
+    c.update(&first, &q, "t", TaskState::Finished, 1);
+    // Whatever it is offered it refuses, until there is nothing else.
+    for number in 1..=151 {
+        assert_eq!(c.master.offers.len(), 1, "offer {number}");
+        c.decline(&q, &[&format!("m-O{number}")], HOUR);
+    }
+    assert_eq!(c.master.offers.len(), 0, "all was refused");
+}

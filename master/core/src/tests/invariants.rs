@@ -197,6 +197,11 @@ fn m12_a_free_agent_that_is_not_known_to_be() {
     broken("M12", |m| m.allocator.free.clear());
     broken("M12", |m| {
         let ord = first_agent(m);
+        let mixed = m.allocator.free_mixed.contains(ord);
+        m.allocator.free_mixed.set(ord, !mixed);
+    });
+    broken("M12", |m| {
+        let ord = first_agent(m);
         m.agents[ord].free_key = Some((1, 1, ord));
     });
 }

@@ -40,6 +40,11 @@ proptest! {
         let without: Vec<usize> = left.without(&right).map(|o| o.index()).collect();
         prop_assert_eq!(&without, &a.difference(&b).copied().collect::<Vec<_>>());
         prop_assert_eq!(left.count_without(&right), without.len());
+        for from in [0, 1, 63, 64, 130, 299, 300, 1_000] {
+            let later: Vec<usize> = left.without_from(&right, from).map(|o| o.index()).collect();
+            let wanted = without.iter().copied().filter(|at| *at >= from);
+            prop_assert_eq!(later, wanted.collect::<Vec<_>>());
+        }
         left.add_all(&right);
         let mut both: BTreeSet<usize> = a.union(&b).copied().collect();
         prop_assert_eq!((left.len(), numbers(&left)), (both.len(), both.iter().copied().collect()));

@@ -194,6 +194,12 @@ impl Sorter {
         enlist(&mut self.nodes[parent].orders, Listed(listed), &key);
     }
 
+    /// Whether somebody in the role or below may be offered anything.
+    pub(in crate::allocator) fn is_populated(&self, ord: RoleOrd) -> bool {
+        let orders = &self.nodes[ord].orders;
+        !orders[OPEN].is_empty() || !orders[FULL].is_empty()
+    }
+
     /// Whether a guarantee is lacking that somebody can be offered something for.
     pub(crate) fn has_hungry(&self) -> bool {
         !self.nodes[self.root].orders[HUNGRY].is_empty()
