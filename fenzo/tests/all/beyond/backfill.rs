@@ -309,6 +309,9 @@ impl World {
                 let host = assignment.host.as_str()[1..].parse().unwrap();
                 let cpus = task.request.class.demand.cpus.thousandths() / 1000;
                 self.running.insert(task.request.id.to_string(), (host, cpus, end));
+                let of_host = self.running.values().filter(|run| run.0 == host);
+                let used: u64 = of_host.map(|run| run.1).sum();
+                assert!(used <= self.hosts[host], "{used} of {} on host {host}", self.hosts[host]);
                 self.waiting.retain(|waiting| waiting.id != task.request.id);
             }
         }

@@ -1,7 +1,9 @@
 //! Laws that hold for every cluster and every batch, checked on random ones.
 
 mod bad;
+mod kept;
 mod oracle;
+mod queue;
 mod shares;
 mod world;
 
@@ -50,6 +52,23 @@ proptest! {
         let mut scheduler = scheduler(&rule, &running);
         let result = scheduler.schedule_gangs(Time::ZERO, &gangs, leases.clone());
         Oracle::new(&leases, &running, &rule, &result).replay_gangs(&gangs, &result);
+    }
+
+    /// A task that fits nowhere is told why, with every host counted for all that keeps the task from it.
+    #[test]
+    fn every_reason_is_the_oracles(
+        rule in rule(),
+        running in running(),
+        tasks in batch("t", 3),
+        leases in leases(),
+    ) {
+        for task in &tasks {
+            let question = std::slice::from_ref(task);
+            let result = scheduler(&rule, &running).what_if(question, leases.clone());
+            if let Some(why) = result.why(&task.id) {
+                Oracle::new(&leases, &running, &rule, &result).check_reasons(&task.class, why);
+            }
+        }
     }
 
     /// A question changes nothing, however often it is asked, and its answer is what a run then does.

@@ -125,6 +125,36 @@ fn level() -> impl Strategy<Value = Level> {
     ])
 }
 
+/// Every test there is, of attributes that some hosts have.
+fn attribute_test() -> impl Strategy<Value = Constraint> {
+    let value = || {
+        prop_oneof![
+            (0..4_u8).prop_map(|of| AttributeValue::from(format!("z{of}"))),
+            (0..3_u8).prop_map(|of| AttributeValue::from(format!("r{of}"))),
+            (0..4_i64).prop_map(AttributeValue::whole),
+        ]
+    };
+    let several = prop::collection::btree_set(value(), 0..3);
+    let names = prop::sample::select(vec!["zone", "rack", "speed", "nobody's"]);
+    (names, 0..10_u8, value(), several, -500..4000_i64).prop_map(
+        |(name, kind, value, several, bound)| {
+            let test = match kind {
+                0 => AttributeTest::Equals(value),
+                1 => AttributeTest::NotEquals(value),
+                2 => AttributeTest::In(several),
+                3 => AttributeTest::NotIn(several),
+                4 => AttributeTest::Exists,
+                5 => AttributeTest::Absent,
+                6 => AttributeTest::AtLeast(bound / 500 * 500),
+                7 => AttributeTest::AtMost(bound / 500 * 500),
+                8 => AttributeTest::MoreThan(bound / 500 * 500),
+                _ => AttributeTest::LessThan(bound / 500 * 500),
+            };
+            Constraint::attribute(name, test)
+        },
+    )
+}
+
 fn constraint() -> impl Strategy<Value = Constraint> {
     let places = prop::sample::select(vec!["zone", "rack", fenzo::HOSTNAME]);
     let balanced = (places.clone(), 1..3_u32, 0..4_u32);
@@ -133,7 +163,6 @@ fn constraint() -> impl Strategy<Value = Constraint> {
         max_skew,
         expected_values,
     });
-    let zones = ["z0", "z1"].map(Into::into);
     let keys = prop::sample::select(vec!["g0", "g1", "g2", "k0", "k1"]);
     let at_places =
         (keys, level(), 0..3_u8, 0..3_u32).prop_map(|(key, level, kind, max_skew)| match kind {
@@ -147,9 +176,7 @@ fn constraint() -> impl Strategy<Value = Constraint> {
         1 => places.prop_map(Constraint::unique_attribute),
         1 => Just(Constraint::equals("zone", "z1")),
         1 => Just(Constraint::equals(fenzo::HOSTNAME, "h1")),
-        1 => Just(Constraint::attribute("zone", AttributeTest::In(zones.into()))),
-        1 => Just(Constraint::attribute("rack", AttributeTest::Exists)),
-        1 => Just(Constraint::attribute("speed", AttributeTest::AtLeast(2000))),
+        4 => attribute_test(),
         2 => balanced,
         3 => at_places,
         2 => prop::sample::select(closures::NAMES.to_vec()).prop_map(closures::constraint),
@@ -321,6 +348,9 @@ fn measures() -> impl Strategy<Value = Vec<Measure>> {
     prop::sample::subsequence(Measure::ALL.to_vec(), 1..=4)
 }
 
+/// The whole cpus and gpus of the largest host, as a fitness by devices is told; some hosts have more.
+pub(crate) const LARGEST: [u64; 2] = [4, 3];
+
 /// Every kind of fitness, and means of them.
 fn fitness() -> impl Strategy<Value = Fitness> {
     let simple = prop_oneof![
@@ -329,6 +359,10 @@ fn fitness() -> impl Strategy<Value = Fitness> {
         measures().prop_map(Fitness::Pack),
         measures().prop_map(Fitness::Spread),
         Just(()).prop_map(|()| closures::fitness()),
+        Just(()).prop_map(|()| {
+            let [cpus, gpus] = LARGEST;
+            Fitness::best_fit_devices("gpu", Milli::whole(cpus), gpus.try_into().unwrap())
+        }),
     ];
     simple.prop_recursive(2, 6, 3, |part| {
         // The first has a weight, so that they do not all have none.

@@ -7,6 +7,7 @@
 mod gangs;
 mod grown;
 mod parts;
+mod reasons;
 mod rules;
 mod state;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fenzo::{Device, DeviceRequest, DeviceUse, HostId, Milli, SetUse, TaskClass};
 
 use super::state::State;
-use crate::properties::world::closures;
+use crate::properties::world::{LARGEST, closures};
 
 const WHOLE: u64 = 1000;
 
@@ -97,6 +97,21 @@ impl State<'_> {
             }
         }
         devices.into_values().collect()
+    }
+
+    /// The best fit of devices that [`world::fitness`](crate::properties::world) chooses: in hundredths, how
+    /// little is left of cpus and of gpus, of the most that it was told a host has.
+    pub(super) fn tightness(&self, class: &TaskClass, host: &HostId) -> f64 {
+        let [most_cpus, most_gpus] = LARGEST.map(|most| most * 1000);
+        let gpus = self.devices(host).into_iter().filter(|device| device.kind.as_str() == "gpu");
+        let gpus: u64 = gpus.map(|device| device.free.thousandths()).sum();
+        let taken = class.devices.iter().find(|(kind, _)| kind.as_str() == "gpu");
+        let taken = taken
+            .map_or(0, |(_, request)| u64::from(request.devices()) * request.share().thousandths());
+        let cpus = self.free(host)["Cpus"] - class.demand.cpus.thousandths();
+        let left = |left: u64, most: u64| left as f64 / most as f64;
+        let mean = (left(cpus, most_cpus) + left(gpus - taken, most_gpus)) / 2.0;
+        ((1.0 - mean) * 100.0).max(0.0).trunc() / 100.0
     }
 
     /// The devices that a task would use; `None` if the host cannot serve it.

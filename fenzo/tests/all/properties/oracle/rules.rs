@@ -2,10 +2,34 @@
 
 use std::collections::BTreeSet;
 
-use fenzo::{AttributeValue, Constraint, Fitness, GroupName, HostId, Level, Measure, TaskClass};
+use fenzo::{
+    AttributeTest, AttributeValue, Constraint, Fitness, GroupName, HostId, Level, Measure,
+    TaskClass,
+};
 
 use super::state::State;
 use crate::properties::world::closures;
+
+/// Whether a test of an attribute holds, by the words of its definition.
+fn passes(test: &AttributeTest, value: Option<&AttributeValue>) -> bool {
+    let number = match value {
+        Some(AttributeValue::Scalar(number)) => Some(*number),
+        Some(AttributeValue::Text(_)) | None => None,
+    };
+    let is = |wanted: &AttributeValue| value.is_some_and(|value| value == wanted);
+    match test {
+        AttributeTest::Equals(wanted) => is(wanted),
+        AttributeTest::NotEquals(unwanted) => !is(unwanted),
+        AttributeTest::In(wanted) => wanted.iter().any(is),
+        AttributeTest::NotIn(unwanted) => !unwanted.iter().any(is),
+        AttributeTest::Exists => value.is_some(),
+        AttributeTest::Absent => value.is_none(),
+        AttributeTest::AtLeast(least) => number.is_some_and(|number| number >= *least),
+        AttributeTest::AtMost(most) => number.is_some_and(|number| number <= *most),
+        AttributeTest::MoreThan(bound) => number.is_some_and(|number| number > *bound),
+        AttributeTest::LessThan(bound) => number.is_some_and(|number| number < *bound),
+    }
+}
 
 /// Whether a task has a key.
 fn has_key(class: &TaskClass, key: &GroupName) -> bool {
@@ -59,14 +83,15 @@ impl State<'_> {
         let passes = |host: &&HostId| {
             class.hard.iter().all(|constraint| match constraint {
                 Constraint::Attribute { name, test } => {
-                    test.passes(self.attribute(host, name).as_ref())
+                    passes(test, self.attribute(host, name).as_ref())
                 }
                 _ => true,
             })
         };
         let eligible = self.hosts.iter().filter(passes);
         let places: BTreeSet<_> = eligible.filter_map(|host| self.place(host, level)).collect();
-        let mut fewest = places.iter().map(count).min().unwrap_or(0);
+        // Without places there is nothing to keep in balance, unless more are expected.
+        let mut fewest = places.iter().map(count).min().unwrap_or(usize::MAX);
         if places.len() < expected as usize {
             fewest = 0;
         }
@@ -89,7 +114,7 @@ impl State<'_> {
         let is_co_task = |other: &TaskClass| other.group == class.group;
         let holds = match constraint {
             Constraint::Attribute { name, test } => {
-                test.passes(self.attribute(host, name).as_ref())
+                passes(test, self.attribute(host, name).as_ref())
             }
             Constraint::UniqueHost => self.count(is_co_task, |on| on == host) == 0,
             Constraint::ExclusiveHost => self.on_host(host).next().is_none(),
@@ -158,7 +183,7 @@ impl State<'_> {
                 let (used, total) = self.used_and_total(host, Measure::Cpus);
                 closures::expected_fitness(host, tasks, total - used)
             }
-            Fitness::Devices(_) => unreachable!("fitness by devices has an oracle of its own"),
+            Fitness::Devices(_) => self.tightness(class, host),
         }
     }
 }
