@@ -209,6 +209,11 @@ fn registry(m: &Master, found: &mut Found) {
             format!("{id}: registered {here}, recovered {recovered}, {:?}", facts.unreachable)
         });
     }
+    for id in m.doubted.agents() {
+        found.unless(m.recovered.contains(id), "M3", || {
+            format!("{id} is not waited for, and tasks on it are")
+        });
+    }
     for (id, ord) in &m.agent_ids {
         let facts = m.registry.agents().get(id);
         let holds = facts.is_some_and(|facts| facts.info == m.agents[*ord].info);

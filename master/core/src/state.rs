@@ -4,6 +4,7 @@
 //! `task`); this file holds them together and decides nothing.
 
 use crate::agent::Agent;
+use crate::agent::doubted::Doubted;
 use crate::allocator::Allocator;
 use crate::deadlines::{Deadline, Deadlines};
 use crate::effect::Effect;
@@ -84,6 +85,8 @@ pub struct Master {
     pub(crate) links: BTreeMap<ConnectionId, AgentOrd>,
     /// Agents known from the registry that have not come back to this master yet.
     pub(crate) recovered: BTreeSet<AgentId>,
+    /// Tasks that may run on them.
+    pub(crate) doubted: Doubted,
     /// Unreachable agents of which tasks were forgotten or were never known, and since when they are:
     /// such tasks may run there all the same.
     pub(crate) forgotten: BTreeMap<AgentId, Time>,
@@ -132,6 +135,7 @@ impl Master {
             agent_ids: BTreeMap::new(),
             links: BTreeMap::new(),
             recovered: BTreeSet::new(),
+            doubted: Doubted::default(),
             forgotten: BTreeMap::new(),
             nonces: BTreeMap::new(),
             shelved: BTreeMap::new(),

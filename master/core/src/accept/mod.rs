@@ -9,6 +9,7 @@ mod group;
 mod launch;
 mod validate;
 
+use crate::agent::unreachable::Hidden;
 use crate::allocator::demand::Credit;
 use crate::effect::{Effect, Refusal};
 use crate::state::Master;
@@ -24,8 +25,18 @@ use std::fmt;
 use std::sync::Arc;
 
 /// What is said of a task when the master cannot know whether it was launched before.
-const MAY_RUN: &str = "Task launched with invalid offers, on an agent that is unreachable: if it was \
-                       launched before, it may run there";
+fn may_run(hidden: Hidden) -> &'static str {
+    match hidden {
+        Hidden::Unreachable(_) => {
+            "Task launched with invalid offers, on an agent that is unreachable: if it was \
+             launched before, it may run there"
+        }
+        Hidden::Expected => {
+            "Task launched with invalid offers, on an agent that is yet to come back to this \
+             master: if it was launched before, it may run there"
+        }
+    }
+}
 
 /// The accepted offers, as one.
 #[derive(Debug)]
@@ -220,7 +231,7 @@ impl Master {
 
     /// Answers for the tasks of an ACCEPT with invalid offers. A task that is known was launched
     /// by the same call, which was sent twice: it is not dropped, and nothing is said. One that may
-    /// be known no more, as its agent is unreachable, is not said to have never run.
+    /// run all the same, as its agent is out of this master's sight, is not said to have never run.
     fn drop_tasks(
         &mut self,
         framework: FrameworkOrd,
@@ -235,17 +246,20 @@ impl Master {
                 continue;
             }
             self.counters.tasks_refused += 1;
-            let hidden = agent_id.and_then(|id| self.hidden_since(id));
+            let hidden = agent_id.and_then(|id| self.hidden(id));
             let (state, message) = match hidden {
-                Some(_) => (TaskState::Unreachable, MAY_RUN),
+                Some(hidden) => (TaskState::Unreachable, may_run(hidden)),
                 None => (TaskState::Dropped, &*message),
             };
+            if let (Some(Hidden::Expected), Some(id)) = (hidden, agent_id) {
+                self.doubt(id, framework, task_id);
+            }
             let report = Report {
                 state: self.state_for(framework, state),
                 reason: Some(Reason::InvalidOffers),
                 message,
                 agent_id: agent_id.cloned(),
-                unreachable_time: hidden,
+                unreachable_time: hidden.and_then(Hidden::since),
             };
             self.report(framework, task_id, report, out);
         }

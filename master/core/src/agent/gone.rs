@@ -119,6 +119,7 @@ impl Master {
                 self.task_gone(framework, task_id, task, farewell, out);
             }
         }
+        self.answer_doubts(agent_id, out);
         self.operations_gone(agent_id, farewell.message, out);
         self.tell_all_of_failure(agent_id, out);
         self.prune_gone(out);

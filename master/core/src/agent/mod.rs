@@ -1,12 +1,14 @@
 //! Agents: their record, and what it holds and has free.
 //!
 //! One file per message or command: `register`, `reregister`, `disconnect`, `ping`, `unreachable`;
-//! `deactivate`, `drain`, `gone`; and `removal`, the pace of giving agents up. Only agents that
+//! `deactivate`, `drain`, `gone`; `removal`, the pace of giving agents up; and `doubted`, tasks that may
+//! run on agents that are yet to come back. Only agents that
 //! registered with this master are in the table; recovered and unreachable ones are in the registry
 //! alone.
 
 pub(crate) mod deactivate;
 pub(crate) mod disconnect;
+pub(crate) mod doubted;
 pub(crate) mod drain;
 pub(crate) mod gone;
 pub(crate) mod ping;

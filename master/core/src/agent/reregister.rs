@@ -222,6 +222,7 @@ impl Master {
         self.publisher.agent(&id);
         self.bind_agent(ord, connection, out);
         self.welcome(ord, &id, owed, &returning.frameworks, as_new, out);
+        self.answer_doubts(&id, out);
         self.plan(ord, out);
         self.go_on_draining(ord, out);
         self.touch(ord);

@@ -13,6 +13,26 @@ use crate::task::Report;
 use proto::scheduler::Event;
 use proto::{AgentId, AgentInfo, Reason, TaskId, TaskState, Time};
 
+/// Why a master may not know all tasks of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hidden {
+    /// The agent is unreachable since then, and the master forgot some of its tasks, or began when
+    /// it was away already.
+    Unreachable(Time),
+    /// It ran tasks of an earlier master, and has not come back to this one.
+    Expected,
+}
+
+impl Hidden {
+    /// Since when the agent is unreachable, if it is.
+    pub(crate) fn since(self) -> Option<Time> {
+        match self {
+            Self::Unreachable(since) => Some(since),
+            Self::Expected => None,
+        }
+    }
+}
+
 impl Master {
     pub(crate) fn unreachable(&mut self, ord: AgentOrd, out: &mut Vec<Effect>) {
         let since = self.now;
@@ -83,6 +103,8 @@ impl Master {
 
     fn give_up_recovered(&mut self, agent_id: AgentId, out: &mut Vec<Effect>) {
         let since: Time = self.now;
+        // Unreachable is what was said of them.
+        self.doubted.take(&agent_id);
         self.counters.agents_unreachable += 1;
         // What it ran was never told to this master.
         self.forgotten.insert(agent_id.clone(), since);
@@ -106,11 +128,13 @@ impl Master {
         }
     }
 
-    /// Since when an agent is unreachable, if tasks may be there that this master does not know:
-    /// it forgot some, or it began when the agent was away already.
-    pub(crate) fn hidden_since(&self, agent_id: &AgentId) -> Option<Time> {
+    /// Whether tasks may be on an agent that this master does not know, and why.
+    pub(crate) fn hidden(&self, agent_id: &AgentId) -> Option<Hidden> {
+        if self.recovered.contains(agent_id) {
+            return Some(Hidden::Expected);
+        }
         let since = self.registry.agents().get(agent_id)?.unreachable?;
-        (self.forgotten.get(agent_id) == Some(&since)).then_some(since)
+        (self.forgotten.get(agent_id) == Some(&since)).then_some(Hidden::Unreachable(since))
     }
 
     pub(crate) fn tell_all_of_failure(&self, agent_id: &AgentId, out: &mut Vec<Effect>) {

@@ -88,6 +88,7 @@ fn m3_an_agent_that_is_in_two_places() {
         m.recovered.insert(agent_id("m-S0"));
     });
     broken("M3", |m| m.registry.apply(&RegistryOp::RemoveAgent { agent_id: agent_id("m-S0") }));
+    broken("M3", |m| m.doubt(&agent_id("m-S0"), first_framework(m), &task_id("t")));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A new master begins with the registry, and agents and frameworks come back in any order.
 
 use crate::testing::*;
+use proto::Capability;
 use proto::TaskState::Running;
 use proto::scheduler::CallBody;
 use std::time::Duration;
@@ -59,6 +60,58 @@ fn agents_have_ten_minutes_to_come_back() {
         &c.advance(Duration::from_secs(1)),
         &["registry: unreachable m-S0", "c4 <- FAILURE m-S0"],
     );
+}
+
+/// A launch of `t1`, which the agent knows, and of `t2`, which it does not, sent again to a master
+/// that the agent is yet to come back to.
+fn repeated(capabilities: &[Capability], word: &str) -> (Cluster, AgentSide, FrameworkSide) {
+    let mut c = Cluster::default();
+    let agent = c.agent(cpus_mem(4, 1024));
+    let mut framework = c.framework_from(framework_info("f", &["*"], capabilities));
+    let task = |id| task_info(id, "m-S0", cpus_mem(2, 512));
+    c.launch(&framework, &["m-O0"], vec![task("t1")]);
+    c.restart_master();
+    c.resubscribe(&mut framework);
+    let lines = c.launch(&framework, &["m-O0"], vec![task("t1"), task("t2")]);
+    for id in ["t1", "t2"] {
+        let said = format!("UPDATE {id} {word} master REASON_INVALID_OFFERS");
+        assert!(lines.iter().any(|line| line.contains(&said)), "{lines:?}");
+    }
+    (c, agent, framework)
+}
+
+fn assert_said(lines: &[String], said: &str) {
+    assert!(lines.iter().any(|line| line.contains(said)), "{said}: {lines:?}");
+}
+
+#[test]
+fn a_launch_that_is_repeated_before_its_agent_is_back_is_answered_once_it_is() {
+    let (mut c, mut agent, framework) = repeated(&[Capability::PartitionAware], "TASK_UNREACHABLE");
+    let lines = c.reregister(&mut agent, report(&framework), &[]);
+    assert_said(&lines, "UPDATE t1 TASK_RUNNING master REASON_RECONCILIATION");
+    assert_said(&lines, "UPDATE t2 TASK_GONE master REASON_RECONCILIATION");
+    // From now on the agent is known to have nothing else.
+    let other = vec![task_info("t3", "m-S0", cpus_mem(1, 512))];
+    let lines = c.launch(&framework, &["m-O0"], other);
+    assert_said(&lines, "UPDATE t3 TASK_DROPPED master REASON_INVALID_OFFERS");
+
+    let (mut c, mut agent, framework) = repeated(&[], "TASK_LOST");
+    let lines = c.reregister(&mut agent, report(&framework), &[]);
+    assert_said(&lines, "UPDATE t1 TASK_RUNNING master REASON_RECONCILIATION");
+}
+
+#[test]
+fn an_agent_that_never_comes_back_leaves_no_doubt() {
+    let (mut c, ..) = repeated(&[Capability::PartitionAware], "TASK_UNREACHABLE");
+    let lines = c.order(crate::Order::MarkAgentGone(agent_id("m-S0")));
+    for id in ["t1", "t2"] {
+        let said = format!("UPDATE {id} TASK_GONE_BY_OPERATOR master REASON_RECONCILIATION");
+        assert_said(&lines, &said);
+    }
+    let (mut c, mut agent, framework) = repeated(&[Capability::PartitionAware], "TASK_UNREACHABLE");
+    c.advance_alive(Duration::from_secs(601));
+    let lines = c.reregister(&mut agent, report(&framework), &[]);
+    assert_said(&lines, "UPDATE t1 TASK_RUNNING master REASON_AGENT_REREGISTERED");
 }
 
 #[test]
