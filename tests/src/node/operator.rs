@@ -112,6 +112,11 @@ impl World {
             let (quotas, force) = some_quotas(&mut self.operator.random);
             return Some(Input::SetQuota { request, quotas, force });
         }
+        if what == 4
+            && let Some(id) = self.some_that_is_gone()
+        {
+            return Some(Input::Operator { request, call: operator::Call::ForgetAgent(id) });
+        }
         let agent_id = self.some_admitted()?;
         let random = &mut self.operator.random;
         let order = match what {
@@ -256,6 +261,19 @@ impl World {
     fn some_admitted(&mut self) -> Option<AgentId> {
         let agents = self.master.core.as_ref()?.registry().agents();
         agents.keys().nth(self.operator.random.index(agents.len())).cloned()
+    }
+
+    /// An agent that was given up and will not be back, now and then: what came back after it was
+    /// forgotten would run again though its frameworks were told that it is gone.
+    fn some_that_is_gone(&mut self) -> Option<AgentId> {
+        let here: BTreeSet<&AgentId> =
+            self.agents.iter().filter_map(|node| node.core.as_ref()?.agent_id()).collect();
+        let all_here = here.len() == self.agents.len();
+        let gone = self.master.core.as_ref()?.registry().gone();
+        let ids: Vec<AgentId> =
+            gone.keys().filter(|id| all_here && !here.contains(*id)).cloned().collect();
+        let random = &mut self.operator.random;
+        random.percent(50).then(|| ids.get(random.index(ids.len())).cloned()).flatten()
     }
 
     /// A framework whose scheduler is away, and that nobody minds.

@@ -27,6 +27,8 @@ pub(super) enum Fact {
     Closed(AgentId),
     Open(AgentId),
     Gone(AgentId),
+    /// It was gone, and may be anybody's id again.
+    Forgotten(AgentId),
     /// As text, which has an order.
     Quota(Role, String),
 }
@@ -46,6 +48,7 @@ impl Fact {
             Self::Closed(id) => agent(id).is_none_or(|a| a.deactivated || a.drain.is_some()),
             Self::Open(id) => agent(id).is_none_or(|a| !a.deactivated && a.drain.is_none()),
             Self::Gone(id) => agent(id).is_none(),
+            Self::Forgotten(id) => !registry.gone().contains_key(id),
             Self::Quota(role, text) => {
                 let known = registry.quotas().get(role).cloned().unwrap_or_default();
                 *text == text_of(&known)
@@ -106,6 +109,9 @@ impl Promises {
             }
             Input::Operator { request, call: operator::Call::Teardown(id) } => {
                 Some((*request, Fact::Over(id.clone())))
+            }
+            Input::Operator { request, call: operator::Call::ForgetAgent(id) } => {
+                Some((*request, Fact::Forgotten(id.clone())))
             }
             Input::SetQuota { request, quotas, .. } => {
                 let first = quotas.first().cloned();

@@ -67,14 +67,6 @@ impl Updates {
         let repeated = from_memory && history.reports.iter().any(|(_, told)| *told == state);
         match history.end {
             Some(_) if tentative || repeated || !certain => Ok(()),
-            // A call that came twice was refused for a task which the master had forgotten, because
-            // it remembers so many on unreachable agents and no more: the agent is back with it.
-            Some((TaskState::Dropped, true))
-                if status.reason == Some(Reason::AgentReregistered) =>
-            {
-                history.end = None;
-                Ok(())
-            }
             Some((end, _)) if !state.is_terminal() => {
                 broken("I7", format!("{name}: ended with {end}, and then {state}"))
             }

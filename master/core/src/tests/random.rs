@@ -98,7 +98,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         4 => (0_u32..3000).prop_map(|millis| Deed::Wait { millis }),
         1 => (0_u8..4).prop_map(|who| Deed::Teardown { who }),
         1 => (0_u8..3, 0_u16..3000).prop_map(|(role, weight)| Deed::Weight { role, weight }),
-        3 => (0_u8..6, 0_u8..4, 0_u8..5)
+        3 => (0_u8..7, 0_u8..4, 0_u8..5)
             .prop_map(|(order, agent, seconds)| Deed::Order { order, agent, seconds }),
         1 => (0_u8..4, 0_u8..3, 0_u8..2)
             .prop_map(|(order, machine, start)| Deed::Maintenance { order, machine, start }),
@@ -299,6 +299,10 @@ fn act_operator(c: &mut Cluster, deed: Deed) {
     match deed {
         Deed::Order { order, agent, seconds } => {
             let agent_id = aid(agent);
+            if order == 6 {
+                c.operator(proto::operator::Call::ForgetAgent(agent_id));
+                return;
+            }
             c.order(match order {
                 0 => Order::DeactivateAgent(agent_id),
                 1 | 2 => Order::ReactivateAgent(agent_id),

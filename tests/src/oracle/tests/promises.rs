@@ -50,6 +50,16 @@ fn i1_a_word_left_the_master_before_its_record_was_durable() {
     assert_eq!(after_a_crash(&[], &words, &[admit()], &[admit()]), "nothing");
     assert_eq!(after_a_crash(&[], &words, &[admit()], &[]), "I1");
 
+    let agent_id = admitted().id.unwrap();
+    let call = proto::operator::Call::ForgetAgent(agent_id.clone());
+    let forget = [Input::Operator { request: RequestId(1), call }];
+    let gone = RegistryOp::MarkGone { agent_id: agent_id.clone(), since: Time::ZERO, kept: true };
+    let response = Box::new(proto::operator::Response::Ok);
+    let answer = [Effect::Answer { request: RequestId(1), response }];
+    let forgotten = [admit(), gone, RegistryOp::RemoveAgent { agent_id }];
+    assert_eq!(after_a_crash(&forget, &answer, &forgotten, &forgotten), "nothing");
+    assert_eq!(after_a_crash(&forget, &answer, &forgotten, &forgotten[..2]), "I1");
+
     let (role, weight_milli) = (Role::any(), 3000);
     let set = RegistryOp::SetWeight { role: role.clone(), weight_milli };
     let asked = [Input::SetWeight { request: RequestId(1), role, weight_milli }];
