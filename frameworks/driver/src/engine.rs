@@ -4,8 +4,9 @@
 //! answers. One loop owns the core.
 
 use crate::core::{
-    Answer, Attempt, ConnectionId, Effect, GroupId, GroupSpec, Input, Notice, Options, Refusal,
-    Scheduler, attempts_prefix, read_attempt, read_last_attempt, unit_record_key,
+    Answer, Attempt, ConnectionId, Effect, FreeAgent, GroupId, GroupSpec, Input, Notice, Options,
+    Prospect, Refusal, Scheduler, attempts_prefix, read_attempt, read_last_attempt,
+    unit_record_key,
 };
 use crate::framework::FORMAT;
 use crate::turn::{Core, Loop, RunError, read_all};
@@ -23,7 +24,7 @@ use tokio::task::JoinHandle;
 const NOTICES: usize = 16 * 1024;
 
 type Ask = Box<dyn FnOnce(u64) -> Input + Send>;
-type Read = Box<dyn FnOnce(&Scheduler, Time) + Send>;
+type Read = Box<dyn FnOnce(&mut Scheduler, Time) + Send>;
 
 enum Order {
     Ask(Ask, oneshot::Sender<Answer>),
@@ -147,6 +148,28 @@ impl Engine {
         &self,
         look: impl FnOnce(&Scheduler, Time) -> T + Send + 'static,
     ) -> Result<T, AskError> {
+        self.look(move |scheduler, now| look(scheduler, now)).await
+    }
+
+    /// What would become of a waiting unit now, were all of these agents on offer: a trial, which
+    /// changes nothing. `None` if the unit does not wait for a place. It holds up all work for the
+    /// time that it takes to look at them, a few milliseconds for thousands.
+    ///
+    /// # Errors
+    /// When the framework has ended.
+    pub async fn prospect(
+        &self,
+        group: GroupId,
+        index: u32,
+        agents: Vec<FreeAgent>,
+    ) -> Result<Option<Prospect>, AskError> {
+        self.look(move |scheduler, now| scheduler.prospect(&group, index, now, &agents)).await
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&mut Scheduler, Time) -> T + Send + 'static,
+    ) -> Result<T, AskError> {
         let (reply, answer) = oneshot::channel();
         let read: Read = Box::new(move |scheduler, now| {
             // Who asked may have gone.
@@ -229,7 +252,7 @@ impl Core for EngineCore {
                 self.answers.insert(request, reply);
                 self.scheduler.step(now, ask(request), effects);
             }
-            Order::Read(read) => read(&self.scheduler, now),
+            Order::Read(read) => read(&mut self.scheduler, now),
         }
     }
 

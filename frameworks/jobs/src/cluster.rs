@@ -1,11 +1,12 @@
-//! What the master knows: the agents' totals, and why the framework gets no offers.
+//! What the master knows: what agents have in all and have free, and why the framework gets no offers.
 //!
 //! For admission and explanation only; when no master answers, nothing is refused for it.
 
 use crate::admission::Agent;
+use driver::core::FreeAgent;
 use grpc::{ClientOptions, OperatorClient};
 use proto::FrameworkId;
-use proto::operator::{Call, Response};
+use proto::operator::{AgentStanding, AgentView, Call, Response};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,27 @@ const FRESH: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 type Seen = Option<(Instant, Arc<[Agent]>)>;
+
+/// The agents at one moment.
+#[derive(Debug)]
+pub(crate) struct Picture {
+    pub(crate) agents: Arc<[Agent]>,
+    /// Those of them that take something new.
+    pub(crate) free: Vec<FreeAgent>,
+}
+
+/// What is free of an agent; `None` for one that takes nothing new.
+fn free(view: AgentView, agent: &Agent) -> Option<FreeAgent> {
+    let there = matches!(view.standing, AgentStanding::Active | AgentStanding::Suspect);
+    let leaves = view.deactivated || view.drain.is_some() || view.unreachable.is_some();
+    if leaves || !there {
+        return None;
+    }
+    let mut free = view.info.resources.unreserved();
+    // What tasks use is told together with what there is.
+    free.subtract(&view.allocated.unreserved()).ok()?;
+    Some(FreeAgent { name: agent.name.clone(), info: view.info, free })
+}
 
 /// The cluster as the master tells it.
 #[derive(Debug)]
@@ -49,11 +71,19 @@ impl Cluster {
         if fresh.is_some() {
             return fresh;
         }
+        self.look().await.map(|picture| picture.agents)
+    }
+
+    /// The agents as they are now; `None` when no master answers.
+    pub(crate) async fn look(&self) -> Option<Picture> {
         let Some(Response::Agents(views)) = self.call(Call::GetAgents).await else { return None };
         let agents: Arc<[Agent]> = Agent::all(&views).into();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = Some((Instant::now(), Arc::clone(&agents)));
-        Some(agents)
+        drop(seen);
+        let named = views.into_iter().zip(agents.iter());
+        let free: Vec<FreeAgent> = named.filter_map(|(view, agent)| free(view, agent)).collect();
+        Some(Picture { free, agents })
     }
 
     /// The master's sentences on the framework's offers; `None` when no master answers.

@@ -1,11 +1,12 @@
-//! Why a job or a unit does not run: what the placer found, what is waited for, and what the
-//! master says, in sentences.
+//! Why a job or a unit does not run: what the placer found, what it would find now, what is waited
+//! for, and what the master says, in sentences.
 
 use crate::admission;
 use crate::api;
+use crate::cluster::Picture;
 use crate::refusal::Refusal;
 use crate::service::Service;
-use driver::core::{GroupView, UnitState};
+use driver::core::{GroupView, Prospect, UnitState};
 
 impl Service {
     /// Why a job has units that do not run, by the first of them.
@@ -82,13 +83,8 @@ impl Service {
         if why.state != "pending" {
             return Ok(why);
         }
-        let template = &seen.group.spec.template;
-        match self.cluster.agents().await {
-            Some(agents) => {
-                let never = admission::impossible(template, &agents);
-                why.reasons.extend(never.iter().map(ToString::to_string));
-                why.reasons.extend(admission::warnings(template, &agents));
-            }
+        match self.cluster.look().await {
+            Some(picture) => self.add_prospect(&seen.group, index, picture, &mut why).await?,
             None => {
                 let masters = self.cluster.masters();
                 why.reasons.push(format!("no master answers at {masters}"));
@@ -98,5 +94,36 @@ impl Service {
             why.master = self.cluster.explain(framework).await.unwrap_or_default();
         }
         Ok(why)
+    }
+
+    /// Adds what would become of the unit on the agents as they are now, and what they can never
+    /// give. What can never be comes without a trial: it would say the same once more.
+    async fn add_prospect(
+        &self,
+        group: &GroupView,
+        index: u32,
+        picture: Picture,
+        why: &mut api::Why,
+    ) -> Result<(), Refusal> {
+        let template = &group.spec.template;
+        let Picture { agents, free } = picture;
+        let never = admission::impossible(template, &agents);
+        why.reasons.extend(never.iter().map(ToString::to_string));
+        why.reasons.extend(admission::warnings(template, &agents));
+        if free.is_empty() || !never.is_empty() {
+            return Ok(());
+        }
+        let left_out = agents.len() - free.len();
+        let Some(prospect) = self.engine.prospect(group.id.clone(), index, free).await? else {
+            return Ok(());
+        };
+        why.reasons.extend(prospect.sentences());
+        if let (Prospect::Misfit { .. }, 1..) = (&prospect, left_out) {
+            let all = agents.len();
+            why.reasons.push(format!(
+                "{left_out} of {all} agents are left out: drained, deactivated or out of reach"
+            ));
+        }
+        Ok(())
     }
 }

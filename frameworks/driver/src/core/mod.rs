@@ -54,7 +54,7 @@ pub use record::{
     unit_record_key,
 };
 pub use rule::{Rule, RuleTest};
-pub use scheduler::{GroupView, Scheduler, UnitView};
+pub use scheduler::{FreeAgent, GroupView, Prospect, Scheduler, UnitView};
 pub use tally::Tally;
 pub use task::{parse as parse_task_id, task_id};
 pub use unit::{Counts, UnitState};

@@ -269,6 +269,43 @@ async fn what_cannot_be_is_refused_at_submit_with_figures() {
     jobs.stop().await;
 }
 
+/// Asked at that moment, of all agents: where it would fit, or what single change would place it.
+#[tokio::test]
+async fn why_says_what_would_place_a_unit_now() {
+    let (_master, address) = Master::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let jobs = Jobs::start(&address, dir.path()).await;
+    let spec = |name: &str, kind: &str, cpus: u32| {
+        format!("kind: {kind}\nname: {name}\ntask: {{command: work, cpus: {cpus}, mem: 32}}\n")
+    };
+    jobs.submit("", &spec("waits", "service", 3)).await;
+    jobs.get::<Job>("/v1/jobs/waits/wait?until=started&timeout=60").await;
+    // One cpu of agent-0 is left, and agent-1 has one.
+    jobs.submit("", &spec("big", "batch", 2)).await;
+    let why: Why = jobs.get("/v1/jobs/big/why").await;
+    let wanted = [
+        "asked now, none of 2 hosts fits: 2 not enough cpus; \
+         nearest host agent-0: wanted 2 cpus, 1 free",
+        "it would fit with 1 cpus more on agent-0, or less wanted (2 hosts in all)",
+        "it would fit if task waits-0.0.0 on agent-0 ended",
+    ];
+    for sentence in wanted {
+        let told = why.reasons.iter().filter(|reason| *reason == sentence).count();
+        assert_eq!(told, 1, "{sentence}: {why:#?}");
+    }
+    jobs.ask::<Job>(Method::POST, "/v1/jobs/big/kill", "").await;
+
+    // Nobody offers agent-1 here, though it has room.
+    jobs.submit("", &spec("small", "batch", 1).replace("name: small", FAR)).await;
+    let why: Why = jobs.get("/v1/jobs/small/why").await;
+    let fits = "asked now, it would fit on agent-1: it waits for an offer of that";
+    assert!(why.reasons.iter().any(|reason| reason == fits), "{why:#?}");
+    jobs.stop().await;
+}
+
+/// A name, and a rule that only the agent meets that is never offered.
+const FAR: &str = "name: small\nhard: [{attribute: hostname, equals: agent-1}]";
+
 #[tokio::test]
 async fn without_a_master_a_job_is_accepted_and_says_why_it_waits() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -84,6 +84,7 @@ impl OperatorHandler for Master {
     async fn call(&self, call: operator::Call) -> Result<operator::Response, Status> {
         match call {
             operator::Call::GetAgents => {
+                let used = self.state().used.clone();
                 let agent = |(number, resources): (u32, Resources)| AgentView {
                     info: AgentInfo {
                         id: Some(agent_id(number)),
@@ -97,7 +98,7 @@ impl OperatorHandler for Master {
                     version: "0".into(),
                     registered: Time::ZERO,
                     reregistered: None,
-                    allocated: Resources::default(),
+                    allocated: if number == 0 { used.clone() } else { Resources::default() },
                     offered: Resources::default(),
                     deactivated: false,
                     drain: None,

@@ -7,6 +7,7 @@
 mod clock;
 mod ends;
 mod place;
+mod prospect;
 mod recover;
 mod requests;
 mod slices;
@@ -28,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 #[cfg(test)]
 pub(crate) use place::lease;
+pub use prospect::{FreeAgent, Prospect};
 pub use view::{GroupView, UnitView};
 
 /// See the module.

@@ -12,7 +12,9 @@ use crate::core::task;
 use crate::core::unit::{Live, OpenUnit, Phase};
 use crate::core::units::Group;
 use fenzo::{HostAssignment, Lease, PortRange, TaskRequest};
-use proto::{Offer, OfferId, Quantities, ResourceName, Resources, Time};
+use proto::{
+    AgentId, Attribute, Domain, Offer, OfferId, Quantities, ResourceName, Resources, Time,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -239,18 +241,34 @@ fn fitting(free: &Quantities, group: &Group, most: usize) -> usize {
     usize::try_from(fits).unwrap_or(most).saturating_add(1).min(most)
 }
 
-/// An offer in fenzo's words. The host is the agent's id: several agents may share a name.
+/// An offer in fenzo's words.
 pub(crate) fn lease(now: Time, offer: &Offer) -> Lease {
-    let ports = offer.resources.ranges("ports");
-    let mut attributes = rule::attributes(&offer.attributes, offer.domain.as_ref());
-    attributes
-        .entry("hostname".to_owned())
-        .or_insert_with(|| fenzo::AttributeValue::from(&*offer.hostname));
-    let offered = task::quantities(&offer.resources);
-    Lease {
-        ports: ports.pairs().iter().filter_map(|(b, e)| PortRange::new(*b, *e)).collect(),
-        attributes: attributes.into(),
-        offered_at: fenzo::Time::from_nanos(now.as_nanos()),
-        ..Lease::new(offer.id.as_str(), offer.agent_id.as_str(), offered)
+    let Offer { agent_id, hostname, attributes, domain, resources, .. } = offer;
+    let host = Host { agent_id, hostname, attributes, domain: domain.as_ref() };
+    host.lease(now, offer.id.as_str(), resources)
+}
+
+/// Where a lease is of.
+pub(crate) struct Host<'a> {
+    pub(crate) agent_id: &'a AgentId,
+    pub(crate) hostname: &'a Arc<str>,
+    pub(crate) attributes: &'a [Attribute],
+    pub(crate) domain: Option<&'a Domain>,
+}
+
+impl Host<'_> {
+    /// So much of it in fenzo's words. The host is the agent's id: several agents may share a name.
+    pub(crate) fn lease(&self, now: Time, id: &str, resources: &Resources) -> Lease {
+        let ports = resources.ranges("ports");
+        let mut attributes = rule::attributes(self.attributes, self.domain);
+        attributes
+            .entry("hostname".to_owned())
+            .or_insert_with(|| fenzo::AttributeValue::from(&**self.hostname));
+        Lease {
+            ports: ports.pairs().iter().filter_map(|(b, e)| PortRange::new(*b, *e)).collect(),
+            attributes: attributes.into(),
+            offered_at: fenzo::Time::from_nanos(now.as_nanos()),
+            ..Lease::new(id, self.agent_id.as_str(), task::quantities(resources))
+        }
     }
 }
