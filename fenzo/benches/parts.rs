@@ -68,6 +68,20 @@ fn placing(criterion: &mut Criterion) {
     group.bench_function("with a closure", |bench| {
         bench.iter(|| black_box(packing.what_if(&with_closure, vec![])));
     });
+    let picky = Constraint::custom("one host in 100", |_, host| {
+        host.id().as_str().bytes().rev().take(2).all(|digit| digit == b'0')
+    });
+    let picky: Vec<TaskRequest> = tasks(Config::BinPack, 1000, 1)
+        .into_iter()
+        .map(|task| {
+            let class = TaskClass::clone(&task.class).with_hard(picky.clone());
+            TaskRequest::new(task.id, &Arc::new(class))
+        })
+        .collect();
+    let mut spreading = scheduler(Fitness::cpu_memory_spreader(), HOSTS);
+    group.bench_function("with a closure that passes one host in 100, spread", |bench| {
+        bench.iter(|| black_box(spreading.what_if(&picky, vec![])));
+    });
     group.finish();
 }
 

@@ -62,7 +62,7 @@
 //! [`Triggers`] | things that happen by cron expressions and intervals
 //!
 //! Each has an example that runs: `cargo run -p fenzo --example bin_pack`, `constraints`, `queue`, `autoscale`,
-//! `gang_and_preempt`, `why`, and `openb`, which packs a real trace. Where it differs from Netflix Fenzo, whose results it reproduces, is written in
+//! `gang_and_preempt`, `why`, `capacity`, and `openb`, which packs a real trace. Where it differs from Netflix Fenzo, whose results it reproduces, is written in
 //! docs/comparisons.md.
 //!
 //! # A run in short

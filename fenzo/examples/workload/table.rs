@@ -9,7 +9,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use fenzo::{
-    Constraint, Fitness, Measure, SchedulingResult, TaskClass, TaskRequest, TaskScheduler, Time,
+    Constraint, Fitness, HostView, Measure, Milli, Resources, SchedulingResult, TaskClass,
+    TaskRequest, TaskScheduler, Time,
 };
 
 use crate::generate::{Config, Tasks, checksum, leases};
@@ -61,6 +62,8 @@ enum Closure {
     HardAndSoft,
     /// The packer as a closure.
     Fitness,
+    /// A hard one that passes one host in a hundred, beside a spreader: the best hosts are refused.
+    Picky,
 }
 
 fn with_closure(closure: Closure, hosts: usize) -> f64 {
@@ -68,6 +71,8 @@ fn with_closure(closure: Closure, hosts: usize) -> f64 {
         host.attributes().get("zone").is_some_and(|zone| *zone != "zoneB".into())
             && host.tasks() < 40
     });
+    let picky = |_: &TaskClass, host: &HostView<'_>| host_number(host.id()).is_multiple_of(100);
+    let picky = Constraint::custom("one host in 100", picky);
     let soft = Constraint::scored("few tasks", |_, host| 1.0 / (1.0 + f64::from(host.tasks())));
     let packer = Fitness::custom(|class, host| {
         let part = |measure, more: fenzo::Milli| {
@@ -77,13 +82,20 @@ fn with_closure(closure: Closure, hosts: usize) -> f64 {
         let demand = &class.demand;
         (part(Measure::Cpus, demand.cpus) + part(Measure::Memory, demand.mem)) / 2.0
     });
-    let tasks = Tasks::new(Config::BinPack, false, 1, 1337).take(hosts.min(1000));
+    let count = if matches!(closure, Closure::Picky) { 10_000 } else { hosts.min(1000) };
+    let tasks = Tasks::new(Config::BinPack, false, 1, 1337).take(count);
     let with = |task: TaskRequest| {
-        let class = TaskClass::clone(&task.class);
+        let mut class = TaskClass::clone(&task.class);
         let class = match closure {
             Closure::Hard => class.with_hard(hard.clone()),
             Closure::HardAndSoft => class.with_hard(hard.clone()).with_soft(soft.clone().soft(1)),
             Closure::Fitness => class,
+            Closure::Picky => {
+                // Small enough that the few hosts have room for all.
+                class.demand =
+                    Resources { cpus: Milli::from_thousandths(10), ..Resources::default() };
+                class.with_hard(picky.clone())
+            }
         };
         TaskRequest::new(task.id, &Arc::new(class))
     };
@@ -91,6 +103,7 @@ fn with_closure(closure: Closure, hosts: usize) -> f64 {
     let fitness = match closure {
         Closure::Hard | Closure::HardAndSoft => Fitness::cpu_memory_packer(),
         Closure::Fitness => packer,
+        Closure::Picky => Fitness::cpu_memory_spreader(),
     };
     each(&fitness, hosts, &tasks)
 }
@@ -208,6 +221,7 @@ pub(crate) fn print() {
     row("fits nowhere", SIZES.map(|hosts| cell(Config::BinPack, hosts, 10_000, 100)));
     row("hard closures", SIZES.map(|hosts| with_closure(Closure::Hard, hosts)));
     row("hard and soft closures", SIZES.map(|hosts| with_closure(Closure::HardAndSoft, hosts)));
+    row("picky closures, spread", SIZES.map(|hosts| with_closure(Closure::Picky, hosts)));
     row("fitness as a closure", SIZES.map(|hosts| with_closure(Closure::Fitness, hosts)));
     row("a run without changes", SIZES.map(idle));
     row("a round of churn, 100 tasks", SIZES.map(churning));

@@ -7,6 +7,9 @@ mod autoscale;
 #[path = "../../examples/bin_pack.rs"]
 mod bin_pack;
 #[allow(dead_code, reason = "its main function is for those who run it by hand")]
+#[path = "../../examples/capacity.rs"]
+mod capacity;
+#[allow(dead_code, reason = "its main function is for those who run it by hand")]
 #[path = "../../examples/constraints.rs"]
 mod constraints;
 #[allow(dead_code, reason = "its main function is for those who run it by hand")]
@@ -38,6 +41,19 @@ fn autoscale_grows_and_shrinks() {
 fn bin_pack_packs() {
     let wanted = ["a1 takes ", "  web-0: 1 cpus, ports [31000]", "23 placed, 1 failed"];
     tells(&bin_pack::report().unwrap(), &wanted);
+}
+
+#[test]
+fn capacity_is_told_by_trial() {
+    let wanted = [
+        "web: 4 more fit now, then 8 constraint: one task of the group a rack",
+        "train: 4 more fit now, then 8 not enough cpus",
+        "train: 10 more are wanted; 2 more hosts of 16 cpus are enough",
+        "without agent-0: its 2 tasks would find room elsewhere",
+        "without agent-0, agent-1, agent-2: 2 of their 6 tasks would find no room",
+        "nothing was changed by asking: 8 leases are held",
+    ];
+    tells(&capacity::report().unwrap(), &wanted);
 }
 
 #[test]

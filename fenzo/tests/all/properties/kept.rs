@@ -139,7 +139,7 @@ impl World {
             2 => class.with_hard(Constraint::ExclusiveHost),
             3 => class.with_hard(Constraint::balanced("zone")),
             4 => class.with_hard(Constraint::custom("one in 8", |_, host| {
-                number(host.id()) % 8 == 0 && host.tasks() < 3
+                number(host.id()).is_multiple_of(8) && host.tasks() < 3
             })),
             _ => class,
         };
