@@ -1,17 +1,18 @@
 //! What is refused, and how it is said: the path of the field and the problem.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proto::scheduler::{Call, CallBody, Event};
 use proto::{AgentInfo, Encoding, FrameworkInfo, Limits, TaskInfo, Wire, agent_api, executor};
 
-fn problem<T: Wire>(text: &str) -> String {
+/// What is said of a text that is refused.
+pub(crate) fn problem<T: Wire>(text: &str) -> String {
     match T::decode(text.as_bytes(), Encoding::Json, &Limits::DEFAULT) {
         Ok(_) => panic!("accepted: {text}"),
         Err(error) => error.to_string(),
     }
 }
 
-fn task(rest: &str) -> String {
+/// A task of which there is also that.
+pub(crate) fn task(rest: &str) -> String {
     format!(r#"{{"name":"t","task_id":{{"value":"t"}},"agent_id":{{"value":"a"}},{rest}}}"#)
 }
 

@@ -1,5 +1,4 @@
 //! Resources add and subtract exactly, and ranges do what sets of numbers do.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
 use proto::{Ranges, Resources, testing};

@@ -1,6 +1,5 @@
 //! One exchange between a framework and a master, letter by letter: spelling and forms of values
 //! are what other implementations read and write.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proto::scheduler::{Call, CallBody, Event};
 use proto::{

@@ -1,6 +1,5 @@
 //! Calls, answers and events of the operator API, letter by letter, and the newer half of the
 //! scheduler API: what other implementations read and write.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proto::operator::{
     AgentStanding, Call, CutOff, Event, GoneAgent, Response, Resume, StreamEvent,

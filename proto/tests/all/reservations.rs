@@ -1,6 +1,5 @@
 //! Reservations, volumes and shared resources: what they add up to, and what operations make of
 //! them.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
 use proto::{

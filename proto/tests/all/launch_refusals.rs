@@ -1,23 +1,12 @@
 //! What is refused of offers' calls and of what they launch: one wrong task or operation does not
 //! refuse the others.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use crate::refusals::{problem, task};
 use proto::scheduler::{Call, CallBody};
 use proto::{
     ContainerInfo, ContainerVolume, Encoding, Limits, Operation, TaskInfo, VolumeSource, Wire,
 };
 use std::fmt::Write;
-
-fn problem<T: Wire>(text: &str) -> String {
-    match T::decode(text.as_bytes(), Encoding::Json, &Limits::DEFAULT) {
-        Ok(_) => panic!("accepted: {text}"),
-        Err(error) => error.to_string(),
-    }
-}
-
-fn task(rest: &str) -> String {
-    format!(r#"{{"name":"t","task_id":{{"value":"t"}},"agent_id":{{"value":"a"}},{rest}}}"#)
-}
 
 /// The operations of an ACCEPT.
 fn operations(text: &str) -> Vec<Operation> {

@@ -1,7 +1,6 @@
 //! The numbers of fields and enum values are those of Mesos 1.11, one by one: they were compared
 //! with its own .proto files, and `numbers.txt` keeps what was found. Whatever Mesos lacks is
 //! numbered from 1000 up, or stands in a message or enum that is ours as a whole.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use prost_types::DescriptorProto;
 use std::collections::{BTreeMap, BTreeSet};

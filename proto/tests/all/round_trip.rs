@@ -1,6 +1,5 @@
 //! What is decoded is what was encoded, for every message and in each encoding; and whatever else
 //! arrives is an error, never a panic.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proptest::prelude::*;
 use proto::{Encoding, Limits, Wire, testing};

@@ -1,12 +1,11 @@
 //! Makes the generated code from the .proto files and compares it with what is committed, so that
-//! nobody needs a protobuf compiler to build. `UPDATE=1 cargo test -p proto --test fresh` rewrites.
+//! nobody needs a protobuf compiler to build. `UPDATE=1 cargo test -p proto fresh` rewrites.
 //!
 //! Two things are made: prost's structs (`src/wire/*.rs`) and the schema table
 //! (`src/schema/table.rs`) that the JSON transcoder and the check before decoding read. Prost gets
 //! a changed view of the schema: every singular field optional (presence is checked by the table),
 //! and of five messages only the fields that decisions read; the rest of them travels as bytes
 //! (`src/wire/tail.rs`). The table gets the whole schema.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{
@@ -146,7 +145,7 @@ fn generated_code_is_fresh() {
             stale.push(path);
         }
     }
-    assert!(stale.is_empty(), "stale: {stale:?}; run UPDATE=1 cargo test -p proto --test fresh");
+    assert!(stale.is_empty(), "stale: {stale:?}; run UPDATE=1 cargo test -p proto fresh");
 }
 
 // ---- Prost's structs ---------------------------------------------------------------------------

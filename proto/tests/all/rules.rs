@@ -1,6 +1,5 @@
 //! Rules that real clients of Mesos depend on, one test each. The numbers are those of the list
 //! in docs/protocol.md.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use proto::scheduler::{Call, CallBody, Event, MasterInfo};
 use proto::{

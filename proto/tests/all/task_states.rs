@@ -1,6 +1,5 @@
 //! The table of task states in docs/protocol.md is printed from the code.
-//! `UPDATE=1 cargo test -p proto --test task_states` rewrites it.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+//! `UPDATE=1 cargo test -p proto task_states` rewrites it.
 
 use proto::{Encoding, Reason, Source, TaskId, TaskState, TaskStatus, Time, Transition, Wire};
 use std::fmt::Write as _;
@@ -50,7 +49,7 @@ fn the_table_in_the_docs_is_the_table_in_the_code() {
     } else {
         assert!(
             there == table,
-            "the table is stale; run UPDATE=1 cargo test -p proto --test task_states\n{table}"
+            "the table is stale; run UPDATE=1 cargo test -p proto task_states\n{table}"
         );
     }
 }
