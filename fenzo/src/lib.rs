@@ -100,10 +100,20 @@
 //!
 //! With H hosts of K kinds: a run in which nothing changed costs nothing that grows with H. A placement costs
 //! about K log H; wishes and hard rules add the hosts that stand before the first that satisfies them. A task
-//! that fits nowhere costs K, and its explanation O(H) once for its class. Fitness as a closure or by
-//! devices is asked about every host that has room, once for each class and again when a host changes. A
-//! good-enough threshold costs a walk over the hosts up to the first that is good enough. Looking ahead costs
-//! what it is permitted, and placing the batch up to three times.
+//! that fits nowhere costs K. Its explanation looks at every host for the first two dozen classes that fail in a
+//! run; what fails after them is counted by bisection from one survey of all hosts, and some 100 hosts are looked at
+//! to name the nearest. Classes that ask for devices, where members of named sets are judged by a closure, and where
+//! hosts are named by other tests than equality, are explained by a look at every host each.
+//!
+//! Fitness as a closure, by devices or by named scalars is asked about every host that has room, once for each class
+//! and again when a host changes. A closure as a constraint is asked about the hosts that come before the one that
+//! is chosen; where those are many, about every host with room once, and again when a host changes. Where a closure
+//! has refused hosts and all is explained by looks, it is asked once more about each host looked at.
+//!
+//! Named sets on hosts cost their tasks a look at each host, up to 256, where a member in use could be shared, and
+//! one at each kind of bound sets that comes before the best. A good-enough threshold costs a walk over the hosts up
+//! to the first that is good enough. Looking ahead costs what it is permitted, and placing the batch up to three
+//! times.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -115,6 +125,7 @@ mod builder;
 mod cluster;
 mod constraint;
 mod device;
+mod disabled;
 mod fitness;
 mod gang;
 mod id;

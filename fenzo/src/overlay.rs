@@ -52,7 +52,8 @@ impl TaskScheduler {
     /// What a run with these tasks and, in addition to what is held, these leases would place and refuse.
     /// Nothing is changed by asking, and nothing is copied: the tasks are placed on the live state and taken
     /// back. Leases whose ids are held already are ignored, and those of disabled and inactive hosts are given
-    /// back, as in a run.
+    /// back, as in a run. A question has no time: a host whose disabling has ended counts as disabled until the
+    /// next run.
     ///
     /// ```
     /// # use std::sync::Arc;

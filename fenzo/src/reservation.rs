@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::attribute::{AttributeValue, Attributes, lookup};
+use crate::disabled::Disabled;
 use crate::id::{HostId, TaskId};
 use crate::quantity::Time;
 
@@ -66,14 +67,14 @@ pub(crate) struct Outlook<'a> {
     pub(crate) now: Time,
     /// When running tasks are expected to end, of those of which it is known.
     pub(crate) ends: &'a BTreeMap<TaskId, Time>,
-    pub(crate) disabled: &'a BTreeMap<HostId, Time>,
+    pub(crate) disabled: &'a Disabled,
     pub(crate) active: Option<&'a (String, BTreeSet<AttributeValue>)>,
 }
 
 impl Outlook<'_> {
     /// Whether anything may be placed on a host at all.
     pub(crate) fn is_usable(&self, host: &HostId, attributes: &Attributes) -> bool {
-        !self.disabled.contains_key(host) && is_active(self.active, host, attributes)
+        !self.disabled.contains(host) && is_active(self.active, host, attributes)
     }
 }
 

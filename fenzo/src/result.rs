@@ -168,8 +168,9 @@ impl PlacedTask {
 pub struct Failure {
     /// The tasks, in the order in which they were asked for.
     pub tasks: Vec<TaskId>,
-    /// The reasons: as they are at the end of the run if room alone decides where the tasks fit, else as they
-    /// were for the first of the tasks. That none of them fitted anywhere in its turn is exact either way.
+    /// The reasons: as they are at the end of the run if room alone decides where the tasks fit, and from the 25th
+    /// class that fails on, if neither balance nor a closure has a say; else as they were for the first of the
+    /// tasks. That none of them fitted anywhere in its turn is exact either way.
     pub explanation: Arc<Explanation>,
     /// For a gang that was given up: how far it came. The explanation is that of its first task that found no
     /// host, as it was at that moment; it has no reasons if all found one and were too few.
@@ -243,8 +244,10 @@ pub enum Reason {
     LacksDevices(DeviceKind),
     /// A task that wants a host of its own has it.
     HeldExclusively,
-    /// A hard constraint refuses it; the constraint in words. Where many classes fail in a run, a closure counts
-    /// the hosts that it was asked about: those with room that no other rule refuses.
+    /// A hard constraint refuses it; the constraint in words. Where hosts were not looked at one by one (from the 25th
+    /// class that fails in a run on, and for closures from 1,024 hosts on), a closure counts the hosts that it was
+    /// asked about: those with room that no other rule about a host refuses. Among them are hosts that rules about
+    /// values of attributes refuse as well.
     Constraint(String),
     /// The calculator says 0, which refuses in [`Combination::Fenzo1`](crate::Combination::Fenzo1); or it is a
     /// closure that panicked or gave not-a-number.

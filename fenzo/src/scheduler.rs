@@ -11,6 +11,7 @@ use crate::attribute::{AttributeValue, Attributes};
 use crate::builder::TaskSchedulerBuilder;
 use crate::cluster::{Cluster, Host, Running};
 use crate::device::DeviceUse;
+use crate::disabled::Disabled;
 use crate::gang::Gang;
 use crate::id::{GroupName, HostId, LeaseId, TaskId};
 use crate::lease::{Lease, SetOffer};
@@ -54,7 +55,7 @@ pub struct TaskScheduler {
     options: Options,
     pub(crate) cluster: Cluster,
     pub(crate) limits: Limits,
-    disabled: BTreeMap<HostId, Time>,
+    disabled: Disabled,
     /// When running tasks are expected to end, of those of which it was said.
     ends: BTreeMap<TaskId, Time>,
     /// The attribute that names host groups, and the groups that are active.
@@ -78,7 +79,7 @@ impl TaskScheduler {
             options,
             cluster,
             limits: Limits::default(),
-            disabled: BTreeMap::new(),
+            disabled: Disabled::default(),
             ends: BTreeMap::new(),
             active: None,
             inactive: BTreeMap::new(),
@@ -184,7 +185,7 @@ impl TaskScheduler {
         leases: Vec<Lease>,
     ) -> (Vec<(LeaseId, LeaseProblem)>, Vec<LeaseId>) {
         self.listeners.started(now);
-        self.disabled.retain(|_, until| *until > now);
+        self.disabled.end_until(now);
         let (mut ignored, mut given_back) = (Vec::new(), Vec::new());
         for lease in leases {
             if let Some(problem) = self.unusable(&lease) {
@@ -292,18 +293,17 @@ impl TaskScheduler {
         self.cluster.remove_leases_until(Time::from_nanos(u64::MAX))
     }
 
-    /// Places nothing on a host until a time, and gives up its leases: for the caller to decline. Leases that
-    /// come for it meanwhile are given back by the run that gets them, as [`LeaseProblem::HostDisabled`]. So a host
-    /// that is gone for good is disabled for good: an offer for it that comes late changes nothing. The host need
-    /// not be known.
+    /// Places nothing on a host, known or not, until a time, and gives up its leases: for the caller to decline.
+    /// Leases that come for it meanwhile are given back, as [`LeaseProblem::HostDisabled`]: so a late offer for a host
+    /// that is disabled until the end of time changes nothing. Of such hosts the last 100,000 are remembered.
     pub fn disable_host(&mut self, host: &HostId, until: Time) -> Vec<LeaseId> {
-        self.disabled.insert(host.clone(), until);
+        self.disabled.add(host, until);
         self.cluster.remove_leases_of(host)
     }
 
     /// Ends the disabling of a host. False if it was not disabled.
     pub fn enable_host(&mut self, host: &HostId) -> bool {
-        self.disabled.remove(host).is_some()
+        self.disabled.remove(host)
     }
 
     /// Places only on hosts whose attribute `name` has one of these values, if there are any; with none, on all
@@ -367,7 +367,7 @@ impl TaskScheduler {
     /// All hosts with leases or running tasks, in order of name.
     pub fn hosts(&self) -> impl Iterator<Item = HostStatus> + '_ {
         self.cluster.occupied().map(|host| {
-            let disabled_until = self.disabled.get(self.cluster.names().id(host)).copied();
+            let disabled_until = self.disabled.until(self.cluster.names().id(host));
             HostStatus::new(&self.cluster, host, disabled_until)
         })
     }
@@ -425,13 +425,13 @@ impl TaskScheduler {
     }
 
     pub(crate) fn is_usable(&self, host: &HostId, attributes: &Attributes) -> bool {
-        !self.disabled.contains_key(host) && is_active(self.active.as_ref(), host, attributes)
+        !self.disabled.contains(host) && is_active(self.active.as_ref(), host, attributes)
     }
 
     /// Why a new lease is given back, if so. One that is held is none.
     pub(crate) fn unusable(&self, lease: &Lease) -> Option<LeaseProblem> {
         let fine = self.is_usable(&lease.host, &lease.attributes) || self.cluster.holds(&lease.id);
-        let off = self.disabled.contains_key(&lease.host);
+        let off = self.disabled.contains(&lease.host);
         (!fine).then_some(if off { LeaseProblem::HostDisabled } else { LeaseProblem::HostInactive })
     }
 
@@ -491,7 +491,7 @@ fn bounds<'a>(
     limits: &'a Limits,
     options: &Options,
     now: Time,
-    (ends, disabled): (&'a BTreeMap<TaskId, Time>, &'a BTreeMap<HostId, Time>),
+    (ends, disabled): (&'a BTreeMap<TaskId, Time>, &'a Disabled),
     active: Option<&'a (String, BTreeSet<AttributeValue>)>,
 ) -> Bounds<'a> {
     let outlook =
