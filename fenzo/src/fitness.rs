@@ -37,6 +37,10 @@ pub enum Fitness {
     Pack(Vec<Measure>),
     /// Emptier is better: the mean over the measures of 1 - used / total, the task included.
     Spread(Vec<Measure>),
+    /// Fuller is better: used / total of a named scalar, the task included; 0 where a host has none of it.
+    PackScalar(String),
+    /// Emptier is better: 1 - used / total of a named scalar, the task included.
+    SpreadScalar(String),
     /// The mean of others by weight.
     Weighted(Vec<(u32, Fitness)>),
     /// By what is left of the devices of one kind: see [`Fitness::expected_waste`].
@@ -100,6 +104,19 @@ impl Fitness {
         Self::Spread(vec![Measure::Cpus, Measure::Memory])
     }
 
+    /// Packs by a named scalar ("gpus", a licence). Scalars are in no order that is kept from run to run: hosts are
+    /// asked about one by one, once for each class and again when they change.
+    #[must_use]
+    pub fn scalar_packer(name: impl Into<String>) -> Self {
+        Self::PackScalar(name.into())
+    }
+
+    /// Spreads by a named scalar, at the same cost.
+    #[must_use]
+    pub fn scalar_spreader(name: impl Into<String>) -> Self {
+        Self::SpreadScalar(name.into())
+    }
+
     /// Best fit for cpus and devices of a kind: the less is left of both, the better, in hundredths of what the
     /// largest host has. A part is taken of the device with the least room.
     #[must_use]
@@ -140,6 +157,9 @@ impl Fitness {
     pub(crate) fn problem(&self) -> Option<&'static str> {
         match self {
             Self::Any | Self::Custom(_) | Self::Devices(_) => None,
+            Self::PackScalar(name) | Self::SpreadScalar(name) => {
+                name.is_empty().then_some("a packer or spreader by a scalar needs its name")
+            }
             Self::Pack(measures) | Self::Spread(measures) => {
                 measures.is_empty().then_some("a packer or spreader needs at least one measure")
             }
@@ -158,12 +178,17 @@ impl Fitness {
         match self {
             Self::Custom(_) => true,
             Self::Weighted(parts) => parts.iter().any(|(_, part)| part.has_closure()),
-            Self::Any | Self::Pack(_) | Self::Spread(_) | Self::Devices(_) => false,
+            Self::Any
+            | Self::Pack(_)
+            | Self::Spread(_)
+            | Self::PackScalar(_)
+            | Self::SpreadScalar(_)
+            | Self::Devices(_) => false,
         }
     }
 
     /// The weights by which hosts of equal totals sort for every task alike, by the sum of weight * used /
-    /// total; `None` if a closure decides.
+    /// total; `None` if a closure, devices or named scalars decide.
     pub(crate) fn weights(&self) -> Option<[f64; 4]> {
         let mean = |measures: &[Measure], sign: f64| {
             let mut weights = [0.0; 4];
@@ -186,7 +211,9 @@ impl Fitness {
                 }
                 Some(weights)
             }
-            Self::Devices(_) | Self::Custom(_) => None,
+            Self::PackScalar(_) | Self::SpreadScalar(_) | Self::Devices(_) | Self::Custom(_) => {
+                None
+            }
         }
     }
 
@@ -203,9 +230,13 @@ impl Fitness {
             Self::Weighted(parts) => {
                 parts.iter().find_map(|(_, part)| part.choose_device(class, host, kind))
             }
-            Self::Any | Self::Pack(_) | Self::Spread(_) | Self::Devices(_) | Self::Custom(_) => {
-                None
-            }
+            Self::Any
+            | Self::Pack(_)
+            | Self::Spread(_)
+            | Self::PackScalar(_)
+            | Self::SpreadScalar(_)
+            | Self::Devices(_)
+            | Self::Custom(_) => None,
         }
     }
 
@@ -218,8 +249,14 @@ impl Fitness {
             }
             sum / float(measures.len() as u64)
         };
+        let scalar = |name: &String| {
+            let more = class.demand.scalars.get(name).map_or(0, |amount| amount.thousandths());
+            host.used_scalar_ratio(name, more)
+        };
         match self {
             Self::Any => 1.0,
+            Self::PackScalar(name) => scalar(name),
+            Self::SpreadScalar(name) => 1.0 - scalar(name),
             Self::Pack(measures) => mean(measures, |used| used),
             Self::Spread(measures) => mean(measures, |used| 1.0 - used),
             Self::Weighted(parts) => {
@@ -242,6 +279,8 @@ impl fmt::Debug for Fitness {
             Self::Any => f.write_str("Any"),
             Self::Pack(measures) => f.debug_tuple("Pack").field(measures).finish(),
             Self::Spread(measures) => f.debug_tuple("Spread").field(measures).finish(),
+            Self::PackScalar(name) => f.debug_tuple("PackScalar").field(name).finish(),
+            Self::SpreadScalar(name) => f.debug_tuple("SpreadScalar").field(name).finish(),
             Self::Weighted(parts) => f.debug_tuple("Weighted").field(parts).finish(),
             Self::Devices(packing) => f.debug_tuple("Devices").field(packing).finish(),
             Self::Custom(_) => f.write_str("Custom"),

@@ -12,7 +12,7 @@ use crate::request::SetRequest;
 use crate::result::SetUse;
 
 use super::Cluster;
-use super::sets::HostSets;
+use super::sets::{HostSets, Open};
 
 /// Where more hosts could be shared than this, they are not looked at one by one.
 const FEW: usize = 256;
@@ -28,8 +28,12 @@ pub(crate) struct BoundSets(BTreeMap<String, Bound>);
 #[derive(Clone, Debug, Default)]
 struct Bound {
     hosts: Hosts,
-    /// How many hosts have members with so much each.
-    sizes: BTreeMap<u32, usize>,
+    /// How many hosts have the set.
+    known: usize,
+    /// How many hosts on offer have a member with so much that nobody uses.
+    free: BTreeMap<u32, usize>,
+    /// How many hosts on offer have a member with so much that is bound to no value, and none of it taken.
+    idle: BTreeMap<u32, usize>,
 }
 
 impl Cluster {
@@ -44,14 +48,16 @@ impl Cluster {
 
     /// Forgets the sets of a host, which are about to change.
     pub(super) fn forget_sets(&mut self, host: usize) {
-        self.bound.remove(host, &self.hosts[host].sets);
+        let offered = self.columns.is_offered(host);
+        self.bound.remove(host, &self.hosts[host].sets, offered);
     }
 
-    /// Notes the sets of a host, which were forgotten; true if they are others than before.
-    pub(super) fn learn_sets(&mut self, host: usize) -> bool {
+    /// Notes the sets of a host that is on offer or not from now on, which were forgotten; true if they may be
+    /// others than before.
+    pub(super) fn learn_sets(&mut self, host: usize, offered: bool) -> bool {
         let sets = &self.hosts[host].sets;
-        self.bound.add(host, sets);
-        self.columns.set_likeness(host, sets.likeness())
+        self.bound.add(host, sets, offered);
+        self.columns.set_likeness(host, sets.likeness()) || !sets.is_empty()
     }
 
     /// Uses members of the sets of a host, and says which.
@@ -61,11 +67,14 @@ impl Cluster {
         requests: &BTreeMap<String, SetRequest>,
     ) -> Vec<SetUse> {
         let sets = &mut self.hosts[host].sets;
-        let uses = sets.take(requests);
-        if !sets.is_empty() {
-            self.bound.add_values(host, sets);
-            self.columns.set_likeness(host, sets.likeness());
+        if sets.is_empty() {
+            return Vec::new();
         }
+        self.bound.count_open(sets, false);
+        let uses = sets.take(requests);
+        self.bound.count_open(sets, true);
+        self.bound.add_values(host, sets);
+        self.columns.set_likeness(host, sets.likeness());
         uses
     }
 
@@ -75,24 +84,48 @@ impl Cluster {
             return;
         }
         let sets = &mut self.hosts[host].sets;
+        self.bound.count_open(sets, false);
         self.bound.remove_values(host, sets);
         sets.give_back(uses);
         self.bound.add_values(host, sets);
+        self.bound.count_open(sets, true);
         self.columns.set_likeness(host, sets.likeness());
     }
 }
 
 impl BoundSets {
     /// Notes the sets of a host.
-    fn add(&mut self, host: usize, sets: &HostSets) {
-        for (name, each) in sets.sizes() {
-            if !self.0.contains_key(name) {
-                self.0.insert(name.to_owned(), Bound::default());
+    fn add(&mut self, host: usize, sets: &HostSets, offered: bool) {
+        for open in sets.open() {
+            if !self.0.contains_key(open.name) {
+                self.0.insert(open.name.to_owned(), Bound::default());
             }
-            let bound = self.0.get_mut(name).expect("it was just made sure of");
-            *bound.sizes.entry(each).or_default() += 1;
+            self.0.get_mut(open.name).expect("it was just made sure of").known += 1;
+        }
+        if offered {
+            self.count_open(sets, true);
         }
         self.add_values(host, sets);
+    }
+
+    /// Counts a host on offer, or no longer, by what of its sets is open to tasks that share nothing.
+    fn count_open(&mut self, sets: &HostSets, more: bool) {
+        for Open { name, each, free, idle } in sets.open() {
+            let bound = self.0.get_mut(name).expect("the sets of a known host are known");
+            for (sizes, counts) in [(&mut bound.free, free), (&mut bound.idle, idle)] {
+                if !counts {
+                    continue;
+                }
+                let hosts = sizes.entry(each).or_default();
+                if more {
+                    *hosts += 1;
+                } else if *hosts > 1 {
+                    *hosts -= 1;
+                } else {
+                    sizes.remove(&each);
+                }
+            }
+        }
     }
 
     /// Notes what members of a known host are bound to, beside what was noted before.
@@ -119,17 +152,16 @@ impl BoundSets {
     }
 
     /// Forgets the sets of a host.
-    fn remove(&mut self, host: usize, sets: &HostSets) {
+    fn remove(&mut self, host: usize, sets: &HostSets, offered: bool) {
         self.remove_values(host, sets);
-        for (name, each) in sets.sizes() {
-            let bound = self.0.get_mut(name).expect("the sets of a known host are known");
-            let hosts = bound.sizes.get_mut(&each).expect("a known host counts");
-            *hosts -= 1;
-            if *hosts == 0 {
-                bound.sizes.remove(&each);
-            }
-            if bound.sizes.is_empty() {
-                self.0.remove(name);
+        if offered {
+            self.count_open(sets, false);
+        }
+        for open in sets.open() {
+            let bound = self.0.get_mut(open.name).expect("the sets of a known host are known");
+            bound.known -= 1;
+            if bound.known == 0 {
+                self.0.remove(open.name);
             }
         }
     }
@@ -151,14 +183,17 @@ impl BoundSets {
         Some(all)
     }
 
-    /// The best fitness of the sets of any other host.
+    /// The best fitness of the sets of any other host on offer.
     pub(crate) fn most_unshared(&self, requests: &BTreeMap<String, SetRequest>) -> f64 {
-        let most = self.0.iter().map(|(name, bound)| {
-            let least = bound.sizes.first_key_value().map_or(0, |(each, _)| *each);
+        let most = |sizes: &BTreeMap<u32, usize>, share: f64| {
+            let least = sizes.first_key_value();
+            least.map_or(0.0, |(each, _)| share / float(u64::from(*each) + 1))
+        };
+        let of = self.0.iter().map(|(name, bound)| {
             // A task without a request is best off where others without one are.
-            let share = if requests.contains_key(name) { 0.5 } else { 1.0 };
-            share / float(u64::from(least) + 1)
+            let idle = if requests.contains_key(name) { 0.0 } else { most(&bound.idle, 1.0) };
+            most(&bound.free, 0.5).max(idle)
         });
-        most.fold(0.0, f64::max)
+        of.fold(0.0, f64::max)
     }
 }

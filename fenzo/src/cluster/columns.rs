@@ -1,8 +1,8 @@
 //! What is free, used and there on every host, as columns by host ordinal: the hot state of placing.
 //!
 //! A dimension is a measure, ports, or a named scalar. The free amounts of one host lie side by side, so that
-//! "has it room?" reads one cache line. Which names are dimensions is learnt from leases alone: a name that a
-//! task invents is nowhere on offer, and costs no column.
+//! "has it room?" reads one cache line. Which names are dimensions is learnt from leases and running tasks: a name
+//! that a task invents is nowhere on offer, and costs no column.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -20,14 +20,14 @@ pub(crate) const PORTS: usize = Measure::ALL.len();
 const FREE: usize = 2 * Measure::ALL.len();
 
 /// Measures and ports.
-const FIXED: usize = PORTS + 1;
+pub(crate) const FIXED: usize = PORTS + 1;
 
 /// What a task takes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Demand {
     /// By dimension.
     pub(crate) amounts: Box<[u64]>,
-    /// Scalars that no lease has ever offered.
+    /// Scalars that no lease has ever offered, and no running task has.
     pub(crate) unknown: Vec<(String, u64)>,
     /// Of named sets.
     pub(crate) sets: BTreeMap<String, SetRequest>,
@@ -40,9 +40,10 @@ pub(crate) struct Demand {
 #[derive(Clone, Debug)]
 pub(crate) struct Columns {
     scalars: BTreeMap<String, usize>,
+    dimensions: usize,
     /// The length of a row.
     stride: usize,
-    /// For each host: used and total by measure, then free by dimension.
+    /// For each host: used and total by measure, then free by dimension, then total by scalar.
     rows: Vec<u64>,
     states: Vec<State>,
     /// What hosts have in common beside amounts, as a number; 0 for those that it does not reach.
@@ -56,6 +57,7 @@ impl Default for Columns {
     fn default() -> Self {
         Self {
             scalars: BTreeMap::new(),
+            dimensions: FIXED,
             stride: FREE + FIXED,
             rows: Vec::new(),
             states: Vec::new(),
@@ -81,6 +83,8 @@ pub(crate) struct Row {
     pub(crate) free: Vec<u64>,
     pub(crate) used: [u64; 4],
     pub(crate) total: [u64; 4],
+    /// Total by scalar, as dimensions after the fixed ones.
+    pub(crate) scalars: Vec<u64>,
     pub(crate) tasks_on: u32,
     pub(crate) offered: bool,
     pub(crate) held: bool,
@@ -89,7 +93,7 @@ pub(crate) struct Row {
 impl Columns {
     /// How many dimensions there are.
     pub(crate) fn dimensions(&self) -> usize {
-        self.stride - FREE
+        self.dimensions
     }
 
     /// Makes room for `slots` hosts.
@@ -100,12 +104,13 @@ impl Columns {
 
     /// Used, total and free of a host.
     fn row_mut(&mut self, host: usize) -> (&mut [u64], &mut [u64], &mut [u64]) {
-        let (used, rest) = self.rows[host * self.stride..][..self.stride].split_at_mut(FREE / 2);
+        let row = &mut self.rows[host * self.stride..][..FREE + self.dimensions];
+        let (used, rest) = row.split_at_mut(FREE / 2);
         let (total, free) = rest.split_at_mut(FREE / 2);
         (used, total, free)
     }
 
-    /// The dimension of a scalar that some lease offers, if it is known.
+    /// The dimension of a scalar that some lease offers or some running task has, if it is known.
     pub(crate) fn scalar(&self, name: &str) -> Option<usize> {
         self.scalars.get(name).copied()
     }
@@ -128,15 +133,23 @@ impl Columns {
         if self.scalars.contains_key(name) {
             return;
         }
-        self.scalars.insert(name.to_owned(), self.dimensions());
-        let old = self.stride;
-        self.stride += 1;
+        let (old, totals) = (self.stride, FREE + self.dimensions);
+        self.scalars.insert(name.to_owned(), self.dimensions);
+        self.dimensions += 1;
+        self.stride += 2;
         let mut rows = Vec::with_capacity(self.states.len() * self.stride);
         for row in self.rows.chunks_exact(old) {
-            rows.extend_from_slice(row);
+            rows.extend_from_slice(&row[..totals]);
+            rows.push(0);
+            rows.extend_from_slice(&row[totals..]);
             rows.push(0);
         }
         self.rows = rows;
+    }
+
+    /// How much of a scalar a host has, by its dimension: what is offered, and what running tasks take.
+    pub(crate) fn scalar_total(&self, host: usize, dimension: usize) -> u64 {
+        self.rows[host * self.stride + FREE + self.dimensions + dimension - FIXED]
     }
 
     /// Replaces a host's row, which has all dimensions; true if it tells the ranking anything new.
@@ -149,6 +162,8 @@ impl Columns {
         used.copy_from_slice(&row.used);
         total.copy_from_slice(&row.total);
         free.copy_from_slice(&row.free);
+        let totals = host * self.stride + FREE + self.dimensions;
+        self.rows[totals..][..row.scalars.len()].copy_from_slice(&row.scalars);
         let state = &mut self.states[host];
         let was_offered = state.offered;
         *state = State { tasks_on: row.tasks_on, offered: row.offered, held: row.held };
@@ -251,7 +266,7 @@ impl Columns {
 
     /// What a host has left, by dimension.
     pub(crate) fn free(&self, host: usize) -> &[u64] {
-        &self.rows[host * self.stride..][FREE..self.stride]
+        &self.rows[host * self.stride + FREE..][..self.dimensions]
     }
 
     /// What running and placed tasks take of the measures.

@@ -14,7 +14,7 @@ use crate::request::TaskClass;
 use crate::resources::{PortRange, union, without};
 
 use super::Cluster;
-use super::columns::{Columns, PORTS, Row};
+use super::columns::{Columns, FIXED, PORTS, Row};
 use super::devices::HostDevices;
 use super::leases::Leases;
 use super::sets::HostSets;
@@ -55,6 +55,8 @@ pub(crate) struct Host {
     with_devices: u32,
     /// Demand of the running tasks, by measure.
     running_demand: [u128; 4],
+    /// How many running tasks take named scalars.
+    running_scalars: u32,
     /// How many running tasks want the host for themselves.
     exclusive: u32,
     /// The latest lease whose attributes were taken.
@@ -162,6 +164,7 @@ impl Host {
         for (sum, demand) in self.running_demand.iter_mut().zip(class.demand.measures()) {
             *sum += u128::from(demand);
         }
+        self.running_scalars += u32::from(!class.demand.scalars.is_empty());
         self.exclusive += u32::from(wants_host_alone(class));
         self.running.push(task);
     }
@@ -172,6 +175,7 @@ impl Host {
         for (sum, demand) in self.running_demand.iter_mut().zip(class.demand.measures()) {
             *sum -= u128::from(demand);
         }
+        self.running_scalars -= u32::from(!class.demand.scalars.is_empty());
         self.exclusive -= u32::from(wants_host_alone(class));
         self.running.swap_remove(noted.position);
         self.running.get(noted.position).copied()
@@ -223,9 +227,27 @@ impl Host {
         for (total, free) in row.total.iter_mut().zip(&row.free) {
             *total += free;
         }
+        self.total_scalars(tasks, columns, row);
         row.tasks_on = u32::try_from(self.running.len()).unwrap_or(u32::MAX);
         row.offered = !self.leases.is_empty();
         row.held = self.exclusive > 0;
+    }
+
+    /// Sums up what the host has of named scalars, once the row has what is free.
+    fn total_scalars(&self, tasks: &Tasks, columns: &Columns, row: &mut Row) {
+        row.scalars.clear();
+        row.scalars.extend_from_slice(&row.free[FIXED..]);
+        if self.running_scalars == 0 {
+            return;
+        }
+        for noted in self.running.iter().map(|task| tasks.get(*task)) {
+            for (name, amount) in &noted.running.class.demand.scalars {
+                if let Some(dimension) = columns.scalar(name) {
+                    let total = &mut row.scalars[dimension - FIXED];
+                    *total = total.saturating_add(amount.thousandths());
+                }
+            }
+        }
     }
 
     /// Takes what running tasks have from what is offered; nothing goes below zero.

@@ -7,6 +7,7 @@
 //! tasks run when the caller says so.
 
 pub(crate) mod ahead;
+mod block;
 mod bound;
 pub(crate) mod columns;
 pub(crate) mod devices;
@@ -18,7 +19,7 @@ mod leases;
 mod names;
 pub(crate) mod ranking;
 pub(crate) mod said;
-mod sets;
+pub(crate) mod sets;
 mod tasks;
 pub(crate) mod values;
 
@@ -243,6 +244,9 @@ impl Cluster {
     ) -> Option<HostId> {
         let before = self.tasks.find(&task).map(|before| self.drop_task(before));
         let before = before.map(|host| self.names.id(host).clone());
+        for name in running.class.demand.scalars.keys() {
+            self.columns.learn_scalar(name);
+        }
         let host = self.insert_host(host_id);
         let group = self.groups.insert(&running.class.group);
         self.groups.add(group, host, &running.class.demand.measures(), &self.values);
@@ -323,12 +327,14 @@ impl Cluster {
             if let Some(fitness) = &self.set_fitness {
                 self.hosts[host].sets.be_judged_by(fitness, self.names.id(host));
             }
-            let new_sets = self.learn_sets(host);
+            let new_sets = self.learn_sets(host, row.offered);
             let changed = self.columns.set(host, &row) || new_sets;
             if let Some(ranking) = &mut self.ranking
                 && (changed || !ranking.knows(host))
             {
-                ranking.update(host, &self.columns, &self.names);
+                let hosts = &self.hosts;
+                let same_sets = |host: usize, other: usize| hosts[host].sets == hosts[other].sets;
+                ranking.update(host, &self.columns, &self.names, same_sets);
             }
             if self.hosts[host].is_idle() {
                 self.values.set(host, self.names.id(host), None);
@@ -379,7 +385,9 @@ impl Cluster {
     fn changed(&mut self, host: usize) {
         self.changes.push(host);
         if let Some(ranking) = &mut self.ranking {
-            ranking.update(host, &self.columns, &self.names);
+            let hosts = &self.hosts;
+            let same_sets = |host: usize, other: usize| hosts[host].sets == hosts[other].sets;
+            ranking.update(host, &self.columns, &self.names, same_sets);
         }
     }
 

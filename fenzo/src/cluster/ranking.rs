@@ -10,39 +10,16 @@
 
 use std::collections::BTreeMap;
 
+use super::block::{BLOCK, Block, Entry, State, first_that_may_cover};
 use super::columns::{Columns, covers, lacking};
-use super::glance::{Glance, Half};
+use super::glance::Glance;
 use super::names::Names;
 
 /// How far a later host's exact calculator may exceed an earlier one's: rounding, with room to spare.
 pub(crate) const SLACK: f64 = 1e-9;
 
-/// Greatest length of a block.
-const BLOCK: usize = 32;
-
 /// How many blocks share one summary above theirs.
 const RUN: usize = 16;
-
-/// How many hosts of a block are compared with a demand before asking whether one of them may do.
-const AT_ONCE: usize = 8;
-
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    digest: u64,
-    host: usize,
-    /// The second half of what is free at a glance.
-    second: Half,
-}
-
-/// What decides a host's place before its name does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct State {
-    /// Ascending as fitness descends.
-    key: u64,
-    /// A digest of the used amounts that fitness looks at and of named sets. Hosts of one key and one digest are
-    /// taken to be alike, and stand together.
-    digest: u64,
-}
 
 /// A demand that hosts are sought for.
 pub(crate) struct Wanted<'a> {
@@ -80,15 +57,6 @@ pub(crate) struct Cursor {
     offset: usize,
 }
 
-/// Hosts that follow each other: rows of equal length.
-#[derive(Clone, Debug)]
-struct Block {
-    keys: Vec<u64>,
-    /// The first half of what each of them has free at a glance.
-    free: Vec<Half>,
-    entries: Vec<Entry>,
-}
-
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shelf {
     blocks: Vec<Block>,
@@ -124,18 +92,33 @@ impl Ranking {
         self.places.get(host).is_some_and(Option::is_some)
     }
 
-    /// Puts a host where it belongs now: nowhere, if it offers nothing.
-    pub(crate) fn update(&mut self, host: usize, columns: &Columns, names: &Names) {
+    /// Puts a host where it belongs now: nowhere, if it offers nothing. `same_sets` tells whether the named sets of
+    /// two hosts that have some serve every task alike.
+    pub(crate) fn update(
+        &mut self,
+        host: usize,
+        columns: &Columns,
+        names: &Names,
+        same_sets: impl Fn(usize, usize) -> bool,
+    ) {
         if self.places.len() <= host {
             self.places.resize(host + 1, None);
         }
         let wanted = columns.is_offered(host).then(|| self.place(host, columns));
+        let weights = self.weights;
+        let alike = |host: usize, other: usize| {
+            let pairs = columns.used(host).iter().zip(columns.used(other));
+            let likeness = columns.likeness(host);
+            pairs.zip(weights).all(|((used, other), weight)| weight == 0.0 || used == other)
+                && likeness == columns.likeness(other)
+                && (likeness == 0 || same_sets(host, other))
+        };
         let stands = self.places[host];
-        if let (Some(stands), Some(wanted)) = (stands, wanted)
+        if let (Some(stands), Some(mut wanted)) = (stands, wanted)
             && stands.totals == wanted.totals
         {
             let shelf = self.shelves.get_mut(&wanted.totals).expect("a host stands on its shelf");
-            shelf.shift(host, stands.state, wanted.state, columns, names);
+            wanted.state = shelf.shift(host, stands.state, wanted.state, columns, names, &alike);
             self.places[host] = Some(wanted);
             return;
         }
@@ -147,11 +130,10 @@ impl Ranking {
                 self.shelves.remove(&stands.totals);
             }
         }
-        if let Some(wanted) = wanted {
+        self.places[host] = wanted.map(|wanted| {
             let shelf = self.shelves.entry(wanted.totals).or_default();
-            shelf.insert(host, wanted.state, columns, names);
-        }
-        self.places[host] = wanted;
+            Place { state: shelf.insert(host, wanted.state, columns, names, &alike), ..wanted }
+        });
     }
 
     /// The first host that comes closest to a demand that none has room for. `distance` tells how many reasons
@@ -262,10 +244,14 @@ impl Shelf {
                     return None;
                 }
             }
-            let Block { free, entries, .. } = &self.blocks[block];
+            let Block { keys, free, entries } = &self.blocks[block];
             match first_that_may_cover(free.get(offset..).unwrap_or_default(), first) {
                 Some(found) => {
                     offset += found;
+                    // How hosts are cut into blocks must not decide how many are looked at.
+                    if keys[offset] > reach.0 {
+                        return None;
+                    }
                     let Entry { host, second: free, .. } = entries[offset];
                     if free.may_cover(second) && covers(columns.free(host), wanted.amounts) {
                         return Some(Cursor { block, offset });
@@ -328,7 +314,33 @@ impl Shelf {
         Cursor { block, offset }
     }
 
-    /// Moves a host to its new state.
+    /// Whether the host at a position has a neighbour in its state that is not alike: two digests met by chance,
+    /// or were made to. All others in the state are as the neighbour is.
+    fn clashes(
+        &self,
+        at: Cursor,
+        host: usize,
+        state: State,
+        alike: &impl Fn(usize, usize) -> bool,
+    ) -> bool {
+        let block = &self.blocks[at.block];
+        let in_block =
+            |offset: usize| (block.state(offset) == state).then(|| block.entries[offset].host);
+        let before = at.offset.checked_sub(1).and_then(in_block);
+        let after = || {
+            // The host itself may stand at the position already.
+            let here = block.entries.get(at.offset).is_some_and(|entry| entry.host == host);
+            let offset = at.offset + usize::from(here);
+            if offset < block.keys.len() {
+                return in_block(offset);
+            }
+            let (key, first) = (self.first_keys.get(at.block + 1)?, self.firsts[at.block + 1]);
+            (State { key: *key, digest: first.digest } == state).then_some(first.host)
+        };
+        before.or_else(after).is_some_and(|other| !alike(host, other))
+    }
+
+    /// Moves a host to its new state; gives the one that it has there.
     fn shift(
         &mut self,
         host: usize,
@@ -336,22 +348,43 @@ impl Shelf {
         state: State,
         columns: &Columns,
         names: &Names,
-    ) {
+        alike: &impl Fn(usize, usize) -> bool,
+    ) -> State {
         let at = self.position(host, before, names);
-        if before == state {
+        if before == state && !self.clashes(at, host, state, alike) {
             let [first, second] = Glance::of(columns.free(host)).halves();
             let block = &mut self.blocks[at.block];
             (block.free[at.offset], block.entries[at.offset].second) = (first, second);
             self.find_top(at.block);
             self.find_run_of(at.block);
-            return;
+            return state;
         }
         self.remove(at);
-        self.insert(host, state, columns, names);
+        self.insert(host, state, columns, names, alike)
     }
 
-    fn insert(&mut self, host: usize, state: State, columns: &Columns, names: &Names) {
-        let free = Glance::of(columns.free(host));
+    /// Puts a host in its state, or in the next that is free of hosts that are not alike; gives that.
+    fn insert(
+        &mut self,
+        host: usize,
+        mut state: State,
+        columns: &Columns,
+        names: &Names,
+        alike: &impl Fn(usize, usize) -> bool,
+    ) -> State {
+        let mut at = Cursor::default();
+        if !self.blocks.is_empty() {
+            at = self.position(host, state, names);
+            while self.clashes(at, host, state, alike) {
+                state.digest = state.digest.wrapping_add(1);
+                at = self.position(host, state, names);
+            }
+        }
+        self.insert_at(at, host, state, Glance::of(columns.free(host)));
+        state
+    }
+
+    fn insert_at(&mut self, at: Cursor, host: usize, state: State, free: Glance) {
         let [first, second] = free.halves();
         let entry = Entry { digest: state.digest, host, second };
         if self.blocks.is_empty() {
@@ -361,7 +394,6 @@ impl Shelf {
             self.tops.push(Glance::NOTHING);
             self.runs.push(Glance::NOTHING);
         }
-        let at = self.position(host, state, names);
         let block = &mut self.blocks[at.block];
         block.keys.insert(at.offset, state.key);
         block.free.insert(at.offset, first);
@@ -443,47 +475,4 @@ impl Shelf {
             self.find_run_of(run * RUN);
         }
     }
-}
-
-impl Block {
-    fn empty() -> Self {
-        let room = BLOCK + 1;
-        Self {
-            keys: Vec::with_capacity(room),
-            free: Vec::with_capacity(room),
-            entries: Vec::with_capacity(room),
-        }
-    }
-
-    fn state(&self, at: usize) -> State {
-        State { key: self.keys[at], digest: self.entries[at].digest }
-    }
-
-    /// Where the hosts end that are in this state from an offset on.
-    fn end_of(&self, state: State, from: usize) -> usize {
-        let same_key = self.keys[from..].partition_point(|key| *key == state.key);
-        let same_key = &self.entries[from..from + same_key];
-        from + same_key.partition_point(|entry| entry.digest == state.digest)
-    }
-
-    /// Takes over the entries of another block from one on.
-    fn take_from(&mut self, other: &mut Self, from: usize) {
-        self.keys.extend(other.keys.drain(from..));
-        self.free.extend(other.free.drain(from..));
-        self.entries.extend(other.entries.drain(from..));
-    }
-}
-
-/// The first of some hosts that may cover a demand, by half of what there is.
-fn first_that_may_cover(free: &[Half], wanted: Half) -> Option<usize> {
-    let covers = |free: &Half| free.may_cover(wanted);
-    let mut parts = free.chunks_exact(AT_ONCE);
-    for (part, of) in parts.by_ref().enumerate() {
-        // Without a branch for each.
-        if of.iter().fold(false, |any, free| any | covers(free)) {
-            return of.iter().position(covers).map(|at| part * AT_ONCE + at);
-        }
-    }
-    let rest = free.len() - parts.remainder().len();
-    parts.remainder().iter().position(covers).map(|at| rest + at)
 }

@@ -6,6 +6,7 @@
 //!
 //! Members that nobody uses are all alike: only those in use are kept, however many there are.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::fitness::float;
@@ -50,6 +51,17 @@ struct Member {
     users: u32,
 }
 
+/// What of a set is open to a task that shares nothing with others.
+pub(super) struct Open<'s> {
+    pub(super) name: &'s str,
+    /// How much each member has.
+    pub(super) each: u32,
+    /// There is a member that nobody uses.
+    pub(super) free: bool,
+    /// There is one in use that is bound to no value, and none of it taken.
+    pub(super) idle: bool,
+}
+
 impl HostSets {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -86,8 +98,12 @@ impl HostSets {
         unknown.map(String::as_str).or_else(|| full().map(|set| set.name.as_str()))
     }
 
-    /// A number that sets have in common if they serve every task alike; 0 for no sets.
+    /// A number that sets have in common if they serve every task alike, and others hardly ever: see
+    /// [`Ord`] for who does. 0 for no sets.
     pub(crate) fn likeness(&self) -> u64 {
+        if self.0.is_empty() {
+            return 0;
+        }
         let number = |hash: u64, number: u64| {
             let mixed = (hash ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             mixed ^ (mixed >> 32)
@@ -96,7 +112,7 @@ impl HostSets {
             let bytes = text.bytes().map(u64::from);
             bytes.fold(number(hash, text.len() as u64), number)
         };
-        self.0.iter().fold(0, |hash, set| {
+        let hash = self.0.iter().fold(0, |hash, set| {
             let hash = number(text(hash, &set.name), u64::from(set.members) + 1);
             let hash = number(hash, u64::from(set.each));
             set.bound.iter().fold(hash, |hash, member| {
@@ -106,12 +122,18 @@ impl HostSets {
                     None => number(hash, u64::MAX),
                 }
             })
-        })
+        });
+        hash.max(1)
     }
 
-    /// How much each member has, by the name of the set.
-    pub(crate) fn sizes(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.0.iter().map(|set| (set.name.as_str(), set.each))
+    /// What of each set is open to tasks that share nothing with others.
+    pub(super) fn open(&self) -> impl Iterator<Item = Open<'_>> {
+        self.0.iter().map(|set| Open {
+            name: &set.name,
+            each: set.each,
+            free: set.free().is_some(),
+            idle: set.bound.iter().any(|member| member.value.is_none() && member.used == 0),
+        })
     }
 
     /// The values that members are bound to, by the name of the set; no value only where some of the member is
@@ -184,6 +206,42 @@ impl HostSets {
         })
     }
 }
+
+/// Equal are those that serve every task alike, unless a closure judges them.
+impl Ord for HostSets {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let member = |of: &Member, other: &Member| {
+            (of.number, of.used, &of.value).cmp(&(other.number, other.used, &other.value))
+        };
+        let set = |of: &Set, other: &Set| {
+            let sizes = (of.members, of.each, of.bound.len());
+            let sizes = sizes.cmp(&(other.members, other.each, other.bound.len()));
+            let members = || {
+                let pairs = of.bound.iter().zip(&other.bound);
+                pairs.map(|(of, other)| member(of, other)).find(|order| order.is_ne())
+            };
+            let rest = || members().unwrap_or(Ordering::Equal);
+            of.name.cmp(&other.name).then(sizes).then_with(rest)
+        };
+        let mut pairs = self.0.iter().zip(&other.0).map(|(of, other)| set(of, other));
+        let first = pairs.find(|order| order.is_ne());
+        first.unwrap_or_else(|| self.0.len().cmp(&other.0.len()))
+    }
+}
+
+impl PartialOrd for HostSets {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for HostSets {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for HostSets {}
 
 impl Set {
     /// The member that suits best, and how well: one that is bound to the value and fuller, then a free one; the

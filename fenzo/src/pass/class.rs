@@ -20,6 +20,17 @@ use super::rule::{HostRule, ValueKind, ValueRule, named_hosts, value_rule};
 /// Hosts that pass a test are gone through one by one if they are fewer than one of this many.
 const FEW: usize = 16;
 
+/// So many combinations of values can be gone through for each task.
+const FEW_VALUES: usize = 64;
+
+/// What keeps a class from a host, first of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Against {
+    /// The closure at this position among the hard host rules; nothing else does.
+    Closure(usize),
+    Other,
+}
+
 /// A class of this pass.
 pub(crate) struct Class<'a> {
     class: &'a TaskClass,
@@ -107,11 +118,20 @@ impl<'a> Class<'a> {
         self.host_soft.is_empty() && self.value_soft.is_empty()
     }
 
-    /// Whether rules have a say, and those alone that look at one host and change their minds only with it.
-    pub(crate) fn is_refused_host_by_host(&self) -> bool {
-        let by_others = self.has_closure || self.minds_sets || self.columns().next().is_some();
-        let by_hosts = !self.host_hard.is_empty() || !self.host_soft.is_empty();
-        by_hosts && !by_others
+    /// Whether there is more to a host than room and what the calculator says of it, and all of that changes only
+    /// with the host: it pays to remember it. How groups are spread over values may have a say beside closures, if
+    /// there are few values.
+    pub(crate) fn is_decided_host_by_host(&self, cluster: &Cluster) -> bool {
+        let by_hosts = !self.host_hard.is_empty()
+            || !self.host_soft.is_empty()
+            || !self.demand.devices.is_empty()
+            || self.minds_sets;
+        let few_values = || {
+            let values = self.columns().map(|column| cluster.values().members(column).len() + 1);
+            values.fold(1, usize::saturating_mul) <= FEW_VALUES
+        };
+        let in_cells = || self.has_closure && self.host_soft.is_empty() && few_values();
+        by_hosts && (self.columns().next().is_none() || in_cells())
     }
 
     /// Whether room alone decides if a host admits it.
@@ -194,38 +214,55 @@ impl<'a> Class<'a> {
 
     /// Whether the host has room and no host rule refuses it.
     pub(crate) fn admits(&self, cluster: &Cluster, host: usize) -> bool {
+        self.has_room(cluster, host) && self.rules_admit(cluster, host)
+    }
+
+    /// What keeps the class from a host, room included, if anything does.
+    pub(crate) fn against(&self, cluster: &Cluster, host: usize) -> Option<Against> {
+        let full = !self.has_room(cluster, host);
+        if full { Some(Against::Other) } else { self.rule_against(cluster, host) }
+    }
+
+    fn has_room(&self, cluster: &Cluster, host: usize) -> bool {
         cluster.columns().is_offered(host)
             && self.demand.unknown.is_empty()
             && covers(cluster.columns().free(host), &self.demand.amounts)
-            && self.rules_admit(cluster, host)
     }
 
     /// Whether no host rule refuses the host; closures are asked last, and what they refuse is counted.
     pub(crate) fn rules_admit(&self, cluster: &Cluster, host: usize) -> bool {
-        self.first_against(cluster, host).is_none_or(|against| {
-            if let Some(rule) = against
-                && matches!(rule.constraint, Constraint::Custom(_))
-            {
-                rule.refused.set(rule.refused.get() + 1);
-            }
-            false
-        })
+        let against = self.rule_against(cluster, host);
+        if let Some(Against::Closure(rule)) = against {
+            let refused = &self.host_hard[rule].refused;
+            refused.set(refused.get() + 1);
+        }
+        against.is_none()
     }
 
     /// The same without counting.
     pub(crate) fn rules_permit(&self, cluster: &Cluster, host: usize) -> bool {
-        self.first_against(cluster, host).is_none()
+        self.rule_against(cluster, host).is_none()
     }
 
-    /// What is against the host first of all, if anything: a rule, or something else.
-    fn first_against(&self, cluster: &Cluster, host: usize) -> Option<Option<&HostRule<'a>>> {
+    /// What is against a host that has room, if anything is.
+    fn rule_against(&self, cluster: &Cluster, host: usize) -> Option<Against> {
         if cluster.columns().is_held(host)
             || self.lacks_set(cluster, host).is_some()
             || self.lacks_devices(cluster, host).is_some()
         {
-            return Some(None);
+            return Some(Against::Other);
         }
-        self.host_hard.iter().find(|rule| !self.host_holds(rule, cluster, host)).map(Some)
+        let refuses = |rule: &HostRule<'_>| !self.host_holds(rule, cluster, host);
+        let rule = self.host_hard.iter().position(refuses)?;
+        let closure = matches!(self.host_hard[rule].constraint, Constraint::Custom(_));
+        Some(if closure { Against::Closure(rule) } else { Against::Other })
+    }
+
+    /// Notes how many hosts closures refuse that nothing else does, by position.
+    pub(crate) fn note_refused(&self, refused: &[u32]) {
+        for (rule, hosts) in self.host_hard.iter().zip(refused) {
+            rule.refused.set(*hosts);
+        }
     }
 
     /// Begins to count anew what closures refuse.

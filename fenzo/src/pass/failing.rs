@@ -16,6 +16,9 @@ const MANY: usize = 24;
 /// With so many hosts, closures are not asked about all of them again to explain a failure.
 const ASKED: u32 = 1024;
 
+/// A class that failed is sought everywhere again after so many changes of hosts.
+const CHANGED: usize = 64;
+
 /// A failure that holds for every task of a class as long as nothing that could lift it has happened.
 pub(super) struct KnownFailure {
     /// Position in the result's failures.
@@ -40,14 +43,19 @@ impl Pass<'_> {
         (!lifted).then_some(known.position)
     }
 
-    /// The hosts that could take a class that failed, where those alone have to be asked that have changed since.
+    /// The hosts that could take a class that failed, where those alone have to be asked that have changed since,
+    /// and are few: tasks of the class may have changed them, and each that follows would go through all of them.
     pub(super) fn changed_since_failure(&self, class: usize) -> Option<Vec<usize>> {
         let known = self.known_failures[class].as_ref().filter(|known| known.from_hosts)?;
         let rules = &self.classes[class];
         if rules.version(self.cluster) != known.group_version {
             return None;
         }
-        let mut changed = self.cluster.changes()[known.changes..].to_vec();
+        let changed = &self.cluster.changes()[known.changes..];
+        if changed.len() > CHANGED {
+            return None;
+        }
+        let mut changed = changed.to_vec();
         changed.sort_unstable_by_key(|host| self.cluster.names().label(*host));
         changed.dedup();
         Some(changed)
@@ -59,7 +67,8 @@ impl Pass<'_> {
             return true;
         }
         let Some(weights) = self.choice.fitness.weights() else {
-            return self.choice.fitness.has_closure();
+            return self.choice.fitness.has_closure()
+                || self.choice.combination == Combination::Fenzo1;
         };
         // A packer says 0 of a host in which nothing is used that it looks at, for a task that uses none of it.
         let packed = || weights.iter().zip(rules.class().demand.measures());
@@ -120,11 +129,11 @@ impl Pass<'_> {
         self.look_everywhere(class)
     }
 
-    /// Whether a survey can explain a class. What closures refuse is known where every host with room was asked,
-    /// which is not so where an index asks only about those that have changed.
+    /// Whether a survey can explain a class. What closures refuse is known, because the search that found no host
+    /// has asked about every host with room, or an index has kept count. Without a ranking no host could be named.
     fn is_countable(&self, rules: &Class<'_>) -> bool {
-        let asked = self.cluster.ranking().is_some() && self.choice.good_enough.is_none();
-        Survey::can_explain(rules) && (asked || !rules.has_closure())
+        Survey::can_explain(rules, self.cluster)
+            && (self.cluster.ranking().is_some() || !rules.has_closure())
     }
 
     fn look_everywhere(&mut self, class: usize) -> Explanation {

@@ -93,6 +93,14 @@ impl<'a> Walk<'a> {
         }
         let mut best = None;
         if self.class.minds_sets() {
+            // Where nobody has room it does not matter who could share.
+            let (cluster, start) = (self.cluster, Cursor::default());
+            let has_room = |shelf: &Shelf| {
+                shelf.seek(start, &self.wanted, cluster.columns(), Reach::ALL).is_some()
+            };
+            if !ranking.shelves().any(has_room) {
+                return None;
+            }
             let bound = self.cluster.bound_sets();
             let requests = &self.class.demand().sets;
             match bound.hosts_that_share(requests) {

@@ -14,9 +14,12 @@ mod grow;
 mod index;
 mod reserve;
 mod rule;
+mod set_counts;
 mod survey;
 mod timeline;
 
+#[cfg(test)]
+mod looks;
 #[cfg(test)]
 mod tests;
 
@@ -45,7 +48,7 @@ use index::Index;
 use reserve::Kept;
 use survey::Survey;
 
-/// Greatest number of host entries in all indexes together: about 50 bytes each.
+/// Greatest number of host entries in all indexes together: about 100 bytes each.
 const INDEX_ENTRIES: usize = 4_000_000;
 
 /// Room for this many placements at most is made before a pass has any.
@@ -388,13 +391,14 @@ impl<'a> Pass<'a> {
 
     fn find(&mut self, class: usize) -> Option<Candidate> {
         let (rules, cluster, choice) = (&self.classes[class], &*self.cluster, self.choice);
-        let hosts = cluster.names().slots();
+        let (hosts, offering) = (cluster.names().slots(), cluster.columns().offering());
         if let Some(domain) = &self.domain {
             rules.forget_refused();
             let hosts = domain.hosts.iter().copied();
             return find::scan(hosts, rules, cluster, choice, &mut self.evaluations);
         }
-        if let Some(changed) = self.changed_since_failure(class) {
+        let indexed = self.indexes[class].is_some();
+        if !indexed && let Some(changed) = self.changed_since_failure(class) {
             let changed = changed.into_iter();
             return find::scan(changed, rules, cluster, choice, &mut self.evaluations);
         }
@@ -409,7 +413,6 @@ impl<'a> Pass<'a> {
         let first_is_best = first_is_best && !rules.minds_sets();
         // What a closure says of members of sets no order of hosts can tell.
         let judged = rules.minds_sets() && cluster.judges_sets();
-        let indexed = self.indexes[class].is_some();
         let room = self.index_entries + hosts <= self.index_limit;
         if let Some(ranking) = cluster.ranking()
             && (choice.good_enough.is_none() || first_is_best)
@@ -419,17 +422,17 @@ impl<'a> Pass<'a> {
             let before = self.evaluations;
             let best = Walk::new(rules, cluster, choice).best(ranking, &mut self.evaluations);
             let looks = self.evaluations - before;
-            if room && looks >= CROWDED && rules.is_refused_host_by_host() {
+            if room && best.is_some() && looks >= CROWDED && rules.is_decided_host_by_host(cluster)
+            {
                 // The next tasks would pass by the same hosts: are they worth a look at every host?
-                if looks.saturating_mul(u64::from(self.to_come[class])) > 4 * hosts as u64 {
+                if looks.saturating_mul(u64::from(self.to_come[class])) > 4 * u64::from(offering) {
                     self.index_entries += hosts;
                     self.indexes[class] = Some(Index::new(hosts));
                 }
             }
             return best;
         }
-        // An index knows nothing of named sets.
-        if !indexed && (self.to_come[class] < 2 || !room || rules.minds_sets()) {
+        if !indexed && (self.to_come[class] < 2 || !room) {
             let all = cluster.names().in_order();
             return find::scan(all, rules, cluster, choice, &mut self.evaluations);
         }
@@ -438,7 +441,8 @@ impl<'a> Pass<'a> {
         }
         let index = self.indexes[class].get_or_insert_with(|| Index::new(hosts));
         index.refresh(rules, cluster, choice, &mut self.evaluations);
-        index.best(rules, cluster, choice)
+        rules.note_refused(index.refused());
+        index.best(rules, cluster, choice, first_is_best)
     }
 
     /// What the class's group may not have more of, if there is a limit.

@@ -1,7 +1,7 @@
 //! What [`explain`](super::explain::explain) says, for many classes at once: hosts are counted by bisection and by
 //! attribute value, and only a few of them are looked at.
 //!
-//! It counts what named sets and devices do not decide, and keeps up with what is placed. Counts are exact, but for
+//! It counts what devices do not decide, nor closures that judge members of sets, and keeps up with what is placed. Counts are exact, but for
 //! closures, of which it knows those hosts that nothing else refuses. The hosts that are named are
 //! the closest of those looked at: the ones that a rule names, and those that the ranking expects to be close.
 
@@ -17,6 +17,7 @@ use crate::result::{Explanation, Reason};
 use super::class::Class;
 use super::explain::{Cause, Close, collect, reason};
 use super::rule::{HostRule, named_hosts};
+use super::set_counts::SetCounts;
 
 /// After so many hosts of which none came closer than one before, no more are looked at for a class.
 const LOOKS: usize = 64;
@@ -45,6 +46,8 @@ pub(crate) struct Survey {
     /// Hosts of which something is kept.
     kept: BTreeSet<usize>,
     by_column: BTreeMap<usize, Offered>,
+    /// Once a class minds sets.
+    sets: Option<SetCounts>,
 }
 
 /// What is counted of one host.
@@ -81,6 +84,7 @@ impl Survey {
             changed: BTreeMap::new(),
             kept: BTreeSet::new(),
             by_column: BTreeMap::new(),
+            sets: None,
         };
         survey.rows.resize_with(cluster.names().slots(), || None);
         for host in cluster.names().in_order().filter(|host| columns.is_offered(*host)) {
@@ -118,6 +122,9 @@ impl Survey {
             if cluster.columns().withheld(*host).is_some() {
                 self.kept.insert(*host);
             }
+            if let Some(sets) = &mut self.sets {
+                sets.update(*host, cluster);
+            }
         }
         self.seen = log.len();
     }
@@ -134,7 +141,7 @@ impl Survey {
     }
 
     /// Whether it can explain a class without looking at every host.
-    pub(crate) fn can_explain(class: &Class<'_>) -> bool {
+    pub(crate) fn can_explain(class: &Class<'_>, cluster: &Cluster) -> bool {
         let countable = |rule: &HostRule<'_>| match (rule.constraint, &rule.verdicts) {
             (Constraint::Attribute { .. }, Some(_)) => true,
             (Constraint::Attribute { test, .. }, None) => {
@@ -142,7 +149,8 @@ impl Survey {
             }
             (_, _) => true,
         };
-        !class.minds_sets()
+        // A closure that judges members may say anything of each host.
+        !(class.minds_sets() && cluster.judges_sets())
             && class.demand().devices.is_empty()
             && class.host_hard().iter().all(countable)
     }
@@ -170,6 +178,12 @@ impl Survey {
             count(reason(class, cluster, Cause::Unknown(unknown)), self.offered);
         }
         count(Reason::HeldExclusively, self.held);
+        if class.minds_sets() {
+            let sets = self.sets.get_or_insert_with(|| SetCounts::new(cluster));
+            for (set, hosts) in sets.lacking(&class.demand().sets) {
+                count(Reason::LacksSet(set.clone()), *hosts);
+            }
+        }
         let mut causes = Vec::new();
         let mut reserved = 0;
         for host in &self.kept {
