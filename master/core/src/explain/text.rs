@@ -24,8 +24,9 @@ pub(super) fn suppressed(f: &mut Formatter<'_>, roles: &[Role]) -> fmt::Result {
 pub(super) fn holds(f: &mut Formatter<'_>, offers: usize, resources: &Resources) -> fmt::Result {
     write!(
         f,
-        "The framework holds {} that it has not answered: {resources}.",
-        Count(offers, "offer")
+        "The framework holds {} that it has not answered: {}.",
+        Count(offers, "offer"),
+        Flags(resources)
     )
 }
 
@@ -36,8 +37,10 @@ pub(super) fn too_big(
 ) -> fmt::Result {
     write!(
         f,
-        "One bundle of the framework's demand ({wanted}) is more than any agent has, even idle; \
-         the biggest has {biggest}."
+        "One bundle of the framework's demand ({}) is more than any agent has, even idle; the \
+         biggest has {}.",
+        Flags(wanted),
+        Flags(biggest)
     )
 }
 
@@ -48,8 +51,10 @@ pub(super) fn kind_missing(
 ) -> fmt::Result {
     write!(
         f,
-        "No agent has {}{}, which a bundle of the framework's demand ({wanted}) needs.",
-        lacking.name, lacking.flavor
+        "No agent has {}{}, which a bundle of the framework's demand ({}) needs.",
+        lacking.name,
+        lacking.flavor,
+        Flags(wanted)
     )
 }
 
@@ -59,6 +64,7 @@ pub(super) fn does_not_fit(
     lacking: u32,
     best_free: &Resources,
 ) -> fmt::Result {
+    let (wanted, best_free) = (Flags(wanted), Flags(best_free));
     write!(
         f,
         "{} on no agent now; the best has {best_free} free.",
@@ -108,8 +114,9 @@ pub(super) fn behind(
 ) -> fmt::Result {
     write!(
         f,
-        "Role {role} has a dominant share of {share} thousandths; {first} has {first_share} and \
-         comes first."
+        "Role {role} has a dominant share of {}; {first} has {} and comes first.",
+        Percent(share),
+        Percent(first_share)
     )
 }
 
@@ -123,7 +130,7 @@ pub(super) fn nothing_free(
         1 => f.write_str("The only agent has not")?,
         _ => write!(f, "None of the {agents} agents has")?,
     }
-    write!(f, " enough free to be worth an offer; {best} has {best_free}.")
+    write!(f, " enough free to be worth an offer; {best} has {}.", Flags(best_free))
 }
 
 pub(super) fn withheld(f: &mut Formatter<'_>, silent: usize, deactivated: usize) -> fmt::Result {
@@ -204,8 +211,8 @@ pub(super) fn stands(
     let weight = Milli(weight_milli);
     write!(
         f,
-        "Role {role} has a dominant share of {share_milli} thousandths and the weight {weight}; it \
-         consumes {}",
+        "Role {role} has a dominant share of {} and the weight {weight}; it consumes {}",
+        Percent(share_milli),
         amounts(consumed)
     )
 }
@@ -225,8 +232,9 @@ pub(super) fn quota(
     }
     if !limits.is_empty() {
         f.write_str(", at most")?;
-        for (name, most) in limits {
-            write!(f, " {name}:{}", Milli(*most))?;
+        for (at, (name, most)) in limits.iter().enumerate() {
+            let comma = if at == 0 { " " } else { "," };
+            write!(f, "{comma}{name}={}", Milli(*most))?;
         }
     }
     f.write_str(".")
@@ -238,13 +246,20 @@ pub(super) fn frameworks(
     frameworks: usize,
     (disconnected, suppressed): (usize, usize),
 ) -> fmt::Result {
-    write!(
-        f,
-        "Of {} of role {role} and below, {disconnected} {} not connected and {suppressed} \
-         suppressed their offers.",
-        Count(frameworks, "framework"),
-        one_or(disconnected, "is", "are")
-    )
+    match frameworks {
+        1 => write!(f, "The only framework of role {role} and below")?,
+        _ => write!(f, "Of {frameworks} frameworks of role {role} and below,")?,
+    }
+    let number = |count: usize| if frameworks == 1 { String::new() } else { format!(" {count}") };
+    if disconnected > 0 {
+        write!(f, "{} {} not connected", number(disconnected), one_or(disconnected, "is", "are"))?;
+    }
+    if suppressed > 0 {
+        let and = if disconnected > 0 { " and" } else { "" };
+        let whose = one_or(suppressed, "its", "their");
+        write!(f, "{and}{} suppressed {whose} offers", number(suppressed))?;
+    }
+    f.write_str(".")
 }
 
 pub(super) fn role_holds(
@@ -255,8 +270,9 @@ pub(super) fn role_holds(
 ) -> fmt::Result {
     write!(
         f,
-        "Frameworks of role {role} and below hold {} that they have not answered: {resources}.",
-        Count(offers, "offer")
+        "Frameworks of role {role} and below hold {} that they have not answered: {}.",
+        Count(offers, "offer"),
+        Flags(resources)
     )
 }
 
@@ -294,9 +310,33 @@ impl fmt::Display for Milli {
     }
 }
 
-fn amounts(quantities: &Quantities) -> String {
-    if quantities.is_empty() {
-        return "nothing".to_owned();
+/// A share in thousandths, as people write it.
+struct Percent(u64);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}%", self.0 / 10, self.0 % 10)
     }
-    Resources::scalars(quantities.iter().map(|(name, milli)| (name.as_str(), milli))).to_string()
+}
+
+/// Resources as the command line reads and writes them: `cpus=0.5,mem=64`. What is not plain says
+/// behind its name what it is.
+struct Flags<'a>(&'a Resources);
+
+impl fmt::Display for Flags<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("nothing");
+        }
+        for (at, Piece { name, flavor, value }) in self.0.pieces().iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma}{name}{flavor}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+fn amounts(quantities: &Quantities) -> String {
+    let all = quantities.iter().map(|(name, milli)| (name.as_str(), milli));
+    Flags(&Resources::scalars(all)).to_string()
 }

@@ -82,7 +82,7 @@ fn no_agent_has_that_kind() {
     assert_eq!(
         why(&c, &framework)[0].to_string(),
         "No agent has disk(reservations: [(DYNAMIC,free)]), which a bundle of the framework's \
-         demand (cpus:1; disk(reservations: [(DYNAMIC,free)]):10; mem:64) needs."
+         demand (cpus=1,disk(reservations: [(DYNAMIC,free)])=10,mem=64) needs."
     );
 }
 

@@ -70,15 +70,15 @@ fn what_is_kept_for_guarantees_is_named_with_those_who_lack_it() {
     let reasons = text(&why(&c, &framework));
     assert_eq!(
         reasons[0],
-        "What is free on 1 agent is kept for guarantees (cpus:4; mem:1024 in the whole cluster): \
-         role g lacks cpus:4; mem:1024."
+        "What is free on 1 agent is kept for guarantees (cpus=4,mem=1024 in the whole cluster): \
+         role g lacks cpus=4,mem=1024."
     );
     // The guaranteed role has nobody to be offered it.
     assert_eq!(
         text(&c.master.explain_role(&role("g"))),
         [
-            "Role g has a dominant share of 0 thousandths and the weight 1; it consumes nothing, \
-             is guaranteed cpus:4; mem:1024 and lacks cpus:4; mem:1024.",
+            "Role g has a dominant share of 0.0% and the weight 1; it consumes nothing, is \
+             guaranteed cpus=4,mem=1024 and lacks cpus=4,mem=1024.",
             "No framework is subscribed to role g or to one below.",
         ]
     );
@@ -106,8 +106,19 @@ fn suppressed_and_lost_frameworks_of_a_role_are_counted() {
     c.close_framework(&lost);
     let reasons = c.master.explain_role(&role("a"));
     let (role, frameworks) = (role("a"), 2);
-    let counts = Why::RoleFrameworks { role, frameworks, disconnected: 1, suppressed: 1 };
+    let of_role = role.clone();
+    let counts = Why::RoleFrameworks { role: of_role, frameworks, disconnected: 1, suppressed: 1 };
     assert_eq!(reasons[1], counts);
+    let of = |frameworks, disconnected, suppressed| {
+        let role = role.clone();
+        Why::RoleFrameworks { role, frameworks, disconnected, suppressed }.to_string()
+    };
+    assert_eq!(of(1, 1, 0), "The only framework of role a and below is not connected.");
+    assert_eq!(of(1, 0, 1), "The only framework of role a and below suppressed its offers.");
+    let both = "Of 3 frameworks of role a and below, 1 is not connected and 2 suppressed their \
+                offers.";
+    assert_eq!(of(3, 1, 2), both);
+    assert_eq!(of(3, 0, 1), "Of 3 frameworks of role a and below, 1 suppressed its offers.");
 }
 
 #[test]
