@@ -8,7 +8,9 @@ use fenzo::{
     TaskScheduler, Time,
 };
 
-use crate::scenarios::{assign, class, consumed, host, hosts, lease, run, scheduler, tasks, thousandths};
+use crate::scenarios::{
+    assign, class, consumed, host, hosts, lease, run, scheduler, tasks, thousandths,
+};
 
 #[test]
 fn test_scheduler_1() {

@@ -99,6 +99,16 @@ impl State<'_> {
         devices.into_values().collect()
     }
 
+    /// used / total of a named scalar with the task; 0 where there is none.
+    pub(super) fn scalar_ratio(&self, class: &TaskClass, host: &HostId, name: &str) -> f64 {
+        let of =
+            |class: &TaskClass| class.demand.scalars.get(name).map_or(0, |of| of.thousandths());
+        let used: u64 = self.on_host(host).map(|on| of(on.class)).sum();
+        let free = self.free(host).get(&format!("scalar {name}")).copied().unwrap_or(0);
+        let total = used + free;
+        if total == 0 { 0.0 } else { (used + of(class)) as f64 / total as f64 }
+    }
+
     /// The best fit of devices that [`world::fitness`](crate::properties::world) chooses: in hundredths, how
     /// little is left of cpus and of gpus, of the most that it was told a host has.
     pub(super) fn tightness(&self, class: &TaskClass, host: &HostId) -> f64 {

@@ -184,6 +184,8 @@ impl State<'_> {
                 closures::expected_fitness(host, tasks, total - used)
             }
             Fitness::Devices(_) => self.tightness(class, host),
+            Fitness::PackScalar(name) => self.scalar_ratio(class, host, name),
+            Fitness::SpreadScalar(name) => 1.0 - self.scalar_ratio(class, host, name),
         }
     }
 }
