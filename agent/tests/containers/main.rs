@@ -1,4 +1,6 @@
 //! Real containers: a real supervisor process, real tasks, real cgroups where they are permitted.
+//!
+//! A program of its own, as it is copied into guest machines.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A test's support code is a test, too.
 

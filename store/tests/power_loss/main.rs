@@ -1,4 +1,6 @@
 //! Power loss: a guest machine is killed while it writes; what it acknowledged must be there.
+//!
+//! A program of its own, small, as it is copied into that machine.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
