@@ -348,6 +348,11 @@ fn measures() -> impl Strategy<Value = Vec<Measure>> {
     prop::sample::subsequence(Measure::ALL.to_vec(), 1..=4)
 }
 
+/// Some hosts have some of the one, none has any of the other.
+fn scalars() -> impl Strategy<Value = &'static str> + Clone {
+    prop::sample::select(vec!["gpus", "licences"])
+}
+
 /// The whole cpus and gpus of the largest host, as a fitness by devices is told; some hosts have more.
 pub(crate) const LARGEST: [u64; 2] = [4, 3];
 
@@ -358,6 +363,10 @@ fn fitness() -> impl Strategy<Value = Fitness> {
         Just(Fitness::cpu_memory_packer()),
         measures().prop_map(Fitness::Pack),
         measures().prop_map(Fitness::Spread),
+        Just(Fitness::scalar_packer("gpus")),
+        Just(Fitness::scalar_spreader("gpus")),
+        scalars().prop_map(Fitness::scalar_packer),
+        scalars().prop_map(Fitness::scalar_spreader),
         Just(()).prop_map(|()| closures::fitness()),
         Just(()).prop_map(|()| {
             let [cpus, gpus] = LARGEST;
