@@ -3,7 +3,7 @@
 //! Numbers have at most three decimals, as the cluster counts in thousandths: what cannot be held
 //! exactly is refused rather than rounded. It must not decide what a resource is good for.
 
-use proto::{Quantities, Ranges, ResourceName, Value};
+use proto::{Quantities, Ranges, ResourceName, Resources, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -80,6 +80,16 @@ pub(crate) fn quantities(all: &Quantities) -> String {
 /// Limits as `Scalars` reads them.
 pub(crate) fn limits(all: &BTreeMap<ResourceName, u64>) -> String {
     written(all.iter().map(|(name, milli)| (name, *milli)))
+}
+
+/// Resources as `Amounts` reads them, as far as they are plain; others say behind their name what
+/// they are.
+pub(crate) fn resources(all: &Resources) -> String {
+    let one = |piece: &proto::Piece| format!("{}{}={}", piece.name, piece.flavor, piece.value);
+    match all.pieces().iter().map(one).collect::<Vec<_>>().join(",") {
+        nothing if nothing.is_empty() => "none".to_owned(),
+        all => all,
+    }
 }
 
 /// Thousandths of a number with at most three decimals.
@@ -167,6 +177,7 @@ fn range(text: &str) -> Result<(u64, u64), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proto::{Piece, Reservation, ReservationKind};
 
     #[test]
     fn both_forms_are_read_and_what_is_written_is_read_again() {
@@ -183,6 +194,24 @@ mod tests {
         let all: Amounts = "cpus=1,ports=[31000-31005,31010],disks={a,b}".parse().unwrap();
         assert_eq!(all.0.len(), 3);
         assert_eq!(all.0[1].1, Value::Ranges(Ranges::new([(31_000, 31_005), (31_010, 31_010)])));
+    }
+
+    #[test]
+    fn resources_are_written_as_they_are_read() {
+        let text = "cpus=0.5,disks={a,b},mem=64,ports=[31000-31005,31010-31010]";
+        let all: Amounts = text.parse().unwrap();
+        let piece = |(name, value)| Piece { name, value, flavor: proto::Flavor::default() };
+        let all: Resources = all.0.into_iter().map(piece).collect();
+        assert_eq!(resources(&all), text);
+        assert_eq!(resources(&Resources::new()), "none");
+        let reserved = all.push_reservation(&Reservation {
+            kind: ReservationKind::Dynamic,
+            role: proto::Role::new("eng").unwrap(),
+            principal: None,
+            labels: proto::Labels::new(),
+        });
+        let first = "cpus(reservations: [(DYNAMIC,eng)])=0.5,";
+        assert!(resources(&reserved).starts_with(first), "{}", resources(&reserved));
     }
 
     #[test]

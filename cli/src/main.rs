@@ -57,6 +57,26 @@ pub(crate) struct Print {
     pub(crate) output: Form,
 }
 
+/// What commands take whose effect cannot be taken back.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Final {
+    /// Do it: this cannot be taken back.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) print: Print,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+impl Final {
+    /// The answer without `--yes`: what the command would do, and how it is meant.
+    pub(crate) fn withheld(what: String, command: &str) -> failure::Failure {
+        failure::Failure::new(failure::Code::Usage, what)
+            .next(format!("{command}, if that is what you want"))
+    }
+}
+
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run a master.

@@ -3,10 +3,10 @@
 //! With `--follow` it outlives the master: it subscribes again after the last number that it saw.
 
 use crate::failure::{Code, Failure};
-use crate::{Print, Server, output};
+use crate::{Print, Server, output, when};
 use grpc::{ClientOptions, Duplex, WatchClient};
 use proto::operator::{AgentView, Call, Event, FrameworkView, Resume, StreamEvent};
-use proto::{Encoding, Wire};
+use proto::{Encoding, Time, Wire};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What `tepui events` takes.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
+The time of an event is when it happened, as far as it says so itself; else when it was heard, and -
+if that was before the command began.
+
 Examples:
   tepui events               the last 20 events
   tepui events -f            and what happens from now on, until Ctrl-C
@@ -45,6 +48,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let first =
         Place { stream: Arc::clone(&now.stream), read: now.read.saturating_sub(options.last) };
     let (mut stream, mut place) = subscribe(&options, Some(&first)).await?;
+    let mut old = now.read;
     loop {
         if !options.follow && place.read >= now.read {
             return Ok(());
@@ -52,11 +56,14 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         match stream.incoming.next().await {
             Ok(Some(event)) => {
                 place.read = event.sequence.unwrap_or(place.read);
-                print(&event, options.print.output);
+                let is_new = event.sequence.is_some_and(|number| number > old);
+                print(&event, is_new.then(when::now), options.print.output);
             }
             Ok(None) | Err(_) if options.follow => {
                 output::say("the stream was cut: subscribing again");
                 (stream, place) = again(&options, &place).await;
+                // Whatever its number is by now, it came after what was printed.
+                old = 0;
             }
             Ok(None) | Err(_) => {
                 return Err(Failure::new(Code::Unavailable, "the master closed the stream")
@@ -109,7 +116,8 @@ async fn subscribe(
     }
 }
 
-fn print(event: &StreamEvent, form: output::Form) {
+/// `heard` when, if it is new.
+fn print(event: &StreamEvent, heard: Option<Time>, form: output::Form) {
     match form {
         output::Form::Json => {
             let mut line = event.encode(Encoding::Json).to_vec();
@@ -117,11 +125,34 @@ fn print(event: &StreamEvent, form: output::Form) {
             output::print_bytes(&line);
         }
         output::Form::Table => {
-            if let Some(words) = words(&event.event) {
-                let number = event.sequence.map(|n| format!("#{n}")).unwrap_or_default();
-                output::print(&format!("{number:<8}  {words}\n"));
+            if let Some(line) = line(event, heard) {
+                output::print(&line);
             }
         }
+    }
+}
+
+fn line(event: &StreamEvent, heard: Option<Time>) -> Option<String> {
+    let words = words(&event.event)?;
+    let number = event.sequence.map(|n| format!("#{n}")).unwrap_or_default();
+    let time = time_of(&event.event).or(heard).map_or_else(|| "-".to_owned(), when::show);
+    Some(format!("{number:<8}  {time:<20}  {words}\n"))
+}
+
+/// When it happened, as far as it says so.
+fn time_of(event: &Event) -> Option<Time> {
+    match event {
+        Event::TaskUpdated { status, .. } => Some(status.timestamp),
+        Event::AgentAdded(agent) => Some(agent.reregistered.unwrap_or(agent.registered)),
+        Event::FrameworkAdded(it) => Some(it.reregistered.unwrap_or(it.registered)),
+        Event::TaskAdded(_)
+        | Event::AgentUpdated(_)
+        | Event::AgentRemoved(_)
+        | Event::FrameworkUpdated(_)
+        | Event::FrameworkRemoved(_)
+        | Event::CutOff { .. }
+        | Event::Subscribed { .. }
+        | Event::Heartbeat => None,
     }
 }
 
@@ -171,4 +202,33 @@ fn framework_words(framework: &FrameworkView) -> String {
     let id = framework.info.id.as_ref().map(ToString::to_string).unwrap_or_default();
     let connected = if framework.connected { "connected" } else { "disconnected" };
     format!("{id} {} {connected}", framework.info.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::{AgentId, FrameworkId, Source, TaskId, TaskState, TaskStatus};
+
+    #[test]
+    fn a_line_has_the_time_of_the_event_or_of_its_hearing() {
+        let (early, heard) = (Time::from_nanos(0), Time::from_millis(61_000));
+        let id = TaskId::new("t").unwrap();
+        let status = TaskStatus::new(id, TaskState::Running, Source::Agent, early);
+        let updated = Event::TaskUpdated {
+            framework_id: FrameworkId::new("f").unwrap(),
+            status: Box::new(status),
+            state: TaskState::Running,
+        };
+        let shown = |event: &Event, heard| {
+            line(&StreamEvent { sequence: Some(7), event: event.clone() }, heard)
+        };
+        let first = "#7        1970-01-01T00:00:00Z  task updated       t of f RUNNING\n";
+        assert_eq!(shown(&updated, Some(heard)).as_deref(), Some(first));
+        let removed = Event::AgentRemoved(AgentId::new("a-S0").unwrap());
+        let later = "#7        1970-01-01T00:01:01Z  agent removed      a-S0\n";
+        assert_eq!(shown(&removed, Some(heard)).as_deref(), Some(later));
+        let unknown = "#7        -                     agent removed      a-S0\n";
+        assert_eq!(shown(&removed, None).as_deref(), Some(unknown));
+        assert_eq!(shown(&Event::Heartbeat, Some(heard)), None);
+    }
 }

@@ -1,6 +1,7 @@
 //! `tepui frameworks`: who schedules here, what they hold and what they want.
 
 use super::agents::quantities;
+use crate::amounts;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{self, Form, Table, milli};
@@ -55,9 +56,9 @@ fn wanted(framework: &FrameworkView) -> String {
     framework.demands.iter().map(bundle).collect::<Vec<_>>().join(" + ")
 }
 
-/// One demand in words: `3 x (cpus:1; mem:64) in eng, priority 5, by 2026-11-22T03:00:00Z`.
+/// One demand in words: `3 x (cpus=1,mem=64) in eng, priority 5, by 2026-11-22T03:00:00Z`.
 pub(crate) fn bundle(demand: &Demand) -> String {
-    let mut words = format!("{} x ({})", demand.count, demand.resources);
+    let mut words = format!("{} x ({})", demand.count, amounts::resources(&demand.resources));
     if let Some(role) = &demand.role {
         words += &format!(" in {role}");
     }

@@ -5,7 +5,7 @@ use super::drain::{kept_on, tasks_on, tell};
 use crate::client::Client;
 use crate::failure::{Code, Failure};
 use crate::output::{self, Form, Table};
-use crate::{Print, Server, discover, when};
+use crate::{Final, discover, when};
 use proto::AgentId;
 use proto::operator::{Call, GoneAgent, Response};
 use serde_json::{Value, json};
@@ -28,18 +28,13 @@ pub(crate) struct Options {
     /// Forget an agent that was given up: should it come back after all, it is taken in again.
     #[arg(long)]
     forget: bool,
-    /// Do it: this cannot be taken back.
-    #[arg(long)]
-    yes: bool,
     #[command(flatten)]
-    print: Print,
-    #[command(flatten)]
-    server: Server,
+    last: Final,
 }
 
 /// Gives an agent up for ever, forgets one that was given up, or shows those that can be forgotten.
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    let Options { agent, forget, yes, print, server, .. } = options;
+    let Options { agent, forget, last: Final { yes, print, server }, .. } = options;
     let master = discover::master(&server);
     match agent {
         None => list(&master, print.output).await,
@@ -51,8 +46,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
             let tasks = tasks_on(&master, std::slice::from_ref(&view)).await?;
             let kept = kept_on(std::slice::from_ref(&view));
             let message = format!("this gives up for ever: the agent {id}, its {tasks}{kept}");
-            Err(Failure::new(Code::Usage, message)
-                .next(format!("tepui gone --yes {id}, if that is what you want")))
+            Err(Final::withheld(message, &format!("tepui gone --yes {id}")))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `tepui offers`: what is offered to whom, and not answered yet.
 
 use super::agents::quantities;
+use crate::amounts;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::output::{self, Form, Table};
@@ -29,7 +30,7 @@ pub(crate) async fn run(master: &Client, form: Form) -> Result<(), Failure> {
                     name.to_owned(),
                     offer.role.to_string(),
                     format!("{} ({})", offer.agent_id, offer.hostname),
-                    offer.resources.to_string(),
+                    amounts::resources(&offer.resources),
                 ]);
             }
             table.print("no offer is outstanding");

@@ -1,6 +1,6 @@
 //! `tepui reserve`: keeps resources of an agent for a role.
 
-use crate::amounts::Amounts;
+use crate::amounts::{self, Amounts};
 use crate::failure::{Code, Failure};
 use crate::output::{self, Form};
 use crate::{Print, Server, discover};
@@ -84,7 +84,8 @@ pub(crate) fn report(print: Print, agent: &AgentView, resources: &Resources, how
             "state": how,
         })),
         Form::Table => {
-            output::print(&format!("{} of {id}: {how}\n", resources.to_unreserved()));
+            let amounts = amounts::resources(&resources.to_unreserved());
+            output::print(&format!("{amounts} of {id}: {how}\n"));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `tepui teardown`: ends a framework and kills its tasks.
 
 use crate::failure::{Code, Failure};
-use crate::{Print, Server, discover, output};
+use crate::{Final, discover, output};
 use proto::operator::Call;
 use serde_json::json;
 
@@ -15,26 +15,22 @@ pub(crate) struct Options {
     /// The framework's id or name.
     #[arg(value_name = "ID|NAME")]
     framework: String,
-    /// Do it: this cannot be taken back.
-    #[arg(long)]
-    yes: bool,
     #[command(flatten)]
-    print: Print,
-    #[command(flatten)]
-    server: Server,
+    last: Final,
 }
 
 /// Ends the framework.
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    let master = discover::master(&options.server);
-    let framework = discover::framework(&master, &options.framework).await?;
+    let Options { framework, last: Final { yes, print, server } } = options;
+    let master = discover::master(&server);
+    let framework = discover::framework(&master, &framework).await?;
     let Some(id) = &framework.info.id else { return Err(Failure::other_answer()) };
-    if !options.yes {
+    if !yes {
         let tasks = super::drain::tasks_of(&master, |task| task.framework_id == *id).await?;
         let name = &framework.info.name;
         let message = format!("this ends the framework {name} ({id}) and kills its {tasks}");
-        return Err(Failure::new(Code::Usage, output::plain(message))
-            .next(format!("tepui teardown --yes {id}, if that is what you want")));
+        let command = format!("tepui teardown --yes {id}");
+        return Err(Final::withheld(output::plain(message), &command));
     }
     let answer = master.operator(&Call::Teardown(id.clone())).await;
     // The master answers 400 for a framework that it does not know, as Mesos does: it may just be
@@ -43,7 +39,7 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         true => Failure { code: Code::NotFound as u8, ..failure },
         false => failure,
     })?;
-    match options.print.output {
+    match print.output {
         output::Form::Json => {
             output::print_json(&json!({ "framework_id": id.as_str(), "state": "completed" }));
         }

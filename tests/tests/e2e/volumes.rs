@@ -61,7 +61,7 @@ fn has(dir: &Path, words: &str) -> bool {
 #[test]
 fn what_is_in_a_volume_outlives_tasks_agents_and_masters_until_it_is_destroyed() {
     let mut cluster = Cluster::start(1, "cpus:1;mem:512;disk:1024", false);
-    does(&cluster, &["reserve", "S0", "disk=512", "--role", "eng"], "disk:512 of ");
+    does(&cluster, &["reserve", "S0", "disk=512", "--role", "eng"], "disk=512 of ");
     does(&cluster, &["volumes", "create", "S0", "data", "--size", "256", "--role", "eng"], "data");
     let listed = list(&cluster, &["volumes", "list"]);
     assert_eq!((&listed[0]["volume_id"], &listed[0]["size_mb"]), (&json!("data"), &json!(256.0)));
@@ -127,7 +127,7 @@ fn what_is_in_a_volume_outlives_tasks_agents_and_masters_until_it_is_destroyed()
 #[test]
 fn an_agent_that_does_not_come_back_is_shown_with_what_it_holds_and_can_be_given_up() {
     let mut cluster = Cluster::start(2, "cpus:1;mem:512;disk:1024", false);
-    does(&cluster, &["reserve", "S1", "disk=512", "--role", "eng"], "disk:512 of ");
+    does(&cluster, &["reserve", "S1", "disk=512", "--role", "eng"], "disk=512 of ");
     does(&cluster, &["volumes", "create", "S1", "data", "--size", "256", "--role", "eng"], "data");
     let on = list(&cluster, &["volumes", "list"])[0]["agent_id"].clone();
     let agents = list(&cluster, &["agents"]);

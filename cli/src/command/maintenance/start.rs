@@ -4,7 +4,7 @@ use super::{Host, named, planned};
 use crate::command::drain::{kept_on, tasks_on};
 use crate::failure::{Code, Failure};
 use crate::output::{self, Form};
-use crate::{Print, Server, discover};
+use crate::{Final, discover};
 use proto::MachineId;
 use proto::operator::Call;
 use serde_json::json;
@@ -23,37 +23,31 @@ pub(crate) struct Options {
     /// Machines that are planned to be away.
     #[arg(required = true, value_name = "HOST")]
     hosts: Vec<Host>,
-    /// Do it: tasks that are lost do not come back.
-    #[arg(long)]
-    yes: bool,
     #[command(flatten)]
-    print: Print,
-    #[command(flatten)]
-    server: Server,
+    last: Final,
 }
 
 /// Takes the machines down.
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    let master = discover::master(&options.server);
-    let machines = named(&planned(&master).await?, &options.hosts)?;
+    let Options { hosts, last: Final { yes, print, server } } = options;
+    let master = discover::master(&server);
+    let machines = named(&planned(&master).await?, &hosts)?;
     let names: Vec<String> = machines.iter().map(ToString::to_string).collect();
-    if !options.yes {
+    if !yes {
         let mut agents = discover::agents(&master).await?;
         agents.retain(|agent| machines.iter().any(|m| m.is_called(&agent.info.hostname)));
         let (count, tasks) = (agents.len(), tasks_on(&master, &agents).await?);
         let s = if count == 1 { "" } else { "s" };
-        let (hosts, kept) = (names.join(", "), kept_on(&agents));
+        let (on, kept) = (names.join(", "), kept_on(&agents));
         let message =
-            format!("this removes {count} agent{s} on {hosts} for good and loses {tasks}{kept}");
-        let words: Vec<&str> = options.hosts.iter().map(|Host(host)| host.as_str()).collect();
-        return Err(Failure::new(Code::Usage, message).next(format!(
-            "tepui maintenance start --yes {}, if that is what you want",
-            words.join(" ")
-        )));
+            format!("this removes {count} agent{s} on {on} for good and loses {tasks}{kept}");
+        let words: Vec<&str> = hosts.iter().map(|Host(host)| host.as_str()).collect();
+        let command = format!("tepui maintenance start --yes {}", words.join(" "));
+        return Err(Final::withheld(message, &command));
     }
     let call = Call::StartMaintenance(machines.clone());
     master.operator(&call).await.map_err(|failure| conflict(failure, &machines))?;
-    match options.print.output {
+    match print.output {
         Form::Json => output::print_json(&json!({ "machines": names, "state": "down" })),
         Form::Table => output::print(&format!("{} down for maintenance\n", are(&names))),
     }

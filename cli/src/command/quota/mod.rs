@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 #[derive(clap::Subcommand, Debug)]
 pub(crate) enum Command {
     /// List quotas: what is guaranteed, allowed, used and lacking.
+    #[command(visible_alias = "list")]
     Get(get::Options),
     /// Set what a role is guaranteed, and what it may have at the most.
     Set(set::Options),
