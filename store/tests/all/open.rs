@@ -1,5 +1,4 @@
 //! Opening: whose data they are, who has them, and what survives.
-#![allow(clippy::unwrap_used, reason = "tests may unwrap")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -147,7 +146,7 @@ fn holder() {
 fn a_directory_in_use_by_another_process_is_refused_until_that_process_is_killed() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "holder", "--nocapture"])
+        .args(["--exact", "open::holder", "--nocapture"])
         .env(CHILD, dir.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -1,5 +1,4 @@
 //! When a member takes a snapshot: often enough for a short log, seldom enough for a big state.
-#![allow(clippy::unwrap_used, reason = "what is not as the test made it fails the test")]
 
 use bytes::Bytes;
 use proto::Time;

@@ -1,6 +1,6 @@
 //! What goes wrong: partitions of all shapes, crashes, stops, slow and damaged disks.
 
-use crate::world::World;
+use super::world::World;
 use registrar_core::MemberId;
 
 impl World {

@@ -1,7 +1,7 @@
 //! The group, the network and the clock.
 
-use crate::checks::Checks;
-use crate::disk::{Disk, Finished};
+use super::checks::Checks;
+use super::disk::{Disk, Finished};
 use bytes::Bytes;
 use proto::Time;
 use registrar_core::{

@@ -1,5 +1,4 @@
 //! Group commit: order, durability before the callback, and what a failing disk does.
-#![allow(clippy::unwrap_used, reason = "tests may unwrap")]
 
 use std::io;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! The runs: a seed each for faults of all kinds, and one each for what must be seen by name.
 
-use crate::world::{MILLI, World, id};
+use super::world::{MILLI, World, id};
 use registrar_core::{Change, Loss, Options, Refusal, Restored};
 use std::time::Duration;
 

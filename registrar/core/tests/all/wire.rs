@@ -1,5 +1,4 @@
 //! What comes from the wire or a disk: read as it was written, or refused; never a panic.
-#![allow(clippy::unwrap_used, reason = "what is not as the test made it fails the test")]
 
 use bytes::Bytes;
 use proptest::prelude::*;

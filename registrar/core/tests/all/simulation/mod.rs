@@ -1,6 +1,5 @@
 //! Whole groups on one thread, in virtual time, over a network and disks that fail by a script that
 //! a seed wrote. After each step the properties are checked; at the end all must be well again.
-#![allow(clippy::unwrap_used, reason = "what is not as the test made it fails the test")]
 
 mod checks;
 mod disk;
