@@ -1,4 +1,4 @@
-//! Prost's structs, generated from the .proto files by tests/fresh.rs and committed.
+//! Prost's structs, generated from the .proto files by tests/all/fresh.rs and committed.
 //!
 //! Private: only the conversions (`convert/`) see them. They can be wrong in every way that the
 //! domain types exclude.
