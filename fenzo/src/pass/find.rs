@@ -107,6 +107,8 @@ impl<'a> Walk<'a> {
                 Some(few) => {
                     let few = few.into_iter();
                     best = scan(few, self.class, self.cluster, self.choice, evaluations);
+                    // If none is taken, the walk goes by them again, and counts what closures refuse.
+                    self.class.forget_refused();
                     self.most_sets = bound.most_unshared(requests);
                 }
                 None => self.most_sets = 1.0,

@@ -210,3 +210,29 @@ fn many_classes_fail_at_a_small_price_where_hosts_have_sets() {
         }
     }
 }
+
+/// Hosts that could share a member of a set are looked at beforehand, and again with all others: what a closure says of
+/// them counts once.
+#[test]
+fn what_a_closure_refuses_beside_sets_is_counted_once() {
+    const HOSTS: u32 = 1100;
+    let mut cluster = Cluster::new(Fitness::cpu_packer().weights(), false);
+    let old = Arc::new(TaskClass::new("old", Resources::default()));
+    for host in 0..HOSTS as usize {
+        let id = format!("h{host:05}");
+        let lease = Lease::new(id.as_str(), id.as_str(), Resources::cpus_mem(10, 1000));
+        cluster.add_lease(lease.with_set("enis", 2, 30)).unwrap();
+        if host < 200 {
+            let value = Some("v".to_owned());
+            let sets = vec![SetUse { name: "enis".into(), value, member: 0, amount: 2 }];
+            let running = Running { class: Arc::clone(&old), ports: vec![], sets, devices: vec![] };
+            cluster.add_task(format!("old-{host}").into(), running, &id.as_str().into());
+        }
+    }
+    let class = TaskClass::new("g", Resources::cpus_mem(1, 1)).with_set("enis", "v", 1);
+    let class = Arc::new(class.with_hard(Constraint::custom("never", |_, _| false)));
+    let choice = choice(Fitness::cpu_packer(), None);
+    let result = run(&mut cluster, &choice, UNBOUNDED, &tasks(&class, 1));
+    let reasons = &result.failures[0].explanation.reasons;
+    assert_eq!(reasons, &[(Reason::Constraint("never".into()), HOSTS)].into());
+}
