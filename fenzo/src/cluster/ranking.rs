@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use super::block::{BLOCK, Block, Entry, State, first_that_may_cover};
-use super::columns::{Columns, covers, lacking};
+use super::columns::{Columns, FIXED, covers, lacking};
 use super::glance::Glance;
 use super::names::Names;
 
@@ -137,7 +137,8 @@ impl Ranking {
     }
 
     /// The first host that comes closest to a demand that none has room for. `distance` tells how many reasons
-    /// there are against a host and how much it lacks; it must not be less than [`lacking`].
+    /// there are against a host and how much it lacks; it must not be less than [`lacking`]. Which hosts it is asked
+    /// about depends on the hosts alone, and not on how they are cut into blocks.
     pub(crate) fn nearest(
         &self,
         demand: &[u64],
@@ -145,7 +146,8 @@ impl Ranking {
         distance: &mut dyn FnMut(usize) -> (usize, f64),
     ) -> Option<usize> {
         let mut nearest: Option<((usize, f64), usize)> = None;
-        let width = columns.dimensions();
+        // Scalars are left out: which of them a glance shows goes by the order in which their names were learnt.
+        let width = columns.dimensions().min(FIXED);
         for shelf in self.shelves.values() {
             let closer = |top: Glance, nearest: Option<((usize, f64), usize)>| {
                 let lacking = || lacking(top.at_most(width), demand);
@@ -156,9 +158,13 @@ impl Ranking {
                     continue;
                 }
                 for (block, of) in (run * RUN..).zip(blocks) {
-                    for entry in &of.entries {
+                    for (first, entry) in of.free.iter().zip(&of.entries) {
                         if !closer(shelf.tops[block], nearest) {
                             break;
+                        }
+                        // What the block's summary would pass by is passed by in any block.
+                        if !closer(Glance::from_halves([*first, entry.second]), nearest) {
+                            continue;
                         }
                         let distance = distance(entry.host);
                         if nearest.is_none_or(|(nearest, _)| distance < nearest) {

@@ -137,6 +137,11 @@ impl Values {
         &self.columns[column].members
     }
 
+    /// How many values of a column hosts have.
+    pub(crate) fn living(&self, column: usize) -> usize {
+        self.columns[column].live
+    }
+
     /// Asks a test about every value of a column.
     pub(crate) fn verdicts(&self, column: usize, test: &AttributeTest) -> Verdicts {
         let of = &self.columns[column];

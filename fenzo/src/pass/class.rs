@@ -127,7 +127,7 @@ impl<'a> Class<'a> {
             || !self.demand.devices.is_empty()
             || self.minds_sets;
         let few_values = || {
-            let values = self.columns().map(|column| cluster.values().members(column).len() + 1);
+            let values = self.columns().map(|column| cluster.values().living(column) + 1);
             values.fold(1, usize::saturating_mul) <= FEW_VALUES
         };
         let in_cells = || self.has_closure && self.host_soft.is_empty() && few_values();

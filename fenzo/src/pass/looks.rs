@@ -11,6 +11,7 @@ use crate::constraint::Constraint;
 use crate::fitness::{Combination, Fitness};
 use crate::lease::Lease;
 use crate::limit::Limits;
+use crate::quantity::Milli;
 use crate::request::{TaskClass, TaskRequest};
 use crate::resources::{Resource, Resources};
 use crate::result::{Reason, SetUse};
@@ -235,4 +236,78 @@ fn what_a_closure_refuses_beside_sets_is_counted_once() {
     let result = run(&mut cluster, &choice, UNBOUNDED, &tasks(&class, 1));
     let reasons = &result.failures[0].explanation.reasons;
     assert_eq!(reasons, &[(Reason::Constraint("never".into()), HOSTS)].into());
+}
+
+/// Which hosts are looked at to explain many failures, and so which are named and where a bounded run ends, depends on
+/// the state alone as well.
+#[test]
+fn explanations_do_not_depend_on_how_the_state_came_about() {
+    const HOSTS: usize = 400;
+    let add = |cluster: &mut Cluster, host: usize| {
+        let id = format!("h{host:05}");
+        // Alike in what they are ranked by, so that hosts that lack much and little stand side by side.
+        let disk = Milli::whole(5000 * (1 + host * 37 % 101) as u64);
+        let offered = Resources { disk, ..Resources::cpus_mem(4, 100) };
+        let lease = Lease::new(id.as_str(), id.as_str(), offered);
+        cluster.add_lease(lease).unwrap();
+    };
+    let all: Vec<TaskRequest> = (0..60_u64)
+        .map(|n| {
+            let disk = Milli::whole(510_000 + 10_000 * n);
+            let demand = Resources { disk, ..Resources::cpus_mem(4 + n % 2, 100 + n % 3) };
+            let class = TaskClass::new(format!("g{n}"), demand);
+            TaskRequest::new(format!("t{n}"), &Arc::new(class))
+        })
+        .collect();
+    for fitness in [Fitness::cpu_packer(), Fitness::cpu_memory_spreader()] {
+        let choice = choice(fitness, None);
+        let mut forward = Cluster::new(choice.fitness.weights(), false);
+        (0..HOSTS).for_each(|host| add(&mut forward, host));
+        let mut backward = Cluster::new(choice.fitness.weights(), false);
+        (0..2 * HOSTS).rev().for_each(|host| add(&mut backward, host));
+        backward.begin();
+        for host in (HOSTS..2 * HOSTS).chain((0..HOSTS).filter(|host| host % 5 == 0)) {
+            backward.remove_lease(&format!("h{host:05}").as_str().into());
+        }
+        backward.begin();
+        (0..HOSTS).filter(|host| host % 5 == 0).for_each(|host| add(&mut backward, host));
+        let explained = |cluster: &mut Cluster| {
+            let mut pass = Pass::new(cluster, &choice, UNBOUNDED, &all, INDEX_ENTRIES);
+            pass.place_all(&all);
+            let looks = pass.looks;
+            let result = pass.finish();
+            assert_eq!(result.failed(), 60);
+            (looks, result.failures)
+        };
+        let (looks, failures) = explained(&mut forward);
+        let (other, others) = explained(&mut backward);
+        assert_eq!(failures, others);
+        assert_eq!(looks, other, "{:?}", choice.fitness);
+    }
+}
+
+/// Values that no host has any more do not keep a class from an index.
+#[test]
+fn values_of_the_past_do_not_lengthen_the_search() {
+    const HOSTS: usize = 2000;
+    let asked = Arc::new(AtomicU32::new(0));
+    let class = TaskClass::new("picky", Resources::cpus_mem(1, 1)).with_hard(picky(&asked));
+    let all = tasks(&Arc::new(class.with_hard(Constraint::balanced("zone"))), 150);
+    let choice = choice(Fitness::cpu_spreader(), None);
+    let mut cluster = Cluster::new(choice.fitness.weights(), false);
+    (0..HOSTS).for_each(|host| add(&mut cluster, host, 10));
+    // The hosts of an earlier day, each in a zone of its own; the question makes zones a column.
+    for host in 0..200 {
+        let id = format!("old{host}");
+        let lease = Lease::new(id.as_str(), id.as_str(), Resources::cpus_mem(1, 1));
+        cluster.add_lease(lease.with_attribute("zone", id.as_str())).unwrap();
+    }
+    what_if(&mut cluster, &choice, UNBOUNDED, &all[..1]);
+    for host in 0..200 {
+        assert!(cluster.remove_lease(&format!("old{host}").as_str().into()));
+    }
+    asked.store(0, Relaxed);
+    let result = run(&mut cluster, &choice, UNBOUNDED, &all);
+    assert_eq!(result.placed(), 150);
+    assert!(asked.load(Relaxed) < 3 * HOSTS as u32, "{asked:?}");
 }
