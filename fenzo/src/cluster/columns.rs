@@ -1,8 +1,8 @@
 //! What is free, used and there on every host, as columns by host ordinal: the hot state of placing.
 //!
 //! A dimension is a measure, ports, or a named scalar. The free amounts of one host lie side by side, so that
-//! "has it room?" reads one cache line. Which names are dimensions is learnt from leases and running tasks: a name
-//! that a task invents is nowhere on offer, and costs no column.
+//! "has it room?" reads one cache line. Which names are dimensions is learnt from leases and running tasks that have
+//! some of them: a name that a task invents is nowhere on offer, or the task wants none of it, and costs no column.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use crate::device::DeviceRequest;
 use crate::id::DeviceKind;
 use crate::quantity::Milli;
 use crate::request::{SetRequest, TaskClass};
-use crate::resources::{Measure, Resource};
+use crate::resources::{Measure, Resource, Resources};
 
 /// The dimension of ports; the measures come before it, named scalars after it.
 pub(crate) const PORTS: usize = Measure::ALL.len();
@@ -128,11 +128,17 @@ impl Columns {
         }
     }
 
-    /// Makes a scalar a dimension.
-    pub(crate) fn learn_scalar(&mut self, name: &str) {
-        if self.scalars.contains_key(name) {
-            return;
+    /// Makes the scalars of which there is some dimensions. They are that for good, and cost each host a place in its
+    /// row: a name without an amount, which a task may carry to any host, must not be one.
+    pub(crate) fn learn_scalars(&mut self, amounts: &Resources) {
+        for (name, amount) in &amounts.scalars {
+            if *amount > Milli::ZERO && !self.scalars.contains_key(name) {
+                self.learn_scalar(name);
+            }
         }
+    }
+
+    fn learn_scalar(&mut self, name: &str) {
         let (old, totals) = (self.stride, FREE + self.dimensions);
         self.scalars.insert(name.to_owned(), self.dimensions);
         self.dimensions += 1;

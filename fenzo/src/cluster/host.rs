@@ -204,7 +204,8 @@ impl Host {
         if self.with_scalars > 0 {
             for lease in &self.leases {
                 for (name, amount) in &leases.get(*lease).offered.scalars {
-                    let dimension = columns.scalar(name).expect("what leases offer is a dimension");
+                    // What nobody ever had any of is no dimension.
+                    let Some(dimension) = columns.scalar(name) else { continue };
                     let free = &mut row.free[dimension];
                     *free = u64::saturating_add(*free, amount.thousandths()).min(MOST);
                 }

@@ -139,9 +139,7 @@ impl Cluster {
         if self.single_lease && self.has_lease(&lease.host) {
             return Err((lease.id, LeaseProblem::HostHasOne));
         }
-        for name in lease.offered.scalars.keys() {
-            self.columns.learn_scalar(name);
-        }
+        self.columns.learn_scalars(&lease.offered);
         let host = self.insert_host(&lease.host);
         let learnt = self.hosts[host].learn(&lease, &self.leases);
         if learnt.changes {
@@ -244,9 +242,7 @@ impl Cluster {
     ) -> Option<HostId> {
         let before = self.tasks.find(&task).map(|before| self.drop_task(before));
         let before = before.map(|host| self.names.id(host).clone());
-        for name in running.class.demand.scalars.keys() {
-            self.columns.learn_scalar(name);
-        }
+        self.columns.learn_scalars(&running.class.demand);
         let host = self.insert_host(host_id);
         let group = self.groups.insert(&running.class.group);
         self.groups.add(group, host, &running.class.demand.measures(), &self.values);

@@ -1,6 +1,7 @@
 //! The ranking against a plain sorted list, and roll-back against a cluster that never placed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -141,6 +142,24 @@ fn a_host_without_leases_and_tasks_is_forgotten() {
     assert!(cluster.remove_lease(&"h0001".into()));
     cluster.begin();
     assert_eq!((cluster.names().known(), cluster.names().get(&"h0001".into())), (2, None));
+}
+
+/// A column is there for good, on every host.
+#[test]
+fn scalars_without_an_amount_cost_no_column() {
+    let mut cluster = cluster(3, &Fitness::cpu_packer());
+    let before = cluster.columns().dimensions();
+    for n in 0..100_u64 {
+        let scalars = [(format!("x-{n}"), Milli::ZERO), ("gpus".to_owned(), Milli::whole(n))];
+        let demand = Resources { scalars: scalars.into(), ..resources(1, 1) };
+        let id = format!("l{n}");
+        cluster.add_lease(Lease::new(id.as_str(), "h0001", demand.clone())).unwrap();
+        let class = Arc::new(TaskClass::new("g", demand));
+        let running = Running { class, ports: vec![], sets: vec![], devices: vec![] };
+        cluster.add_task(format!("t{n}").into(), running, &"h0002".into());
+        cluster.begin();
+        assert_eq!(cluster.columns().dimensions(), before + usize::from(n > 0));
+    }
 }
 
 /// Two states may have one digest, by chance or because somebody made them so: hosts are taken for alike only if
