@@ -1,17 +1,13 @@
 //! Hosts on which nothing may be placed until a time: which are, and whose time has come.
 //!
-//! Hosts that went away are disabled without an end, and ever more of them: a run must not go through them, and their
-//! names must not be kept for ever.
+//! Hosts that went away are disabled without an end, and ever more of them: a run must not go through them. None is
+//! forgotten before its time or before it is enabled again, whether it is known or not: what was switched off must
+//! never come back by itself.
 
 use std::collections::BTreeMap;
 
 use crate::id::HostId;
 use crate::quantity::Time;
-
-/// Of the hosts that are disabled without an end, so many are remembered: those that were told last.
-const WITHOUT_END: usize = 100_000;
-
-const NEVER: Time = Time::from_nanos(u64::MAX);
 
 /// The hosts that are disabled.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +17,6 @@ pub(crate) struct Disabled {
     /// By time, and in the order in which they were told.
     by_time: BTreeMap<(Time, u64), HostId>,
     told: u64,
-    without_end: usize,
 }
 
 impl Disabled {
@@ -41,20 +36,12 @@ impl Disabled {
         self.told += 1;
         self.by_name.insert(host.clone(), place);
         self.by_time.insert(place, host.clone());
-        self.without_end += usize::from(until == NEVER);
-        if self.without_end > WITHOUT_END
-            && let Some((_, oldest)) = self.by_time.range((NEVER, 0)..).next()
-        {
-            let oldest = oldest.clone();
-            self.remove(&oldest);
-        }
     }
 
     /// Ends the disabling of a host; false if it was not disabled.
     pub(crate) fn remove(&mut self, host: &HostId) -> bool {
         let Some(place) = self.by_name.remove(host) else { return false };
         self.by_time.remove(&place);
-        self.without_end -= usize::from(place.0 == NEVER);
         true
     }
 
@@ -63,9 +50,7 @@ impl Disabled {
         while let Some(entry) = self.by_time.first_entry()
             && entry.key().0 <= now
         {
-            let ((until, _), host) = entry.remove_entry();
-            self.by_name.remove(&host);
-            self.without_end -= usize::from(until == NEVER);
+            self.by_name.remove(&entry.remove());
         }
     }
 }
@@ -97,14 +82,15 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_went_away_are_forgotten_one_day() {
+    fn what_is_disabled_without_an_end_stays_so() {
+        const HOSTS: usize = 100_100;
         let mut disabled = Disabled::default();
-        disabled.add(&host(WITHOUT_END + 50), Time::from_secs(1_000_000));
-        for n in 0..WITHOUT_END + 10 {
-            disabled.add(&host(n), NEVER);
+        for n in 0..HOSTS {
+            disabled.add(&host(n), Time::from_nanos(u64::MAX));
         }
-        assert!(!disabled.contains(&host(9)) && disabled.contains(&host(10)));
-        assert!(disabled.contains(&host(WITHOUT_END + 50)));
-        assert_eq!((disabled.by_name.len(), disabled.without_end), (WITHOUT_END + 1, WITHOUT_END));
+        disabled.end_until(Time::from_nanos(u64::MAX - 1));
+        assert!((0..HOSTS).all(|n| disabled.contains(&host(n))));
+        assert!((0..HOSTS).all(|n| disabled.remove(&host(n))));
+        assert_eq!((disabled.by_name.len(), disabled.by_time.len()), (0, 0));
     }
 }

@@ -295,7 +295,7 @@ impl TaskScheduler {
 
     /// Places nothing on a host, known or not, until a time, and gives up its leases: for the caller to decline.
     /// Leases that come for it meanwhile are given back, as [`LeaseProblem::HostDisabled`]: so a late offer for a host
-    /// that is disabled until the end of time changes nothing. Of such hosts the last 100,000 are remembered.
+    /// that is disabled until the end of time changes nothing. Its name is kept until then, or until it is enabled.
     pub fn disable_host(&mut self, host: &HostId, until: Time) -> Vec<LeaseId> {
         self.disabled.add(host, until);
         self.cluster.remove_leases_of(host)
