@@ -276,7 +276,7 @@ impl Master {
     /// Resources were taken back: those who met a limit, or headroom, may get more now.
     pub(crate) fn eased(&mut self) {
         let sorter = &self.allocator.sorter;
-        if !sorter.eased.is_empty() || sorter.surpassed || self.allocator.has_held_to_sweep() {
+        if sorter.has_to_serve() || sorter.surpassed || self.allocator.has_held_to_sweep() {
             self.ask_for_pass();
         }
     }

@@ -70,7 +70,7 @@ impl Sorter {
         self.reckon_up(ord);
         self.settle(ord);
         if self.nodes[ord].quota.is_none() {
-            self.eased.remove(&ord);
+            self.end_service(ord);
             self.drop_node_if_idle(ord);
         }
     }

@@ -145,6 +145,17 @@ impl Sorter {
             self.note_cut(role, free, sort);
         }
     }
+
+    /// Whether agents are to be looked at because roles consume less.
+    pub(crate) fn has_to_serve(&self) -> bool {
+        !self.eased.is_empty() || !self.rounds.is_empty()
+    }
+
+    /// Forgets a role that has no quota any more.
+    pub(super) fn end_service(&mut self, role: RoleOrd) {
+        self.eased.remove(&role);
+        self.rounds.remove(&role);
+    }
 }
 
 /// What is to be looked at because a role has room.
@@ -187,20 +198,25 @@ impl Allocator {
 
 impl Master {
     /// Roles consume less: those that met their limit and have room again, and those that lack a
-    /// guarantee while agents are held, may be offered more.
+    /// guarantee while agents are held, may be offered more. The latter wake whoever is below once:
+    /// not again in each part of a round.
     pub(super) fn serve_eased(&mut self) {
-        for role in std::mem::take(&mut self.allocator.sorter.eased) {
+        let eased = std::mem::take(&mut self.allocator.sorter.eased);
+        let rounds = std::mem::take(&mut self.allocator.sorter.rounds);
+        for &role in eased.union(&rounds) {
             let next = self.allocator.next_of_rounds(role);
             for agent in next.agents {
                 self.mark(agent, Mark::Touched);
             }
             if next.goes_on {
-                self.allocator.sorter.eased.insert(role);
+                self.allocator.sorter.rounds.insert(role);
                 self.ask_for_pass();
             }
             // Who stated a demand chooses among all agents.
             let chooses = next.begins && !self.allocator.demanding.is_empty();
-            let lacks = self.allocator.sorter.lacks(role) && self.allocator.holds_any();
+            let lacks = eased.contains(&role)
+                && self.allocator.sorter.lacks(role)
+                && self.allocator.holds_any();
             if !chooses && !lacks {
                 continue;
             }

@@ -100,7 +100,9 @@ pub(crate) struct Sorter {
     /// Roles with a quota.
     pub(super) quotas: usize,
     /// Roles whose consumption fell while something waited for that.
-    pub(crate) eased: BTreeSet<RoleOrd>,
+    pub(super) eased: BTreeSet<RoleOrd>,
+    /// Roles for whose room the free agents are being gone through.
+    pub(super) rounds: BTreeSet<RoleOrd>,
     /// Whether a role came to consume more than its limit, or still more.
     pub(crate) surpassed: bool,
     /// Whether the total or a weight changed since everything was ordered.
@@ -134,6 +136,7 @@ impl Sorter {
             least,
             quotas: 0,
             eased: BTreeSet::new(),
+            rounds: BTreeSet::new(),
             surpassed: false,
             stale: false,
             begun: Vec::new(),
@@ -355,7 +358,7 @@ impl Sorter {
             }
             let node = self.nodes.remove(at);
             self.nodes[parent].children.remove(&at);
-            self.eased.remove(&at);
+            self.end_service(at);
             self.by_role.remove(&node.role.expect("only the root has no role"));
             at = parent;
         }

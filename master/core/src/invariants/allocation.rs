@@ -90,7 +90,7 @@ fn queue(m: &Master, found: &mut Found) {
     }
     let idle = queued.is_empty()
         && !m.allocator.has_calls()
-        && m.allocator.sorter.eased.is_empty()
+        && !m.allocator.sorter.has_to_serve()
         && !m.allocator.has_held_to_sweep();
     found.unless(idle || m.allocator.due.is_some(), "M13", || {
         format!("{} agents wait and no pass is due", queued.len())

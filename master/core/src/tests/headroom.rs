@@ -122,3 +122,27 @@ fn room_goes_round_until_somebody_wants_it() {
     }
     assert_eq!(c.master.offers.len(), 0, "all was refused");
 }
+
+#[test]
+fn room_for_a_guarantee_that_is_refused_wakes_everybody_once() {
+    for agents in [100, 200] {
+        let mut c = Cluster::default();
+        let q = c.framework_from(named("q"));
+        let first = c.agent(cpus_mem(1, 40));
+        (0..agents).for_each(|_| drop(c.agent(cpus_mem(1, 100))));
+        c.launch(&q, &["m-O0"], vec![task_info("t", "m-S0", cpus_mem(1, 40))]);
+        let others: Vec<String> = (1..=agents).map(|number| format!("m-O{number}")).collect();
+        c.decline(&q, &others.iter().map(String::as_str).collect::<Vec<_>>(), HOUR);
+        // All the others are held.
+        let (own, all) = ("cpus:1;mem:40", "cpus:1000;mem:1000000");
+        c.quota(&[("q", own, own), ("h", all, "")]);
+        c.update(&first, &q, "t", TaskState::Finished, 1);
+        assert_eq!(c.master.offers.len(), 1, "what was freed serves the guarantee");
+        let before = c.master.counters.agents_considered;
+        c.decline(&q, &[&format!("m-O{}", agents + 1)], HOUR);
+        assert_eq!(c.master.offers.len(), 0, "all was refused");
+        let looks = c.master.counters.agents_considered - before;
+        // For the guarantee, and in the round.
+        assert!((agents..=2 * agents + 1).contains(&looks), "{looks} looks at {agents} agents");
+    }
+}
