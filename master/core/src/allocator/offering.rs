@@ -257,6 +257,10 @@ impl Master {
         }
         let allowance = sorter.allowance(seat);
         let most = allowance.cut(free);
+        if most != *free {
+            // Also when nothing is left: more room may serve a guarantee.
+            look.cuts.borrow_mut().extend(allowance.cutting(free));
+        }
         let share = match look.stage {
             Stage::Guarantee => {
                 let mut share = most.lesser(&allowance.lacking);
@@ -269,9 +273,6 @@ impl Master {
             }
             Stage::Fair => look.slack.as_ref().map_or(most.clone(), |slack| most.lesser(slack)),
         };
-        if most != *free {
-            look.cuts.borrow_mut().extend(allowance.cutting(free));
-        }
         if share != most {
             look.held.set(true);
         }

@@ -467,3 +467,22 @@ fn an_unknown_quota_is_answered_once() {
         })
     );
 }
+
+#[test]
+fn room_below_a_limit_serves_a_guarantee_that_it_kept_from_being_served() {
+    let mut c = Cluster::default();
+    let b = framework(&mut c, "p/b");
+    let cpus = |count| cpus_mem(count, 0);
+    let first = c.agent(cpus(1));
+    c.agent(cpus(3));
+    c.launch(&b, &["m-O0"], vec![task_info("t", "m-S0", cpus(1))]);
+    c.launch(&b, &["m-O1"], vec![task_info("u", "m-S1", cpus(3))]);
+    framework(&mut c, "p/g");
+    c.quota(&[("p", "cpus:2", "cpus:4"), ("p/g", "cpus:2", ""), ("h", "cpus:1000", "")]);
+    c.agent(cpus(8));
+    assert_eq!(offers(&c), [], "there is no room, and all is kept");
+    // What ends there is free for nobody.
+    c.order(crate::Order::DeactivateAgent(first.id.clone()));
+    c.update(&first, &b, "t", TaskState::Finished, 1);
+    assert_eq!(cpus_of(&c, "p/g"), 1);
+}
