@@ -103,7 +103,8 @@
 //! that fits nowhere costs K. Its explanation looks at every host for the first two dozen classes that fail in a
 //! run; what fails after them is counted by bisection from one survey of all hosts, and some 100 hosts are looked at
 //! to name the nearest. Classes that ask for devices, where members of named sets are judged by a closure, and where
-//! hosts are named by other tests than equality, are explained by a look at every host each.
+//! hosts are named by other tests than equality, are explained by a look at every host each; so are most where fitness
+//! is a closure, by devices or by named scalars.
 //!
 //! Fitness as a closure, by devices or by named scalars is asked about every host that has room, once for each class
 //! and again when a host changes. A closure as a constraint is asked about the hosts that come before the one that

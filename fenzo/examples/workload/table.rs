@@ -64,6 +64,8 @@ enum Closure {
     Fitness,
     /// A hard one that passes one host in a hundred, beside a spreader: the best hosts are refused.
     Picky,
+    /// The same with each task in a group of its own, so that no two are of one class.
+    PickyApart,
 }
 
 fn with_closure(closure: Closure, hosts: usize) -> f64 {
@@ -71,7 +73,8 @@ fn with_closure(closure: Closure, hosts: usize) -> f64 {
         host.attributes().get("zone").is_some_and(|zone| *zone != "zoneB".into())
             && host.tasks() < 40
     });
-    let picky = |_: &TaskClass, host: &HostView<'_>| host_number(host.id()).is_multiple_of(100);
+    // It costs little itself: what is measured is asking.
+    let picky = |_: &TaskClass, host: &HostView<'_>| host.id().as_str().ends_with("00");
     let picky = Constraint::custom("one host in 100", picky);
     let soft = Constraint::scored("few tasks", |_, host| 1.0 / (1.0 + f64::from(host.tasks())));
     let packer = Fitness::custom(|class, host| {
@@ -82,7 +85,12 @@ fn with_closure(closure: Closure, hosts: usize) -> f64 {
         let demand = &class.demand;
         (part(Measure::Cpus, demand.cpus) + part(Measure::Memory, demand.mem)) / 2.0
     });
-    let count = if matches!(closure, Closure::Picky) { 10_000 } else { hosts.min(1000) };
+    let count = match closure {
+        Closure::Picky => 10_000,
+        Closure::Hard | Closure::HardAndSoft | Closure::Fitness | Closure::PickyApart => {
+            hosts.min(1000)
+        }
+    };
     let tasks = Tasks::new(Config::BinPack, false, 1, 1337).take(count);
     let with = |task: TaskRequest| {
         let mut class = TaskClass::clone(&task.class);
@@ -90,7 +98,10 @@ fn with_closure(closure: Closure, hosts: usize) -> f64 {
             Closure::Hard => class.with_hard(hard.clone()),
             Closure::HardAndSoft => class.with_hard(hard.clone()).with_soft(soft.clone().soft(1)),
             Closure::Fitness => class,
-            Closure::Picky => {
+            Closure::Picky | Closure::PickyApart => {
+                if matches!(closure, Closure::PickyApart) {
+                    class.group = task.id.as_str().into();
+                }
                 // Small enough that the few hosts have room for all.
                 class.demand =
                     Resources { cpus: Milli::from_thousandths(10), ..Resources::default() };
@@ -103,7 +114,7 @@ fn with_closure(closure: Closure, hosts: usize) -> f64 {
     let fitness = match closure {
         Closure::Hard | Closure::HardAndSoft => Fitness::cpu_memory_packer(),
         Closure::Fitness => packer,
-        Closure::Picky => Fitness::cpu_memory_spreader(),
+        Closure::Picky | Closure::PickyApart => Fitness::cpu_memory_spreader(),
     };
     each(&fitness, hosts, &tasks)
 }
@@ -222,6 +233,7 @@ pub(crate) fn print() {
     row("hard closures", SIZES.map(|hosts| with_closure(Closure::Hard, hosts)));
     row("hard and soft closures", SIZES.map(|hosts| with_closure(Closure::HardAndSoft, hosts)));
     row("picky closures, spread", SIZES.map(|hosts| with_closure(Closure::Picky, hosts)));
+    row("the same, a class each", SIZES.map(|hosts| with_closure(Closure::PickyApart, hosts)));
     row("fitness as a closure", SIZES.map(|hosts| with_closure(Closure::Fitness, hosts)));
     row("a run without changes", SIZES.map(idle));
     row("a round of churn, 100 tasks", SIZES.map(churning));
