@@ -153,9 +153,19 @@ impl World {
     }
 
     fn batch(&mut self) -> Vec<TaskRequest> {
-        let classes: Vec<Arc<TaskClass>> =
+        let mut classes: Vec<Arc<TaskClass>> =
             (0..=self.random.below(5)).map(|_| self.class()).collect();
-        let count = 1 + self.random.below(60);
+        if self.random.one_in(3) {
+            // So many that lack room that they are explained together.
+            for n in 0..40 {
+                let mut class = TaskClass::clone(&self.class());
+                class.group = format!("many{n}").as_str().into();
+                let more = Resources::cpus_mem(4 + self.random.below(6), 6 + self.random.below(12));
+                class.demand = more;
+                classes.push(Arc::new(class));
+            }
+        }
+        let count = 1 + self.random.below(60) + 2 * classes.len() as u64;
         let task = |_| {
             self.ids += 1;
             let class = self.random.below(classes.len() as u64) as usize;
