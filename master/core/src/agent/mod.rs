@@ -1,10 +1,9 @@
 //! Agents: their record, and what it holds and has free.
 //!
 //! One file per message or command: `register`, `reregister`, `disconnect`, `ping`, `unreachable`;
-//! `deactivate`, `drain`, `gone`; `removal`, the pace of giving agents up; and `doubted`, tasks that may
-//! run on agents that are yet to come back. Only agents that
-//! registered with this master are in the table; recovered and unreachable ones are in the registry
-//! alone.
+//! `deactivate`, `drain`, `gone`; `removal`, the pace of giving agents up; and `doubted`, tasks that
+//! may run on agents that are yet to come back. Only agents that registered with this master are in
+//! the table; recovered and unreachable ones are in the registry alone.
 
 pub(crate) mod deactivate;
 pub(crate) mod disconnect;

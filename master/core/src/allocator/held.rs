@@ -77,8 +77,8 @@ impl Held {
         }
     }
 
-    /// Begins a sweep or goes on with it: the agents to look at next. Unless that gains anything:
-    /// then those that were not looked at again are held as before.
+    /// Begins a sweep or goes on with it: the agents to look at next. Where that gains nothing,
+    /// those that were not looked at again are held as before.
     fn next_of_sweep(&mut self, gains: bool) -> Vec<AgentOrd> {
         if !gains {
             self.sweep = None;

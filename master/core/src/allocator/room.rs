@@ -4,10 +4,12 @@
 //! more of what was cut, the agent is wanted as little. Once the role consumes less and has more
 //! room than that, the free agents are looked at again, some at a time and round and round, as long
 //! as there is: mostly the agent that was just freed, or the first of the others, uses it up, so that
-//! it costs the same however many are free. Of an agent with nothing but plain resources an offer
-//! needs room that is worth one by itself, and none is looked at while there is not; on one with
-//! others (reserved, revocable) any bit more may make an offer that was not refused. So the two
-//! sorts are gone through apart.
+//! it costs the same however many are free. Where nobody takes any, a round goes over all once; and
+//! so does a role that lacks a guarantee while agents are held, as often as it consumes less.
+//!
+//! Of an agent with nothing but plain resources an offer needs room that is worth one by itself, and
+//! none is looked at while there is not; on one with others (reserved, revocable) any bit more may
+//! make an offer that was not refused. So the two sorts are gone through apart.
 
 use super::amounts::{Amounts, Bounds};
 use super::held::{SORTS, SWEEP, Sort};
@@ -169,8 +171,8 @@ struct Next {
 }
 
 impl Allocator {
-    /// Begins rounds for a role that has room that somebody waits for, or goes on with them. Unless
-    /// that gains anything: then those that were not looked at again wait as before.
+    /// Begins rounds for a role that has room that somebody waits for, or goes on with them. Where
+    /// that gains nothing, those that were not looked at again wait as before.
     fn next_of_rounds(&self, role: RoleOrd) -> Next {
         let (mut next, none) = (Next::default(), OrdSet::default());
         let node = &self.sorter.nodes[role];
