@@ -153,7 +153,7 @@ impl Engine {
 
     /// What would become of a waiting unit now, were all of these agents on offer: a trial, which
     /// changes nothing. `None` if the unit does not wait for a place. It holds up all work for the
-    /// time that it takes to look at them, a few milliseconds for thousands.
+    /// time that it takes to look at them.
     ///
     /// # Errors
     /// When the framework has ended.
@@ -161,7 +161,7 @@ impl Engine {
         &self,
         group: GroupId,
         index: u32,
-        agents: Vec<FreeAgent>,
+        agents: Arc<[FreeAgent]>,
     ) -> Result<Option<Prospect>, AskError> {
         self.look(move |scheduler, now| scheduler.prospect(&group, index, now, &agents)).await
     }

@@ -10,7 +10,7 @@ use proto::operator::{AgentStanding, AgentView, Call, Response};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long the agents' totals count as fresh.
+/// How long what was seen of the agents counts as fresh.
 const FRESH: Duration = Duration::from_secs(1);
 /// How long the master may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -22,7 +22,7 @@ type Seen = Option<(Instant, Arc<[Agent]>)>;
 pub(crate) struct Picture {
     pub(crate) agents: Arc<[Agent]>,
     /// Those of them that take something new.
-    pub(crate) free: Vec<FreeAgent>,
+    pub(crate) free: Arc<[FreeAgent]>,
 }
 
 /// What is free of an agent; `None` for one that takes nothing new.
@@ -74,16 +74,17 @@ impl Cluster {
         self.look().await.map(|picture| picture.agents)
     }
 
-    /// The agents as they are now; `None` when no master answers.
+    /// The agents and what they have free, as they are now; `None` when no master answers. What was
+    /// free a moment ago would be no answer to why something does not run.
     pub(crate) async fn look(&self) -> Option<Picture> {
         let Some(Response::Agents(views)) = self.call(Call::GetAgents).await else { return None };
         let agents: Arc<[Agent]> = Agent::all(&views).into();
+        let named = views.into_iter().zip(agents.iter());
+        let free = named.filter_map(|(view, agent)| free(view, agent)).collect();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = Some((Instant::now(), Arc::clone(&agents)));
         drop(seen);
-        let named = views.into_iter().zip(agents.iter());
-        let free: Vec<FreeAgent> = named.filter_map(|(view, agent)| free(view, agent)).collect();
-        Some(Picture { free, agents })
+        Some(Picture { agents, free })
     }
 
     /// The master's sentences on the framework's offers; `None` when no master answers.

@@ -35,6 +35,11 @@ impl Agents {
         number
     }
 
+    /// The number of an agent, if it has one.
+    pub(crate) fn known(&self, id: &AgentId) -> Option<AgentOrdinal> {
+        self.by_id.get(id).copied()
+    }
+
     /// Notes where an agent is reached.
     pub(crate) fn note_address(&mut self, id: &AgentId, host: &Arc<str>, port: u16) {
         let number = self.number(id) as usize;

@@ -3,8 +3,8 @@
 use super::*;
 use proto::scheduler::{CallBody, Event, MasterInfo};
 use proto::{
-    AgentId, Attribute, FrameworkId, MasterId, Offer, OfferId, Operation, Resources, Role, Source,
-    StatusUuid, TaskId, TaskInfo, TaskState, TaskStatus, Time,
+    AgentId, Attribute, FrameworkId, MasterId, Offer, OfferId, Operation, Reason, Resources, Role,
+    Source, StatusUuid, TaskId, TaskInfo, TaskState, TaskStatus, Time,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -169,6 +169,19 @@ impl Bench {
     pub(crate) fn update(&mut self, task: &TaskId, state: TaskState) -> &[Effect] {
         let status = self.status(task, state);
         self.event(Event::Update(status))
+    }
+
+    /// The first unit of the group fails so often on an agent, by the agent's own fault.
+    pub(crate) fn fail_on(&mut self, agent: &str, group: &GroupId, times: u32) {
+        for attempt in 0..times {
+            self.offer(agent, 1000);
+            self.settle();
+            let mut failed = self.status(&task_id(group, 0, attempt), TaskState::Failed);
+            failed.agent_id = Some(AgentId::new(agent).unwrap());
+            failed.reason = Some(Reason::ContainerLaunchFailed);
+            self.event(Event::Update(failed));
+            self.pass(Duration::from_secs(5));
+        }
     }
 
     pub(crate) fn status(&mut self, task: &TaskId, state: TaskState) -> TaskStatus {

@@ -298,7 +298,7 @@ async fn why_says_what_would_place_a_unit_now() {
     // Nobody offers agent-1 here, though it has room.
     jobs.submit("", &spec("small", "batch", 1).replace("name: small", FAR)).await;
     let why: Why = jobs.get("/v1/jobs/small/why").await;
-    let fits = "asked now, it would fit on agent-1: it waits for an offer of that";
+    let fits = "by what is free now it would fit on agent-1, were that offered";
     assert!(why.reasons.iter().any(|reason| reason == fits), "{why:#?}");
     jobs.stop().await;
 }

@@ -10,7 +10,7 @@ use crate::core::group::GroupId;
 use crate::core::task;
 use crate::core::unit::UnitState;
 use fenzo::{Explanation, HostId, Lease, TaskRequest};
-use proto::{AgentInfo, Resources, TaskId, Time};
+use proto::{AgentId, AgentInfo, Resources, TaskId, Time};
 use std::collections::BTreeMap;
 
 /// So many tasks are ended on trial, one at a time.
@@ -36,7 +36,7 @@ pub enum Prospect {
     Fits {
         /// Which one it would get.
         agent: String,
-        /// Whether an offer of that agent is at hand.
+        /// Whether what is at hand of offers is enough for it.
         at_hand: bool,
     },
     /// No agent has.
@@ -57,7 +57,7 @@ impl Prospect {
                 vec![format!("asked now, it fits on {agent}, of which an offer is at hand")]
             }
             Self::Fits { agent, at_hand: false } => {
-                vec![format!("asked now, it would fit on {agent}: it waits for an offer of that")]
+                vec![format!("by what is free now it would fit on {agent}, were that offered")]
             }
             Self::Misfit { why, end } => {
                 let mut all = vec![format!("asked now, {why}")];
@@ -76,7 +76,9 @@ impl Prospect {
 
 impl Scheduler {
     /// What a unit that waits for a place can expect, were all of these agents on offer beside
-    /// what is at hand. Nothing is changed by asking. `None` if it does not wait for a place.
+    /// what is at hand; agents that are avoided are left out while there are others. Nothing is
+    /// changed by asking. `None` if it does not wait for a place. The cost grows with the agents and
+    /// the offers at hand.
     pub fn prospect(
         &mut self,
         id: &GroupId,
@@ -90,8 +92,6 @@ impl Scheduler {
         }
         let name = task::name(&group.id, index, group.attempt(index));
         let wanted = [TaskRequest::new(name, &group.class)];
-        let mut leases = self.new_leases.clone();
-        leases.extend(agents.iter().filter_map(|agent| self.beyond_offers(now, agent)));
         let names: BTreeMap<&str, &str> = agents
             .iter()
             .filter_map(|agent| Some((agent.info.id.as_ref()?.as_str(), agent.name.as_str())))
@@ -99,11 +99,14 @@ impl Scheduler {
         let named =
             |host: &HostId| names.get(host.as_str()).copied().unwrap_or(host.as_str()).to_owned();
 
+        let at_hand = self.placer.what_if(&wanted, self.new_leases.clone());
+        if let Some(host) = at_hand.host_of(&wanted[0].id) {
+            return Some(Prospect::Fits { agent: named(host), at_hand: true });
+        }
+        let leases = self.leases_of_all(now, agents);
         let result = self.placer.what_if(&wanted, leases.clone());
         if let Some(host) = result.host_of(&wanted[0].id) {
-            let mut offers = self.driver.offers().values();
-            let at_hand = offers.any(|offer| offer.agent_id.as_str() == host.as_str());
-            return Some(Prospect::Fits { agent: named(host), at_hand });
+            return Some(Prospect::Fits { agent: named(host), at_hand: false });
         }
         let mut why = result.why(&wanted[0].id)?.clone();
         let end = self.end_that_helps(&wanted, &why, &leases);
@@ -117,20 +120,26 @@ impl Scheduler {
         Some(Prospect::Misfit { why: Box::new(why), end })
     }
 
-    /// What an agent has free beyond the offers of it that are at hand.
-    fn beyond_offers(&self, now: Time, agent: &FreeAgent) -> Option<Lease> {
-        let FreeAgent { info, free, .. } = agent;
-        let agent_id = info.id.as_ref()?;
-        let mut rest = free.filtered(|piece| piece.flavor.is_plain());
-        let offers = self.driver.offers().values();
-        for offer in offers.filter(|offer| offer.agent_id == *agent_id) {
-            // What was told of the agent is older than the offer, or younger: the offer counts.
-            let held = offer.resources.filtered(|piece| piece.flavor.is_plain());
-            rest.subtract(&held).ok()?;
+    /// What is at hand, and what agents have free beyond it.
+    fn leases_of_all(&self, now: Time, agents: &[FreeAgent]) -> Vec<Lease> {
+        let mut offered: BTreeMap<&AgentId, Vec<Resources>> = BTreeMap::new();
+        for offer in self.driver.offers().values() {
+            let plain = offer.resources.filtered(|piece| piece.flavor.is_plain());
+            offered.entry(&offer.agent_id).or_default().push(plain);
         }
-        let AgentInfo { hostname, attributes, domain, .. } = info;
-        let host = Host { agent_id, hostname, attributes, domain: domain.as_ref() };
-        Some(host.lease(now, &format!("what is free on {agent_id}"), &rest))
+        let avoided = |agent: &&FreeAgent| {
+            let id = agent.info.id.as_ref().and_then(|id| self.agents.known(id));
+            id.is_some_and(|agent| self.blame.avoids(now, agent))
+        };
+        // As with offers: where there are no others they are better than nothing.
+        let spare = !agents.iter().all(|agent| avoided(&agent));
+        let taken = agents.iter().filter(|agent| !(spare && avoided(agent)));
+        let mut leases = self.new_leases.clone();
+        leases.extend(taken.filter_map(|agent| {
+            let held = agent.info.id.as_ref().and_then(|id| offered.get(id));
+            beyond(now, agent, held.map_or(&[], Vec::as_slice))
+        }));
+        leases
     }
 
     /// The first task on one of the agents that came close whose end alone would make room.
@@ -157,6 +166,20 @@ impl Scheduler {
             trial.place(wanted).placed() == wanted.len()
         })
     }
+}
+
+/// What an agent has free beyond the offers of it that are at hand.
+fn beyond(now: Time, agent: &FreeAgent, held: &[Resources]) -> Option<Lease> {
+    let FreeAgent { info, free, .. } = agent;
+    let agent_id = info.id.as_ref()?;
+    let mut rest = free.filtered(|piece| piece.flavor.is_plain());
+    for held in held {
+        // What was told of the agent is older than the offer, or younger: the offer counts.
+        rest.subtract(held).ok()?;
+    }
+    let AgentInfo { hostname, attributes, domain, .. } = info;
+    let host = Host { agent_id, hostname, attributes, domain: domain.as_ref() };
+    Some(host.lease(now, &format!("what is free on {agent_id}"), &rest))
 }
 
 #[cfg(test)]

@@ -433,15 +433,7 @@ fn an_agent_that_fails_units_is_avoided_while_there_are_others() {
     let mut bench = Bench::subscribed();
     let id = bench.submit(batch("b", 1));
     bench.settle();
-    for attempt in 0..3 {
-        bench.offer("S1", 1000);
-        bench.settle();
-        let task = task_id(&id, 0, attempt);
-        let mut failed = bench.status(&task, TaskState::Failed);
-        failed.reason = Some(Reason::ContainerLaunchFailed);
-        bench.event(Event::Update(failed));
-        bench.pass(seconds(5));
-    }
+    bench.fail_on("S1", &id, 3);
     bench.submit(batch("more", 10));
     bench.settle();
     // Alone it is better than nothing.

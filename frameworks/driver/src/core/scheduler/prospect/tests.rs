@@ -41,7 +41,7 @@ fn what_fits_waits_for_an_offer_of_the_agent_that_it_would_get() {
     let mut bench = Bench::subscribed();
     let id = waiting(&mut bench, 4000, Vec::new());
     let said = asked(&mut bench, &id, &[agent("S1", 3000), agent("S2", 4000)]);
-    assert_eq!(said, ["asked now, it would fit on agent S2: it waits for an offer of that"]);
+    assert_eq!(said, ["by what is free now it would fit on agent S2, were that offered"]);
     // Which then happens.
     bench.offer("S2", 4000);
     bench.settle();
@@ -77,6 +77,34 @@ fn a_task_whose_end_makes_room_is_named() {
     // Where the end of one is not enough, none is named.
     let said = asked(&mut bench, &id, &[agent("S1", 2000), agent("S2", 2000)]);
     assert!(said.iter().all(|sentence| !sentence.contains("ended")), "{said:?}");
+}
+
+#[test]
+fn an_offer_that_is_not_enough_is_waited_beyond() {
+    let mut bench = Bench::subscribed();
+    let id = waiting(&mut bench, 4000, Vec::new());
+    let now = bench.now;
+    bench.offer("S1", 1000);
+    let prospect = bench.core.prospect(&id, 0, now, &[agent("S1", 5000)]);
+    let fits = |at_hand| Some(Prospect::Fits { agent: "agent S1".to_owned(), at_hand });
+    assert_eq!(prospect, fits(false));
+    bench.offer("S1", 4000);
+    assert_eq!(bench.core.prospect(&id, 0, now, &[agent("S1", 5000)]), fits(true));
+}
+
+#[test]
+fn an_agent_that_is_avoided_is_no_prospect_while_there_are_others() {
+    let mut bench = Bench::subscribed();
+    let failing = bench.submit(batch("b", 1));
+    bench.settle();
+    bench.fail_on("S1", &failing, 3);
+    let id = waiting(&mut bench, 4000, Vec::new());
+    let now = bench.now;
+    let fits = |agent: &str| Some(Prospect::Fits { agent: agent.to_owned(), at_hand: false });
+    let both = [agent("S1", 8000), agent("S2", 1000)];
+    let prospect = bench.core.prospect(&id, 0, now, &both);
+    assert!(matches!(prospect, Some(Prospect::Misfit { .. })), "{prospect:?}");
+    assert_eq!(bench.core.prospect(&id, 0, now, &both[..1]), fits("agent S1"));
 }
 
 #[test]
