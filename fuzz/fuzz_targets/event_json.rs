@@ -1,15 +1,17 @@
-//! A master's event in JSON: never a panic, and what was accepted can be written and read again in both encodings.
+//! A master's event, in JSON and in protobuf: never a panic, and what was accepted can be written and read again in both encodings.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use proto::{Encoding, Limits, Wire};
 
 fuzz_target!(|bytes: &[u8]| {
-    check::<proto::scheduler::Event>(bytes);
+    for encoding in [Encoding::Json, Encoding::Protobuf] {
+        check::<proto::scheduler::Event>(bytes, encoding);
+    }
 });
 
-fn check<T: Wire + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
-    let Ok(value) = T::decode(bytes, Encoding::Json, &Limits::DEFAULT) else { return };
+fn check<T: Wire + PartialEq + std::fmt::Debug>(bytes: &[u8], encoding: Encoding) {
+    let Ok(value) = T::decode(bytes, encoding, &Limits::DEFAULT) else { return };
     for encoding in [Encoding::Protobuf, Encoding::Json] {
         let again = T::decode(&value.encode(encoding), encoding, &Limits::DEFAULT);
         match again {
