@@ -76,7 +76,7 @@ pub enum Failure {
     Full {
         /// Free bytes.
         free: u64,
-        /// Bytes that the biggest commit needs.
+        /// Free bytes with which it takes entries again.
         needed: u64,
     },
     /// The member has ended.

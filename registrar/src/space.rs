@@ -52,12 +52,13 @@ impl Watch {
         true
     }
 
-    /// Too little is less than the biggest commit needs; twice of that is room again, so that it does
-    /// not waver.
+    /// Too little is less than the biggest commit needs; twice of that is room again, so that it
+    /// does not waver. Who asks is told how much is room again.
     fn note(&mut self, space: Space) {
-        let Space { free, needed } = space;
-        let needed = needed.saturating_add(BIGGEST);
-        let is_full = free < if self.full.is_some() { needed.saturating_mul(2) } else { needed };
+        let Space { free, needed: least } = space;
+        let least = least.saturating_add(BIGGEST);
+        let needed = least.saturating_mul(2);
+        let is_full = free < if self.full.is_some() { needed } else { least };
         match (self.full.is_some(), is_full) {
             (false, true) => {
                 tracing::error!(free, needed, "too little room on the disk: nothing is taken on");

@@ -101,18 +101,19 @@ async fn without_room_entries_are_refused_with_figures_until_there_is_room_again
     let members = group(1);
     let (place, registrar) = &members[0];
     until(registrar, Result::is_ok).await;
-    let needed = 10 + BIGGEST;
-    place.free.store(needed - 1, Ordering::Relaxed);
-    let full = Err(Failure::Full { free: needed - 1, needed });
+    let least = 10 + BIGGEST;
+    let needed = 2 * least;
+    place.free.store(least - 1, Ordering::Relaxed);
+    let full = Err(Failure::Full { free: least - 1, needed });
     until(registrar, |result| *result == full).await;
     // It still leads, and answers.
     let before = bounded(registrar.read(|counter| counter.0)).await.unwrap();
     // A little is not enough: it would waver.
-    place.free.store(2 * needed - 1, Ordering::Relaxed);
-    let still = Err(Failure::Full { free: 2 * needed - 1, needed });
+    place.free.store(needed - 1, Ordering::Relaxed);
+    let still = Err(Failure::Full { free: needed - 1, needed });
     until(registrar, |result| *result == still).await;
     assert_eq!(bounded(registrar.read(|counter| counter.0)).await.unwrap(), before);
-    place.free.store(2 * needed, Ordering::Relaxed);
+    place.free.store(needed, Ordering::Relaxed);
     until(registrar, Result::is_ok).await;
 }
 
