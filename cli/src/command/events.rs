@@ -16,8 +16,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What `tepui events` takes.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
-The time of an event is when it happened, as far as it says so itself; else when it was heard, and -
-if that was before the command began.
+The time of an event is when it happened, as far as it says so itself; else when this command
+heard of it. A dash stands for what came before the command began.
 
 Examples:
   tepui events               the last 20 events

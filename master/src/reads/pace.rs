@@ -91,11 +91,10 @@ mod tests {
 
     #[test]
     fn work_counts_and_waiting_does_not() {
-        let (begin, before) = (Instant::now(), worked());
+        let before = worked();
         while worked() - before < 0.005 {
             std::hint::spin_loop();
         }
-        assert!(begin.elapsed() >= Duration::from_millis(5));
         // Another thread has the processor meanwhile.
         let (waits, spun) = (worked(), Duration::from_millis(50));
         let other = std::thread::spawn(move || {

@@ -46,7 +46,7 @@ fn assert_no_place(answer: &Answer) {
 async fn who_reads_slowly_has_not_all_places_and_nobody_waits_without_end() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = config(dir.path());
-    (config.reads, config.read_wait) = (4, Duration::from_millis(100));
+    (config.reads, config.read_wait) = (4, Duration::from_millis(500));
     // They hold their places for as long as this test takes, on whatever machine.
     config.reader_stall = Duration::from_secs(3600);
     config.read_whole = Duration::from_secs(3600);
