@@ -119,13 +119,18 @@ impl NodeQuota {
         }
     }
 
-    /// The limit stood against an offer of `free`.
+    /// The limit stood against an offer of `free`. An agent with other resources than plain ones
+    /// may lose those to somebody else without being looked at for this role, so it counts for both
+    /// sorts; one with plain resources alone that gets others is looked at for all.
     fn note_cut(&self, consumed: &Amounts, free: &Amounts, sort: Sort) {
-        let cut = &mut self.cuts.borrow_mut()[sort as usize];
+        let mut cuts = self.cuts.borrow_mut();
         for (kind, most) in self.limit.iter() {
             let room = most.saturating_sub(consumed.get(kind));
             if room < free.get(kind) {
-                cut.lower(kind, room);
+                cuts[Sort::Plain as usize].lower(kind, room);
+                if sort == Sort::Mixed {
+                    cuts[Sort::Mixed as usize].lower(kind, room);
+                }
             }
         }
     }

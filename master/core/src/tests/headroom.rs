@@ -146,3 +146,20 @@ fn room_for_a_guarantee_that_is_refused_wakes_everybody_once() {
         assert!((agents..=2 * agents + 1).contains(&looks), "{looks} looks at {agents} agents");
     }
 }
+
+#[test]
+fn room_below_a_limit_is_used_on_an_agent_whose_reserved_resources_went_to_others() {
+    let mut c = Cluster::default();
+    let q = c.framework_from(named("q"));
+    c.quota(&[("q", "", "cpus:1"), ("r", "", "cpus:1")]);
+    let first = c.agent(cpus_mem(1, 0));
+    c.launch(&q, &["m-O0"], vec![task_info("t", "m-S0", cpus_mem(1, 0))]);
+    c.agent(cpus_mem(1, 0).plus(&kept("r")));
+    // It is woken alone, and what is kept for it is all that its limit allows.
+    c.framework_from(named("r"));
+    let offer = "c6 <- OFFERS [m-O1 m-S1 r cpus(reservations: [(STATIC,r)]):1]";
+    assert!(c.lines().contains(&offer.to_owned()), "{:?}", c.lines());
+    c.update(&first, &q, "t", TaskState::Finished, 1);
+    let lines = c.decline(&q, &["m-O2"], HOUR);
+    assert_eq!(lines, ["c1 <- OFFERS [m-O3 m-S1 q cpus:1]"], "nothing but plain is free there now");
+}
