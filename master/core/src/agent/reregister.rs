@@ -171,14 +171,17 @@ impl Master {
             if !seen.insert((&task.framework_id, &task.task_id)) {
                 return Err(format!("task {} is reported twice", task.task_id));
             }
-            let described = self.framework_ids.contains_key(&task.framework_id)
-                || self.registry.is_completed(&task.framework_id)
+            // What is over uses nothing, and is ended as soon as the agent is admitted: an operator
+            // may have undone what was reserved for it.
+            let over = self.registry.is_completed(&task.framework_id);
+            let described = over
+                || self.framework_ids.contains_key(&task.framework_id)
                 || returning.frameworks.iter().any(|f| f.id.as_ref() == Some(&task.framework_id));
             if !described {
                 let (task_id, id) = (&task.task_id, &task.framework_id);
                 return Err(format!("task {task_id} is of framework {id}, which is not described"));
             }
-            if !task.state.is_terminal() {
+            if !over && !task.state.is_terminal() {
                 take(&mut free, &task.resources).map_err(|short| {
                     let (task_id, total) = (&task.task_id, &returning.info.resources);
                     format!(

@@ -3,8 +3,9 @@
 use super::reservations::{framework, newest, reserve_on, statuses, told, total};
 use crate::Options;
 use crate::testing::*;
+use proto::operator::Call;
 use proto::scheduler::CallBody;
-use proto::{AgentId, OperationState};
+use proto::{AgentId, OperationState, ResourceChange, TaskState};
 use std::time::Duration;
 
 #[test]
@@ -107,4 +108,23 @@ fn an_unreachable_agent_with_reservations_is_not_forgotten() {
     // Gone is gone, with all that was there.
     c.order(crate::Order::MarkAgentGone(agents[0].id.clone()));
     assert!(c.master.registry().agents().is_empty());
+}
+
+#[test]
+fn tasks_of_a_framework_that_is_over_do_not_keep_an_agent_away_whose_reservations_were_undone() {
+    let mut c = Cluster::default();
+    let eng = framework(&mut c, "eng");
+    let mut agent = c.agent(cpus_mem(4, 1024));
+    let all = reserved(&cpus_mem(4, 1024), &["eng"]);
+    let launch = proto::Operation::Launch(vec![task_info("t", "m-S0", all.clone())]);
+    c.accept(&eng, &["m-O0"], vec![reserve("", all.clone()), launch]);
+    // The order to end the task does not reach the agent.
+    c.call(&eng, CallBody::Teardown);
+    let change = ResourceChange::Unreserve { resources: all.clone() };
+    c.operator(Call::ChangeResources { agent_id: agent.id.clone(), change });
+    assert_eq!(total(&c, &agent), cpus_mem(4, 1024));
+    let task = agent_task(&eng, "t", all, TaskState::Running);
+    let lines = c.reregister(&mut agent, vec![task], &[&eng]);
+    let told = ["c2 closed", "c6 <- REREGISTERED m-S0", "c6 <- SHUTDOWN m-0000"];
+    assert_eq!(lines, told);
 }
