@@ -12,9 +12,9 @@ use proto::Time;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How far a master's clock may be set ahead: less than the failover timeout of the frameworks
-/// (a week). Beyond it they are let go, as they should be: nobody can tell a clock that was set from
-/// a week in which no master ran.
+/// How far a master's clock may be set ahead in all, from the furthest that it was behind: less than
+/// the failover timeout of the frameworks (a week). Beyond it they are let go, as they should be:
+/// nobody can tell a clock that was set from a week in which no master ran.
 const MASTER_AHEAD: Duration = Duration::from_secs(500_000);
 
 /// How far a clock is off.
@@ -24,6 +24,14 @@ struct Offset {
     by: Duration,
 }
 
+impl Offset {
+    /// So many nanoseconds ahead.
+    fn ahead(self) -> i128 {
+        let by = i128::try_from(self.by.as_nanos()).expect("a year in nanoseconds fits");
+        if self.behind { -by } else { by }
+    }
+}
+
 /// All clocks.
 #[derive(Debug, Default)]
 pub(crate) struct Clocks {
@@ -31,6 +39,8 @@ pub(crate) struct Clocks {
     running: BTreeMap<Node, Offset>,
     /// As the next start will read them.
     set: BTreeMap<Node, Offset>,
+    /// The furthest behind that a master ran.
+    lowest: Offset,
 }
 
 impl Clocks {
@@ -38,17 +48,30 @@ impl Clocks {
     pub(crate) fn jump(&mut self, random: &mut Prng, node: Node) -> String {
         let most = [5_000, 3_600_000, 31_536_000_000][random.index(3)];
         let mut offset = Offset { behind: random.percent(50), by: random.millis(0, most) };
-        if node == Node::Master && !offset.behind {
-            offset.by = offset.by.min(MASTER_AHEAD);
+        if node == Node::Master {
+            offset = self.bounded(offset);
         }
         self.set.insert(node, offset);
         let way = if offset.behind { "behind" } else { "ahead" };
         format!("{node:?} {:?} {way}", offset.by)
     }
 
+    /// What a master's clock is set to, where that is not too far ahead of what it was.
+    fn bounded(&self, offset: Offset) -> Offset {
+        let Offset { behind, by } = self.lowest;
+        let most = match behind && by > MASTER_AHEAD {
+            true => Offset { behind, by: by - MASTER_AHEAD },
+            false => Offset { behind: false, by: MASTER_AHEAD - by },
+        };
+        if offset.ahead() > most.ahead() { most } else { offset }
+    }
+
     /// A process starts and reads its clock.
     pub(crate) fn start(&mut self, node: Node) {
         if let Some(offset) = self.set.remove(&node) {
+            if node == Node::Master && offset.ahead() < self.lowest.ahead() {
+                self.lowest = offset;
+            }
             self.running.insert(node, offset);
         }
     }
@@ -87,5 +110,21 @@ mod tests {
         assert!(seen.contains(&std::cmp::Ordering::Less), "some are behind");
         assert!(seen.contains(&std::cmp::Ordering::Greater), "some are ahead");
         assert_eq!(clocks.local(Node::Master, now), now, "nobody set this one");
+    }
+
+    #[test]
+    fn a_masters_clock_is_not_set_a_week_ahead_in_several_jumps_either() {
+        let now = Time::from_millis(1_000_000_000_000);
+        for seed in 0..200 {
+            let (mut clocks, mut random) = (Clocks::default(), Prng::new(seed));
+            let mut lowest = now;
+            for _ in 0..20 {
+                clocks.jump(&mut random, Node::Master);
+                clocks.start(Node::Master);
+                let local = clocks.local(Node::Master, now);
+                assert!(local <= lowest + MASTER_AHEAD, "seed {seed}: {local:?}, {lowest:?}");
+                lowest = lowest.min(local);
+            }
+        }
     }
 }
