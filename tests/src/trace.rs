@@ -1,6 +1,6 @@
 //! What happened, one line a step in fixed columns, and the running hash of all of it.
 //!
-//! The hash covers every input and every effect in full, whether lines are kept or not; it is how
+//! The hash covers every input and every effect that it is told of, whether lines are kept or not; it is how
 //! two runs are compared. Lines cost time and are made only when somebody will read them.
 
 use proto::Time;
@@ -91,10 +91,14 @@ impl Trace {
     }
 
     /// What it decided; `show` is how people read it.
-    pub fn effects<E: Debug>(&mut self, effects: &[E], show: impl Fn(&E) -> String) {
-        self.take(format_args!("{effects:?}"));
-        if self.log != Log::Off {
-            for effect in effects {
+    pub fn effects<'a, E: Debug + 'a>(
+        &mut self,
+        effects: impl IntoIterator<Item = &'a E>,
+        show: impl Fn(&E) -> String,
+    ) {
+        for effect in effects {
+            self.take(format_args!("{effect:?}"));
+            if self.log != Log::Off {
                 let mut line = " ".repeat(MARGIN);
                 line.push_str("-> ");
                 push_cut(&mut line, &show(effect));

@@ -28,10 +28,7 @@ use crate::operation::volumes::VolumeKey;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use proto::agent_link::AgentEvent;
-use proto::{
-    AgentId, AgentInfo, Attribute, Quantities, Resources, Shortfall, TaskId, Time, Unavailability,
-    Value,
-};
+use proto::{AgentId, AgentInfo, Attribute, Resources, Shortfall, TaskId, Time, Unavailability};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -144,18 +141,6 @@ pub(crate) fn take(from: &mut Resources, resources: &Resources) -> Result<(), Sh
             Some(short) => Err(short),
         },
     }
-}
-
-/// The scalars of some resources, by name (for the invariants).
-pub(crate) fn scalars(resources: &Resources) -> Quantities {
-    let mut all = Quantities::default();
-    for piece in resources.pieces() {
-        match piece.value {
-            Value::Scalar(milli) => all.add(&piece.name, milli),
-            Value::Ranges(_) | Value::Set(_) => {}
-        }
-    }
-    all
 }
 
 impl Master {

@@ -1,7 +1,7 @@
 //! The invariants of the allocator: filters, free agents, the queue, shares, demands, quotas.
 
 use super::Found;
-use crate::agent::{Agent, scalars};
+use crate::agent::Agent;
 use crate::allocator::Mark;
 use crate::allocator::held::Sort;
 use crate::allocator::offering::{Look, Stage};
@@ -10,7 +10,7 @@ use crate::framework::Framework;
 use crate::operator::is_below;
 use crate::state::Master;
 use crate::table::{FrameworkOrd, SeatOrd};
-use proto::{Quantities, ResourceName, Resources, Role, Value};
+use proto::{Piece, Quantities, ResourceName, Resources, Role, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn check(m: &Master, found: &mut Found) {
@@ -123,25 +123,25 @@ fn held(m: &Master, found: &mut Found) {
 fn shares(m: &Master, found: &mut Found) {
     let mut total = Quantities::default();
     for (_, agent) in m.agents.iter() {
-        total.add_all(&scalars(&agent.info.resources));
+        tally(&mut total, &agent.info.resources, |_| true);
     }
     let sorter = &m.allocator.sorter;
     found.unless(total == sorter.total(), "M16", || {
         format!("the cluster has {total:?}, shares are of {:?}", sorter.total())
     });
-    let mut expected: BTreeMap<(Role, FrameworkOrd), Quantities> = BTreeMap::new();
+    let mut expected: BTreeMap<(&Role, FrameworkOrd), Quantities> = BTreeMap::new();
+    // What is shared costs nobody.
+    let alone = |piece: &Piece| !piece.flavor.is_shared();
     for offer in m.offers.values() {
-        let key = (offer.role.clone(), offer.framework);
-        // What is shared costs nobody.
-        expected.entry(key).or_default().add_all(&scalars(&offer.resources.non_shared()));
+        let own = expected.entry((&offer.role, offer.framework)).or_default();
+        tally(own, &offer.resources, alone);
     }
     for (ord, framework) in m.frameworks.iter() {
         for task in framework.tasks.values().filter(|task| task.holds) {
-            let key = (task.role.clone(), ord);
-            expected.entry(key).or_default().add_all(&scalars(&task.resources.non_shared()));
+            tally(expected.entry((&task.role, ord)).or_default(), &task.resources, alone);
         }
         for role in &framework.info.roles {
-            expected.entry((role.clone(), ord)).or_default();
+            expected.entry((role, ord)).or_default();
         }
     }
     let mut line: BTreeSet<SeatOrd> = BTreeSet::new();
@@ -152,7 +152,7 @@ fn shares(m: &Master, found: &mut Found) {
     for (ord, role, allocated) in sorter.all_seats() {
         seats += 1;
         let seat = sorter.seat(ord);
-        let key = (role.clone(), seat.framework);
+        let key = (role, seat.framework);
         let holds = expected.get(&key).is_some_and(|expected| *expected == allocated);
         found.unless(holds, "M16", || {
             format!("{role}: {allocated:?} is counted, {:?} is held", expected.get(&key))
@@ -182,15 +182,24 @@ fn demands(m: &Master, found: &mut Found) {
     }
 }
 
-/// The plain scalars of some resources: what quotas count.
-fn plain(resources: &Resources) -> Quantities {
-    let mut all = Quantities::default();
+/// Adds the scalars of those pieces that count.
+fn tally(all: &mut Quantities, resources: &Resources, counts: impl Fn(&Piece) -> bool) {
     for piece in resources.pieces() {
-        let counts = !piece.flavor.revocable && piece.flavor.reserved_to().is_none();
-        if let (true, Value::Scalar(milli)) = (counts, &piece.value) {
+        if let (true, Value::Scalar(milli)) = (counts(piece), &piece.value) {
             all.add(&piece.name, *milli);
         }
     }
+}
+
+/// What quotas count.
+fn is_plain(piece: &Piece) -> bool {
+    !piece.flavor.revocable && piece.flavor.reserved_to().is_none()
+}
+
+/// The plain scalars of some resources.
+fn plain(resources: &Resources) -> Quantities {
+    let mut all = Quantities::default();
+    tally(&mut all, resources, is_plain);
     all
 }
 
@@ -198,18 +207,18 @@ fn plain(resources: &Resources) -> Quantities {
 fn consumption(m: &Master) -> BTreeMap<Role, Quantities> {
     let mut own: BTreeMap<&Role, Quantities> = BTreeMap::new();
     for offer in m.offers.values() {
-        own.entry(&offer.role).or_default().add_all(&plain(&offer.resources));
+        tally(own.entry(&offer.role).or_default(), &offer.resources, is_plain);
     }
     for (_, agent) in m.agents.iter() {
         let roles: BTreeSet<&Role> = agent.info.resources.reservation_roles().collect();
         for role in roles {
             let reserved = agent.info.resources.reserved_to(role).to_unreserved();
-            own.entry(role).or_default().add_all(&plain(&reserved));
+            tally(own.entry(role).or_default(), &reserved, is_plain);
         }
     }
     for (_, framework) in m.frameworks.iter() {
         for task in framework.tasks.values().filter(|task| task.holds) {
-            own.entry(&task.role).or_default().add_all(&plain(&task.resources));
+            tally(own.entry(&task.role).or_default(), &task.resources, is_plain);
         }
     }
     let mut all: BTreeMap<Role, Quantities> = BTreeMap::new();
@@ -264,7 +273,7 @@ fn quotas(m: &Master, consumed: &BTreeMap<Role, Quantities>, found: &mut Found) 
     let mut available = Quantities::default();
     for (_, agent) in m.agents.iter() {
         if agent.is_offerable() {
-            available.add_all(&plain(&agent.free));
+            tally(&mut available, &agent.free, is_plain);
         }
     }
     let counted = sorter.quantities(&m.allocator.available);
