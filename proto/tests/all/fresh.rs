@@ -7,6 +7,7 @@
 //! and of five messages only the fields that decisions read; the rest of them travels as bytes
 //! (`src/wire/tail.rs`). The table gets the whole schema.
 
+use super::{MESOS, TEPUI};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
@@ -15,19 +16,6 @@ use prost_types::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-
-const FILES: [&str; 10] = [
-    "mesos/v1/mesos.proto",
-    "mesos/v1/allocator/allocator.proto",
-    "mesos/v1/maintenance/maintenance.proto",
-    "mesos/v1/quota/quota.proto",
-    "mesos/v1/scheduler/scheduler.proto",
-    "mesos/v1/master/master.proto",
-    "mesos/v1/executor/executor.proto",
-    "mesos/v1/agent/agent.proto",
-    "tepui/v1/agent_link.proto",
-    "tepui/v1/payload.proto",
-];
 
 /// Messages that we read only in part, with the fields that we read.
 const TAILED: [(&str, &[&str]); 5] = [
@@ -133,7 +121,8 @@ const PART: &str = ".tepui.v1.ResourceTail";
 #[test]
 fn generated_code_is_fresh() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let set = protox::compile(FILES, [root]).expect("the .proto files compile");
+    let set =
+        protox::compile(MESOS.iter().chain(&TEPUI), [root]).expect("the .proto files compile");
     let mut made = rust(&set);
     made.push((PathBuf::from("src/schema/table.rs"), table(&set)));
     let mut stale = Vec::new();

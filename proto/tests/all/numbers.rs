@@ -2,19 +2,9 @@
 //! with its own .proto files, and `numbers.txt` keeps what was found. Whatever Mesos lacks is
 //! numbered from 1000 up, or stands in a message or enum that is ours as a whole.
 
+use super::MESOS;
 use prost_types::DescriptorProto;
 use std::collections::{BTreeMap, BTreeSet};
-
-const FILES: [&str; 8] = [
-    "mesos/v1/mesos.proto",
-    "mesos/v1/allocator/allocator.proto",
-    "mesos/v1/maintenance/maintenance.proto",
-    "mesos/v1/quota/quota.proto",
-    "mesos/v1/scheduler/scheduler.proto",
-    "mesos/v1/master/master.proto",
-    "mesos/v1/executor/executor.proto",
-    "mesos/v1/agent/agent.proto",
-];
 
 fn add(message: &DescriptorProto, parent: &str, into: &mut BTreeMap<String, i32>) {
     let name = format!("{parent}.{}", message.name());
@@ -34,7 +24,7 @@ fn add(message: &DescriptorProto, parent: &str, into: &mut BTreeMap<String, i32>
 /// Every field and every enum value with its number.
 fn ours() -> BTreeMap<String, i32> {
     let mut all = BTreeMap::new();
-    let set = protox::compile(FILES, [env!("CARGO_MANIFEST_DIR")]).unwrap();
+    let set = protox::compile(MESOS, [env!("CARGO_MANIFEST_DIR")]).unwrap();
     for file in &set.file {
         let package = file.package();
         for message in &file.message_type {
