@@ -50,6 +50,22 @@ impl Glance {
         Self(halves)
     }
 
+    /// What covers a demand for sure if it shows at a glance; none if a glance cannot tell.
+    pub(crate) fn enough_for(demand: &[u64]) -> Option<Self> {
+        if demand.iter().skip(LANES).any(|amount| *amount > 0) {
+            return None;
+        }
+        let mut halves = [GUARDS; 2];
+        for (lane, (amount, lost)) in demand.iter().zip(LOST).enumerate() {
+            let steps = amount.div_ceil(1 << lost);
+            if steps > MOST {
+                return None;
+            }
+            halves[lane / HALF] |= steps << (16 * (lane % HALF));
+        }
+        Some(Self(halves))
+    }
+
     /// Whether these amounts may cover a demand; if not, they surely do not.
     pub(crate) fn may_cover(self, demand: Self) -> bool {
         not_less(self.0[0], demand.0[0]) == GUARDS && not_less(self.0[1], demand.0[1]) == GUARDS
@@ -120,6 +136,10 @@ mod tests {
                 one.get(at).copied().unwrap_or(0) >= other.get(at).copied().unwrap_or(0)
             });
             prop_assert!(!covers || first.may_cover(second));
+            if Glance::enough_for(&other).is_some_and(|enough| first.may_cover(enough)) {
+                let free = |at: usize| one.get(at).copied().unwrap_or(0);
+                prop_assert!(other.iter().enumerate().all(|(at, amount)| free(at) >= *amount));
+            }
             let both = first.max(second);
             prop_assert!(both.may_cover(first) && both.may_cover(second));
             let greatest: Vec<u64> = both.at_most(dimensions).collect();

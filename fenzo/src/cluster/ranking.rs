@@ -25,12 +25,20 @@ const RUN: usize = 16;
 pub(crate) struct Wanted<'a> {
     amounts: &'a [u64],
     glance: Glance,
+    /// What is enough at a glance, so that rows need not be read.
+    enough: Option<Glance>,
 }
 
 impl<'a> Wanted<'a> {
     /// By dimension.
     pub(crate) fn new(amounts: &'a [u64]) -> Self {
-        Self { amounts, glance: Glance::of(amounts) }
+        Self { amounts, glance: Glance::of(amounts), enough: Glance::enough_for(amounts) }
+    }
+
+    /// Whether a host has room that shows this at a glance, and may cover the demand.
+    fn fits(&self, free: Glance, host: usize, columns: &Columns) -> bool {
+        self.enough.is_some_and(|enough| free.may_cover(enough))
+            || covers(columns.free(host), self.amounts)
     }
 }
 
@@ -226,8 +234,40 @@ impl Shelf {
         Reach(key_of(sum_of(self.first_keys[0]) - behind))
     }
 
+    /// Whether a host stands within reach.
+    pub(crate) fn is_within(&self, at: Cursor, reach: Reach) -> bool {
+        self.blocks[at.block].keys[at.offset] <= reach.0
+    }
+
     /// The first host at or after `from` that has room for a demand, if there is one within reach.
+    #[inline]
     pub(crate) fn seek(
+        &self,
+        from: Cursor,
+        wanted: &Wanted<'_>,
+        columns: &Columns,
+        reach: Reach,
+    ) -> Option<Cursor> {
+        // Who is refused by rules has neighbours with room: the next host is told at once.
+        if from.offset > 0 && self.is_next(from, wanted, reach) {
+            return Some(from);
+        }
+        self.seek_further(from, wanted, columns, reach)
+    }
+
+    /// Whether what stands at a position is surely what is sought.
+    #[inline]
+    fn is_next(&self, at: Cursor, wanted: &Wanted<'_>, reach: Reach) -> bool {
+        let (Some(enough), Some(block)) = (wanted.enough, self.blocks.get(at.block)) else {
+            return false;
+        };
+        let stands = (block.keys.get(at.offset), block.free.get(at.offset));
+        let (Some(key), Some(first)) = stands else { return false };
+        let free = || Glance::from_halves([*first, block.entries[at.offset].second]);
+        *key <= reach.0 && free().may_cover(enough)
+    }
+
+    fn seek_further(
         &self,
         from: Cursor,
         wanted: &Wanted<'_>,
@@ -258,8 +298,9 @@ impl Shelf {
                     if keys[offset] > reach.0 {
                         return None;
                     }
-                    let Entry { host, second: free, .. } = entries[offset];
-                    if free.may_cover(second) && covers(columns.free(host), wanted.amounts) {
+                    let Entry { host, second: rest, .. } = entries[offset];
+                    let shown = Glance::from_halves([free[offset], rest]);
+                    if rest.may_cover(second) && wanted.fits(shown, host, columns) {
                         return Some(Cursor { block, offset });
                     }
                     offset += 1;

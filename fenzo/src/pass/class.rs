@@ -296,11 +296,21 @@ impl<'a> Class<'a> {
     }
 
     /// Whether a host rule that is hard holds.
+    #[inline]
     pub(crate) fn host_holds(&self, rule: &HostRule<'_>, cluster: &Cluster, host: usize) -> bool {
-        if matches!(rule.constraint, Constraint::AntiAffinity { .. }) {
-            return cluster.groups().on_host(rule.group, host) == 0;
+        match rule.constraint {
+            Constraint::Custom(custom) => {
+                custom.score(self.class, &HostView::new(cluster, host)) > 0.0
+            }
+            Constraint::AntiAffinity { .. } => cluster.groups().on_host(rule.group, host) == 0,
+            Constraint::Attribute { .. }
+            | Constraint::UniqueHost
+            | Constraint::UniqueAttribute { .. }
+            | Constraint::Balanced { .. }
+            | Constraint::Affinity { .. }
+            | Constraint::Spread { .. }
+            | Constraint::ExclusiveHost => self.host_score(rule, cluster, host) > 0.0,
         }
-        self.host_score(rule, cluster, host) > 0.0
     }
 
     /// 0 where a host rule does not hold, 1 where it does, or what a closure says.

@@ -131,20 +131,25 @@ impl<'a> Walk<'a> {
         let (host_most, value_most) = self.most_soft;
         // No host of the shelf has a greater calculator than its first one.
         let highest = class.calculator(cluster, self.choice, shelf.first()) + SLACK;
-        let reach = |least: Option<f64>| {
-            least.map_or(Reach::ALL, |least| shelf.reach(highest + SLACK - least))
+        // As far as calculators may be so high, and as far as they surely are.
+        let reaches = |least: Option<f64>| {
+            let reach = |rest: f64| least.map_or(Reach::ALL, |least| shelf.reach(rest - least));
+            (reach(highest + SLACK), reach(highest - 2.0 * SLACK))
         };
         let mut least = self.least(*best);
         if least.is_some_and(|least| highest < least) {
             return;
         }
+        let (mut reach, mut sure) = reaches(least);
         let mut cursor = Cursor::default();
-        while let Some(at) = shelf.seek(cursor, &self.wanted, cluster.columns(), reach(least)) {
+        while let Some(at) = shelf.seek(cursor, &self.wanted, cluster.columns(), reach) {
             cursor = shelf.next(at);
             let host = shelf.host(at);
             *evaluations += 1;
             let calculator = || class.calculator(cluster, self.choice, host);
-            if least.is_some_and(|least| calculator() + SLACK < least) {
+            if !shelf.is_within(at, sure)
+                && least.is_some_and(|least| calculator() + SLACK < least)
+            {
                 return;
             }
             if class.lacks_set(cluster, host).is_some() {
@@ -166,6 +171,7 @@ impl<'a> Walk<'a> {
             let label = cluster.names().label(host);
             *best = Some(Candidate::better(*best, Candidate { host, label, score }));
             least = self.least(*best);
+            (reach, sure) = reaches(least);
             if host_soft >= host_most && value_soft >= value_most {
                 // Those alike are no better, and have greater names.
                 cursor = shelf.after_alike(at);
