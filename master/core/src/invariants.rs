@@ -21,8 +21,9 @@ pub const INVARIANTS: [(&str, &str); 30] = [
     ("M2", "Every framework and every agent is found under its id, and nothing else is."),
     (
         "M3",
-        "An agent in the tables is admitted and not unreachable in the registry; every other \
-         admitted agent is recovered or unreachable. Tasks are doubted of recovered agents alone.",
+        "An agent in the tables is admitted as it is there and not unreachable in the registry; \
+         every other admitted agent is recovered or unreachable. Tasks are doubted of recovered \
+         agents alone.",
     ),
     ("M4", "An offer is known to its framework and to its agent, and to nobody else."),
     (
@@ -50,7 +51,8 @@ pub const INVARIANTS: [(&str, &str); 30] = [
     (
         "M12",
         "Free agents are those that are connected, not suspect, not deactivated, and worth an \
-         offer; those of them with more than plain resources are listed as such.",
+         offer; each stands once, under what it has free, and those with more than plain resources \
+         are listed as such.",
     ),
     ("M13", "A marked agent waits once in the queue, and whoever waits has a pass due."),
     (

@@ -4,6 +4,7 @@
 //! else. Two pieces add up only when name and flavor are equal, and whole pieces (persistent
 //! volumes, disks of their own, shared ones) never. A `Resources` is canonical, so `==` is honest.
 
+mod flags;
 mod flavor;
 mod quantities;
 mod reserved;

@@ -26,7 +26,7 @@ pub(super) fn holds(f: &mut Formatter<'_>, offers: usize, resources: &Resources)
         f,
         "The framework holds {} that it has not answered: {}.",
         Count(offers, "offer"),
-        Flags(resources)
+        flags(resources)
     )
 }
 
@@ -39,8 +39,8 @@ pub(super) fn too_big(
         f,
         "One bundle of the framework's demand ({}) is more than any agent has, even idle; the \
          biggest has {}.",
-        Flags(wanted),
-        Flags(biggest)
+        flags(wanted),
+        flags(biggest)
     )
 }
 
@@ -54,7 +54,7 @@ pub(super) fn kind_missing(
         "No agent has {}{}, which a bundle of the framework's demand ({}) needs.",
         lacking.name,
         lacking.flavor,
-        Flags(wanted)
+        flags(wanted)
     )
 }
 
@@ -64,7 +64,7 @@ pub(super) fn does_not_fit(
     lacking: u32,
     best_free: &Resources,
 ) -> fmt::Result {
-    let (wanted, best_free) = (Flags(wanted), Flags(best_free));
+    let (wanted, best_free) = (flags(wanted), flags(best_free));
     write!(
         f,
         "{} on no agent now; the best has {best_free} free.",
@@ -130,7 +130,7 @@ pub(super) fn nothing_free(
         1 => f.write_str("The only agent has not")?,
         _ => write!(f, "None of the {agents} agents has")?,
     }
-    write!(f, " enough free to be worth an offer; {best} has {}.", Flags(best_free))
+    write!(f, " enough free to be worth an offer; {best} has {}.", flags(best_free))
 }
 
 pub(super) fn withheld(f: &mut Formatter<'_>, silent: usize, deactivated: usize) -> fmt::Result {
@@ -231,7 +231,7 @@ pub(super) fn quota(
         }
     }
     if !limits.is_empty() {
-        f.write_str(", at most")?;
+        f.write_str("; its limit is")?;
         for (at, (name, most)) in limits.iter().enumerate() {
             let comma = if at == 0 { " " } else { "," };
             write!(f, "{comma}{name}={}", Milli(*most))?;
@@ -272,7 +272,7 @@ pub(super) fn role_holds(
         f,
         "Frameworks of role {role} and below hold {} that they have not answered: {}.",
         Count(offers, "offer"),
-        Flags(resources)
+        flags(resources)
     )
 }
 
@@ -319,24 +319,12 @@ impl fmt::Display for Percent {
     }
 }
 
-/// Resources as the command line reads and writes them: `cpus=0.5,mem=64`. What is not plain says
-/// behind its name what it is.
-struct Flags<'a>(&'a Resources);
-
-impl fmt::Display for Flags<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("nothing");
-        }
-        for (at, Piece { name, flavor, value }) in self.0.pieces().iter().enumerate() {
-            let comma = if at == 0 { "" } else { "," };
-            write!(f, "{comma}{name}{flavor}={value}")?;
-        }
-        Ok(())
-    }
+/// Resources as the command line reads and writes them: `cpus=0.5,mem=64`.
+fn flags(all: &Resources) -> impl fmt::Display {
+    all.as_flags("nothing")
 }
 
 fn amounts(quantities: &Quantities) -> String {
     let all = quantities.iter().map(|(name, milli)| (name.as_str(), milli));
-    Flags(&Resources::scalars(all)).to_string()
+    flags(&Resources::scalars(all)).to_string()
 }

@@ -85,6 +85,23 @@ fn what_is_kept_for_guarantees_is_named_with_those_who_lack_it() {
 }
 
 #[test]
+fn how_a_role_stands_names_its_guarantee_and_its_limit_apart_from_what_it_consumes() {
+    let mut c = Cluster::default();
+    c.quota(&[("g", "cpus:1;mem:64", "cpus:2;mem:128"), ("h", "", "cpus:0.5")]);
+    let stands = |name: &str| text(&c.master.explain_role(&role(name)))[0].clone();
+    assert_eq!(
+        stands("g"),
+        "Role g has a dominant share of 0.0% and the weight 1; it consumes nothing, is guaranteed \
+         cpus=1,mem=64 and lacks cpus=1,mem=64; its limit is cpus=2,mem=128."
+    );
+    assert_eq!(
+        stands("h"),
+        "Role h has a dominant share of 0.0% and the weight 1; it consumes nothing; its limit is \
+         cpus=0.5."
+    );
+}
+
+#[test]
 fn filters_are_counted_for_a_role() {
     let mut c = Cluster::default();
     c.agent(cpus_mem(1, 64));
