@@ -19,6 +19,7 @@ mod leases;
 mod names;
 pub(crate) mod ranking;
 pub(crate) mod said;
+pub(crate) mod seek;
 pub(crate) mod sets;
 mod tasks;
 pub(crate) mod values;

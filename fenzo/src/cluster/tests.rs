@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use super::block::BLOCK;
 use super::columns::{Demand, covers};
-use super::ranking::{Cursor, Reach, Shelf, Wanted};
+use super::ranking::Shelf;
+use super::seek::{Cursor, Reach, Wanted};
 use super::*;
 use crate::fitness::{Fitness, float};
 use crate::quantity::Milli;
@@ -204,4 +206,33 @@ fn hosts_of_one_digest_that_are_not_alike_are_kept_apart() {
         assert_eq!(hosts, 200);
         assert!((3..=6).contains(&runs), "{runs}");
     }
+}
+
+/// The neighbour of a host that stands first in its block is the last one of the block before.
+#[test]
+fn a_host_that_is_no_longer_alike_is_told_apart_at_the_border_of_a_block() {
+    let fitness = Fitness::cpu_packer();
+    let mut cluster = Cluster::new(fitness.weights(), false);
+    for host in 0..=BLOCK {
+        let name = format!("h{host:03}");
+        cluster.add_lease(Lease::new(name.as_str(), name.as_str(), resources(100, 100))).unwrap();
+    }
+    cluster.begin();
+    let Cluster { columns, names, ranking, .. } = &mut cluster;
+    let ranking = ranking.as_mut().unwrap();
+    *ranking = Ranking::new(fitness.weights().unwrap());
+    for host in 0..=BLOCK {
+        columns.set_likeness(host, 7);
+        ranking.update(host, columns, names, |_, _| true);
+    }
+    let shelf = ranking.shelves().next().unwrap();
+    assert_eq!((shelf.blocks.len(), shelf.firsts[1].host), (2, BLOCK));
+    ranking.update(BLOCK, columns, names, |one, other| (one == BLOCK) == (other == BLOCK));
+    let demand = vec![0; columns.dimensions()];
+    let wanted = Wanted::new(&demand);
+    let shelf = ranking.shelves().next().unwrap();
+    let seek = |from| shelf.seek(from, &wanted, columns, Reach::ALL);
+    let first = seek(Cursor::default()).unwrap();
+    let next = seek(shelf.after_alike(first)).expect("one is not like the others");
+    assert!(shelf.host(first) == BLOCK || shelf.host(next) == BLOCK);
 }

@@ -5,7 +5,8 @@
 use std::cmp::Ordering;
 
 use crate::cluster::Cluster;
-use crate::cluster::ranking::{Cursor, Ranking, Reach, SLACK, Shelf, Wanted};
+use crate::cluster::ranking::{Ranking, SLACK, Shelf};
+use crate::cluster::seek::{Cursor, Reach, Wanted};
 use crate::fitness::Score;
 
 use super::Choice;
@@ -147,8 +148,7 @@ impl<'a> Walk<'a> {
             let host = shelf.host(at);
             *evaluations += 1;
             let calculator = || class.calculator(cluster, self.choice, host);
-            if !shelf.is_within(at, sure)
-                && least.is_some_and(|least| calculator() + SLACK < least)
+            if !shelf.is_within(at, sure) && least.is_some_and(|least| calculator() + SLACK < least)
             {
                 return;
             }
