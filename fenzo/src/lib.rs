@@ -104,7 +104,7 @@
 //! run; what fails after them is counted by bisection from one survey of all hosts, and some 100 hosts are looked at
 //! to name the nearest. Classes that ask for devices, where members of named sets are judged by a closure, and where
 //! hosts are named by other tests than equality, are explained by a look at every host each; so are most where fitness
-//! is a closure, by devices or by named scalars.
+//! is a closure, by devices or by named scalars, and those that [`Combination::Fenzo1`] may refuse for a fitness of 0.
 //!
 //! Fitness as a closure, by devices or by named scalars is asked about every host that has room, once for each class
 //! and again when a host changes. A closure as a constraint is asked about the hosts that come before the one that

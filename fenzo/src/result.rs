@@ -247,10 +247,11 @@ pub enum Reason {
     /// A hard constraint refuses it; the constraint in words. Where hosts were not looked at one by one (from the 25th
     /// class that fails in a run on, and for closures from 1,024 hosts on), a closure counts the hosts that it was
     /// asked about: those with room that no other rule about a host refuses. Among them are hosts that rules about
-    /// values of attributes refuse as well.
+    /// values of attributes refuse as well; where a class has several closures, a host that more than one of them would
+    /// refuse counts for the first alone.
     Constraint(String),
     /// The calculator says 0, which refuses in [`Combination::Fenzo1`](crate::Combination::Fenzo1); or it is a
-    /// closure that panicked or gave not-a-number.
+    /// closure that panicked or gave not-a-number. Once a run has worked as much as it may, such hosts are not counted.
     ZeroFitness,
     /// The task's group would take more of a resource than its limit permits, on any host.
     OverLimit(Resource),

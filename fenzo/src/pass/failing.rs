@@ -77,6 +77,18 @@ impl Pass<'_> {
             && packed().all(|(weight, demand)| *weight <= 0.0 || demand == 0)
     }
 
+    /// Whether a host may refuse a class for its fitness alone: no survey counts such hosts.
+    fn fitness_may_refuse(&self, rules: &Class<'_>) -> bool {
+        let compatible = self.choice.combination == Combination::Fenzo1;
+        let Some(weights) = self.choice.fitness.weights() else {
+            return compatible || self.choice.fitness.has_closure();
+        };
+        // A packer says more than 0 of what the task uses.
+        let demand = rules.class().demand.measures();
+        let packs = || weights.iter().zip(demand).any(|(weight, of)| *weight > 0.0 && of > 0);
+        compatible && weights.iter().any(|weight| *weight != 0.0) && !packs()
+    }
+
     /// Notes that a task found no host, for this reason or for what the hosts say.
     pub(super) fn fail(&mut self, class: usize, task: &TaskRequest, known: Option<Explanation>) {
         let from_hosts = known.is_none();
@@ -123,7 +135,7 @@ impl Pass<'_> {
             return Explanation::default();
         }
         self.explained += 1;
-        if (many || asked) && countable {
+        if (many || asked) && countable && !self.fitness_may_refuse(&self.classes[class]) {
             return self.explain_by_survey(class);
         }
         self.look_everywhere(class)
@@ -165,7 +177,8 @@ impl Pass<'_> {
         let unexplained = std::mem::take(&mut self.unexplained);
         let many = self.explained + unexplained.len() >= MANY && self.cluster.ranking().is_some();
         for (position, class) in unexplained {
-            let explanation = if many || self.has_worked_enough() {
+            let counts = many && !self.fitness_may_refuse(&self.classes[class]);
+            let explanation = if counts || self.has_worked_enough() {
                 self.explain_by_survey(class)
             } else {
                 self.look_everywhere(class)

@@ -311,3 +311,31 @@ fn values_of_the_past_do_not_lengthen_the_search() {
     assert_eq!(result.placed(), 150);
     assert!(asked.load(Relaxed) < 3 * HOSTS as u32, "{asked:?}");
 }
+
+/// A spreader says 0 of a host that a task would fill, and nothing else is against it.
+#[test]
+fn hosts_that_are_refused_for_their_fitness_are_counted_however_many_classes_fail() {
+    const HOSTS: u32 = 100;
+    let fenzo1 = |fitness| Choice { combination: Combination::Fenzo1, ..choice(fitness, None) };
+    let unfit = fenzo1(Fitness::cpu_spreader());
+    let nan = choice(Fitness::custom(|_, _| f64::NAN), None);
+    for choice in [unfit, nan] {
+        let mut cluster = Cluster::new(choice.fitness.weights(), false);
+        (0..HOSTS as usize).for_each(|host| add(&mut cluster, host, 4));
+        let class = |n: u32| {
+            let class = TaskClass::new(format!("g{n}"), Resources::cpus_mem(4, 1));
+            Arc::new(match n % 3 {
+                0 => class,
+                1 => class.with_hard(Constraint::UniqueHost),
+                _ => class.with_hard(Constraint::balanced("zone")),
+            })
+        };
+        let all: Vec<TaskRequest> =
+            (0..60).map(|n| TaskRequest::new(format!("t{n}"), &class(n))).collect();
+        let result = run(&mut cluster, &choice, UNBOUNDED, &all);
+        assert_eq!(result.failures.len(), 60);
+        for failure in &result.failures {
+            assert_eq!(failure.explanation.reasons, [(Reason::ZeroFitness, HOSTS)].into());
+        }
+    }
+}
