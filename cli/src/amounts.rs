@@ -85,11 +85,7 @@ pub(crate) fn limits(all: &BTreeMap<ResourceName, u64>) -> String {
 /// Resources as `Amounts` reads them, as far as they are plain; others say behind their name what
 /// they are.
 pub(crate) fn resources(all: &Resources) -> String {
-    let one = |piece: &proto::Piece| format!("{}{}={}", piece.name, piece.flavor, piece.value);
-    match all.pieces().iter().map(one).collect::<Vec<_>>().join(",") {
-        nothing if nothing.is_empty() => "none".to_owned(),
-        all => all,
-    }
+    all.as_flags("none").to_string()
 }
 
 /// Thousandths of a number with at most three decimals.

@@ -2,6 +2,9 @@
 //!
 //! With `--follow` it outlives the master: it subscribes again after the last number that it saw.
 
+#[cfg(test)]
+mod tests;
+
 use crate::failure::{Code, Failure};
 use crate::{Print, Server, output, when};
 use grpc::{ClientOptions, Duplex, WatchClient};
@@ -17,7 +20,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 The time of an event is when it happened, as far as it says so itself; else when this command
-heard of it. A dash stands for what came before the command began.
+heard of it. A dash stands for what came before the command began, or while the stream was cut.
 
 Examples:
   tepui events               the last 20 events
@@ -44,10 +47,20 @@ struct Place {
 
 /// Prints events, one a line.
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    let (_, now) = subscribe(&options, None).await?;
+    let form = options.print.output;
+    watch(&options, |event, heard| print(event, heard, form)).await
+}
+
+/// Shows events one by one, and when each was heard, if that is about when it happened.
+async fn watch(
+    options: &Options,
+    mut show: impl FnMut(&StreamEvent, Option<Time>),
+) -> Result<(), Failure> {
+    let (_, now) = subscribe(options, None).await?;
     let first =
         Place { stream: Arc::clone(&now.stream), read: now.read.saturating_sub(options.last) };
-    let (mut stream, mut place) = subscribe(&options, Some(&first)).await?;
+    let (mut stream, mut place) = subscribe(options, Some(&first)).await?;
+    // What has a greater number came while somebody listened.
     let mut old = now.read;
     loop {
         if !options.follow && place.read >= now.read {
@@ -57,13 +70,11 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
             Ok(Some(event)) => {
                 place.read = event.sequence.unwrap_or(place.read);
                 let is_new = event.sequence.is_some_and(|number| number > old);
-                print(&event, is_new.then(when::now), options.print.output);
+                show(&event, is_new.then(when::now));
             }
             Ok(None) | Err(_) if options.follow => {
                 output::say("the stream was cut: subscribing again");
-                (stream, place) = again(&options, &place).await;
-                // Whatever its number is by now, it came after what was printed.
-                old = 0;
+                (stream, place, old) = again(options, &place).await;
             }
             Ok(None) | Err(_) => {
                 return Err(Failure::new(Code::Unavailable, "the master closed the stream")
@@ -73,19 +84,23 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     }
 }
 
-/// Subscribes until it works.
-async fn again(options: &Options, place: &Place) -> (Duplex<Call, StreamEvent>, Place) {
+/// Subscribes until it works; says as well up to which number nobody listened.
+async fn again(options: &Options, place: &Place) -> (Duplex<Call, StreamEvent>, Place, u64) {
     loop {
         // A stream that ends at once must not become a loop without rest.
         tokio::time::sleep(PAUSE).await;
-        if let Ok((stream, found)) = subscribe(options, Some(place)).await {
-            if found.stream != place.stream {
-                output::say("a new master counts anew: what happened meanwhile is not told");
-            } else if found.read > place.read {
-                output::say("some events are not remembered any more");
-            }
-            return (stream, found);
+        let Ok((stream, found)) = subscribe(options, Some(place)).await else { continue };
+        if found.stream != place.stream {
+            output::say("a new master counts anew: what happened meanwhile is not told");
+            let old = found.read;
+            return (stream, found, old);
         }
+        // The stream says where it goes on, not where it stands: another one does.
+        let Ok((_, now)) = subscribe(options, None).await else { continue };
+        if found.read > place.read {
+            output::say("some events are not remembered any more");
+        }
+        return (stream, found, now.read);
     }
 }
 
@@ -202,33 +217,4 @@ fn framework_words(framework: &FrameworkView) -> String {
     let id = framework.info.id.as_ref().map(ToString::to_string).unwrap_or_default();
     let connected = if framework.connected { "connected" } else { "disconnected" };
     format!("{id} {} {connected}", framework.info.name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proto::{AgentId, FrameworkId, Source, TaskId, TaskState, TaskStatus};
-
-    #[test]
-    fn a_line_has_the_time_of_the_event_or_of_its_hearing() {
-        let (early, heard) = (Time::from_nanos(0), Time::from_millis(61_000));
-        let id = TaskId::new("t").unwrap();
-        let status = TaskStatus::new(id, TaskState::Running, Source::Agent, early);
-        let updated = Event::TaskUpdated {
-            framework_id: FrameworkId::new("f").unwrap(),
-            status: Box::new(status),
-            state: TaskState::Running,
-        };
-        let shown = |event: &Event, heard| {
-            line(&StreamEvent { sequence: Some(7), event: event.clone() }, heard)
-        };
-        let first = "#7        1970-01-01T00:00:00Z  task updated       t of f RUNNING\n";
-        assert_eq!(shown(&updated, Some(heard)).as_deref(), Some(first));
-        let removed = Event::AgentRemoved(AgentId::new("a-S0").unwrap());
-        let later = "#7        1970-01-01T00:01:01Z  agent removed      a-S0\n";
-        assert_eq!(shown(&removed, Some(heard)).as_deref(), Some(later));
-        let unknown = "#7        -                     agent removed      a-S0\n";
-        assert_eq!(shown(&removed, None).as_deref(), Some(unknown));
-        assert_eq!(shown(&Event::Heartbeat, Some(heard)), None);
-    }
 }
