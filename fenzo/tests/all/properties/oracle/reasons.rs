@@ -35,7 +35,8 @@ impl Oracle<'_> {
     /// reasons the nearest host has, and how many hosts a single change would open.
     pub(crate) fn check_reasons(&self, class: &TaskClass, why: &Explanation) {
         if self.is_over_limit(class) {
-            assert!(why.reasons.keys().all(|reason| matches!(reason, Reason::OverLimit(_))));
+            let over = why.reasons.keys().all(|reason| matches!(reason, Reason::OverLimit(_)));
+            assert!(over && why.reasons.len() == 1, "{:?}", why.reasons);
             return;
         }
         let is_offered = |host: &&HostId| self.state.leases_of(host).next().is_some();
