@@ -284,9 +284,9 @@ async fn why_says_what_would_place_a_unit_now() {
     jobs.submit("", &spec("big", "batch", 2)).await;
     let why: Why = jobs.get("/v1/jobs/big/why").await;
     let wanted = [
-        "asked now, none of 2 hosts fits: 2 not enough cpus; \
-         nearest host agent-0: wanted 2 cpus, 1 free",
-        "it would fit with 1 cpus more on agent-0, or less wanted (2 hosts in all)",
+        "asked now, none of 2 agents fits: not enough cpus on 2; \
+         nearest is agent-0: wanted 2 cpus, 1 free",
+        "it would fit with 1 cpu more on agent-0, or less wanted (2 agents in all)",
         "it would fit if task waits-0.0.0 on agent-0 ended",
     ];
     for sentence in wanted {

@@ -6,6 +6,7 @@
 
 mod clock;
 mod ends;
+mod misfit;
 mod place;
 mod prospect;
 mod recover;

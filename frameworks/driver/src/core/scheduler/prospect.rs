@@ -4,8 +4,8 @@
 //! with the question. A trial changes nothing, and nothing is ever launched for its answer: that
 //! is for offers alone.
 
-use super::Scheduler;
 use super::place::Host;
+use super::{Scheduler, misfit};
 use crate::core::group::GroupId;
 use crate::core::task;
 use crate::core::unit::UnitState;
@@ -60,9 +60,8 @@ impl Prospect {
                 vec![format!("by what is free now it would fit on {agent}, were that offered")]
             }
             Self::Misfit { why, end } => {
-                let mut all = vec![format!("asked now, {why}")];
-                let would = why.remedies.iter().map(|change| format!("it would fit with {change}"));
-                all.extend(would);
+                let mut all = vec![format!("asked now, {}", misfit::against(why))];
+                all.extend(why.remedies.iter().map(misfit::would_help));
                 all.extend(
                     end.as_ref().map(|(task, agent)| {
                         format!("it would fit if task {task} on {agent} ended")

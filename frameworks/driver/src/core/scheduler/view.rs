@@ -2,7 +2,7 @@
 //!
 //! Reading only. Histories of attempts are in the store, by [`crate::core::attempts_prefix`].
 
-use super::Scheduler;
+use super::{Scheduler, misfit};
 use crate::core::group::{GroupId, GroupSpec};
 use crate::core::outcome::Outcome;
 use crate::core::record::Stop;
@@ -197,7 +197,7 @@ impl Scheduler {
 
     fn why_pending(&self, group: &Group, now: Time, why: &mut Vec<String>) {
         if let Some(explanation) = &group.why {
-            why.push(format!("when it was tried last, {explanation}"));
+            why.push(format!("when it was tried last, {}", misfit::against(explanation)));
         }
         let demand = task::demand(&group.spec);
         if self.driver.offers().is_empty() {

@@ -57,10 +57,10 @@ fn what_does_not_fit_is_told_the_least_change_by_kind() {
     let id = waiting(&mut bench, 4000, vec![Rule { test: zone, weight: None }]);
     let said = asked(&mut bench, &id, &[agent("S1", 1000), agent("S2", 6000), agent("S3", 500)]);
     let wanted = [
-        "asked now, none of 3 hosts fits: 2 not enough cpus, 2 constraint: zone in {S1}; \
-         nearest host agent S1: wanted 4 cpus, 1 free",
+        "asked now, none of 3 agents fits: not enough cpus on 2, constraint: zone in {S1} on 2; \
+         nearest is agent S1: wanted 4 cpus, 1 free",
         "it would fit with 3 cpus more on agent S1, or less wanted",
-        "it would fit with agent S2 without \"constraint: zone in {S1}\"",
+        "it would fit on agent S2 without \"constraint: zone in {S1}\"",
     ];
     assert_eq!(said, wanted);
 }
