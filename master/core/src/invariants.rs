@@ -134,21 +134,23 @@ pub struct Violation {
 /// Checks all invariants but M18, which needs the copy (see `Master::differences`), and M30, which
 /// needs what was before (see `lost_volumes`). Empty when all hold.
 pub fn check(m: &Master) -> Vec<Violation> {
-    let mut found = check_but_holdings(m);
-    found.extend(check_holdings(m));
+    let mut found = check_but_sums(m);
+    found.extend(check_sums(m));
     found
 }
 
-/// Those of what agents hold, M27 and M28, which mostly change with what is made durable.
-pub fn check_holdings(m: &Master) -> Vec<Violation> {
+/// Those that reckon anew what is counted over the whole cluster, and what agents hold: M16, M22,
+/// M23, M27 and M28. What is wrong there stays wrong, so it is found a few steps later too.
+pub fn check_sums(m: &Master) -> Vec<Violation> {
     let mut found = Found(Vec::new());
+    allocation::sums(m, &mut found);
     operations::holdings(m, &mut found);
     operations::volumes(m, &mut found);
     found.0
 }
 
 /// All others.
-pub fn check_but_holdings(m: &Master) -> Vec<Violation> {
+pub fn check_but_sums(m: &Master) -> Vec<Violation> {
     let mut found = Found(Vec::new());
     streams(m, &mut found);
     ids(m, &mut found);
@@ -267,24 +269,34 @@ fn offers(m: &Master, found: &mut Found) {
 
 fn accounts(m: &Master, found: &mut Found) {
     for (_, agent) in m.agents.iter() {
-        // Taking each part from the whole notices what is in two of them, ports too.
-        let mut rest = agent.info.resources.clone();
+        // Taking each part from the whole notices what is in two of them, ports too. What is shared
+        // is not taken, and so summed up.
+        let total = &agent.info.resources;
+        let mut rest = total.clone();
         let mut used = Resources::new();
         for (framework, task_id) in &agent.tasks {
             let task = m.frameworks.get(*framework).and_then(|f| f.tasks.get(task_id));
             if let Some(task) = task.filter(|task| task.holds) {
-                used.add(&task.resources);
+                if agent.has_shared {
+                    used.add(&task.resources);
+                }
                 found.unless(take(&mut rest, &task.resources).is_ok(), "M5", || {
                     format!("{}: task {task_id} holds what is not there", agent.id)
                 });
             }
         }
+        let unused = rest.clone();
         let mut offered = Resources::new();
         for offer in agent.offers.iter().filter_map(|number| m.offers.get(number)) {
-            offered.add(&offer.resources);
+            if agent.has_shared {
+                offered.add(&offer.resources);
+            }
             found.unless(take(&mut rest, &offer.resources).is_ok(), "M5", || {
                 format!("{}: offer {} holds what is not there", agent.id, offer.id)
             });
+        }
+        if !agent.has_shared {
+            (used, offered) = (taken(total, &unused), taken(&unused, &rest));
         }
         let mut pending = Resources::new();
         for (uuid, awaited) in m.operations.pending.get(&agent.id).into_iter().flatten() {
@@ -304,6 +316,13 @@ fn accounts(m: &Master, found: &mut Found) {
             )
         });
     }
+}
+
+/// What was taken from `whole` to leave `rest`.
+fn taken(whole: &Resources, rest: &Resources) -> Resources {
+    let mut part = whole.clone();
+    part.subtract(rest).expect("what is left was there");
+    part
 }
 
 fn tasks(m: &Master, found: &mut Found) {

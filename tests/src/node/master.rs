@@ -206,12 +206,12 @@ impl World {
         let all = self.setup.thorough || self.master.unchecked >= UNCHECKED;
         let durable = effects.iter().any(|effect| matches!(effect, Effect::Persist(_)));
         let mut broken = match all || effects.iter().any(decides) {
-            true => master_core::invariants::check_but_holdings(core),
+            true => master_core::invariants::check_but_sums(core),
             false => Vec::new(),
         };
         if all || durable {
             self.master.unchecked = 0;
-            broken.extend(master_core::invariants::check_holdings(core));
+            broken.extend(master_core::invariants::check_sums(core));
         }
         if let Some(broken) = broken.into_iter().next() {
             self.violated(Violation { id: broken.id, what: format!("m: {}", broken.what) });

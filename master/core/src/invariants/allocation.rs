@@ -17,15 +17,18 @@ pub(super) fn check(m: &Master, found: &mut Found) {
     filters(m, found);
     free_agents(m, found);
     queue(m, found);
-    shares(m, found);
     demands(m, found);
-    let consumed = consumption(m);
-    quotas(m, &consumed, found);
-    limits(m, &consumed, found);
     rest(m, found);
     if let Some(short) = &m.allocator.starved {
         found.unless(false, "M25", || format!("an offer took {short:?} of guarantees"));
     }
+}
+
+pub(super) fn sums(m: &Master, found: &mut Found) {
+    shares(m, found);
+    let consumed = consumption(m);
+    quotas(m, &consumed, found);
+    limits(m, &consumed, found);
 }
 
 fn filters(m: &Master, found: &mut Found) {
@@ -210,10 +213,14 @@ fn consumption(m: &Master) -> BTreeMap<Role, Quantities> {
         tally(own.entry(&offer.role).or_default(), &offer.resources, is_plain);
     }
     for (_, agent) in m.agents.iter() {
-        let roles: BTreeSet<&Role> = agent.info.resources.reservation_roles().collect();
-        for role in roles {
-            let reserved = agent.info.resources.reserved_to(role).to_unreserved();
-            tally(own.entry(role).or_default(), &reserved, is_plain);
+        // What is reserved counts as if it were plain, whether or not somebody has it.
+        for piece in agent.info.resources.pieces() {
+            if let Some(role) = piece.flavor.reserved_to() {
+                let own = own.entry(role).or_default();
+                if let (false, Value::Scalar(milli)) = (piece.flavor.revocable, &piece.value) {
+                    own.add(&piece.name, *milli);
+                }
+            }
         }
     }
     for (_, framework) in m.frameworks.iter() {
@@ -223,12 +230,13 @@ fn consumption(m: &Master) -> BTreeMap<Role, Quantities> {
     }
     let mut all: BTreeMap<Role, Quantities> = BTreeMap::new();
     for (role, amounts) in own {
-        let mut path = Some(role.as_str());
-        while let Some(role) = path {
-            let role_above = Role::new(role).expect("a role's path begins with roles");
-            all.entry(role_above).or_default().add_all(&amounts);
-            path = role.rsplit_once('/').map(|(above, _)| above);
+        let mut path = role.as_str();
+        while let Some((above, _)) = path.rsplit_once('/') {
+            let above_it = Role::new(above).expect("a role's path begins with roles");
+            all.entry(above_it).or_default().add_all(&amounts);
+            path = above;
         }
+        all.entry(role.clone()).or_default().add_all(&amounts);
     }
     all
 }
