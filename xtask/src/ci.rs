@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: everything that must hold before a change is kept.
 //!
-//! Two profiles are built and no more: `dev` for clippy and every test, `release` for the
+//! Two profiles are built and no more: `dev` for clippy and every test, `sim` for the
 //! simulator, whose seeds are many.
 
 use std::time::{Duration, Instant};
