@@ -127,11 +127,16 @@ impl Master {
             }
             let Some((seat, offering)) = found else { break };
             let framework = self.allocator.sorter.seat(seat).framework;
+            let was_pure = free.pure;
             let offer = self.offer_counted(seat, agent, offering);
             made.entry(framework).or_default().push(offer);
             if self.agents[agent].free_key.is_none() {
                 // Mostly nothing is left, and nobody needs to be remembered.
                 return;
+            }
+            if mark == Mark::Woken && !was_pure && self.agents[agent].free_parts.pure {
+                // What limits stood against was remembered of an agent of another sort.
+                self.touch(agent);
             }
             tried.push(seat);
         }

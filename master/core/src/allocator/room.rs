@@ -9,7 +9,9 @@
 //!
 //! Of an agent with nothing but plain resources an offer needs room that is worth one by itself, and
 //! none is looked at while there is not; on one with others (reserved, revocable) any bit more may
-//! make an offer that was not refused. So the two sorts are gone through apart.
+//! make an offer that was not refused. So the two sorts are gone through apart. An agent of the
+//! second sort that becomes one of the first because somebody took the others is touched: what stood
+//! against it was remembered of its old sort.
 
 use super::amounts::{Amounts, Bounds};
 use super::held::{SORTS, SWEEP, Sort};
@@ -119,18 +121,13 @@ impl NodeQuota {
         }
     }
 
-    /// The limit stood against an offer of `free`. An agent with other resources than plain ones
-    /// may lose those to somebody else without being looked at for this role, so it counts for both
-    /// sorts; one with plain resources alone that gets others is looked at for all.
+    /// The limit stood against an offer of `free`.
     fn note_cut(&self, consumed: &Amounts, free: &Amounts, sort: Sort) {
-        let mut cuts = self.cuts.borrow_mut();
+        let cut = &mut self.cuts.borrow_mut()[sort as usize];
         for (kind, most) in self.limit.iter() {
             let room = most.saturating_sub(consumed.get(kind));
             if room < free.get(kind) {
-                cuts[Sort::Plain as usize].lower(kind, room);
-                if sort == Sort::Mixed {
-                    cuts[Sort::Mixed as usize].lower(kind, room);
-                }
+                cut.lower(kind, room);
             }
         }
     }

@@ -163,3 +163,28 @@ fn room_below_a_limit_is_used_on_an_agent_whose_reserved_resources_went_to_other
     let lines = c.decline(&q, &["m-O2"], HOUR);
     assert_eq!(lines, ["c1 <- OFFERS [m-O3 m-S1 q cpus:1]"], "nothing but plain is free there now");
 }
+
+#[test]
+fn room_is_used_on_an_agent_that_lost_its_reserved_resources_between_two_rounds() {
+    let mut c = Cluster::default();
+    let cpus = |n| cpus_mem(n, 0);
+    let q = c.framework_from(named("q"));
+    c.quota(&[("q", "", "cpus:3"), ("r", "", "cpus:1")]);
+    let first = c.agent(cpus(1));
+    c.launch(&q, &["m-O0"], vec![task_info("t", "m-S0", cpus(1))]);
+    c.agent(cpus(4).plus(&kept("r")));
+    c.decline(&q, &["m-O1"], HOUR);
+    let third = c.agent(cpus(2));
+    c.launch(&q, &["m-O2"], vec![task_info("u", "m-S2", cpus(2))]);
+    c.agent(cpus(1));
+    // A round over those with nothing but plain resources, which the second one is not yet.
+    c.update(&first, &q, "t", TaskState::Finished, 1);
+    c.decline(&q, &["m-O3"], HOUR);
+    c.decline(&q, &["m-O4"], HOUR);
+    assert_eq!(c.master.offers.len(), 0, "all was refused");
+    c.framework_from(named("r"));
+    assert_eq!(c.master.offers.len(), 1, "what is kept for r");
+    c.update(&third, &q, "u", TaskState::Finished, 2);
+    let lines = c.decline(&q, &["m-O6"], HOUR);
+    assert_eq!(lines, ["c1 <- OFFERS [m-O7 m-S1 q cpus:3]"], "one more than was refused");
+}
