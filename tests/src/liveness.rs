@@ -25,6 +25,7 @@ impl World {
         if let Some(state) = &state {
             self.oracle.audit(state);
         }
+        self.audit_sums();
         self.audit_copy();
         let Some(since) = healed else { return };
         match self.settled(state.as_ref()) {

@@ -1,7 +1,7 @@
 //! What happened, one line a step in fixed columns, and the running hash of all of it.
 //!
-//! The hash covers every input and every effect that it is told of, whether lines are kept or not; it is how
-//! two runs are compared. Lines cost time and are made only when somebody will read them.
+//! The hash covers every input and every effect that it is told of, whether lines are kept or not;
+//! it is how two runs are compared. Lines cost time and are made only when somebody will read them.
 
 use proto::Time;
 use std::collections::VecDeque;

@@ -97,6 +97,10 @@ async fn again(options: &Options, place: &Place) -> (Duplex<Call, StreamEvent>, 
         }
         // The stream says where it goes on, not where it stands: another one does.
         let Ok((_, now)) = subscribe(options, None).await else { continue };
+        if now.stream != found.stream {
+            // A new master between the two.
+            continue;
+        }
         if found.read > place.read {
             output::say("some events are not remembered any more");
         }

@@ -140,7 +140,7 @@ pub fn check(m: &Master) -> Vec<Violation> {
 }
 
 /// Those that reckon anew what is counted over the whole cluster, and what agents hold: M16, M22,
-/// M23, M27 and M28. What is wrong there stays wrong, so it is found a few steps later too.
+/// M23, M27 and M28. What is wrong there mostly stays wrong, so that it is found a few steps later too.
 pub fn check_sums(m: &Master) -> Vec<Violation> {
     let mut found = Found(Vec::new());
     allocation::sums(m, &mut found);

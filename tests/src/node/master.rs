@@ -150,6 +150,7 @@ impl World {
 
     /// Kills the master's process. Its streams break, or are left half open.
     pub(crate) fn crash_master(&mut self) {
+        self.audit_sums();
         let node = &mut self.master;
         let (core, starting) = (node.core.take(), node.starting.take());
         if core.is_none() && starting.is_none() {
@@ -201,7 +202,8 @@ impl World {
         self.trace.effects(effects.iter().filter(|effect| !tells_all(effect)), show);
         self.oracle.master_stepped(&effects, core);
         // The walk over everything costs most of a run: what decided nothing waits for its turn, and
-        // so does what agents hold when nothing was made durable.
+        // so do sums over all of it when nothing was made durable; audits and crashes look at them
+        // too.
         self.master.unchecked += 1;
         let all = self.setup.thorough || self.master.unchecked >= UNCHECKED;
         let durable = effects.iter().any(|effect| matches!(effect, Effect::Persist(_)));
@@ -213,15 +215,25 @@ impl World {
             self.master.unchecked = 0;
             broken.extend(master_core::invariants::check_sums(core));
         }
-        if let Some(broken) = broken.into_iter().next() {
-            self.violated(Violation { id: broken.id, what: format!("m: {}", broken.what) });
-        }
+        self.first_of(broken);
         for effect in &effects {
             if let Effect::Publish(change) = effect {
                 self.master.book.apply(change.clone());
             }
         }
         Some(effects)
+    }
+
+    /// Reckons anew what the master counts over the whole cluster.
+    pub(crate) fn audit_sums(&mut self) {
+        let core = self.master.core.as_ref();
+        self.first_of(core.map(master_core::invariants::check_sums).unwrap_or_default());
+    }
+
+    fn first_of(&mut self, broken: Vec<master_core::invariants::Violation>) {
+        if let Some(broken) = broken.into_iter().next() {
+            self.violated(Violation { id: broken.id, what: format!("m: {}", broken.what) });
+        }
     }
 
     /// Compares the copy that readers are served from with the master.
@@ -366,8 +378,8 @@ fn decides(effect: &Effect) -> bool {
     }
 }
 
-/// Whether an effect is the whole state as text: it is compared with the books, and follows from
-/// what is in the trace already.
+/// Whether an effect is the whole state as text, which follows from what is in the trace already:
+/// audits compare with the books what it says of agents' resources, and all of it once all rests.
 fn tells_all(effect: &Effect) -> bool {
     matches!(effect, Effect::Answer { response, .. } if matches!(**response, Response::State(_)))
 }

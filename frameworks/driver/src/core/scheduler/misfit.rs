@@ -7,16 +7,18 @@ use std::fmt::Write as _;
 
 /// What stands against a unit, to follow on when that was looked at.
 pub(super) fn against(why: &Explanation) -> String {
-    let agents = match why.hosts {
+    let (misfit, no_reason) = match why.hosts {
         0 => return "no agent has anything to offer".to_owned(),
-        1 => "1 agent".to_owned(),
-        many => format!("{many} agents"),
+        1 => ("the only agent does not fit".to_owned(), "nothing is known against it".to_owned()),
+        many => {
+            (format!("none of {many} agents fits"), format!("none of {many} agents is against it"))
+        }
     };
     if why.reasons.is_empty() {
-        return format!("none of {agents} is against it");
+        return no_reason;
     }
     let reasons = why.reasons.iter().map(|(reason, agents)| format!("{reason} on {agents}"));
-    let mut text = format!("none of {agents} fits: {}", reasons.collect::<Vec<_>>().join(", "));
+    let mut text = format!("{misfit}: {}", reasons.collect::<Vec<_>>().join(", "));
     if let Some(near) = &why.nearest {
         let obstacles = near.obstacles.iter().map(ToString::to_string).collect::<Vec<_>>();
         // A string takes everything.
