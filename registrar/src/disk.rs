@@ -11,8 +11,9 @@
 //! | `s/INDEX/PART` | its content |
 //!
 //! The store checks every record. Writes that a crash cut off are gone as a whole, and nobody was
-//! told of them. Damage within the log ends it there, and the member is told that it forgot; damage
-//! to the promises or the snapshot cannot be made good here: such a member must be replaced.
+//! told of them. Damage within the log ends it there, and the member is told that it forgot; one that
+//! is alone is refused then, and nothing is changed. Damage to the promises or the snapshot cannot
+//! be made good here: such a member must be replaced.
 
 mod load;
 #[cfg(test)]

@@ -68,6 +68,10 @@ pub(super) fn open(store: Arc<Store>, dir: &Path) -> Result<Opened, DiskError> {
     // The newest run may be gone although older ones reach as far.
     let lacks_newest = last > compacted.0 && log.next_run() != next_run;
     let forgot = was_forgetful || !log.is_whole || end < last || lacks_newest;
+    if forgot && snapshot.as_ref().is_some_and(|meta| meta.members.all().len() == 1) {
+        // Nobody could give it back. What is left stays as it is.
+        return Err(lost(dir, "log", "has lost entries that were durable"));
+    }
     let starts = fixed(b"b", "count of starts")?
         .map_or(0, |record| integers(&record).first().copied().unwrap_or(0));
     let head = Head { term, vote, commit, last: end, next_run: log.next_run() };

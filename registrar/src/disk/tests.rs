@@ -6,12 +6,13 @@ use std::sync::mpsc::channel;
 
 const GROUP: &str = "g";
 
-fn members() -> Members {
-    Members::of_voters([(MemberId::new(1).unwrap(), "host:1".to_owned())])
+/// So many of them.
+fn members(count: u64) -> Members {
+    Members::of_voters((1..=count).map(|n| (MemberId::new(n).unwrap(), format!("host:{n}"))))
 }
 
-fn founder(dir: &Path) {
-    create(dir, GROUP, &Restored::founder(members()), &Bytes::from_static(b"state")).unwrap();
+fn founder(dir: &Path, members: Members) {
+    create(dir, GROUP, &Restored::founder(members), &Bytes::from_static(b"state")).unwrap();
 }
 
 fn open(dir: &Path) -> Result<Opened, DiskError> {
@@ -52,8 +53,13 @@ fn save(disk: &mut Disk) -> Saved {
 
 /// A disk with entries 2 to 61 in thirty runs, the last twenty overwritten once.
 fn written() -> tempfile::TempDir {
+    written_among(3)
+}
+
+/// The same of a member among so many.
+fn written_among(count: u64) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    founder(dir.path());
+    founder(dir.path(), members(count));
     let mut disk = open(dir.path()).unwrap().disk;
     for first in (2..62).step_by(2) {
         write(&mut disk, entries(first..=first + 1, 1));
@@ -92,7 +98,7 @@ fn what_was_written_is_there_after_a_start() {
 fn what_a_snapshot_replaces_is_let_go_of() {
     let dir = written();
     let mut disk = open(dir.path()).unwrap().disk;
-    let meta = SnapshotMeta { index: 50, term: 2, members: members() };
+    let meta = SnapshotMeta { index: 50, term: 2, members: members(3) };
     let content = Bytes::from(vec![7; 100_000]);
     disk.begin_saving(meta.clone(), content.clone());
     assert_eq!(save(&mut disk), Saved::Piece);
@@ -116,7 +122,7 @@ fn what_a_snapshot_replaces_is_let_go_of() {
 fn parts_of_a_snapshot_that_never_counted_are_let_go_of() {
     let dir = written();
     let mut disk = open(dir.path()).unwrap().disk;
-    let meta = SnapshotMeta { index: 50, term: 2, members: members() };
+    let meta = SnapshotMeta { index: 50, term: 2, members: members(3) };
     disk.begin_saving(meta, Bytes::from(vec![7; 3_000_000]));
     assert_eq!(save(&mut disk), Saved::Piece);
     assert_eq!(save(&mut disk), Saved::Piece);
@@ -160,6 +166,26 @@ fn damage_in_the_log_ends_it_there_and_is_remembered() {
         assert!(again.restored.forgot, "{name}");
         assert_eq!(again.restored.entries.last().map(Entry::index), Some(last + 1), "{name}");
     }
+}
+
+#[test]
+fn damage_in_the_log_of_one_that_is_alone_is_refused_and_nothing_is_changed() {
+    let dir = written_among(1);
+    let mut lost = Vec::new();
+    tamper(dir.path(), |store, batch| {
+        let key = keys(store)[10].clone();
+        lost = store.get(&key).unwrap().unwrap();
+        batch.delete(key);
+    });
+    for _ in 0..2 {
+        let error = open(dir.path()).err().unwrap();
+        assert!(matches!(&error, DiskError::Lost { what: "log", .. }), "{error}");
+    }
+    // Had it only been unreadable for a while, all is well.
+    tamper(dir.path(), |_, batch| batch.put(run_key(11), lost));
+    let opened = open(dir.path()).unwrap();
+    assert!(!opened.restored.forgot);
+    assert_eq!(opened.restored.entries.len(), 60);
 }
 
 #[test]
