@@ -91,10 +91,10 @@ pub enum Stopped {
     #[error(transparent)]
     Lost(#[from] Loss),
     /// No space, too suddenly to step aside. Nothing is lost; with space it can be started again.
-    #[error("{0}")]
+    #[error(transparent)]
     Full(Arc<StoreError>),
     /// A write or a sync failed: what the disk holds is unknown until the next start.
-    #[error("{0}")]
+    #[error(transparent)]
     Disk(Arc<StoreError>),
     /// The state in a leader's snapshot.
     #[error("the state in a snapshot of the leader cannot be read ({0}): run the same version")]
