@@ -22,7 +22,6 @@ mod registry_record;
 mod rewound;
 mod server;
 mod watch_link;
-mod witness;
 
 pub use config::{Config, MESOS_VERSION};
 pub use error::Error;

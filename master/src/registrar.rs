@@ -1,19 +1,35 @@
 //! The registrar: makes the master's facts durable, in order.
 //!
-//! The seam where consensus comes in: [`Registrar`] is all that the server knows. Here there is
-//! one master, and a fact is durable when the local store has it.
+//! [`Registrar`] is all that the server knows. Behind it is a member of a group that agrees upon a
+//! log: the facts are the state that the log makes. A master alone is a group of one.
+//!
+//! The data directory has an identity, and below it, in `registrar`, the disk of the member. Up to
+//! format 1 the directory itself was the store of the facts; such a one is taken over as a whole,
+//! and its identity then says format 2. Until it does, what is below `registrar` counts for
+//! nothing; from then on it is never made anew, so that facts that are gone are seen.
+
+mod before;
+mod member;
+mod records;
 
 use crate::registry_record::{self, Completed};
-use crate::witness::{self, Count, Witness};
 use crate::{Config, Error};
+use ::registrar::{DiskError, Failure, MemberId, Members, Stopped};
 use master_core::{Registry, RegistryOp};
 use proto::{Limits, MasterId};
-use std::path::PathBuf;
+use records::Records;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::{Batch, GroupCommit, Options, Storage, Store, StoreError};
+use store::{Batch, Home, StoreError};
 
-/// The newest format of the registry's records.
-const FORMAT: u32 = 1;
+/// The newest format of the data directory.
+const FORMAT: u32 = 2;
+/// Where the member's disk is, in the data directory.
+const MEMBER_DIR: &str = "registrar";
+/// The founder of a group.
+const FOUNDER: MemberId = MemberId::new(1).expect("one is not zero");
 
 /// Why facts cannot be read or made durable.
 #[derive(Debug, thiserror::Error)]
@@ -21,28 +37,48 @@ pub enum RegistrarError {
     /// The store's own reason; its sentence names the directory and the fix.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A commit failed: what is durable is unknown until the next start.
-    #[error("{0}")]
-    Commit(Arc<StoreError>),
-    /// A record is damaged.
+    /// The log ended by itself: what is durable is unknown until the next start.
+    #[error(transparent)]
+    Stopped(Stopped),
+    /// The log ended, and does not say why.
+    #[error("the registrar ended, because of a fault of its own: start the master anew")]
+    Ended,
+    /// The log does not take the facts.
+    #[error("cannot keep facts in {}: {failure}", .dir.display())]
+    Refused {
+        /// The data directory.
+        dir: PathBuf,
+        /// Why not.
+        failure: Failure,
+    },
+    /// What is on disk is damaged.
     #[error(
-        "the registry in {} is damaged (record {key} {problem}): restore a backup, or move the directory away and start a new cluster",
+        "the registry in {} is damaged ({what} {problem}): restore a backup, or move the directory away and start a new cluster",
         .dir.display()
     )]
     Damaged {
         /// The data directory.
         dir: PathBuf,
-        /// The record's key, printable.
-        key: String,
+        /// What is damaged, printable.
+        what: String,
         /// What is wrong with it, as a clause.
         problem: String,
     },
-    /// The file beside the database cannot be made.
+    /// A file beside the database cannot be made or read.
     #[error("cannot write in the data directory: check its owner and its permissions")]
-    Witness(#[source] std::io::Error),
+    Witness(#[source] io::Error),
+    /// What an unfinished start left cannot be removed.
+    #[error("cannot remove {}: check its owner and its permissions", .dir.display())]
+    Leftover {
+        /// What.
+        dir: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The system gives no thread.
     #[error("cannot start a thread for the registry: raise the limit on processes")]
-    Thread(#[source] std::io::Error),
+    Thread(#[source] io::Error),
 }
 
 /// Called once, when the facts are durable or cannot become so; must be quick.
@@ -50,42 +86,13 @@ pub type Done = Box<dyn FnOnce(Result<(), RegistrarError>) + Send>;
 
 /// Makes facts durable.
 pub trait Registrar: Send {
-    /// Proposes facts that belong together. `done` of an earlier proposal is called before that
-    /// of a later one. After a failure nothing proposed later becomes durable for this master:
-    /// the process must end.
+    /// Proposes facts. They become durable in their order, and `done` is called once all are;
+    /// `done` of an earlier proposal is called before that of a later one. After a failure nothing
+    /// proposed later counts for this master: the process must end.
     fn propose(&mut self, ops: Vec<RegistryOp>, done: Done);
 
     /// Bytes of the proposals that are not done yet.
     fn backlog(&self) -> usize;
-}
-
-/// The registrar of a single master: the store on its own disk.
-pub struct StoreRegistrar {
-    group: GroupCommit,
-    completed: Completed,
-    count: Count,
-    witness: Arc<Witness>,
-}
-
-impl Registrar for StoreRegistrar {
-    fn propose(&mut self, ops: Vec<RegistryOp>, done: Done) {
-        let mut batch = Batch::new();
-        for op in &ops {
-            registry_record::write(op, &mut self.completed, &mut batch);
-        }
-        let number = self.count.number(&mut batch);
-        let witness = Arc::clone(&self.witness);
-        self.group.submit(batch, move |result| {
-            if result.is_ok() {
-                witness.saw(number);
-            }
-            done(result.map(|_| ()).map_err(RegistrarError::Commit));
-        });
-    }
-
-    fn backlog(&self) -> usize {
-        self.group.backlog()
-    }
 }
 
 /// A registry that was opened: the facts, and who makes more of them durable.
@@ -109,32 +116,30 @@ pub fn open_registry(config: &Config) -> Result<OpenRegistry, Error> {
 }
 
 fn open(config: &Config) -> Result<OpenRegistry, RegistrarError> {
-    // The directory is bound to its cluster once the facts name it, never before: so a directory
-    // that is bound and has no such fact has lost facts.
-    let options = Options {
-        cluster: None,
-        cache_bytes: config.cache_bytes,
-        ..Options::new("master", FORMAT)
+    let home = Arc::new(Home::open(&config.data_dir, "master", FORMAT, None)?);
+    if let Some(wanted) = &config.cluster
+        && home.identity().cluster.is_some()
+    {
+        home.bind_cluster(wanted)?;
+    }
+    let dir = home.dir().join(MEMBER_DIR);
+    let identity = home.identity();
+    let cluster_id = match identity.cluster {
+        Some(cluster_id) if identity.format == FORMAT => cluster_id,
+        _ => begin(&home, config, &dir)?,
     };
-    let store = Arc::new(Store::open(&config.data_dir, options)?);
-    let mut registry = Registry::new();
-    let (ops, mut completed) = registry_record::read(&*store, &limits(config))
-        .map_err(|(key, problem)| damaged(config, &key, problem))?;
-    ops.iter().for_each(|op| registry.apply(op));
-    check_cluster(config, &store, &registry)?;
-    let (witness, seen) = Witness::open(store.dir()).map_err(RegistrarError::Witness)?;
-    let mut count = count(&store, seen).map_err(|problem| damaged(config, "n", problem))?;
+    before::retire(&home);
+    let seen = config.clone();
+    let look = move |records: &Records| read_facts(records, &seen);
+    let (leading, facts) = member::lead(member_config(config, dir, &cluster_id), &home, look)
+        .map_err(|error| of_directory(config, error))?;
+    let (mut registry, completed, read) = facts?;
+    if registry.cluster_id().is_none_or(|known| **known != *cluster_id) {
+        return Err(damaged(config, "record c", format!("does not name cluster {cluster_id}")));
+    }
+    let mut registrar = leading.completed(completed);
 
     let mut facts = Vec::new();
-    let cluster_id = match registry.cluster_id() {
-        Some(cluster_id) => cluster_id.to_string(),
-        None => {
-            let cluster_id =
-                config.cluster.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-            facts.push(RegistryOp::FoundCluster { cluster_id: Arc::from(&*cluster_id) });
-            cluster_id
-        }
-    };
     let master_id = MasterId::new(uuid::Uuid::new_v4().to_string()).expect("a UUID is a valid id");
     let epoch = registry.epoch() + 1;
     facts.push(RegistryOp::BeginEpoch { epoch, master_id: master_id.clone() });
@@ -142,63 +147,121 @@ fn open(config: &Config) -> Result<OpenRegistry, RegistrarError> {
         role: role.clone(),
         weight_milli: *weight_milli,
     }));
-    let mut batch = Batch::new();
-    for op in &facts {
-        registry.apply(op);
-        registry_record::write(op, &mut completed, &mut batch);
-    }
-    let number = count.number(&mut batch);
-    store.commit(batch)?;
-    witness.saw(number);
-    store.bind_cluster(&cluster_id)?;
-    tracing::info!(cluster_id, %master_id, epoch, facts = ops.len(), "registry open");
-    let group = GroupCommit::start(store).map_err(RegistrarError::Thread)?;
-    Ok(OpenRegistry {
-        registry,
-        master_id,
-        registrar: Box::new(StoreRegistrar { group, completed, count, witness: Arc::new(witness) }),
-    })
+    facts.iter().for_each(|op| registry.apply(op));
+    let (tell, told) = std::sync::mpsc::channel();
+    // Whoever waits is there until it was told.
+    registrar.propose(facts, Box::new(move |result| drop(tell.send(result))));
+    told.recv().map_err(|_| RegistrarError::Ended)??;
+    tracing::info!(cluster_id, %master_id, epoch, facts = read, "registry open");
+    Ok(OpenRegistry { registry, master_id, registrar: Box::new(registrar) })
 }
 
-/// Refuses the data of another cluster, and those whose first fact is gone.
-fn check_cluster(
-    config: &Config,
-    store: &Store,
-    registry: &Registry,
-) -> Result<(), RegistrarError> {
-    if let Some(wanted) = &config.cluster
-        && store.identity().cluster.is_some()
-    {
-        store.bind_cluster(wanted)?;
-    }
-    match (registry.cluster_id(), store.identity().cluster) {
-        (Some(cluster_id), _) => {
-            store.bind_cluster(cluster_id)?;
-            // An older start may have left it unbound.
-            if let Some(wanted) = &config.cluster {
-                store.bind_cluster(wanted)?;
-            }
-            Ok(())
+/// Makes the member's disk, with the facts of a directory of format 1 if it is one, and only then
+/// says in the directory's identity that this is where they are. Says which cluster it is.
+fn begin(home: &Arc<Home>, config: &Config, dir: &Path) -> Result<String, RegistrarError> {
+    let identity = home.identity();
+    let mut records = match identity.format {
+        before::FORMAT => before::read(home, config)?,
+        _ => Records::default(),
+    };
+    let (registry, ..) = read_facts(&records, config)?;
+    let known = registry.cluster_id().map(ToString::to_string);
+    let cluster_id = match (&known, &config.cluster) {
+        (Some(known), Some(wanted)) if known != wanted => {
+            let (dir, found) = (config.data_dir.clone(), known.clone());
+            return Err(StoreError::OtherCluster { dir, found, wanted: wanted.clone() }.into());
         }
-        (None, None) => Ok(()),
-        (None, Some(bound)) => {
-            let problem = format!("is missing, though the directory belongs to cluster {bound}");
-            Err(damaged(config, "c", problem))
+        (Some(named), _) | (None, Some(named)) => named.clone(),
+        (None, None) => uuid::Uuid::new_v4().to_string(),
+    };
+    if known.is_none() {
+        let mut batch = Batch::new();
+        let op = RegistryOp::FoundCluster { cluster_id: Arc::from(&*cluster_id) };
+        registry_record::write(&op, &mut Completed::new(), &mut batch);
+        records.change(&batch);
+    }
+    match fs::remove_dir_all(dir) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(RegistrarError::Leftover { dir: dir.to_owned(), source });
+        }
+        _ => {}
+    }
+    // Nobody but itself has to find it.
+    let members = Members::of_voters([(FOUNDER, String::new())]);
+    ::registrar::found(dir, &cluster_id, members, &records)
+        .map_err(|error| of_directory(config, of_disk(error)))?;
+    home.upgrade(FORMAT, &cluster_id)?;
+    Ok(cluster_id)
+}
+
+fn member_config(config: &Config, dir: PathBuf, cluster_id: &str) -> ::registrar::Config {
+    let options = ::registrar::Options {
+        // How much may wait is the server's matter: it looks at the backlog.
+        uncommitted_bytes: u64::MAX,
+        snapshot_bytes: 2 << 20,
+        // There is nobody who could be behind.
+        kept_entries: 0,
+        ..::registrar::Options::default()
+    };
+    ::registrar::Config {
+        id: FOUNDER,
+        group: Arc::from(cluster_id),
+        dir,
+        options,
+        cache_bytes: config.cache_bytes,
+        // There is nobody else who might draw the same.
+        seed: 1,
+    }
+}
+
+/// The registry, the keys of completed frameworks, and how many facts there were.
+type Facts = (Registry, Completed, usize);
+
+fn read_facts(records: &Records, config: &Config) -> Result<Facts, RegistrarError> {
+    let (ops, completed) = registry_record::read(|prefix| records.scan(prefix), &limits(config))
+        .map_err(|(key, problem)| damaged(config, &format!("record {key}"), problem))?;
+    let mut registry = Registry::new();
+    ops.iter().for_each(|op| registry.apply(op));
+    Ok((registry, completed, ops.len()))
+}
+
+fn damaged(config: &Config, what: &str, problem: String) -> RegistrarError {
+    RegistrarError::Damaged { dir: config.data_dir.clone(), what: what.to_owned(), problem }
+}
+
+impl From<::registrar::RegistrarError> for RegistrarError {
+    fn from(error: ::registrar::RegistrarError) -> Self {
+        match error {
+            ::registrar::RegistrarError::Disk(error) => of_disk(error),
+            ::registrar::RegistrarError::Options(problem) => lost("log", problem),
+            ::registrar::RegistrarError::State(problem) => lost("snapshot", problem),
         }
     }
 }
 
-/// Counts the facts, and compares with what the last commit said.
-fn count(store: &Store, seen: Option<u64>) -> Result<Count, String> {
-    let keys: Vec<Vec<u8>> =
-        store.scan(b"").filter_map(Result::ok).map(|record| record.key).collect();
-    let record = store.get(witness::KEY).map_err(|damaged| damaged.problem)?;
-    let facts = keys.iter().map(Vec::as_slice).filter(|key| *key != witness::KEY);
-    Count::check(facts, record.as_deref(), seen)
+fn of_disk(error: DiskError) -> RegistrarError {
+    match error {
+        DiskError::Store(StoreError::Corrupt { what, .. }) => lost("log:", what),
+        DiskError::Store(error) => error.into(),
+        DiskError::Exists { .. } => lost("log", "is there already".to_owned()),
+        DiskError::Absent { .. } => lost("log", "is missing".to_owned()),
+        DiskError::Lost { what, problem, .. } => lost(what, problem),
+        DiskError::Witness(error) => RegistrarError::Witness(error),
+        DiskError::Thread(error) => RegistrarError::Thread(error),
+    }
 }
 
-fn damaged(config: &Config, key: &str, problem: String) -> RegistrarError {
-    RegistrarError::Damaged { dir: config.data_dir.clone(), key: key.to_owned(), problem }
+/// Damage in a directory that is yet to be named.
+fn lost(what: &str, problem: String) -> RegistrarError {
+    RegistrarError::Damaged { dir: PathBuf::new(), what: what.to_owned(), problem }
+}
+
+/// Names the data directory, which is what people know, and not what is in it.
+fn of_directory(config: &Config, error: RegistrarError) -> RegistrarError {
+    match error {
+        RegistrarError::Damaged { what, problem, .. } => damaged(config, &what, problem),
+        error => error,
+    }
 }
 
 /// What was admitted once must be readable again, whatever the limits are today.

@@ -16,10 +16,9 @@
 //! | `q/ROLE` | a quota |
 //! | `o/UUID` | an operation that is under way or not acknowledged |
 //! | `m` | maintenance: the schedule and what is down |
-//! | `n` | the number of the newest commit, and how many facts there are (`witness`) |
 //!
 //! Values are private to this file: fields in order, integers in little endian, texts and messages
-//! with their length before them. Their version is the format of the store.
+//! with their length before them. Their version is the format of the data directory.
 
 mod fields;
 
@@ -30,7 +29,7 @@ use proto::{
 };
 use std::collections::VecDeque;
 use std::time::Duration;
-use store::{Batch, Storage};
+use store::{Batch, Scan};
 
 #[cfg(test)]
 mod tests;
@@ -154,14 +153,14 @@ fn forget_agent(agent_id: &AgentId, batch: &mut Batch) {
 ///
 /// # Errors
 /// The printable key of a damaged record, and what is wrong with it.
-pub(crate) fn read(
-    storage: &dyn Storage,
+pub(crate) fn read<'a>(
+    scan: impl Fn(&[u8]) -> Scan<'a>,
     limits: &Limits,
 ) -> Result<(Vec<RegistryOp>, Completed), (String, String)> {
     let mut ops = Vec::new();
     let mut completed = Completed::new();
     for prefix in KINDS {
-        for record in storage.scan(prefix) {
+        for record in scan(prefix) {
             let record = record.map_err(|damaged| {
                 (printable(damaged.key.as_deref().unwrap_or(b"unknown")), damaged.problem)
             })?;

@@ -8,7 +8,7 @@ use proto::{
     Resources, Special, Unavailability, Value, VolumeId, VolumeMount,
 };
 use std::sync::Arc;
-use store::{Options, Store};
+use store::{Options, Storage, Store};
 
 fn agent(id: &str) -> AgentInfo {
     AgentInfo {
@@ -163,7 +163,7 @@ fn every_fact_comes_back() {
         let mut batch = Batch::new();
         write(&op, &mut completed, &mut batch);
         store.commit(batch).unwrap();
-        let (facts, _) = read(&store, &Limits::default()).unwrap();
+        let (facts, _) = read(|prefix| store.scan(prefix), &Limits::default()).unwrap();
         let mut again = Registry::new();
         facts.iter().for_each(|fact| again.apply(fact));
         assert_eq!(again, registry, "after {op:?}");
@@ -182,6 +182,6 @@ fn what_cannot_be_read_is_said() {
     // More windows than there are bytes.
     batch.put(*b"m", u64::MAX.to_le_bytes().to_vec());
     store.commit(batch).unwrap();
-    let (key, problem) = read(&store, &Limits::default()).unwrap_err();
+    let (key, problem) = read(|prefix| store.scan(prefix), &Limits::default()).unwrap_err();
     assert_eq!((&*key, &*problem), ("m", "is shorter than its fields"));
 }

@@ -109,69 +109,87 @@ async fn a_framework_that_was_torn_down_stays_over() {
     master.stop().await;
 }
 
-#[tokio::test]
-async fn a_damaged_fact_is_named() {
-    let dir = tempfile::tempdir().unwrap();
-    let master = Running::at(dir.path()).await;
-    let _agent = Agent::register(&master.address, 1).await;
-    master.stop().await;
-    let store = Store::open(&config(dir.path()).data_dir, Options::new("master", 1)).unwrap();
-    let key = store.scan(b"a/").next().unwrap().unwrap().key;
+/// Changes the disk of the member behind its back.
+fn tamper(dir: &std::path::Path, change: impl FnOnce(&Store, &mut Batch)) {
+    let disk = config(dir).data_dir.join("registrar");
+    let store = Store::open(&disk, Options::new("registrar", 1)).unwrap();
     let mut batch = Batch::new();
-    batch.put(key, *b"nonsense");
+    change(&store, &mut batch);
     store.commit(batch).unwrap();
-    drop(store);
-    let error = Running::at(dir.path()).await.error().await.to_string();
-    assert!(error.contains("damaged") && error.contains("a/"), "{error}");
 }
 
 #[tokio::test]
-async fn facts_that_are_gone_are_damage_and_not_another_cluster() {
-    for cluster in [None, Some("mine".to_owned())] {
+async fn damage_is_named() {
+    type Change = fn(&Store, &mut Batch);
+    let changes: [(&str, Change); 4] = [
+        ("log has lost", |store, batch| {
+            let key = store.scan(b"l/").nth(1).unwrap().unwrap().key;
+            batch.put(key, *b"nonsense");
+        }),
+        ("promises", |_, batch| batch.delete(*b"h")),
+        ("beginning of the log", |_, batch| batch.delete(*b"t")),
+        ("snapshot", |store, batch| {
+            let key = store.scan(b"s/").next().unwrap().unwrap().key;
+            batch.put(key, *b"nonsense");
+        }),
+    ];
+    for (what, change) in changes {
         let dir = tempfile::tempdir().unwrap();
-        let config = || master::Config { cluster: cluster.clone(), ..config(dir.path()) };
-        drop(master::registrar::open_registry(&config()).unwrap());
-        drop(master::registrar::open_registry(&config()).unwrap());
-        let store = Store::open(&config().data_dir, Options::new("master", 1)).unwrap();
-        let mut batch = Batch::new();
-        batch.delete(*b"c");
-        store.commit(batch).unwrap();
-        drop(store);
-        let Err(error) = master::registrar::open_registry(&config()) else { panic!("opened") };
-        let error = error.to_string();
-        assert!(error.contains("damaged (record c is missing"), "{error}");
-        // Nothing was founded in its place.
-        assert!(master::registrar::open_registry(&config()).is_err());
+        let master = Running::at(dir.path()).await;
+        let _agent = Agent::register(&master.address, 1).await;
+        master.stop().await;
+        tamper(dir.path(), change);
+        // It is not forgotten either, and nothing is founded in its place.
+        for _ in 0..2 {
+            let error = Running::at(dir.path()).await.error().await.to_string();
+            assert!(error.contains("damaged") && error.contains(what), "{error}");
+            assert!(error.contains(&config(dir.path()).data_dir.display().to_string()), "{error}");
+        }
     }
 }
 
 #[test]
-fn facts_that_are_gone_from_the_end_or_the_middle_are_seen() {
+fn facts_that_are_gone_are_seen() {
     use master::registrar::open_registry;
     let open = |dir: &std::path::Path| open_registry(&config(dir));
     let dir = tempfile::tempdir().unwrap();
-    let data = config(dir.path()).data_dir;
+    let data = config(dir.path()).data_dir.join("registrar");
     drop(open(dir.path()).unwrap());
     // The database as it was some commits ago: what it makes of a log that it cannot read on.
     let old = tempfile::tempdir().unwrap();
     copy(&data.join("sled"), &old.path().join("sled"));
     drop(open(dir.path()).unwrap());
-    drop(open(dir.path()).unwrap());
     std::fs::rename(data.join("sled"), old.path().join("new")).unwrap();
     copy(&old.path().join("sled"), &data.join("sled"));
     let Err(error) = open(dir.path()) else { panic!("opened without its newest facts") };
     let error = error.to_string();
-    assert!(error.contains("damaged (record n is of commit 1, though 3 were"), "{error}");
+    assert!(error.contains("damaged (promises are of commit"), "{error}");
+    std::fs::remove_dir_all(data.join("sled")).unwrap();
+    let Err(error) = open(dir.path()) else { panic!("opened without any") };
+    assert!(error.to_string().contains("damaged (promises are missing, after"), "{error}");
     std::fs::remove_dir_all(data.join("sled")).unwrap();
     std::fs::rename(old.path().join("new"), data.join("sled")).unwrap();
     drop(open(dir.path()).unwrap());
-    let store = Store::open(&data, Options::new("master", 1)).unwrap();
-    let mut batch = Batch::new();
-    batch.delete(*b"e");
-    store.commit(batch).unwrap();
-    drop(store);
-    let Err(error) = open(dir.path()) else { panic!("opened without one of its facts") };
-    assert!(error.to_string().contains("counts 2 facts, and 1 are there"), "{error}");
+    std::fs::remove_dir_all(&data).unwrap();
+    let Err(error) = open(dir.path()) else { panic!("opened without a disk") };
+    assert!(error.to_string().contains("damaged (log is missing"), "{error}");
+    assert!(open(dir.path()).is_err(), "nothing was founded in its place");
+}
+
+#[test]
+fn a_start_that_was_cut_off_before_there_was_a_cluster_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = config(dir.path()).data_dir;
+    // As a crash leaves it: the identity is there, and half of a member's disk.
+    drop(store::Home::open(&data, "master", 2, None).unwrap());
+    drop(Store::open(&data.join("registrar"), Options::new("registrar", 1)).unwrap());
+    let opened = master::registrar::open_registry(&config(dir.path())).unwrap();
+    assert_eq!(opened.registry.epoch(), 1);
+    let cluster = opened.registry.cluster_id().cloned();
+    drop(opened);
+    let again = master::registrar::open_registry(&config(dir.path())).unwrap();
+    assert!(cluster.is_some());
+    assert_eq!((again.registry.epoch(), again.registry.cluster_id()), (2, cluster.as_ref()));
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {

@@ -71,7 +71,11 @@ const TABLE: &[Row] = &[
     row("clock", &["proto"], Foreign::All),
     row("grpc", &["proto"], Foreign::All),
     row("registrar", &["registrar-core", "proto", "store", "clock", "grpc"], Foreign::All),
-    row("master", &["master-core", "proto", "store", "clock", "grpc"], Foreign::All),
+    row(
+        "master",
+        &["master-core", "registrar", "proto", "store", "clock", "grpc"],
+        Foreign::All,
+    ),
     row("agent", &["agent-core", "proto", "store", "clock", "grpc"], Foreign::All),
     row("driver", &["proto", "store", "clock", "grpc", "fenzo"], Foreign::All),
     row("jobs", &["driver", "fenzo", "proto", "store", "grpc"], Foreign::All),
