@@ -1,7 +1,7 @@
 //! The handle of a running member: what others ask of it, and how they are answered.
 
 use crate::serve::{Door, Service};
-use crate::{Failure, Stopped};
+use crate::{Failure, Lease, Stopped};
 use bytes::Bytes;
 use registrar_core::{Change, MemberId, StateMachine, Status};
 use std::sync::{Arc, OnceLock};
@@ -84,6 +84,7 @@ pub struct Registrar<M: StateMachine> {
     pub(crate) requests: mpsc::Sender<Request<M>>,
     pub(crate) submissions: mpsc::UnboundedSender<Submission<M>>,
     pub(crate) status: watch::Receiver<Status>,
+    pub(crate) lease: Lease,
     pub(crate) door: Door,
     pub(crate) end: Arc<OnceLock<Stopped>>,
 }
@@ -94,6 +95,7 @@ impl<M: StateMachine> Clone for Registrar<M> {
             requests: self.requests.clone(),
             submissions: self.submissions.clone(),
             status: self.status.clone(),
+            lease: self.lease.clone(),
             door: self.door.clone(),
             end: Arc::clone(&self.end),
         }
@@ -189,7 +191,13 @@ where
         self.requests.send(Request::Transfer { to }).await.map_err(|_| Failure::Ended)
     }
 
-    /// How it stands, newest first; changes are to be waited for.
+    /// Whether it leads and nobody else can: who looks at it need not ask the others.
+    pub fn lease(&self) -> Lease {
+        self.lease.clone()
+    }
+
+    /// How it stands: the part it plays and the members are those of now, figures are at most a
+    /// tick old. Changes are to be waited for; those who wait are woken at each tick.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
     }

@@ -13,6 +13,7 @@ mod disk;
 mod error;
 mod frame;
 mod handle;
+mod lease;
 mod link;
 mod node;
 mod perform;
@@ -21,6 +22,7 @@ mod space;
 
 pub use error::{DiskError, Failure, RegistrarError, Stopped};
 pub use handle::{MAX_ENTRY_BYTES, Registrar};
+pub use lease::Lease;
 pub use node::{Config, Started, found, has_disk, join, start};
 pub use registrar_core::{Change, MemberId, Members, Options, Refusal, Role, StateMachine, Status};
 pub use serve::{PATH, Service};

@@ -8,12 +8,12 @@ mod tests;
 
 use crate::disk::{self, Disk, Saved};
 use crate::handle::{Registrar, Request, Submission};
+use crate::lease::{Grant, uptime};
 use crate::perform::Shell;
 use crate::serve::Door;
 use crate::space::{Probe, Watch};
 use crate::{DiskError, Failure, RegistrarError, Stopped};
 use bytes::Bytes;
-use clock::Clock;
 use registrar_core::{
     Effect, Input, Member, MemberId, Members, Message, Options, Proposal, Restored, StateMachine,
     Status,
@@ -136,9 +136,8 @@ where
         forgot = restored.forgot,
         "log open"
     );
-    let clock = Clock::start();
     let members = restored.snapshot.as_ref().map(|snapshot| snapshot.members.clone());
-    let member = Member::new(config.id, config.options, restored, config.seed, clock.now())
+    let member = Member::new(config.id, config.options, restored, config.seed, uptime())
         .map_err(RegistrarError::Options)?;
     let (requests, inbox) = mpsc::channel(INBOX);
     let (submissions, submitted) = mpsc::unbounded_channel();
@@ -150,11 +149,13 @@ where
     let mut shell = Shell::new(config.id, group, opened.disk, state, notices);
     shell.link(&members.unwrap_or_default());
     let watch = Watch::new(probe, Instant::now());
-    let node = Node { member, clock, shell, status, watch, effects: Vec::new() };
+    let grant = Grant::default();
+    let lease = grant.lease();
+    let node = Node { member, shell, status, grant, watch, effects: Vec::new() };
     let end = Arc::new(OnceLock::new());
     let inboxes = Inboxes { requests: inbox, submitted, hearing, noticed };
     let task = tokio::spawn(node.run(inboxes, Arc::clone(&end)));
-    Ok((Registrar { requests, submissions, status: seen, door, end }, task))
+    Ok((Registrar { requests, submissions, status: seen, lease, door, end }, task))
 }
 
 /// Where all that comes in waits.
@@ -167,9 +168,9 @@ struct Inboxes<M: StateMachine> {
 
 struct Node<M: StateMachine> {
     member: Member,
-    clock: Clock,
     shell: Shell<M>,
     status: watch::Sender<Status>,
+    grant: Grant,
     watch: Watch,
     effects: Vec<Effect>,
 }
@@ -195,10 +196,15 @@ impl<M: StateMachine> Node<M> {
         let (mut requests, mut heard) = (Vec::new(), Vec::new());
         let sleep = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(sleep);
+        let mut armed = None;
         loop {
-            let deadline = self.member.deadline().map(|time| self.clock.instant(time));
-            if let Some(deadline) = deadline.filter(|deadline| *deadline != sleep.deadline()) {
-                sleep.as_mut().reset(deadline);
+            // Looked at before each turn: a busy member must not miss its ticks, and one that is
+            // alone has nothing to wait for.
+            self.tick_if_due()?;
+            let deadline = self.member.deadline();
+            if let Some(time) = deadline.filter(|_| deadline != armed) {
+                armed = deadline;
+                sleep.as_mut().reset(tokio::time::Instant::now() + time.since(uptime()));
             }
             let has_room = self.shell.backlog() < MAX_BACKLOG;
             tokio::select! {
@@ -233,15 +239,19 @@ impl<M: StateMachine> Node<M> {
                     }
                     self.take(&mut requests)?;
                 }
-                () = &mut sleep, if deadline.is_some() => {}
-            }
-            // Looked at after each turn: a busy member must not miss its ticks.
-            if self.member.deadline().is_some_and(|deadline| deadline <= self.clock.now()) {
-                self.step(Input::Tick)?;
-                self.tell();
-                self.look_for_room()?;
+                // Should it come a little early, it is armed again.
+                () = &mut sleep, if deadline.is_some() => armed = None,
             }
         }
+    }
+
+    fn tick_if_due(&mut self) -> Result<(), Stopped> {
+        if self.member.deadline().is_some_and(|deadline| deadline <= uptime()) {
+            self.step(Input::Tick)?;
+            self.tell();
+            self.look_for_room()?;
+        }
+        Ok(())
     }
 
     fn notice(&mut self, notice: Notice) -> Result<(), Stopped> {
@@ -343,10 +353,13 @@ impl<M: StateMachine> Node<M> {
     fn step(&mut self, input: Input) -> Result<(), Stopped> {
         let mut next = Some(input);
         while let Some(input) = next {
-            self.member.step(self.clock.now(), input, &mut self.effects);
+            self.member.step(uptime(), input, &mut self.effects);
+            let lease = self.member.lease();
+            self.grant.shorten(lease);
             let mut effects = std::mem::take(&mut self.effects);
             let had_news = self.shell.perform(effects.drain(..))?;
             self.effects = effects;
+            self.grant.set(lease);
             if had_news {
                 self.tell();
             }

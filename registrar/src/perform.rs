@@ -190,7 +190,7 @@ impl<M: StateMachine> Shell<M> {
                     tracing::info!(member = %self.id, ?role, leader, term, "role");
                     had_news = true;
                 }
-                Effect::Members(members) => {
+                Effect::Members { members, .. } => {
                     self.link(&members);
                     had_news = true;
                 }

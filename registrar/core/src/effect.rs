@@ -163,7 +163,12 @@ pub enum Effect {
         term: u64,
     },
     /// The members have changed.
-    Members(Members),
+    Members {
+        /// The entry since which these are the members, or a later one.
+        index: u64,
+        /// All of them.
+        members: Members,
+    },
     /// Say the state's hash now; answered by `Hashed`.
     Hash {
         /// The last entry in it.

@@ -28,11 +28,30 @@ pub enum Change {
         /// The learner.
         member: MemberId,
     },
+    /// A member, of whatever kind, is found elsewhere from now on.
+    Readdress {
+        /// The member.
+        member: MemberId,
+        /// Where it is to be found; not empty.
+        address: String,
+    },
     /// A member is none any more; not the leader, which hands over first.
     Remove {
         /// The member.
         member: MemberId,
     },
+}
+
+impl Change {
+    /// Whom it is about.
+    pub fn member(&self) -> MemberId {
+        match self {
+            Self::AddLearner { member, .. }
+            | Self::Promote { member }
+            | Self::Readdress { member, .. }
+            | Self::Remove { member } => *member,
+        }
+    }
 }
 
 /// What a member is told. Lists are for things that came together: they leave together.

@@ -7,6 +7,7 @@
 mod change;
 mod clockwork;
 mod forgetting;
+mod lease;
 mod propose;
 mod reads;
 mod ready;
@@ -23,11 +24,13 @@ use crate::records::{HardState, Restored, SnapshotMeta};
 use bytes::Bytes;
 use clockwork::Clockwork;
 use forgetting::Forgetting;
+use lease::Grants;
 use propose::Proposals;
 use proto::Time;
 use raft::{RawNode, StateRole};
 use reads::Reads;
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 /// A write that is on its way to the disk, and what waits for it.
 struct Waiting {
@@ -43,18 +46,28 @@ struct Waiting {
     since: u64,
 }
 
+/// What is known of another member by what it said.
+struct Heard {
+    /// Its newest start.
+    incarnation: u64,
+    /// When it said something last.
+    at: Time,
+}
+
 /// A member of a group.
 pub struct Member {
     id: MemberId,
     options: Options,
     raw: RawNode<Log>,
     incarnation: u64,
-    /// The newest start of each other member that was heard of.
-    incarnations: BTreeMap<MemberId, u64>,
+    /// What the last step was told.
+    now: Time,
+    heard: BTreeMap<MemberId, Heard>,
     members: Members,
     clockwork: Clockwork,
     proposals: Proposals,
     reads: Reads,
+    grants: Grants,
     agreement: Agreement,
     forgetting: Option<Forgetting>,
     /// Members whose word from before they forgot was struck out, by their incarnation.
@@ -91,12 +104,19 @@ pub struct Status {
     pub first: u64,
     /// The last one.
     pub last: u64,
+    /// The last entry in the newest snapshot that is durable; zero for none.
+    pub snapshot: u64,
     /// Whether it waits to be given back what it forgot.
     pub forgot: bool,
     /// The members.
     pub members: Members,
     /// Of a leader: up to where each member has the log.
     pub matched: BTreeMap<MemberId, u64>,
+    /// How long ago each other member said something last; those that were not heard of since the
+    /// start are absent. A leader hears of each one with every heartbeat.
+    pub heard: BTreeMap<MemberId, Duration>,
+    /// Of a leader: to whom it is handing over.
+    pub handing_to: Option<MemberId>,
 }
 
 impl Member {
@@ -127,11 +147,13 @@ impl Member {
             id,
             raw,
             incarnation,
-            incarnations: BTreeMap::new(),
+            now,
+            heard: BTreeMap::new(),
             members,
             clockwork,
             proposals: Proposals::default(),
             reads: Reads::new(id, incarnation),
+            grants: Grants::new(incarnation),
             agreement: Agreement::default(),
             forgetting: forgot.then(Forgetting::default),
             struck: BTreeMap::new(),
@@ -157,8 +179,9 @@ impl Member {
         if self.stopped {
             return;
         }
+        self.now = now;
         match input {
-            Input::Tick => self.tick(now, effects),
+            Input::Tick => self.tick(effects),
             Input::Messages(messages) => {
                 messages.into_iter().for_each(|message| self.receive(message, effects));
             }
@@ -190,6 +213,7 @@ impl Member {
     pub fn status(&self) -> Status {
         let raft = &self.raw.raft;
         let progress = raft.prs().iter().filter(|_| raft.state == StateRole::Leader);
+        let others = self.heard.iter().filter(|(other, _)| self.members.contains(**other));
         Status {
             id: self.id,
             role: self.role(),
@@ -199,11 +223,14 @@ impl Member {
             applied: self.applied,
             first: self.raw.store().first(),
             last: raft.raft_log.last_index(),
+            snapshot: self.raw.store().snapshot_meta().map_or(0, |snapshot| snapshot.index),
             forgot: self.forgetting.is_some(),
             members: self.members.clone(),
             matched: progress
                 .filter_map(|(id, progress)| Some((MemberId::new(*id)?, progress.matched)))
                 .collect(),
+            heard: others.map(|(other, heard)| (*other, self.now.since(heard.at))).collect(),
+            handing_to: raft.lead_transferee.and_then(MemberId::new),
         }
     }
 

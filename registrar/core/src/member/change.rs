@@ -5,9 +5,10 @@ use crate::codec::{Reader, Unreadable, Writer};
 use crate::effect::{Effect, Loss, Refusal};
 use crate::input::Change;
 use crate::members::MemberId;
+use crate::members::Members;
 use bytes::Bytes;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Entry, EntryType};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Member {
     pub(super) fn change(&mut self, id: u64, changes: &[Change], effects: &mut Vec<Effect>) {
@@ -17,7 +18,7 @@ impl Member {
         }
         let record = write(changes);
         let index = self.raw.raft.raft_log.last_index() + 1;
-        match self.raw.propose_conf_change(record, to_raft(changes)) {
+        match self.raw.propose_conf_change(record, to_raft(changes, &self.members)) {
             Ok(()) => self.expect(index, id, EntryType::EntryConfChangeV2),
             Err(_) => effects.push(Effect::Dropped { id, reason: Refusal::Busy }),
         }
@@ -31,13 +32,23 @@ impl Member {
             return Err(Refusal::ChangeUnderWay);
         }
         let mut voters = self.members.voters.clone();
+        let mut named = BTreeSet::new();
         let wrong = |why| Err(Refusal::Change(why));
         for change in changes {
+            if !named.insert(change.member()) {
+                return wrong("a member is named twice");
+            }
             match change {
                 Change::AddLearner { member, .. } if self.members.contains(*member) => {
                     return wrong("it is a member already");
                 }
-                Change::AddLearner { .. } => {}
+                Change::Readdress { address, .. } if address.is_empty() => {
+                    return wrong("the address is missing");
+                }
+                Change::Readdress { member, .. } if !self.members.contains(*member) => {
+                    return wrong("it is no member");
+                }
+                Change::AddLearner { .. } | Change::Readdress { .. } => {}
                 Change::Promote { member } if !self.members.learners.contains(member) => {
                     return wrong("only a learner can become a voter");
                 }
@@ -69,16 +80,20 @@ impl Member {
             false => read(entry.context.clone()),
         };
         let Ok(changes) = read else { return false };
-        let Ok(state) = self.raw.apply_conf_change(&to_raft(&changes)) else { return false };
+        let change = to_raft(&changes, &self.members);
+        let Ok(state) = self.raw.apply_conf_change(&change) else { return false };
         let addresses: BTreeMap<MemberId, String> = changes
             .into_iter()
             .filter_map(|change| match change {
-                Change::AddLearner { member, address } => Some((member, address)),
+                Change::AddLearner { member, address } | Change::Readdress { member, address } => {
+                    Some((member, address))
+                }
                 Change::Promote { .. } | Change::Remove { .. } => None,
             })
             .collect();
         self.members = self.members.changed(&state, addresses);
-        effects.push(Effect::Members(self.members.clone()));
+        let (index, members) = (entry.index, self.members.clone());
+        effects.push(Effect::Members { index, members });
         if !self.members.contains(self.id) {
             self.stop(Loss::Removed, effects);
         }
@@ -86,13 +101,18 @@ impl Member {
     }
 }
 
-fn to_raft(changes: &[Change]) -> ConfChangeV2 {
+/// What raft is told. `members` are those before: for raft, a new address is the role over again.
+fn to_raft(changes: &[Change], members: &Members) -> ConfChangeV2 {
     let singles: Vec<ConfChangeSingle> = changes
         .iter()
         .map(|change| {
             let (kind, member) = match change {
                 Change::AddLearner { member, .. } => (ConfChangeType::AddLearnerNode, member),
                 Change::Promote { member } => (ConfChangeType::AddNode, member),
+                Change::Readdress { member, .. } if members.learners.contains(member) => {
+                    (ConfChangeType::AddLearnerNode, member)
+                }
+                Change::Readdress { member, .. } => (ConfChangeType::AddNode, member),
                 Change::Remove { member } => (ConfChangeType::RemoveNode, member),
             };
             let mut single = ConfChangeSingle::default();
@@ -109,6 +129,7 @@ fn to_raft(changes: &[Change]) -> ConfChangeV2 {
 const ADD: u8 = 1;
 const PROMOTE: u8 = 2;
 const REMOVE: u8 = 3;
+const READDRESS: u8 = 4;
 
 fn write(changes: &[Change]) -> Vec<u8> {
     let mut writer = Writer::default();
@@ -118,6 +139,7 @@ fn write(changes: &[Change]) -> Vec<u8> {
             Change::AddLearner { member, address } => (ADD, member, address.as_str()),
             Change::Promote { member } => (PROMOTE, member, ""),
             Change::Remove { member } => (REMOVE, member, ""),
+            Change::Readdress { member, address } => (READDRESS, member, address.as_str()),
         };
         writer.byte(kind);
         writer.int(member.get());
@@ -133,12 +155,11 @@ fn read(record: Bytes) -> Result<Vec<Change>, Unreadable> {
         let field = "change of a member";
         let kind = reader.byte(field)?;
         let member = MemberId::new(reader.int(field)?).ok_or(Unreadable { field })?;
-        let address = reader.bytes(field)?;
+        let address = String::from_utf8(reader.bytes(field)?.to_vec());
+        let address = address.map_err(|_| Unreadable { field })?;
         changes.push(match kind {
-            ADD => {
-                let address = String::from_utf8(address.to_vec());
-                Change::AddLearner { member, address: address.map_err(|_| Unreadable { field })? }
-            }
+            ADD => Change::AddLearner { member, address },
+            READDRESS => Change::Readdress { member, address },
             PROMOTE => Change::Promote { member },
             REMOVE => Change::Remove { member },
             _ => return Err(Unreadable { field }),

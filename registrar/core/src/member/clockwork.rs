@@ -6,7 +6,7 @@
 
 use super::Member;
 use crate::effect::Effect;
-use crate::members::MemberId;
+use crate::members::{MemberId, Members};
 use proto::Time;
 use raft::StateRole;
 
@@ -50,9 +50,9 @@ impl Clockwork {
 }
 
 impl Member {
-    pub(super) fn tick(&mut self, now: Time, effects: &mut Vec<Effect>) {
+    pub(super) fn tick(&mut self, effects: &mut Vec<Effect>) {
         // Ticks that were missed are not made up for: what came meanwhile was not looked at yet.
-        self.clockwork.next = now + self.options.tick;
+        self.clockwork.next = self.now + self.options.tick;
         self.clockwork.ticks += 1;
         self.expire_reads(effects);
         if self.forgetting.is_some() {
@@ -60,7 +60,7 @@ impl Member {
         } else if self.leads() {
             self.raw.tick();
             self.hand_over_if_slow();
-        } else if self.members.voters.len() == 1 && self.members.voters.contains(&self.id) {
+        } else if self.is_alone() {
             // Nobody is there to wait for.
             if self.writes.is_empty() {
                 // An error says that it leads already.
@@ -69,6 +69,12 @@ impl Member {
         } else {
             self.tick_election();
         }
+    }
+
+    /// Whether it is the only one that votes.
+    fn is_alone(&self) -> bool {
+        let Members { voters, outgoing, .. } = &self.members;
+        voters.len() == 1 && voters.contains(&self.id) && outgoing.is_empty()
     }
 
     fn tick_election(&mut self) {
@@ -101,7 +107,9 @@ impl Member {
         let voters = status.members.voters.iter().filter(|voter| **voter != self.id);
         let knows = |voter: &MemberId| status.matched.get(voter).copied().unwrap_or(0);
         let to = to.or_else(|| voters.copied().max_by_key(|voter| (knows(voter), *voter)));
-        if let Some(to) = to.filter(|to| status.members.voters.contains(to)) {
+        let fits = |to: &MemberId| *to != self.id && status.members.voters.contains(to);
+        if let Some(to) = to.filter(fits) {
+            self.end_lease();
             self.raw.transfer_leader(to.get());
         }
     }

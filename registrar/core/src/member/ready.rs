@@ -83,7 +83,8 @@ impl Member {
     fn wrap_all(&self, messages: Vec<eraftpb::Message>) -> Vec<Message> {
         let sendable = messages.into_iter().filter(|m| message::number(m.get_msg_type()).is_some());
         sendable
-            .filter_map(|message| {
+            .filter_map(|mut message| {
+                self.stamp(&mut message);
                 let (from, incarnation) = (self.id, self.incarnation);
                 let to = MemberId::new(message.to)?;
                 Some(Message { from, to, incarnation, body: Body::Raft(Box::new(message)) })
@@ -123,7 +124,7 @@ impl Member {
         // One of the own state, now replaced, would be older.
         self.snapshotting = None;
         effects.push(Effect::Restore { index, content: content.clone() });
-        effects.push(Effect::Members(meta.members.clone()));
+        effects.push(Effect::Members { index, members: meta.members.clone() });
         Some((meta, content))
     }
 

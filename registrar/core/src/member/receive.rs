@@ -1,10 +1,9 @@
 //! Messages of other members. What raft would not survive never reaches it.
 
-use super::Member;
+use super::{Heard, Member};
 use crate::effect::{Effect, Loss};
 use crate::message::{Body, Message};
 use raft::eraftpb::{self, MessageType};
-use std::cmp::Ordering;
 
 impl Member {
     pub(super) fn receive(&mut self, message: Message, effects: &mut Vec<Effect>) {
@@ -12,13 +11,12 @@ impl Member {
         if to != self.id || from == self.id || self.stopped {
             return;
         }
-        let newest = self.incarnations.entry(from).or_insert(incarnation);
-        match incarnation.cmp(newest) {
-            // Said before it was started again: it may have forgotten it.
-            Ordering::Less => return,
-            Ordering::Equal => {}
-            Ordering::Greater => *newest = incarnation,
+        let heard = self.heard.entry(from).or_insert(Heard { incarnation, at: self.now });
+        // Said before it was started again: it may have forgotten it.
+        if incarnation < heard.incarnation {
+            return;
         }
+        *heard = Heard { incarnation, at: self.now };
         match body {
             Body::Raft(message) => self.receive_raft(*message, effects),
             Body::Hash { index, hash } => {
@@ -36,9 +34,11 @@ impl Member {
 
     fn receive_raft(&mut self, mut message: eraftpb::Message, effects: &mut Vec<Effect>) {
         match self.admit(&mut message) {
-            // An error says that the sender is no member: it is not answered.
-            Ok(true) => drop(self.raw.step(message)),
-            Ok(false) => {}
+            Ok(true) if self.grant(&mut message) => {
+                // An error says that the sender is no member: it is not answered.
+                drop(self.raw.step(message));
+            }
+            Ok(_) => {}
             Err(loss) => self.stop(loss, effects),
         }
     }

@@ -17,6 +17,10 @@ pub(crate) struct Checks {
     /// By read: what was acknowledged when it was asked for.
     reads: BTreeMap<u64, u64>,
     pub(crate) read: u64,
+    /// Who had a lease last, and when.
+    lease: Option<(MemberId, u64)>,
+    /// How often somebody was seen with one.
+    pub(crate) leases: u64,
     pub(crate) elections: u64,
 }
 
@@ -52,6 +56,16 @@ impl Checks {
         self.read += 1;
     }
 
+    /// `member` has a lease `now`, and a state up to `applied`.
+    pub(crate) fn note_lease(&mut self, member: MemberId, now: u64, applied: u64) {
+        if let Some((other, at)) = self.lease.replace((member, now)) {
+            assert!(other == member || at < now, "{other} and {member} have a lease");
+        }
+        let must_see = self.acknowledged;
+        assert!(applied >= must_see, "{member} would answer {applied} of {must_see}");
+        self.leases += 1;
+    }
+
     /// `values` is all that a member has: it must be all that was agreed upon.
     pub(crate) fn whole(&self, member: MemberId, values: &BTreeMap<u64, u64>, applied: u64) {
         let agreed: BTreeMap<u64, u64> =
@@ -85,6 +99,12 @@ mod tests {
             checks.note_committed(1, 9);
             checks.ask(1);
             checks.note_read(1, 8);
+        });
+        fails(|checks| [a, b].into_iter().for_each(|member| checks.note_lease(member, 3, 0)));
+        fails(|checks| {
+            checks.note_applied(a, 9, 1);
+            checks.note_committed(1, 9);
+            checks.note_lease(b, 3, 8);
         });
         fails(|checks| {
             checks.note_applied(a, 9, 1);

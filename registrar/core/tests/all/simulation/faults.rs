@@ -1,7 +1,7 @@
 //! What goes wrong: partitions of all shapes, crashes, stops, slow and damaged disks.
 
 use super::world::World;
-use registrar_core::MemberId;
+use registrar_core::{Input, MemberId};
 
 impl World {
     fn ids(&self) -> Vec<MemberId> {
@@ -28,7 +28,7 @@ impl World {
     /// One fault, or the end of one, by chance.
     pub(crate) fn disturb(&mut self) {
         let member = self.any();
-        match self.chance.below(12) {
+        match self.chance.below(14) {
             0 => self.cut.clear(),
             // The leader is cut off, with whoever else.
             1 => {
@@ -70,7 +70,15 @@ impl World {
                     self.resume(member);
                 }
             }
-            _ => self.damage(member),
+            11 => self.damage(member),
+            // To somebody, who may be away, and be told of it much later.
+            _ => {
+                let leaders: Vec<_> =
+                    self.nodes.iter().filter(|(_, n)| n.leads && !n.paused).map(|n| *n.0).collect();
+                for leader in leaders {
+                    self.step(leader, Input::Transfer { to: Some(member) });
+                }
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The runs: a seed each for faults of all kinds, and one each for what must be seen by name.
 
 use super::world::{MILLI, World, id};
-use registrar_core::{Change, Loss, Options, Refusal, Restored};
+use registrar_core::{Change, Input, Loss, MemberId, Options, Refusal, Restored, Role};
 use std::time::Duration;
 
 fn options() -> Options {
@@ -27,6 +27,9 @@ fn run(size: u64, seed: u64) -> (u64, World) {
         if world.chance.one_in(4) {
             world.disturb();
         }
+        if world.chance.one_in(20) {
+            world.readdress();
+        }
     }
     world.heal();
     world.run(20 * SECOND);
@@ -42,6 +45,7 @@ fn settle(world: &mut World) {
     world.run(2 * SECOND);
     assert!(world.checks.acknowledged > before, "nothing is agreed upon any more");
     let commit = world.nodes[&leader].member.as_ref().unwrap().status().commit;
+    let addresses = world.nodes[&leader].member.as_ref().unwrap().status().members.addresses;
     for (member, node) in &world.nodes {
         let Some(core) = &node.member else { continue };
         let status = core.status();
@@ -50,6 +54,7 @@ fn settle(world: &mut World) {
         }
         assert_eq!(status.applied, commit, "{member} lags: {status:?}");
         assert!(!status.forgot, "{member} has not got back what it lost");
+        assert_eq!(status.members.addresses, addresses, "{member}");
         world.checks.whole(*member, &node.machine.0, status.applied);
     }
     for (member, node) in &world.nodes {
@@ -59,18 +64,20 @@ fn settle(world: &mut World) {
 
 /// Runs `count` seeds from `from` on, and those in which something was wrong once.
 fn seeds(size: u64, from: u64, count: u64, once_wrong: &[u64]) {
-    let (mut acknowledged, mut reads, mut elections) = (0, 0, 0);
+    let (mut acknowledged, mut reads, mut elections, mut leases) = (0, 0, 0, 0);
     for seed in (from..from + count).chain(once_wrong.iter().copied()) {
         let world = std::panic::catch_unwind(|| run(size, seed).1);
         let world = world.unwrap_or_else(|_| panic!("seed {seed} of {size} members"));
         acknowledged += world.checks.proposals.len() as u64;
         reads += world.checks.read;
         elections += world.checks.elections;
+        leases += world.checks.leases;
     }
     // Runs in which nothing happens would prove nothing.
     assert!(acknowledged > 40 * count, "{acknowledged} proposals");
     assert!(reads > 10 * count, "{reads} reads");
     assert!(elections > 2 * count, "{elections} elections");
+    assert!(leases > 1_000 * count, "{leases} looks at a lease");
 }
 
 #[test]
@@ -147,7 +154,7 @@ fn a_leader_that_was_stopped_answers_no_read_with_what_is_old() {
     world.isolate(old);
     let (read, answered) = (world.take_id(), world.checks.read);
     world.checks.ask(read);
-    world.step(old, registrar_core::Input::Read(vec![read]));
+    world.step(old, Input::Read(vec![read]));
     world.resume(old);
     world.run(3 * SECOND);
     assert_eq!(world.checks.read, answered, "it must not answer");
@@ -155,6 +162,89 @@ fn a_leader_that_was_stopped_answers_no_read_with_what_is_old() {
     world.heal();
     world.run(5 * SECOND);
     settle(&mut world);
+}
+
+/// Whether `member` has a lease now.
+fn leases(world: &World, member: MemberId) -> bool {
+    world.lease(member).is_some()
+}
+
+#[test]
+fn a_leader_has_a_lease_and_loses_it_when_it_is_alone_or_hands_over() {
+    let mut world = calm(3, 2);
+    let leader = world.leader().unwrap();
+    assert!(leases(&world, leader));
+    // Before it notices that nobody hears it, and steps down.
+    world.isolate(leader);
+    world.run(Duration::from_millis(460));
+    assert!(world.nodes[&leader].leads && !leases(&world, leader));
+    world.heal();
+    world.run(4 * SECOND);
+    let leader = world.leader().unwrap();
+    assert!(leases(&world, leader));
+    // To one that hears of it late: nothing is known as long as this term lasts.
+    let other = [1, 2, 3].map(id).into_iter().find(|member| *member != leader).unwrap();
+    world.nodes.get_mut(&other).unwrap().paused = true;
+    world.step(leader, Input::Transfer { to: Some(other) });
+    assert!(!leases(&world, leader));
+    world.run(4 * SECOND);
+    assert!(world.nodes[&leader].leads && !leases(&world, leader));
+    world.resume(other);
+    world.run(4 * SECOND);
+    let now = world.leader().unwrap();
+    assert!(now == other && leases(&world, now), "it was told to stand");
+    settle(&mut world);
+}
+
+#[test]
+fn a_member_that_is_started_again_keeps_the_word_that_it_gave() {
+    for seed in 0..40 {
+        let mut world = calm(3, seed);
+        let leader = world.leader().unwrap();
+        let [one, two] =
+            [1, 2, 3].map(id).into_iter().filter(|m| *m != leader).collect::<Vec<_>>()[..]
+        else {
+            panic!()
+        };
+        // It stands just when the other, whose word the leader has, is started again.
+        world.part(leader, two);
+        while !leases(&world, leader) || world.role(two) == Role::Follower {
+            world.run(Duration::from_millis(5));
+        }
+        world.crash(one);
+        world.part(leader, one);
+        world.start(one);
+        world.run(4 * SECOND);
+        assert_ne!(world.leader(), Some(leader));
+        world.heal();
+        world.run(4 * SECOND);
+        settle(&mut world);
+    }
+}
+
+#[test]
+fn a_member_is_found_elsewhere() {
+    let mut world = calm(3, 29);
+    let leader = world.leader().unwrap();
+    world.add(id(4), Restored::newcomer());
+    world.change(vec![Change::AddLearner { member: id(4), address: "host-4".into() }]).unwrap();
+    let readdress = |n: u64, address: &str| {
+        vec![Change::Readdress { member: id(n), address: address.to_owned() }]
+    };
+    for n in [leader.get(), 4] {
+        world.change(readdress(n, "elsewhere")).unwrap();
+    }
+    let both = [readdress(1, "one"), vec![Change::Promote { member: id(4) }]].concat();
+    world.change(both).unwrap();
+    let twice = [readdress(1, "a"), readdress(1, "b")].concat();
+    for wrong in [readdress(9, "nowhere"), readdress(1, ""), twice] {
+        let refused = world.change(wrong);
+        assert!(matches!(refused, Err(Refusal::Change(_))), "{refused:?}");
+    }
+    settle(&mut world);
+    let members = world.nodes[&leader].member.as_ref().unwrap().status().members;
+    assert_eq!((members.voters.len(), &members.addresses[&id(4)][..]), (4, "elsewhere"));
+    assert_eq!(members.addresses[&id(1)], "one");
 }
 
 #[test]
@@ -237,7 +327,7 @@ fn a_slow_disk_of_the_leader_makes_it_hand_over() {
 fn the_lead_is_handed_over_in_milliseconds() {
     let mut world = calm(3, 13);
     let leader = world.leader().unwrap();
-    world.step(leader, registrar_core::Input::Transfer { to: None });
+    world.step(leader, Input::Transfer { to: None });
     world.run(Duration::from_millis(50));
     assert!(world.leader().is_some_and(|now| now != leader));
     settle(&mut world);

@@ -86,6 +86,8 @@ pub(crate) struct Node {
     pub(crate) loss: Option<Loss>,
     pub(crate) slow_disk: bool,
     pub(crate) leads: bool,
+    /// Thousandths of a second that its clock goes on in a second.
+    pace: u64,
 }
 
 enum Event {
@@ -144,13 +146,14 @@ impl World {
 
     pub(crate) fn add(&mut self, member: MemberId, restored: Restored) {
         let disk = Disk::of(restored, Bytes::new());
-        self.nodes.insert(member, Node { disk, ..Node::default() });
+        let pace = 960 + self.chance.below(81);
+        self.nodes.insert(member, Node { disk, pace, ..Node::default() });
         self.start(member);
     }
 
     /// Starts a process on what its disk has.
     pub(crate) fn start(&mut self, member: MemberId) {
-        let (seed, now) = (self.chance.draw(), self.time());
+        let (seed, now) = (self.chance.draw(), self.time(member));
         let node = self.nodes.get_mut(&member).unwrap();
         let (restored, content) = node.disk.crash();
         node.machine = Machine::default();
@@ -173,8 +176,9 @@ impl World {
         (node.paused, node.leads) = (false, false);
     }
 
-    pub(crate) fn time(&self) -> Time {
-        Time::from_nanos(self.now)
+    /// What the clock of `member` shows.
+    fn time(&self, member: MemberId) -> Time {
+        Time::from_nanos(self.now / 1_000 * self.nodes[&member].pace)
     }
 
     fn schedule(&mut self, delay: u64, event: Event) {
@@ -192,6 +196,7 @@ impl World {
             self.now = at;
             self.hash = mix(self.hash ^ at ^ sequence);
             self.happen(event);
+            self.look_at_leases();
         }
         self.now = end;
     }
@@ -212,12 +217,12 @@ impl World {
             Event::Tick(_, life) | Event::Disk(_, life) if life != node.life => {}
             Event::Tick(..) => {
                 self.step(member, Input::Tick);
-                let (now, node) = (self.time(), &self.nodes[&member]);
+                let (now, node) = (self.time(member), &self.nodes[&member]);
                 let deadline = node.member.as_ref().and_then(Member::deadline);
-                let life = node.life;
+                let (life, pace) = (node.life, node.pace);
                 if let Some(deadline) = deadline {
-                    let delay = deadline.since(now).as_nanos() as u64;
-                    self.schedule(delay.max(1), Event::Tick(member, life));
+                    let delay = deadline.since(now).as_nanos() as u64 * 1_000 / pace;
+                    self.schedule(delay + 1_000, Event::Tick(member, life));
                 }
             }
             Event::Disk(..) => match node.disk.finish() {
@@ -259,7 +264,7 @@ impl World {
     }
 
     pub(crate) fn step(&mut self, member: MemberId, input: Input) {
-        let now = self.time();
+        let Some(now) = self.nodes.contains_key(&member).then(|| self.time(member)) else { return };
         let Some(core) = self.nodes.get_mut(&member).and_then(|node| node.member.as_mut()) else {
             return;
         };
@@ -325,7 +330,7 @@ impl World {
                 }
             }
             Effect::ReadReady { id, index } => self.checks.note_read(id, index),
-            Effect::ReadDropped { .. } | Effect::Members(_) => {}
+            Effect::ReadDropped { .. } | Effect::Members { .. } => {}
             Effect::Role { role, term, .. } => {
                 node.leads = role == Role::Leader;
                 if node.leads {
@@ -355,6 +360,26 @@ impl World {
             self.schedule(2 * delay, Event::Deliver(message.clone(), None));
         }
         self.schedule(delay, Event::Deliver(message, content));
+    }
+
+    /// Until when `member` has a lease, if it has one now.
+    pub(crate) fn lease(&self, member: MemberId) -> Option<Time> {
+        let until = self.nodes[&member].member.as_ref().and_then(Member::lease);
+        until.filter(|until| self.time(member) < *until)
+    }
+
+    pub(crate) fn role(&self, member: MemberId) -> Role {
+        self.nodes[&member].member.as_ref().unwrap().status().role
+    }
+
+    /// Whoever has a lease could answer a read now. One that is stopped, too: it may go on.
+    fn look_at_leases(&mut self) {
+        for (member, node) in &self.nodes {
+            if self.lease(*member).is_some() {
+                let applied = node.machine.0.last_key_value().map_or(0, |(index, _)| *index);
+                self.checks.note_lease(*member, self.now, applied);
+            }
+        }
     }
 
     /// The one that believes that it leads and has the newest term.
@@ -395,6 +420,17 @@ impl World {
     fn proposal(&mut self) -> Proposal {
         let id = self.take_id();
         Proposal { id, data: Bytes::copy_from_slice(&id.to_le_bytes()) }
+    }
+
+    /// Some member is found elsewhere from now on, if a leader takes that.
+    pub(crate) fn readdress(&mut self) {
+        let place = self.chance.below(self.nodes.len() as u64) as usize;
+        let member = *self.nodes.keys().nth(place).unwrap();
+        let Some(leader) = self.leader() else { return };
+        let id = self.take_id();
+        self.changes.insert(id, Err(Refusal::NoMajority));
+        let changes = vec![Change::Readdress { member, address: format!("place-{id}") }];
+        self.step(leader, Input::Change { id, changes });
     }
 
     /// Asks the leader for a change of the members and says what became of it.
