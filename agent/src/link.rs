@@ -5,7 +5,7 @@
 
 use agent_core::Input;
 use grpc::{AgentLinkClient, ClientOptions, Duplex};
-use proto::agent_link::{AgentCall, AgentEvent};
+use proto::agent_link::{AgentCall, Command};
 use proto::{ClusterId, Limits};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
@@ -162,8 +162,8 @@ async fn attempt(
     let receive = async {
         loop {
             match incoming.next().await {
-                Ok(Some(event)) => {
-                    if inbox.send(from_master(number, event)).await.is_err() {
+                Ok(Some(command)) => {
+                    if inbox.send(from_master(number, command)).await.is_err() {
                         return "the agent ends".to_owned().into();
                     }
                 }
@@ -181,6 +181,6 @@ async fn attempt(
     }
 }
 
-fn from_master(link: u64, event: AgentEvent) -> Input {
-    Input::FromMaster { link, event }
+fn from_master(link: u64, Command { epoch, event }: Command) -> Input {
+    Input::FromMaster { link, epoch, event }
 }

@@ -55,6 +55,8 @@ pub(crate) fn render(core: &Agent, admitted: bool, counts: Counts, held: usize) 
         "Whether the agent is part of the cluster.",
         number(admitted),
     );
+    let help = "The newest epoch that a master named: how many times one has begun to lead.";
+    text.metric("tepui_agent_epoch", "gauge", help, core.epoch());
     resources(&mut text, core);
     tasks(&mut text, core);
     counters(&mut text, core.counters());
@@ -136,6 +138,11 @@ fn counters(text: &mut Text, counters: Counters) {
             counters.acknowledgements_ignored,
         ),
         ("tepui_agent_links_lost_total", "Streams to the master lost.", counters.links_lost),
+        (
+            "tepui_agent_old_masters_total",
+            "Masters left because they lead in an older epoch than another.",
+            counters.old_masters,
+        ),
     ] {
         text.metric(name, "counter", help, value);
     }

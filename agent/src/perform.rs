@@ -457,6 +457,9 @@ fn say(note: &Note) {
             tracing::warn!(%framework_id, %task_id, %message, "launch refused");
         }
         Note::Ignored { message } => tracing::debug!(%message, "ignored"),
+        Note::OldEpoch { epoch, newest, retry_after } => {
+            tracing::warn!(epoch, newest, ?retry_after, "left a master that no longer leads");
+        }
         Note::OtherCluster { own, found } => tracing::error!(%own, %found, "another cluster"),
     }
 }

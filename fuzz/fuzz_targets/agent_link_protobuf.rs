@@ -7,6 +7,7 @@ use proto::{Encoding, Limits, Wire};
 fuzz_target!(|bytes: &[u8]| {
     check::<proto::agent_link::AgentCall>(bytes);
     check::<proto::agent_link::AgentEvent>(bytes);
+    check::<proto::agent_link::Command>(bytes);
 });
 
 fn check<T: Wire + PartialEq + std::fmt::Debug>(bytes: &[u8]) {

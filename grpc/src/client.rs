@@ -6,7 +6,7 @@ use crate::codec::{Incoming, WireCodec};
 use crate::{
     AGENT_LINK_PATH, CLUSTER_KEY, OPERATOR_EVENTS_PATH, OPERATOR_PATH, SCHEDULER_PATH, tuning,
 };
-use proto::agent_link::{AgentCall, AgentEvent};
+use proto::agent_link::AgentCall;
 use proto::scheduler::{Call, Event};
 use proto::{Limits, Wire, operator};
 use std::sync::Arc;
@@ -130,11 +130,14 @@ impl Connection {
         Ok(Self { channel, address: Arc::from(address), options: options.clone() })
     }
 
-    /// Opens an agent's stream.
+    /// Opens an agent's stream, as [`AgentLinkClient::connect`] does.
     ///
     /// # Errors
     /// Why there is no stream.
-    pub async fn agent_link(&self) -> Result<Duplex<AgentCall, AgentEvent>, ConnectError> {
+    pub async fn agent_link<Said>(&self) -> Result<Duplex<AgentCall, Said>, ConnectError>
+    where
+        Said: Wire + Send + Sync + 'static,
+    {
         self.stream(AGENT_LINK_PATH).await
     }
 
@@ -200,14 +203,18 @@ impl SchedulerClient {
 pub struct AgentLinkClient;
 
 impl AgentLinkClient {
-    /// Opens a stream to the master at `address` (`HOST:PORT`).
+    /// Opens a stream to the master at `address` (`HOST:PORT`). What it says is a `Command`; who
+    /// does not care in which epoch it is said reads an `AgentEvent`.
     ///
     /// # Errors
     /// Why there is no stream.
-    pub async fn connect(
+    pub async fn connect<Said>(
         address: &str,
         options: &ClientOptions,
-    ) -> Result<Duplex<AgentCall, AgentEvent>, ConnectError> {
+    ) -> Result<Duplex<AgentCall, Said>, ConnectError>
+    where
+        Said: Wire + Send + Sync + 'static,
+    {
         open(address, AGENT_LINK_PATH, options).await
     }
 }

@@ -6,7 +6,7 @@ use grpc::{
     AgentLinkClient, ClientOptions, Code, ConnectError, Connection, Incoming, OperatorClient,
     OperatorHandler, OperatorService, SchedulerClient, Status, StreamHandler, StreamService,
 };
-use proto::agent_link::{AgentCall, AgentEvent};
+use proto::agent_link::{AgentCall, AgentEvent, Command};
 use proto::scheduler::{Call, CallBody, Event};
 use proto::{
     AgentId, Encoding, FrameworkId, Limits, Offer, OfferId, Resources, Role, Wire, operator,
@@ -133,10 +133,12 @@ async fn calls_and_events_come_in_order_and_the_stream_ends_well() {
 #[tokio::test]
 async fn dropping_the_sender_ends_the_stream() {
     for address in serve(Limits::DEFAULT).await {
-        let mut link = AgentLinkClient::connect(&address, &ClientOptions::default()).await.unwrap();
+        let options = ClientOptions::default();
+        let mut link = AgentLinkClient::connect(&address, &options).await.unwrap();
         link.sender.send(AgentCall::Pong { sequence: 7 }).await.unwrap();
         drop(link.sender);
-        assert_eq!(link.incoming.next().await.unwrap(), Some(AgentEvent::Ping { sequence: 7 }));
+        let ping = AgentEvent::Ping { sequence: 7 };
+        assert_eq!(link.incoming.next().await.unwrap(), Some(ping));
         assert_eq!(link.incoming.next().await.unwrap(), None);
     }
 }
@@ -144,10 +146,10 @@ async fn dropping_the_sender_ends_the_stream() {
 #[tokio::test]
 async fn a_peer_knows_the_cluster_before_it_says_anything() {
     for address in serve(Limits::DEFAULT).await {
-        let agent = AgentLinkClient::connect(&address, &ClientOptions::default()).await.unwrap();
+        let options = ClientOptions::default();
+        let agent = AgentLinkClient::connect::<Command>(&address, &options).await.unwrap();
         assert_eq!(agent.cluster.as_deref(), Some("östlich"));
-        let scheduler =
-            SchedulerClient::connect(&address, &ClientOptions::default()).await.unwrap();
+        let scheduler = SchedulerClient::connect(&address, &options).await.unwrap();
         assert_eq!(scheduler.cluster, None);
     }
 }

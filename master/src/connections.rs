@@ -51,7 +51,7 @@ pub(crate) enum Message {
     /// A stream to an agent exists.
     OpenAgent {
         connection: ConnectionId,
-        outbox: Outbox<agent_link::AgentEvent>,
+        outbox: Outbox<agent_link::Command>,
     },
     Agent {
         connection: ConnectionId,

@@ -9,7 +9,7 @@ use grpc::{
     Code, Encoded, Incoming, OperatorHandler, OperatorService, Status, StreamHandler, StreamService,
 };
 use master_core::ConnectionId;
-use proto::agent_link::{AgentCall, AgentEvent};
+use proto::agent_link::{AgentCall, Command};
 use proto::scheduler::{Call, CallBody, Event};
 use proto::{AgentInfo, Encoding, Wire, operator};
 use std::pin::Pin;
@@ -22,7 +22,7 @@ pub(crate) fn router(context: Context) -> Router {
     let cluster = context.about().cluster.clone();
     let link = Link(context);
     let schedulers = StreamService::<_, Call, Event>::new(link.clone(), limits.clone());
-    let agents = StreamService::<_, AgentCall, AgentEvent>::new(link.clone(), agent_limits);
+    let agents = StreamService::<_, AgentCall, Command>::new(link.clone(), agent_limits);
     let events = StreamService::<_, operator::Call, Told>::new(link.clone(), limits.clone());
     Router::new()
         .route_service(grpc::SCHEDULER_PATH, schedulers.of_cluster(cluster.clone()))
@@ -87,8 +87,8 @@ impl StreamHandler<Call, Event> for Link {
     }
 }
 
-impl StreamHandler<AgentCall, AgentEvent> for Link {
-    type Outgoing = Pin<Box<dyn Stream<Item = AgentEvent> + Send>>;
+impl StreamHandler<AgentCall, Command> for Link {
+    type Outgoing = Pin<Box<dyn Stream<Item = Command> + Send>>;
 
     fn connect(
         &self,

@@ -4,7 +4,7 @@ use crate::connections::{Outbox, Outcome, Reply, Sent};
 use crate::metrics::Counts;
 use crate::reads::Feed;
 use master_core::{Change, ConnectionId, Effect, Input, RequestId};
-use proto::agent_link::AgentEvent;
+use proto::agent_link::{AgentEvent, Command};
 use proto::scheduler::Event;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,9 +19,11 @@ const TOO_SLOW_AGENT: &str = "this stream was read too slowly and is closed: con
 /// Streams and requests that effects go to.
 pub(crate) struct Performer {
     frameworks: HashMap<ConnectionId, Outbox<Event>>,
-    agents: HashMap<ConnectionId, Outbox<AgentEvent>>,
+    agents: HashMap<ConnectionId, Outbox<Command>>,
     replies: HashMap<RequestId, Reply>,
     next_request: u64,
+    /// The epoch in which this master leads.
+    epoch: u64,
     /// Streams that were found broken: the core must hear of them.
     pub(crate) broken: Vec<Input>,
     pub(crate) counts: Counts,
@@ -34,12 +36,14 @@ pub(crate) struct Performer {
 }
 
 impl Performer {
-    pub(crate) fn new(cut_off_grace: Duration, feed: Feed) -> Self {
+    /// Of a master that leads in this epoch.
+    pub(crate) fn new(epoch: u64, cut_off_grace: Duration, feed: Feed) -> Self {
         Self {
             frameworks: HashMap::new(),
             agents: HashMap::new(),
             replies: HashMap::new(),
             next_request: 0,
+            epoch,
             broken: Vec::new(),
             counts: Counts::default(),
             cut_off_grace,
@@ -55,7 +59,7 @@ impl Performer {
         }
     }
 
-    pub(crate) fn open_agent(&mut self, connection: ConnectionId, outbox: Outbox<AgentEvent>) {
+    pub(crate) fn open_agent(&mut self, connection: ConnectionId, outbox: Outbox<Command>) {
         if !outbox.is_gone() {
             self.agents.insert(connection, outbox);
         }
@@ -89,7 +93,9 @@ impl Performer {
             Effect::Persist(_) => {}
             Effect::ToFramework { connection, event } => self.tell_framework(connection, event),
             Effect::CloseFramework { connection } => self.close_framework(connection),
-            Effect::ToAgent { connection, event } => self.tell_agent(connection, event),
+            Effect::ToAgent { connection, epoch, event } => {
+                self.tell_agent(connection, Command { epoch, event });
+            }
             Effect::CloseAgent { connection } => self.close_agent(connection),
             Effect::Accepted { request } => self.answer(request, Outcome::Accepted),
             Effect::Refused { request, call, refusal } => {
@@ -133,10 +139,8 @@ impl Performer {
 
     /// Says why the stream ends; its reader closes it right after.
     pub(crate) fn tell_unreadable_agent(&mut self, connection: ConnectionId, problem: String) {
-        self.tell_agent(
-            connection,
-            AgentEvent::Refused { message: Arc::from(problem), gone: false },
-        );
+        let event = AgentEvent::Refused { message: Arc::from(problem), gone: false };
+        self.tell_agent(connection, Command { epoch: self.epoch, event });
     }
 
     fn tell_framework(&mut self, connection: ConnectionId, event: Event) {
@@ -156,10 +160,10 @@ impl Performer {
         self.broken.push(Input::FrameworkClosed { connection });
     }
 
-    fn tell_agent(&mut self, connection: ConnectionId, event: AgentEvent) {
+    fn tell_agent(&mut self, connection: ConnectionId, command: Command) {
         let Some(outbox) = self.agents.get_mut(&connection) else { return };
         self.counts.agent_events += 1;
-        match outbox.send(event) {
+        match outbox.send(command) {
             Sent::Waiting => return,
             Sent::Gone => self.close_agent(connection),
             Sent::Full => {
@@ -167,7 +171,8 @@ impl Performer {
                 tracing::warn!(%connection, "agent reads too slowly: cut off");
                 if let Some(outbox) = self.agents.remove(&connection) {
                     let message = Arc::from(TOO_SLOW_AGENT);
-                    let last_word = AgentEvent::Refused { message, gone: false };
+                    let event = AgentEvent::Refused { message, gone: false };
+                    let last_word = Command { epoch: self.epoch, event };
                     outbox.cut_off(Some(last_word), self.cut_off_grace);
                 }
             }

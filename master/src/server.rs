@@ -128,11 +128,12 @@ impl Server {
         };
         let core = Master::new(config.options.clone(), info, opened.registry, clock.now());
         feed.tell(core.snapshot());
+        let performer = Performer::new(core.registry().epoch(), config.cut_off_grace, feed);
         let (commits, committed) = mpsc::unbounded_channel();
         Self {
             core,
             clock,
-            performer: Performer::new(config.cut_off_grace, feed),
+            performer,
             registrar: opened.registrar,
             facts: Vec::new(),
             held: VecDeque::new(),

@@ -103,6 +103,19 @@ pub struct AgentTask {
     pub shown: Option<TaskShown>,
 }
 
+/// What the master says to an agent, and in which epoch it says it: the whole message.
+///
+/// On the wire it is an [`AgentEvent`] with one number more, which whoever does not ask for it does
+/// not see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// How many times a master had begun to lead the cluster when this one did. An agent obeys only
+    /// the newest that it has seen. 0: not said.
+    pub epoch: u64,
+    /// What it says.
+    pub event: AgentEvent,
+}
+
 /// What the master says to an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AgentEvent {

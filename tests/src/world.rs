@@ -15,7 +15,7 @@ use crate::node::operator::OperatorNode;
 use crate::oracle::{Oracle, Violation, restless};
 use crate::prng::Prng;
 use crate::trace::{Log, Trace};
-use proto::agent_link::{AgentCall, AgentEvent};
+use proto::agent_link::{AgentCall, Command};
 use proto::scheduler::{self, Call};
 use proto::{ContainerId, TaskOutcome, Time};
 use std::cmp::Reverse;
@@ -98,7 +98,7 @@ pub enum Packet {
     /// From an agent.
     AgentCall(AgentCall),
     /// To an agent.
-    AgentEvent(AgentEvent),
+    AgentEvent(Command),
     /// From a framework.
     Call(Call),
     /// To a framework.

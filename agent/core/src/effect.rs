@@ -6,7 +6,9 @@
 //! the container was durable before its end was told.
 
 use crate::Volume;
-use crate::input::{AgentRecord, Launch, SandboxRecord, TaskRecord, UpdatesRecord, VolumesRecord};
+use crate::input::{
+    AgentRecord, EpochRecord, Launch, SandboxRecord, TaskRecord, UpdatesRecord, VolumesRecord,
+};
 use proto::agent_link::AgentCall;
 use proto::{AgentId, ClusterId, ContainerId, FrameworkId, FrameworkInfo, TaskId};
 use std::sync::Arc;
@@ -124,6 +126,8 @@ pub enum CheckpointOp {
     },
     /// The volumes that were made and not deleted since.
     PutVolumes(VolumesRecord),
+    /// The newest epoch that a master named. It stays when the identity goes.
+    PutEpoch(EpochRecord),
 }
 
 /// Things that people should know; the shell logs and counts them.
@@ -157,6 +161,17 @@ pub enum Note {
         own: ClusterId,
         /// What the master leads.
         found: ClusterId,
+    },
+    /// The master leads in an older epoch than another one that this agent has heard: it was paused
+    /// or cut off, and does not know that it was replaced. What it said was not done; the agent
+    /// goes on to the next address.
+    OldEpoch {
+        /// In which epoch it leads; 0 when it does not say.
+        epoch: u64,
+        /// The newest one that the agent has seen.
+        newest: u64,
+        /// How long the agent waits before the next attempt.
+        retry_after: Duration,
     },
     /// The agent was started again and took back what it knew.
     Recovered {

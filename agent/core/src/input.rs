@@ -43,6 +43,8 @@ pub enum Input {
     FromMaster {
         /// On which stream. What comes from an old one is ignored.
         link: u64,
+        /// In which epoch it leads; 0 when it does not say.
+        epoch: u64,
         /// What.
         event: AgentEvent,
     },
@@ -171,6 +173,9 @@ pub struct Recovered {
     pub sandboxes: Vec<SandboxRecord>,
     /// The volumes on record.
     pub volumes: Option<VolumesRecord>,
+    /// The newest epoch on record; absent when it cannot be read, too: the agent starts all the
+    /// same, and the first master that it reaches tells it anew.
+    pub epoch: Option<EpochRecord>,
     /// Tasks of which a record could not be read.
     pub corrupt: Vec<(FrameworkId, TaskId)>,
     /// Whether the supervisor is the one that the last run of the agent used, so that a container
@@ -230,6 +235,15 @@ pub struct VolumesRecord {
     pub agent_id: AgentId,
     /// All that were not deleted since.
     pub volumes: Vec<Volume>,
+}
+
+/// The newest epoch that an agent has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EpochRecord {
+    /// How many times a master had begun to lead; 0 while none has said so.
+    pub epoch: u64,
+    /// The cluster that it was counted in, if that is known: the epochs of another one are others.
+    pub cluster_id: Option<ClusterId>,
 }
 
 /// A sandbox whose task has ended.

@@ -39,6 +39,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("A9", "After a step nothing is overdue."),
     ("A10", "Updates that wait have distinct uuids."),
     ("A11", "No living task uses a volume that is being deleted."),
+    ("A12", "What a registered agent obeyed last was said in the newest epoch that it has seen."),
 ];
 
 fn broken(id: &'static str, text: impl Into<String>) -> Result<(), Violation> {
@@ -106,6 +107,9 @@ impl Agent {
         let used = self.volumes_in_use();
         if let Some(volume) = self.volumes.being_deleted().find(|v| used.contains_key(*v)) {
             return broken("A11", volume.to_string());
+        }
+        if self.link.is_registered() && !self.obeys_the_newest() {
+            return broken("A12", format!("{:?}", self.epochs));
         }
         // Sandboxes name containers, never the other way round.
         if !self.sandboxes.is_consistent() {

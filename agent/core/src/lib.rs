@@ -11,6 +11,7 @@
 )]
 
 mod effect;
+mod epoch;
 mod gc;
 mod input;
 mod invariants;
@@ -29,8 +30,8 @@ mod volumes;
 
 pub use effect::{CheckpointOp, Effect, Note, VolumeOrder, WantedVolume};
 pub use input::{
-    AgentRecord, Container, Exited, Input, Launch, Recovered, SandboxRecord, TaskRecord,
-    UpdatesRecord, VolumesRecord,
+    AgentRecord, Container, EpochRecord, Exited, Input, Launch, Recovered, SandboxRecord,
+    TaskRecord, UpdatesRecord, VolumesRecord,
 };
 pub use invariants::{INVARIANTS, Violation};
 pub use options::Options;

@@ -224,11 +224,23 @@ impl Agent {
         effects.push(Effect::Note(Note::LinkLost { reason, retry_after }));
     }
 
-    fn lose_link(&mut self, now: Time, reason: Arc<str>, effects: &mut Vec<Effect>) {
+    /// The cluster that this agent belongs to; before it does, the one that the current stream
+    /// leads to.
+    pub(crate) fn current_cluster(&self) -> Option<&ClusterId> {
+        self.cluster_id.as_ref().or(self.link.cluster_id.as_ref())
+    }
+
+    /// Gives the current stream up; says how long it is until the next attempt.
+    pub(crate) fn back_off(&mut self, now: Time) -> Duration {
         let doubled = 1u32.checked_shl(self.link.failures).unwrap_or(u32::MAX);
         let bound = self.options.connect_backoff.saturating_mul(doubled);
         let retry_after = self.random.up_to(bound.min(self.options.connect_backoff_max));
         self.wait(now, retry_after);
+        retry_after
+    }
+
+    fn lose_link(&mut self, now: Time, reason: Arc<str>, effects: &mut Vec<Effect>) {
+        let retry_after = self.back_off(now);
         self.counters.links_lost += 1;
         effects.push(Effect::Note(Note::LinkLost { reason, retry_after }));
     }
@@ -236,6 +248,7 @@ impl Agent {
     fn wait(&mut self, now: Time, pause: Duration) {
         self.stop_sending();
         self.volumes.unheard();
+        self.epochs.unheard();
         self.link.failures = self.link.failures.saturating_add(1);
         self.link.phase = Phase::Waiting(now + pause);
     }

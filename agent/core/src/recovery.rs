@@ -7,6 +7,7 @@
 
 use crate::Options;
 use crate::effect::{CheckpointOp, Effect, Note};
+use crate::epoch::Epochs;
 use crate::gc::Sandboxes;
 use crate::input::{
     AgentRecord, Container, Exited, Launch, Recovered, SandboxRecord, TaskRecord, UpdatesRecord,
@@ -48,6 +49,7 @@ impl Agent {
             leaving: false,
             rebooted: false,
             link: Link::new(now),
+            epochs: Epochs::default(),
             frameworks: BTreeMap::new(),
             containers: BTreeMap::new(),
             strays: BTreeSet::new(),
@@ -67,6 +69,7 @@ impl Agent {
     }
 
     fn recover(&mut self, mut recovered: Recovered, now: Time, effects: &mut Vec<Effect>) {
+        self.epochs = Epochs::recovered(recovered.epoch.take());
         for record in std::mem::take(&mut recovered.sandboxes) {
             // One from the future is of a clock that was set back since: as far as one can tell it
             // is new.

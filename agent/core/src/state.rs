@@ -2,6 +2,7 @@
 //!
 //! Data and the smallest lookups only; each verb has a file of its own.
 
+use crate::epoch::Epochs;
 use crate::gc::Sandboxes;
 use crate::input::{AgentRecord, Launch};
 use crate::link::Link;
@@ -36,6 +37,7 @@ pub struct Agent {
     /// The host was started anew since the checkpoint was written.
     pub(crate) rebooted: bool,
     pub(crate) link: Link,
+    pub(crate) epochs: Epochs,
     pub(crate) frameworks: BTreeMap<FrameworkId, Framework>,
     /// The containers that the supervisor knows or is about to know, with their tasks.
     pub(crate) containers: BTreeMap<ContainerId, TaskKey>,
@@ -162,6 +164,8 @@ pub struct Counters {
     pub acknowledgements_ignored: u64,
     /// Times that the stream to the master was lost.
     pub links_lost: u64,
+    /// Times that a master was left because it leads in an older epoch than another.
+    pub old_masters: u64,
 }
 
 impl Agent {

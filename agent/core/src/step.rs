@@ -39,8 +39,8 @@ impl Agent {
             Input::Cluster { link, cluster_id } => self.reached(now, link, cluster_id, effects),
             Input::LinkDown { link, reason } => self.link_down(now, link, reason, effects),
             Input::Redirected { link, reason } => self.redirected(now, link, reason, effects),
-            Input::FromMaster { link, event } => {
-                if self.link.is_current(link) {
+            Input::FromMaster { link, epoch, event } => {
+                if self.link.is_current(link) && self.obeys(now, epoch, effects) {
                     self.heard(now);
                     match self.waits_for_volumes(&event) {
                         true => self.postpone(event),

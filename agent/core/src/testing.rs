@@ -118,6 +118,7 @@ impl Disk {
                 at.sandboxes.retain(|r| r.container_id != container_id);
             }
             CheckpointOp::PutVolumes(record) => at.volumes = Some(record),
+            CheckpointOp::PutEpoch(record) => at.epoch = Some(record),
         }
     }
 }
@@ -136,6 +137,8 @@ pub(crate) struct World {
     /// Orders to kill, in order.
     pub(crate) kills: Vec<(ContainerId, Duration)>,
     pub(crate) link: u64,
+    /// In which the master leads.
+    pub(crate) epoch: u64,
     pub(crate) seed: u64,
 }
 
@@ -165,6 +168,7 @@ impl World {
             containers,
             kills: Vec::new(),
             link: 0,
+            epoch: 0,
         };
         world.step(Input::Tick);
         world
@@ -240,7 +244,7 @@ impl World {
     }
 
     pub(crate) fn hear(&mut self, event: AgentEvent) {
-        self.step(Input::FromMaster { link: self.link, event });
+        self.step(Input::FromMaster { link: self.link, epoch: self.epoch, event });
     }
 
     /// Lets time pass and hands out the ticks that are due on the way.
@@ -343,7 +347,7 @@ impl World {
     pub(crate) fn restart(self) -> Self {
         let recovered = self.found();
         let mut world = Self::seeded(options(), recovered, self.seed + 1);
-        world.now = self.now;
+        (world.now, world.epoch) = (self.now, self.epoch);
         world
     }
 }

@@ -22,6 +22,7 @@ use store::{Damaged, Storage, Store, StoreError};
 const FORMAT: u32 = 1;
 
 const AGENT: u8 = b'A';
+const EPOCH: u8 = b'E';
 const FRAMEWORK: u8 = b'F';
 const NONCE: u8 = b'N';
 const SANDBOX: u8 = b'B';
@@ -94,14 +95,8 @@ pub(crate) fn load(store: &dyn Storage) -> Loaded {
     if let Ok(Some(bytes)) = store.get(&[SUPERVISOR]) {
         *supervisor = String::from_utf8(bytes).ok();
     }
-    match store.get(&[VOLUMES]) {
-        Ok(Some(bytes)) => match Record::decode(&bytes) {
-            Ok(volumes) => recovered.volumes = Some(volumes),
-            Err(error) => drop(lost("volumes", &error)),
-        },
-        Ok(None) => {}
-        Err(damaged) => drop(lost("volumes", &damaged.problem)),
-    }
+    recovered.volumes = alone(store, VOLUMES, "volumes");
+    recovered.epoch = alone(store, EPOCH, "epoch");
     scan(store, FRAMEWORK, &mut recovered.frameworks, |key| repairs.push((key, None)));
     scan(store, SANDBOX, &mut recovered.sandboxes, |key| repairs.push((key, None)));
     let corrupt = &mut recovered.corrupt;
@@ -113,6 +108,18 @@ pub(crate) fn load(store: &dyn Storage) -> Loaded {
     scan(store, TASK, &mut recovered.tasks, &mut corrupt_task);
     scan(store, UPDATES, &mut recovered.updates, &mut corrupt_task);
     loaded
+}
+
+/// A record of which there is one, unless it cannot be read.
+fn alone<T: Record>(store: &dyn Storage, key: u8, what: &str) -> Option<T> {
+    match store.get(&[key]) {
+        Ok(Some(bytes)) => T::decode(&bytes).map_err(|error| lost(what, &error)).ok(),
+        Ok(None) => None,
+        Err(damaged) => {
+            lost(what, &damaged.problem);
+            None
+        }
+    }
 }
 
 fn lost(what: &str, problem: &dyn std::fmt::Display) -> bool {
@@ -215,6 +222,7 @@ pub(crate) fn changes(op: &CheckpointOp, into: &mut Vec<Change>) {
             (named(SANDBOX, container_id.as_str()), None)
         }
         CheckpointOp::PutVolumes(record) => (vec![VOLUMES], Some(record.encode())),
+        CheckpointOp::PutEpoch(record) => (vec![EPOCH], Some(record.encode())),
     };
     into.push(change);
 }

@@ -4,7 +4,9 @@
 //! statuses, frameworks, agents) is embedded in that form. Whatever is on disk, decoding gives a
 //! value or an error, never a panic.
 
-use agent_core::{AgentRecord, SandboxRecord, TaskRecord, UpdatesRecord, Volume, VolumesRecord};
+use agent_core::{
+    AgentRecord, EpochRecord, SandboxRecord, TaskRecord, UpdatesRecord, Volume, VolumesRecord,
+};
 use proto::{
     AgentInfo, ContainerId, DecodeError, Encoding, FrameworkInfo, Limits, Role, TaskInfo,
     TaskState, TaskStatus, Time, Wire,
@@ -207,6 +209,25 @@ impl Record for VolumesRecord {
             volumes.push(Volume { role: Role::new(from.text()?)?, id: from.id()? });
         }
         Ok(Self { agent_id, volumes })
+    }
+}
+
+impl Record for EpochRecord {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.number(self.epoch);
+        if let Some(cluster_id) = &self.cluster_id {
+            out.text(cluster_id.as_str());
+        }
+        out.done()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut from = Reader::new(bytes)?;
+        let epoch = from.number()?;
+        let cluster_id = if from.0.is_empty() { None } else { Some(from.id()?) };
+        from.done()?;
+        Ok(Self { epoch, cluster_id })
     }
 }
 

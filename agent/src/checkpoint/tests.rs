@@ -1,7 +1,9 @@
 //! Records survive the disk; damage costs what it touched.
 
 use super::{Committed, NONCE, Record, Writer, changes, keep_nonce, load, open, supervisor_change};
-use agent_core::{AgentRecord, CheckpointOp, SandboxRecord, TaskRecord, UpdatesRecord};
+use agent_core::{
+    AgentRecord, CheckpointOp, EpochRecord, SandboxRecord, TaskRecord, UpdatesRecord,
+};
 use proto::{
     AgentId, AgentInfo, CommandInfo, ContainerId, Exit, FrameworkId, FrameworkInfo, MasterId,
     Resources, Role, Source, StatusUuid, TaskBody, TaskId, TaskInfo, TaskOutcome, TaskPayload,
@@ -84,6 +86,10 @@ fn sandbox_record() -> SandboxRecord {
     }
 }
 
+fn epoch_record() -> EpochRecord {
+    EpochRecord { epoch: 7, cluster_id: Some(proto::ClusterId::new("east").unwrap()) }
+}
+
 fn all_ops() -> Vec<CheckpointOp> {
     vec![
         CheckpointOp::PutAgent(Box::new(agent_record())),
@@ -92,6 +98,7 @@ fn all_ops() -> Vec<CheckpointOp> {
         CheckpointOp::PutTask(task_record("b")),
         CheckpointOp::PutUpdates(updates_record("a")),
         CheckpointOp::PutSandbox(sandbox_record()),
+        CheckpointOp::PutEpoch(epoch_record()),
     ]
 }
 
@@ -120,6 +127,7 @@ fn records_come_back_as_they_were() {
     assert_eq!(recovered.tasks, [task_record("a"), task_record("b")]);
     assert_eq!(recovered.updates, [updates_record("a")]);
     assert_eq!(recovered.sandboxes, [sandbox_record()]);
+    assert_eq!(recovered.epoch, Some(epoch_record()));
     assert!(recovered.corrupt.is_empty() && !recovered.agent_corrupt);
 }
 
@@ -144,6 +152,7 @@ fn deletions_take_all_of_a_task() {
     assert_eq!(recovered.tasks, [task_record("b")]);
     assert!(recovered.updates.is_empty() && recovered.frameworks.is_empty());
     assert!(recovered.sandboxes.is_empty() && recovered.agent.is_none());
+    assert_eq!(recovered.epoch, Some(epoch_record()), "it stays");
 }
 
 #[test]
@@ -156,12 +165,14 @@ fn a_record_that_cannot_be_decoded_loses_that_task_only() {
     batch.put(b"UF\0a".as_slice(), b"".as_slice());
     batch.put(b"A".as_slice(), b"\x09".as_slice());
     batch.put(b"Bx".as_slice(), b"\x01".as_slice());
+    batch.put(b"E".as_slice(), b"\x01\x07".as_slice());
     store.commit(batch).unwrap();
     let loaded = load(&*store);
     let bad = (FrameworkId::new("F").unwrap(), TaskId::new("a").unwrap());
     assert_eq!(loaded.recovered.corrupt, [bad]);
     assert_eq!(loaded.recovered.tasks, [task_record("b")]);
     assert!(loaded.recovered.agent_corrupt && loaded.recovered.agent.is_none());
+    assert_eq!(loaded.recovered.epoch, None);
     assert_eq!(loaded.repairs, [(b"Bx".to_vec(), None)]);
 }
 
@@ -218,6 +229,15 @@ fn a_record_from_before_its_cluster_was_known_is_read() {
     let bound = agent_record().encode();
     assert_eq!(AgentRecord::decode(&bound).unwrap(), agent_record());
     assert!(AgentRecord::decode(&bound[..bound.len() - 1]).is_err(), "torn");
+}
+
+#[test]
+fn an_epoch_is_read_with_and_without_its_cluster() {
+    let unbound = EpochRecord { cluster_id: None, ..epoch_record() };
+    assert_eq!(EpochRecord::decode(&unbound.encode()).unwrap(), unbound);
+    let bytes = epoch_record().encode();
+    assert_eq!(EpochRecord::decode(&bytes).unwrap(), epoch_record());
+    assert!(EpochRecord::decode(&bytes[..bytes.len() - 1]).is_err(), "torn");
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ pub enum Effect {
     ToAgent {
         /// The stream.
         connection: ConnectionId,
+        /// The epoch in which this master leads: agents obey the newest only.
+        epoch: u64,
         /// The message.
         event: AgentEvent,
     },

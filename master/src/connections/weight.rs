@@ -4,7 +4,7 @@
 //! nothing is decided by their last digit. What is shared with the core's tables counts as well,
 //! because the tables may let go of it first.
 
-use proto::agent_link::AgentEvent;
+use proto::agent_link::{AgentEvent, Command};
 use proto::scheduler::Event;
 use proto::{FrameworkInfo, Offer, Piece, Reservation, Resources, TaskInfo, TaskStatus, Value};
 use std::sync::Arc;
@@ -42,25 +42,25 @@ impl Weigh for Event {
     }
 }
 
-impl Weigh for AgentEvent {
+impl Weigh for Command {
     fn weight(&self) -> usize {
         size_of::<Self>()
-            + match self {
-                Self::Run { framework: info, tasks, .. } => {
+            + match &self.event {
+                AgentEvent::Run { framework: info, tasks, .. } => {
                     framework(info) + tasks.iter().map(task).sum::<usize>()
                 }
-                Self::UpdateFramework { framework: info } => framework(info),
-                Self::Reregistered { reconcile, .. } => reconcile.len() * SMALL,
-                Self::Message { data, .. } => SMALL + data.len(),
-                Self::Refused { message, .. } => message.len(),
-                Self::Volumes { volumes, destroyed, .. } => {
+                AgentEvent::UpdateFramework { framework: info } => framework(info),
+                AgentEvent::Reregistered { reconcile, .. } => reconcile.len() * SMALL,
+                AgentEvent::Message { data, .. } => SMALL + data.len(),
+                AgentEvent::Refused { message, .. } => message.len(),
+                AgentEvent::Volumes { volumes, destroyed, .. } => {
                     SMALL + volumes.iter().chain(destroyed).map(piece).sum::<usize>()
                 }
-                Self::Registered { .. }
-                | Self::Ping { .. }
-                | Self::Kill { .. }
-                | Self::Acknowledge { .. }
-                | Self::ShutdownFramework { .. } => SMALL,
+                AgentEvent::Registered { .. }
+                | AgentEvent::Ping { .. }
+                | AgentEvent::Kill { .. }
+                | AgentEvent::Acknowledge { .. }
+                | AgentEvent::ShutdownFramework { .. } => SMALL,
             }
     }
 }

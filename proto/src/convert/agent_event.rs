@@ -1,7 +1,7 @@
 //! What the master says to agents.
 
 use super::{At, link, list, list_with, need, present, resources, tail, text, time};
-use crate::agent_link::AgentEvent;
+use crate::agent_link::{AgentEvent, Command};
 use crate::{DecodeError, FrameworkId, Piece, TaskId};
 use link::agent_event::{self as wire, Event};
 use std::sync::Arc;
@@ -73,7 +73,22 @@ impl From<&AgentEvent> for link::AgentEvent {
                 destroyed: pieces(destroyed),
             }),
         };
-        Self { event: Some(event) }
+        Self { epoch: None, event: Some(event) }
+    }
+}
+
+impl From<&Command> for link::AgentEvent {
+    fn from(command: &Command) -> Self {
+        let epoch = Some(command.epoch).filter(|epoch| *epoch > 0);
+        Self { epoch, ..(&command.event).into() }
+    }
+}
+
+impl TryFrom<link::AgentEvent> for Command {
+    type Error = DecodeError;
+    fn try_from(event: link::AgentEvent) -> Result<Self, DecodeError> {
+        let epoch = event.epoch.unwrap_or(0);
+        Ok(Self { epoch, event: event.try_into()? })
     }
 }
 

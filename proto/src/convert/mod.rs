@@ -109,6 +109,7 @@ wire! {
     crate::agent_api::Response => w::agent::Response, MESOS__V1__AGENT__RESPONSE;
     crate::agent_link::AgentCall => link::AgentCall, TEPUI__V1__AGENT_CALL;
     crate::agent_link::AgentEvent => link::AgentEvent, TEPUI__V1__AGENT_EVENT;
+    crate::agent_link::Command => link::AgentEvent, TEPUI__V1__AGENT_EVENT;
     crate::TaskInfo => tail::TaskInfo, MESOS__V1__TASK_INFO;
     crate::TaskStatus => w::TaskStatus, MESOS__V1__TASK_STATUS;
     crate::FrameworkInfo => w::FrameworkInfo, MESOS__V1__FRAMEWORK_INFO;

@@ -8114,6 +8114,13 @@ pub(crate) static TEPUI__V1__AGENT_EVENT: Message = Message {
             kind: Kind::Message(&TEPUI__V1__AGENT_EVENT__VOLUMES),
             default: Default::None,
         },
+        Field {
+            name: "epoch",
+            number: 15,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
     ],
 };
 

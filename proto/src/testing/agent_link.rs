@@ -6,7 +6,7 @@ use super::{
     resources, role, task_id, task_info, task_status, text, uuid, volume, volume_id,
 };
 use crate::Piece;
-use crate::agent_link::{AgentCall, AgentEvent, AgentTask, VolumeFailure};
+use crate::agent_link::{AgentCall, AgentEvent, AgentTask, Command, VolumeFailure};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -108,4 +108,9 @@ pub fn agent_event() -> impl Strategy<Value = AgentEvent> {
             |(sequence, volumes, destroyed)| AgentEvent::Volumes { sequence, volumes, destroyed }
         ),
     ]
+}
+
+/// The same, with the epoch in which it is said, if that is.
+pub fn command() -> impl Strategy<Value = Command> {
+    (any::<u64>(), agent_event()).prop_map(|(epoch, event)| Command { epoch, event })
 }

@@ -16,7 +16,7 @@ mod scheduler;
 mod task;
 
 pub use agent_api::{agent_api_call, agent_api_response};
-pub use agent_link::{agent_call, agent_event};
+pub use agent_link::{agent_call, agent_event, command};
 pub use constraints::offer_constraints;
 pub use executor::{executor_call, executor_event};
 pub use framework::{agent_info, framework_info};

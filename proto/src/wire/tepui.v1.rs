@@ -284,6 +284,8 @@ pub struct ExecutorMessage {
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct AgentEvent {
+    #[prost(uint64, optional, tag = "15")]
+    pub epoch: ::core::option::Option<u64>,
     #[prost(oneof = "agent_event::Event", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub event: ::core::option::Option<agent_event::Event>,
 }

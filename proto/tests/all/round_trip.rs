@@ -107,6 +107,7 @@ messages! {
     agent_api_response: testing::agent_api_response();
     agent_call: testing::agent_call();
     agent_event: testing::agent_event();
+    command: testing::command();
     task_info: testing::task_info();
     task_status: testing::task_status();
     framework_info: testing::framework_info();
@@ -130,6 +131,7 @@ fn all_decoders(bytes: &[u8], encoding: Encoding) {
     drop(agent_api::Response::decode(bytes, encoding, limits));
     drop(agent_link::AgentCall::decode(bytes, encoding, limits));
     drop(agent_link::AgentEvent::decode(bytes, encoding, limits));
+    drop(agent_link::Command::decode(bytes, encoding, limits));
     drop(TaskInfo::decode(bytes, encoding, limits));
     drop(TaskStatus::decode(bytes, encoding, limits));
     drop(FrameworkInfo::decode(bytes, encoding, limits));

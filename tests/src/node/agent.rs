@@ -8,6 +8,7 @@ use crate::oracle::Violation;
 use crate::storage::Outbox;
 use crate::world::{Event, Node, Packet, World};
 use agent_core::{Agent, Effect, Input, Launch, Options, Volume, VolumeOrder};
+use proto::agent_link::Command;
 use proto::{ContainerId, Exit, TaskOutcome, Time};
 use std::sync::Arc;
 use std::time::Duration;
@@ -353,8 +354,8 @@ impl World {
     pub(crate) fn agent_hears(&mut self, i: usize, conn: Conn, packet: Option<Packet>) {
         let Some((link, _)) = self.agents[i].link.filter(|(_, ours)| *ours == conn) else { return };
         match packet {
-            Some(Packet::AgentEvent(event)) => {
-                self.step_agent(i, Input::FromMaster { link, event });
+            Some(Packet::AgentEvent(Command { epoch, event })) => {
+                self.step_agent(i, Input::FromMaster { link, epoch, event });
             }
             Some(Packet::AgentCall(_) | Packet::Call(_) | Packet::Event(_)) => {}
             None => {

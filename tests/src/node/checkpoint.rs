@@ -7,7 +7,8 @@ use crate::oracle::TaskKey;
 use crate::prng::Prng;
 use crate::storage::Facts;
 use agent_core::{
-    AgentRecord, CheckpointOp, Recovered, SandboxRecord, TaskRecord, UpdatesRecord, VolumesRecord,
+    AgentRecord, CheckpointOp, EpochRecord, Recovered, SandboxRecord, TaskRecord, UpdatesRecord,
+    VolumesRecord,
 };
 use proto::{ContainerId, FrameworkId, FrameworkInfo, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,7 @@ pub(crate) struct Checkpoint {
     updates: BTreeMap<(FrameworkId, TaskId), UpdatesRecord>,
     sandboxes: BTreeMap<ContainerId, SandboxRecord>,
     volumes: Option<VolumesRecord>,
+    epoch: Option<EpochRecord>,
     damaged: Damaged,
 }
 
@@ -78,6 +80,7 @@ impl Facts for Checkpoint {
                 self.sandboxes.remove(&container_id);
             }
             CheckpointOp::PutVolumes(record) => self.volumes = Some(record),
+            CheckpointOp::PutEpoch(record) => self.epoch = Some(record),
         }
     }
 }
@@ -93,6 +96,7 @@ impl Checkpoint {
             updates: self.updates.values().cloned().collect(),
             sandboxes: self.sandboxes.values().cloned().collect(),
             volumes: self.volumes.clone(),
+            epoch: self.epoch.clone(),
             corrupt: corrupt.cloned().collect(),
             ..Recovered::default()
         }

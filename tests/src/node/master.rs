@@ -8,7 +8,7 @@ use master_core::{
     Book, ConnectionId, Effect, Input, Master, Options, Registry, RegistryOp, RequestId,
 };
 use proto::MasterId;
-use proto::agent_link::AgentEvent;
+use proto::agent_link::{AgentEvent, Command};
 use proto::operator::{self, Response, State};
 use proto::scheduler::{self, CallBody, MasterInfo};
 use std::collections::{BTreeMap, BTreeSet};
@@ -266,8 +266,9 @@ impl World {
             Effect::ToFramework { connection, event } => {
                 self.send(connection.0, Direction::Down, Packet::Event(event));
             }
-            Effect::ToAgent { connection, event } => {
-                self.send(connection.0, Direction::Down, Packet::AgentEvent(event));
+            Effect::ToAgent { connection, epoch, event } => {
+                let command = Command { epoch, event };
+                self.send(connection.0, Direction::Down, Packet::AgentEvent(command));
             }
             Effect::CloseFramework { connection } | Effect::CloseAgent { connection } => {
                 self.master.streams.remove(&connection.0);

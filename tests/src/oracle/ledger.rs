@@ -230,7 +230,7 @@ impl Ledger {
             Effect::ToFramework { connection, event } => {
                 return self.tells_framework(*connection, event, touched);
             }
-            Effect::ToAgent { connection, event } => {
+            Effect::ToAgent { connection, event, .. } => {
                 return self.tells_agent(*connection, event, pending, touched);
             }
             Effect::CloseFramework { connection } => {

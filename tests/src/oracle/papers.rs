@@ -80,7 +80,8 @@ impl Book {
             | CheckpointOp::DeleteFramework(_)
             | CheckpointOp::PutSandbox(_)
             | CheckpointOp::DeleteSandbox { .. }
-            | CheckpointOp::PutVolumes(_) => {}
+            | CheckpointOp::PutVolumes(_)
+            | CheckpointOp::PutEpoch(_) => {}
         }
         // What is written over may be durable or not: nothing rests on it any more.
         let (written, told) = (&self.written, &mut self.told);

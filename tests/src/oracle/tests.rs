@@ -44,7 +44,7 @@ fn to_framework(event: Event) -> Effect {
 }
 
 fn to_agent(event: AgentEvent) -> Effect {
-    Effect::ToAgent { connection: AGENT, event }
+    Effect::ToAgent { connection: AGENT, epoch: 1, event }
 }
 
 fn admitted() -> AgentInfo {

@@ -8,7 +8,7 @@ use crate::node::supervisor::Supervisor;
 use crate::storage::Facts;
 use agent_core::{Agent, Input as AgentInput};
 use master_core::{ConnectionId, Effect, Input, Master, Options, Registry};
-use proto::agent_link::{AgentCall, AgentEvent};
+use proto::agent_link::{AgentCall, AgentEvent, Command};
 use proto::scheduler::{Event, MasterInfo};
 use proto::{
     AgentId, Exit, FrameworkInfo, MasterId, OperationId, StatusUuid, TaskId, Time, operator,
@@ -219,10 +219,10 @@ impl Stage {
                 self.framework_hears(connection, event);
             }
             Effect::CloseFramework { connection } => line = self.named(connection, &line),
-            Effect::ToAgent { connection, event } => {
+            Effect::ToAgent { connection, epoch, event } => {
                 line = self.named(connection, &line);
                 let ping = matches!(event, AgentEvent::Ping { .. });
-                let lost = self.agent_hears(connection, event);
+                let lost = self.agent_hears(connection, Command { epoch, event });
                 if ping {
                     return;
                 }
@@ -265,12 +265,14 @@ impl Stage {
     }
 
     /// Passes an event on; true when it is lost on the way.
-    fn agent_hears(&mut self, connection: ConnectionId, event: AgentEvent) -> bool {
+    fn agent_hears(&mut self, connection: ConnectionId, command: Command) -> bool {
         let Some(name) = self.names.get(&connection).cloned() else { return true };
         let Some(actor) = self.agents.get(&name) else { return true };
         let link = actor.link.filter(|(_, ours)| *ours == connection);
         let Some((link, _)) = link.filter(|_| !actor.cut && !actor.deaf) else { return true };
-        self.queue.push_back(Message::ToAgent(name, AgentInput::FromMaster { link, event }));
+        let Command { epoch, event } = command;
+        let input = AgentInput::FromMaster { link, epoch, event };
+        self.queue.push_back(Message::ToAgent(name, input));
         false
     }
 

@@ -154,3 +154,8 @@ fn a_healthy_agent_breaks_none() {
     world.run(task("t"));
     assert_eq!(world.agent.check(world.now), Ok(()));
 }
+
+#[test]
+fn a12_an_older_master_that_is_obeyed() {
+    assert_eq!(violation(|agent, _| agent.epochs.plant(7)), "A12");
+}

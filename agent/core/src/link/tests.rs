@@ -198,7 +198,8 @@ fn what_an_old_stream_says_is_ignored() {
     world.pass(Duration::from_secs(1));
     world.register();
     world.effects.clear();
-    world.step(Input::FromMaster { link: old, event: AgentEvent::Ping { sequence: 1 } });
+    let event = AgentEvent::Ping { sequence: 1 };
+    world.step(Input::FromMaster { link: old, epoch: 0, event });
     world.step(Input::LinkDown { link: old, reason: "late".into() });
     world.step(Input::LinkUp { link: old });
     assert_eq!(world.effects, []);

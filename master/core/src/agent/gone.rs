@@ -102,7 +102,7 @@ impl Master {
             if let Some(connection) = self.unbind_agent(ord) {
                 let (message, gone) = (Arc::from(farewell.to_agent), true);
                 let event = AgentEvent::Refused { message, gone };
-                out.push(Effect::ToAgent { connection, event });
+                self.tell_agent(connection, event, out);
                 out.push(Effect::CloseAgent { connection });
             }
             self.index_free(ord);

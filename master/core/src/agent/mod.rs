@@ -259,8 +259,18 @@ impl Master {
     /// Sends a message to an agent; to nobody when it is not connected.
     pub(crate) fn send(&self, agent: AgentOrd, event: AgentEvent, out: &mut Vec<Effect>) {
         if let Some(connection) = self.agents[agent].connection {
-            out.push(Effect::ToAgent { connection, event });
+            self.tell_agent(connection, event, out);
         }
+    }
+
+    /// Sends a message to the agent at the other end of a stream, under this master's epoch.
+    pub(crate) fn tell_agent(
+        &self,
+        connection: ConnectionId,
+        event: AgentEvent,
+        out: &mut Vec<Effect>,
+    ) {
+        out.push(Effect::ToAgent { connection, epoch: self.registry.epoch(), event });
     }
 
     /// Gives an agent on which nothing is used and nothing offered a new total.

@@ -126,7 +126,7 @@ impl Master {
     ) {
         self.agent_closed(connection, out);
         let event = AgentEvent::Refused { message: Arc::from(message), gone };
-        out.push(Effect::ToAgent { connection, event });
+        self.tell_agent(connection, event, out);
         out.push(Effect::CloseAgent { connection });
     }
 

@@ -16,7 +16,9 @@ pub fn render(effect: &Effect) -> String {
         Effect::CloseFramework { connection } | Effect::CloseAgent { connection } => {
             format!("{connection} closed")
         }
-        Effect::ToAgent { connection, event } => format!("{connection} <- {}", agent_text(event)),
+        Effect::ToAgent { connection, epoch: _, event } => {
+            format!("{connection} <- {}", agent_text(event))
+        }
         Effect::Accepted { request } => format!("{request} accepted"),
         Effect::Refused { request: _, call, refusal } => {
             format!("{call} refused ({}): {refusal}", refusal.http_status())
