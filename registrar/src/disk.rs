@@ -8,12 +8,14 @@
 //! | `t` | the entry before the first: index and term |
 //! | `l/NUMBER` | entries that follow each other; a later number replaces what it overlaps; no number is left out |
 //! | `s` | what the snapshot is of, its size and checksum |
+//! | `m` | what the snapshot is of, once more: who the members are is known if `s` is damaged |
 //! | `s/INDEX/PART` | its content |
 //!
 //! The store checks every record. Writes that a crash cut off are gone as a whole, and nobody was
-//! told of them. Damage within the log ends it there, and the member is told that it forgot; one that
-//! is alone is refused then, and nothing is changed. Damage to the promises or the snapshot cannot
-//! be made good here: such a member must be replaced.
+//! told of them. Damage within the log ends it there, and the member is told that it forgot. Without
+//! its snapshot nothing is left of it but its promises: it starts with these, and forgot the rest.
+//! One that is alone is refused in both cases, and nothing is changed. Damaged promises cannot be
+//! made good: such a member must be replaced.
 
 mod load;
 #[cfg(test)]
@@ -22,7 +24,7 @@ mod witness;
 
 use crate::DiskError;
 use bytes::Bytes;
-use registrar_core::{Entry, HardState, Restored, SnapshotMeta, Write};
+use registrar_core::{Entry, HardState, MemberId, Restored, SnapshotMeta, Write};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::Path;
@@ -100,6 +102,8 @@ impl Head {
 pub(crate) struct Opened {
     pub(crate) disk: Disk,
     pub(crate) restored: Restored,
+    /// Who the members are, as of the snapshot, also if that is lost.
+    pub(crate) known: Option<SnapshotMeta>,
     /// The content of the snapshot, if there is one.
     pub(crate) content: Option<Bytes>,
 }
@@ -125,7 +129,7 @@ pub(crate) fn create(
     let mut batch = Batch::new();
     if let Some(meta) = &restored.snapshot {
         put_parts(meta.index, content, 0..parts_of(content.len()), &mut batch);
-        batch.put(*b"s", snapshot_record(meta, content));
+        put_meta(meta, content, &mut batch);
     }
     let (index, term) = restored.compacted;
     batch.put(*b"t", pair(index, term));
@@ -142,10 +146,15 @@ pub(crate) fn exists(dir: &Path) -> bool {
 }
 
 impl Disk {
-    /// Opens the disk of a member, and counts this start.
-    pub(crate) fn open(dir: &Path, group: &str, cache_bytes: u64) -> Result<Opened, DiskError> {
+    /// Opens the disk of the member `id`, and counts this start.
+    pub(crate) fn open(
+        dir: &Path,
+        group: &str,
+        id: MemberId,
+        cache_bytes: u64,
+    ) -> Result<Opened, DiskError> {
         let store = Arc::new(Store::open(dir, options(cache_bytes, group))?);
-        load::open(store, dir)
+        load::open(store, id, dir)
     }
 
     /// Makes a write durable.
@@ -280,7 +289,7 @@ impl Disk {
 
     /// The record that names a snapshot whose pieces are written: they count from now on.
     fn put_snapshot(&mut self, meta: &SnapshotMeta, content: &Bytes, batch: &mut Batch) {
-        batch.put(*b"s", snapshot_record(meta, content));
+        put_meta(meta, content, batch);
         let (old, parts) = self.snapshot;
         if old != meta.index {
             (0..parts).for_each(|part| batch.delete(part_key(old, part)));
@@ -310,6 +319,11 @@ fn put_parts(index: u64, content: &Bytes, parts: Range<u32>, batch: &mut Batch) 
     for (part, chunk) in parts.zip(chunks) {
         batch.put(part_key(index, part), chunk);
     }
+}
+
+fn put_meta(meta: &SnapshotMeta, content: &Bytes, batch: &mut Batch) {
+    batch.put(*b"s", snapshot_record(meta, content));
+    batch.put(*b"m", meta.encode());
 }
 
 fn snapshot_record(meta: &SnapshotMeta, content: &Bytes) -> Vec<u8> {

@@ -67,6 +67,8 @@ impl<R: FromEnd> Drop for Called<R> {
 /// An entry that was handed in.
 pub(crate) struct Submission<M: StateMachine> {
     pub(crate) data: Bytes,
+    /// The only term in which it may be taken, if it is bound to one.
+    pub(crate) term: Option<u64>,
     pub(crate) proposer: Proposer<M>,
 }
 
@@ -115,7 +117,7 @@ where
         fits(&data)?;
         let (answer, answered) = oneshot::channel();
         let proposer = Proposer::Waits(answer);
-        self.ask(Request::Propose(Submission { data, proposer }), answered).await
+        self.ask(Request::Propose(Submission { data, term: None, proposer }), answered).await
     }
 
     /// Puts an entry into the log without waiting for room: whoever hands in more than the disk
@@ -127,13 +129,34 @@ where
         data: Bytes,
         done: impl FnOnce(Result<(u64, M::Outcome), Failure>) + Send + 'static,
     ) {
+        self.hand_in(data, None, done);
+    }
+
+    /// As `submit`, for an entry that makes sense only while this member leads in `term`: once it
+    /// has led in a later one, others may have led in between, and it is refused
+    /// ([`crate::Refusal::NotLeading`]) and never comes to pass.
+    pub fn submit_in(
+        &self,
+        term: u64,
+        data: Bytes,
+        done: impl FnOnce(Result<(u64, M::Outcome), Failure>) + Send + 'static,
+    ) {
+        self.hand_in(data, Some(term), done);
+    }
+
+    fn hand_in(
+        &self,
+        data: Bytes,
+        term: Option<u64>,
+        done: impl FnOnce(Result<(u64, M::Outcome), Failure>) + Send + 'static,
+    ) {
         if let Err(failure) = fits(&data) {
             done(Err(failure));
             return;
         }
         let proposer = Proposer::Called(Called(Some(Box::new(done))));
         // Dropped where nobody listens any more, and told so by that.
-        let _ = self.submissions.send(Submission { data, proposer });
+        let _ = self.submissions.send(Submission { data, term, proposer });
     }
 
     /// Returns once the state here has everything that was agreed upon before the call.

@@ -17,6 +17,7 @@ mod lease;
 mod link;
 mod node;
 mod perform;
+mod roster;
 mod serve;
 mod space;
 

@@ -5,6 +5,7 @@
 use crate::disk;
 use crate::frame::{CHUNK_BYTES, Content, Frame};
 use crate::node::Notice;
+use crate::roster::{Refused, Rosters};
 use grpc::{ClientOptions, Connection, Duplex};
 use proto::Limits;
 use registrar_core::{MemberId, Message};
@@ -16,6 +17,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// Between two tries to connect.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The same with a member that refused to listen.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// Frames that may wait to be sent; further ones are lost.
 const QUEUE: usize = 1_024;
 
@@ -25,8 +28,8 @@ pub(crate) struct Ends {
     pub(crate) group: Arc<str>,
     pub(crate) from: MemberId,
     pub(crate) to: MemberId,
-    /// Where `from` is to be found; empty when it does not know yet.
-    pub(crate) own_address: Arc<str>,
+    /// What `from` knows of the members.
+    pub(crate) rosters: Rosters,
 }
 
 /// The way to one other member. Dropped, it is closed.
@@ -113,7 +116,9 @@ async fn keep(
     open: Arc<Mutex<Open>>,
     notices: mpsc::UnboundedSender<Notice>,
 ) {
+    let mut refused = None;
     loop {
+        let mut pause = PAUSE;
         match connect(&ends, &address).await {
             Ok((connection, duplex)) => {
                 tracing::debug!(member = %ends.to, address, "linked");
@@ -123,8 +128,18 @@ async fn keep(
                         Open { connection, sender };
                 };
                 set(Some(connection), Some(sender));
-                // Nothing comes on it but its end.
-                while let Ok(Some(_)) = incoming.next().await {}
+                // Nothing comes on it but its end, with a reason at times.
+                while let Ok(Some(frame)) = incoming.next().await {
+                    let Ok(Content::Refused(reason)) = frame.read() else { continue };
+                    pause = REFUSED_PAUSE;
+                    if refused.replace(reason) != Some(reason) {
+                        tracing::warn!(member = %ends.to, address, ?reason, "it does not listen");
+                    }
+                    if let Refused::Removed { index } = reason {
+                        // As below.
+                        let _ = notices.send(Notice::Removed { by: ends.to, index });
+                    }
+                }
                 set(None, None);
                 tracing::debug!(member = %ends.to, address, "link over");
             }
@@ -133,7 +148,7 @@ async fn keep(
         if notices.send(Notice::Unreachable(ends.to)).is_err() {
             return;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -146,7 +161,8 @@ async fn connect(ends: &Ends, address: &str) -> Result<(Connection, Duplex<Frame
 async fn greet(ends: &Ends, connection: &Connection) -> Result<Duplex<Frame, Frame>, String> {
     let duplex: Duplex<Frame, Frame> =
         connection.stream(crate::PATH).await.map_err(|error| error.to_string())?;
-    let hello = Frame::hello(&ends.group, ends.from, ends.to, &ends.own_address);
+    let greeting = ends.rosters.borrow().greeting(ends.from);
+    let hello = Frame::hello(&ends.group, ends.to, &greeting);
     duplex.sender.send(hello).await.map_err(|_| "the stream ended".to_owned())?;
     Ok(duplex)
 }

@@ -10,13 +10,14 @@ use crate::disk::{self, Disk, Saved};
 use crate::handle::{Registrar, Request, Submission};
 use crate::lease::{Grant, uptime};
 use crate::perform::Shell;
+use crate::roster::Greeting;
 use crate::serve::Door;
 use crate::space::{Probe, Watch};
 use crate::{DiskError, Failure, RegistrarError, Stopped};
 use bytes::Bytes;
 use registrar_core::{
-    Effect, Input, Member, MemberId, Members, Message, Options, Proposal, Restored, StateMachine,
-    Status,
+    Effect, Input, Loss, Member, MemberId, Members, Message, Options, Proposal, Refusal, Restored,
+    StateMachine, Status,
 };
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -55,10 +56,7 @@ pub struct Config {
 #[derive(Debug)]
 pub(crate) enum Heard {
     /// A member opened a stream, and says where it is to be found.
-    Hello {
-        from: MemberId,
-        address: String,
-    },
+    Hello(Greeting),
     Messages(Vec<Message>),
     Snapshot {
         message: Message,
@@ -69,10 +67,21 @@ pub(crate) enum Heard {
 /// What the own disk and links have to say.
 #[derive(Debug)]
 pub(crate) enum Notice {
-    Written { number: u64, result: Result<(), Arc<StoreError>> },
+    Written {
+        number: u64,
+        result: Result<(), Arc<StoreError>>,
+    },
     Saved(Result<Saved, Arc<StoreError>>),
-    Carried { to: MemberId, arrived: bool },
+    Carried {
+        to: MemberId,
+        arrived: bool,
+    },
     Unreachable(MemberId),
+    /// Another member says that this one was none any more at this entry.
+    Removed {
+        by: MemberId,
+        index: u64,
+    },
 }
 
 /// Makes the disk of a founding member of a new group. All founders must give the same members
@@ -124,7 +133,7 @@ where
     M: StateMachine + Send + 'static,
     M::Outcome: Send,
 {
-    let opened = Disk::open(&config.dir, &config.group, config.cache_bytes)?;
+    let opened = Disk::open(&config.dir, &config.group, config.id, config.cache_bytes)?;
     if let Some(content) = &opened.content {
         state.restore(content).map_err(RegistrarError::State)?;
     }
@@ -136,7 +145,6 @@ where
         forgot = restored.forgot,
         "log open"
     );
-    let members = restored.snapshot.as_ref().map(|snapshot| snapshot.members.clone());
     let member = Member::new(config.id, config.options, restored, config.seed, uptime())
         .map_err(RegistrarError::Options)?;
     let (requests, inbox) = mpsc::channel(INBOX);
@@ -145,9 +153,11 @@ where
     let (notices, noticed) = mpsc::unbounded_channel();
     let (status, seen) = watch::channel(member.status());
     let group = Arc::clone(&config.group);
-    let door = Door { group: Arc::clone(&group), id: config.id, heard };
-    let mut shell = Shell::new(config.id, group, opened.disk, state, notices);
-    shell.link(&members.unwrap_or_default());
+    let mut shell = Shell::new(config.id, Arc::clone(&group), opened.disk, state, notices);
+    if let Some(known) = opened.known {
+        shell.link(known.index, &known.members);
+    }
+    let door = Door { group, id: config.id, heard, rosters: shell.rosters() };
     let watch = Watch::new(probe, Instant::now());
     let grant = Grant::default();
     let lease = grant.lease();
@@ -273,7 +283,19 @@ impl<M: StateMachine> Node<M> {
             },
             Notice::Carried { to, arrived } => self.step(Input::SnapshotSent { to, arrived }),
             Notice::Unreachable(member) => self.step(Input::Unreachable { member }),
+            Notice::Removed { by, index } => self.removed(by, index),
         }
+    }
+
+    /// What was said of an entry that it has by now is out of date.
+    fn removed(&self, by: MemberId, index: u64) -> Result<(), Stopped> {
+        let rosters = self.shell.rosters();
+        let roster = rosters.borrow();
+        if roster.index >= index || !roster.members.contains(self.shell.id()) {
+            return Ok(());
+        }
+        tracing::warn!(%by, index, "this member was removed from the group");
+        Err(Stopped::Lost(Loss::Removed))
     }
 
     /// Looks at the disk once in a while: a leader that has no room hands over.
@@ -290,8 +312,8 @@ impl<M: StateMachine> Node<M> {
             // What others say would have to be written down. They go on without it. Who they are is
             // said once only.
             for heard in heard.drain(..) {
-                if let Heard::Hello { from, address } = heard {
-                    self.shell.meet(from, address);
+                if let Heard::Hello(greeting) = heard {
+                    self.shell.meet(greeting);
                 }
             }
             return Ok(());
@@ -299,7 +321,7 @@ impl<M: StateMachine> Node<M> {
         let mut messages = Vec::new();
         for heard in heard.drain(..) {
             match heard {
-                Heard::Hello { from, address } => self.shell.meet(from, address),
+                Heard::Hello(greeting) => self.shell.meet(greeting),
                 Heard::Messages(more) => messages.extend(more),
                 Heard::Snapshot { message, content } => {
                     self.step(Input::Messages(std::mem::take(&mut messages)))?;
@@ -341,9 +363,14 @@ impl<M: StateMachine> Node<M> {
             submissions.for_each(|submission| submission.proposer.tell(refused()));
             return Ok(());
         }
-        let proposals = submissions.map(|Submission { data, proposer }| {
+        let (now, leader) = self.member.term();
+        let proposals = submissions.filter_map(|Submission { data, term, proposer }| {
+            if term.is_some_and(|term| term != now) {
+                proposer.tell(Err(Failure::Refused(Refusal::NotLeading { leader })));
+                return None;
+            }
             let id = self.shell.expect_outcome(proposer);
-            Proposal { id, data }
+            Some(Proposal { id, data })
         });
         let proposals = proposals.collect();
         self.step(Input::Propose(proposals))

@@ -4,13 +4,14 @@ use crate::disk::Disk;
 use crate::handle::{Answer, Look, Proposer};
 use crate::link::{Ends, Link};
 use crate::node::Notice;
+use crate::roster::{Greeting, Roster, Rosters};
 use crate::{Failure, Stopped};
 use registrar_core::{Effect, Input, MemberId, Members, Message, StateMachine};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-/// Links to members that it was not told of.
+/// Links beyond which no more are opened to members that it was not told of.
 const MAX_STRANGERS: usize = 16;
 
 /// Who waits for a proposal.
@@ -30,9 +31,7 @@ pub(crate) struct Shell<M: StateMachine> {
     state: M,
     links: BTreeMap<MemberId, Link>,
     addresses: BTreeMap<MemberId, String>,
-    own_address: Arc<str>,
-    /// It has been told who belongs to the group.
-    knows_members: bool,
+    roster: watch::Sender<Arc<Roster>>,
     notices: mpsc::UnboundedSender<Notice>,
     next_id: u64,
     waiting: HashMap<u64, Waiting<M>>,
@@ -60,8 +59,7 @@ impl<M: StateMachine> Shell<M> {
             state,
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
-            own_address: Arc::from(""),
-            knows_members: false,
+            roster: watch::Sender::default(),
             notices,
             next_id: 0,
             waiting: HashMap::new(),
@@ -70,6 +68,10 @@ impl<M: StateMachine> Shell<M> {
             outgoing: BTreeMap::new(),
             answers: VecDeque::new(),
         }
+    }
+
+    pub(crate) fn id(&self) -> MemberId {
+        self.id
     }
 
     pub(crate) fn backlog(&self) -> usize {
@@ -107,10 +109,14 @@ impl<M: StateMachine> Shell<M> {
         id
     }
 
-    /// Keeps a link to each other member, and to nobody else.
-    pub(crate) fn link(&mut self, members: &Members) {
-        self.knows_members = !members.voters.is_empty();
-        self.own_address = Arc::from(members.addresses.get(&self.id).map_or("", String::as_str));
+    /// What it knows of the members.
+    pub(crate) fn rosters(&self) -> Rosters {
+        self.roster.subscribe()
+    }
+
+    /// These are the members as of `index`. Keeps a link to each other one, and to nobody else.
+    pub(crate) fn link(&mut self, index: u64, members: &Members) {
+        self.roster.send_replace(Arc::new(Roster { index, members: members.clone() }));
         let others = members.addresses.iter().filter(|(id, _)| **id != self.id);
         let addresses: BTreeMap<_, _> = others.map(|(id, a)| (*id, a.clone())).collect();
         let known = &self.addresses;
@@ -123,10 +129,12 @@ impl<M: StateMachine> Shell<M> {
         self.addresses = addresses;
     }
 
-    /// Whoever was not told of the members yet answers the one that speaks to it.
-    pub(crate) fn meet(&mut self, member: MemberId, address: String) {
-        if self.knows_members || address.is_empty() || self.addresses.get(&member) == Some(&address)
-        {
+    /// Answers one that knows more of the members than this one does.
+    pub(crate) fn meet(&mut self, greeting: Greeting) {
+        let is_answered = self.roster.borrow().answers(&greeting);
+        let Greeting { from: member, address, .. } = greeting;
+        let is_linked = self.addresses.get(&member) == Some(&address);
+        if !is_answered || address.is_empty() || is_linked {
             return;
         }
         // All members greet it; more than there can be are none.
@@ -137,8 +145,8 @@ impl<M: StateMachine> Shell<M> {
     }
 
     fn open_link(&mut self, to: MemberId, address: String) {
-        let (group, own_address) = (Arc::clone(&self.group), Arc::clone(&self.own_address));
-        let ends = Ends { group, from: self.id, to, own_address };
+        let (group, rosters) = (Arc::clone(&self.group), self.rosters());
+        let ends = Ends { group, from: self.id, to, rosters };
         self.links.insert(to, Link::start(ends, address, self.notices.clone()));
     }
 
@@ -190,8 +198,8 @@ impl<M: StateMachine> Shell<M> {
                     tracing::info!(member = %self.id, ?role, leader, term, "role");
                     had_news = true;
                 }
-                Effect::Members { members, .. } => {
-                    self.link(&members);
+                Effect::Members { index, members } => {
+                    self.link(index, &members);
                     had_news = true;
                 }
                 Effect::Stop(loss) => return Err(Stopped::Lost(loss)),

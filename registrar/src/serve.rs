@@ -2,6 +2,7 @@
 
 use crate::frame::{Content, FRAME_BYTES, Frame};
 use crate::node::Heard;
+use crate::roster::{Greeting, Refused, Rosters};
 use bytes::{Bytes, BytesMut};
 use grpc::{Incoming, Status, StreamHandler, StreamService};
 use proto::Limits;
@@ -26,6 +27,7 @@ pub(crate) struct Door {
     pub(crate) group: Arc<str>,
     pub(crate) id: MemberId,
     pub(crate) heard: mpsc::Sender<Heard>,
+    pub(crate) rosters: Rosters,
 }
 
 /// What other members talk to: a tower service for an HTTP/2 server.
@@ -84,11 +86,27 @@ impl Door {
         answers: mpsc::Sender<Frame>,
     ) -> Result<(), String> {
         let Some(hello) = next(&mut incoming).await? else { return Ok(()) };
-        let (from, address) = self.check(hello)?;
-        if self.heard.send(Heard::Hello { from, address }).await.is_err() {
+        let greeting = match self.check(hello)? {
+            Ok(greeting) => greeting,
+            Err(refused) => return refuse(refused, &answers).await,
+        };
+        let from = greeting.from;
+        if self.heard.send(Heard::Hello(greeting.clone())).await.is_err() {
             return Ok(());
         }
-        while let Some(content) = next(&mut incoming).await? {
+        let mut rosters = self.rosters.clone();
+        loop {
+            // What is known of the members may change while nothing is said.
+            let admitted = rosters.borrow_and_update().admit(&greeting);
+            if let Err(refused) = admitted {
+                return refuse(refused, &answers).await;
+            }
+            let content = tokio::select! {
+                biased;
+                Ok(()) = rosters.changed() => continue,
+                content = next(&mut incoming) => content?,
+            };
+            let Some(content) = content else { return Ok(()) };
             let heard = match content {
                 Content::Messages(messages) => {
                     check_senders(&messages, from)?;
@@ -99,9 +117,10 @@ impl Door {
                     let content = collect(&mut incoming, bytes, crc).await?;
                     Heard::Snapshot { message, content }
                 }
-                Content::Hello { .. } | Content::Chunk(_) | Content::Arrived => {
-                    return Err("it says what it should not".to_owned());
-                }
+                Content::Hello { .. }
+                | Content::Chunk(_)
+                | Content::Arrived
+                | Content::Refused(_) => return Err("it says what it should not".to_owned()),
             };
             let is_snapshot = matches!(heard, Heard::Snapshot { .. });
             // Waits while the member is behind; then the sender's frames wait too.
@@ -113,25 +132,27 @@ impl Door {
                 let _ = answers.send(Frame::arrived()).await;
             }
         }
-        Ok(())
     }
 
-    /// Who speaks, if it is a member of this group that wants to speak to this one.
-    fn check(&self, hello: Content) -> Result<(MemberId, String), String> {
-        match hello {
-            Content::Hello { group, .. } if *group != *self.group => {
-                Err(format!("it belongs to group {group}, not to {}", self.group))
-            }
-            Content::Hello { to, .. } if to != self.id => {
-                Err(format!("it looks for member {to}, and this is {}", self.id))
-            }
-            Content::Hello { from, address, .. } => Ok((from, address)),
+    /// Who speaks, if it belongs to this group and wants to speak to this member.
+    fn check(&self, hello: Content) -> Result<Result<Greeting, Refused>, String> {
+        Ok(match hello {
+            Content::Hello { group, .. } if *group != *self.group => Err(Refused::OtherGroup),
+            Content::Hello { to, .. } if to != self.id => Err(Refused::OtherMember),
+            Content::Hello { greeting, .. } => Ok(greeting),
             Content::Messages(_)
             | Content::Snapshot { .. }
             | Content::Chunk(_)
-            | Content::Arrived => Err("it does not greet".to_owned()),
-        }
+            | Content::Arrived
+            | Content::Refused(_) => return Err("it does not greet".to_owned()),
+        })
     }
+}
+
+async fn refuse(refused: Refused, answers: &mpsc::Sender<Frame>) -> Result<(), String> {
+    // Whoever greeted may have left.
+    let _ = answers.send(Frame::refused(refused)).await;
+    Err(format!("it is refused: {refused:?}"))
 }
 
 fn check_senders(messages: &[Message], from: MemberId) -> Result<(), String> {

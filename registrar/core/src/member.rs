@@ -81,6 +81,8 @@ pub struct Member {
     incoming: Option<(u64, Bytes)>,
     /// A snapshot that was asked for and is not durable yet.
     snapshotting: Option<SnapshotMeta>,
+    /// The newest snapshot has other members than there are.
+    members_changed: bool,
     told: Option<(Role, Option<MemberId>, u64)>,
     stopped: bool,
 }
@@ -163,6 +165,7 @@ impl Member {
             content_bytes,
             incoming: None,
             snapshotting: None,
+            members_changed: false,
             told: None,
             stopped: false,
             options,
@@ -207,6 +210,11 @@ impl Member {
         }
         self.settle(effects);
         self.clockwork.watch(self.raw.raft.election_elapsed);
+    }
+
+    /// The newest term it knows, and who leads in it.
+    pub fn term(&self) -> (u64, Option<MemberId>) {
+        (self.raw.raft.term, MemberId::new(self.raw.raft.leader_id))
     }
 
     /// How it stands.

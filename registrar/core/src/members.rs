@@ -46,6 +46,9 @@ pub struct Members {
     pub auto_leave: bool,
     /// Where each is to be found, `HOST:PORT`.
     pub addresses: BTreeMap<MemberId, String>,
+    /// Drawn anew when the group was recovered after most of it was lost, else zero: members with
+    /// different ones never talk to each other.
+    pub epoch: u64,
 }
 
 impl Members {
@@ -92,6 +95,7 @@ impl Members {
             next_learners: set(state.get_learners_next()),
             auto_leave: state.get_auto_leave(),
             addresses: BTreeMap::new(),
+            epoch: self.epoch,
         };
         let mut addresses = self.addresses.clone();
         addresses.extend(new);
@@ -112,6 +116,7 @@ impl Members {
             writer.int(id.get());
             writer.bytes(address.as_bytes());
         }
+        writer.int(self.epoch);
         writer.0
     }
 
@@ -136,8 +141,10 @@ impl Members {
             let address = String::from_utf8(reader.bytes(field)?.to_vec());
             addresses.insert(id, address.map_err(|_| Unreadable { field })?);
         }
+        let epoch = reader.int("epoch")?;
         reader.end("list of members")?;
-        let members = Self { voters, learners, outgoing, next_learners, auto_leave, addresses };
+        let members =
+            Self { voters, learners, outgoing, next_learners, auto_leave, addresses, epoch };
         members.check()
     }
 

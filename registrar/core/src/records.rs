@@ -161,7 +161,8 @@ impl SnapshotMeta {
 pub struct Restored {
     /// Its promises.
     pub hard_state: HardState,
-    /// Its newest snapshot; absent for one that waits to be told everything.
+    /// Its newest snapshot; absent for one that waits to be told everything, as it has nothing or
+    /// `forgot` it.
     pub snapshot: Option<SnapshotMeta>,
     /// Bytes of that snapshot's content.
     pub content_bytes: usize,
@@ -169,8 +170,8 @@ pub struct Restored {
     pub compacted: (u64, u64),
     /// Its log: without holes, and not ending before the snapshot.
     pub entries: Vec<Entry>,
-    /// It has lost entries that it may have acknowledged: it must not take part in elections until
-    /// a leader has given them back.
+    /// It has lost entries that it may have acknowledged, or the snapshot with all before it: it
+    /// must not take part in elections until a leader has given them back.
     pub forgot: bool,
     /// Counts its starts, from 1: what an earlier one said does not count any more.
     pub incarnation: u64,

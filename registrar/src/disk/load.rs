@@ -4,7 +4,7 @@ use super::witness::Witness;
 use super::{Disk, Head, Opened, Run, pair, part_key, parts_of, run_key};
 use crate::DiskError;
 use bytes::Bytes;
-use registrar_core::{Entry, HardState, Restored, SnapshotMeta};
+use registrar_core::{Entry, HardState, MemberId, Restored, SnapshotMeta};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,55 +27,38 @@ struct Log {
     is_whole: bool,
 }
 
-pub(super) fn open(store: Arc<Store>, dir: &Path) -> Result<Opened, DiskError> {
-    let fixed = |key: &[u8], what| store.get(key).map_err(|problem| damaged(dir, what, &problem));
+/// What is on a disk, as it lies there.
+struct Found {
+    head: Head,
+    commits: u64,
+    starts: u64,
+    /// The entry before the first, if that can be read.
+    compacted: Option<(u64, u64)>,
+    log: Log,
+    /// None for a newcomer; what is wrong with it, as a clause.
+    snapshot: Result<Option<(SnapshotMeta, Bytes)>, String>,
+    /// What the snapshot is of, or was.
+    known: Option<SnapshotMeta>,
+    was_forgetful: bool,
+}
+
+/// What a disk has after what cannot be relied on was let go of.
+struct Mended {
+    compacted: (u64, u64),
+    snapshot: Option<(SnapshotMeta, Bytes)>,
+    forgot: bool,
+}
+
+pub(super) fn open(store: Arc<Store>, id: MemberId, dir: &Path) -> Result<Opened, DiskError> {
     let (witness, seen) = Witness::open(store.dir()).map_err(DiskError::Witness)?;
-    let Some(head) = fixed(b"h", "promises")? else {
-        return Err(match seen {
-            Some(seen) => lost(dir, "promises", format!("are missing, after {seen} commits")),
-            None => DiskError::Absent { dir: dir.to_owned() },
-        });
-    };
-    let numbers = integers(&head);
-    let [term, vote, commit, last, next_run, commits] = numbers[..] else {
-        return Err(lost(dir, "promises", "have not their six numbers"));
-    };
-    if let Some(seen) = seen.filter(|seen| *seen > commits) {
-        let problem = format!("are of commit {commits}, though {seen} were durable");
-        return Err(lost(dir, "promises", problem));
-    }
-    let compacted = fixed(b"t", "beginning of the log")?.map(|record| integers(&record));
-    let Some([index, first_term]) = compacted.as_deref() else {
-        return Err(lost(dir, "beginning of the log", "is missing"));
-    };
-    let compacted = (*index, *first_term);
-    let mut log = read_log(&store, compacted.0);
-    let named = fixed(b"s", "snapshot")?;
-    let (snapshot, content) = read_content(&store, dir, named, &mut log.useless)?.unzip();
+    let mut found = read(&store, dir, seen)?;
     let mut batch = Batch::new();
-    let newest = snapshot.as_ref().map_or((0, 0), |meta: &SnapshotMeta| (meta.index, meta.term));
-    let compacted = match log.entries.last().map_or(compacted.0, Entry::index) < newest.0 {
-        // What is left of it ends before the snapshot, so that nothing can follow.
-        true => {
-            log.clear();
-            batch.put(*b"t", pair(newest.0, newest.1));
-            newest
-        }
-        false => compacted,
-    };
+    let Mended { compacted, snapshot, forgot } = found.mend(id, dir, &mut batch)?;
+    let (snapshot, content) = snapshot.unzip();
+    let Found { head, mut log, known, .. } = found;
     let end = log.entries.last().map_or(compacted.0, Entry::index);
-    let was_forgetful = store.get(b"f").map_or(true, |flag| flag.is_some());
-    // The newest run may be gone although older ones reach as far.
-    let lacks_newest = last > compacted.0 && log.next_run() != next_run;
-    let forgot = was_forgetful || !log.is_whole || end < last || lacks_newest;
-    if forgot && snapshot.as_ref().is_some_and(|meta| meta.members.all().len() == 1) {
-        // Nobody could give it back. What is left stays as it is.
-        return Err(lost(dir, "log", "has lost entries that were durable"));
-    }
-    let starts = fixed(b"b", "count of starts")?
-        .map_or(0, |record| integers(&record).first().copied().unwrap_or(0));
-    let head = Head { term, vote, commit, last: end, next_run: log.next_run() };
-    let (incarnation, commits) = (starts + 1, commits + 1);
+    let head = Head { last: end, next_run: log.next_run(), ..head };
+    let (incarnation, commits) = (found.starts + 1, found.commits + 1);
     log.useless.drain(..).for_each(|key| batch.delete(key));
     if forgot {
         batch.put(*b"f", Vec::new());
@@ -85,6 +68,7 @@ pub(super) fn open(store: Arc<Store>, dir: &Path) -> Result<Opened, DiskError> {
     store.commit(batch)?;
     witness.saw(commits);
     let content_bytes = content.as_ref().map_or(0, Bytes::len);
+    let newest = snapshot.as_ref().map_or(0, |meta: &SnapshotMeta| meta.index);
     let group = GroupCommit::start(Arc::<Store>::clone(&store)).map_err(DiskError::Thread)?;
     let disk = Disk {
         store,
@@ -93,14 +77,107 @@ pub(super) fn open(store: Arc<Store>, dir: &Path) -> Result<Opened, DiskError> {
         runs: log.runs,
         commits,
         head,
-        snapshot: (newest.0, parts_of(content_bytes)),
+        snapshot: (newest, parts_of(content_bytes)),
         saving: None,
     };
-    let hard_state = HardState { term, vote, commit };
+    let hard_state = HardState { term: head.term, vote: head.vote, commit: head.commit };
     let entries = log.entries;
     let restored =
         Restored { hard_state, snapshot, content_bytes, compacted, entries, forgot, incarnation };
-    Ok(Opened { disk, restored, content })
+    Ok(Opened { disk, restored, known, content })
+}
+
+/// Reads all there is. `seen` is the number of the newest commit that was seen to be durable.
+fn read(store: &Store, dir: &Path, seen: Option<u64>) -> Result<Found, DiskError> {
+    let fixed = |key: &[u8], what| store.get(key).map_err(|problem| damaged(dir, what, &problem));
+    let Some(head) = fixed(b"h", "promises")? else {
+        return Err(match seen {
+            Some(seen) => lost(dir, "promises", format!("are missing, after {seen} commits")),
+            None => DiskError::Absent { dir: dir.to_owned() },
+        });
+    };
+    let [term, vote, commit, last, next_run, commits] = integers(&head)[..] else {
+        return Err(lost(dir, "promises", "have not their six numbers"));
+    };
+    if let Some(seen) = seen.filter(|seen| *seen > commits) {
+        let problem = format!("are of commit {commits}, though {seen} were durable");
+        return Err(lost(dir, "promises", problem));
+    }
+    let starts = fixed(b"b", "count of starts")?
+        .map_or(0, |record| integers(&record).first().copied().unwrap_or(0));
+    let readable = |key: &[u8]| store.get(key).ok().flatten();
+    let compacted = readable(b"t").and_then(|record| match integers(&record)[..] {
+        [index, term] => Some((index, term)),
+        _ => None,
+    });
+    let mut log = read_log(store, compacted.map_or(0, |(index, _)| index));
+    let copy = readable(b"m").and_then(|record| SnapshotMeta::decode(record.into()).ok());
+    let must_be_there = copy.is_some() || compacted.is_none_or(|(index, _)| index > 0);
+    let (record, problem) = match store.get(b"s") {
+        Ok(None) if must_be_there => (None, Some("is missing".to_owned())),
+        Ok(record) => (record, None),
+        Err(damaged) => (None, Some(damaged.problem)),
+    };
+    let content = read_content(store, record, &mut log.useless);
+    let snapshot = problem.map_or(content, Err);
+    let whole = snapshot.as_ref().ok().and_then(|snapshot| snapshot.as_ref());
+    let known = whole.map(|(meta, _)| meta.clone()).or(copy);
+    let head = Head { term, vote, commit, last, next_run };
+    // One that cannot be read is one.
+    let was_forgetful = store.get(b"f").map_or(true, |flag| flag.is_some());
+    Ok(Found { head, commits, starts, compacted, log, snapshot, known, was_forgetful })
+}
+
+impl Found {
+    /// Whether somebody but `id` votes, and so may lead.
+    fn has_others(&self, id: MemberId) -> bool {
+        let Some(known) = &self.known else { return false };
+        known.members.voters.union(&known.members.outgoing).any(|voter| *voter != id)
+    }
+
+    /// Lets go of what cannot be relied on, unless nobody could give it back: then everything stays
+    /// as it is.
+    fn mend(&mut self, id: MemberId, dir: &Path, batch: &mut Batch) -> Result<Mended, DiskError> {
+        let newest = self.snapshot.as_ref().ok().and_then(|snapshot| snapshot.as_ref());
+        let newest = newest.map_or((0, 0), |(meta, _)| (meta.index, meta.term));
+        let reaches = self.compacted.map(|compacted| {
+            let end = self.log.entries.last().map_or(compacted.0, Entry::index);
+            (compacted, end)
+        });
+        let loss = match (&self.snapshot, reaches) {
+            (Err(problem), _) => Some(("snapshot", problem.clone())),
+            (Ok(_), None) => Some(("beginning of the log", "cannot be read".to_owned())),
+            (Ok(_), Some((compacted, end))) => {
+                // The newest run may be gone although older ones reach as far.
+                let lacks_newest =
+                    self.head.last > compacted.0 && self.log.next_run() != self.head.next_run;
+                let is_whole = self.log.is_whole && end.max(newest.0) >= self.head.last;
+                let has_lost = self.was_forgetful || !is_whole || lacks_newest;
+                has_lost.then(|| ("log", "has lost entries that were durable".to_owned()))
+            }
+        };
+        let forgot = loss.is_some();
+        if let Some((what, problem)) = loss.filter(|_| !self.has_others(id)) {
+            return Err(lost(dir, what, problem));
+        }
+        let is_short = reaches.is_none_or(|(_, end)| end < newest.0);
+        let is_lost = self.snapshot.is_err();
+        if is_lost || is_short {
+            // What is left of the log ends before the snapshot, so that nothing can follow; or
+            // follows one that is lost.
+            self.log.clear();
+            batch.put(*b"t", pair(newest.0, newest.1));
+        }
+        if is_lost {
+            batch.delete(*b"s");
+        }
+        let compacted = match reaches {
+            Some((compacted, _)) if !is_lost && !is_short => compacted,
+            _ => newest,
+        };
+        let snapshot = std::mem::replace(&mut self.snapshot, Ok(None)).ok().flatten();
+        Ok(Mended { compacted, snapshot, forgot })
+    }
 }
 
 fn integers(record: &[u8]) -> Vec<u64> {
@@ -170,45 +247,40 @@ pub(super) fn parse_snapshot(record: Vec<u8>) -> Option<(SnapshotMeta, u64, u32)
     Some((meta, bytes, crc))
 }
 
-/// Reads the snapshot that the record names. Parts of others are of no use: what was being written
-/// when a process ended.
+/// Reads the snapshot that the record names, if there is one; what is wrong with it, as a clause.
+/// Parts of others are of no use: what was being written when a process ended. Nor are those of a
+/// damaged one.
 fn read_content(
     store: &Store,
-    dir: &Path,
     record: Option<Vec<u8>>,
     useless: &mut Vec<Vec<u8>>,
-) -> Result<Option<(SnapshotMeta, Bytes)>, DiskError> {
-    let named = match record {
-        Some(record) => {
-            Some(parse_snapshot(record).ok_or_else(|| lost(dir, "snapshot", "cannot be read"))?)
-        }
-        None => None,
-    };
-    let bytes = named.as_ref().map_or(0, |(_, bytes, _)| *bytes);
+) -> Result<Option<(SnapshotMeta, Bytes)>, String> {
+    let named = record.map(|record| parse_snapshot(record).ok_or("cannot be read")).transpose();
+    let whole = named.as_ref().ok().and_then(|named| named.as_ref());
+    let (bytes, index) = whole.map_or((0, 0), |(meta, bytes, _)| (*bytes, meta.index));
     let all = parts_of(usize::try_from(bytes).unwrap_or(usize::MAX));
-    let (mut content, mut parts) = (Vec::new(), 0);
+    let (mut content, mut parts, mut keys) = (Vec::new(), 0, Vec::new());
     for record in store.scan(b"s/") {
-        let Ok(record) = record else { continue };
-        match &named {
-            Some((meta, ..)) if record.key == part_key(meta.index, parts) && parts < all => {
+        match record {
+            Ok(record) if parts < all && record.key == part_key(index, parts) => {
                 content.extend_from_slice(&record.value);
                 parts += 1;
+                keys.push(record.key);
             }
-            // One after a hole: the snapshot is damaged, as is found below.
-            Some((meta, ..)) if parts < all && is_part_of(&record.key, meta.index) => {}
-            _ => useless.push(record.key),
+            Ok(record) => useless.push(record.key),
+            Err(damaged) => useless.extend(damaged.key),
         }
     }
-    let Some((meta, bytes, crc)) = named else { return Ok(None) };
-    if parts < all {
-        return Err(lost(dir, "snapshot", format!("lacks its part {parts}")));
-    }
-    if content.len() as u64 != bytes || crc32fast::hash(&content) != crc {
-        return Err(lost(dir, "snapshot", "fails its checksum"));
-    }
-    Ok(Some((meta, Bytes::from(content))))
-}
-
-fn is_part_of(key: &[u8], index: u64) -> bool {
-    key.strip_prefix(b"s/").is_some_and(|key| key.starts_with(&index.to_be_bytes()))
+    let problem = match named? {
+        None => return Ok(None),
+        Some(_) if parts < all => format!("lacks its part {parts}"),
+        Some((meta, bytes, crc))
+            if content.len() as u64 == bytes && crc32fast::hash(&content) == crc =>
+        {
+            return Ok(Some((meta, Bytes::from(content))));
+        }
+        Some(_) => "fails its checksum".to_owned(),
+    };
+    useless.extend(keys);
+    Err(problem)
 }

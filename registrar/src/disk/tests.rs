@@ -1,7 +1,7 @@
 //! What a start makes of disks in every condition.
 
 use super::*;
-use registrar_core::{HardState, MemberId, Members};
+use registrar_core::{HardState, Members};
 use std::sync::mpsc::channel;
 
 const GROUP: &str = "g";
@@ -16,7 +16,7 @@ fn founder(dir: &Path, members: Members) {
 }
 
 fn open(dir: &Path) -> Result<Opened, DiskError> {
-    Disk::open(dir, GROUP, 1 << 20)
+    Disk::open(dir, GROUP, MemberId::new(1).unwrap(), 1 << 20)
 }
 
 /// Entries of a term, made by way of their encoded form.
@@ -68,7 +68,10 @@ fn written_among(count: u64) -> tempfile::TempDir {
     dir
 }
 
-/// Changes records behind the member's back.
+/// A change of records behind the member's back.
+type Tampering = fn(&Store, &mut Batch);
+
+/// Makes one.
 fn tamper(dir: &Path, change: impl FnOnce(&Store, &mut Batch)) {
     let store = Store::open(dir, options(1 << 20, GROUP)).unwrap();
     let mut batch = Batch::new();
@@ -135,8 +138,7 @@ fn parts_of_a_snapshot_that_never_counted_are_let_go_of() {
 
 #[test]
 fn damage_in_the_log_ends_it_there_and_is_remembered() {
-    type Change = fn(&Store, &mut Batch);
-    let changes: [(&str, Change, u64); 4] = [
+    let changes: [(&str, Tampering, u64); 4] = [
         ("unreadable", |store, batch| batch.put(keys(store)[10].clone(), *b"garbage"), 21),
         ("missing in the middle", |store, batch| batch.delete(keys(store)[10].clone()), 21),
         // What it had replaced is still there, and reaches as far.
@@ -190,13 +192,11 @@ fn damage_in_the_log_of_one_that_is_alone_is_refused_and_nothing_is_changed() {
 
 #[test]
 fn what_a_member_must_never_lose_stops_it() {
-    type Change = fn(&Store, &mut Batch);
-    let changes: [(&str, Change); 5] = [
+    let changes: [(&str, Tampering); 4] = [
         ("promises", |_, batch| batch.put(*b"h", *b"short")),
         ("promises", |_, batch| batch.delete(*b"h")),
-        ("beginning of the log", |_, batch| batch.delete(*b"t")),
-        ("snapshot", |_, batch| batch.put(part_key(1, 0), *b"other")),
-        ("snapshot", |_, batch| batch.delete(part_key(1, 0))),
+        ("snapshot", |_, batch| [b"s", b"m"].into_iter().for_each(|key| batch.delete(*key))),
+        ("snapshot", |_, batch| [b"s", b"m"].into_iter().for_each(|key| batch.put(*key, *b"?"))),
     ];
     for (what, change) in changes {
         let dir = written();
@@ -206,6 +206,84 @@ fn what_a_member_must_never_lose_stops_it() {
         assert!(is_lost, "{what}: {error}");
         assert!(error.to_string().contains("must be replaced"), "{error}");
     }
+}
+
+/// What may be damaged besides the log, unless the member is alone.
+const DAMAGE: [(&str, Tampering); 6] = [
+    ("beginning of the log", |_, batch| batch.delete(*b"t")),
+    ("beginning of the log", |_, batch| batch.put(*b"t", *b"short")),
+    ("snapshot", |_, batch| batch.put(part_key(1, 0), *b"other")),
+    ("snapshot", |_, batch| batch.delete(part_key(1, 0))),
+    ("snapshot", |_, batch| batch.delete(*b"s")),
+    ("snapshot", |_, batch| batch.put(*b"s", *b"short")),
+];
+
+#[test]
+fn a_member_among_others_keeps_its_promises_when_all_else_is_damaged() {
+    for (what, change) in DAMAGE {
+        let dir = written();
+        tamper(dir.path(), change);
+        // And again, before anybody has given it back.
+        for _ in 0..2 {
+            let opened = open(dir.path()).unwrap();
+            let restored = &opened.restored;
+            assert_eq!(restored.hard_state, HardState { term: 2, vote: 1, commit: 1 }, "{what}");
+            assert!(restored.forgot && restored.entries.is_empty(), "{what}");
+            let is_whole = what != "snapshot";
+            assert_eq!(restored.snapshot.is_some(), is_whole, "{what}");
+            assert_eq!(restored.compacted, if is_whole { (1, 1) } else { (0, 0) }, "{what}");
+            assert_eq!(opened.content.is_some(), is_whole, "{what}");
+            assert_eq!(opened.known.unwrap().members, members(3), "{what}");
+            let store = opened.disk.store();
+            assert!(keys(&store).is_empty(), "{what}");
+            assert_eq!(store.scan(b"s/").count(), usize::from(is_whole), "{what}");
+        }
+        // It is given back.
+        let mut disk = open(dir.path()).unwrap().disk;
+        let meta = SnapshotMeta { index: 90, term: 3, members: members(3) };
+        let content = Bytes::from(vec![7; 20_000]);
+        let (done, waiting) = channel();
+        let hard_state = HardState { term: 3, vote: 0, commit: 90 };
+        let snapshot = Some((meta.clone(), content.clone()));
+        let write = Write { number: 1, hard_state, snapshot, entries: vec![], recalled: true };
+        disk.write(write, Box::new(move |result| done.send(result.is_ok()).unwrap()));
+        assert!(waiting.recv().unwrap());
+        write_one(&mut disk, 91);
+        drop(disk);
+        let opened = open(dir.path()).unwrap();
+        assert!(!opened.restored.forgot, "{what}");
+        assert_eq!(opened.restored.entries, entries(91..=91, 3), "{what}");
+        assert_eq!((opened.restored.snapshot, opened.content), (Some(meta), Some(content)));
+    }
+}
+
+fn write_one(disk: &mut Disk, index: u64) {
+    write(disk, entries(index..=index, 3));
+}
+
+#[test]
+fn one_that_is_alone_is_refused_when_anything_is_damaged_and_nothing_is_changed() {
+    for (what, change) in DAMAGE {
+        let dir = written_among(1);
+        let whole = dump(dir.path());
+        tamper(dir.path(), change);
+        for _ in 0..2 {
+            let error = open(dir.path()).err().expect(what);
+            let is_lost = matches!(&error, DiskError::Lost { what: lost, .. } if *lost == what);
+            assert!(is_lost, "{what}: {error}");
+        }
+        // Had it only been unreadable for a while, all is well.
+        tamper(dir.path(), |_, batch| {
+            whole.iter().for_each(|(key, value)| batch.put(key.clone(), value.clone()));
+        });
+        assert_eq!(open(dir.path()).unwrap().restored.entries.len(), 60, "{what}");
+    }
+}
+
+/// All records.
+fn dump(dir: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let store = Store::open(dir, options(1 << 20, GROUP)).unwrap();
+    store.scan(b"").map(|record| record.map(|r| (r.key, r.value)).unwrap()).collect()
 }
 
 #[test]
@@ -226,7 +304,8 @@ fn a_disk_is_made_once_and_belongs_to_its_group() {
     let dir = written();
     let error = create(dir.path(), GROUP, &Restored::newcomer(), &Bytes::new()).unwrap_err();
     assert!(matches!(error, DiskError::Exists { .. }), "{error}");
-    let error = Disk::open(dir.path(), "another", 1 << 20).err().unwrap();
+    let error =
+        Disk::open(dir.path(), "another", MemberId::new(1).unwrap(), 1 << 20).err().unwrap();
     assert!(matches!(error, DiskError::Store(StoreError::OtherCluster { .. })), "{error}");
     let empty = tempfile::tempdir().unwrap();
     assert!(matches!(open(empty.path()), Err(DiskError::Absent { .. })));

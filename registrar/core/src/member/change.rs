@@ -92,6 +92,7 @@ impl Member {
             })
             .collect();
         self.members = self.members.changed(&state, addresses);
+        self.members_changed = true;
         let (index, members) = (entry.index, self.members.clone());
         effects.push(Effect::Members { index, members });
         if !self.members.contains(self.id) {

@@ -4,6 +4,9 @@
 //! those entries might win. So it neither votes nor stands until a leader, which has them all, has
 //! struck out what it said before, and has given back everything up to what was agreed upon then.
 //! Entries beyond that were never counted with its help and cannot be any more.
+//!
+//! One that lost its snapshot starts with nothing but its promises, as a newcomer does that knows
+//! nobody: a leader finds it, and gives it a snapshot first.
 
 use super::{Member, Waiting};
 use crate::effect::{Effect, Write};
@@ -27,7 +30,10 @@ impl Member {
             return;
         }
         let (term, last) = (self.raw.raft.term, self.raw.raft.raft_log.last_index());
-        for peer in self.peers() {
+        // One that lost its snapshot knows nobody but whoever leads, once that has spoken to it.
+        let mut asked = self.peers();
+        asked.extend(self.leader().filter(|leader| !self.members.contains(*leader)));
+        for peer in asked {
             self.send(peer, Body::Forgot { term, last }, effects);
         }
     }

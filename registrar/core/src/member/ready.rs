@@ -122,7 +122,7 @@ impl Member {
         self.content_bytes = content.len();
         self.members = meta.members.clone();
         // One of the own state, now replaced, would be older.
-        self.snapshotting = None;
+        (self.snapshotting, self.members_changed) = (None, false);
         effects.push(Effect::Restore { index, content: content.clone() });
         effects.push(Effect::Members { index, members: meta.members.clone() });
         Some((meta, content))
@@ -169,13 +169,16 @@ impl Member {
         let is_in_proportion = bytes >= self.content_bytes / 2;
         let is_due = (is_in_proportion && bytes >= self.options.snapshot_bytes)
             || self.applied.saturating_sub(newest) >= self.options.snapshot_entries
-            || log.take_wanted();
+            || log.take_wanted()
+            // So that a member whose log is damaged knows to whom it belongs.
+            || (self.members_changed && self.members.outgoing.is_empty());
         if !is_due || self.applied <= newest || self.snapshotting.is_some() {
             return;
         }
         let Ok(term) = raft::Storage::term(log, self.applied) else { return };
         let meta = SnapshotMeta { index: self.applied, term, members: self.members.clone() };
         self.snapshotting = Some(meta.clone());
+        self.members_changed = false;
         effects.push(Effect::TakeSnapshot(meta));
     }
 }

@@ -111,6 +111,13 @@ impl Disk {
         }
     }
 
+    /// Its snapshot is damaged: nothing is left but its promises.
+    pub(crate) fn lose_snapshot(&mut self) {
+        let Restored { hard_state, incarnation, .. } = self.restored;
+        self.restored = Restored { hard_state, incarnation, forgot: true, ..Restored::default() };
+        self.content = Bytes::new();
+    }
+
     /// It loses the end of its log and does not notice.
     pub(crate) fn lose_silently(&mut self, keep: usize) -> HardState {
         self.restored.entries.truncate(keep);

@@ -86,7 +86,7 @@ impl World {
         self.chance.one_in(2)
     }
 
-    /// The log of a member that is down is damaged; one at a time, as long as it has not got back
+    /// The log or the snapshot of a member that is down is damaged; one at a time, as long as it has not got back
     /// what it lost.
     fn damage(&mut self, member: MemberId) {
         let whole = |world: &Self, id: &MemberId| {
@@ -99,9 +99,13 @@ impl World {
         if self.nodes[&member].member.is_some() {
             self.crash(member);
         }
+        let is_snapshot = self.chance.one_in(3);
         let node = self.nodes.get_mut(&member).unwrap();
         let keep = self.chance.below(node.disk.restored.entries.len() as u64 + 1);
-        node.disk.damage(keep as usize);
+        match is_snapshot {
+            true => node.disk.lose_snapshot(),
+            false => node.disk.damage(keep as usize),
+        }
         self.start(member);
     }
 

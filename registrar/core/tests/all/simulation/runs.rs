@@ -280,6 +280,41 @@ fn a_member_without_the_end_of_its_log_does_not_vote_until_it_has_it_back() {
 }
 
 #[test]
+fn a_member_without_its_snapshot_does_not_vote_until_it_has_everything_back() {
+    for seed in 0..20 {
+        let mut world = calm(3, seed);
+        for _ in 0..30 {
+            world.ask(10, 0);
+            world.run(Duration::from_millis(50));
+        }
+        let leader = world.leader().unwrap();
+        let [behind, amnesiac] =
+            [1, 2, 3].map(id).into_iter().filter(|m| *m != leader).collect::<Vec<_>>()[..]
+        else {
+            panic!()
+        };
+        world.crash(behind);
+        world.ask(4, 0);
+        world.run(SECOND);
+        world.crash(leader);
+        world.crash(amnesiac);
+        let node = world.nodes.get_mut(&amnesiac).unwrap();
+        let promises = node.disk.restored.hard_state;
+        node.disk.lose_snapshot();
+        world.start(amnesiac);
+        world.start(behind);
+        world.run(20 * SECOND);
+        assert_eq!(world.leader(), None, "the two that lack it must not agree on anything");
+        assert_eq!(world.nodes[&amnesiac].disk.restored.hard_state.term, promises.term);
+        world.start(leader);
+        world.run(5 * SECOND);
+        settle(&mut world);
+        let restored = &world.nodes[&amnesiac].disk.restored;
+        assert!(!restored.forgot && restored.snapshot.is_some());
+    }
+}
+
+#[test]
 fn a_disk_that_lost_writes_without_a_word_stops_its_member() {
     let mut world = calm(3, 5);
     let leader = world.leader().unwrap();
