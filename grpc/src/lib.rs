@@ -24,7 +24,7 @@ pub use client::{
 pub use codec::Incoming;
 pub use encoded::{Encoded, Unsent};
 pub use first::First;
-pub use leader::{LEADER_KEY, leader, not_leading};
+pub use leader::{LEADER_KEY, is_address, leader, not_leading};
 pub use server::{OperatorHandler, OperatorService, StreamHandler, StreamService};
 pub use tonic::{Code, Status};
 

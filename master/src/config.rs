@@ -17,6 +17,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The cluster that the data must belong to, if the operator names one.
     pub cluster: Option<String>,
+    /// Masters of the cluster that this one is to join, `HOST:PORT`, if its data directory is new.
+    pub join: Vec<String>,
     /// The name or address under which others reach this master.
     pub hostname: Arc<str>,
     /// What the core is told.
@@ -69,6 +71,7 @@ impl Config {
         Self {
             data_dir: data_dir.into(),
             cluster: None,
+            join: Vec::new(),
             hostname: hostname.into(),
             options: Options { version, ..Options::default() },
             weights: Vec::new(),

@@ -41,6 +41,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// None of the masters that were named takes this one in.
+    #[error("no master to join at {}: {reason}; name one or more that run, as HOST:PORT", .addresses.join(","))]
+    Join {
+        /// Who was asked.
+        addresses: Vec<String>,
+        /// What the last one said, or why it could not be asked.
+        reason: String,
+    },
     /// The registry cannot be opened or written.
     #[error(transparent)]
     Registry(#[from] RegistrarError),

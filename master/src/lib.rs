@@ -10,10 +10,12 @@
 mod config;
 mod connections;
 mod error;
+mod front;
 mod http;
 mod link;
 mod listen;
 mod logging;
+mod membership;
 mod metrics;
 mod perform;
 mod reads;
@@ -21,10 +23,12 @@ pub mod registrar;
 mod registry_record;
 mod rewound;
 mod server;
+mod standing;
+mod terms;
 mod watch_link;
 
 pub use config::{Config, MESOS_VERSION};
 pub use error::Error;
 pub use listen::listen;
 pub use logging::LogControl;
-pub use server::run;
+pub use terms::run;

@@ -1,6 +1,7 @@
 //! Listening, and the accept loop: HTTP/1.1 and HTTP/2 on one port, with limits on slow senders.
 
 use crate::Error;
+use crate::front::Front;
 use crate::rewound::Rewound;
 use grpc::slim::Serving;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -184,17 +185,19 @@ pub(crate) struct AcceptLimits {
     pub(crate) idle_timeout: Duration,
 }
 
+/// What answers the requests of connections.
+pub(crate) struct Accepting {
+    pub(crate) front: Front,
+    /// Where connections of other members are served: signs of life must not wait for the core.
+    pub(crate) members: Handle,
+    pub(crate) agents: Arc<AgentServers>,
+}
+
 /// Accepts connections for ever; ends when it is dropped, and its connections with it.
 ///
-/// Connections whose first request is one of operators are served on the runtime of `operators`:
-/// what they read may be big, and writing it must not keep the core waiting.
-pub(crate) async fn accept(
-    listener: TcpListener,
-    router: axum::Router,
-    limits: AcceptLimits,
-    operators: Handle,
-    agents: Arc<AgentServers>,
-) {
+/// Connections whose first request is one of operators are served where the front says: what they
+/// read may be big, and writing it must not keep the core waiting.
+pub(crate) async fn accept(listener: TcpListener, limits: AcceptLimits, accepting: Accepting) {
     let builder = Arc::new(builder(limits.idle_timeout));
     let places = Arc::new(Semaphore::new(limits.max_connections));
     let mut connections = tokio::task::JoinSet::new();
@@ -217,15 +220,17 @@ pub(crate) async fn accept(
             tracing::warn!(limit = limits.max_connections, "connection refused: too many");
             continue;
         };
-        let (builder, operators) = (Arc::clone(&builder), operators.clone());
-        let asked = Asked { router: router.clone(), origin, agents: Arc::clone(&agents) };
+        let builder = Arc::clone(&builder);
+        let Accepting { front, members, agents } = &accepting;
+        let (members, agents) = (members.clone(), Arc::clone(agents));
+        let asked = Asked { front: front.clone(), origin, members, agents };
         connections.spawn(async move {
             let first_request = Instant::now() + limits.request_timeout;
             // Each in a box of its own: what a connection is, it is for years, and it must not take
             // the room of what it is not.
             match Box::pin(asker(&stream, first_request)).await {
                 Some(Asker::Stream) => {
-                    let agent = Box::pin(first_stream(stream, &builder, asked, first_request));
+                    let agent = Box::pin(first_stream(stream, builder, asked, first_request));
                     if let Some(agent) = agent.await
                         && let Err(error) = agent.await
                     {
@@ -235,10 +240,15 @@ pub(crate) async fn accept(
                 Some(Asker::Other) => {
                     Box::pin(serve(stream.into(), &builder, asked, first_request)).await;
                 }
-                Some(Asker::Operator) => {
-                    let handed = hand_over(stream, builder, asked, first_request, &operators);
-                    Box::pin(handed).await;
-                }
+                Some(Asker::Operator) => match asked.front.operators() {
+                    Some(operators) => {
+                        let narrow = Some(OPERATOR_SEND_BUFFER);
+                        let stream = Rewound::from(stream);
+                        let to = Elsewhere { runtime: operators, narrow };
+                        Box::pin(hand_over(stream, builder, asked, first_request, to)).await;
+                    }
+                    None => Box::pin(serve(stream.into(), &builder, asked, first_request)).await,
+                },
                 None => {}
             }
             drop(place);
@@ -248,15 +258,16 @@ pub(crate) async fn accept(
 
 /// What answers the requests of a connection, and whose it is.
 struct Asked {
-    router: axum::Router,
+    front: Front,
     origin: Origin,
+    members: Handle,
     agents: Arc<AgentServers>,
 }
 
 impl Asked {
     fn service(self, server: Server) -> WithKill {
         let peer = Peer::new(self.origin, server, self.agents);
-        WithKill { router: self.router, kill: Kill::default(), peer }
+        WithKill { front: self.front, kill: Kill::default(), peer }
     }
 }
 
@@ -294,7 +305,7 @@ type AgentConnection =
 /// others need.
 async fn first_stream(
     mut stream: TcpStream,
-    builder: &auto::Builder<TokioExecutor>,
+    builder: Arc<auto::Builder<TokioExecutor>>,
     asked: Asked,
     first_request: Instant,
 ) -> Option<Box<AgentConnection>> {
@@ -306,8 +317,14 @@ async fn first_stream(
         }
     };
     if begun.path.as_deref() != Some(grpc::AGENT_LINK_PATH) {
+        let is_member = begun.path.as_deref() == Some(::registrar::PATH);
         let stream = Rewound { begun: begun.bytes.into(), stream };
-        Box::pin(serve(stream, builder, asked, first_request)).await;
+        if is_member {
+            let to = Elsewhere { runtime: asked.members.clone(), narrow: None };
+            Box::pin(hand_over(stream, builder, asked, first_request, to)).await;
+        } else {
+            Box::pin(serve(stream, &builder, asked, first_request)).await;
+        }
         return None;
     }
     // Small events must not wait for the answer to the packet before them.
@@ -324,15 +341,23 @@ async fn first_stream(
 /// can be read over 100 ms of distance.
 const OPERATOR_SEND_BUFFER: usize = 128 * 1024;
 
+/// Another runtime for a connection.
+struct Elsewhere {
+    runtime: Handle,
+    /// Bytes that the system keeps for it, if not as many as it likes.
+    narrow: Option<usize>,
+}
+
 /// Serves the connection on another runtime; it ends when this future is dropped.
 async fn hand_over(
-    stream: TcpStream,
+    stream: Rewound,
     builder: Arc<auto::Builder<TokioExecutor>>,
     asked: Asked,
     first_request: Instant,
-    operators: &Handle,
+    to: Elsewhere,
 ) {
-    let narrow = set_socket_send_buffer_size(&stream, OPERATOR_SEND_BUFFER);
+    let Rewound { begun, stream } = stream;
+    let narrow = to.narrow.map_or(Ok(()), |bytes| set_socket_send_buffer_size(&stream, bytes));
     let stream = match narrow.map_err(io::Error::from).and_then(|()| stream.into_std()) {
         Ok(stream) => stream,
         Err(error) => {
@@ -340,9 +365,12 @@ async fn hand_over(
             return;
         }
     };
-    let serving = operators.spawn(async move {
+    let serving = to.runtime.spawn(async move {
         match TcpStream::from_std(stream) {
-            Ok(stream) => serve(stream.into(), &builder, asked, first_request).await,
+            Ok(stream) => {
+                let stream = Rewound { begun, stream };
+                serve(stream, &builder, asked, first_request).await;
+            }
             Err(error) => tracing::debug!(%error, "connection lost before it was served"),
         }
     });
@@ -422,7 +450,7 @@ async fn serve(
 /// Gives each request the means to end its connection, or to have its place.
 #[derive(Clone)]
 struct WithKill {
-    router: axum::Router,
+    front: Front,
     kill: Kill,
     peer: Peer,
 }
@@ -456,6 +484,6 @@ where
         if is_read {
             request.extensions_mut().insert(self.peer.0.origin);
         }
-        self.router.call(request.map(axum::body::Body::new))
+        tower::Service::call(&mut self.front.router(), request.map(axum::body::Body::new))
     }
 }

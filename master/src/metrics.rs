@@ -5,6 +5,8 @@
 
 use crate::http::HttpCounts;
 use crate::reads::Counted;
+use crate::standing::role_name;
+use ::registrar::{Role, Status};
 use master_core::{Counters, Master};
 use proto::Time;
 use proto::operator::AgentStanding;
@@ -110,6 +112,7 @@ pub(crate) struct Gauges<'a> {
     pub(crate) agent_connections: [(&'static str, u64); 2],
     pub(crate) held_effects: usize,
     pub(crate) reads: &'a Counted,
+    pub(crate) standing: &'a Status,
     pub(crate) started: Time,
     pub(crate) version: &'a str,
 }
@@ -144,20 +147,56 @@ pub(crate) fn render(
     shell: &Gauges<'_>,
 ) -> String {
     let mut text = Text(String::with_capacity(8 * 1024));
-    text.family("tepui_build_info", "gauge", "The software that runs.");
-    let labels = format!("version=\"{}\"", escape(shell.version));
-    text.line("tepui_build_info", &labels, 1);
-    let help = "When this master started, in seconds since 1970.";
-    text.one("tepui_master_start_time_seconds", "gauge", help, shell.started.as_secs_f64());
+    render_process(&mut text, shell.version, shell.started, shell.standing);
     render_gauges(&mut text, core);
     render_counters(&mut text, core.counters());
     render_shell(&mut text, counts, shell);
+    render_http(&mut text, http);
+    text.0
+}
+
+/// Those of a master that does not lead.
+pub(crate) fn of_follower(
+    standing: &Status,
+    http: &HttpCounts,
+    started: Time,
+    version: &str,
+) -> String {
+    let mut text = Text(String::with_capacity(2 * 1024));
+    render_process(&mut text, version, started, standing);
+    render_http(&mut text, http);
+    text.0
+}
+
+fn render_process(text: &mut Text, version: &str, started: Time, standing: &Status) {
+    text.family("tepui_build_info", "gauge", "The software that runs.");
+    text.line("tepui_build_info", &format!("version=\"{}\"", escape(version)), 1);
+    let help = "When this master started, in seconds since 1970.";
+    text.one("tepui_master_start_time_seconds", "gauge", help, started.as_secs_f64());
+    let help = "1 for the part that this master plays, 0 for the others.";
+    text.family("tepui_master_role", "gauge", help);
+    for role in [Role::Leader, Role::Candidate, Role::Follower] {
+        let labels = format!("role=\"{}\"", role_name(role));
+        text.line("tepui_master_role", &labels, u8::from(standing.role == role));
+    }
+    let lag = standing.commit.saturating_sub(standing.applied);
+    for (name, help, value) in [
+        ("term", "The newest term of the masters' log.", standing.term),
+        ("commit_index", "Up to where the masters' log is agreed upon.", standing.commit),
+        ("apply_index", "Up to where it was applied here.", standing.applied),
+        ("apply_lag", "Entries that are agreed upon and not applied here yet.", lag),
+        ("members", "Masters that vote.", standing.members.voters.len() as u64),
+    ] {
+        text.one(&format!("tepui_master_{name}"), "gauge", help, value);
+    }
+}
+
+fn render_http(text: &mut Text, http: &HttpCounts) {
     text.family("tepui_master_http_requests_total", "counter", "HTTP answers by route and status.");
     for (route, code, count) in http.read() {
         let labels = format!("route=\"{route}\",code=\"{code}\"");
         text.line("tepui_master_http_requests_total", &labels, count);
     }
-    text.0
 }
 
 fn render_gauges(text: &mut Text, core: &Master) {

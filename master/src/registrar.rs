@@ -14,13 +14,15 @@ mod records;
 
 use crate::registry_record::{self, Completed};
 use crate::{Config, Error};
-use ::registrar::{DiskError, Failure, MemberId, Members, Stopped};
+use ::registrar::{DiskError, Failure, MemberId, Members, Role, Stopped};
 use master_core::{Registry, RegistryOp};
+pub(crate) use member::Asks;
+pub use member::Member;
 use proto::{Limits, MasterId};
 use records::Records;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use store::{Batch, Home, StoreError};
 
@@ -67,8 +69,8 @@ pub enum RegistrarError {
     /// A file beside the database cannot be made or read.
     #[error("cannot write in the data directory: check its owner and its permissions")]
     Witness(#[source] io::Error),
-    /// What an unfinished start left cannot be removed.
-    #[error("cannot remove {}: check its owner and its permissions", .dir.display())]
+    /// What an unfinished start left cannot be read or removed.
+    #[error("cannot read or remove {}: check its owner and its permissions", .dir.display())]
     Leftover {
         /// What.
         dir: PathBuf,
@@ -81,18 +83,43 @@ pub enum RegistrarError {
     Thread(#[source] io::Error),
 }
 
+impl RegistrarError {
+    /// Whether facts were not taken because this member leads no more, or has no room for them:
+    /// what was proposed may have come to pass all the same, and the core that proposed it must not
+    /// go on. The process can.
+    pub fn is_lost_lead(&self) -> bool {
+        match self {
+            Self::Refused { failure, .. } => match failure {
+                Failure::Refused(_) | Failure::Full { .. } => true,
+                Failure::Unfit { .. } | Failure::Ended => false,
+            },
+            _ => false,
+        }
+    }
+}
+
 /// Called once, when the facts are durable or cannot become so; must be quick.
 pub type Done = Box<dyn FnOnce(Result<(), RegistrarError>) + Send>;
+
+/// See [`Registrar::confirm`].
+pub type Confirmed<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Makes facts durable.
 pub trait Registrar: Send {
     /// Proposes facts. They become durable in their order, and `done` is called once all are;
     /// `done` of an earlier proposal is called before that of a later one. After a failure nothing
-    /// proposed later counts for this master: the process must end.
+    /// proposed later counts for this core: it must go.
     fn propose(&mut self, ops: Vec<RegistryOp>, done: Done);
 
     /// Bytes of the proposals that are not done yet.
     fn backlog(&self) -> usize;
+
+    /// Whether this master surely leads: it heard of a majority a moment ago. A process that was
+    /// stopped for a while does not know that when it goes on.
+    fn surely_leads(&self) -> bool;
+
+    /// Returns once it is certain that this master still leads; never, if it does not.
+    fn confirm(&self) -> Confirmed<'_>;
 }
 
 /// A registry that was opened: the facts, and who makes more of them durable.
@@ -105,60 +132,100 @@ pub struct OpenRegistry {
     pub registrar: Box<dyn Registrar>,
 }
 
-/// Opens the registry of `config`, founds the cluster if there is none, and begins a new epoch:
-/// all of it durable when this returns.
-///
-/// # Errors
-/// Why it cannot be opened, in a sentence for the operator.
-pub fn open_registry(config: &Config) -> Result<OpenRegistry, Error> {
-    let opened = open(config)?;
-    Ok(opened)
+impl Member {
+    /// Opens the data directory of `config` and starts the member that it belongs to. Where there
+    /// is none yet, it is a new member of the cluster `joined`, or founds a cluster. Others find
+    /// this master at `address`, `HOST:PORT`.
+    ///
+    /// # Errors
+    /// Why it cannot be opened, in a sentence for the operator.
+    pub fn open(
+        config: &Config,
+        address: &str,
+        joined: Option<&str>,
+    ) -> Result<Self, RegistrarError> {
+        let home = Arc::new(Home::open(&config.data_dir, "master", FORMAT, None)?);
+        if let Some(wanted) = &config.cluster
+            && home.identity().cluster.is_some()
+        {
+            home.bind_cluster(wanted)?;
+        }
+        let identity = home.identity();
+        let cluster_id = match identity.cluster {
+            Some(cluster_id) if identity.format == FORMAT => cluster_id,
+            _ => match joined {
+                Some(cluster_id) => join(&home, config, cluster_id)?,
+                None => begin(&home, config, address)?,
+            },
+        };
+        before::retire(&home);
+        let (id, dir) = member_dir(&home)?;
+        Self::start(member_config(config, (id, dir), &cluster_id), &home)
+            .map_err(|error| of_directory(config, error))
+    }
+
+    /// Whether the data directory of `config` belongs to a member of a cluster already.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is in use.
+    pub fn exists(config: &Config) -> Result<bool, RegistrarError> {
+        let home = Home::open(&config.data_dir, "master", FORMAT, None)?;
+        Ok(home.identity().cluster.is_some())
+    }
+
+    /// Begins to lead, which this member does in the group in `term`: reads all facts and begins a
+    /// new epoch, durable when this returns.
+    ///
+    /// # Errors
+    /// Why not; after [`RegistrarError::is_lost_lead`] another member may lead.
+    pub async fn lead(&self, config: &Config, term: u64) -> Result<OpenRegistry, RegistrarError> {
+        let records = self.records().await?;
+        let seen = config.clone();
+        // Many facts take a while to read.
+        let read = tokio::task::spawn_blocking(move || read_facts(&records, &seen)).await;
+        let (mut registry, completed, read) = read.map_err(|_| RegistrarError::Ended)??;
+        if registry.cluster_id().is_none_or(|known| **known != **self.cluster_id()) {
+            let problem = format!("does not name cluster {}", self.cluster_id());
+            return Err(damaged(config, "record c", problem));
+        }
+        let mut registrar = self.leading(term, completed);
+        let master_id = MasterId::new(uuid::Uuid::new_v4().to_string());
+        let master_id = master_id.expect("a UUID is a valid id");
+        let epoch = registry.epoch() + 1;
+        let mut facts = vec![RegistryOp::BeginEpoch { epoch, master_id: master_id.clone() }];
+        facts.extend(config.weights.iter().map(|(role, weight_milli)| RegistryOp::SetWeight {
+            role: role.clone(),
+            weight_milli: *weight_milli,
+        }));
+        facts.iter().for_each(|op| registry.apply(op));
+        let (tell, told) = tokio::sync::oneshot::channel();
+        // Whoever waits is there until it was told.
+        registrar.propose(facts, Box::new(move |result| drop(tell.send(result))));
+        told.await.map_err(|_| RegistrarError::Ended)??;
+        tracing::info!(cluster = %self.cluster_id(), %master_id, epoch, facts = read, "registry open");
+        Ok(OpenRegistry { registry, master_id, registrar: Box::new(registrar) })
+    }
 }
 
-fn open(config: &Config) -> Result<OpenRegistry, RegistrarError> {
-    let home = Arc::new(Home::open(&config.data_dir, "master", FORMAT, None)?);
-    if let Some(wanted) = &config.cluster
-        && home.identity().cluster.is_some()
-    {
-        home.bind_cluster(wanted)?;
-    }
-    let dir = home.dir().join(MEMBER_DIR);
-    let identity = home.identity();
-    let cluster_id = match identity.cluster {
-        Some(cluster_id) if identity.format == FORMAT => cluster_id,
-        _ => begin(&home, config, &dir)?,
-    };
-    before::retire(&home);
-    let seen = config.clone();
-    let look = move |records: &Records| read_facts(records, &seen);
-    let (leading, facts) = member::lead(member_config(config, dir, &cluster_id), &home, look)
-        .map_err(|error| of_directory(config, error))?;
-    let (mut registry, completed, read) = facts?;
-    if registry.cluster_id().is_none_or(|known| **known != *cluster_id) {
-        return Err(damaged(config, "record c", format!("does not name cluster {cluster_id}")));
-    }
-    let mut registrar = leading.completed(completed);
-
-    let mut facts = Vec::new();
-    let master_id = MasterId::new(uuid::Uuid::new_v4().to_string()).expect("a UUID is a valid id");
-    let epoch = registry.epoch() + 1;
-    facts.push(RegistryOp::BeginEpoch { epoch, master_id: master_id.clone() });
-    facts.extend(config.weights.iter().map(|(role, weight_milli)| RegistryOp::SetWeight {
-        role: role.clone(),
-        weight_milli: *weight_milli,
-    }));
-    facts.iter().for_each(|op| registry.apply(op));
-    let (tell, told) = std::sync::mpsc::channel();
-    // Whoever waits is there until it was told.
-    registrar.propose(facts, Box::new(move |result| drop(tell.send(result))));
-    told.recv().map_err(|_| RegistrarError::Ended)??;
-    tracing::info!(cluster_id, %master_id, epoch, facts = read, "registry open");
-    Ok(OpenRegistry { registry, master_id, registrar: Box::new(registrar) })
+/// Opens the registry of a master that is alone, and begins to lead: for tools, outside of any
+/// runtime or within one.
+///
+/// # Errors
+/// As [`Member::open`] and [`Member::lead`].
+pub fn open_registry(config: &Config) -> Result<OpenRegistry, Error> {
+    let member = Member::open(config, "", None)?;
+    let opened = member.block_on(async {
+        let mut status = member.status();
+        let leads = status.wait_for(|now| now.role == Role::Leader).await;
+        let term = leads.map_err(|_| member.end())?.term;
+        member.lead(config, term).await
+    })?;
+    Ok(opened)
 }
 
 /// Makes the member's disk, with the facts of a directory of format 1 if it is one, and only then
 /// says in the directory's identity that this is where they are. Says which cluster it is.
-fn begin(home: &Arc<Home>, config: &Config, dir: &Path) -> Result<String, RegistrarError> {
+fn begin(home: &Arc<Home>, config: &Config, address: &str) -> Result<String, RegistrarError> {
     let identity = home.identity();
     let mut records = match identity.format {
         before::FORMAT => before::read(home, config)?,
@@ -180,37 +247,89 @@ fn begin(home: &Arc<Home>, config: &Config, dir: &Path) -> Result<String, Regist
         registry_record::write(&op, &mut Completed::new(), &mut batch);
         records.change(&batch);
     }
-    match fs::remove_dir_all(dir) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            return Err(RegistrarError::Leftover { dir: dir.to_owned(), source });
-        }
-        _ => {}
-    }
-    // Nobody but itself has to find it.
-    let members = Members::of_voters([(FOUNDER, String::new())]);
-    ::registrar::found(dir, &cluster_id, members, &records)
+    remove_leftovers(home)?;
+    let members = Members::of_voters([(FOUNDER, address.to_owned())]);
+    ::registrar::found(&home.dir().join(MEMBER_DIR), &cluster_id, members, &records)
         .map_err(|error| of_directory(config, of_disk(error)))?;
     home.upgrade(FORMAT, &cluster_id)?;
     Ok(cluster_id)
 }
 
-fn member_config(config: &Config, dir: PathBuf, cluster_id: &str) -> ::registrar::Config {
+/// Makes the disk of a member that is to be taken in by the masters of a cluster, under an id that
+/// nobody had before.
+fn join(home: &Arc<Home>, config: &Config, cluster_id: &str) -> Result<String, RegistrarError> {
+    if let Some(wanted) = config.cluster.as_ref().filter(|wanted| *wanted != cluster_id) {
+        let (dir, found) = (config.data_dir.clone(), cluster_id.to_owned());
+        return Err(StoreError::OtherCluster { dir, found, wanted: wanted.clone() }.into());
+    }
+    remove_leftovers(home)?;
+    // Short enough to be typed; among some hundreds it meets another one in no lifetime.
+    let id = (uuid::Uuid::new_v4().as_u128() as u32).max(FOUNDER.get() as u32 + 1);
+    let dir = home.dir().join(format!("{MEMBER_DIR}.{id}"));
+    ::registrar::join(&dir, cluster_id).map_err(|error| of_directory(config, of_disk(error)))?;
+    home.upgrade(FORMAT, cluster_id)?;
+    Ok(cluster_id.to_owned())
+}
+
+/// The disks of members in a data directory, and whose they are: the founder's has no number.
+fn member_dirs(home: &Home) -> Result<Vec<(MemberId, PathBuf)>, RegistrarError> {
+    let unreadable = |source| RegistrarError::Leftover { dir: home.dir().to_owned(), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(home.dir()).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let id = match name.strip_prefix(MEMBER_DIR) {
+            Some("") => Some(FOUNDER),
+            Some(rest) => {
+                rest.strip_prefix('.').and_then(|id| id.parse().ok()).and_then(MemberId::new)
+            }
+            None => None,
+        };
+        found.extend(id.map(|id| (id, path)));
+    }
+    Ok(found)
+}
+
+/// The disk of the member, which is never made anew: that facts are gone must be seen.
+fn member_dir(home: &Home) -> Result<(MemberId, PathBuf), RegistrarError> {
+    let mut found = member_dirs(home)?;
+    match found.len() {
+        0 => Ok((FOUNDER, home.dir().join(MEMBER_DIR))),
+        1 => Ok(found.swap_remove(0)),
+        _ => Err(RegistrarError::Damaged {
+            dir: home.dir().to_owned(),
+            what: "log".to_owned(),
+            problem: "is there twice".to_owned(),
+        }),
+    }
+}
+
+/// What a start left that did not come to its end.
+fn remove_leftovers(home: &Home) -> Result<(), RegistrarError> {
+    member_dirs(home)?.into_iter().try_for_each(|(_, dir)| {
+        fs::remove_dir_all(&dir).map_err(|source| RegistrarError::Leftover { dir, source })
+    })
+}
+
+fn member_config(
+    config: &Config,
+    (id, dir): (MemberId, PathBuf),
+    cluster_id: &str,
+) -> ::registrar::Config {
     let options = ::registrar::Options {
         // How much may wait is the server's matter: it looks at the backlog.
         uncommitted_bytes: u64::MAX,
         snapshot_bytes: 2 << 20,
-        // There is nobody who could be behind.
-        kept_entries: 0,
+        kept_entries: 1_000,
         ..::registrar::Options::default()
     };
     ::registrar::Config {
-        id: FOUNDER,
+        id,
         group: Arc::from(cluster_id),
         dir,
         options,
         cache_bytes: config.cache_bytes,
-        // There is nobody else who might draw the same.
-        seed: 1,
+        seed: uuid::Uuid::new_v4().as_u64_pair().0,
     }
 }
 

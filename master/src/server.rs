@@ -4,23 +4,22 @@
 //! while the next batches are stepped; what stands behind a fact waits for its commit, and
 //! everything after it too, so that order is kept. Other effects leave at once.
 
-use crate::connections::{Message, Reply, Streams};
-use crate::http::{About, Context, HttpCounts, Totals};
-use crate::listen::{AcceptLimits, AgentServers, accept, places};
+use crate::connections::{Message, Reply};
+use crate::http::{HttpCounts, Totals};
+use crate::listen::AgentServers;
 use crate::metrics::{Gauges, render};
 use crate::perform::Performer;
-use crate::reads::{Counted, Feed, ReadLimits, Reads};
-use crate::registrar::{OpenRegistry, Registrar, RegistrarError, open_registry};
-use crate::{Config, Error, MESOS_VERSION, http, link};
+use crate::reads::{Counted, Feed};
+use crate::registrar::{OpenRegistry, Registrar, RegistrarError};
+use crate::standing::Standing;
+use crate::{Config, MESOS_VERSION};
 use clock::Clock;
 use master_core::{Effect, Input, Master, RegistryOp};
 use proto::scheduler::MasterInfo;
 use std::collections::VecDeque;
-use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 /// Inputs stepped before effects are performed and other things are looked at.
@@ -30,51 +29,6 @@ const MAX_HELD: usize = 100_000;
 /// As `MAX_HELD`: bytes of facts that are not durable yet.
 const MAX_BACKLOG: usize = 64 << 20;
 
-/// Runs a master on `listener` until `shutdown`.
-///
-/// # Errors
-/// Why it does not start; or that its facts cannot be made durable any more, so that it must end.
-pub async fn run(
-    config: Config,
-    listener: TcpListener,
-    shutdown: impl Future,
-) -> Result<(), Error> {
-    config.check()?;
-    let address = listener
-        .local_addr()
-        .map_err(|source| Error::Listen { address: "the given socket".to_owned(), source })?;
-    let opened = open_registry(&config)?;
-    let clock = Clock::start();
-    let (inbox, messages) = mpsc::channel(config.inbox);
-    let streams = Arc::new(Streams::default());
-    let http_counts = Arc::new(HttpCounts::default());
-    let limits = ReadLimits { at_a_time: config.reads, wait: config.read_wait };
-    let (reads, feed) = Reads::start(config.options.completed_tasks, config.cut_off_grace, limits)
-        .map_err(RegistrarError::Thread)?;
-    let about = About::new(&config, address, &opened, clock.started());
-    let agents = Arc::<AgentServers>::default();
-    let (http, read_counts) = (Arc::clone(&http_counts), reads.counts());
-    let elsewhere = Elsewhere { http, reads: read_counts, agents: Arc::clone(&agents) };
-    let operators = reads.runtime().clone();
-    let context = Context::new(&config, about, inbox, streams, http_counts, reads);
-    let router = http::router(context.clone()).merge(link::router(context));
-    let limits = AcceptLimits {
-        max_connections: places(config.max_connections),
-        request_timeout: config.request_timeout,
-        idle_timeout: config.idle_timeout,
-    };
-    let mut server = Server::new(&config, address, opened, clock, feed, elsewhere);
-    tracing::info!(%address, "master serving");
-    tokio::select! {
-        result = server.serve(messages) => result,
-        () = accept(listener, router, limits, operators, agents) => Ok(()),
-        _ = shutdown => {
-            tracing::info!("master stopping");
-            Ok(())
-        }
-    }
-}
-
 /// An effect that waits for the commit of this number.
 struct Held {
     commit: u64,
@@ -82,13 +36,15 @@ struct Held {
 }
 
 /// What others count, for metrics.
-struct Elsewhere {
-    http: Arc<HttpCounts>,
-    reads: Counted,
-    agents: Arc<AgentServers>,
+pub(crate) struct Elsewhere {
+    pub(crate) http: Arc<HttpCounts>,
+    pub(crate) reads: Counted,
+    pub(crate) agents: Arc<AgentServers>,
+    pub(crate) standing: Standing,
 }
 
-struct Server {
+/// A core, and what stands around it, for one term.
+pub(crate) struct Server {
     core: Master,
     clock: Clock,
     performer: Performer,
@@ -107,7 +63,7 @@ struct Server {
 }
 
 impl Server {
-    fn new(
+    pub(crate) fn new(
         config: &Config,
         address: SocketAddr,
         opened: OpenRegistry,
@@ -147,7 +103,14 @@ impl Server {
         }
     }
 
-    async fn serve(&mut self, mut messages: mpsc::Receiver<Message>) -> Result<(), Error> {
+    /// Takes messages until nobody has any more to send.
+    ///
+    /// # Errors
+    /// Facts do not become durable: nothing that this core knows counts any more.
+    pub(crate) async fn serve(
+        &mut self,
+        mut messages: mpsc::Receiver<Message>,
+    ) -> Result<(), RegistrarError> {
         let mut batch = Vec::with_capacity(BATCH);
         let sleep = tokio::time::sleep_until(tokio::time::Instant::now());
         tokio::pin!(sleep);
@@ -166,6 +129,10 @@ impl Server {
                         return Ok(());
                     }
                     gather(&mut messages, &mut batch).await;
+                    if !self.registrar.surely_leads() {
+                        // Should somebody else lead by now, nothing more is said here.
+                        self.registrar.confirm().await;
+                    }
                     for message in batch.drain(..) {
                         self.take(message);
                     }
@@ -319,7 +286,7 @@ impl Server {
     }
 
     /// Lets go of what waited behind a commit.
-    fn release(&mut self, result: Result<u64, RegistrarError>) -> Result<(), Error> {
+    fn release(&mut self, result: Result<u64, RegistrarError>) -> Result<(), RegistrarError> {
         self.durable = result?;
         while self.held.front().is_some_and(|held| held.commit <= self.durable) {
             if let Some(held) = self.held.pop_front() {
@@ -338,6 +305,7 @@ impl Server {
             held_effects: self.held.len(),
             agent_connections: self.elsewhere.agents.read(),
             reads: &self.elsewhere.reads,
+            standing: &self.elsewhere.standing.status(),
             started: self.clock.started(),
             version: &self.version,
         };

@@ -83,6 +83,7 @@ async fn begin(
     peer: Option<&Peer>,
 ) -> Result<(Encoded, Events), Status> {
     let none = |none: NoAnswer| status(none.into());
+    context.membership().surely_lead().await.map_err(status)?;
     let reads = context.reads();
     let small = subscribed(context, resume.clone(), kill.clone(), SMALL, ()).await.map_err(none)?;
     if let Some((pieces, pending)) = small {

@@ -116,6 +116,7 @@ fn check(options: &Options) -> Result<(), Failure> {
 fn failure(error: &master::Error) -> Failure {
     let code = match error {
         master::Error::Setting { .. } => Code::Usage,
+        master::Error::Join { .. } => Code::Unavailable,
         master::Error::PortInUse { .. } => Code::Conflict,
         master::Error::PortDenied { .. } => Code::Denied,
         master::Error::Listen { .. } => Code::Failed,

@@ -4,6 +4,7 @@
 //! behind them, as clients of Mesos write them.
 
 mod events;
+pub(crate) mod follow;
 mod json;
 mod legacy;
 mod media;
@@ -17,7 +18,8 @@ mod system;
 use crate::Config;
 use crate::connections::{Message, OutboxLimits, Streams};
 use crate::logging::Logging;
-use crate::reads::{NoAnswer, Reads};
+use crate::membership::Membership;
+use crate::reads::{Model, NoAnswer, Reads};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -53,6 +55,7 @@ struct Shared {
     about: Arc<About>,
     reads: Reads,
     logging: Arc<Logging>,
+    membership: Membership,
 }
 
 impl Context {
@@ -61,13 +64,13 @@ impl Context {
         about: About,
         inbox: mpsc::Sender<Message>,
         streams: Arc<Streams>,
-        counts: Arc<HttpCounts>,
         reads: Reads,
+        follower: &follow::Following,
     ) -> Self {
         Self(Arc::new(Shared {
             inbox,
             streams,
-            counts,
+            counts: Arc::clone(&follower.counts),
             limits: config.limits.clone(),
             agent_limits: config.agent_limits.clone(),
             outbox: OutboxLimits {
@@ -79,7 +82,8 @@ impl Context {
             read_whole: config.read_whole,
             about: Arc::new(about),
             reads,
-            logging: Logging::new(config.log.clone()),
+            logging: Arc::clone(&follower.logging),
+            membership: follower.membership.clone(),
         }))
     }
 
@@ -91,8 +95,22 @@ impl Context {
         &self.0.about
     }
 
+    pub(crate) fn membership(&self) -> &Membership {
+        &self.0.membership
+    }
+
     pub(crate) fn logging(&self) -> &Arc<Logging> {
         &self.0.logging
+    }
+
+    /// What the core knows, and nothing older than what was acknowledged before the call: a master
+    /// that was stopped for a while, or is cut off, finds out first whether it still leads.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn model(&self) -> Result<Arc<Model>, Refusal> {
+        self.0.membership.surely_lead().await?;
+        Ok(self.0.reads.snapshot().await?)
     }
 
     pub(crate) fn reads(&self) -> &Reads {
@@ -254,10 +272,10 @@ async fn dispatch(State(context): State<Context>, request: Request) -> Response 
     let answer: Result<Response, Refusal> = match route {
         Route::Scheduler => scheduler::handle(&context, request).await,
         Route::Operator => operator::handle(&context, request).await,
-        Route::Version => read::version(&context, &method),
-        Route::Health => read::health(&method),
+        Route::Version => read::version(&context.about().version, &method),
+        Route::Health => read::health(&context.membership().standing, &method),
         Route::Stats => system::stats(&method),
-        Route::Redirect => read::redirect(&context, &method),
+        Route::Redirect => read::redirect(&context.about().authority, &method),
         Route::Metrics => read::metrics(&context, &method).await,
         Route::Index => read::index(&context, &method),
         Route::Read(read) => legacy::read(&context, request, read).await,
@@ -269,7 +287,7 @@ async fn dispatch(State(context): State<Context>, request: Request) -> Response 
             legacy::read(&context, request, Read::Quota).await
         }
         Route::Quota => legacy::forward(&context, request, Forward::Quota).await,
-        Route::Logging => legacy::toggle(&context, &request),
+        Route::Logging => legacy::toggle(context.logging(), &request),
         Route::Forward(to) => legacy::forward(&context, request, to).await,
         Route::Files => legacy::files(&request),
         Route::NotBuilt => Err(Refusal::new(
@@ -311,16 +329,19 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), allow: None, retry_after: None }
     }
 
-    fn bad_request(message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
     fn stopping() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the master is stopping")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "this master is stopping, or leads no more: ask again",
+        )
     }
 
     /// The core's refusal.

@@ -3,6 +3,7 @@
 use super::{Context, Refusal, empty, text};
 use crate::MESOS_VERSION;
 use crate::connections::Message;
+use crate::standing::Standing;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -22,27 +23,24 @@ pub(super) fn body(media_type: &'static str, content: String) -> Response {
 }
 
 /// `version` is Mesos' and purely numeric, because old clients parse it as numbers.
-pub(super) fn version(context: &Context, method: &Method) -> Result<Response, Refusal> {
+pub(super) fn version(own: &str, method: &Method) -> Result<Response, Refusal> {
     require_read(method)?;
-    let version = serde_json::json!({
-        "version": MESOS_VERSION,
-        "tepui_version": &*context.about().version,
-    });
+    let version = serde_json::json!({ "version": MESOS_VERSION, "tepui_version": own });
     Ok(body("application/json", version.to_string()))
 }
 
-pub(super) fn health(method: &Method) -> Result<Response, Refusal> {
+/// Whoever answers is alive; the body says what part it plays.
+pub(super) fn health(standing: &Standing, method: &Method) -> Result<Response, Refusal> {
     require_read(method)?;
-    Ok(empty(StatusCode::OK))
+    Ok(body("application/json", standing.health().to_string()))
 }
 
-/// Where the leader is: here, as long as there is one master.
-pub(super) fn redirect(context: &Context, method: &Method) -> Result<Response, Refusal> {
+/// Where the leader is: at `leader`.
+pub(super) fn redirect(leader: &str, method: &Method) -> Result<Response, Refusal> {
     require_read(method)?;
-    let location =
-        HeaderValue::from_str(&format!("//{}", context.about().authority)).map_err(|_| {
-            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the hostname is no header value")
-        })?;
+    let location = HeaderValue::from_str(&format!("//{leader}")).map_err(|_| {
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the hostname is no header value")
+    })?;
     let mut response = empty(StatusCode::TEMPORARY_REDIRECT);
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
@@ -53,8 +51,11 @@ pub(super) async fn metrics(context: &Context, method: &Method) -> Result<Respon
     require_read(method)?;
     let (reply, metrics) = oneshot::channel();
     context.send(Message::Scrape(reply)).await?;
-    let metrics = metrics.await.map_err(|_| Refusal::stopping())?;
-    Ok(body("text/plain; version=0.0.4; charset=utf-8", metrics))
+    Ok(prometheus(metrics.await.map_err(|_| Refusal::stopping())?))
+}
+
+pub(super) fn prometheus(metrics: String) -> Response {
+    body("text/plain; version=0.0.4; charset=utf-8", metrics)
 }
 
 pub(super) fn index(context: &Context, method: &Method) -> Result<Response, Refusal> {

@@ -5,22 +5,29 @@
 //! signs of life, nor the disk from its next commit.
 
 use super::records::{self, Records};
-use super::{Done, Registrar, RegistrarError};
+use super::{Confirmed, Done, Registrar, RegistrarError};
 use crate::registry_record::{self, Completed};
-use ::registrar::{Failure, Role, Stopped};
+use ::registrar::{Change, Failure, Lease, MemberId, Status, Stopped};
 use master_core::RegistryOp;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use store::{Batch, Home};
+use tokio::sync::watch;
 
 /// Bytes of an entry from which on more facts go into the next one: what fits into one record of
 /// the log need not be cut.
 const ENTRY_BYTES: usize = 4 << 10;
 
+/// Between two questions to a majority whether this member still leads.
+const CONFIRM_AGAIN: Duration = Duration::from_millis(10);
+
 /// What there is to say where facts are not kept.
+#[derive(Clone)]
 struct Fate {
     /// Why the member ended by itself, if it did.
     end: Arc<OnceLock<Stopped>>,
@@ -38,20 +45,32 @@ impl Fate {
     }
 }
 
-/// A member that leads.
-pub(super) struct Leading {
-    handle: Handle,
-    fate: Arc<Fate>,
-    completed: Completed,
-    backlog: Arc<AtomicUsize>,
-    /// The data directory: locked until the member is gone.
-    _home: Arc<Home>,
+/// The member of the group that a master runs, whatever part it plays. Its disk is let go of when
+/// this and everything that is under way with it are gone.
+pub struct Member {
+    handle: Arc<Handle>,
+    cluster_id: Arc<str>,
+    id: MemberId,
 }
+
+/// The way to the member for those who must not keep it from ending.
+#[derive(Clone)]
+pub(crate) struct Asks(Weak<Handle>);
 
 /// The handle, and the thread that ends with it.
 struct Handle {
     registrar: Option<::registrar::Registrar<Records>>,
+    runtime: tokio::runtime::Handle,
     thread: Option<JoinHandle<()>>,
+    fate: Fate,
+    /// The data directory: locked until the member is gone.
+    _home: Arc<Home>,
+}
+
+impl Handle {
+    fn registrar(&self) -> &::registrar::Registrar<Records> {
+        self.registrar.as_ref().expect("it is there until the drop")
+    }
 }
 
 impl Drop for Handle {
@@ -65,55 +84,23 @@ impl Drop for Handle {
     }
 }
 
-/// Starts the member of a data directory and waits until it leads; then `look` sees all records
-/// there are. There is nobody else whom it would have to wait for.
-pub(super) fn lead<R: Send + 'static>(
-    config: ::registrar::Config,
-    home: &Arc<Home>,
-    look: impl FnOnce(&Records) -> R + Send + 'static,
-) -> Result<(Leading, R), RegistrarError> {
-    let (tell, told) = channel();
-    let dir = home.dir().to_owned();
-    let thread = std::thread::Builder::new()
-        .name("registrar".to_owned())
-        .spawn(move || run(config, dir, look, &tell))
-        .map_err(RegistrarError::Thread)?;
-    // Without a word only if it panicked.
-    let began = told.recv().unwrap_or(Err(RegistrarError::Ended));
-    let (registrar, fate, seen) = match began {
-        Ok(began) => began,
-        Err(error) => {
-            // Until then the disk is locked. A panic there has printed its message.
-            let _ = thread.join();
-            return Err(error);
-        }
-    };
-    let handle = Handle { registrar: Some(registrar), thread: Some(thread) };
-    let backlog = Arc::new(AtomicUsize::new(0));
-    let leading = Leading {
-        handle,
-        fate: Arc::new(fate),
-        completed: Completed::new(),
-        backlog,
-        _home: Arc::clone(home),
-    };
-    Ok((leading, seen))
+impl std::fmt::Debug for Asks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Asks")
+    }
 }
 
-type Began<R> = Result<(::registrar::Registrar<Records>, Fate, R), RegistrarError>;
+/// What the thread says once the member runs, or does not.
+type Began =
+    Result<(::registrar::Registrar<Records>, tokio::runtime::Handle), ::registrar::RegistrarError>;
 
 /// The thread.
-fn run<R: Send + 'static>(
-    config: ::registrar::Config,
-    dir: PathBuf,
-    look: impl FnOnce(&Records) -> R + Send + 'static,
-    tell: &Sender<Began<R>>,
-) {
+fn run(config: ::registrar::Config, tell: &Sender<Result<Began, io::Error>>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             // Whoever waits is there until it was told.
-            let _ = tell.send(Err(RegistrarError::Thread(error)));
+            let _ = tell.send(Err(error));
             return;
         }
     };
@@ -121,31 +108,13 @@ fn run<R: Send + 'static>(
         let (registrar, task) = match ::registrar::start(config, Records::default()) {
             Ok(started) => started,
             Err(error) => {
-                let _ = tell.send(Err(error.into()));
+                let _ = tell.send(Ok(Err(error)));
                 return;
             }
         };
-        let fate = Fate { end: registrar.end(), dir };
-        let began = begin(&registrar, look).await;
-        let _ = tell.send(match began {
-            Ok(seen) => Ok((registrar, fate, seen)),
-            Err(failure) => {
-                // Its last handle: it ends.
-                drop(registrar);
-                Err(fate.of(failure))
-            }
-        });
+        let _ = tell.send(Ok(Ok((registrar, tokio::runtime::Handle::current()))));
         ended(task).await;
     });
-}
-
-async fn begin<R: Send + 'static>(
-    registrar: &::registrar::Registrar<Records>,
-    look: impl FnOnce(&Records) -> R + Send + 'static,
-) -> Result<R, Failure> {
-    let mut status = registrar.status();
-    status.wait_for(|now| now.role == Role::Leader).await.map_err(|_| Failure::Ended)?;
-    registrar.read(look).await
 }
 
 /// Says why the member ended, if it was not let go of.
@@ -157,13 +126,131 @@ async fn ended(task: tokio::task::JoinHandle<Result<(), Stopped>>) {
     }
 }
 
-impl Leading {
-    /// Tells it which completed frameworks there are, oldest first.
-    pub(super) fn completed(mut self, completed: Completed) -> Self {
-        self.completed = completed;
-        self
+impl Member {
+    /// Starts the member of a data directory.
+    pub(super) fn start(
+        config: ::registrar::Config,
+        home: &Arc<Home>,
+    ) -> Result<Self, RegistrarError> {
+        let (tell, told) = channel();
+        let (cluster_id, id) = (Arc::clone(&config.group), config.id);
+        let thread = std::thread::Builder::new()
+            .name("registrar".to_owned())
+            .spawn(move || run(config, &tell))
+            .map_err(RegistrarError::Thread)?;
+        // Without a word only if it panicked.
+        let began = match told.recv() {
+            Ok(Ok(began)) => began.map_err(RegistrarError::from),
+            Ok(Err(error)) => Err(RegistrarError::Thread(error)),
+            Err(_) => Err(RegistrarError::Ended),
+        };
+        let (registrar, runtime) = match began {
+            Ok(began) => began,
+            Err(error) => {
+                // Until then the disk is locked. A panic there has printed its message.
+                let _ = thread.join();
+                return Err(error);
+            }
+        };
+        let fate = Fate { end: registrar.end(), dir: home.dir().to_owned() };
+        let (registrar, thread, home) = (Some(registrar), Some(thread), Arc::clone(home));
+        let handle = Arc::new(Handle { registrar, runtime, thread, fate, _home: home });
+        Ok(Self { handle, cluster_id, id })
     }
 
+    /// Its id in the group.
+    pub(crate) fn id(&self) -> MemberId {
+        self.id
+    }
+
+    /// The cluster whose registry this is.
+    pub(crate) fn cluster_id(&self) -> &Arc<str> {
+        &self.cluster_id
+    }
+
+    /// How it stands; changes are to be waited for.
+    pub(crate) fn status(&self) -> watch::Receiver<Status> {
+        self.handle.registrar().status()
+    }
+
+    /// What other members talk to.
+    pub(crate) fn service(&self) -> ::registrar::Service {
+        self.handle.registrar().service()
+    }
+
+    /// Where the member runs: what other members say is best read there.
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.handle.runtime
+    }
+
+    pub(crate) fn asks(&self) -> Asks {
+        Asks(Arc::downgrade(&self.handle))
+    }
+
+    /// Why it ended.
+    pub(crate) fn end(&self) -> RegistrarError {
+        self.handle.fate.of(Failure::Ended)
+    }
+
+    /// All records there are, at the least those that were agreed upon before the call.
+    pub(super) async fn records(&self) -> Result<Records, RegistrarError> {
+        // A copy, so that signs of life go out while it is being read.
+        let copied = self.handle.registrar().read(Records::clone).await;
+        copied.map_err(|failure| self.handle.fate.of(failure))
+    }
+
+    /// Who makes facts durable while this member leads in `term`, and in no other one.
+    pub(super) fn leading(&self, term: u64, completed: Completed) -> Leading {
+        let (handle, lease) = (Arc::clone(&self.handle), self.handle.registrar().lease());
+        Leading { handle, term, completed, backlog: Arc::default(), lease }
+    }
+
+    /// The same runtime for what has to wait outside of any.
+    pub(super) fn block_on<T: Send>(&self, done: impl Future<Output = T> + Send) -> T {
+        // On a thread of its own: the caller may be one of a runtime.
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| self.handle.runtime.block_on(done));
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+impl Asks {
+    fn handle(&self) -> Result<Arc<Handle>, Failure> {
+        self.0.upgrade().ok_or(Failure::Ended)
+    }
+
+    /// Another member should lead.
+    pub(crate) async fn transfer(&self, to: Option<MemberId>) -> Result<(), Failure> {
+        self.handle()?.registrar().transfer(to).await
+    }
+
+    /// Changes the members, all or none; returns once that is agreed upon.
+    pub(crate) async fn change(&self, changes: Vec<Change>) -> Result<u64, Failure> {
+        self.handle()?.registrar().change(changes).await
+    }
+
+    /// Whether the member surely leads, without asking anybody.
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        Some(self.handle().ok()?.registrar().lease())
+    }
+
+    /// Returns once it is certain that this member still led when it was called.
+    pub(crate) async fn read_index(&self) -> Result<u64, Failure> {
+        self.handle()?.registrar().read_index().await
+    }
+}
+
+/// Makes facts durable while its member leads in a term.
+pub(super) struct Leading {
+    handle: Arc<Handle>,
+    term: u64,
+    completed: Completed,
+    backlog: Arc<AtomicUsize>,
+    lease: Lease,
+}
+
+impl Leading {
     /// The entries that make the facts of `ops`.
     fn entries(&mut self, ops: &[RegistryOp]) -> Vec<bytes::Bytes> {
         let (mut entries, mut batch) = (Vec::new(), Batch::new());
@@ -183,7 +270,7 @@ impl Leading {
 impl Registrar for Leading {
     fn propose(&mut self, ops: Vec<RegistryOp>, done: Done) {
         let mut entries = self.entries(&ops);
-        let registrar = self.handle.registrar.as_ref().expect("it is there until the drop");
+        let registrar = self.handle.registrar();
         let last = entries.pop().expect("there is one at the least");
         let bytes = entries.iter().map(bytes::Bytes::len).sum::<usize>() + last.len();
         self.backlog.fetch_add(bytes, Ordering::Relaxed);
@@ -191,15 +278,15 @@ impl Registrar for Leading {
         let earlier = Arc::new(OnceLock::new());
         for entry in entries {
             let earlier = Arc::clone(&earlier);
-            registrar.submit(entry, move |result| {
+            registrar.submit_in(self.term, entry, move |result| {
                 if let Err(failure) = result {
                     // One reason is enough.
                     let _ = earlier.set(failure);
                 }
             });
         }
-        let (backlog, fate) = (Arc::clone(&self.backlog), Arc::clone(&self.fate));
-        registrar.submit(last, move |result| {
+        let (backlog, fate) = (Arc::clone(&self.backlog), self.handle.fate.clone());
+        registrar.submit_in(self.term, last, move |result| {
             // Before whoever waits for it is told.
             backlog.fetch_sub(bytes, Ordering::Relaxed);
             let result = earlier.get().map_or(result.map(|_| ()), |failure| Err(failure.clone()));
@@ -209,6 +296,18 @@ impl Registrar for Leading {
 
     fn backlog(&self) -> usize {
         self.backlog.load(Ordering::Relaxed)
+    }
+
+    fn surely_leads(&self) -> bool {
+        self.lease.holds()
+    }
+
+    fn confirm(&self) -> Confirmed<'_> {
+        Box::pin(async {
+            while self.handle.registrar().read_index().await.is_err() {
+                tokio::time::sleep(CONFIRM_AGAIN).await;
+            }
+        })
     }
 }
 

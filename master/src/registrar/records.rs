@@ -17,7 +17,7 @@ const DELETE: u8 = 0;
 const PUT: u8 = 1;
 
 /// All records.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Records {
     records: BTreeMap<Box<[u8]>, Box<[u8]>>,
     /// Of all records, whatever the order in which they came.

@@ -1,7 +1,8 @@
 //! The server between connections, core and registrar.
 
 use super::*;
-use crate::registrar::Done;
+use crate::reads::{ReadLimits, Reads};
+use crate::registrar::{Confirmed, Done};
 use master_core::Registry;
 use proto::{AgentId, AgentInfo, MasterId, Resources};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,6 +19,14 @@ impl Registrar for Behind {
 
     fn backlog(&self) -> usize {
         self.0.load(Ordering::Relaxed)
+    }
+
+    fn surely_leads(&self) -> bool {
+        true
+    }
+
+    fn confirm(&self) -> Confirmed<'_> {
+        Box::pin(std::future::ready(()))
     }
 }
 
@@ -43,8 +52,8 @@ fn server(backlog: &Arc<AtomicUsize>) -> Server {
     };
     let limits = ReadLimits { at_a_time: config.reads, wait: config.read_wait };
     let (reads, feed) = Reads::start(1, config.cut_off_grace, limits).unwrap();
-    let elsewhere =
-        Elsewhere { http: Arc::default(), reads: reads.counts(), agents: Arc::default() };
+    let (http, agents, standing) = (Arc::default(), Arc::default(), Standing::of_nobody());
+    let elsewhere = Elsewhere { http, reads: reads.counts(), agents, standing };
     let address = SocketAddr::from(([127, 0, 0, 1], 5050));
     Server::new(&config, address, opened, Clock::start(), feed, elsewhere)
 }

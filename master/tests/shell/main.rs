@@ -10,6 +10,7 @@ mod flow;
 mod hostile;
 mod limits;
 mod lists;
+mod masters;
 mod operators;
 mod reads;
 mod restart;

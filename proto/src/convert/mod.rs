@@ -26,6 +26,7 @@ mod operator_agents;
 mod operator_call;
 mod operator_call_read;
 mod operator_event;
+mod operator_masters;
 mod operator_response;
 mod operator_response_read;
 mod operator_views;

@@ -106,6 +106,12 @@ fn write_about_roles_and_machines(call: &Call, out: &mut w::master::Call) {
         Call::MarkAgentGone(id) => {
             out.mark_agent_gone = Some(wire::MarkAgentGone { agent_id: Some(id.into()) });
         }
+        Call::AddMaster { id, address } => {
+            let (id, address) = (Some(*id), Some(address.to_string()));
+            out.add_master = Some(wire::AddMaster { id, address });
+        }
+        Call::RemoveMaster(id) => out.remove_master = Some(wire::RemoveMaster { id: Some(*id) }),
+        Call::TransferLead(id) => out.transfer_lead = Some(wire::TransferLead { id: *id }),
         Call::ForgetAgent(id) => {
             out.forget_agent = Some(wire::ForgetAgent { agent_id: Some(id.into()) });
         }

@@ -68,6 +68,10 @@ fn whole(call: w::master::Call) -> Result<Call, DecodeError> {
         Type::GetMaintenanceSchedule => Call::GetMaintenanceSchedule,
         Type::GetQuota => Call::GetQuota,
         Type::GetGoneAgents => Call::GetGoneAgents,
+        Type::GetMasters => Call::GetMasters,
+        Type::AddMaster | Type::RemoveMaster | Type::TransferLead => {
+            super::operator_masters::read(kind, call)?
+        }
         Type::Subscribe => Call::Subscribe { resume: resume(call.subscribe) },
         Type::Unknown => Call::NotBuilt(Arc::from(Type::Unknown.as_str_name())),
         Type::SetLoggingLevel | Type::ListFiles | Type::ReadFile => read_files(kind, call)?,

@@ -51,6 +51,7 @@ impl From<&Response> for w::master::Response {
 /// Answers about roles, machines, files and the process.
 fn write_about_roles_and_files(response: &Response, out: &mut w::master::Response) {
     match response {
+        Response::Masters(masters) => out.get_masters = Some(masters.into()),
         Response::GoneAgents(agents) => {
             let agents = agents.iter().map(Into::into).collect();
             out.get_gone_agents = Some(wire::GetGoneAgents { agents });
@@ -119,6 +120,7 @@ fn kind(response: &Response) -> Type {
         Response::MaintenanceSchedule(_) => Type::GetMaintenanceSchedule,
         Response::Quota(_) => Type::GetQuota,
         Response::GoneAgents(_) => Type::GetGoneAgents,
+        Response::Masters(_) => Type::GetMasters,
         Response::Explanation(_) => Type::Explain,
         Response::Ok => Type::Ok,
     }

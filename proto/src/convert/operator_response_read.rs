@@ -55,6 +55,7 @@ impl TryFrom<w::master::Response> for Response {
                 let get = present(response.get_gone_agents, "get_gone_agents")?;
                 Self::GoneAgents(list(get.agents, "agents").at("get_gone_agents")?)
             }
+            Type::GetMasters => Self::Masters(need(response.get_masters, "get_masters")?),
             Type::Explain => {
                 let sentences = present(response.explain, "explain")?.sentences;
                 Self::Explanation(sentences.into_iter().map(Into::into).collect())

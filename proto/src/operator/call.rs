@@ -114,6 +114,19 @@ pub enum Call {
     GetGoneAgents,
     /// Forget an agent that was marked gone: should it come back, it is taken in under its id.
     ForgetAgent(AgentId),
+    /// The masters, and how they stand. Answered by the one that leads, as are the next three.
+    GetMasters,
+    /// A master joins, or is found elsewhere from now on. It votes once it has the whole log.
+    AddMaster {
+        /// Drawn by itself; never 0.
+        id: u64,
+        /// `HOST:PORT`.
+        address: Arc<str>,
+    },
+    /// A master is none any more; not the one that leads, which hands over first.
+    RemoveMaster(u64),
+    /// Another master should lead: this one, or the one that knows most.
+    TransferLead(Option<u64>),
     /// End an agent's tasks and give it no new ones.
     DrainAgent {
         /// Which.
@@ -221,6 +234,10 @@ impl Call {
             Self::MarkAgentGone(_) => "MARK_AGENT_GONE",
             Self::GetGoneAgents => "GET_GONE_AGENTS",
             Self::ForgetAgent(_) => "FORGET_AGENT",
+            Self::GetMasters => "GET_MASTERS",
+            Self::AddMaster { .. } => "ADD_MASTER",
+            Self::RemoveMaster(_) => "REMOVE_MASTER",
+            Self::TransferLead(_) => "TRANSFER_LEAD",
             Self::DrainAgent { .. } => "DRAIN_AGENT",
             Self::DeactivateAgent(_) => "DEACTIVATE_AGENT",
             Self::ReactivateAgent(_) => "REACTIVATE_AGENT",

@@ -11,5 +11,5 @@ pub use event::{CutOff, Event, StreamEvent};
 pub use response::Response;
 pub use views::{
     AgentStanding, AgentView, DrainState, DrainView, ExecutorView, FrameworkView, GoneAgent,
-    OperationView, RoleView, State, TaskView, TasksView,
+    MasterView, Masters, OperationView, RoleView, State, TaskView, TasksView,
 };

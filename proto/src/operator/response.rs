@@ -1,7 +1,8 @@
 //! Answers of the operator API.
 
 use super::{
-    AgentView, ExecutorView, FrameworkView, GoneAgent, OperationView, RoleView, State, TasksView,
+    AgentView, ExecutorView, FrameworkView, GoneAgent, Masters, OperationView, RoleView, State,
+    TasksView,
 };
 use crate::agent_api::FileInfo;
 use crate::scheduler::MasterInfo;
@@ -66,6 +67,8 @@ pub enum Response {
     Quota(Vec<QuotaConfig>),
     /// To GET_GONE_AGENTS.
     GoneAgents(Vec<GoneAgent>),
+    /// To GET_MASTERS.
+    Masters(Masters),
     /// To EXPLAIN: sentences, the most telling first.
     Explanation(Vec<Arc<str>>),
     /// Done.

@@ -73,6 +73,36 @@ pub struct GoneAgent {
     pub since: Time,
 }
 
+/// The masters of a cluster: who keeps its registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Masters {
+    /// The cluster's id.
+    pub cluster: Arc<str>,
+    /// The term of the one that answers.
+    pub term: u64,
+    /// Up to where the log of the registry is agreed upon.
+    pub commit: u64,
+    /// Each of them.
+    pub masters: Vec<MasterView>,
+}
+
+/// One of the masters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MasterView {
+    /// Its id, never 0.
+    pub id: u64,
+    /// Where it is to be found, `HOST:PORT`.
+    pub address: Arc<str>,
+    /// Whether it votes; one that does not is still being told what there is.
+    pub voting: bool,
+    /// Whether it leads.
+    pub leading: bool,
+    /// Whether the one that leads heard of it lately.
+    pub alive: bool,
+    /// Up to where it has the log, as far as that is known.
+    pub matched: Option<u64>,
+}
+
 /// An agent that is drained, or being drained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrainView {

@@ -409,6 +409,10 @@ static MESOS__V1__MASTER__CALL__TYPE: Enum = Enum { values: &[
     ("EXPLAIN", 1000),
     ("FORGET_AGENT", 1001),
     ("GET_GONE_AGENTS", 1002),
+    ("GET_MASTERS", 1003),
+    ("ADD_MASTER", 1004),
+    ("REMOVE_MASTER", 1005),
+    ("TRANSFER_LEAD", 1006),
 ] };
 
 static MESOS__V1__MASTER__EVENT__CUT_OFF__REASON: Enum = Enum { values: &[
@@ -466,6 +470,7 @@ static MESOS__V1__MASTER__RESPONSE__TYPE: Enum = Enum { values: &[
     ("EXPLAIN", 1000),
     ("OK", 1001),
     ("GET_GONE_AGENTS", 1002),
+    ("GET_MASTERS", 1003),
 ] };
 
 static MESOS__V1__SCHEDULER__ATTRIBUTE_CONSTRAINT__SELECTOR__PSEUDOATTRIBUTE_TYPE: Enum = Enum { values: &[
@@ -5196,6 +5201,46 @@ pub(crate) static MESOS__V1__MASTER__CALL: Message = Message {
             kind: Kind::Message(&MESOS__V1__MASTER__CALL__FORGET_AGENT),
             default: Default::None,
         },
+        Field {
+            name: "add_master",
+            number: 1004,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__ADD_MASTER),
+            default: Default::None,
+        },
+        Field {
+            name: "remove_master",
+            number: 1005,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__REMOVE_MASTER),
+            default: Default::None,
+        },
+        Field {
+            name: "transfer_lead",
+            number: 1006,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__CALL__TRANSFER_LEAD),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__ADD_MASTER: Message = Message {
+    fields: &[
+        Field {
+            name: "id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "address",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
     ],
 };
 
@@ -5406,6 +5451,18 @@ pub(crate) static MESOS__V1__MASTER__CALL__READ_FILE: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__MASTER__CALL__REMOVE_MASTER: Message = Message {
+    fields: &[
+        Field {
+            name: "id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__MASTER__CALL__REMOVE_QUOTA: Message = Message {
     fields: &[
         Field {
@@ -5605,6 +5662,18 @@ pub(crate) static MESOS__V1__MASTER__CALL__TEARDOWN: Message = Message {
             number: 1,
             label: Label::Required,
             kind: Kind::Message(&MESOS__V1__FRAMEWORK_ID),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__CALL__TRANSFER_LEAD: Message = Message {
+    fields: &[
+        Field {
+            name: "id",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Uint64,
             default: Default::None,
         },
     ],
@@ -6072,6 +6141,13 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE: Message = Message {
             kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_GONE_AGENTS),
             default: Default::None,
         },
+        Field {
+            name: "get_masters",
+            number: 1002,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_MASTERS),
+            default: Default::None,
+        },
     ],
 };
 
@@ -6474,6 +6550,86 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_MASTER: Message = Message {
             number: 3,
             label: Label::Optional,
             kind: Kind::Double,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_MASTERS: Message = Message {
+    fields: &[
+        Field {
+            name: "cluster",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "term",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "commit",
+            number: 3,
+            label: Label::Required,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "masters",
+            number: 4,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__MASTER__RESPONSE__GET_MASTERS__MASTER),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_MASTERS__MASTER: Message = Message {
+    fields: &[
+        Field {
+            name: "id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "address",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "voting",
+            number: 3,
+            label: Label::Required,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
+        Field {
+            name: "leading",
+            number: 4,
+            label: Label::Required,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
+        Field {
+            name: "alive",
+            number: 5,
+            label: Label::Required,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
+        Field {
+            name: "matched",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Uint64,
             default: Default::None,
         },
     ],

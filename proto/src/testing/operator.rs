@@ -11,8 +11,8 @@ use super::{
 };
 use crate::operator::{
     AgentStanding, AgentView, Call, CutOff, DrainState, DrainView, Event, ExecutorView,
-    FrameworkView, GoneAgent, OperationView, Response, Resume, RoleView, Selection, State,
-    StreamEvent, TaskView, TasksView,
+    FrameworkView, GoneAgent, MasterView, Masters, OperationView, Response, Resume, RoleView,
+    Selection, State, StreamEvent, TaskView, TasksView,
 };
 use crate::{QuotaConfig, ResourceName, Weight};
 use proptest::collection::{btree_map, vec};
@@ -40,6 +40,7 @@ pub fn operator_call() -> impl Strategy<Value = Call> {
         Call::GetMaintenanceSchedule,
         Call::GetQuota,
         Call::GetGoneAgents,
+        Call::GetMasters,
         Call::NotBuilt(Arc::from("UNKNOWN")),
     ];
     let resume = (maybe(text()), any::<u64>()).prop_map(|(stream, after)| Resume { stream, after });
@@ -103,6 +104,9 @@ fn call_about_agents() -> impl Strategy<Value = Call> {
         machines().prop_map(Call::StopMaintenance),
         agent_id().prop_map(Call::MarkAgentGone),
         agent_id().prop_map(Call::ForgetAgent),
+        (1_u64.., text()).prop_map(|(id, address)| Call::AddMaster { id, address }),
+        (1_u64..).prop_map(Call::RemoveMaster),
+        maybe(1_u64..).prop_map(Call::TransferLead),
         agent_id().prop_map(Call::DeactivateAgent),
         agent_id().prop_map(Call::ReactivateAgent),
         (agent_id(), maybe(nanos()), any::<bool>()).prop_map(|(agent_id, max_grace, mark_gone)| {
@@ -278,6 +282,22 @@ fn state() -> impl Strategy<Value = State> {
     )
 }
 
+fn masters() -> impl Strategy<Value = Masters> {
+    let flags = || (any::<bool>(), any::<bool>(), any::<bool>());
+    let master = (1_u64.., text(), flags(), maybe(any::<u64>())).prop_map(
+        |(id, address, (voting, leading, alive), matched)| MasterView {
+            id,
+            address,
+            voting,
+            leading,
+            alive,
+            matched,
+        },
+    );
+    let all = (text(), any::<u64>(), any::<u64>(), vec(master, 0..3));
+    all.prop_map(|(cluster, term, commit, masters)| Masters { cluster, term, commit, masters })
+}
+
 /// Any response.
 pub fn operator_response() -> impl Strategy<Value = Response> {
     let frameworks = || vec(framework_view(), 0..2);
@@ -288,6 +308,7 @@ pub fn operator_response() -> impl Strategy<Value = Response> {
         state().prop_map(|state| Response::State(Box::new(state))),
         agent_views().prop_map(Response::Agents),
         vec(gone_agent(), 0..2).prop_map(Response::GoneAgents),
+        masters().prop_map(Response::Masters),
         (frameworks(), frameworks())
             .prop_map(|(current, completed)| Response::Frameworks(current, completed)),
         tasks_view().prop_map(Response::Tasks),

@@ -66,6 +66,12 @@ pub struct Call {
     pub select: ::core::option::Option<call::Select>,
     #[prost(message, optional, tag = "1003")]
     pub forget_agent: ::core::option::Option<call::ForgetAgent>,
+    #[prost(message, optional, tag = "1004")]
+    pub add_master: ::core::option::Option<call::AddMaster>,
+    #[prost(message, optional, tag = "1005")]
+    pub remove_master: ::core::option::Option<call::RemoveMaster>,
+    #[prost(message, optional, tag = "1006")]
+    pub transfer_lead: ::core::option::Option<call::TransferLead>,
 }
 /// Nested message and enum types in `Call`.
 pub mod call {
@@ -239,6 +245,26 @@ pub mod call {
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     #[prost(skip_debug)]
+    pub struct AddMaster {
+        #[prost(uint64, optional, tag = "1")]
+        pub id: ::core::option::Option<u64>,
+        #[prost(string, optional, tag = "2")]
+        pub address: ::core::option::Option<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct RemoveMaster {
+        #[prost(uint64, optional, tag = "1")]
+        pub id: ::core::option::Option<u64>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct TransferLead {
+        #[prost(uint64, optional, tag = "1")]
+        pub id: ::core::option::Option<u64>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
     pub struct Explain {
         #[prost(message, optional, tag = "1")]
         pub framework_id: ::core::option::Option<super::super::FrameworkId>,
@@ -317,6 +343,10 @@ pub mod call {
         Explain = 1000,
         ForgetAgent = 1001,
         GetGoneAgents = 1002,
+        GetMasters = 1003,
+        AddMaster = 1004,
+        RemoveMaster = 1005,
+        TransferLead = 1006,
     }
     impl Type {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -368,6 +398,10 @@ pub mod call {
                 Self::Explain => "EXPLAIN",
                 Self::ForgetAgent => "FORGET_AGENT",
                 Self::GetGoneAgents => "GET_GONE_AGENTS",
+                Self::GetMasters => "GET_MASTERS",
+                Self::AddMaster => "ADD_MASTER",
+                Self::RemoveMaster => "REMOVE_MASTER",
+                Self::TransferLead => "TRANSFER_LEAD",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -416,6 +450,10 @@ pub mod call {
                 "EXPLAIN" => Some(Self::Explain),
                 "FORGET_AGENT" => Some(Self::ForgetAgent),
                 "GET_GONE_AGENTS" => Some(Self::GetGoneAgents),
+                "GET_MASTERS" => Some(Self::GetMasters),
+                "ADD_MASTER" => Some(Self::AddMaster),
+                "REMOVE_MASTER" => Some(Self::RemoveMaster),
+                "TRANSFER_LEAD" => Some(Self::TransferLead),
                 _ => None,
             }
         }
@@ -470,6 +508,8 @@ pub struct Response {
     pub explain: ::core::option::Option<response::Explain>,
     #[prost(message, optional, tag = "1001")]
     pub get_gone_agents: ::core::option::Option<response::GetGoneAgents>,
+    #[prost(message, optional, tag = "1002")]
+    pub get_masters: ::core::option::Option<response::GetMasters>,
 }
 /// Nested message and enum types in `Response`.
 pub mod response {
@@ -770,6 +810,37 @@ pub mod response {
             pub since: ::core::option::Option<super::super::super::TimeInfo>,
         }
     }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct GetMasters {
+        #[prost(string, optional, tag = "1")]
+        pub cluster: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(uint64, optional, tag = "2")]
+        pub term: ::core::option::Option<u64>,
+        #[prost(uint64, optional, tag = "3")]
+        pub commit: ::core::option::Option<u64>,
+        #[prost(message, repeated, tag = "4")]
+        pub masters: ::prost::alloc::vec::Vec<get_masters::Master>,
+    }
+    /// Nested message and enum types in `GetMasters`.
+    pub mod get_masters {
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct Master {
+            #[prost(uint64, optional, tag = "1")]
+            pub id: ::core::option::Option<u64>,
+            #[prost(string, optional, tag = "2")]
+            pub address: ::core::option::Option<::prost::alloc::string::String>,
+            #[prost(bool, optional, tag = "3")]
+            pub voting: ::core::option::Option<bool>,
+            #[prost(bool, optional, tag = "4")]
+            pub leading: ::core::option::Option<bool>,
+            #[prost(bool, optional, tag = "5")]
+            pub alive: ::core::option::Option<bool>,
+            #[prost(uint64, optional, tag = "6")]
+            pub matched: ::core::option::Option<u64>,
+        }
+    }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]
     pub enum Type {
@@ -796,6 +867,7 @@ pub mod response {
         Explain = 1000,
         Ok = 1001,
         GetGoneAgents = 1002,
+        GetMasters = 1003,
     }
     impl Type {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -827,6 +899,7 @@ pub mod response {
                 Self::Explain => "EXPLAIN",
                 Self::Ok => "OK",
                 Self::GetGoneAgents => "GET_GONE_AGENTS",
+                Self::GetMasters => "GET_MASTERS",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -855,6 +928,7 @@ pub mod response {
                 "EXPLAIN" => Some(Self::Explain),
                 "OK" => Some(Self::Ok),
                 "GET_GONE_AGENTS" => Some(Self::GetGoneAgents),
+                "GET_MASTERS" => Some(Self::GetMasters),
                 _ => None,
             }
         }

@@ -2,7 +2,8 @@
 //! scheduler API: what other implementations read and write.
 
 use proto::operator::{
-    AgentStanding, Call, CutOff, Event, GoneAgent, Response, Resume, StreamEvent,
+    AgentStanding, Call, CutOff, Event, GoneAgent, MasterView, Masters, Response, Resume,
+    StreamEvent,
 };
 use proto::scheduler::{self, CallBody};
 use proto::{
@@ -102,6 +103,36 @@ fn gone_agents() {
     ));
     let gone = GoneAgent { agent_id: agent_id(), since: Time::from_nanos(3) };
     assert_eq!(answer, Response::GoneAgents(vec![gone]));
+}
+
+#[test]
+fn masters() {
+    let call: Call =
+        same(r#"{"type":"ADD_MASTER","add_master":{"id":7,"address":"10.0.0.2:5050"}}"#);
+    assert_eq!(call, Call::AddMaster { id: 7, address: "10.0.0.2:5050".into() });
+    let call: Call = same(r#"{"type":"REMOVE_MASTER","remove_master":{"id":7}}"#);
+    assert_eq!(call, Call::RemoveMaster(7));
+    let call: Call = same(r#"{"type":"TRANSFER_LEAD","transfer_lead":{}}"#);
+    assert_eq!(call, Call::TransferLead(None));
+    let call: Call = same(r#"{"type":"GET_MASTERS"}"#);
+    assert_eq!(call, Call::GetMasters);
+    let zero = br#"{"type":"REMOVE_MASTER","remove_master":{"id":0}}"#;
+    let error = Call::decode(zero, Encoding::Json, &Limits::DEFAULT).unwrap_err();
+    assert!(error.to_string().contains("remove_master.id"), "{error}");
+    let answer: Response = same(concat!(
+        r#"{"type":"GET_MASTERS","get_masters":{"cluster":"c","term":3,"commit":9,"masters":["#,
+        r#"{"id":1,"address":"h:5050","voting":true,"leading":true,"alive":true,"matched":9}]}}"#,
+    ));
+    let master = MasterView {
+        id: 1,
+        address: "h:5050".into(),
+        voting: true,
+        leading: true,
+        alive: true,
+        matched: Some(9),
+    };
+    let masters = Masters { cluster: "c".into(), term: 3, commit: 9, masters: vec![master] };
+    assert_eq!(answer, Response::Masters(masters));
 }
 
 #[test]

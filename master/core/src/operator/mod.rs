@@ -74,6 +74,10 @@ impl Master {
             }
             Call::RemoveQuota(role) => self.remove_quota(role, out),
             Call::GetFlags
+            | Call::GetMasters
+            | Call::AddMaster { .. }
+            | Call::RemoveMaster(_)
+            | Call::TransferLead(_)
             | Call::GetMetrics { .. }
             | Call::GetLoggingLevel
             | Call::SetLoggingLevel { .. }

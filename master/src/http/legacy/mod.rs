@@ -111,7 +111,7 @@ pub(super) async fn read(
         _ => None,
     };
     let place = context.reads().reader(from).await?;
-    let model = context.reads().snapshot().await?;
+    let model = context.model().await?;
     let (mut out, reading) = context.answer();
     let about = Arc::clone(context.about());
     let job = async move {

@@ -2,15 +2,17 @@
 
 use super::query::Query;
 use crate::http::operator::local::set_level;
-use crate::http::{Context, Refusal, empty, text};
+use crate::http::{Refusal, empty, text};
+use crate::logging::Logging;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{Method, StatusCode};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Without parameters it answers the level; with `level` and `duration` (as Mesos writes them:
 /// `10secs`, `1mins`) it sets it.
-pub(crate) fn toggle(context: &Context, request: &Request) -> Result<Response, Refusal> {
+pub(crate) fn toggle(logging: &Arc<Logging>, request: &Request) -> Result<Response, Refusal> {
     let method = request.method();
     if !matches!(*method, Method::GET | Method::HEAD | Method::POST) {
         return Err(Refusal::method("GET", method, "GET, HEAD, POST"));
@@ -18,7 +20,7 @@ pub(crate) fn toggle(context: &Context, request: &Request) -> Result<Response, R
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let (level, length) = match (query.get("level"), query.get("duration")) {
         (None, None) => {
-            let level = context.logging().level();
+            let level = logging.level();
             return Ok(text(StatusCode::OK, &format!("{level}\n")));
         }
         (Some(level), Some(duration)) => (level, duration),
@@ -35,7 +37,7 @@ pub(crate) fn toggle(context: &Context, request: &Request) -> Result<Response, R
     let duration = duration(length).ok_or_else(|| {
         Refusal::bad_request(format!("'{length}' is no duration: it is as 10secs or 1.5mins"))
     })?;
-    set_level(context, level, duration)?;
+    set_level(logging, level, duration)?;
     Ok(empty(StatusCode::OK))
 }
 

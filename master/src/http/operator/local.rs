@@ -2,7 +2,7 @@
 
 use crate::connections::Message;
 use crate::http::{Context, Refusal, Totals, legacy};
-use crate::logging::NoControl;
+use crate::logging::{Logging, NoControl};
 use http::StatusCode;
 use proto::operator::{Call, Response};
 use proto::{Role, Weight};
@@ -15,6 +15,9 @@ use tokio::sync::oneshot;
 /// # Errors
 /// Why it is not done.
 pub(crate) async fn answer(context: &Context, call: &Call) -> Result<Option<Response>, Refusal> {
+    if let Some(response) = context.membership().answer(call).await? {
+        return Ok(Some(response));
+    }
     Ok(Some(match call {
         Call::GetFlags => {
             let flag = |(name, value): &(&str, String)| {
@@ -25,11 +28,11 @@ pub(crate) async fn answer(context: &Context, call: &Call) -> Result<Option<Resp
         Call::GetMetrics { .. } => metrics(context).await?,
         Call::GetLoggingLevel => Response::LoggingLevel(context.logging().level()),
         Call::SetLoggingLevel { level, duration } => {
-            set_level(context, *level, *duration)?;
+            set_level(context.logging(), *level, *duration)?;
             Response::Ok
         }
         Call::GetWeights => {
-            let model = context.reads().snapshot().await?;
+            let model = context.model().await?;
             let weight = |(role, weight_milli): (&Role, &u64)| Weight {
                 role: role.clone(),
                 weight_milli: *weight_milli,
@@ -48,7 +51,7 @@ pub(crate) async fn answer(context: &Context, call: &Call) -> Result<Option<Resp
 /// All metrics: sums over everything, made where reads are made.
 async fn metrics(context: &Context) -> Result<Response, Refusal> {
     let totals = totals(context).await?;
-    let model = context.reads().snapshot().await?;
+    let model = context.model().await?;
     let about = Arc::clone(context.about());
     let (reply, answer) = oneshot::channel();
     let job = async move {
@@ -63,8 +66,12 @@ async fn metrics(context: &Context) -> Result<Response, Refusal> {
 }
 
 /// Sets the level of the log for a while.
-pub(crate) fn set_level(context: &Context, level: u32, duration: Duration) -> Result<(), Refusal> {
-    context.logging().set(level, duration).map_err(|NoControl| {
+pub(crate) fn set_level(
+    logging: &Arc<Logging>,
+    level: u32,
+    duration: Duration,
+) -> Result<(), Refusal> {
+    logging.set(level, duration).map_err(|NoControl| {
         let why = "the log is that of another program, which did not give its level away";
         Refusal::new(StatusCode::NOT_IMPLEMENTED, why)
     })

@@ -85,7 +85,7 @@ async fn read_copy(
     encoding: Encoding,
 ) -> Result<Response, Refusal> {
     let place = context.reads().reader(from).await?;
-    let model = context.reads().snapshot().await?;
+    let model = context.model().await?;
     let (mut out, reading) = context.answer();
     let job = async move {
         read::write(&mut out, &model, &call, &wanted, encoding).await?;
@@ -129,7 +129,7 @@ async fn collect(
     most: usize,
     keep: impl Send + 'static,
 ) -> Result<Option<Vec<Bytes>>, Refusal> {
-    let model = context.reads().snapshot().await?;
+    let model = context.model().await?;
     let mut out = collecting(context.reads().pace(), most);
     let (call, wanted) = (call.clone(), wanted.clone());
     let (reply, answer) = oneshot::channel();

@@ -35,6 +35,7 @@ pub(super) async fn subscribe(
 ) -> Result<Response, Refusal> {
     let place = context.reads().reader(from).await?;
     let (watcher, pending) = outbox(context.outbox_limits(), kill);
+    context.membership().surely_lead().await?;
     let beginning = context.reads().watch(watcher, resume).await?;
     let (out, reading) = context.answer();
     let first = first_record(out, counting(context.reads().pace()), beginning, encoding);

@@ -71,8 +71,8 @@ fn facts_that_no_log_takes_are_refused_by_name_and_those_before_are_kept() {
 fn nothing_is_lost_when_snapshots_are_taken_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
     let mut opened = open_registry(&config(dir.path())).unwrap();
-    // Three times as much as makes a snapshot due.
-    for round in 0..60 {
+    // Six times as much as makes a snapshot due.
+    for round in 0..120 {
         let (tell, told) = channel();
         let ops = weights(0..1_000, 2_000 + round);
         opened.registrar.propose(ops, Box::new(move |result| tell.send(result).unwrap()));
@@ -83,6 +83,6 @@ fn nothing_is_lost_when_snapshots_are_taken_meanwhile() {
     let store = Store::open(&member, Options::new("registrar", 1)).unwrap();
     let runs = store.scan(b"l/").count();
     drop(store);
-    assert!(runs < 1_000, "{runs} of some 1,600 are left");
-    assert_eq!(found(dir.path()), weights(0..1_000, 2_059));
+    assert!(runs < 2_000, "{runs} of some 3,200 are left");
+    assert_eq!(found(dir.path()), weights(0..1_000, 2_119));
 }
