@@ -1,5 +1,7 @@
 //! Faults as they happen to the world, and their end.
 
+mod masters;
+
 use crate::faults::Fault;
 use crate::network::{Direction, Peer};
 use crate::node::FrameworkNode;
@@ -18,14 +20,20 @@ impl World {
         self.trace.happened(self.now, "!", &format_args!("{fault:?}"));
         match fault {
             Fault::MasterCrash => {
-                self.crash_master();
-                self.start_master_after(100, 20_000);
+                let host = self.some_master();
+                self.crash_master(host);
+                self.start_master_after(host, 100, 20_000);
             }
             Fault::MasterOutage => {
-                self.crash_master();
-                self.start_master_after(60_000, 180_000);
+                for host in 0..self.masters.len() {
+                    self.crash_master(host);
+                    self.start_master_after(host, 60_000, 180_000);
+                }
             }
-            Fault::MasterCrashMidStep => self.master.crash_in = Some(self.some_steps()),
+            Fault::MasterCrashMidStep => {
+                let host = self.some_master();
+                self.masters[host].crash_in = Some(self.some_steps());
+            }
             Fault::AgentCrash => {
                 let i = self.some_agent();
                 self.crash_agent(i);
@@ -64,6 +72,7 @@ impl World {
             Fault::CrashAtStart | Fault::CorruptRecords | Fault::ClockJump => {
                 self.fault_of_start(fault);
             }
+            fault if fault.is_of_masters() => self.fault_of_masters(fault),
             _ => self.fault_of_network(fault),
         }
     }
@@ -72,7 +81,7 @@ impl World {
     fn fault_of_start(&mut self, fault: Fault) {
         let node = match self.random.index(3) {
             _ if fault == Fault::CorruptRecords => Node::Agent(self.some_agent()),
-            0 => Node::Master,
+            0 => Node::Master(self.some_master()),
             1 => Node::Agent(self.some_agent()),
             _ => Node::Framework(self.random.index(self.frameworks.len())),
         };
@@ -84,10 +93,10 @@ impl World {
             if fault == Fault::CrashAtStart { self.random.between(1, 4) as u32 } else { 0 };
         let up = self.random.millis(20, 5_000);
         match node {
-            Node::Master => {
-                self.crash_master();
-                self.master.doomed = doomed;
-                self.schedule_in(up, Event::StartMaster);
+            Node::Master(host) => {
+                self.crash_master(host);
+                self.masters[host].doomed = doomed;
+                self.schedule_in(up, Event::StartMaster(host));
             }
             Node::Agent(i) => {
                 self.crash_agent(i);
@@ -146,10 +155,13 @@ impl World {
             Fault::SlowDisk => {
                 let until = self.now + self.random.millis(1_000, 30_000);
                 let node = match self.random.index(3) {
-                    0 => Node::Master,
+                    0 => Node::Master(self.some_master()),
                     1 => Node::Agent(self.some_agent()),
                     _ => Node::Framework(self.random.index(self.frameworks.len())),
                 };
+                if let (Node::Master(host), Some(group)) = (node, &mut self.group) {
+                    group.ground.hosts[host].slow = until;
+                }
                 self.slow.insert(node, until);
             }
             _ => {}
@@ -169,11 +181,6 @@ impl World {
         }
     }
 
-    fn start_master_after(&mut self, low: u64, high: u64) {
-        let down = self.random.millis(low, high);
-        self.schedule_in(down, Event::StartMaster);
-    }
-
     fn some_steps(&mut self) -> u32 {
         self.random.between(1, 30) as u32
     }
@@ -189,8 +196,11 @@ impl World {
 
     fn block(&mut self, peer: Peer, ways: &[Direction], lasts: Duration) {
         let until = self.now + lasts;
-        for way in ways {
-            self.network.block(peer, *way, until);
+        let masters = self.masters.len();
+        // All ways of the node, or one of several.
+        let one = (masters > 1 && self.random.percent(50)).then(|| self.random.index(masters));
+        for host in (0..masters).filter(|host| one.is_none_or(|one| one == *host)) {
+            ways.iter().for_each(|way| self.network.block((peer, host), *way, until));
         }
         self.schedule(until, Event::Freed { peer });
     }
@@ -206,9 +216,7 @@ impl World {
         for until in self.slow.values_mut() {
             *until = Time::ZERO;
         }
-        self.master.crash_in = None;
-        self.master.doomed = 0;
-        self.schedule(self.now, Event::StartMaster);
+        self.heal_masters();
         for i in 0..self.agents.len() {
             self.agents[i].crash_in = None;
             self.agents[i].doomed = 0;

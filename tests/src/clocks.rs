@@ -48,7 +48,7 @@ impl Clocks {
     pub(crate) fn jump(&mut self, random: &mut Prng, node: Node) -> String {
         let most = [5_000, 3_600_000, 31_536_000_000][random.index(3)];
         let mut offset = Offset { behind: random.percent(50), by: random.millis(0, most) };
-        if node == Node::Master {
+        if matches!(node, Node::Master(_)) {
             offset = self.bounded(offset);
         }
         self.set.insert(node, offset);
@@ -69,7 +69,7 @@ impl Clocks {
     /// A process starts and reads its clock.
     pub(crate) fn start(&mut self, node: Node) {
         if let Some(offset) = self.set.remove(&node) {
-            if node == Node::Master && offset.ahead() < self.lowest.ahead() {
+            if matches!(node, Node::Master(_)) && offset.ahead() < self.lowest.ahead() {
                 self.lowest = offset;
             }
             self.running.insert(node, offset);
@@ -109,7 +109,7 @@ mod tests {
         }
         assert!(seen.contains(&std::cmp::Ordering::Less), "some are behind");
         assert!(seen.contains(&std::cmp::Ordering::Greater), "some are ahead");
-        assert_eq!(clocks.local(Node::Master, now), now, "nobody set this one");
+        assert_eq!(clocks.local(Node::Master(0), now), now, "nobody set this one");
     }
 
     #[test]
@@ -119,9 +119,9 @@ mod tests {
             let (mut clocks, mut random) = (Clocks::default(), Prng::new(seed));
             let mut lowest = now;
             for _ in 0..20 {
-                clocks.jump(&mut random, Node::Master);
-                clocks.start(Node::Master);
-                let local = clocks.local(Node::Master, now);
+                clocks.jump(&mut random, Node::Master(0));
+                clocks.start(Node::Master(0));
+                let local = clocks.local(Node::Master(0), now);
                 assert!(local <= lowest + MASTER_AHEAD, "seed {seed}: {local:?}, {lowest:?}");
                 lowest = lowest.min(local);
             }

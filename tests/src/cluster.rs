@@ -29,13 +29,13 @@ pub(crate) struct Drawn {
     pub(crate) frameworks: Vec<FrameworkNode>,
 }
 
-/// Draws the nodes and gives each its way to the master.
-pub(crate) fn draw(root: &Prng, end: Time, network: &mut Network<Packet>) -> Drawn {
+/// Draws the nodes and gives each its ways to the masters.
+pub(crate) fn draw(root: &Prng, masters: usize, end: Time, network: &mut Network<Packet>) -> Drawn {
     let mut random = root.split("cluster");
     let distance = [0, 1, 20][random.index(3)];
     let mut join = |random: &mut Prng, peer| {
         let (latency, jitter) = (random.millis(0, distance), random.millis(0, 1 + distance * 3));
-        network.join(peer, latency, jitter);
+        network.join(peer, masters, latency, jitter);
     };
     let agents = random.between(3, 8) as usize;
     let agents: Vec<AgentNode> = (0..agents)
@@ -50,7 +50,7 @@ pub(crate) fn draw(root: &Prng, end: Time, network: &mut Network<Packet>) -> Dra
         .map(|i| {
             join(&mut random, Peer::Framework(i));
             let stream = root.split(&format!("framework {i}"));
-            if i < drivers { driver(stream, i, end) } else { raw(stream, i) }
+            if i < drivers { driver(stream, i, masters, end) } else { raw(stream, i) }
         })
         .collect();
     Drawn { master: master(&mut random), agents, frameworks }
@@ -141,9 +141,10 @@ fn agent(random: &mut Prng, i: usize) -> AgentNode {
     AgentNode::new(format!("a{i}"), options)
 }
 
-fn driver(mut random: Prng, i: usize, end: Time) -> FrameworkNode {
+fn driver(mut random: Prng, i: usize, masters: usize, end: Time) -> FrameworkNode {
     let name = format!("f{i}");
-    let mut options = driver::core::Options::new(name.clone(), vec![Arc::from("master:5050")]);
+    let addresses = (0..masters).map(|host| host.to_string().into()).collect();
+    let mut options = driver::core::Options::new(name.clone(), addresses);
     options.role = some_role(&mut random);
     options.unreachable_grace = random.millis(1_000, 60_000);
     options.launch_timeout = Duration::from_secs(random.between(10, 120));

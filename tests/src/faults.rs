@@ -4,6 +4,7 @@
 //! one fault only, and some have everything. It says what shall happen and when; the world makes
 //! it happen.
 
+use crate::group::Masters;
 use crate::prng::Prng;
 use std::time::Duration;
 
@@ -53,11 +54,94 @@ pub enum Fault {
     DuplicateCalls,
     /// Calls of HTTP frameworks overtake each other.
     ReorderedCalls,
+    /// A master, mostly the leader, and the other masters do not hear each other; agents and
+    /// frameworks go on hearing it.
+    LeaderCutOff,
+    /// A master does not hear the others, or is not heard by them.
+    MastersOneWay,
+    /// Two halves of the masters do not hear each other, and one of them hears both.
+    Bridge,
+    /// The ways between a master and the others come and go.
+    FlappingLink,
+    /// No master hears another.
+    MastersApart,
+    /// Everything between a master and the others takes half a second longer.
+    SlowLink,
+    /// Several masters are killed, or all.
+    MastersCrash,
+    /// A master is stopped like a process by SIGSTOP, and goes on later.
+    MasterStopped,
+    /// The leader is asked to hand over.
+    HandOver,
+    /// The disk of a master is full for a while.
+    FullDisk,
+    /// All masters are killed at once, and what was not durable is gone.
+    PowerCut,
+    /// A master is killed between two effects of its registrar.
+    CrashAtEffect,
+    /// A master is killed at a named place of its registrar.
+    CrashAtPoint,
+    /// The disk of a master is lost: it comes back as a new member.
+    LostDisk,
+    /// The end of a master's log cannot be read when it starts.
+    TornLog,
+    /// A master leaves the others and joins them again.
+    Leaving,
+}
+
+/// A place of a master's registrar, or of its way to the lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Point {
+    /// Its member was elected, and the master does not know it yet.
+    Elected,
+    /// It knows that what it has is new.
+    Read,
+    /// It has put to the vote that it begins an epoch.
+    EpochProposed,
+    /// That is agreed upon, and there is no core yet.
+    EpochAgreed,
+    /// The core is made and has done nothing.
+    CoreMade,
+    /// A write is on its way to the disk.
+    Writing,
+    /// It is durable, and the member does not know it yet.
+    Written,
+    /// An entry is applied.
+    Applied,
+    /// What it proposed is agreed upon, and the master does not know it yet.
+    Committed,
+    /// A snapshot is durable, and the member does not know it yet.
+    SnapshotTaken,
+    /// A snapshot of another one replaced the state.
+    Restored,
+    /// Entries that are in a snapshot are gone.
+    Compacted,
+    /// It has dropped its core because it leads no more.
+    LeadLost,
+}
+
+impl Point {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Elected,
+        Self::Read,
+        Self::EpochProposed,
+        Self::EpochAgreed,
+        Self::CoreMade,
+        Self::Writing,
+        Self::Written,
+        Self::Applied,
+        Self::Committed,
+        Self::SnapshotTaken,
+        Self::Restored,
+        Self::Compacted,
+        Self::LeadLost,
+    ];
 }
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 37] = [
         Self::MasterCrash,
         Self::MasterCrashMidStep,
         Self::MasterOutage,
@@ -79,7 +163,37 @@ impl Fault {
         Self::ClockJump,
         Self::DuplicateCalls,
         Self::ReorderedCalls,
+        Self::LeaderCutOff,
+        Self::MastersOneWay,
+        Self::Bridge,
+        Self::FlappingLink,
+        Self::MastersApart,
+        Self::SlowLink,
+        Self::MastersCrash,
+        Self::MasterStopped,
+        Self::HandOver,
+        Self::FullDisk,
+        Self::PowerCut,
+        Self::CrashAtEffect,
+        Self::CrashAtPoint,
+        Self::LostDisk,
+        Self::TornLog,
+        Self::Leaving,
     ];
+
+    /// Whether it can only happen to several masters.
+    pub fn is_of_masters(self) -> bool {
+        self >= Self::LeaderCutOff
+    }
+
+    /// Whether it can happen to these masters.
+    fn befalls(self, masters: Masters) -> bool {
+        match masters {
+            Masters::Alone => !self.is_of_masters(),
+            Masters::Ideal(_) => self < Self::LostDisk,
+            Masters::Raft(_) => true,
+        }
+    }
 
     /// The mean time between two of them, in seconds: from the wildest run to the calmest.
     fn mean_seconds(self) -> (u64, u64) {
@@ -95,6 +209,13 @@ impl Fault {
             Self::CrashAtStart | Self::CorruptRecords | Self::ClockJump => (40, 400),
             Self::Swizzle | Self::SlowDisk => (30, 300),
             Self::DuplicateCalls | Self::ReorderedCalls => (0, 0),
+            Self::CrashAtEffect | Self::CrashAtPoint => (10, 100),
+            Self::LeaderCutOff | Self::MastersOneWay | Self::MasterStopped | Self::HandOver => {
+                (20, 200)
+            }
+            Self::Bridge | Self::FlappingLink | Self::SlowLink => (30, 300),
+            Self::TornLog | Self::Leaving | Self::LostDisk => (40, 400),
+            Self::MastersApart | Self::MastersCrash | Self::FullDisk | Self::PowerCut => (60, 600),
         }
     }
 }
@@ -110,12 +231,12 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// Draws them.
-    pub fn draw(random: &mut Prng) -> Self {
+    /// Draws them for these masters.
+    pub fn draw(random: &mut Prng, masters: Masters) -> Self {
         // How likely each is: a calm run has few, a wild one nearly all.
         let likely = [0, 15, 30, 50, 80][random.index(5)];
         let mut means = Vec::new();
-        for fault in Fault::ALL {
+        for fault in Fault::ALL.into_iter().filter(|fault| fault.befalls(masters)) {
             let (wild, calm) = fault.mean_seconds();
             if random.percent(likely) {
                 means.push((fault, Duration::from_secs(random.between(wild, calm))));
@@ -182,7 +303,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         let mut calm = 0;
         for seed in 0..200 {
-            let faults = Faults::draw(&mut Prng::new(seed));
+            let faults = Faults::draw(&mut Prng::new(seed), Masters::Raft(3));
             calm += u32::from(faults.names() == "none");
             seen.extend(faults.timed().iter().map(|(kind, _)| *kind));
             seen.extend(faults.duplicates().then_some(Fault::DuplicateCalls));

@@ -8,8 +8,11 @@
 mod chaos;
 mod clocks;
 mod cluster;
+mod events;
 pub mod faults;
+mod group;
 mod liveness;
+mod measures;
 pub mod network;
 mod node;
 pub mod oracle;
@@ -21,5 +24,7 @@ pub mod trace;
 pub mod workload;
 pub mod world;
 
+pub use group::Masters;
+pub use measures::Measured;
 pub use trace::Log;
 pub use world::{Failure, Plant, Report, Setup, World};

@@ -1,7 +1,8 @@
 //! Looking at the world as a whole: the audit every few seconds, and convergence after the faults.
 
+use crate::group::Group;
 use crate::node::FrameworkNode;
-use crate::oracle::{Hosts, Living, restless};
+use crate::oracle::{Hosts, Living, Violation, restless};
 use crate::world::{Event, World};
 use agent_core::Volume;
 use proto::operator::{self, Response, State};
@@ -21,17 +22,26 @@ impl World {
     pub(crate) fn audit(&mut self) {
         let healed = self.healed_at;
         self.schedule_in(if healed.is_some() { AUDIT_HEALED } else { AUDIT }, Event::Audit);
-        let state = self.state_of_master();
-        if let Some(state) = &state {
-            self.oracle.audit(state);
+        self.ask_all();
+        let leading = self.leading();
+        let state = leading.and_then(|host| self.state_of_master(host));
+        if let (Some(state), Some(epoch)) = (&state, leading.and_then(|h| self.masters[h].epoch()))
+        {
+            self.oracle.audit(epoch, state);
         }
-        self.audit_sums();
-        self.audit_copy();
+        for host in 0..self.masters.len() {
+            self.audit_sums(host);
+            self.audit_copy(host);
+        }
+        if let Some(group) = &mut self.group {
+            group.compare();
+            self.listen();
+        }
         let Some(since) = healed else { return };
         match self.settled(state.as_ref()) {
             Ok(()) => self.converged = true,
             Err(what) if self.now.since(since) > BOUND => {
-                let why = self.why_not_served();
+                let why = leading.map_or_else(String::new, |host| self.why_not_served(host));
                 let what = format!("{} s after the last fault: {what}{why}", BOUND.as_secs());
                 self.violated(restless(what));
             }
@@ -39,15 +49,52 @@ impl World {
         }
     }
 
+    /// The master with the newest epoch of those that believe that they lead.
+    pub(crate) fn leading(&self) -> Option<usize> {
+        self.believers().max_by_key(|host| self.masters[*host].epoch())
+    }
+
+    /// Masters that believe that they lead, and are not stopped.
+    pub(crate) fn believers(&self) -> impl Iterator<Item = usize> {
+        let stopped =
+            |host: usize| self.group.as_ref().is_some_and(|group| group.ground.hosts[host].paused);
+        let believes = move |host: &usize| self.masters[*host].core.is_some() && !stopped(*host);
+        (0..self.masters.len()).filter(believes)
+    }
+
+    /// Every master that believes that it leads is asked something: it must know that what it says
+    /// is not old before it answers.
+    fn ask_all(&mut self) {
+        let Some(group) = &mut self.group else { return };
+        let newest = self.oracle.newest_epoch();
+        for (host, node) in self.masters.iter_mut().enumerate() {
+            if node.core.is_some() && !group.ground.hosts[host].paused {
+                let id = group.read(self.now, host);
+                node.questions.insert(id, newest);
+            }
+        }
+        self.listen();
+    }
+
+    /// A master answers a question that was asked when the newest epoch was this one.
+    pub(crate) fn answers(&mut self, host: usize, newest: u64) {
+        let Some(epoch) = self.masters[host].epoch() else { return };
+        self.measures.measured.answers += 1;
+        if epoch < newest {
+            let what = format!("master {host} of epoch {epoch} answers, {newest} had begun");
+            self.violated(Violation { id: "I12", what });
+        }
+    }
+
     /// What the master says to drivers that wait.
-    fn why_not_served(&mut self) -> String {
+    fn why_not_served(&mut self, host: usize) -> String {
         let drivers = self.frameworks.iter().filter_map(FrameworkNode::driver);
         let ids = drivers.filter_map(|node| node.core.as_ref()?.framework_id().cloned());
         let ids: Vec<FrameworkId> = ids.collect();
         let mut words = String::new();
         for id in ids {
             let call = operator::Call::Explain(id.clone());
-            for response in self.asked_of_master(call) {
+            for response in self.asked_of_master(host, call) {
                 if let Response::Explanation(sentences) = response {
                     words.push_str(&format!("; {id}: {}", sentences.join(" ")));
                 }
@@ -58,6 +105,12 @@ impl World {
 
     fn settled(&self, state: Option<&State>) -> Result<(), String> {
         let state = state.ok_or("no master leads")?;
+        if let Some(what) = self.group.as_ref().and_then(Group::unsettled) {
+            return Err(what);
+        }
+        if self.masters.iter().filter(|master| master.core.is_some()).count() != 1 {
+            return Err("several masters believe that they lead".to_owned());
+        }
         let mut agents: Vec<AgentId> = Vec::new();
         let mut volumes: Vec<(AgentId, BTreeSet<Volume>)> = Vec::new();
         let mut living: Vec<Living> = Vec::new();

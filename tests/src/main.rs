@@ -1,11 +1,12 @@
 //! The simulator's command line: one seed or many, the trace on demand, and how to repeat a failure.
 
-use sim::{Log, Report, Setup, World};
+use sim::{Log, Masters, Report, Setup, World};
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-const USAGE: &str = "usage: sim [SEED] [--seed-from S] [--runs N] [--minutes M] [--log]";
+const USAGE: &str =
+    "usage: sim [SEED] [--seed-from S] [--runs N] [--minutes M] [--masters KIND] [--log]";
 /// Lines of the trace that are shown with a failure.
 const LINES: usize = 40;
 /// Widest text of a violation.
@@ -15,6 +16,7 @@ struct Arguments {
     first: u64,
     runs: u64,
     minutes: u64,
+    masters: Option<Masters>,
     log: bool,
 }
 
@@ -27,13 +29,17 @@ fn number(text: &str) -> Result<u64, String> {
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let mut arguments = Arguments { first: 1, runs: 1, minutes: 10, log: false };
+    let mut arguments = Arguments { first: 1, runs: 1, minutes: 10, masters: None, log: false };
     while let Some(word) = words.next() {
         let mut value = || words.next().ok_or(format!("{word} needs a number\n{USAGE}"));
         match word.as_str() {
             "--seed-from" => arguments.first = number(&value()?)?,
             "--runs" => arguments.runs = number(&value()?)?,
             "--minutes" => arguments.minutes = number(&value()?)?.clamp(1, 100_000),
+            "--masters" => {
+                let kind = value()?.parse();
+                arguments.masters = Some(kind.map_err(|problem| format!("{problem}\n{USAGE}"))?);
+            }
             "--log" => arguments.log = true,
             word => arguments.first = number(word)?,
         }
@@ -41,14 +47,16 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
     Ok(arguments)
 }
 
-fn run(seed: u64, minutes: u64, log: Log, thorough: bool) -> Report {
-    World::new(Setup { seed, minutes, log, faults: None, thorough, plant: None }).run()
+fn run(arguments: &Arguments, seed: u64, log: Log, thorough: bool) -> Report {
+    let Arguments { minutes, masters, .. } = *arguments;
+    let (faults, plant) = (None, None);
+    World::new(Setup { seed, minutes, log, faults, masters, thorough, plant }).run()
 }
 
 /// Says what broke, shows how it came to it, and how to see it again.
-fn explain(out: &mut impl Write, report: &Report, minutes: u64) -> std::io::Result<()> {
+fn explain(out: &mut impl Write, report: &Report, arguments: &Arguments) -> std::io::Result<()> {
     let Some(failure) = &report.failure else { return Ok(()) };
-    let again = run(report.seed, minutes, Log::Last(LINES), true);
+    let again = run(arguments, report.seed, Log::Last(LINES), true);
     for line in &again.lines {
         writeln!(out, "{line}")?;
     }
@@ -56,7 +64,10 @@ fn explain(out: &mut impl Write, report: &Report, minutes: u64) -> std::io::Resu
     let what: String = failure.violation.to_string().chars().take(WIDTH).collect();
     writeln!(out, "seed {seed}: {what} ({})", report.summary)?;
     writeln!(out, "  at {at:.6} s, step {step}, hash {:016x}", report.hash)?;
-    let minutes = if minutes == 10 { String::new() } else { format!(" --minutes {minutes}") };
+    let minutes = match arguments.minutes {
+        10 => String::new(),
+        minutes => format!(" --minutes {minutes}"),
+    };
     writeln!(out, "  repeat: cargo xtask sim {seed}{minutes} --log")
 }
 
@@ -64,11 +75,11 @@ fn simulate(out: &mut impl Write, arguments: &Arguments) -> std::io::Result<bool
     let (mut simulated, mut failed) = (Duration::ZERO, 0);
     for seed in (0..arguments.runs).map(|n| arguments.first.wrapping_add(n)) {
         let log = if arguments.log { Log::Print } else { Log::Off };
-        let report = run(seed, arguments.minutes, log, arguments.log);
+        let report = run(arguments, seed, log, arguments.log);
         simulated += report.simulated;
         if report.failure.is_some() {
             failed += 1;
-            explain(out, &report, arguments.minutes)?;
+            explain(out, &report, arguments)?;
         } else if arguments.log || arguments.runs == 1 {
             let (steps, hash) = (report.steps, report.hash);
             let took = report.simulated.as_secs();

@@ -1,4 +1,4 @@
-//! Connections between the master and those who dial it: latency, blocked paths, resets, half-open
+//! Connections between the masters and those who dial them: latency, blocked paths, resets, half-open
 //! ends.
 //!
 //! A connection keeps the order of each direction, as TCP does, and loses only a tail, when it is
@@ -75,6 +75,8 @@ impl<P> Default for Lane<P> {
 #[derive(Debug)]
 struct Connection<P> {
     peer: Peer,
+    /// Which master was dialled.
+    host: usize,
     /// Whether the dialling end is open.
     near: bool,
     /// Whether the master's end is open.
@@ -99,7 +101,7 @@ impl<P> Connection<P> {
     }
 }
 
-/// The way between one node and the master.
+/// The way between one node and one master.
 #[derive(Clone, Copy, Debug)]
 struct Path {
     latency: Duration,
@@ -120,7 +122,7 @@ impl Path {
 /// All connections and paths.
 #[derive(Debug)]
 pub struct Network<P> {
-    paths: BTreeMap<Peer, Path>,
+    paths: BTreeMap<(Peer, usize), Path>,
     connections: BTreeMap<Conn, Connection<P>>,
     next: Conn,
     random: Prng,
@@ -132,28 +134,33 @@ impl<P> Network<P> {
         Self { paths: BTreeMap::new(), connections: BTreeMap::new(), next: 1, random }
     }
 
-    /// Adds the way to a node.
-    pub fn join(&mut self, peer: Peer, latency: Duration, jitter: Duration) {
+    /// Adds the ways between a node and so many masters.
+    pub fn join(&mut self, peer: Peer, masters: usize, latency: Duration, jitter: Duration) {
         let path = Path { latency, jitter, up_blocked: Time::ZERO, down_blocked: Time::ZERO };
-        self.paths.insert(peer, path);
+        self.paths.extend((0..masters).map(|host| ((peer, host), path)));
     }
 
     /// How long something takes on the way now.
-    pub fn latency(&mut self, peer: Peer) -> Duration {
-        let Some(path) = self.paths.get(&peer) else { return Duration::ZERO };
+    pub fn latency(&mut self, peer: Peer, host: usize) -> Duration {
+        let Some(path) = self.paths.get(&(peer, host)) else { return Duration::ZERO };
         let jitter = u64::try_from(path.jitter.as_micros()).unwrap_or(u64::MAX);
         path.latency + Duration::from_micros(self.random.below(jitter))
     }
 
     /// Whether the way is blocked, and until when.
-    pub fn blocked(&self, now: Time, peer: Peer, direction: Direction) -> Option<Time> {
-        let until = self.paths.get(&peer)?.blocked(direction);
+    pub fn blocked(
+        &self,
+        now: Time,
+        (peer, host): (Peer, usize),
+        direction: Direction,
+    ) -> Option<Time> {
+        let until = self.paths.get(&(peer, host))?.blocked(direction);
         (until > now).then_some(until)
     }
 
     /// Blocks a way until a time, or for longer if it is blocked for longer already.
-    pub fn block(&mut self, peer: Peer, direction: Direction, until: Time) {
-        let Some(path) = self.paths.get_mut(&peer) else { return };
+    pub fn block(&mut self, (peer, host): (Peer, usize), direction: Direction, until: Time) {
+        let Some(path) = self.paths.get_mut(&(peer, host)) else { return };
         let blocked = match direction {
             Direction::Up => &mut path.up_blocked,
             Direction::Down => &mut path.down_blocked,
@@ -171,7 +178,7 @@ impl<P> Network<P> {
 
     /// The nodes.
     pub fn peers(&self) -> Vec<Peer> {
-        self.paths.keys().copied().collect()
+        self.paths.keys().filter(|(_, host)| *host == 0).map(|(peer, _)| *peer).collect()
     }
 
     /// Arrivals that a freed way makes due.
@@ -179,7 +186,7 @@ impl<P> Network<P> {
         let mut due = Vec::new();
         for (conn, connection) in self.connections.iter_mut().filter(|(_, c)| c.peer == peer) {
             for direction in Direction::BOTH {
-                if self.paths[&peer].blocked(direction) > now {
+                if self.paths[&(peer, connection.host)].blocked(direction) > now {
                     continue;
                 }
                 let lane = connection.lane(direction);
@@ -195,11 +202,12 @@ impl<P> Network<P> {
     }
 
     /// A connection that is not open yet.
-    pub fn dial(&mut self, peer: Peer) -> Conn {
+    pub fn dial(&mut self, peer: Peer, host: usize) -> Conn {
         let conn = self.next;
         self.next += 1;
         let (up, down) = (Lane::default(), Lane::default());
-        self.connections.insert(conn, Connection { peer, near: false, far: false, up, down });
+        let connection = Connection { peer, host, near: false, far: false, up, down };
+        self.connections.insert(conn, connection);
         conn
     }
 
@@ -221,6 +229,17 @@ impl<P> Network<P> {
         self.connections.get(&conn).map(|connection| connection.peer)
     }
 
+    /// Which master was dialled.
+    pub fn host(&self, conn: Conn) -> Option<usize> {
+        self.connections.get(&conn).map(|connection| connection.host)
+    }
+
+    /// Open connections to a master of which an end is open, oldest first.
+    pub fn open_connections_to(&self, host: usize) -> Vec<Conn> {
+        let open = self.connections.iter().filter(|(_, c)| c.host == host && (c.near || c.far));
+        open.map(|(conn, _)| *conn).collect()
+    }
+
     /// Open connections of which an end is open, oldest first.
     pub fn open_connections(&self) -> Vec<Conn> {
         let open = self.connections.iter().filter(|(_, c)| c.near || c.far);
@@ -234,8 +253,8 @@ impl<P> Network<P> {
     }
 
     fn enqueue(&mut self, now: Time, conn: Conn, way: Direction, item: Option<P>) -> Option<Due> {
-        let peer = self.peer(conn)?;
-        let latency = self.latency(peer);
+        let (peer, host) = (self.peer(conn)?, self.host(conn)?);
+        let latency = self.latency(peer, host);
         let lane = self.connections.get_mut(&conn)?.lane(way);
         let at = (now + latency).max(lane.last);
         lane.last = at;
@@ -252,7 +271,8 @@ impl<P> Network<P> {
         let Some(connection) = self.connections.get_mut(&conn) else {
             return (Arrival::Nothing, None);
         };
-        let blocked = self.paths.get(&connection.peer).is_some_and(|p| p.blocked(way) > now);
+        let path = self.paths.get(&(connection.peer, connection.host));
+        let blocked = path.is_some_and(|path| path.blocked(way) > now);
         let receiver_open = *connection.sender(way.reverse());
         let lane = connection.lane(way);
         lane.scheduled = false;

@@ -128,6 +128,27 @@ impl<F: Facts, E> Outbox<F, E> {
         true
     }
 
+    /// What was written since it was last asked, for a log that is not this one's, and up to which
+    /// write it is.
+    pub fn take_written(&mut self) -> Option<(u64, Vec<F::Op>)> {
+        let ops: Vec<F::Op> = self.unsynced.drain(..).collect();
+        (!ops.is_empty()).then_some((self.written, ops))
+    }
+
+    /// That log has all up to this write.
+    pub fn synced(&mut self, upto: u64) {
+        self.synced = upto;
+    }
+
+    /// Nothing that waits will ever be durable by this one's word.
+    pub fn drop_all(&mut self) {
+        self.unsynced.clear();
+        self.written = 0;
+        self.synced = 0;
+        self.flush = None;
+        self.queue.clear();
+    }
+
     /// The flush under way is done.
     pub fn end_flush(&mut self) {
         let Some(upto) = self.flush.take() else { return };

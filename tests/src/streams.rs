@@ -7,7 +7,15 @@ use proto::scheduler::Call;
 use std::time::Duration;
 
 /// How long a connection may take to open.
-const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What came of dialling a master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialled {
+    Open,
+    /// It cannot be reached or does not lead; who does, if it said so.
+    Refused(Option<usize>),
+}
 
 impl World {
     /// Sends on a stream; lost when the sender's end is closed.
@@ -33,46 +41,59 @@ impl World {
         }
     }
 
-    /// A node dials the master.
-    pub(crate) fn dial(&mut self, peer: Peer) -> Conn {
-        let conn = self.network.dial(peer);
-        let wait = self.network.latency(peer) + self.network.latency(peer);
+    /// A node dials a master.
+    pub(crate) fn dial(&mut self, peer: Peer, host: usize) -> Conn {
+        let conn = self.network.dial(peer, host);
+        let wait = self.network.latency(peer, host) + self.network.latency(peer, host);
         self.schedule_in(wait, Event::Dialled { conn });
         conn
     }
 
     pub(crate) fn dialled(&mut self, conn: Conn) {
-        let Some(peer) = self.network.peer(conn) else { return };
+        let (Some(peer), Some(host)) = (self.network.peer(conn), self.network.host(conn)) else {
+            return;
+        };
+        let way = (peer, host);
         let blocked =
-            Direction::BOTH.iter().any(|way| self.network.blocked(self.now, peer, *way).is_some());
+            Direction::BOTH.iter().any(|on| self.network.blocked(self.now, way, *on).is_some());
         if blocked {
             self.schedule_in(DIAL_TIMEOUT, Event::DialTimeout { conn });
-        } else if self.master.core.is_none() {
-            self.dial_failed(conn);
+        } else if self.masters[host].core.is_none() {
+            let leader = self.leader_by(host);
+            self.dial_failed(conn, leader);
         } else if self.network.open(conn) {
-            self.tell_dialled(peer, conn, true);
+            self.tell_dialled(peer, conn, Dialled::Open);
         }
     }
 
-    pub(crate) fn dial_failed(&mut self, conn: Conn) {
+    /// Whom a master that does not lead names as the leader.
+    fn leader_by(&self, host: usize) -> Option<usize> {
+        let group = self.group.as_ref()?;
+        let leader = group.leader(host).filter(|leader| *leader != host);
+        leader.filter(|_| self.masters[host].up)
+    }
+
+    pub(crate) fn dial_failed(&mut self, conn: Conn, leader: Option<usize>) {
         let Some(peer) = self.network.peer(conn) else { return };
         if self.network.refuse(conn) {
-            self.tell_dialled(peer, conn, false);
+            self.tell_dialled(peer, conn, Dialled::Refused(leader));
         }
     }
 
-    fn tell_dialled(&mut self, peer: Peer, conn: Conn, open: bool) {
+    fn tell_dialled(&mut self, peer: Peer, conn: Conn, how: Dialled) {
         match peer {
-            Peer::Agent(i) => self.agent_dialled(i, conn, open),
+            Peer::Agent(i) => self.agent_dialled(i, conn, how),
             Peer::Framework(i) => match self.frameworks[i] {
-                FrameworkNode::Driver(_) => self.driver_dialled(i, conn, open),
-                FrameworkNode::Raw(_) => self.raw_dialled(i, conn, open),
+                FrameworkNode::Driver(_) => self.driver_dialled(i, conn, how),
+                FrameworkNode::Raw(_) => self.raw_dialled(i, conn, how),
             },
         }
     }
 
     pub(crate) fn arrive(&mut self, conn: Conn, way: Direction) {
-        let Some(peer) = self.network.peer(conn) else { return };
+        let (Some(peer), Some(host)) = (self.network.peer(conn), self.network.host(conn)) else {
+            return;
+        };
         let (arrival, next) = self.network.arrive(self.now, conn, way);
         self.schedule_arrival(next);
         let packet = match arrival {
@@ -81,7 +102,7 @@ impl World {
             Arrival::Closed => None,
         };
         match (way, peer) {
-            (Direction::Up, peer) => self.master_hears(conn, peer, packet),
+            (Direction::Up, peer) => self.master_hears(host, conn, peer, packet),
             (Direction::Down, Peer::Agent(i)) => self.agent_hears(i, conn, packet),
             (Direction::Down, Peer::Framework(i)) => match self.frameworks[i] {
                 FrameworkNode::Driver(_) => self.driver_hears(i, conn, packet),
@@ -90,11 +111,17 @@ impl World {
         }
     }
 
-    pub(crate) fn http(&mut self, framework: usize, stream: Option<Conn>, call: Box<Call>) {
-        let peer = Peer::Framework(framework);
-        match self.network.blocked(self.now, peer, Direction::Up) {
-            Some(until) => self.schedule(until, Event::Http { framework, stream, call }),
-            None => self.master_gets(stream, *call),
+    pub(crate) fn http(
+        &mut self,
+        framework: usize,
+        host: usize,
+        stream: Option<Conn>,
+        call: Box<Call>,
+    ) {
+        let way = (Peer::Framework(framework), host);
+        match self.network.blocked(self.now, way, Direction::Up) {
+            Some(until) => self.schedule(until, Event::Http { framework, host, stream, call }),
+            None => self.master_gets(host, stream, *call),
         }
     }
 }

@@ -6,18 +6,21 @@
 
 use crate::clocks::Clocks;
 use crate::cluster;
-use crate::faults::{Fault, Faults};
-use crate::network::{Conn, Direction, Due, Network, Peer};
+use crate::events::Scheduled;
+pub(crate) use crate::events::{Event, Node, Packet};
+use crate::faults::Faults;
+use crate::group::{Group, Happening, Masters};
+use crate::measures::{Measured, Measures};
+use crate::network::{Direction, Due, Network};
 use crate::node::FrameworkNode;
 use crate::node::agent::AgentNode;
 use crate::node::master::MasterNode;
 use crate::node::operator::OperatorNode;
 use crate::oracle::{Oracle, Violation, restless};
 use crate::prng::Prng;
+use crate::streams::DIAL_TIMEOUT;
 use crate::trace::{Log, Trace};
-use proto::agent_link::{AgentCall, Command};
-use proto::scheduler::{self, Call};
-use proto::{ContainerId, TaskOutcome, Time};
+use proto::Time;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
@@ -33,6 +36,8 @@ pub struct Setup {
     pub log: Log,
     /// Instead of the faults that the seed draws.
     pub faults: Option<Faults>,
+    /// Instead of the masters that the seed draws.
+    pub masters: Option<Masters>,
     /// The master's invariants are looked at after each step, also after those that decide
     /// nothing: slow, and names the step at which one broke.
     pub thorough: bool,
@@ -43,7 +48,7 @@ pub struct Setup {
 /// A planted defect: persists of these nodes are no barriers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plant {
-    /// Of the master.
+    /// Of the masters.
     LeakyMaster,
     /// Of all agents.
     LeakyAgents,
@@ -68,6 +73,8 @@ pub struct Report {
     pub lines: Vec<String>,
     /// What ran and what was done to it, for people.
     pub summary: String,
+    /// Who led when.
+    pub measured: Measured,
 }
 
 /// A broken invariant, and where.
@@ -81,125 +88,6 @@ pub struct Failure {
     pub step: u64,
 }
 
-/// A node with a core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Node {
-    /// The master.
-    Master,
-    /// An agent.
-    Agent(usize),
-    /// A framework of the driver.
-    Framework(usize),
-}
-
-/// What travels on a stream.
-#[derive(Clone, Debug)]
-pub enum Packet {
-    /// From an agent.
-    AgentCall(AgentCall),
-    /// To an agent.
-    AgentEvent(Command),
-    /// From a framework.
-    Call(Call),
-    /// To a framework.
-    Event(scheduler::Event),
-}
-
-/// Something that happens at its time.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// A core's deadline.
-    Wake {
-        node: Node,
-    },
-    /// A flush is done.
-    Flushed {
-        node: Node,
-        incarnation: u64,
-    },
-    /// Something may arrive.
-    Arrive {
-        conn: Conn,
-        way: Direction,
-    },
-    /// A way is free again.
-    Freed {
-        peer: Peer,
-    },
-    /// A dialled connection opens, if it can.
-    Dialled {
-        conn: Conn,
-    },
-    /// A dialled connection has waited for too long.
-    DialTimeout {
-        conn: Conn,
-    },
-    /// An HTTP request arrives.
-    Http {
-        framework: usize,
-        stream: Option<Conn>,
-        call: Box<Call>,
-    },
-    /// The supervisor's word reaches the agent.
-    SupervisorSays {
-        agent: usize,
-        incarnation: u64,
-        input: Box<agent_core::Input>,
-    },
-    /// A process ends.
-    ProcessEnds {
-        agent: usize,
-        boot: u64,
-        container_id: ContainerId,
-        outcome: Box<TaskOutcome>,
-    },
-    StartMaster,
-    StartAgent(usize),
-    StartDriver(usize),
-    /// An HTTP framework does something by itself.
-    RawActs(usize),
-    /// The operator asks for something.
-    OperatorActs,
-    /// The drivers' owners look at their plans.
-    Work,
-    /// A fault.
-    Fault {
-        fault: Fault,
-        mean: Duration,
-    },
-    /// Nothing goes wrong any more.
-    Heal,
-    /// The state is looked at as a whole.
-    Audit,
-}
-
-#[derive(Debug)]
-struct Scheduled {
-    at: Time,
-    number: u64,
-    event: Event,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.number) == (other.at, other.number)
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
 /// The world.
 #[derive(Debug)]
 pub struct World {
@@ -207,7 +95,12 @@ pub struct World {
     pub(crate) now: Time,
     pub(crate) random: Prng,
     pub(crate) faults: Faults,
-    pub(crate) master: MasterNode,
+    pub(crate) masters: Vec<MasterNode>,
+    pub(crate) group: Option<Group>,
+    /// Whether the words of the registrars are being taken.
+    pub(crate) listening: bool,
+    pub(crate) measures: Measures,
+    who: Masters,
     pub(crate) agents: Vec<AgentNode>,
     pub(crate) frameworks: Vec<FrameworkNode>,
     pub(crate) operator: OperatorNode,
@@ -235,18 +128,26 @@ impl World {
     /// The cluster of a setup, about to start.
     pub fn new(setup: Setup) -> Self {
         let root = Prng::new(setup.seed);
+        let masters = setup.masters;
+        let masters = masters.unwrap_or_else(|| Masters::draw(&mut root.split("masters")));
         let faults = setup.faults.clone();
-        let faults = faults.unwrap_or_else(|| Faults::draw(&mut root.split("faults")));
+        let faults = faults.unwrap_or_else(|| Faults::draw(&mut root.split("faults"), masters));
         let end = START + Duration::from_secs(60 * setup.minutes);
         let mut network = Network::new(root.split("network"));
-        let drawn = cluster::draw(&root, end, &mut network);
+        let count = masters.count();
+        let drawn = cluster::draw(&root, count, end, &mut network);
+        let master = |host| MasterNode::new(host, masters, drawn.master.clone());
         let mut oracle = Oracle::default();
         oracle.stands(drawn.master.domain.clone());
         let mut world = Self {
             now: START,
             random: root.split("world"),
             faults,
-            master: MasterNode::new(drawn.master),
+            masters: (0..count).map(master).collect(),
+            group: Group::new(masters, root.split("group")),
+            listening: false,
+            measures: Measures::default(),
+            who: masters,
             agents: drawn.agents,
             frameworks: drawn.frameworks,
             operator: OperatorNode::draw(root.split("operator")),
@@ -272,7 +173,9 @@ impl World {
     fn plant(&mut self) {
         match self.setup.plant {
             None => {}
-            Some(Plant::LeakyMaster) => self.master.outbox.leak(),
+            Some(Plant::LeakyMaster) => {
+                self.masters.iter_mut().for_each(|master| master.outbox.leak());
+            }
             Some(Plant::LeakyAgents) => {
                 self.agents.iter_mut().for_each(|agent| agent.outbox.leak());
             }
@@ -284,7 +187,12 @@ impl World {
     }
 
     fn schedule_start(&mut self, end: Time) {
-        self.schedule(START, Event::StartMaster);
+        for host in 0..self.masters.len() {
+            self.schedule(START, Event::StartMaster(host));
+        }
+        if self.group.is_some() {
+            self.schedule(START, Event::Group(Box::new(Happening::Review)));
+        }
         for i in 0..self.agents.len() {
             let at = START + self.random.millis(0, 2000);
             self.schedule(at, Event::StartAgent(i));
@@ -334,9 +242,15 @@ impl World {
         true
     }
 
-    fn report(self) -> Report {
+    fn report(mut self) -> Report {
+        if let Some(group) = &self.group {
+            let measured = &mut self.measures.measured;
+            measured.elections = group.elections();
+            measured.points = group.ground.points.hit.clone();
+        }
         let summary = format!(
-            "{} agents, {} frameworks, faults: {}",
+            "{}, {} agents, {} frameworks, faults: {}",
+            self.who,
             self.agents.len(),
             self.frameworks.len(),
             self.faults.names()
@@ -349,6 +263,7 @@ impl World {
             failure: self.failure,
             lines: self.trace.lines().map(str::to_owned).collect(),
             summary,
+            measured: self.measures.measured,
         }
     }
 
@@ -360,7 +275,36 @@ impl World {
         }
     }
 
+    /// Which master's process an event is for.
+    fn host_of(&self, event: &Event) -> Option<usize> {
+        match event {
+            Event::Wake { node: Node::Master(host) }
+            | Event::Flushed { node: Node::Master(host), .. }
+            | Event::Http { host, .. }
+            | Event::LeadAgain { host } => Some(*host),
+            Event::Arrive { conn, way: Direction::Up } | Event::Dialled { conn } => {
+                self.network.host(*conn)
+            }
+            Event::Group(happening) => happening.host(),
+            _ => None,
+        }
+    }
+
+    /// Whether the event waits for a process that is stopped.
+    fn hold(&mut self, event: Event) -> Option<Event> {
+        let Some(group) = &self.group else { return Some(event) };
+        let stopped = |host: &usize| group.ground.hosts[*host].paused;
+        let Some(host) = self.host_of(&event).filter(stopped) else { return Some(event) };
+        if let Event::Dialled { conn } = event {
+            // Whoever dials does not wait for ever.
+            self.schedule_in(DIAL_TIMEOUT, Event::DialTimeout { conn });
+        }
+        self.masters[host].held.push(event);
+        None
+    }
+
     fn handle(&mut self, event: Event) {
+        let Some(event) = self.hold(event) else { return };
         match event {
             Event::Wake { node } => self.wake(node),
             Event::Flushed { node, incarnation } => self.flushed(node, incarnation),
@@ -371,8 +315,10 @@ impl World {
                 }
             }
             Event::Dialled { conn } => self.dialled(conn),
-            Event::DialTimeout { conn } => self.dial_failed(conn),
-            Event::Http { framework, stream, call } => self.http(framework, stream, call),
+            Event::DialTimeout { conn } => self.dial_failed(conn, None),
+            Event::Http { framework, host, stream, call } => {
+                self.http(framework, host, stream, call);
+            }
             Event::SupervisorSays { agent, incarnation, input } => {
                 if self.agents[agent].incarnation == incarnation {
                     self.step_agent(agent, *input);
@@ -381,7 +327,19 @@ impl World {
             Event::ProcessEnds { agent, boot, container_id, outcome } => {
                 self.process_ends(agent, boot, container_id, *outcome);
             }
-            Event::StartMaster => self.start_master(),
+            Event::Group(happening) => {
+                if let Some(group) = &mut self.group {
+                    group.happens(self.now, *happening);
+                    self.listen();
+                }
+            }
+            Event::StartMaster(host) => self.start_master(host),
+            Event::Resume { host, incarnation } => {
+                if self.masters[host].incarnation == incarnation {
+                    self.resume_master(host);
+                }
+            }
+            Event::LeadAgain { host } => self.lead_again(host),
             Event::StartAgent(i) => self.start_agent(i),
             Event::StartDriver(i) => self.start_driver(i),
             Event::RawActs(i) => self.raw_acts(i),
@@ -439,7 +397,9 @@ impl World {
         }
         self.wakes.remove(&node);
         let deadline = match node {
-            Node::Master => self.master.core.as_ref().and_then(master_core::Master::deadline),
+            Node::Master(host) => {
+                self.masters[host].core.as_ref().and_then(master_core::Master::deadline)
+            }
             Node::Agent(i) => self.agents[i].core.as_ref().and_then(agent_core::Agent::deadline),
             Node::Framework(i) => {
                 let core = self.frameworks[i].driver().and_then(|node| node.core.as_ref());
@@ -451,7 +411,7 @@ impl World {
             return;
         }
         match node {
-            Node::Master => self.step_master(master_core::Input::Tick),
+            Node::Master(host) => self.step_master(host, master_core::Input::Tick),
             Node::Agent(i) => self.step_agent(i, agent_core::Input::Tick),
             Node::Framework(i) => self.step_driver(i, driver::core::Input::Tick),
         }
@@ -466,8 +426,8 @@ impl World {
 
     fn flushed(&mut self, node: Node, incarnation: u64) {
         match node {
-            Node::Master if self.master.incarnation == incarnation => {
-                self.master_flushed();
+            Node::Master(host) if self.masters[host].incarnation == incarnation => {
+                self.master_flushed(host);
             }
             Node::Agent(i) if self.agents[i].incarnation == incarnation => {
                 self.agents[i].outbox.end_flush();
@@ -480,7 +440,7 @@ impl World {
                     self.pump_driver(i);
                 }
             }
-            Node::Master | Node::Agent(_) => {}
+            Node::Master(_) | Node::Agent(_) => {}
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Seeds that once failed, a few fresh ones, and the promise that a seed tells one story.
 
 use sim::faults::{Fault, Faults};
-use sim::{Log, Plant, Report, Setup, World};
+use sim::{Log, Masters, Plant, Report, Setup, World};
 use std::time::Duration;
 
 const SEEDS: &str = include_str!("../seeds.txt");
 
 fn setup(seed: u64, minutes: u64) -> Setup {
-    Setup { seed, minutes, log: Log::Off, faults: None, thorough: false, plant: None }
+    let (faults, masters, plant) = (None, None, None);
+    Setup { seed, minutes, log: Log::Off, faults, masters, thorough: false, plant }
 }
 
 fn run(seed: u64, minutes: u64) -> Report {
@@ -23,14 +24,15 @@ fn assert_fine(report: &Report, minutes: u64) {
     );
 }
 
-/// Lines are `SEED MINUTES why`; `#` begins a comment.
-fn listed() -> Vec<(u64, u64)> {
+/// Lines are `SEED MINUTES MASTERS why`; `#` begins a comment.
+fn listed() -> Vec<(u64, u64, Masters)> {
     let lines = SEEDS.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
     lines
         .map(|line| {
             let mut words = line.split_whitespace();
             let mut number = || words.next().and_then(|word| word.parse().ok());
-            (number().expect("a seed"), number().expect("minutes"))
+            let (seed, minutes) = (number().expect("a seed"), number().expect("minutes"));
+            (seed, minutes, words.next().expect("masters").parse().expect("masters"))
         })
         .collect()
 }
@@ -39,8 +41,9 @@ fn listed() -> Vec<(u64, u64)> {
 fn seeds_that_once_failed_are_fine() {
     let listed = listed();
     assert!(!listed.is_empty());
-    for (seed, minutes) in listed {
-        assert_fine(&run(seed, minutes), minutes);
+    for (seed, minutes, masters) in listed {
+        let masters = Some(masters);
+        assert_fine(&World::new(Setup { masters, ..setup(seed, minutes) }).run(), minutes);
     }
 }
 
@@ -66,13 +69,14 @@ fn found(plant: Plant, crashes: Fault) -> Vec<&'static str> {
     let seconds = |fault, seconds| (fault, Duration::from_secs(seconds));
     let faults = Faults::of(vec![seconds(crashes, 5), seconds(Fault::SlowDisk, 10)]);
     let run = |seed, plant| {
-        World::new(Setup { faults: Some(faults.clone()), plant, ..setup(seed, 4) }).run()
+        let (faults, masters) = (Some(faults.clone()), Some(Masters::Alone));
+        World::new(Setup { faults, masters, plant, ..setup(seed, 4) }).run()
     };
     for seed in 1..=6 {
         assert_fine(&run(seed, None), 4);
     }
     // More of them: what an agent forgot is often told wrongly before it starts again.
-    (1..=12).filter_map(|seed| Some(run(seed, Some(plant)).failure?.violation.id)).collect()
+    (1..=48).filter_map(|seed| Some(run(seed, Some(plant)).failure?.violation.id)).collect()
 }
 
 #[test]

@@ -6,8 +6,8 @@ const PEER: Peer = Peer::Agent(0);
 
 fn network() -> (Network<u32>, Conn) {
     let mut network = Network::new(Prng::new(1));
-    network.join(PEER, Duration::from_millis(1), Duration::from_millis(5));
-    let conn = network.dial(PEER);
+    network.join(PEER, 1, Duration::from_millis(1), Duration::from_millis(5));
+    let conn = network.dial(PEER, 0);
     assert!(network.open(conn));
     (network, conn)
 }
@@ -45,7 +45,7 @@ fn a_connection_keeps_its_order() {
 #[test]
 fn a_blocked_way_holds_back_and_loses_nothing() {
     let (mut network, conn) = network();
-    network.block(PEER, Direction::Up, at(100));
+    network.block((PEER, 0), Direction::Up, at(100));
     let due = network.send(at(0), conn, Direction::Up, 1).into_iter().collect();
     assert_eq!(settle(&mut network, due), []);
     assert_eq!(network.released(at(50), PEER), []);

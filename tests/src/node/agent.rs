@@ -6,6 +6,7 @@ use crate::node::disk::Disk;
 use crate::node::supervisor::{Conduct, Supervisor};
 use crate::oracle::Violation;
 use crate::storage::Outbox;
+use crate::streams::Dialled;
 use crate::world::{Event, Node, Packet, World};
 use agent_core::{Agent, Effect, Input, Launch, Options, Volume, VolumeOrder};
 use proto::agent_link::Command;
@@ -29,6 +30,9 @@ pub(crate) struct AgentNode {
     supervisor_continued: bool,
     /// The core's number of the stream, and the stream.
     link: Option<(u64, Conn)>,
+    /// Which of the masters is tried next, and whom one of them named as the leader.
+    next: usize,
+    leader: Option<usize>,
     /// When the supervisor's last word arrives.
     said: Time,
     /// The process is killed after this many more steps, in the middle of the last.
@@ -51,6 +55,8 @@ impl AgentNode {
             disk: Disk::default(),
             supervisor_continued: true,
             link: None,
+            next: 0,
+            leader: None,
             said: Time::ZERO,
             crash_in: None,
             doomed: 0,
@@ -207,7 +213,9 @@ impl World {
                 }
             }
             Effect::Connect { link } => {
-                let conn = self.dial(Peer::Agent(i));
+                let masters = self.masters.len();
+                let host = self.agents[i].leader.unwrap_or(self.agents[i].next % masters);
+                let conn = self.dial(Peer::Agent(i), host);
                 self.agents[i].link = Some((link, conn));
             }
             Effect::Disconnect { link } => {
@@ -283,7 +291,8 @@ impl World {
     fn kill(&mut self, i: usize, container_id: &ContainerId, grace: Duration) {
         let Some(process) = self.agents[i].supervisor.alive(container_id) else { return };
         let launch = &process.launch;
-        self.oracle.process_killed(launch, self.master.core.is_some());
+        let leads = self.masters.iter().any(|master| master.core.is_some());
+        self.oracle.process_killed(launch, leads);
         let conduct = Conduct::of(self.setup.seed, launch.task.task_id.as_str());
         self.agents[i].supervisor.ask_to_end(container_id);
         let signalled =
@@ -336,16 +345,32 @@ impl World {
     }
 
     /// The stream that was dialled is open, or could not be opened.
-    pub(crate) fn agent_dialled(&mut self, i: usize, conn: Conn, open: bool) {
+    pub(crate) fn agent_dialled(&mut self, i: usize, conn: Conn, how: Dialled) {
         let Some((link, _)) = self.agents[i].link.filter(|(_, ours)| *ours == conn) else {
             self.hang_up(conn, Direction::Up);
             return;
         };
-        let input = if open {
-            Input::LinkUp { link }
-        } else {
-            self.agents[i].link = None;
-            Input::LinkDown { link, reason: Arc::from("the master cannot be reached") }
+        match how {
+            Dialled::Open => self.step_agent(i, Input::LinkUp { link }),
+            Dialled::Refused(leader) => {
+                self.agent_loses(i, link, leader, "the master cannot be reached");
+            }
+        }
+    }
+
+    /// The stream is gone. The next attempt goes to the leader if it was named, and otherwise to
+    /// another master.
+    fn agent_loses(&mut self, i: usize, link: u64, leader: Option<usize>, reason: &str) {
+        let node = &mut self.agents[i];
+        node.link = None;
+        if node.leader.take().is_none() {
+            node.next += 1;
+        }
+        node.leader = leader;
+        let reason = Arc::from(reason);
+        let input = match leader {
+            Some(_) => Input::Redirected { link, reason },
+            None => Input::LinkDown { link, reason },
         };
         self.step_agent(i, input);
     }
@@ -358,11 +383,11 @@ impl World {
                 self.step_agent(i, Input::FromMaster { link, epoch, event });
             }
             Some(Packet::AgentCall(_) | Packet::Call(_) | Packet::Event(_)) => {}
-            None => {
-                self.agents[i].link = None;
-                let reason = Arc::from("the stream broke");
-                self.step_agent(i, Input::LinkDown { link, reason });
+            Some(Packet::NotLeading(leader)) => {
+                self.hang_up(conn, Direction::Up);
+                self.agent_loses(i, link, leader, "the master does not lead");
             }
+            None => self.agent_loses(i, link, None, "the stream broke"),
         }
     }
 }

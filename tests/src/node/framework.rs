@@ -3,6 +3,7 @@
 use crate::network::{Conn, Direction, Peer};
 use crate::oracle::Violation;
 use crate::storage::{Facts, Outbox};
+use crate::streams::Dialled;
 use crate::workload::Plan;
 use crate::world::{Event, Node, Packet, World};
 use driver::core::{Effect, Input, Notice, Options, Scheduler, UnitChange, Write};
@@ -158,8 +159,9 @@ impl World {
 
     fn perform_of_driver(&mut self, i: usize, effect: Effect) {
         match effect {
-            Effect::Connect { connection, .. } => {
-                let conn = self.dial(Peer::Framework(i));
+            Effect::Connect { connection, master } => {
+                let host = master.parse().expect("masters are named by their numbers");
+                let conn = self.dial(Peer::Framework(i), host);
                 if let Some(node) = self.frameworks[i].driver_mut() {
                     node.link = Some((connection, conn));
                 }
@@ -229,19 +231,24 @@ impl World {
     }
 
     /// The stream that was dialled is open, or could not be opened.
-    pub(crate) fn driver_dialled(&mut self, i: usize, conn: Conn, open: bool) {
+    pub(crate) fn driver_dialled(&mut self, i: usize, conn: Conn, how: Dialled) {
         let Some(node) = self.frameworks[i].driver_mut() else { return };
         let Some((connection, _)) = node.link.filter(|(_, ours)| *ours == conn) else {
             self.hang_up(conn, Direction::Up);
             return;
         };
-        let input = if open {
-            Input::Connected { connection }
-        } else {
+        match how {
+            Dialled::Open => self.step_driver(i, Input::Connected { connection }),
+            Dialled::Refused(leader) => self.driver_loses(i, connection, leader),
+        }
+    }
+
+    fn driver_loses(&mut self, i: usize, connection: u64, leader: Option<usize>) {
+        if let Some(node) = self.frameworks[i].driver_mut() {
             node.link = None;
-            Input::Closed { connection, leader: None }
-        };
-        self.step_driver(i, input);
+        }
+        let leader = leader.map(|host| host.to_string().into());
+        self.step_driver(i, Input::Closed { connection, leader });
     }
 
     /// Something arrived from the master.
@@ -259,10 +266,11 @@ impl World {
                 self.step_driver(i, Input::Event { connection, event });
             }
             Some(Packet::AgentCall(_) | Packet::Call(_) | Packet::AgentEvent(_)) => {}
-            None => {
-                node.link = None;
-                self.step_driver(i, Input::Closed { connection, leader: None });
+            Some(Packet::NotLeading(leader)) => {
+                self.hang_up(conn, Direction::Up);
+                self.driver_loses(i, connection, leader);
             }
+            None => self.driver_loses(i, connection, None),
         }
     }
 }

@@ -7,9 +7,11 @@ pub(crate) mod agent;
 pub(crate) mod checkpoint;
 pub(crate) mod disk;
 pub(crate) mod framework;
+mod lead;
 pub(crate) mod master;
 pub(crate) mod operator;
 pub(crate) mod raw;
+mod serve;
 pub(crate) mod supervisor;
 
 use framework::DriverNode;

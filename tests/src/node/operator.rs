@@ -20,6 +20,8 @@ pub(crate) struct OperatorNode {
     random: Prng,
     /// The mean time between two requests; none when nobody operates this cluster.
     pace: Option<Duration>,
+    /// Which master it speaks to.
+    host: usize,
 }
 
 impl OperatorNode {
@@ -27,7 +29,7 @@ impl OperatorNode {
     pub(crate) fn draw(mut random: Prng) -> Self {
         let paces = [None, Some(2), Some(10), Some(40)];
         let pace = paces[random.index(paces.len())].map(Duration::from_secs);
-        Self { random, pace }
+        Self { random, pace, host: 0 }
     }
 }
 
@@ -84,17 +86,23 @@ impl World {
         let Some(pace) = self.operator.pace.or(healed.then_some(TIDY)) else { return };
         let pause = self.operator.random.wait(if healed { TIDY } else { pace });
         self.schedule_in(pause, Event::OperatorActs);
-        if self.master.core.is_none() {
-            return;
-        }
+        // Mostly whoever leads, and now and then one that only believes so.
+        let believers: Vec<usize> = self.believers().collect();
+        let host = match believers.as_slice() {
+            [] => return,
+            [host] => *host,
+            several if !healed && self.operator.random.percent(30) => several[0],
+            _ => self.leading().unwrap_or_default(),
+        };
+        self.operator.host = host;
         let input = if healed { self.tidies_up() } else { self.changes_something() };
         if let Some(input) = input {
-            self.step_master(input);
+            self.step_master(host, input);
         }
     }
 
     fn changes_something(&mut self) -> Option<Input> {
-        let request = self.operator_request();
+        let request = self.operator_request(self.operator.host);
         let what = self.operator.random.index(17);
         if what >= 15 {
             let call = self.changes_resources()?;
@@ -139,9 +147,9 @@ impl World {
     /// Machines that are to be away, go down, or come back. What it says is not always so: it is
     /// refused then.
     fn plans_maintenance(&mut self, what: usize) -> Option<operator::Call> {
-        let now = self.clock(Node::Master);
+        let now = self.clock(Node::Master(self.operator.host));
         let all = self.agents.len();
-        let known = self.master.core.as_ref()?.registry().maintenance();
+        let known = self.masters[self.operator.host].core.as_ref()?.registry().maintenance();
         let random = &mut self.operator.random;
         let some = |random: &mut Prng| MachineId::named(&format!("host-{}", random.index(all)));
         let draining: Vec<&MachineId> = known.draining().collect();
@@ -193,7 +201,7 @@ impl World {
 
     /// The first thing that was made or reserved on an agent at run time is so no more.
     fn gives_back(&self, agent_id: &AgentId) -> Option<operator::Call> {
-        let registry = self.master.core.as_ref()?.registry();
+        let registry = self.masters[self.operator.host].core.as_ref()?.registry();
         let all = &registry.agents().get(agent_id)?.info.resources;
         let dynamic = |piece: &&Piece| {
             let last = piece.flavor.reservations().last();
@@ -212,7 +220,7 @@ impl World {
 
     /// After the faults every machine is up and none is planned to be away.
     fn ends_maintenance(&mut self) -> Option<Input> {
-        let known = self.master.core.as_ref()?.registry().maintenance();
+        let known = self.masters[self.operator.host].core.as_ref()?.registry().maintenance();
         let down: Vec<MachineId> = known.down.iter().cloned().collect();
         let call = if !down.is_empty() {
             operator::Call::StopMaintenance(down)
@@ -221,7 +229,7 @@ impl World {
         } else {
             return None;
         };
-        Some(Input::Operator { request: self.operator_request(), call })
+        Some(Input::Operator { request: self.operator_request(self.operator.host), call })
     }
 
     /// After the faults there are no quotas, every agent is open, every machine is up, and agents
@@ -230,15 +238,19 @@ impl World {
         if let Some(input) = self.ends_maintenance() {
             return Some(input);
         }
-        let quotas = self.master.core.as_ref()?.registry().quotas();
+        let quotas = self.masters[self.operator.host].core.as_ref()?.registry().quotas();
         if let Some(role) = quotas.keys().next().cloned() {
             let quotas = vec![(role, Quota::default())];
-            return Some(Input::SetQuota { request: self.operator_request(), quotas, force: true });
+            return Some(Input::SetQuota {
+                request: self.operator_request(self.operator.host),
+                quotas,
+                force: true,
+            });
         }
         let here: BTreeSet<&AgentId> =
             self.agents.iter().filter_map(|node| node.core.as_ref()?.agent_id()).collect();
         let all_here = here.len() == self.agents.len();
-        let agents = self.master.core.as_ref()?.registry().agents();
+        let agents = self.masters[self.operator.host].core.as_ref()?.registry().agents();
         let gone = agents
             .iter()
             .find(|(id, agent)| all_here && agent.unreachable.is_some() && !here.contains(*id));
@@ -250,16 +262,19 @@ impl World {
             .map(|(id, _)| Order::MarkAgentGone(id.clone()))
             .or(shut.map(|(id, _)| Order::ReactivateAgent(id.clone())));
         if let Some(order) = order {
-            return Some(Input::Order { request: self.operator_request(), order });
+            return Some(Input::Order {
+                request: self.operator_request(self.operator.host),
+                order,
+            });
         }
         let kept: Vec<AgentId> = agents.keys().cloned().collect();
         let calls: Vec<_> = kept.iter().filter_map(|id| self.gives_back(id)).collect();
         let call = calls.get(self.operator.random.index(calls.len())).cloned()?;
-        Some(Input::Operator { request: self.operator_request(), call })
+        Some(Input::Operator { request: self.operator_request(self.operator.host), call })
     }
 
     fn some_admitted(&mut self) -> Option<AgentId> {
-        let agents = self.master.core.as_ref()?.registry().agents();
+        let agents = self.masters[self.operator.host].core.as_ref()?.registry().agents();
         agents.keys().nth(self.operator.random.index(agents.len())).cloned()
     }
 
@@ -269,7 +284,7 @@ impl World {
         let here: BTreeSet<&AgentId> =
             self.agents.iter().filter_map(|node| node.core.as_ref()?.agent_id()).collect();
         let all_here = here.len() == self.agents.len();
-        let gone = self.master.core.as_ref()?.registry().gone();
+        let gone = self.masters[self.operator.host].core.as_ref()?.registry().gone();
         let ids: Vec<AgentId> =
             gone.keys().filter(|id| all_here && !here.contains(*id)).cloned().collect();
         let random = &mut self.operator.random;
@@ -288,7 +303,7 @@ impl World {
             // Nobody knows what the others are called.
             return None;
         }
-        let registry = self.master.core.as_ref()?.registry();
+        let registry = self.masters[self.operator.host].core.as_ref()?.registry();
         let away: Vec<FrameworkId> =
             registry.frameworks().keys().filter(|id| !drivers.contains(id)).cloned().collect();
         away.get(self.operator.random.index(away.len())).cloned()

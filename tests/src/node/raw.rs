@@ -6,11 +6,12 @@
 
 pub(crate) mod habits;
 mod keeps;
+mod link;
 
 use crate::network::{Conn, Direction, Peer};
 use crate::prng::Prng;
-use crate::world::{Event, Packet, World};
-use proto::scheduler::{self, Call, CallBody, Subscribe};
+use crate::world::{Event, World};
+use proto::scheduler::{self, Call, CallBody};
 use proto::{
     AgentId, CommandInfo, Filters, FrameworkId, FrameworkInfo, Offer, OfferId, Operation,
     Resources, TaskBody, TaskId, TaskInfo, TaskPayload, TaskState, TaskStatus, Time,
@@ -57,6 +58,8 @@ pub(crate) struct RawNode {
     info: FrameworkInfo,
     random: Prng,
     stream: Option<Conn>,
+    /// The master that it knows.
+    host: usize,
     /// The stream of an instance that was replaced.
     stale: Option<Conn>,
     subscribed: bool,
@@ -85,6 +88,7 @@ impl RawNode {
             info,
             random,
             stream: None,
+            host: 0,
             stale: None,
             subscribed: false,
             offers: BTreeMap::new(),
@@ -123,6 +127,12 @@ impl RawNode {
         self.asked.clear();
         let offers = std::mem::take(&mut self.offers);
         self.spent.extend(offers.into_values().map(|offer| (offer.id, offer.agent_id)));
+    }
+
+    /// The stream is gone: it asks the leader if it was named, and otherwise another master.
+    fn goes_elsewhere(&mut self, leader: Option<usize>, masters: usize) {
+        self.lose_stream();
+        self.host = leader.unwrap_or((self.host + 1) % masters);
     }
 
     /// Tasks for an offer: some fit, some do not, one in a while is nonsense.
@@ -334,6 +344,7 @@ impl World {
     /// Its own clock ticks.
     pub(crate) fn raw_acts(&mut self, i: usize) {
         let (now, healed) = (self.now, self.faults.healed());
+        let masters = self.masters.len();
         let Some(raw) = self.frameworks[i].raw_mut() else { return };
         let pause = raw.random.millis(500, 3000);
         self.schedule_in(pause, Event::RawActs(i));
@@ -351,7 +362,7 @@ impl World {
         }
         if now.since(raw.heard) > SILENCE {
             let stream = raw.stream;
-            raw.lose_stream();
+            raw.goes_elsewhere(None, masters);
             if let Some(conn) = stream {
                 self.hang_up(conn, Direction::Up);
             }
@@ -397,22 +408,15 @@ impl World {
         }
     }
 
-    fn raw_dials(&mut self, i: usize) {
-        let (conn, now) = (self.dial(Peer::Framework(i)), self.now);
-        if let Some(raw) = self.frameworks[i].raw_mut() {
-            raw.heard = now;
-            raw.stream = Some(conn);
-        }
-    }
-
     /// One HTTP request, sent twice now and then.
-    fn raw_calls(&mut self, i: usize, body: CallBody) {
+    pub(super) fn raw_calls(&mut self, i: usize, body: CallBody) {
         let (duplicates, reorders) = (self.faults.duplicates(), self.faults.reorders());
-        let latency = self.network.latency(Peer::Framework(i));
         let now = self.now;
         let Some(raw) = self.frameworks[i].raw_mut() else { return };
         let stale = raw.stale.filter(|_| raw.random.percent(3));
         let stream = stale.or(raw.stream);
+        let host = stream.and_then(|conn| self.network.host(conn)).unwrap_or(raw.host);
+        let latency = self.network.latency(Peer::Framework(i), host);
         let call = Call { framework_id: raw.info.id.clone(), body };
         let copies = if duplicates && raw.random.percent(20) { 2 } else { 1 };
         let mut due = Vec::new();
@@ -427,64 +431,7 @@ impl World {
         }
         for at in due {
             let call = Box::new(call.clone());
-            self.schedule(at, Event::Http { framework: i, stream, call });
-        }
-    }
-
-    /// The stream that was dialled is open, or could not be opened.
-    pub(crate) fn raw_dialled(&mut self, i: usize, conn: Conn, open: bool) {
-        let healed = self.faults.healed();
-        let Some(raw) = self.frameworks[i].raw_mut() else { return };
-        if raw.stream != Some(conn) {
-            self.hang_up(conn, Direction::Up);
-            return;
-        }
-        if !open {
-            raw.lose_stream();
-            return;
-        }
-        let body = CallBody::Subscribe(Box::new(Subscribe {
-            framework_info: raw.info.clone(),
-            suppressed_roles: raw
-                .info
-                .roles
-                .iter()
-                .filter(|_| raw.random.percent(5))
-                .cloned()
-                .collect(),
-            offer_constraints: habits::some_constraints(&mut raw.random, &raw.info.roles)
-                .filter(|_| !healed),
-        }));
-        let call = Call { framework_id: raw.info.id.clone(), body };
-        self.send(conn, Direction::Up, Packet::Call(call));
-    }
-
-    /// Something arrived from the master.
-    pub(crate) fn raw_hears(&mut self, i: usize, conn: Conn, packet: Option<Packet>) {
-        let (now, healed) = (self.now, self.faults.healed());
-        let Some(raw) = self.frameworks[i].raw_mut() else { return };
-        let current = raw.stream == Some(conn);
-        match packet {
-            Some(Packet::Event(event)) if current => {
-                raw.heard = now;
-                self.trace.input(self.now, &raw.name, &event);
-                let calls = raw.hears(now, event.clone(), healed);
-                self.trace.effects(&calls, |call| format!("{call:?}"));
-                let (id, aware): (Option<FrameworkId>, bool) =
-                    (raw.info.id.clone(), raw.info.is_partition_aware());
-                if let (scheduler::Event::Update(status), Some(id)) = (&event, &id) {
-                    self.oracle.framework_hears(id, aware, status);
-                }
-                if let (scheduler::Event::UpdateOperationStatus(status), Some(id)) = (&event, &id) {
-                    self.oracle.operation_heard(id, status);
-                }
-                for body in calls {
-                    self.raw_calls(i, body);
-                }
-            }
-            None if current => raw.lose_stream(),
-            None if raw.stale == Some(conn) => raw.stale = None,
-            Some(_) | None => {}
+            self.schedule(at, Event::Http { framework: i, host, stream, call });
         }
     }
 }

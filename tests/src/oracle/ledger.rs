@@ -92,23 +92,26 @@ fn plainly(resources: &Resources) -> Resources {
 }
 
 impl Ledger {
+    /// What is handed on to the books of the next master.
+    pub(super) fn pass_on(&mut self) -> Self {
+        let (made, forgotten) = (take(&mut self.made), self.forgotten.clone());
+        // The present one may go on for a while.
+        let configured = self.configured.clone();
+        Self { made, forgotten, configured, ..Self::default() }
+    }
+
     /// A new master knows nothing of offers and tasks.
     pub(super) fn begin(&mut self, registry: &Registry) {
-        let (made, forgotten) = (take(&mut self.made), take(&mut self.forgotten));
-        let configured = take(&mut self.configured);
         let agents = registry.agents().iter();
         let totals = agents.map(|(id, agent)| (id.clone(), agent.info.resources.clone()));
         let over = registry.completed().iter().filter_map(|past| past.info.id.clone());
         let shut = registry.agents().iter().filter(|(_, a)| a.deactivated || a.drain.is_some());
         *self = Self {
-            made,
-            forgotten,
-            configured,
             totals: totals.collect(),
             over: over.collect(),
             closed: shut.map(|(id, _)| id.clone()).collect(),
             gone: registry.gone().keys().cloned().collect(),
-            ..Self::default()
+            ..self.pass_on()
         };
         self.limits.begin(registry);
     }

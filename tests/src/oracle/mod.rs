@@ -5,6 +5,7 @@
 //! books are wrong and consistent. It never changes what it watches, and each of its rules has a
 //! test that breaks it.
 
+pub(crate) mod agreement;
 mod audit;
 mod instances;
 mod kills;
@@ -15,6 +16,7 @@ mod papers;
 mod promises;
 mod quota;
 mod registry;
+mod reigns;
 mod updates;
 mod volumes;
 mod wishes;
@@ -26,7 +28,6 @@ use driver::core::GroupId;
 use instances::Instances;
 use kills::Kills;
 use launches::Launches;
-use ledger::Ledger;
 use master_core::{Effect, Input, Master, Registry, RegistryOp};
 use operations::Operations;
 use papers::Papers;
@@ -35,12 +36,11 @@ use proto::agent_link::AgentEvent;
 use proto::operator::State;
 use proto::scheduler::Call;
 use proto::{AgentId, ContainerId, FrameworkId, OperationStatus, Resources, TaskId, TaskStatus};
-use registry::Replica;
+use reigns::Reigns;
 use std::collections::BTreeMap;
 use std::fmt;
 use updates::Updates;
 use volumes::Volumes;
-use wishes::Wishes;
 
 /// A framework's task.
 pub(crate) type TaskKey = (FrameworkId, TaskId);
@@ -70,16 +70,14 @@ pub(crate) fn broken(id: &'static str, what: impl Into<String>) -> Verdict {
 /// All books.
 #[derive(Debug, Default)]
 pub struct Oracle {
-    ledger: Ledger,
+    reigns: Reigns,
     launches: Launches,
     updates: Updates,
     instances: Instances,
     kills: Kills,
-    replica: Replica,
     promises: Promises,
     submissions: Submissions,
     papers: Papers,
-    wishes: Wishes,
     volumes: Volumes,
     operations: Operations,
     /// Ends of units, by framework, group and unit.
@@ -101,60 +99,86 @@ impl Oracle {
 
     /// A master begins with this registry.
     pub fn master_started(&mut self, registry: &Registry) {
-        self.ledger.begin(registry);
-        self.wishes.begin(registry);
-        self.volumes.begin(registry);
-        self.operations.begin(registry);
-        let verdict = self.promises.begin(registry);
+        let (is_newest, verdict) = self.reigns.begin(registry);
         self.judge(verdict);
-        let verdict = self.replica.begin(registry);
+        if is_newest {
+            self.volumes.begin(registry);
+            self.operations.begin(registry);
+        }
+        let verdict = self.promises.begin(registry, is_newest);
         self.judge(verdict);
     }
 
-    /// The master is about to take this input.
-    pub fn master_will_step(&mut self, input: &Input) {
-        self.ledger.will_step(input);
-        self.promises.will_step(input);
-        self.wishes.will_step(input);
+    /// The master of this epoch does not believe any more that it leads, or is dead.
+    pub fn master_ended(&mut self, epoch: u64) {
+        self.reigns.end(epoch);
     }
 
-    /// Where the master stands: agents elsewhere are for those who know of regions.
+    /// The epoch of the newest master that began to lead.
+    pub fn newest_epoch(&self) -> u64 {
+        self.reigns.newest()
+    }
+
+    /// The master of this epoch is about to take this input.
+    pub fn master_will_step(&mut self, epoch: u64, input: &Input) {
+        if let Some(reign) = self.reigns.get_mut(epoch) {
+            reign.will_step(input);
+        }
+        if self.reigns.is_newest(epoch) {
+            self.promises.will_step(input);
+        }
+    }
+
+    /// Where the masters stand: agents elsewhere are for those who know of regions.
     pub fn stands(&mut self, domain: Option<proto::Domain>) {
-        self.wishes.region = domain;
+        self.reigns.region = domain;
     }
 
-    /// The master took the input and decided this.
+    /// A master took the input and decided this.
     pub fn master_stepped(&mut self, effects: &[Effect], master: &Master) {
         let verdict = self.resources_change(effects, master.registry());
         self.judge(verdict);
         let verdict = self.watch(effects);
         self.judge(verdict);
-        let verdict = self.wishes.stepped(effects);
-        self.judge(verdict);
-        let verdict = self.replica.check(effects, master.registry());
-        self.judge(verdict);
-        self.promises.stepped(effects, master.registry());
+        let epoch = master.registry().epoch();
+        if let Some(reign) = self.reigns.get_mut(epoch) {
+            let verdict = reign.stepped(effects, master);
+            self.judge(verdict);
+        }
+        if self.reigns.is_newest(epoch) {
+            self.promises.stepped(effects, master.registry());
+        }
     }
 
     /// Something leaves the master.
     pub fn master_says(&mut self, effect: &Effect, registry: &Registry) {
-        self.promises.leaves(effect, registry);
+        // What one that was replaced says late was agreed upon, and may have been changed since.
+        if self.reigns.is_newest(registry.epoch()) {
+            self.promises.leaves(effect, registry);
+        }
     }
 
     /// What agents have, and which operations there are.
     fn resources_change(&mut self, effects: &[Effect], registry: &Registry) -> Verdict {
+        let epoch = registry.epoch();
+        let is_newest = self.reigns.is_newest(epoch);
+        let Some(reign) = self.reigns.get_mut(epoch) else { return Ok(()) };
         for effect in effects {
             let Effect::Persist(op) = effect else { continue };
-            self.operations.registry_changes(op, self.ledger.connected())?;
+            if is_newest {
+                self.operations.registry_changes(op, reign.ledger.connected())?;
+            }
             let agent = match op {
                 RegistryOp::AdmitAgent { info, .. } => info.id.as_ref(),
                 RegistryOp::SetHoldings { agent_id, .. } => Some(agent_id),
                 _ => None,
             };
             let Some(agent) = agent else { continue };
-            self.volumes.follow(agent, registry);
+            if is_newest {
+                self.volumes.follow(agent, registry);
+            }
             if let Some(known) = registry.agents().get(agent) {
-                self.ledger.has(agent, &known.info.resources)?;
+                reign.ledger.has(agent, &known.info.resources)?;
             }
         }
         Ok(())
@@ -191,7 +215,7 @@ impl Oracle {
                 }
             }
         }
-        self.ledger.stepped(effects)
+        Ok(())
     }
 
     /// An agent starts with what its disk gives.
@@ -273,8 +297,11 @@ impl Oracle {
         self.launches.told(&key, status.state);
         let verdict = self.papers.heard(&key, status);
         self.judge(verdict);
-        let forgotten =
-            status.agent_id.as_ref().is_some_and(|agent| self.ledger.is_forgotten(agent));
+        let newest = self.reigns.get(self.reigns.newest());
+        let forgotten = status
+            .agent_id
+            .as_ref()
+            .is_some_and(|agent| newest.is_some_and(|reign| reign.ledger.is_forgotten(agent)));
         let damaged = self.papers.is_damaged(&key) || forgotten;
         let verdict = self.updates.heard(key, aware, damaged, status);
         self.judge(verdict);
@@ -290,9 +317,9 @@ impl Oracle {
         }
     }
 
-    /// Compares what the master says of the whole with the books.
-    pub fn audit(&mut self, state: &State) {
-        let verdict = self.ledger.audit(state);
+    /// Compares what the master of an epoch says of the whole with the books.
+    pub fn audit(&mut self, epoch: u64, state: &State) {
+        let verdict = self.reigns.get(epoch).map_or(Ok(()), |reign| reign.ledger.audit(state));
         self.judge(verdict);
     }
 

@@ -77,25 +77,28 @@ pub(super) struct Promises {
     /// Requests whose answer will promise something.
     asked: BTreeMap<RequestId, Fact>,
     cluster: Option<Arc<str>>,
-    epoch: u64,
+    epochs: BTreeSet<u64>,
     masters: BTreeSet<MasterId>,
 }
 
 impl Promises {
-    /// A master starts with what is durable, its own epoch included.
-    pub(super) fn begin(&mut self, registry: &Registry) -> Verdict {
-        self.asked.clear();
+    /// A master starts with what is durable, its own epoch included; `is_newest` unless another
+    /// was faster and it does not know that yet.
+    pub(super) fn begin(&mut self, registry: &Registry, is_newest: bool) -> Verdict {
         let (epoch, cluster) = (registry.epoch(), registry.cluster_id().cloned());
         let fresh = registry.master_id().is_some_and(|id| self.masters.insert(id.clone()));
-        if epoch <= self.epoch || !fresh {
+        if !self.epochs.insert(epoch) || !fresh {
             let id = registry.master_id();
-            return broken("I13", format!("epoch {epoch} of {id:?} follows {}", self.epoch));
+            return broken("I13", format!("epoch {epoch} of {id:?}: one of both led before"));
         }
-        self.epoch = epoch;
         if self.cluster.is_some() && self.cluster != cluster {
             return broken("I1", format!("cluster {:?} became {cluster:?}", self.cluster));
         }
         self.cluster = cluster;
+        if !is_newest {
+            return Ok(());
+        }
+        self.asked.clear();
         match self.told.iter().find(|fact| !fact.holds(registry)) {
             Some(fact) => broken("I1", format!("{fact:?} was told, and lost in a crash")),
             None => Ok(()),

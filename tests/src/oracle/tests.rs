@@ -1,5 +1,8 @@
 //! A checker that never fired is not trusted: each rule sees its violation planted here.
 
+use super::ledger::Ledger;
+use super::registry::Replica;
+use super::wishes::Wishes;
 use super::*;
 use agent_core::Launch;
 use master_core::testing::{agent_info, cpus_mem, framework_info, task_info, uuid};

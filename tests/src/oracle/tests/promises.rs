@@ -31,7 +31,7 @@ fn after_a_crash(
 ) -> &'static str {
     let mut oracle = Oracle::default();
     oracle.master_started(&led(1, &[]));
-    asked.iter().for_each(|input| oracle.master_will_step(input));
+    asked.iter().for_each(|input| oracle.master_will_step(1, input));
     words.iter().for_each(|word| oracle.master_says(word, &led(1, said)));
     oracle.master_started(&led(2, found));
     oracle.take().map_or("nothing", |found| found.id)
