@@ -3,15 +3,21 @@
 
 use crate::failure::{Code, Failure};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
-use hyper::{Method, Request};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use proto::{Encoding, Limits, Wire, operator};
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// How often a request is sent on from one server to another.
+const REDIRECTS: usize = 3;
+/// How long one waits for the masters to agree upon another leader.
+const NEXT_LEADER: Duration = Duration::from_secs(10);
+/// Between two questions meanwhile.
+const AGAIN: Duration = Duration::from_millis(100);
 /// How long one request may take, unless it says that it waits.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -19,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Client {
     /// What the server is, for messages: `master`, `jobs`, `agent`.
     what: &'static str,
-    /// `host:port`.
+    /// `host:port`, or several with commas between: each is as good as the next.
     address: String,
     pool: Pool<HttpConnector, Full<Bytes>>,
 }
@@ -46,7 +52,7 @@ impl Answer {
 }
 
 impl Client {
-    /// A client of the server at `address` (`host:port`).
+    /// A client of the server at `address` (`host:port`, or several with commas between).
     pub(crate) fn new(what: &'static str, address: impl Into<String>) -> Self {
         let pool = Pool::builder(TokioExecutor::new()).build(HttpConnector::new());
         Self { what, address: address.into(), pool }
@@ -70,18 +76,9 @@ impl Client {
         body: Option<Bytes>,
         limit: Duration,
     ) -> Result<Answer, Failure> {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.address))
-            .header("content-type", "application/json")
-            .header("accept", "application/json")
-            .body(Full::new(body.unwrap_or_default()))
-            .map_err(|e| {
-                Failure::new(Code::Usage, format!("'{}' is no address: {e}", self.address))
-                    .next("give HOST:PORT, such as 127.0.0.1:5050")
-            })?;
+        let path = path.to_owned();
         let exchange = async {
-            let answer = self.pool.request(request).await.map_err(|e| self.unreachable(&e))?;
+            let answer = self.ask(&method, &path, body.unwrap_or_default()).await?;
             let status = answer.status().as_u16();
             let body = answer.into_body().collect().await.map_err(|e| {
                 let message = format!("the {} at {} broke off: {e}", self.what, self.address);
@@ -97,16 +94,73 @@ impl Client {
         })
     }
 
+    /// One request: to the first server that can be reached, and to where that one sends it. One
+    /// that is sent to a leader that is gone waits for the next one.
+    async fn ask(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Failure> {
+        let begin = Instant::now();
+        loop {
+            let (mut last, mut was_sent_on) = (None, false);
+            for address in self.address.split(',') {
+                let mut url = format!("http://{address}{path}");
+                for _ in 0..REDIRECTS {
+                    let request = self.request(method, &url, body.clone())?;
+                    match self.pool.request(request).await {
+                        Ok(answer) => match elsewhere(&answer) {
+                            Some(location) => (url, was_sent_on) = (location, true),
+                            None => return Ok(answer),
+                        },
+                        Err(error) if error.is_connect() => {
+                            last = Some(error);
+                            break;
+                        }
+                        Err(error) => return Err(self.unreachable(&error)),
+                    }
+                }
+            }
+            if was_sent_on && begin.elapsed() < NEXT_LEADER {
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            }
+            return Err(match last {
+                Some(error) => self.unreachable(&error),
+                None => {
+                    let message = format!("the masters at {} do not agree who leads", self.address);
+                    Failure::new(Code::Unavailable, message).next("try again in a moment")
+                }
+            });
+        }
+    }
+
+    fn request(
+        &self,
+        method: &Method,
+        url: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, Failure> {
+        Request::builder()
+            .method(method)
+            .uri(url)
+            .header("content-type", "application/json")
+            .header("accept", "application/json")
+            .body(Full::new(body))
+            .map_err(|e| {
+                Failure::new(Code::Usage, format!("'{}' is no address: {e}", self.address))
+                    .next("give HOST:PORT, such as 127.0.0.1:5050")
+            })
+    }
+
     /// GET of a body without end: each piece as it comes. Unbounded in time.
     pub(crate) async fn stream(
         &self,
         path: &str,
         take: &mut dyn FnMut(&[u8]),
     ) -> Result<(), Failure> {
-        let request = Request::get(format!("http://{}{path}", self.address))
-            .body(Full::new(Bytes::new()))
-            .map_err(|e| Failure::new(Code::Usage, format!("'{}': {e}", self.address)))?;
-        let answer = self.pool.request(request).await.map_err(|e| self.unreachable(&e))?;
+        let answer = self.ask(&Method::GET, path, Bytes::new()).await?;
         let status = answer.status().as_u16();
         let mut body = answer.into_body();
         if status != 200 {
@@ -174,4 +228,16 @@ impl Client {
             Failure::new(Code::Failed, format!("the master's answer cannot be read: {e}"))
         })
     }
+}
+
+/// Where an answer sends the request on to. Masters leave the protocol out, as Mesos does.
+fn elsewhere(answer: &Response<Incoming>) -> Option<String> {
+    if answer.status() != StatusCode::TEMPORARY_REDIRECT {
+        return None;
+    }
+    let location = answer.headers().get(header::LOCATION)?.to_str().ok()?;
+    Some(match location.starts_with("//") {
+        true => format!("http:{location}"),
+        false => location.to_owned(),
+    })
 }

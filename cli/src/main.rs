@@ -41,11 +41,16 @@ Examples:
 Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 denied, 5 conflict, 6 timeout,
 7 server unavailable, 8 the task or job ended unsuccessfully ('run' passes the task's code on).";
 
-/// Where the master is.
+/// Where the masters are.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Server {
-    /// The master's address.
-    #[arg(long, env = "TEPUI_MASTER", default_value = "127.0.0.1:5050", value_name = "HOST:PORT")]
+    /// The master's address; where there are several, of one or more of them.
+    #[arg(
+        long,
+        env = "TEPUI_MASTER",
+        default_value = "127.0.0.1:5050",
+        value_name = "HOST:PORT,..."
+    )]
     pub(crate) master: String,
 }
 

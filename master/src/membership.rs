@@ -89,7 +89,8 @@ impl Membership {
                 voting: status.members.voters.contains(&id),
                 leading: status.leader == Some(id),
                 alive: own || status.heard.get(&id).is_some_and(|ago| *ago < ALIVE),
-                matched: status.matched.get(&id).copied(),
+                // Before its first word in this term nothing is known.
+                matched: status.matched.get(&id).copied().filter(|matched| *matched > 0),
             }
         };
         Masters {

@@ -14,7 +14,7 @@ mod records;
 
 use crate::registry_record::{self, Completed};
 use crate::{Config, Error};
-use ::registrar::{DiskError, Failure, MemberId, Members, Role, Stopped};
+use ::registrar::{DiskError, Failure, Loss, MemberId, Members, Role, Stopped};
 use master_core::{Registry, RegistryOp};
 pub(crate) use member::Asks;
 pub use member::Member;
@@ -84,6 +84,11 @@ pub enum RegistrarError {
 }
 
 impl RegistrarError {
+    /// Whether the member ended because it was taken out of its group.
+    pub(crate) fn is_removal(&self) -> bool {
+        matches!(self, Self::Stopped(Stopped::Lost(Loss::Removed)))
+    }
+
     /// Whether facts were not taken because this member leads no more, or has no room for them:
     /// what was proposed may have come to pass all the same, and the core that proposed it must not
     /// go on. The process can.

@@ -70,14 +70,30 @@ pub async fn run(
             () = master.following.membership.announce(&master.config.join) => Err(member.end().into()),
         }
     });
-    tokio::select! {
-        result = &mut serving => return result,
-        _ = shutdown => tracing::info!("master stopping"),
-    }
-    // Others hear of it through the streams that are still served.
-    tokio::select! {
-        result = serving => result,
-        () = hand_over(&member) => Ok(()),
+    let ended = tokio::select! {
+        result = &mut serving => Some(result),
+        _ = shutdown => None,
+    };
+    let result = match ended {
+        Some(result) => result,
+        None => {
+            tracing::info!("master stopping");
+            // Others hear of it through the streams that are still served.
+            tokio::select! {
+                result = serving => result,
+                () = hand_over(&member) => Ok(()),
+            }
+        }
+    };
+    match result {
+        Err(Error::Registry(error)) if error.is_removal() => {
+            tracing::warn!(
+                "this master was taken out for ever: its data directory can be deleted, and with \
+                 a new one it can join again"
+            );
+            Ok(())
+        }
+        result => result,
     }
 }
 

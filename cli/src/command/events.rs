@@ -113,11 +113,7 @@ async fn subscribe(
     after: Option<&Place>,
 ) -> Result<(Duplex<Call, StreamEvent>, Place), Failure> {
     let address = &options.server.master;
-    let mut stream =
-        WatchClient::connect(address, &ClientOptions::default()).await.map_err(|error| {
-            Failure::new(Code::Unavailable, error.to_string())
-                .next("start a cluster with 'tepui up', or name another with --master")
-        })?;
+    let mut stream = connect(address).await?;
     let resume =
         after.map(|place| Resume { stream: Some(Arc::clone(&place.stream)), after: place.read });
     let ended = || {
@@ -133,6 +129,30 @@ async fn subscribe(
         Ok(_) => Err(ended()),
         Err(status) => Err(Failure::new(Code::Failed, status.message().to_owned())),
     }
+}
+
+/// Connects to the first master that can be reached, or to the one that it names.
+async fn connect(masters: &str) -> Result<Duplex<Call, StreamEvent>, Failure> {
+    let mut last = None;
+    for master in masters.split(',') {
+        let mut at = master.to_owned();
+        for _ in 0..2 {
+            match WatchClient::connect(&at, &ClientOptions::default()).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => {
+                    let leader = error.leader().map(str::to_owned);
+                    last = Some(error);
+                    match leader {
+                        Some(leader) => at = leader,
+                        None => break,
+                    }
+                }
+            }
+        }
+    }
+    let why = last.map_or_else(String::new, |error| error.to_string());
+    Err(Failure::new(Code::Unavailable, why)
+        .next("start a cluster with 'tepui up', or name another with --master"))
 }
 
 /// `heard` when, if it is new.

@@ -1,6 +1,8 @@
-//! `tepui master`: runs a master.
+//! `tepui master`: runs a master, lists and changes the masters.
 
 mod allocation;
+mod join;
+mod members;
 
 pub(crate) use allocation::domain;
 
@@ -13,17 +15,46 @@ use std::time::Duration;
 
 /// What `tepui master` takes.
 #[derive(clap::Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "\
 Examples:
   tepui master --data /var/lib/tepui/master
-  tepui master --data m --listen 10.0.0.1:5050 --agent-timeout 10")]
+  tepui master --data m --listen 10.0.0.1:5050 --agent-timeout 10
+Three masters, of which any one may fail:
+  tepui master --data m --listen 10.0.0.1:5050
+  tepui master join 10.0.0.1:5050 --data m --listen 10.0.0.2:5050
+  tepui master join 10.0.0.1:5050 --data m --listen 10.0.0.3:5050
+  tepui master list")]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    /// Run a master that joins others.
+    Join(join::Join),
+    /// Run a master in the place of one that is lost for ever.
+    Replace(join::Replace),
+    /// List the masters, and how they stand.
+    List(members::List),
+    /// Take a master out, for ever.
+    Leave(members::Leave),
+    /// Hand the lead over to another master.
+    Transfer(members::Transfer),
+}
+
+/// How a master is run.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Serve {
     /// Where to listen. Only loopback unless told otherwise.
     #[arg(long, default_value = "127.0.0.1:5050", value_name = "ADDR:PORT")]
     listen: SocketAddr,
     /// Where the registry is kept.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    data: Option<PathBuf>,
     /// The cluster that the data must belong to.
     #[arg(long, value_name = "NAME")]
     cluster: Option<ClusterId>,
@@ -76,12 +107,31 @@ pub(crate) fn weight(text: &str) -> Result<(Role, u64), String> {
     Ok((role, milli.round() as u64))
 }
 
-/// Runs the master until it is told to stop.
+/// Runs a master until it is told to stop, or asks the masters.
 pub(crate) fn run(options: Options) -> Result<(), Failure> {
+    match options.command {
+        None => serve(options.serve, Vec::new(), None),
+        Some(Command::Join(join)) => serve(join.serve, join.masters, None),
+        Some(Command::Replace(replace)) => {
+            serve(replace.serve, replace.masters, Some(replace.lost))
+        }
+        Some(Command::List(list)) => crate::block_on(members::list(list)),
+        Some(Command::Leave(leave)) => crate::block_on(members::leave(leave)),
+        Some(Command::Transfer(transfer)) => crate::block_on(members::transfer(transfer)),
+    }
+}
+
+/// Runs a master. Where its data directory is new, it joins those at `join`, if there are any, in
+/// the place of the one that is `lost`.
+fn serve(options: Serve, join: Vec<String>, lost: Option<u64>) -> Result<(), Failure> {
     check(&options)?;
+    let data = options.data.ok_or_else(|| {
+        Failure::new(Code::Usage, "no data directory is given").next("add --data DIR")
+    })?;
     let hostname = options.hostname.unwrap_or_else(|| options.listen.ip().to_string());
-    let mut config = master::Config::new(options.data, hostname);
+    let mut config = master::Config::new(data, hostname);
     config.cluster = options.cluster.map(|cluster| cluster.to_string());
+    config.join = join;
     config.weights = options.weights;
     options.allocation.apply(&mut config);
     let core = &mut config.options;
@@ -93,21 +143,24 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         (options.offer_timeout > 0.0).then(|| Duration::from_secs_f64(options.offer_timeout));
     daemon::run(&options.daemon, async move |stop| {
         config.log = crate::log::control();
+        if let Some(lost) = lost {
+            join::make_room(&config, lost).await?;
+        }
         let listener = master::listen(options.listen).await.map_err(|e| failure(&e))?;
         master::run(config, listener, stop).await.map_err(|e| failure(&e))
     })
 }
 
 /// What no single option can tell about itself.
-fn check(options: &Options) -> Result<(), Failure> {
+fn check(options: &Serve) -> Result<(), Failure> {
     let roles = options.weights.iter().map(|(role, _)| role).enumerate();
     let twice = roles.filter(|(i, role)| options.weights[..*i].iter().any(|(r, _)| r == *role));
     if let Some((_, role)) = twice.into_iter().next() {
         let problem = format!("--weights names role {role} twice");
         return Err(Failure::new(Code::Usage, problem).next("give each role one weight"));
     }
-    if options.data.exists() && !options.data.is_dir() {
-        let problem = format!("--data {} is not a directory", options.data.display());
+    if let Some(data) = options.data.as_ref().filter(|data| data.exists() && !data.is_dir()) {
+        let problem = format!("--data {} is not a directory", data.display());
         return Err(Failure::new(Code::Usage, problem).next("name a directory, or a new one"));
     }
     Ok(())

@@ -7,7 +7,7 @@
 use super::records::{self, Records};
 use super::{Confirmed, Done, Registrar, RegistrarError};
 use crate::registry_record::{self, Completed};
-use ::registrar::{Change, Failure, Lease, MemberId, Status, Stopped};
+use ::registrar::{Change, Failure, Lease, Loss, MemberId, Status, Stopped};
 use master_core::RegistryOp;
 use std::io;
 use std::path::PathBuf;
@@ -120,7 +120,7 @@ fn run(config: ::registrar::Config, tell: &Sender<Result<Began, io::Error>>) {
 /// Says why the member ended, if it was not let go of.
 async fn ended(task: tokio::task::JoinHandle<Result<(), Stopped>>) {
     match task.await {
-        Ok(Ok(())) => {}
+        Ok(Ok(()) | Err(Stopped::Lost(Loss::Removed))) => {}
         Ok(Err(stopped)) => tracing::error!(%stopped, "the registrar stopped"),
         Err(panic) => tracing::error!(%panic, "the registrar stopped"),
     }
