@@ -18,9 +18,12 @@
 //! made good: such a member must be replaced.
 
 mod load;
+mod recover;
 #[cfg(test)]
 mod tests;
 mod witness;
+
+pub use recover::{Recovered, recover};
 
 use crate::DiskError;
 use bytes::Bytes;
@@ -154,7 +157,7 @@ impl Disk {
         cache_bytes: u64,
     ) -> Result<Opened, DiskError> {
         let store = Arc::new(Store::open(dir, options(cache_bytes, group))?);
-        load::open(store, id, dir)
+        load::load(store, Some(id), dir)?.start()
     }
 
     /// Makes a write durable.
@@ -168,12 +171,7 @@ impl Disk {
             self.head.last = meta.index;
             self.replace_snapshot(meta, content, &mut batch);
         }
-        if let Some(first) = write.entries.first().map(Entry::index) {
-            for run in &mut self.runs {
-                run.last = run.last.min(first - 1);
-            }
-            self.put_entries(&write.entries, &mut batch);
-        }
+        self.replace_entries(&write.entries, &mut batch);
         if write.recalled {
             batch.delete(*b"f");
         }
@@ -236,6 +234,15 @@ impl Disk {
         Arc::clone(&self.store)
     }
 
+    /// Makes a batch durable together with the promises, at once: for before there is a member.
+    fn commit_now(&mut self, mut batch: Batch) -> Result<(), DiskError> {
+        self.commits += 1;
+        batch.put(*b"h", self.head.encode(self.commits));
+        self.store.commit(batch)?;
+        self.witness.saw(self.commits);
+        Ok(())
+    }
+
     fn submit(&mut self, batch: Batch, done: Done) {
         self.commits += 1;
         let (number, witness) = (self.commits, Arc::clone(&self.witness));
@@ -250,6 +257,16 @@ impl Disk {
     fn drop_runs(&mut self, through: u64, batch: &mut Batch) {
         while let Some(run) = self.runs.pop_front_if(|run| run.last <= through) {
             batch.delete(run_key(run.number));
+        }
+    }
+
+    /// Entries that follow each other; those that stand there from their first one on go.
+    fn replace_entries(&mut self, entries: &[Entry], batch: &mut Batch) {
+        if let Some(first) = entries.first().map(Entry::index) {
+            for run in &mut self.runs {
+                run.last = run.last.min(first - 1);
+            }
+            self.put_entries(entries, batch);
         }
     }
 

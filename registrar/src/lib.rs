@@ -21,9 +21,12 @@ mod roster;
 mod serve;
 mod space;
 
+pub use disk::{Recovered, recover};
 pub use error::{DiskError, Failure, RegistrarError, Stopped};
 pub use handle::{MAX_ENTRY_BYTES, Registrar};
 pub use lease::Lease;
 pub use node::{Config, Started, found, has_disk, join, start};
-pub use registrar_core::{Change, MemberId, Members, Options, Refusal, Role, StateMachine, Status};
+pub use registrar_core::{
+    Change, Loss, MemberId, Members, Options, Refusal, Role, StateMachine, Status,
+};
 pub use serve::{PATH, Service};

@@ -22,6 +22,7 @@ mod members;
 mod message;
 mod options;
 mod records;
+mod recovery;
 
 pub use codec::Unreadable;
 pub use effect::{Effect, Loss, Refusal, Role, Write};
@@ -32,3 +33,4 @@ pub use members::{MemberId, Members};
 pub use message::Message;
 pub use options::Options;
 pub use records::{Entry, HardState, Restored, SnapshotMeta};
+pub use recovery::Alone;

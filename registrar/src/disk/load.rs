@@ -14,7 +14,7 @@ pub(super) fn damaged(dir: &Path, what: &'static str, problem: &Damaged) -> Disk
     lost(dir, what, problem.problem.clone())
 }
 
-fn lost(dir: &Path, what: &'static str, problem: impl Into<String>) -> DiskError {
+pub(super) fn lost(dir: &Path, what: &'static str, problem: impl Into<String>) -> DiskError {
     DiskError::Lost { dir: dir.to_owned(), what, problem: problem.into() }
 }
 
@@ -49,7 +49,21 @@ struct Mended {
     forgot: bool,
 }
 
-pub(super) fn open(store: Arc<Store>, id: MemberId, dir: &Path) -> Result<Opened, DiskError> {
+/// What a start finds, and what it has to write before it goes on.
+pub(super) struct Loaded {
+    pub(super) disk: Disk,
+    pub(super) restored: Restored,
+    pub(super) content: Option<Bytes>,
+    pub(super) batch: Batch,
+    known: Option<SnapshotMeta>,
+}
+
+/// Loads the disk of the member `id`; of any, whoever else there is, without one.
+pub(super) fn load(
+    store: Arc<Store>,
+    id: Option<MemberId>,
+    dir: &Path,
+) -> Result<Loaded, DiskError> {
     let (witness, seen) = Witness::open(store.dir()).map_err(DiskError::Witness)?;
     let mut found = read(&store, dir, seen)?;
     let mut batch = Batch::new();
@@ -58,15 +72,7 @@ pub(super) fn open(store: Arc<Store>, id: MemberId, dir: &Path) -> Result<Opened
     let Found { head, mut log, known, .. } = found;
     let end = log.entries.last().map_or(compacted.0, Entry::index);
     let head = Head { last: end, next_run: log.next_run(), ..head };
-    let (incarnation, commits) = (found.starts + 1, found.commits + 1);
     log.useless.drain(..).for_each(|key| batch.delete(key));
-    if forgot {
-        batch.put(*b"f", Vec::new());
-    }
-    batch.put(*b"b", incarnation.to_le_bytes());
-    batch.put(*b"h", head.encode(commits));
-    store.commit(batch)?;
-    witness.saw(commits);
     let content_bytes = content.as_ref().map_or(0, Bytes::len);
     let newest = snapshot.as_ref().map_or(0, |meta: &SnapshotMeta| meta.index);
     let group = GroupCommit::start(Arc::<Store>::clone(&store)).map_err(DiskError::Thread)?;
@@ -75,16 +81,30 @@ pub(super) fn open(store: Arc<Store>, id: MemberId, dir: &Path) -> Result<Opened
         group,
         witness: Arc::new(witness),
         runs: log.runs,
-        commits,
+        commits: found.commits,
         head,
         snapshot: (newest, parts_of(content_bytes)),
         saving: None,
     };
     let hard_state = HardState { term: head.term, vote: head.vote, commit: head.commit };
-    let entries = log.entries;
+    let (entries, incarnation) = (log.entries, found.starts);
     let restored =
         Restored { hard_state, snapshot, content_bytes, compacted, entries, forgot, incarnation };
-    Ok(Opened { disk, restored, known, content })
+    Ok(Loaded { disk, restored, content, batch, known })
+}
+
+impl Loaded {
+    /// Counts this start, and remembers what was forgotten.
+    pub(super) fn start(self) -> Result<Opened, DiskError> {
+        let Self { mut disk, mut restored, content, mut batch, known } = self;
+        restored.incarnation += 1;
+        if restored.forgot {
+            batch.put(*b"f", Vec::new());
+        }
+        batch.put(*b"b", restored.incarnation.to_le_bytes());
+        disk.commit_now(batch)?;
+        Ok(Opened { disk, restored, known, content })
+    }
 }
 
 /// Reads all there is. `seen` is the number of the newest commit that was seen to be durable.
@@ -130,14 +150,19 @@ fn read(store: &Store, dir: &Path, seen: Option<u64>) -> Result<Found, DiskError
 
 impl Found {
     /// Whether somebody but `id` votes, and so may lead.
-    fn has_others(&self, id: MemberId) -> bool {
-        let Some(known) = &self.known else { return false };
+    fn has_others(&self, id: Option<MemberId>) -> bool {
+        let (Some(id), Some(known)) = (id, &self.known) else { return id.is_none() };
         known.members.voters.union(&known.members.outgoing).any(|voter| *voter != id)
     }
 
     /// Lets go of what cannot be relied on, unless nobody could give it back: then everything stays
     /// as it is.
-    fn mend(&mut self, id: MemberId, dir: &Path, batch: &mut Batch) -> Result<Mended, DiskError> {
+    fn mend(
+        &mut self,
+        id: Option<MemberId>,
+        dir: &Path,
+        batch: &mut Batch,
+    ) -> Result<Mended, DiskError> {
         let newest = self.snapshot.as_ref().ok().and_then(|snapshot| snapshot.as_ref());
         let newest = newest.map_or((0, 0), |(meta, _)| (meta.index, meta.term));
         let reaches = self.compacted.map(|compacted| {

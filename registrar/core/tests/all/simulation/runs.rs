@@ -315,6 +315,40 @@ fn a_member_without_its_snapshot_does_not_vote_until_it_has_everything_back() {
 }
 
 #[test]
+fn what_is_left_of_a_group_goes_on_alone() {
+    for seed in 0..20 {
+        let mut world = calm(3, seed);
+        for _ in 0..seed {
+            world.ask(10, 0);
+            world.run(Duration::from_millis(50));
+        }
+        world.add(id(4), Restored::newcomer());
+        world.change(vec![Change::AddLearner { member: id(4), address: "host-4".into() }]).unwrap();
+        world.run(SECOND);
+        let left = id(1 + seed % 4);
+        (1..=4).for_each(|n| world.crash(id(n)));
+        world.nodes.retain(|member, _| *member == left);
+        let node = world.nodes.get_mut(&left).unwrap();
+        let term = node.disk.restored.hard_state.term;
+        let alone = node.disk.restored.clone().alone(left, "here".to_owned(), 7).unwrap();
+        assert_eq!(alone.members.all(), [1, 2, 3, 4].map(id).into());
+        assert!(alone.restored.hard_state.term > term);
+        node.disk.restored = alone.restored;
+        world.start(left);
+        world.run(Duration::from_millis(100));
+        assert_eq!(world.leader(), Some(left), "at once");
+        settle(&mut world);
+        world.add(id(5), Restored::newcomer());
+        world.change(vec![Change::AddLearner { member: id(5), address: "host-5".into() }]).unwrap();
+        world.run(SECOND);
+        settle(&mut world);
+        let members = world.nodes[&id(5)].member.as_ref().unwrap().status().members;
+        assert_eq!((members.all(), members.epoch), ([left, id(5)].into(), 7));
+    }
+    assert!(Restored::newcomer().alone(id(1), String::new(), 7).is_none());
+}
+
+#[test]
 fn a_disk_that_lost_writes_without_a_word_stops_its_member() {
     let mut world = calm(3, 5);
     let leader = world.leader().unwrap();
