@@ -4,7 +4,12 @@
 use ::registrar::{MemberId, Role, Status};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+
+/// A leader that was not heard of for so long may be gone: more than two of its signs of life are
+/// missing.
+const SILENT: Duration = Duration::from_millis(250);
 
 /// How this master stands.
 #[derive(Clone, Debug)]
@@ -107,8 +112,11 @@ pub(crate) fn role_name(role: Role) -> &'static str {
     }
 }
 
+/// Where the leader is, if another one leads and is not silent: nobody is sent to where nobody
+/// answers, but waits for the next leader.
 fn elsewhere(status: &Status) -> Option<String> {
+    let is_silent = |leader: &MemberId| status.heard.get(leader).is_none_or(|ago| *ago > SILENT);
     let of = |leader: MemberId| status.members.addresses.get(&leader).cloned();
-    let leader = status.leader.filter(|leader| *leader != status.id);
+    let leader = status.leader.filter(|leader| *leader != status.id && !is_silent(leader));
     leader.and_then(of).filter(|address| !address.is_empty())
 }

@@ -27,6 +27,8 @@ pub(crate) struct Link {
     phase: Phase,
     /// Attempts since the agent was last registered.
     failures: u32,
+    /// Redirects in a row.
+    redirects: u32,
     /// The cluster that the current stream leads to, if the master said so.
     cluster_id: Option<ClusterId>,
 }
@@ -46,7 +48,7 @@ enum Phase {
 impl Link {
     /// Nothing yet; the first attempt comes at once.
     pub(crate) fn new(now: Time) -> Self {
-        Self { number: 0, phase: Phase::Waiting(now), failures: 0, cluster_id: None }
+        Self { number: 0, phase: Phase::Waiting(now), failures: 0, redirects: 0, cluster_id: None }
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -214,12 +216,19 @@ impl Agent {
         if !self.link.is_current(number) {
             return;
         }
-        if self.link.failures >= REDIRECTS_AT_ONCE {
+        if self.link.redirects >= REDIRECTS_AT_ONCE {
+            // What is said in a circle is no way.
+            let redirects = self.link.redirects;
             self.lose_link(now, reason, effects);
+            self.link.redirects = redirects;
             return;
         }
         let retry_after = Duration::ZERO;
+        let failures = self.link.failures;
         self.wait(now, retry_after);
+        // Whoever is sent on has not failed.
+        self.link.failures = failures;
+        self.link.redirects += 1;
         self.counters.links_lost += 1;
         effects.push(Effect::Note(Note::LinkLost { reason, retry_after }));
     }
@@ -240,6 +249,7 @@ impl Agent {
     }
 
     fn lose_link(&mut self, now: Time, reason: Arc<str>, effects: &mut Vec<Effect>) {
+        self.link.redirects = 0;
         let retry_after = self.back_off(now);
         self.counters.links_lost += 1;
         effects.push(Effect::Note(Note::LinkLost { reason, retry_after }));
@@ -285,6 +295,7 @@ impl Agent {
             self.identity = Some(record);
         }
         self.link.failures = 0;
+        self.link.redirects = 0;
         self.link.phase = Phase::Registered { silent_at: now + ping_timeout, ping_timeout };
         effects.push(Effect::Note(Note::Registered { agent_id, again }));
         self.send_all(now, effects);

@@ -123,6 +123,8 @@ pub(crate) struct Cluster {
     pub(crate) place: tempfile::TempDir,
     pub(crate) master: Process,
     pub(crate) master_address: String,
+    /// Further masters, and where they are.
+    pub(crate) more_masters: Vec<(Process, String)>,
     pub(crate) agents: Vec<Process>,
     pub(crate) agent_addresses: Vec<String>,
     pub(crate) jobs: Option<Process>,
@@ -141,7 +143,44 @@ fn words(words: &[&str]) -> Vec<String> {
 impl Cluster {
     /// A cluster with `agents` agents of the given resources in zones of their own, ready.
     pub(crate) fn start(agents: usize, resources: &str, with_jobs: bool) -> Self {
+        Self::master_at("127.0.0.1").filled(agents, resources, with_jobs)
+    }
+
+    /// The same with three masters, all of which vote.
+    pub(crate) fn start_with_three_masters(agents: usize, resources: &str) -> Self {
         let mut cluster = Self::master_at("127.0.0.1");
+        cluster.add_master("second");
+        cluster.add_master("third");
+        cluster.filled(agents, resources, true)
+    }
+
+    /// Starts one more master, and waits until it votes.
+    pub(crate) fn add_master(&mut self, name: &str) {
+        let address = format!("127.0.0.1:{}", free_port());
+        let data = self.place.path().join(name).display().to_string();
+        let log = self.place.path().join(format!("{name}.log"));
+        let first = self.master_address.clone();
+        wait_for("the first master", || get(&first, "/state-summary"));
+        let arguments = words(&["master", "join", &first, "--listen", &address, "--data", &data]);
+        self.more_masters.push((Process::start(name, arguments, log), address));
+        let count = 1 + self.more_masters.len();
+        wait_for("the masters to vote", || {
+            let masters = self.operator("GET_MASTERS")?;
+            let masters = masters["get_masters"]["masters"].as_array()?.clone();
+            let voting = masters.iter().filter(|master| master["voting"] == true).count();
+            (voting == count).then_some(())
+        });
+    }
+
+    /// Where the masters are, with commas between.
+    pub(crate) fn masters(&self) -> String {
+        let more = self.more_masters.iter().map(|(_, address)| address);
+        let all: Vec<&str> = [&self.master_address].into_iter().chain(more).map(|a| &**a).collect();
+        all.join(",")
+    }
+
+    fn filled(self, agents: usize, resources: &str, with_jobs: bool) -> Self {
+        let mut cluster = self;
         for at in 0..agents {
             let name = format!("agent-{at}");
             let work = cluster.place.path().join(&name);
@@ -171,6 +210,7 @@ impl Cluster {
             place,
             master,
             master_address,
+            more_masters: Vec::new(),
             agents: Vec::new(),
             agent_addresses: Vec::new(),
             jobs: None,
@@ -183,7 +223,7 @@ impl Cluster {
         let address = format!("127.0.0.1:{}", free_port());
         let work = work.display().to_string();
         let zone = format!("zone:z{}", self.agents.len());
-        let mut arguments = words(&["agent", "--master", &self.master_address]);
+        let mut arguments = words(&["agent", "--master", &self.masters()]);
         arguments.extend(words(&["--listen", &address, "--work-dir", &work]));
         arguments.extend(words(&["--resources", resources, "--attributes", &zone]));
         arguments.push("--kill-tasks-on-exit".to_owned());
@@ -199,7 +239,7 @@ impl Cluster {
     /// Starts the jobs framework in a role.
     pub(crate) fn add_jobs_as(&mut self, role: &str) {
         let data = self.place.path().join("jobs").display().to_string();
-        let mut arguments = words(&["jobs", "serve", "--master", &self.master_address]);
+        let mut arguments = words(&["jobs", "serve", "--master", &self.masters()]);
         arguments.extend(words(&["--listen", &self.jobs_address, "--data", &data]));
         arguments.extend(words(&["--role", role]));
         let log = self.place.path().join("jobs.log");
@@ -219,14 +259,16 @@ impl Cluster {
     /// One call of the operator API without arguments, as JSON; none while the master is away.
     pub(crate) fn operator(&self, call: &str) -> Option<Value> {
         let body = format!("{{\"type\":\"{call}\"}}");
-        let answer = post(&self.master_address, "/api/v1", &body)?;
-        (answer.status == 200).then(|| serde_json::from_str(&answer.body).unwrap())
+        let answers = self.masters().split(',').find_map(|master| {
+            post(master, "/api/v1", &body).filter(|answer| answer.status == 200)
+        });
+        answers.map(|answer| serde_json::from_str(&answer.body).unwrap())
     }
 
     /// The command line against this cluster: exit code, standard output, standard error.
     pub(crate) fn tepui(&self, arguments: &[&str]) -> (i32, String, String) {
         let mut command = Command::new(program());
-        command.args(arguments).env("TEPUI_MASTER", &self.master_address).env("NO_COLOR", "1");
+        command.args(arguments).env("TEPUI_MASTER", self.masters()).env("NO_COLOR", "1");
         let said = said(&mut command);
         (said.code, said.out, said.err)
     }
@@ -286,7 +328,8 @@ impl Cluster {
     /// Everything that was logged, for a failing test.
     pub(crate) fn logs(&self) -> String {
         let mut all = String::new();
-        for part in [&self.master].into_iter().chain(&self.agents).chain(&self.jobs) {
+        let masters = [&self.master].into_iter().chain(self.more_masters.iter().map(|(m, _)| m));
+        for part in masters.chain(&self.agents).chain(&self.jobs) {
             write!(all, "--- {}\n{}", part.name, part.words()).unwrap();
         }
         all
@@ -331,6 +374,7 @@ impl Drop for Cluster {
         for agent in &mut self.agents {
             agent.stop();
         }
+        self.more_masters.iter_mut().for_each(|(master, _)| master.stop());
         self.master.stop();
         let left = self.processes();
         for (pid, _) in &left {

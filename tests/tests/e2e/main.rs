@@ -20,6 +20,7 @@ mod kill_agent;
 mod kill_all;
 mod kill_master;
 mod maintenance;
+mod masters;
 mod program;
 mod protobuf;
 mod python;

@@ -133,6 +133,19 @@ fn a_redirect_is_followed_at_once() {
 }
 
 #[test]
+fn a_redirect_is_followed_at_once_however_many_attempts_failed_before() {
+    let mut world = World::fresh();
+    for _ in 0..8 {
+        world.step(Input::LinkDown { link: world.link, reason: "refused".into() });
+        world.now = world.agent.deadline().unwrap();
+        world.step(Input::Tick);
+    }
+    let before = connects(&world);
+    world.step(Input::Redirected { link: world.link, reason: "another leads".into() });
+    assert_eq!(connects(&world), before + 1, "who knows the leader does not wait");
+}
+
+#[test]
 fn redirects_in_a_circle_wait_longer_and_longer() {
     let mut world = World::fresh();
     let mut pauses = Vec::new();

@@ -61,7 +61,7 @@ pub(super) async fn make_room(config: &master::Config, lost: u64) -> Result<(), 
         let found = all.masters.iter().find(|master| master.id == lost);
         let is_certain = begin.elapsed() > CERTAIN;
         match found {
-            Some(master) if master.alive => {
+            Some(master) if master.alive && is_certain => {
                 let message = format!("master {lost} at {} is alive", master.address);
                 return Err(Failure::new(Code::Conflict, message).next(format!(
                     "stop it and try again; or add one with 'tepui master join', then 'tepui \
@@ -73,7 +73,8 @@ pub(super) async fn make_room(config: &master::Config, lost: u64) -> Result<(), 
                 output::say(&format!("master {lost} is taken out"));
                 return Ok(());
             }
-            // A leader that was just elected has heard of nobody yet.
+            // One that died a moment ago seems alive, and a leader that was just elected has heard of
+            // nobody yet.
             Some(_) => tokio::time::sleep(AGAIN).await,
             // As after a start that was cut off.
             None => {

@@ -35,6 +35,8 @@ pub(crate) struct Link {
     redirect: Option<Arc<str>>,
     /// Failures since the last SUBSCRIBED.
     failures: u32,
+    /// Redirects in a row.
+    redirects: u32,
 }
 
 /// Redirects that are followed at once; more in a row are taken for a loop and wait.
@@ -48,6 +50,7 @@ impl Link {
             next: 0,
             redirect: None,
             failures: 0,
+            redirects: 0,
         }
     }
 
@@ -158,12 +161,18 @@ impl Link {
         if !current {
             return false;
         }
-        let at_once = leader.is_some() && self.failures < REDIRECTS_AT_ONCE;
+        let was_sent_on = leader.is_some();
         self.redirect = leader;
-        self.back_off(now, options, random);
-        if at_once {
+        if was_sent_on && self.redirects < REDIRECTS_AT_ONCE {
+            // Whoever is sent on has not failed.
+            self.redirects += 1;
             self.state = State::Waiting { until: now };
+            return true;
         }
+        if !was_sent_on {
+            self.redirects = 0;
+        }
+        self.back_off(now, options, random);
         true
     }
 
@@ -188,6 +197,7 @@ impl Link {
         let patience = heartbeat.max(Duration::from_millis(100)).saturating_mul(beats);
         self.state = State::Subscribed { heard: now, patience };
         self.failures = 0;
+        self.redirects = 0;
         self.redirect = None;
     }
 
