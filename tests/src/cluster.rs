@@ -30,7 +30,12 @@ pub(crate) struct Drawn {
 }
 
 /// Draws the nodes and gives each its ways to the masters.
-pub(crate) fn draw(root: &Prng, masters: usize, end: Time, network: &mut Network<Packet>) -> Drawn {
+pub(crate) fn draw(
+    root: &Prng,
+    (masters, listed): (usize, &[usize]),
+    end: Time,
+    network: &mut Network<Packet>,
+) -> Drawn {
     let mut random = root.split("cluster");
     let distance = [0, 1, 20][random.index(3)];
     let mut join = |random: &mut Prng, peer| {
@@ -50,7 +55,7 @@ pub(crate) fn draw(root: &Prng, masters: usize, end: Time, network: &mut Network
         .map(|i| {
             join(&mut random, Peer::Framework(i));
             let stream = root.split(&format!("framework {i}"));
-            if i < drivers { driver(stream, i, masters, end) } else { raw(stream, i) }
+            if i < drivers { driver(stream, i, listed, end) } else { raw(stream, i) }
         })
         .collect();
     Drawn { master: master(&mut random), agents, frameworks }
@@ -141,9 +146,9 @@ fn agent(random: &mut Prng, i: usize) -> AgentNode {
     AgentNode::new(format!("a{i}"), options)
 }
 
-fn driver(mut random: Prng, i: usize, masters: usize, end: Time) -> FrameworkNode {
+fn driver(mut random: Prng, i: usize, listed: &[usize], end: Time) -> FrameworkNode {
     let name = format!("f{i}");
-    let addresses = (0..masters).map(|host| host.to_string().into()).collect();
+    let addresses = listed.iter().map(|host| host.to_string().into()).collect();
     let mut options = driver::core::Options::new(name.clone(), addresses);
     options.role = some_role(&mut random);
     options.unreachable_grace = random.millis(1_000, 60_000);

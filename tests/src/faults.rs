@@ -226,6 +226,8 @@ pub struct Faults {
     means: Vec<(Fault, Duration)>,
     duplicates: bool,
     reorders: bool,
+    /// The places at which `CrashAtPoint` lets a master end.
+    points: Vec<Point>,
     /// No more faults happen.
     healed: bool,
 }
@@ -251,7 +253,19 @@ impl Faults {
         let duplicates = has(Fault::DuplicateCalls);
         let reorders = has(Fault::ReorderedCalls);
         means.retain(|(_, mean)| !mean.is_zero());
-        Self { means, duplicates, reorders, healed: false }
+        Self { means, duplicates, reorders, points: Point::ALL.to_vec(), healed: false }
+    }
+
+    /// The same, but masters end at these places only, of all that have a name.
+    #[must_use]
+    pub fn at_points(mut self, points: &[Point]) -> Self {
+        self.points = points.to_vec();
+        self
+    }
+
+    /// Where masters are made to end.
+    pub fn points(&self) -> &[Point] {
+        &self.points
     }
 
     /// None at all.

@@ -49,8 +49,8 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
 
 fn run(arguments: &Arguments, seed: u64, log: Log, thorough: bool) -> Report {
     let Arguments { minutes, masters, .. } = *arguments;
-    let (faults, plant) = (None, None);
-    World::new(Setup { seed, minutes, log, faults, masters, thorough, plant }).run()
+    let (faults, listed, plant) = (None, None, None);
+    World::new(Setup { seed, minutes, log, faults, masters, listed, thorough, plant }).run()
 }
 
 /// Says what broke, shows how it came to it, and how to see it again.

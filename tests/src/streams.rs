@@ -41,6 +41,11 @@ impl World {
         }
     }
 
+    /// The master at a place of the list that agents and frameworks have.
+    pub(crate) fn listed(&self, place: usize) -> usize {
+        self.setup.listed.unwrap_or(place % self.masters.len())
+    }
+
     /// A node dials a master.
     pub(crate) fn dial(&mut self, peer: Peer, host: usize) -> Conn {
         let conn = self.network.dial(peer, host);

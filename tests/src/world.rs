@@ -38,6 +38,8 @@ pub struct Setup {
     pub faults: Option<Faults>,
     /// Instead of the masters that the seed draws.
     pub masters: Option<Masters>,
+    /// The only master that agents and frameworks know of from the start; all of them otherwise.
+    pub listed: Option<usize>,
     /// The master's invariants are looked at after each step, also after those that decide
     /// nothing: slow, and names the step at which one broke.
     pub thorough: bool,
@@ -135,7 +137,8 @@ impl World {
         let end = START + Duration::from_secs(60 * setup.minutes);
         let mut network = Network::new(root.split("network"));
         let count = masters.count();
-        let drawn = cluster::draw(&root, count, end, &mut network);
+        let listed = setup.listed.map_or((0..count).collect(), |only| vec![only]);
+        let drawn = cluster::draw(&root, (count, &listed), end, &mut network);
         let master = |host| MasterNode::new(host, masters, drawn.master.clone());
         let mut oracle = Oracle::default();
         oracle.stands(drawn.master.domain.clone());

@@ -7,8 +7,8 @@ use std::time::Duration;
 const SEEDS: &str = include_str!("../seeds.txt");
 
 fn setup(seed: u64, minutes: u64) -> Setup {
-    let (faults, masters, plant) = (None, None, None);
-    Setup { seed, minutes, log: Log::Off, faults, masters, thorough: false, plant }
+    let (faults, masters, listed, plant) = (None, None, None, None);
+    Setup { seed, minutes, log: Log::Off, faults, masters, listed, thorough: false, plant }
 }
 
 fn run(seed: u64, minutes: u64) -> Report {

@@ -1,6 +1,6 @@
 //! What goes wrong between several masters, and on their disks.
 
-use crate::faults::{Fault, Point};
+use crate::faults::Fault;
 use crate::world::{Event, World};
 use proto::Time;
 
@@ -61,8 +61,9 @@ impl World {
                 }
             }
             Fault::CrashAtPoint => {
-                let point = Point::ALL[self.random.index(Point::ALL.len())];
-                if let Some(group) = &mut self.group {
+                let points = self.faults.points();
+                let point = points.get(self.random.index(points.len())).copied();
+                if let (Some(group), Some(point)) = (&mut self.group, point) {
                     group.ground.points.arm(host, point);
                 }
             }
@@ -106,6 +107,8 @@ impl World {
             return self.isolate(host, until);
         }
         let outward = self.random.percent(50);
+        let follower = others.iter().copied().find(|other| self.leading() != Some(*other));
+        let slow = if self.leading() == Some(host) { follower.unwrap_or(host) } else { host };
         let Some(group) = &mut self.group else { return };
         let links = &mut group.ground.links;
         match fault {
@@ -122,7 +125,8 @@ impl World {
                 left.iter().for_each(|a| right.iter().for_each(|b| links.part(*a, *b, until)));
             }
             Fault::FlappingLink => others.into_iter().for_each(|o| links.flap(host, o, until)),
-            Fault::SlowLink => links.slow_down(host, until),
+            // A follower.
+            Fault::SlowLink => links.slow_down(slow, until),
             // Nobody hears anybody.
             Fault::MastersApart => {
                 let all = 0..self.masters.len();

@@ -87,8 +87,9 @@ impl Links {
         }
     }
 
-    /// Everything to and from it takes longer.
+    /// Everything to and from it takes longer; nobody else is slow then.
     pub(crate) fn slow_down(&mut self, host: usize, until: Time) {
+        self.ways.iter_mut().for_each(|way| way.slow = Time::ZERO);
         for other in 0..self.count {
             self.way_mut(host, other).slow = until;
             self.way_mut(other, host).slow = until;

@@ -213,8 +213,8 @@ impl World {
                 }
             }
             Effect::Connect { link } => {
-                let masters = self.masters.len();
-                let host = self.agents[i].leader.unwrap_or(self.agents[i].next % masters);
+                let listed = self.listed(self.agents[i].next);
+                let host = self.agents[i].leader.unwrap_or(listed);
                 let conn = self.dial(Peer::Agent(i), host);
                 self.agents[i].link = Some((link, conn));
             }

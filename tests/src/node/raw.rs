@@ -130,9 +130,9 @@ impl RawNode {
     }
 
     /// The stream is gone: it asks the leader if it was named, and otherwise another master.
-    fn goes_elsewhere(&mut self, leader: Option<usize>, masters: usize) {
+    fn goes_elsewhere(&mut self, leader: Option<usize>, elsewhere: usize) {
         self.lose_stream();
-        self.host = leader.unwrap_or((self.host + 1) % masters);
+        self.host = leader.unwrap_or(elsewhere);
     }
 
     /// Tasks for an offer: some fit, some do not, one in a while is nonsense.
@@ -344,7 +344,7 @@ impl World {
     /// Its own clock ticks.
     pub(crate) fn raw_acts(&mut self, i: usize) {
         let (now, healed) = (self.now, self.faults.healed());
-        let masters = self.masters.len();
+        let elsewhere = self.elsewhere(i);
         let Some(raw) = self.frameworks[i].raw_mut() else { return };
         let pause = raw.random.millis(500, 3000);
         self.schedule_in(pause, Event::RawActs(i));
@@ -362,7 +362,7 @@ impl World {
         }
         if now.since(raw.heard) > SILENCE {
             let stream = raw.stream;
-            raw.goes_elsewhere(None, masters);
+            raw.goes_elsewhere(None, elsewhere);
             if let Some(conn) = stream {
                 self.hang_up(conn, Direction::Up);
             }

@@ -123,3 +123,53 @@ fn a_master_that_lost_its_disk_is_replaced_and_one_is_taken_out() {
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("eng") && out.contains('2'), "{out}");
 }
+
+#[test]
+fn what_is_left_of_three_masters_goes_on_alone_when_it_is_told_to() {
+    let mut cluster = Cluster::start_with_three_masters(1, "cpus:2;mem:1024");
+    let dir = cluster.dir("pids");
+    let command = format!("echo $$ >> {}/$TEPUI_INDEX; exec sleep 1000", dir.display());
+    let id = cluster.submit(&json!({
+        "kind": "service", "name": "web", "replicas": 2,
+        "task": { "command": command, "cpus": 0.1, "mem": 16 },
+    }));
+    cluster.wait_running(&id, 2);
+    let before = wait_for("the tasks to tell their pids", || pids_told(&dir, 2));
+    let (code, _, err) = cluster.tepui(&["weights", "set", "eng=2"]);
+    assert_eq!(code, 0, "{err}");
+    // One that has all that was acknowledged; the two others are lost with their disks.
+    let (left, address) = cluster.more_masters.pop().unwrap();
+    let mut left = left;
+    wait_for("it to have the log", || {
+        let masters = cluster.operator("GET_MASTERS")?;
+        let commit = masters["get_masters"]["commit"].as_u64()?;
+        let health = health(&address)?;
+        (health["applied"].as_u64()? >= commit).then_some(())
+    });
+    cluster.master.kill_9();
+    cluster.more_masters[0].0.kill_9();
+    wait_for("it to be alone", || (health(&address)?["leader"] == Value::Null).then_some(()));
+    left.kill_9();
+    let data = cluster.place.path().join("third").display().to_string();
+    let (code, _, err) = cluster.tepui(&["cluster", "recover", "--data", &data]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("--yes"), "{err}");
+    let (code, out, err) = cluster.tepui(&["cluster", "recover", "--data", &data, "--yes"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("is the only one") && out.contains("none any more"), "{out}");
+    left.again();
+    cluster.more_masters.push((left, address));
+    // Agents have seen epochs of masters that are lost, and obey this one all the same.
+    cluster.wait_for_agents(1);
+    let (code, out, err) = cluster.tepui(&["weights"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("eng"), "{out}");
+    assert_eq!(pids_told(&dir, 2), Some(before.clone()));
+    assert!(before.into_iter().all(is_alive));
+    let (code, _, err) = cluster.tepui(&["cluster", "recover", "--data", "/nowhere", "--yes"]);
+    assert_eq!(code, 2, "{err}");
+    let empty = cluster.dir("empty").display().to_string();
+    let (code, _, err) = cluster.tepui(&["cluster", "recover", "--data", &empty, "--yes"]);
+    assert_eq!(code, 5, "{err}");
+    assert!(err.contains("is no data directory of a master"), "{err}");
+}

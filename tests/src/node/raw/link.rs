@@ -8,6 +8,12 @@ use proto::FrameworkId;
 use proto::scheduler::{self, Call, CallBody, Subscribe};
 
 impl World {
+    /// The master that it asks when the one that it knows does not serve.
+    pub(super) fn elsewhere(&mut self, i: usize) -> usize {
+        let host = self.frameworks[i].raw_mut().map_or(0, |raw| raw.host);
+        self.listed(host + 1)
+    }
+
     pub(super) fn raw_dials(&mut self, i: usize) {
         let host = self.frameworks[i].raw_mut().map_or(0, |raw| raw.host);
         let (conn, now) = (self.dial(Peer::Framework(i), host), self.now);
@@ -19,14 +25,14 @@ impl World {
 
     /// The stream that was dialled is open, or could not be opened.
     pub(crate) fn raw_dialled(&mut self, i: usize, conn: Conn, how: Dialled) {
-        let (healed, masters) = (self.faults.healed(), self.masters.len());
+        let (healed, elsewhere) = (self.faults.healed(), self.elsewhere(i));
         let Some(raw) = self.frameworks[i].raw_mut() else { return };
         if raw.stream != Some(conn) {
             self.hang_up(conn, Direction::Up);
             return;
         }
         if let Dialled::Refused(leader) = how {
-            raw.goes_elsewhere(leader, masters);
+            raw.goes_elsewhere(leader, elsewhere);
             return;
         }
         let body = CallBody::Subscribe(Box::new(Subscribe {
@@ -48,7 +54,7 @@ impl World {
     /// Something arrived from the master.
     pub(crate) fn raw_hears(&mut self, i: usize, conn: Conn, packet: Option<Packet>) {
         let (now, healed) = (self.now, self.faults.healed());
-        let masters = self.masters.len();
+        let elsewhere = self.elsewhere(i);
         let Some(raw) = self.frameworks[i].raw_mut() else { return };
         let current = raw.stream == Some(conn);
         match packet {
@@ -70,10 +76,10 @@ impl World {
                 }
             }
             Some(Packet::NotLeading(leader)) if current => {
-                raw.goes_elsewhere(leader, masters);
+                raw.goes_elsewhere(leader, elsewhere);
                 self.hang_up(conn, Direction::Up);
             }
-            None if current => raw.goes_elsewhere(None, masters),
+            None if current => raw.goes_elsewhere(None, elsewhere),
             None if raw.stale == Some(conn) => raw.stale = None,
             Some(_) | None => {}
         }
