@@ -86,6 +86,9 @@ impl Final {
 enum Command {
     /// Run a master.
     Master(command::master::Options),
+    /// Bring a cluster back after most of its masters are lost for good.
+    #[command(subcommand)]
+    Cluster(command::recover::Command),
     /// Run an agent.
     Agent(command::agent::Options),
     /// Start a whole cluster on this machine, for development.
@@ -230,6 +233,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Master(options) => command::master::run(options),
+        Command::Cluster(command) => command::recover::run(command),
         Command::Agent(options) => command::agent::run(options),
         Command::Jobs(command) => command::jobs::run(command),
         Command::Version { print } => command::version::run(print.output),

@@ -11,6 +11,7 @@
 mod before;
 mod member;
 mod records;
+mod recover;
 
 use crate::registry_record::{self, Completed};
 use crate::{Config, Error};
@@ -20,6 +21,7 @@ pub(crate) use member::Asks;
 pub use member::Member;
 use proto::{Limits, MasterId};
 use records::Records;
+pub use recover::{Recovered, recover};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -52,6 +54,12 @@ pub enum RegistrarError {
         dir: PathBuf,
         /// Why not.
         failure: Failure,
+    },
+    /// There is nothing to go on with.
+    #[error("{} is no data directory of a master that ran: name that of one of the masters", .dir.display())]
+    Nobody {
+        /// The directory.
+        dir: PathBuf,
     },
     /// What is on disk is damaged.
     #[error(
@@ -186,6 +194,7 @@ impl Member {
     pub async fn lead(&self, config: &Config, term: u64) -> Result<OpenRegistry, RegistrarError> {
         let records = self.records().await?;
         let seen = config.clone();
+        let notes = records.texts(recover::NOTES.as_bytes());
         // Many facts take a while to read.
         let read = tokio::task::spawn_blocking(move || read_facts(&records, &seen)).await;
         let (mut registry, completed, read) = read.map_err(|_| RegistrarError::Ended)??;
@@ -207,6 +216,9 @@ impl Member {
         // Whoever waits is there until it was told.
         registrar.propose(facts, Box::new(move |result| drop(tell.send(result))));
         told.await.map_err(|_| RegistrarError::Ended)??;
+        for note in &notes {
+            tracing::warn!(note, "masters of this cluster were lost");
+        }
         tracing::info!(cluster = %self.cluster_id(), %master_id, epoch, facts = read, "registry open");
         Ok(OpenRegistry { registry, master_id, registrar: Box::new(registrar) })
     }

@@ -17,6 +17,7 @@ pub(crate) mod master;
 pub(crate) mod offers;
 pub(crate) mod ps;
 pub(crate) mod quota;
+pub(crate) mod recover;
 pub(crate) mod reservations;
 pub(crate) mod reserve;
 pub(crate) mod roles;

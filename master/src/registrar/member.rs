@@ -199,6 +199,12 @@ impl Member {
         copied.map_err(|failure| self.handle.fate.of(failure))
     }
 
+    /// Makes the changes of a batch, durably.
+    pub(super) async fn write(&self, batch: &Batch) -> Result<(), RegistrarError> {
+        let proposed = self.handle.registrar().propose(records::entry(batch)).await;
+        proposed.map(|_| ()).map_err(|failure| self.handle.fate.of(failure))
+    }
+
     /// Who makes facts durable while this member leads in `term`, and in no other one.
     pub(super) fn leading(&self, term: u64, completed: Completed) -> Leading {
         let (handle, lease) = (Arc::clone(&self.handle), self.handle.registrar().lease());

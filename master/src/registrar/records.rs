@@ -41,6 +41,12 @@ impl Records {
         )
     }
 
+    /// The records whose keys begin with `prefix`, as text.
+    pub(super) fn texts(&self, prefix: &[u8]) -> Vec<String> {
+        let records = self.scan(prefix).filter_map(Result::ok);
+        records.map(|record| String::from_utf8_lossy(&record.value).into_owned()).collect()
+    }
+
     fn edit(&mut self, edit: Edit<'_>) {
         let (key, old) = match edit {
             Edit::Put(key, value) => {
