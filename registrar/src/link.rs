@@ -19,6 +19,9 @@ use tokio::task::{JoinHandle, JoinSet};
 const PAUSE: Duration = Duration::from_millis(100);
 /// The same with a member that refused to listen.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// How long the other side may take for a greeting, or for the next piece of a snapshot: then it is
+/// given up, and tried again later.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Frames that may wait to be sent; further ones are lost.
 const QUEUE: usize = 1_024;
 
@@ -154,7 +157,7 @@ async fn keep(
 
 async fn connect(ends: &Ends, address: &str) -> Result<(Connection, Duplex<Frame, Frame>), String> {
     let connection = Connection::open(address, &options()).await.map_err(|e| e.to_string())?;
-    let duplex = greet(ends, &connection).await?;
+    let duplex = patiently(greet(ends, &connection)).await??;
     Ok((connection, duplex))
 }
 
@@ -167,6 +170,16 @@ async fn greet(ends: &Ends, connection: &Connection) -> Result<Duplex<Frame, Fra
     Ok(duplex)
 }
 
+async fn patiently<T>(step: impl Future<Output = T>) -> Result<T, String> {
+    let late = |_| "the other side is too slow".to_owned();
+    tokio::time::timeout(PATIENCE, step).await.map_err(late)
+}
+
+async fn send(sender: &mpsc::Sender<Frame>, frame: Frame) -> Result<(), String> {
+    let ended = |_| "the stream ended".to_owned();
+    patiently(sender.send(frame)).await?.map_err(ended)
+}
+
 async fn carry(
     ends: &Ends,
     connection: &Connection,
@@ -174,14 +187,13 @@ async fn carry(
     index: u64,
     store: Arc<Store>,
 ) -> Result<(), String> {
-    let ended = |_| "the stream ended".to_owned();
     let replaced = || "it was replaced by a newer one".to_owned();
-    let Duplex { sender, mut incoming, .. } = greet(ends, connection).await?;
+    let Duplex { sender, mut incoming, .. } = patiently(greet(ends, connection)).await??;
     let (newest, bytes, crc) = disk::read_snapshot(&store).ok_or_else(replaced)?;
     if newest != index {
         return Err(replaced());
     }
-    sender.send(Frame::snapshot(message, bytes, crc)).await.map_err(ended)?;
+    send(&sender, Frame::snapshot(message, bytes, crc)).await?;
     let parts = disk::parts_of(usize::try_from(bytes).unwrap_or(usize::MAX));
     let mut next = 0;
     while next < parts {
@@ -197,9 +209,9 @@ async fn carry(
         });
         let (chunk, after) = read.await.map_err(|error| error.to_string())?.ok_or_else(replaced)?;
         next = after;
-        sender.send(Frame::chunk(&chunk)).await.map_err(ended)?;
+        send(&sender, Frame::chunk(&chunk)).await?;
     }
-    match incoming.next().await {
+    match patiently(incoming.next()).await? {
         Ok(Some(frame)) if frame.clone().read() == Ok(Content::Arrived) => Ok(()),
         Ok(_) => Err("the other side ended the stream".to_owned()),
         Err(status) => Err(status.message().to_owned()),

@@ -119,8 +119,16 @@ impl<M: StateMachine> Shell<M> {
         self.roster.send_replace(Arc::new(Roster { index, members: members.clone() }));
         let others = members.addresses.iter().filter(|(id, _)| **id != self.id);
         let addresses: BTreeMap<_, _> = others.map(|(id, a)| (*id, a.clone())).collect();
-        let known = &self.addresses;
-        self.links.retain(|id, _| addresses.get(id).is_some_and(|a| known.get(id) == Some(a)));
+        let (known, answers) = (&self.addresses, &mut self.answers);
+        self.links.retain(|id, _| {
+            let stays = addresses.get(id).is_some_and(|address| known.get(id) == Some(address));
+            if !stays && addresses.contains_key(id) {
+                // What was on its way there is lost with the link, also a snapshot.
+                answers.push_back(Input::SnapshotSent { to: *id, arrived: false });
+                answers.push_back(Input::Unreachable { member: *id });
+            }
+            stays
+        });
         for (to, address) in &addresses {
             if !self.links.contains_key(to) {
                 self.open_link(*to, address.clone());

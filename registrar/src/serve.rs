@@ -103,7 +103,11 @@ impl Door {
             }
             let content = tokio::select! {
                 biased;
-                Ok(()) = rosters.changed() => continue,
+                // Unchanged, the member is gone.
+                changed = rosters.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return Ok(()),
+                },
                 content = next(&mut incoming) => content?,
             };
             let Some(content) = content else { return Ok(()) };

@@ -1,6 +1,6 @@
 //! Damaged disks, a state that differs, and a group of which most is lost.
 
-use crate::host::{GROUP, Host, add, bounded, group, id, leader, options, write};
+use crate::host::{GROUP, Host, add, bounded, caught_up, group, id, leader, options, write};
 use registrar::{DiskError, Stopped};
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -44,7 +44,7 @@ async fn what_is_damaged_on_a_disk_is_fetched_anew_from_the_others() {
     for (what, damage) in DAMAGES {
         let last = write(&hosts, 20).await;
         let damaged = (leader(&hosts).await + 1) % 3;
-        hosts[damaged].caught_up(last).await;
+        caught_up(&hosts, last).await;
         hosts[damaged].kill().await;
         tamper(hosts[damaged].dir(), damage);
         hosts[damaged].start();
@@ -54,7 +54,7 @@ async fn what_is_damaged_on_a_disk_is_fetched_anew_from_the_others() {
         assert!(mended.is_ok(), "{what}");
         drop(mended);
         let last = write(&hosts, 1).await;
-        hosts[damaged].caught_up(last).await;
+        caught_up(&hosts, last).await;
         // It is as good as the others: with one of them away, they need it.
         let other = leader(&hosts).await;
         hosts[other].kill().await;
@@ -63,8 +63,8 @@ async fn what_is_damaged_on_a_disk_is_fetched_anew_from_the_others() {
     }
     let last = write(&hosts, 1).await;
     let mut books = Vec::new();
+    caught_up(&hosts, last).await;
     for host in &mut hosts {
-        host.caught_up(last).await;
         books.push(host.book().await.entries);
         host.kill().await;
     }

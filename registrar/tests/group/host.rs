@@ -139,13 +139,31 @@ impl Host {
         let registrar = self.registrar();
         let mut status = registrar.status();
         let last = |book: &Book| book.entries.last().map_or(0, |(at, _)| *at);
-        bounded(async {
+        let catches_up = async {
             while registrar.peek(last).await.unwrap() < index {
                 let _ = tokio::time::timeout(Duration::from_millis(20), status.changed()).await;
             }
-        })
-        .await;
+        };
+        let is_there = tokio::time::timeout(Duration::from_secs(60), catches_up).await.is_ok();
+        assert!(is_there, "{} has not {index}: {:?}", self.id, *registrar.status().borrow());
     }
+}
+
+/// All that run have everything up to `index`.
+pub(crate) async fn caught_up(hosts: &[Host], index: u64) {
+    let all = async {
+        for host in hosts.iter().filter(|host| host.runs()) {
+            host.caught_up(index).await;
+        }
+    };
+    let is_there = tokio::time::timeout(Duration::from_secs(50), all).await.is_ok();
+    let stand = || {
+        hosts
+            .iter()
+            .filter(|host| host.runs())
+            .map(|host| format!("{:?}\n", *host.registrar().status().borrow()))
+    };
+    assert!(is_there, "somebody has not {index}: {}", stand().collect::<String>());
 }
 
 /// Lets others talk to a member.
