@@ -8,6 +8,7 @@
 //! cargo xtask sim [SEED] [--runs N] [--minutes M] [--seed-from S] [--log]
 //! cargo xtask bench [NAME..]         benchmarks: print figures, judge nothing
 //! cargo xtask fuzz [TARGET..] [--minutes N]
+//! cargo xtask torture [--minutes N] [--seed S] [--release]
 //! cargo xtask ci                     check, test, sim
 //! ```
 //!
@@ -42,6 +43,7 @@ mod sim;
 mod step;
 mod test;
 mod tidy;
+mod torture;
 mod workspace;
 
 use std::process::ExitCode;
@@ -59,6 +61,8 @@ usage: cargo xtask COMMAND
                                the simulator, seeds spread over the cores
   bench [NAME..]               benchmarks; prints figures
   fuzz [TARGET..] [--minutes N]  the fuzz targets, N minutes each (default 10)
+  torture [--minutes N] [--seed S] [--release]
+                               a real cluster in network namespaces under faults; one page
   ci                           check, test, sim: what continuous integration runs
 
 CI=true makes a test group that cannot run a failure, and builds with --locked.";
@@ -113,6 +117,7 @@ fn dispatch(arguments: &[String]) -> Result<(), Failure> {
         "sim" => sim::run(&workspace, rest),
         "bench" => bench::run(&workspace, rest),
         "fuzz" => fuzz::run(&workspace, rest),
+        "torture" => torture::run(&workspace, rest),
         "ci" => options::none(rest).and_then(|()| ci::run(&workspace)),
         other => Err(Failure::Usage(format!("no command `{other}`"))),
     }

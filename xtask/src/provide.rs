@@ -6,6 +6,7 @@
 pub(crate) mod cgroup;
 pub(crate) mod guest;
 pub(crate) mod python;
+pub(crate) mod torture;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

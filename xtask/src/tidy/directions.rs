@@ -71,17 +71,14 @@ const TABLE: &[Row] = &[
     row("clock", &["proto"], Foreign::All),
     row("grpc", &["proto"], Foreign::All),
     row("registrar", &["registrar-core", "proto", "store", "clock", "grpc"], Foreign::All),
-    row(
-        "master",
-        &["master-core", "registrar", "proto", "store", "clock", "grpc"],
-        Foreign::All,
-    ),
+    row("master", &["master-core", "registrar", "proto", "store", "clock", "grpc"], Foreign::All),
     row("agent", &["agent-core", "proto", "store", "clock", "grpc"], Foreign::All),
     row("driver", &["proto", "store", "clock", "grpc", "fenzo"], Foreign::All),
     row("jobs", &["driver", "fenzo", "proto", "store", "grpc"], Foreign::All),
     row("tepui", &ALL_BUT_TOOLS, Foreign::All),
     Row { name: "sim", ours: &CORES, dev: &ALL_BUT_TOOLS, foreign: Foreign::RuntimeForTests },
     row("bench", &["grpc", "master-core", "proto", "registrar", "registrar-core"], Foreign::All),
+    row("torture", &["driver", "grpc", "proto"], Foreign::All),
     row("xtask", &[], Foreign::NoRuntime),
 ];
 

@@ -1,0 +1,76 @@
+//! A process of the cluster on one of its machines: started, killed, stopped, started again.
+
+use crate::hosts::Host;
+use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// What is started, and the process that runs when there is one.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) host: Host,
+    /// The program and its arguments.
+    pub(crate) words: Vec<String>,
+    /// Words between the namespace and the program, such as `faketime`.
+    pub(crate) under: Vec<String>,
+    pub(crate) variables: Vec<(String, String)>,
+    pub(crate) log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Process {
+    pub(crate) fn new(host: Host, words: Vec<String>, log: PathBuf) -> Self {
+        Self { host, words, under: Vec::new(), variables: Vec::new(), log, child: None }
+    }
+
+    /// Starts it. It ends with the tool: its standard input is a pipe of ours.
+    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
+        let log = OpenOptions::new().create(true).append(true).open(&self.log)?;
+        let enter = self.host.enter();
+        let mut words = enter.iter().chain(&self.under).chain(&self.words);
+        let program = words.next().context("a first word")?;
+        let child = Command::new(program)
+            .args(words)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn();
+        self.child = Some(child.with_context(|| format!("cannot start {:?}", self.words))?);
+        Ok(())
+    }
+
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub(crate) fn kill_9(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Fails when it has ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGSTOP or SIGCONT.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = self.pid().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        if let Some(pid) = pid {
+            // Fails when it has ended by itself, which is seen elsewhere.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill_9();
+    }
+}

@@ -1,0 +1,190 @@
+//! A run, from among the machines: the cluster is started, put under load and tormented, left in
+//! peace, looked at for a last time, ended, and judged.
+
+use crate::cluster::{Cluster, lock, master_address, pause};
+use crate::history::{self, Entry, Fact};
+use crate::nemesis::Nemesis;
+use crate::operator::Operator;
+use crate::page::{self, Head};
+use crate::registers::{CLIENTS, read};
+use crate::{check, instance, jobs, registers, watch};
+use anyhow::Context as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// How long the last tasks and jobs have to end once nothing new is begun.
+const PEACE: Duration = Duration::from_secs(60);
+/// What start, peace and the judgement take of a run's minutes.
+const ASIDE: Duration = Duration::from_secs(15);
+
+/// What was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) tepui: PathBuf,
+    pub(crate) out: PathBuf,
+    pub(crate) minutes: u64,
+    pub(crate) seed: u64,
+}
+
+impl Options {
+    pub(crate) fn parse(words: &[String]) -> anyhow::Result<Self> {
+        let value = |name: &str| {
+            let at = words.iter().position(|word| word == name)?;
+            words.get(at + 1).cloned()
+        };
+        let number = |name: &str, default: u64| {
+            value(name).map_or(Ok(default), |value| {
+                value.parse().with_context(|| format!("{name} wants a whole number, got `{value}`"))
+            })
+        };
+        let path = |name: &str| {
+            let path = value(name).with_context(|| format!("{name} is missing"))?;
+            Ok::<_, anyhow::Error>(std::path::absolute(path)?)
+        };
+        Ok(Self {
+            tepui: path("--tepui")?,
+            out: path("--out")?,
+            minutes: number("--minutes", 5)?,
+            seed: number("--seed", 1)?,
+        })
+    }
+}
+
+/// Everything of one run.
+pub(crate) async fn run(words: &[String]) -> anyhow::Result<ExitCode> {
+    let options = Options::parse(words)?;
+    if options.out.exists() {
+        std::fs::remove_dir_all(&options.out)?;
+    }
+    let begin = Instant::now();
+    let cluster = Arc::new(Cluster::plan(&options.tepui, &options.out)?);
+    println!("3 masters, 5 agents, 3 frameworks; seed {}", options.seed);
+    cluster.start().await?;
+    let watching = Arc::new(AtomicBool::new(false));
+    let mut watchers = watch_all(&cluster, &watching);
+    let loading = Arc::new(AtomicBool::new(false));
+    let mut clients = load(&cluster, &loading);
+    let end = begin + Duration::from_secs(options.minutes * 60).saturating_sub(ASIDE);
+    Nemesis::new(Arc::clone(&cluster), options.seed).torment(options.seed, end).await?;
+    println!("     peace");
+    loading.store(true, Ordering::Relaxed);
+    std::fs::write(cluster.tasks().join("calm"), "")?;
+    cluster.history.note(Fact::Calm);
+    while let Some(ended) = clients.join_next().await {
+        ended.context("a client")??;
+    }
+    last_reads(&cluster).await;
+    wait_for_ends(&cluster).await?;
+    watching.store(true, Ordering::Relaxed);
+    while let Some(ended) = watchers.join_next().await {
+        ended.context("a watcher")?;
+    }
+    cluster.history.note(Fact::Over);
+    for process in cluster.frameworks.iter().chain(&cluster.agents).chain(&cluster.masters) {
+        lock(process).kill_9();
+    }
+    let history = whole_history(&options.out)?;
+    judge(&options, &history, begin)
+}
+
+fn watch_all(cluster: &Arc<Cluster>, stop: &Arc<AtomicBool>) -> JoinSet<()> {
+    let mut all = JoinSet::new();
+    for at in 0..cluster.masters.len() {
+        all.spawn(watch::master(Arc::clone(cluster), at, Arc::clone(stop)));
+    }
+    for at in 0..cluster.agents.len() {
+        all.spawn(watch::agent(Arc::clone(cluster), at, Arc::clone(stop)));
+    }
+    all.spawn(watch::books(Arc::clone(cluster), Arc::clone(stop)));
+    all
+}
+
+fn load(cluster: &Arc<Cluster>, stop: &Arc<AtomicBool>) -> JoinSet<anyhow::Result<()>> {
+    let mut all = JoinSet::new();
+    let value = Arc::new(AtomicU64::new(1));
+    for client in 0..CLIENTS {
+        let (cluster, value, stop) = (Arc::clone(cluster), Arc::clone(&value), Arc::clone(stop));
+        all.spawn(async move {
+            registers::client(cluster, client, value, stop).await;
+            Ok(())
+        });
+    }
+    all.spawn(jobs::feed(Arc::clone(cluster), Arc::clone(stop)));
+    all
+}
+
+/// Each master is asked for what there is now.
+async fn last_reads(cluster: &Cluster) {
+    for at in 0..cluster.masters.len() {
+        let mut operator = Operator::new(vec![master_address(at)]);
+        for _ in 0..20 {
+            if read(cluster, &mut operator, CLIENTS + at, true).await {
+                break;
+            }
+            // waits: it may not know yet who leads
+            pause(200).await;
+        }
+    }
+}
+
+/// Waits until each launch has its end, or until it is clear that some will never have one: which
+/// ones, the checks tell.
+async fn wait_for_ends(cluster: &Cluster) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    while begin.elapsed() < PEACE {
+        let history = whole_history(&cluster.dir)?;
+        let verdicts = check::all(&history);
+        if verdicts.iter().all(|verdict| verdict.id != "I2" || verdict.violations.is_empty()) {
+            return Ok(());
+        }
+        pause(1_000).await;
+    }
+    Ok(())
+}
+
+fn whole_history(dir: &Path) -> anyhow::Result<Vec<Entry>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            files.push(path);
+        }
+    }
+    let paths: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    let mut history = history::read(&paths)?;
+    let end = history.last().map_or(0, |entry| entry.at);
+    history.extend(instance::collect(&dir.join("tasks"))?.into_iter().map(|fact| {
+        // At its begin, as far as the picture goes.
+        let at = if let Fact::Instance { began, .. } = fact { began } else { end };
+        Entry { at, fact }
+    }));
+    history.sort_by_key(|entry| entry.at);
+    Ok(history)
+}
+
+fn judge(options: &Options, history: &[Entry], begin: Instant) -> anyhow::Result<ExitCode> {
+    let verdicts = check::all(history);
+    let program = options.tepui.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let head = Head { seed: options.seed, program };
+    let path = options.out.join("torture.html");
+    std::fs::write(&path, page::page(&head, history, &verdicts))?;
+    println!();
+    for verdict in &verdicts {
+        println!("{:4} {:10} {}", verdict.id, verdict.word(), verdict.counted);
+        for violation in verdict.violations.iter().take(10) {
+            println!("       {violation}");
+        }
+    }
+    let held = verdicts.iter().filter(|verdict| verdict.word() == "ok").count();
+    let failed = verdicts.iter().filter(|verdict| verdict.word() == "violated").count();
+    println!(
+        "\n{held} invariants held, {failed} violated, in {:.0} s",
+        begin.elapsed().as_secs_f64()
+    );
+    println!("{}", path.display());
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
