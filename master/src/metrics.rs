@@ -65,7 +65,7 @@ pub(crate) struct Counts {
     refusals: BTreeMap<u16, u64>,
 }
 
-const EVENTS: [&str; 12] = [
+const EVENTS: [&str; 13] = [
     "SUBSCRIBED",
     "OFFERS",
     "RESCIND",
@@ -78,6 +78,7 @@ const EVENTS: [&str; 12] = [
     "INVERSE_OFFERS",
     "RESCIND_INVERSE_OFFER",
     "UPDATE_OPERATION_STATUS",
+    "STATE",
 ];
 
 impl Counts {
@@ -95,6 +96,7 @@ impl Counts {
             Event::InverseOffers(_) => 9,
             Event::RescindInverseOffer(_) => 10,
             Event::UpdateOperationStatus(_) => 11,
+            Event::State(_) => 12,
         };
         self.events[kind] += 1;
     }

@@ -15,15 +15,19 @@
 //! | `w/ROLE` | a weight |
 //! | `q/ROLE` | a quota |
 //! | `o/UUID` | an operation that is under way or not acknowledged |
+//! | `s/FRAMEWORK` | a framework that keeps state |
+//! | `k/FRAMEWORK NUL KEY` | a key of its state |
+//! | `v/FRAMEWORK` | how far its versions had come with its last deletion |
 //! | `m` | maintenance: the schedule and what is down |
 //!
 //! Values are private to this file: fields in order, integers in little endian, texts and messages
 //! with their length before them. Their version is the format of the data directory.
 
 mod fields;
+mod kept;
 
 use fields::{Fields, Reader};
-use master_core::{Drain, Maintenance, Quota, Registry, RegistryOp};
+use master_core::{Drain, Holdings, Maintenance, Quota, Registry, RegistryOp};
 use proto::{
     AgentId, AgentInfo, FrameworkId, FrameworkInfo, Limits, MasterId, Role, StatusUuid, Time,
 };
@@ -39,8 +43,10 @@ pub(crate) type Completed = VecDeque<Vec<u8>>;
 
 /// The beginnings of the keys, in the order of the registry's own snapshot: agents before what is
 /// said of them.
-const KINDS: [&[u8]; 14] =
-    [b"c", b"e", b"a/", b"h/", b"u/", b"i/", b"d/", b"g/", b"f/", b"x/", b"w/", b"q/", b"m", b"o/"];
+const KINDS: [&[u8]; 17] = [
+    b"c", b"e", b"a/", b"h/", b"u/", b"i/", b"d/", b"g/", b"f/", b"x/", b"w/", b"q/", b"m", b"o/",
+    b"s/", b"k/", b"v/",
+];
 
 /// Adds what `op` changes to `batch`.
 pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batch) {
@@ -102,16 +108,24 @@ pub(crate) fn write(op: &RegistryOp, completed: &mut Completed, batch: &mut Batc
         }
         RegistryOp::RemoveQuota { role } => batch.delete(key(b'q', role.as_str())),
         RegistryOp::SetHoldings { agent_id, holdings } => {
-            let key = key(b'h', agent_id.as_str());
-            match holdings.is_empty() {
-                true => batch.delete(key),
-                false => batch.put(key, Fields::default().holdings(holdings).0),
-            }
+            write_holdings(agent_id, holdings, batch);
         }
         RegistryOp::PutOperation { uuid, operation } => {
             batch.put(operation_key(*uuid), Fields::default().operation(operation).0);
         }
         RegistryOp::RemoveOperation { uuid } => batch.delete(operation_key(*uuid)),
+        RegistryOp::OpenState { .. }
+        | RegistryOp::PutState { .. }
+        | RegistryOp::DeleteState { .. }
+        | RegistryOp::ForgetState { .. } => kept::write(op, batch),
+    }
+}
+
+fn write_holdings(agent_id: &AgentId, holdings: &Holdings, batch: &mut Batch) {
+    let key = key(b'h', agent_id.as_str());
+    match holdings.is_empty() {
+        true => batch.delete(key),
+        false => batch.put(key, Fields::default().holdings(holdings).0),
     }
 }
 
@@ -242,6 +256,7 @@ fn read_one(key: &[u8], value: &[u8], limits: &Limits) -> Result<RegistryOp, Str
             let role = Role::new(name()?).map_err(|error| error.to_string())?;
             RegistryOp::SetQuota { role, quota: read_quota(&mut fields)? }
         }
+        Some(b's' | b'k' | b'v') => kept::read(key, &mut fields, limits)?,
         _ => return Err("has an unknown kind".to_owned()),
     };
     if fields.0.is_empty() { Ok(op) } else { Err("is longer than its fields".to_owned()) }

@@ -9,6 +9,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod state;
+
+pub use state::{StateAnswer, StateAsk, StateCall, StateEntry, StateOutcome};
+
 /// A call with the framework that makes it; the id is absent only in a first SUBSCRIBE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -128,6 +132,8 @@ pub enum CallBody {
     },
     /// Describe the framework anew, with everything that SUBSCRIBE says.
     UpdateFramework(Box<Subscribe>),
+    /// Read or write what the masters keep for the framework (ours). Answered by `Event::State`.
+    State(StateCall),
     /// A call of the Mesos API that is not built, by its name on the wire.
     NotBuilt(Arc<str>),
 }
@@ -153,6 +159,7 @@ impl CallBody {
             Self::AcknowledgeOperationStatus { .. } => "ACKNOWLEDGE_OPERATION_STATUS",
             Self::ReconcileOperations { .. } => "RECONCILE_OPERATIONS",
             Self::UpdateFramework(_) => "UPDATE_FRAMEWORK",
+            Self::State(call) => call.ask.name(),
             Self::NotBuilt(name) => name,
         }
     }
@@ -242,6 +249,8 @@ pub enum Event {
         /// Why.
         message: Arc<str>,
     },
+    /// The answer to a `CallBody::State` (ours).
+    State(StateAnswer),
 }
 
 /// The master as frameworks see it.

@@ -9,10 +9,11 @@ use crate::core::{
     unit_record_key,
 };
 use crate::framework::FORMAT;
+use crate::state::StateStore;
 use crate::turn::{Core, Loop, RunError, read_all};
 use clock::Clock;
 use proto::Time;
-use proto::scheduler::Event as MasterEvent;
+use proto::scheduler::{Event as MasterEvent, StateAsk, StateOutcome};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ type Read = Box<dyn FnOnce(&mut Scheduler, Time) + Send>;
 enum Order {
     Ask(Ask, oneshot::Sender<Answer>),
     Read(Read),
+    State(StateAsk, oneshot::Sender<StateOutcome>),
 }
 
 /// Why a request was not done.
@@ -83,6 +85,7 @@ impl Engine {
         let core = EngineCore {
             scheduler,
             answers: BTreeMap::new(),
+            states: BTreeMap::new(),
             next_request: 0,
             notices: notices.clone(),
         };
@@ -179,6 +182,15 @@ impl Engine {
         answer.await.map_err(|_| AskError::Ended)
     }
 
+    /// What the masters keep for the framework. The handle does not keep the framework going.
+    pub fn state(&self) -> StateStore {
+        let orders = self.orders.downgrade();
+        StateStore::new(move |ask, reply| {
+            let orders = orders.upgrade();
+            orders.is_some_and(|orders| orders.send(Order::State(ask, reply)).is_ok())
+        })
+    }
+
     /// What happens from now on; whatever a notice rests on is durable. A watcher that lags too
     /// far behind is told how much it lost.
     pub fn watch(&self) -> broadcast::Receiver<Notice> {
@@ -209,6 +221,7 @@ impl Engine {
 struct EngineCore {
     scheduler: Scheduler,
     answers: BTreeMap<u64, oneshot::Sender<Answer>>,
+    states: BTreeMap<u64, oneshot::Sender<StateOutcome>>,
     next_request: u64,
     notices: broadcast::Sender<Notice>,
 }
@@ -253,6 +266,12 @@ impl Core for EngineCore {
                 self.scheduler.step(now, ask(request), effects);
             }
             Order::Read(read) => read(&mut self.scheduler, now),
+            Order::State(ask, reply) => {
+                let request = self.next_request;
+                self.next_request += 1;
+                self.states.insert(request, reply);
+                self.scheduler.step(now, Input::State { request, ask }, effects);
+            }
         }
     }
 
@@ -266,6 +285,12 @@ impl Core for EngineCore {
                 if let Some(reply) = self.answers.remove(&request) {
                     // Who asked may have gone; what was done stays done.
                     let _ = reply.send(answer);
+                }
+            }
+            Effect::State { request, outcome } => {
+                if let Some(reply) = self.states.remove(&request) {
+                    // Who asked may have gone; what was done stays done.
+                    let _ = reply.send(outcome);
                 }
             }
             Effect::Notice(Notice::Stopped(message)) => return Err(RunError::Stopped(message)),

@@ -4,9 +4,10 @@
 //! leaves and repeats kills. What is decided here is only when to call what.
 
 use crate::core::{Bare, ConnectionId, Effect, Notice, Options, Order, Signal, Want};
+use crate::state::StateStore;
 use crate::turn::{Core, Loop, RunError, read_all};
 use clock::Clock;
-use proto::scheduler::Event as MasterEvent;
+use proto::scheduler::{Event as MasterEvent, StateAsk, StateOutcome};
 use proto::{
     CommandInfo, FrameworkId, Offer, OfferId, Resources, Role, TaskBody, TaskId, TaskInfo,
     TaskPayload, TaskStatus, Time,
@@ -16,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// The newest format of the records that this version knows.
@@ -103,7 +104,7 @@ impl Builder {
             .map_err(|error| RunError::Record(error.to_string()))?;
         let (events_in, events) = mpsc::unbounded_channel();
         let (orders, orders_out) = mpsc::unbounded_channel();
-        let core = BareCore { bare, events: events_in };
+        let core = BareCore { bare, events: events_in, states: BTreeMap::new(), next_request: 0 };
         let task = Loop::new(core, clock, storage, orders_out)?.start()?;
         let framework = Framework { orders, events, task };
         framework.want(Want::Anything);
@@ -115,7 +116,7 @@ impl Builder {
 /// time-out, and the next start with the same directory takes them over.
 #[derive(Debug)]
 pub struct Framework {
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<Asked>,
     events: mpsc::UnboundedReceiver<Event>,
     task: JoinHandle<Result<(), RunError>>,
 }
@@ -145,7 +146,16 @@ impl Framework {
 
     fn order(&self, order: Order) {
         // When the loop has ended, `next_event` says why.
-        let _ = self.orders.send(order);
+        let _ = self.orders.send(Asked::Order(order));
+    }
+
+    /// What the masters keep for the framework. The handle does not keep the framework going.
+    pub fn state(&self) -> StateStore {
+        let orders = self.orders.downgrade();
+        StateStore::new(move |ask, reply| {
+            let orders = orders.upgrade();
+            orders.is_some_and(|orders| orders.send(Asked::State(ask, reply)).is_ok())
+        })
     }
 
     /// Launches tasks with an offer; they are recorded before the call leaves. What remains of
@@ -218,13 +228,21 @@ pub fn command_task(offer: &Offer, id: TaskId, command: &str, resources: Resourc
     }
 }
 
+/// What comes from the handles.
+enum Asked {
+    Order(Order),
+    State(StateAsk, oneshot::Sender<StateOutcome>),
+}
+
 struct BareCore {
     bare: Bare,
     events: mpsc::UnboundedSender<Event>,
+    states: BTreeMap<u64, oneshot::Sender<StateOutcome>>,
+    next_request: u64,
 }
 
 impl Core for BareCore {
-    type Order = Order;
+    type Order = Asked;
 
     fn tick(&mut self, now: Time, effects: &mut Vec<Effect>) {
         self.bare.tick(now, effects);
@@ -254,7 +272,15 @@ impl Core for BareCore {
         self.bare.event(now, connection, event, effects);
     }
 
-    fn order(&mut self, now: Time, order: Order, effects: &mut Vec<Effect>) {
+    fn order(&mut self, now: Time, asked: Asked, effects: &mut Vec<Effect>) {
+        let order = match asked {
+            Asked::Order(order) => order,
+            Asked::State(ask, reply) => {
+                self.next_request += 1;
+                self.states.insert(self.next_request, reply);
+                Order::State { request: self.next_request, ask }
+            }
+        };
         self.bare.order(now, order, effects);
     }
 
@@ -263,7 +289,17 @@ impl Core for BareCore {
     }
 
     fn deliver(&mut self, effect: Effect) -> Result<(), RunError> {
-        let Effect::Notice(Notice::Signal(signal)) = effect else { return Ok(()) };
+        let signal = match effect {
+            Effect::Notice(Notice::Signal(signal)) => signal,
+            Effect::State { request, outcome } => {
+                if let Some(reply) = self.states.remove(&request) {
+                    // Who asked may have gone; what was done stays done.
+                    let _ = reply.send(outcome);
+                }
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         let event = match *signal {
             Signal::Subscribed(id) => Event::Subscribed(id),
             Signal::Disconnected => Event::Disconnected,

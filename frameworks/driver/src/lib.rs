@@ -52,8 +52,10 @@ mod connection;
 pub mod core;
 mod engine;
 mod framework;
+mod state;
 mod turn;
 
 pub use engine::{AskError, Engine};
 pub use framework::{Builder, Event, Framework, command_task};
+pub use state::{StateError, StateStore, Versioned};
 pub use turn::RunError;

@@ -307,7 +307,9 @@ impl<C: Core> Loop<C> {
                     }
                 }
                 Effect::Persist(_) => {}
-                Effect::Answer { .. } | Effect::Notice(_) => self.core.deliver(effect)?,
+                Effect::Answer { .. } | Effect::Notice(_) | Effect::State { .. } => {
+                    self.core.deliver(effect)?;
+                }
             }
         }
         Ok(())

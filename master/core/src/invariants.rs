@@ -4,6 +4,7 @@
 //! nothing and is never on a hot path.
 
 mod allocation;
+mod kept;
 mod operations;
 mod orders;
 
@@ -16,7 +17,7 @@ use crate::state::Master;
 use proto::Resources;
 
 /// The invariants: number and sentence. docs/ARCHITECTURE.md says the same.
-pub const INVARIANTS: [(&str, &str); 30] = [
+pub const INVARIANTS: [(&str, &str); 31] = [
     ("M1", "A stream belongs to one framework or one agent, and both sides know it."),
     ("M2", "Every framework and every agent is found under its id, and nothing else is."),
     (
@@ -120,6 +121,11 @@ pub const INVARIANTS: [(&str, &str); 30] = [
          framework, until that acknowledges; it ends once, and nothing else is remembered.",
     ),
     ("M30", "A volume leaves its agent only by being doomed, or with the agent."),
+    (
+        "M31",
+        "What frameworks keep is of frameworks that are known and not over, within the limits and \
+         counted right; no version of a framework is there twice, or newer than its newest write.",
+    ),
 ];
 
 /// An invariant that does not hold.
@@ -167,6 +173,7 @@ pub fn check_but_sums(m: &Master) -> Vec<Violation> {
     orders::maintenance(m, &mut found);
     orders::inverse_offers(m, &mut found);
     operations::operations(m, &mut found);
+    kept::check(m, &mut found);
     found.0
 }
 

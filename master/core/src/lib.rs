@@ -44,7 +44,8 @@ pub use options::Options;
 pub use order::Order;
 pub use publish::{Book, Change};
 pub use registry::{
-    Drain, Gone, Holdings, KnownOperation, OperationEnd, Quota, Registry, RegistryOp,
+    Drain, Gone, Holdings, Kept, KeptState, KeptValue, KnownOperation, OperationEnd, Quota,
+    Registry, RegistryOp,
 };
 pub use state::{Counters, Master};
 
@@ -205,6 +206,7 @@ impl Master {
             CallBody::AcknowledgeOperationStatus { uuid, operation_id, .. } => {
                 self.acknowledge_operation(ord, uuid, &operation_id, out);
             }
+            CallBody::State(call) => self.state_call(ord, call, out),
             CallBody::NotBuilt(name) => return Err(Refusal::NotBuilt(name)),
         }
         Ok(())

@@ -90,6 +90,18 @@ pub struct Options {
     pub demand_looks: usize,
     /// Demands kept for each framework.
     pub demands: usize,
+    /// Bytes that a key of a framework's state may have.
+    pub state_key_bytes: usize,
+    /// Bytes that the value of one key may have.
+    pub state_value_bytes: usize,
+    /// Keys that a framework may have.
+    pub state_keys: usize,
+    /// Bytes that a framework's keys and values may take together; at most 3 MiB, since one answer
+    /// may have to hold them all.
+    pub state_bytes: usize,
+    /// Bytes that the keys and values of all frameworks may take together, with the descriptions of
+    /// those that have some.
+    pub all_state_bytes: usize,
     /// Whether frameworks may run tasks as root.
     pub root_submissions: bool,
 }
@@ -137,6 +149,11 @@ impl Default for Options {
             quota_bytes: 64 << 10,
             demand_looks: 50_000,
             demands: 1000,
+            state_key_bytes: 256,
+            state_value_bytes: 64 << 10,
+            state_keys: 1000,
+            state_bytes: 1 << 20,
+            all_state_bytes: 32 << 20,
             root_submissions: true,
         }
     }

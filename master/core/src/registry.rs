@@ -6,11 +6,13 @@
 //! the same facts; what makes no sense (an agent that is not known) changes nothing.
 
 mod holdings;
+mod kept;
 mod op;
 mod operation;
 
 pub use holdings::Holdings;
 pub(crate) use holdings::{changed_of, configured_of, is_changed, with_changes};
+pub use kept::{Kept, KeptState, KeptValue};
 pub use op::RegistryOp;
 pub use operation::{KnownOperation, OperationEnd};
 
@@ -142,6 +144,7 @@ pub struct Registry {
     maintenance: Maintenance,
     quotas: BTreeMap<Role, Quota>,
     operations: BTreeMap<StatusUuid, KnownOperation>,
+    kept: Kept,
 }
 
 /// The weight of a role that was never set.
@@ -204,9 +207,7 @@ impl Registry {
                     self.frameworks.insert(id.clone(), held);
                 }
             }
-            RegistryOp::ReleaseFramework { framework_id } => {
-                self.release(framework_id);
-            }
+            RegistryOp::ReleaseFramework { framework_id } => self.release(framework_id),
             RegistryOp::CompleteFramework { info, registered, unregistered } => {
                 self.complete(info, *registered, *unregistered);
             }
@@ -224,6 +225,10 @@ impl Registry {
             RegistryOp::RemoveOperation { uuid } => {
                 self.operations.remove(uuid);
             }
+            RegistryOp::OpenState { .. }
+            | RegistryOp::PutState { .. }
+            | RegistryOp::DeleteState { .. }
+            | RegistryOp::ForgetState { .. } => self.kept.apply(op),
         }
     }
 
@@ -349,6 +354,7 @@ impl Registry {
             uuid: *uuid,
             operation: operation.clone(),
         }));
+        ops.extend(self.kept.of().iter().flat_map(|(id, state)| state.facts(id)));
         ops
     }
 
@@ -415,6 +421,11 @@ impl Registry {
     /// The quotas that were set.
     pub fn quotas(&self) -> &BTreeMap<Role, Quota> {
         &self.quotas
+    }
+
+    /// What frameworks keep in the registry.
+    pub fn kept(&self) -> &Kept {
+        &self.kept
     }
 
     /// Operations that are under way, or whose frameworks do not have their last status yet.

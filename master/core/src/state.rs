@@ -190,6 +190,18 @@ impl Master {
             let ord = self.add_framework(held.info, held.registered);
             self.set_failover_deadline(ord, Some(deadline));
         }
+        let kept = self.registry.kept().of().values();
+        let kept: Vec<_> = kept.map(|state| (state.info.clone(), state.registered)).collect();
+        for (info, registered) in kept {
+            if info.id.as_ref().is_none_or(|id| self.framework_ord(id).is_some()) {
+                continue;
+            }
+            // It was connected when the last master died: it is waited for as one of which only
+            // tasks are known, so that its state does not outlive it for ever.
+            let patience = info.failover_timeout.max(self.options.framework_reregister_timeout);
+            let ord = self.add_framework(info, registered);
+            self.set_failover_deadline(ord, Some(self.now + patience));
+        }
         let past = self.registry.completed().iter().cloned();
         self.past = past.map(PastFramework::without_tasks).collect();
     }

@@ -5,7 +5,7 @@
 //! because the tables may let go of it first.
 
 use proto::agent_link::{AgentEvent, Command};
-use proto::scheduler::Event;
+use proto::scheduler::{Event, StateOutcome};
 use proto::{FrameworkInfo, Offer, Piece, Reservation, Resources, TaskInfo, TaskStatus, Value};
 use std::sync::Arc;
 
@@ -33,6 +33,7 @@ impl Weigh for Event {
                     let message = status.message.as_ref().map_or(0, |message| message.len());
                     SMALL + message + resources(&status.converted)
                 }
+                Self::State(answer) => state(&answer.outcome),
                 Self::Subscribed { .. }
                 | Self::RescindInverseOffer(_)
                 | Self::Rescind(_)
@@ -62,6 +63,16 @@ impl Weigh for Command {
                 | AgentEvent::Acknowledge { .. }
                 | AgentEvent::ShutdownFramework { .. } => SMALL,
             }
+    }
+}
+
+fn state(outcome: &StateOutcome) -> usize {
+    match outcome {
+        StateOutcome::Found(entries) => {
+            entries.iter().map(|entry| SMALL + entry.key.len() + entry.value.len()).sum()
+        }
+        StateOutcome::Done { key, .. } | StateOutcome::Conflict { key, .. } => SMALL + key.len(),
+        StateOutcome::Refused { message } => SMALL + message.len(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every fact comes back from the store as it went in, whatever came after it.
 
 use super::*;
-use master_core::{Holdings, KnownOperation, OperationEnd, Quota};
+use master_core::{KnownOperation, OperationEnd, Quota};
 use proto::{
     Disk, Flavor, MachineId, MaintenanceWindow, OperationId, OperationState, Persistence, Piece,
     Quantities, Reservation, ReservationKind, ResourceChange, ResourceName, ResourceOperation,
@@ -153,12 +153,47 @@ fn ops() -> Vec<RegistryOp> {
     ]
 }
 
+/// What a framework keeps.
+fn kept() -> Vec<RegistryOp> {
+    let id = || FrameworkId::new("k").unwrap();
+    let put = |key: &str, value: &[u8], version| RegistryOp::PutState {
+        framework_id: id(),
+        key: Arc::from(key),
+        value: value.into(),
+        version,
+    };
+    let delete = |key: &str, version| RegistryOp::DeleteState {
+        framework_id: id(),
+        key: Arc::from(key),
+        version,
+    };
+    let open = |name: &str| {
+        let info = FrameworkInfo { name: Arc::from(name), ..framework("k") };
+        RegistryOp::OpenState { info, registered: Time::from_millis(10) }
+    };
+    vec![
+        open("before"),
+        put("a/b", b"1", 1),
+        put("k", &[0, 255], 2),
+        put("a/b", b"", 3),
+        delete("k", 4),
+        open("after"),
+        put("k", b"again", 5),
+        delete("k", 6),
+        delete("a/b", 7),
+        put("ü", b"x", 8),
+        RegistryOp::ForgetState { framework_id: id(), keys: vec![Arc::from("ü")] },
+        open("anew"),
+        put("a", b"1", 1),
+    ]
+}
+
 #[test]
 fn every_fact_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Options::new("test", 1)).unwrap();
     let (mut registry, mut completed) = (Registry::new(), Completed::new());
-    for op in ops().into_iter().chain(changes()) {
+    for op in ops().into_iter().chain(changes()).chain(kept()) {
         registry.apply(&op);
         let mut batch = Batch::new();
         write(&op, &mut completed, &mut batch);

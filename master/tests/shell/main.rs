@@ -14,6 +14,7 @@ mod masters;
 mod operators;
 mod reads;
 mod restart;
+mod state;
 mod statuses;
 mod unread;
 mod watch;

@@ -68,7 +68,7 @@ fn joining(dir: &Path, seed: &str) -> Config {
 }
 
 /// Three masters, the founder first, and their directories.
-async fn three(dirs: &[tempfile::TempDir; 3]) -> [Running; 3] {
+pub(crate) async fn three(dirs: &[tempfile::TempDir; 3]) -> [Running; 3] {
     let first = Running::at(dirs[0].path()).await;
     let second = Running::start(joining(dirs[1].path(), &first.address)).await;
     // One of them need not be the one that leads.
@@ -78,7 +78,7 @@ async fn three(dirs: &[tempfile::TempDir; 3]) -> [Running; 3] {
     [first, second, third]
 }
 
-fn dirs() -> [tempfile::TempDir; 3] {
+pub(crate) fn dirs() -> [tempfile::TempDir; 3] {
     std::array::from_fn(|_| tempfile::tempdir().unwrap())
 }
 

@@ -34,6 +34,7 @@ mod quota;
 mod resources;
 mod scheduler_call;
 mod scheduler_event;
+mod scheduler_state;
 mod task;
 mod task_payload;
 mod task_shown;

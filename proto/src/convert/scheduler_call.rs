@@ -1,8 +1,8 @@
 //! Calls of the scheduler API.
 
 use super::{
-    At, decline_in, list, list_with, maybe, need, offer, operation, present, read, schema, task, w,
-    write,
+    At, decline_in, list, list_with, maybe, need, offer, operation, present, read, scheduler_state,
+    schema, task, w, write,
 };
 use crate::scheduler::{Call, CallBody, Subscribe};
 use crate::{AgentId, DecodeError, Encoding, FrameworkId, Limits, OperationId, Role, TaskId, Wire};
@@ -79,6 +79,7 @@ impl From<&Call> for w::scheduler::Call {
                     filters: Some(filters.into()),
                 });
             }
+            CallBody::State(call) => scheduler_state::write_call(call, &mut out),
             about_one => write_call_about_one(about_one, &mut out),
         }
         out
@@ -302,7 +303,10 @@ fn body_about_one(kind: Type, call: w::scheduler::Call) -> Result<CallBody, Deco
             let field = "reconcile_operations";
             reconcile_operations(present(call.reconcile_operations, field)?).at(field)
         }
-        other => Ok(CallBody::NotBuilt(Arc::from(other.as_str_name()))),
+        other => match scheduler_state::read_call(other, call)? {
+            Some(body) => Ok(body),
+            None => Ok(CallBody::NotBuilt(Arc::from(other.as_str_name()))),
+        },
     }
 }
 

@@ -1,7 +1,10 @@
 //! Events of the scheduler API.
 
 use super::offer::{self, Reader};
-use super::{At, list, maybe, need, offers_out, port, present, read, schema, text, time, w, write};
+use super::{
+    At, list, maybe, need, offers_out, port, present, read, scheduler_state, schema, text, time, w,
+    write,
+};
 use crate::scheduler::{Event, MasterInfo};
 use crate::{Capabilities, Capability, DecodeError, Encoding, Limits, MasterId, Wire};
 use bytes::Bytes;
@@ -77,11 +80,9 @@ fn event(event: &Event, reader: Reader) -> w::scheduler::Event {
             Type::Message
         }
         Event::Failure { agent_id, executor_id, status } => {
-            out.failure = Some(wire::Failure {
-                agent_id: agent_id.as_ref().map(Into::into),
-                executor_id: executor_id.as_ref().map(Into::into),
-                status: *status,
-            });
+            let agent_id = agent_id.as_ref().map(Into::into);
+            let executor_id = executor_id.as_ref().map(Into::into);
+            out.failure = Some(wire::Failure { agent_id, executor_id, status: *status });
             Type::Failure
         }
         Event::Error(message) => {
@@ -105,16 +106,24 @@ fn event(event: &Event, reader: Reader) -> w::scheduler::Event {
             Type::UpdateOperationStatus
         }
         Event::Refused { call, code, message } => {
-            out.refused = Some(wire::Refused {
-                call: Some(call.to_string()),
-                code: Some((*code).into()),
-                message: Some(message.to_string()),
-            });
+            out.refused = Some(write_refused(call, *code, message));
             Type::Refused
+        }
+        Event::State(answer) => {
+            out.state = Some(scheduler_state::write_answer(answer));
+            Type::State
         }
     };
     out.r#type = Some(kind as i32);
     out
+}
+
+fn write_refused(call: &str, code: u16, message: &str) -> wire::Refused {
+    wire::Refused {
+        call: Some(call.to_owned()),
+        code: Some(code.into()),
+        message: Some(message.to_owned()),
+    }
 }
 
 impl TryFrom<w::scheduler::Event> for Event {
@@ -144,6 +153,7 @@ impl TryFrom<w::scheduler::Event> for Event {
                 Ok(Self::Error(text(message, "message").at("error")?))
             }
             Type::Heartbeat => Ok(Self::Heartbeat),
+            Type::State => scheduler_state::read_answer(present(event.state, "state")?).at("state"),
             Type::Refused => refused(present(event.refused, "refused")?).at("refused"),
             Type::InverseOffers => {
                 let offers = present(event.inverse_offers, "inverse_offers")?.inverse_offers;

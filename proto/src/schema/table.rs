@@ -499,6 +499,18 @@ static MESOS__V1__SCHEDULER__CALL__TYPE: Enum = Enum { values: &[
     ("ACKNOWLEDGE_OPERATION_STATUS", 15),
     ("RECONCILE_OPERATIONS", 16),
     ("UPDATE_FRAMEWORK", 17),
+    ("STATE_PUT", 1000),
+    ("STATE_DELETE", 1001),
+    ("STATE_GET", 1002),
+    ("STATE_LIST", 1003),
+] };
+
+static MESOS__V1__SCHEDULER__EVENT__STATE__OUTCOME: Enum = Enum { values: &[
+    ("UNKNOWN", 0),
+    ("DONE", 1),
+    ("FOUND", 2),
+    ("CONFLICT", 3),
+    ("REFUSED", 4),
 ] };
 
 static MESOS__V1__SCHEDULER__EVENT__TYPE: Enum = Enum { values: &[
@@ -515,6 +527,7 @@ static MESOS__V1__SCHEDULER__EVENT__TYPE: Enum = Enum { values: &[
     ("RESCIND_INVERSE_OFFER", 10),
     ("UPDATE_OPERATION_STATUS", 11),
     ("REFUSED", 1000),
+    ("STATE", 1001),
 ] };
 
 pub(crate) static MESOS__V1__ADDRESS: Message = Message {
@@ -7222,6 +7235,34 @@ pub(crate) static MESOS__V1__SCHEDULER__CALL: Message = Message {
             kind: Kind::Message(&MESOS__V1__SCHEDULER__CALL__UPDATE_FRAMEWORK),
             default: Default::None,
         },
+        Field {
+            name: "state_put",
+            number: 1000,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__CALL__STATE_PUT),
+            default: Default::None,
+        },
+        Field {
+            name: "state_delete",
+            number: 1001,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__CALL__STATE_DELETE),
+            default: Default::None,
+        },
+        Field {
+            name: "state_get",
+            number: 1002,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__CALL__STATE_GET),
+            default: Default::None,
+        },
+        Field {
+            name: "state_list",
+            number: 1003,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__CALL__STATE_LIST),
+            default: Default::None,
+        },
     ],
 };
 
@@ -7531,6 +7572,103 @@ pub(crate) static MESOS__V1__SCHEDULER__CALL__SHUTDOWN: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__SCHEDULER__CALL__STATE_DELETE: Message = Message {
+    fields: &[
+        Field {
+            name: "number",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "key",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "version",
+            number: 3,
+            label: Label::Required,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__CALL__STATE_GET: Message = Message {
+    fields: &[
+        Field {
+            name: "number",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "key",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__CALL__STATE_LIST: Message = Message {
+    fields: &[
+        Field {
+            name: "number",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "prefix",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__CALL__STATE_PUT: Message = Message {
+    fields: &[
+        Field {
+            name: "number",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "key",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "value",
+            number: 3,
+            label: Label::Required,
+            kind: Kind::Bytes,
+            default: Default::None,
+        },
+        Field {
+            name: "version",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__SCHEDULER__CALL__SUBSCRIBE: Message = Message {
     fields: &[
         Field {
@@ -7681,6 +7819,13 @@ pub(crate) static MESOS__V1__SCHEDULER__EVENT: Message = Message {
             kind: Kind::Message(&MESOS__V1__SCHEDULER__EVENT__REFUSED),
             default: Default::None,
         },
+        Field {
+            name: "state",
+            number: 1001,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__EVENT__STATE),
+            default: Default::None,
+        },
     ],
 };
 
@@ -7817,6 +7962,65 @@ pub(crate) static MESOS__V1__SCHEDULER__EVENT__RESCIND_INVERSE_OFFER: Message = 
             number: 1,
             label: Label::Required,
             kind: Kind::Message(&MESOS__V1__OFFER_ID),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__EVENT__STATE: Message = Message {
+    fields: &[
+        Field {
+            name: "number",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "outcome",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Enum(&MESOS__V1__SCHEDULER__EVENT__STATE__OUTCOME),
+            default: Default::None,
+        },
+        Field {
+            name: "entries",
+            number: 3,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__EVENT__STATE__ENTRY),
+            default: Default::None,
+        },
+        Field {
+            name: "message",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__SCHEDULER__EVENT__STATE__ENTRY: Message = Message {
+    fields: &[
+        Field {
+            name: "key",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "version",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "value",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Bytes,
             default: Default::None,
         },
     ],

@@ -13,6 +13,7 @@ mod operation;
 mod operator;
 mod resources;
 mod scheduler;
+mod state;
 mod task;
 
 pub use agent_api::{agent_api_call, agent_api_response};

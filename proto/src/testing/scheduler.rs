@@ -3,6 +3,7 @@
 use super::framework::domain;
 use super::maintenance::{inverse_offer, unavailability};
 use super::operation::{operation_status, resource_operation, task_group};
+use super::state::{state_answer, state_call};
 use super::{
     agent_id, attribute, data, executor_id, framework_id, framework_info, interval, master_id,
     maybe, nanos, offer_constraints, offer_id, operation_id, resources, role, task_id, task_info,
@@ -108,6 +109,7 @@ fn body() -> impl Strategy<Value = CallBody> {
         }),
         vec((operation_id(), maybe(agent_id())), 0..3)
             .prop_map(|operations| CallBody::ReconcileOperations { operations }),
+        state_call().prop_map(CallBody::State),
         prop::sample::select(names).prop_map(CallBody::NotBuilt),
     ]
 }
@@ -179,5 +181,6 @@ pub fn event() -> impl Strategy<Value = Event> {
             code,
             message
         }),
+        state_answer().prop_map(Event::State),
     ]
 }

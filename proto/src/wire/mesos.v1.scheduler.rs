@@ -26,6 +26,8 @@ pub struct Event {
     pub update_operation_status: ::core::option::Option<event::UpdateOperationStatus>,
     #[prost(message, optional, tag = "1000")]
     pub refused: ::core::option::Option<event::Refused>,
+    #[prost(message, optional, tag = "1001")]
+    pub state: ::core::option::Option<event::State>,
 }
 /// Nested message and enum types in `Event`.
 pub mod event {
@@ -101,6 +103,75 @@ pub mod event {
         #[prost(string, optional, tag = "1")]
         pub message: ::core::option::Option<::prost::alloc::string::String>,
     }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct State {
+        #[prost(uint64, optional, tag = "1")]
+        pub number: ::core::option::Option<u64>,
+        #[prost(enumeration = "state::Outcome", optional, tag = "2")]
+        pub outcome: ::core::option::Option<i32>,
+        #[prost(message, repeated, tag = "3")]
+        pub entries: ::prost::alloc::vec::Vec<state::Entry>,
+        #[prost(string, optional, tag = "4")]
+        pub message: ::core::option::Option<::prost::alloc::string::String>,
+    }
+    /// Nested message and enum types in `State`.
+    pub mod state {
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+        #[prost(skip_debug)]
+        pub struct Entry {
+            #[prost(string, optional, tag = "1")]
+            pub key: ::core::option::Option<::prost::alloc::string::String>,
+            #[prost(uint64, optional, tag = "2")]
+            pub version: ::core::option::Option<u64>,
+            #[prost(bytes = "vec", optional, tag = "3")]
+            pub value: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+        }
+        #[derive(
+            Clone,
+            Copy,
+            PartialEq,
+            Eq,
+            Hash,
+            PartialOrd,
+            Ord,
+            ::prost::Enumeration
+        )]
+        #[repr(i32)]
+        pub enum Outcome {
+            Unknown = 0,
+            Done = 1,
+            Found = 2,
+            Conflict = 3,
+            Refused = 4,
+        }
+        impl Outcome {
+            /// String value of the enum field names used in the ProtoBuf definition.
+            ///
+            /// The values are not transformed in any way and thus are considered stable
+            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+            pub fn as_str_name(&self) -> &'static str {
+                match self {
+                    Self::Unknown => "UNKNOWN",
+                    Self::Done => "DONE",
+                    Self::Found => "FOUND",
+                    Self::Conflict => "CONFLICT",
+                    Self::Refused => "REFUSED",
+                }
+            }
+            /// Creates an enum from field names used in the ProtoBuf definition.
+            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+                match value {
+                    "UNKNOWN" => Some(Self::Unknown),
+                    "DONE" => Some(Self::Done),
+                    "FOUND" => Some(Self::Found),
+                    "CONFLICT" => Some(Self::Conflict),
+                    "REFUSED" => Some(Self::Refused),
+                    _ => None,
+                }
+            }
+        }
+    }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     #[prost(skip_debug)]
     pub struct Refused {
@@ -127,6 +198,7 @@ pub mod event {
         RescindInverseOffer = 10,
         UpdateOperationStatus = 11,
         Refused = 1000,
+        State = 1001,
     }
     impl Type {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -148,6 +220,7 @@ pub mod event {
                 Self::RescindInverseOffer => "RESCIND_INVERSE_OFFER",
                 Self::UpdateOperationStatus => "UPDATE_OPERATION_STATUS",
                 Self::Refused => "REFUSED",
+                Self::State => "STATE",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -166,6 +239,7 @@ pub mod event {
                 "RESCIND_INVERSE_OFFER" => Some(Self::RescindInverseOffer),
                 "UPDATE_OPERATION_STATUS" => Some(Self::UpdateOperationStatus),
                 "REFUSED" => Some(Self::Refused),
+                "STATE" => Some(Self::State),
                 _ => None,
             }
         }
@@ -365,6 +439,14 @@ pub struct Call {
     pub reconcile_operations: ::core::option::Option<call::ReconcileOperations>,
     #[prost(message, optional, tag = "19")]
     pub update_framework: ::core::option::Option<call::UpdateFramework>,
+    #[prost(message, optional, tag = "1000")]
+    pub state_put: ::core::option::Option<call::StatePut>,
+    #[prost(message, optional, tag = "1001")]
+    pub state_delete: ::core::option::Option<call::StateDelete>,
+    #[prost(message, optional, tag = "1002")]
+    pub state_get: ::core::option::Option<call::StateGet>,
+    #[prost(message, optional, tag = "1003")]
+    pub state_list: ::core::option::Option<call::StateList>,
 }
 /// Nested message and enum types in `Call`.
 pub mod call {
@@ -522,6 +604,44 @@ pub mod call {
         #[prost(message, optional, tag = "3")]
         pub offer_constraints: ::core::option::Option<super::OfferConstraints>,
     }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct StatePut {
+        #[prost(uint64, optional, tag = "1")]
+        pub number: ::core::option::Option<u64>,
+        #[prost(string, optional, tag = "2")]
+        pub key: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(bytes = "vec", optional, tag = "3")]
+        pub value: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+        #[prost(uint64, optional, tag = "4")]
+        pub version: ::core::option::Option<u64>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct StateDelete {
+        #[prost(uint64, optional, tag = "1")]
+        pub number: ::core::option::Option<u64>,
+        #[prost(string, optional, tag = "2")]
+        pub key: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(uint64, optional, tag = "3")]
+        pub version: ::core::option::Option<u64>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct StateGet {
+        #[prost(uint64, optional, tag = "1")]
+        pub number: ::core::option::Option<u64>,
+        #[prost(string, optional, tag = "2")]
+        pub key: ::core::option::Option<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct StateList {
+        #[prost(uint64, optional, tag = "1")]
+        pub number: ::core::option::Option<u64>,
+        #[prost(string, optional, tag = "2")]
+        pub prefix: ::core::option::Option<::prost::alloc::string::String>,
+    }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]
     pub enum Type {
@@ -543,6 +663,10 @@ pub mod call {
         AcknowledgeOperationStatus = 15,
         ReconcileOperations = 16,
         UpdateFramework = 17,
+        StatePut = 1000,
+        StateDelete = 1001,
+        StateGet = 1002,
+        StateList = 1003,
     }
     impl Type {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -569,6 +693,10 @@ pub mod call {
                 Self::AcknowledgeOperationStatus => "ACKNOWLEDGE_OPERATION_STATUS",
                 Self::ReconcileOperations => "RECONCILE_OPERATIONS",
                 Self::UpdateFramework => "UPDATE_FRAMEWORK",
+                Self::StatePut => "STATE_PUT",
+                Self::StateDelete => "STATE_DELETE",
+                Self::StateGet => "STATE_GET",
+                Self::StateList => "STATE_LIST",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -592,6 +720,10 @@ pub mod call {
                 "ACKNOWLEDGE_OPERATION_STATUS" => Some(Self::AcknowledgeOperationStatus),
                 "RECONCILE_OPERATIONS" => Some(Self::ReconcileOperations),
                 "UPDATE_FRAMEWORK" => Some(Self::UpdateFramework),
+                "STATE_PUT" => Some(Self::StatePut),
+                "STATE_DELETE" => Some(Self::StateDelete),
+                "STATE_GET" => Some(Self::StateGet),
+                "STATE_LIST" => Some(Self::StateList),
                 _ => None,
             }
         }

@@ -187,6 +187,7 @@ impl World {
                 }
             }
             Effect::Notice(notice) => self.note(i, notice),
+            Effect::State { .. } => {}
             Effect::Persist(_) => unreachable!("writes are taken out before they are queued"),
         }
     }

@@ -293,6 +293,7 @@ impl RawNode {
             | scheduler::Event::Failure { .. }
             | scheduler::Event::Heartbeat
             | scheduler::Event::RescindInverseOffer(_)
+            | scheduler::Event::State(_)
             | scheduler::Event::Refused { .. } => {}
         }
         Vec::new()

@@ -8,7 +8,7 @@ use super::demand::Want;
 use super::driver::{Driver, Signal};
 use super::options::Options;
 use super::record::{self, Record, RecordError};
-use proto::scheduler::Event;
+use proto::scheduler::{Event, StateAsk};
 use proto::{OfferId, Reason, Source, TaskId, TaskInfo, TaskState, TaskStatus, Time};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,13 @@ pub enum Order {
     Acknowledge(Box<TaskStatus>),
     /// What is wanted from now on.
     Want(Want),
+    /// Read or write what the masters keep for the framework.
+    State {
+        /// Comes back with what became of it.
+        request: u64,
+        /// What is asked for.
+        ask: StateAsk,
+    },
     /// End the framework: its tasks are killed and its id is used up.
     Teardown,
 }
@@ -135,6 +142,7 @@ impl Bare {
             Order::Kill { task, grace } => self.driver.kill(now, &task, grace, effects),
             Order::Acknowledge(status) => self.acknowledge(*status, effects),
             Order::Want(want) => self.driver.set_want(now, want, effects),
+            Order::State { request, ask } => self.driver.ask_state(request, ask, effects),
             Order::Teardown => {
                 let writes = self.driver.teardown(effects);
                 effects.push(Effect::Persist(writes));

@@ -5,7 +5,7 @@
 use super::driver::Signal;
 use super::group::{GroupId, GroupSpec, SpecError};
 use super::outcome::Outcome;
-use proto::scheduler::{Call, Event};
+use proto::scheduler::{Call, Event, StateAsk, StateOutcome};
 use proto::{AgentId, FrameworkId, TaskId};
 use std::fmt;
 use std::sync::Arc;
@@ -55,6 +55,13 @@ pub enum Effect {
     },
     /// Tell the framework's owner and those who watch.
     Notice(Notice),
+    /// What became of a question or a write about what the masters keep for the framework.
+    State {
+        /// The number that came with it.
+        request: u64,
+        /// What became of it.
+        outcome: StateOutcome,
+    },
 }
 
 /// What a scheduler's core is told.
@@ -105,6 +112,13 @@ pub enum Input {
         group: GroupId,
         /// The new count.
         count: u32,
+    },
+    /// Read or write what the masters keep for the framework.
+    State {
+        /// Comes back with what became of it.
+        request: u64,
+        /// What is asked for.
+        ask: StateAsk,
     },
     /// Forget an ended group and all that is recorded of it.
     Forget {

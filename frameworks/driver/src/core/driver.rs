@@ -12,6 +12,7 @@ use super::options::Options;
 use super::random::Random;
 use super::reconcile::Reconciler;
 use super::record;
+use super::state::{Follows, StateCalls};
 use proto::scheduler::{Call, CallBody, Event, Subscribe};
 use proto::{
     AgentId, ExecutorId, FrameworkId, FrameworkInfo, Offer, OfferId, Role, TaskId, TaskStatus, Time,
@@ -81,6 +82,7 @@ pub struct Driver {
     kills: BTreeSet<(Time, TaskId)>,
     reconciler: Reconciler,
     demand: Demand,
+    state: StateCalls,
 }
 
 impl Driver {
@@ -105,6 +107,7 @@ impl Driver {
             kills: BTreeSet::new(),
             reconciler: Reconciler::default(),
             demand: Demand::default(),
+            state: StateCalls::default(),
         }
     }
 
@@ -281,6 +284,16 @@ impl Driver {
             Event::Message { agent_id, executor_id, data } => {
                 vec![Signal::Message { agent_id, executor_id, data }]
             }
+            Event::State(answer) => {
+                match self.state.answered(answer) {
+                    Follows::Nothing => {}
+                    Follows::Send(call) => self.send(CallBody::State(call), effects),
+                    Follows::Tell { request, outcome } => {
+                        effects.push(Effect::State { request, outcome });
+                    }
+                }
+                Vec::new()
+            }
             // Every task on a lost agent is reported by itself.
             // It changes no resources, and does not yet make way for maintenance.
             Event::Failure { .. }
@@ -319,6 +332,9 @@ impl Driver {
         self.say(said, effects);
         self.repeat_kills(now, effects);
         self.reconcile(now, effects);
+        for call in self.state.again() {
+            self.send(CallBody::State(call), effects);
+        }
         vec![Signal::Subscribed(framework_id)]
     }
 

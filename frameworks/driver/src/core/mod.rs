@@ -34,6 +34,7 @@ mod record;
 mod replica;
 mod rule;
 mod scheduler;
+mod state;
 mod tally;
 mod task;
 #[cfg(test)]

@@ -9,6 +9,7 @@
 mod cluster;
 mod master;
 mod redirect;
+mod state;
 
 use driver::core::{Command, GroupId, GroupSpec, Kind, Notice, Options, Outcome, Template};
 use driver::{Engine, Event, Framework, RunError, command_task};

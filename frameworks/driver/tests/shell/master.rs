@@ -4,7 +4,9 @@
 //! old connection are not heard) and can break the connection when it is told to.
 
 use grpc::{Incoming, Status, StreamHandler, StreamService};
-use proto::scheduler::{Call, CallBody, Event, MasterInfo};
+use proto::scheduler::{
+    Call, CallBody, Event, MasterInfo, StateAnswer, StateAsk, StateCall, StateEntry, StateOutcome,
+};
 use proto::{
     AgentId, FrameworkId, Limits, MasterId, Offer, OfferId, Operation, Reason, Resources, Role,
     Source, StatusUuid, TaskId, TaskInfo, TaskState, TaskStatus, Time,
@@ -29,6 +31,11 @@ struct State {
     log: Vec<String>,
     launches: BTreeMap<TaskId, u32>,
     break_after: Option<u32>,
+    /// What it keeps: version and value by key, and the newest version.
+    kept: BTreeMap<Arc<str>, (u64, Arc<[u8]>)>,
+    version: u64,
+    /// Whether the next write is done and its answer lost with the connection.
+    loses_answer: bool,
 }
 
 #[derive(Clone)]
@@ -64,6 +71,11 @@ impl Master {
     /// The connection breaks after so many more launches.
     pub(crate) fn break_after(&self, launches: u32) {
         self.state().break_after = Some(launches);
+    }
+
+    /// The next write is done, and its answer lost with the connection.
+    pub(crate) fn lose_answer(&self) {
+        self.state().loses_answer = true;
     }
 
     /// How often each task was launched.
@@ -179,6 +191,7 @@ impl Master {
                     }
                 }
             }
+            CallBody::State(call) => keep(state, call),
             other => state.log.push(other.name().to_owned()),
         }
     }
@@ -269,4 +282,47 @@ fn subscribed(id: FrameworkId) -> Event {
             version: "1.11.0".into(),
         },
     }
+}
+
+/// Reads or writes what is kept for the framework, as a master does.
+fn keep(state: &mut State, StateCall { number, ask }: StateCall) {
+    state.log.push(ask.name().to_owned());
+    let has = |state: &State, key: &Arc<str>| state.kept.get(key).map_or(0, |held| held.0);
+    let entry = |(key, held): (&Arc<str>, &(u64, Arc<[u8]>))| StateEntry {
+        key: key.clone(),
+        version: held.0,
+        value: held.1.clone(),
+    };
+    let outcome = match ask {
+        StateAsk::Put { key, version, .. } | StateAsk::Delete { key, version }
+            if has(state, &key) != version =>
+        {
+            StateOutcome::Conflict { version: has(state, &key), key }
+        }
+        StateAsk::Put { value, .. } if value.len() > 64 << 10 => {
+            StateOutcome::Refused { message: Arc::from("the value is too large") }
+        }
+        StateAsk::Put { key, value, .. } => {
+            state.version += 1;
+            state.kept.insert(key.clone(), (state.version, value));
+            StateOutcome::Done { key, version: state.version }
+        }
+        StateAsk::Delete { key, .. } => {
+            state.version += 1;
+            state.kept.remove(&key);
+            StateOutcome::Done { key, version: 0 }
+        }
+        StateAsk::Get { key } => {
+            StateOutcome::Found(state.kept.get_key_value(&key).map(entry).into_iter().collect())
+        }
+        StateAsk::List { prefix } => {
+            let under = state.kept.iter().filter(|(key, _)| key.starts_with(&*prefix));
+            StateOutcome::Found(under.map(entry).collect())
+        }
+    };
+    if std::mem::take(&mut state.loses_answer) {
+        state.events = None;
+        return;
+    }
+    send(state, Event::State(StateAnswer { number, outcome }));
 }

@@ -1,14 +1,14 @@
 //! Frameworks: their record, and how it enters and leaves the tables.
 //!
 //! One file per command: `subscribe`, `disconnect`, `teardown`, `suppress_revive`, `request`,
-//! `update`, and
-//! `heartbeat`, which no command asks for. `footprint` weighs what a framework says of itself.
+//! `update`, `state`, and `heartbeat`, which no command asks for. `footprint` weighs what a framework says of itself.
 
 pub(crate) mod constraints;
 pub(crate) mod disconnect;
 pub(crate) mod footprint;
 pub(crate) mod heartbeat;
 pub(crate) mod request;
+pub(crate) mod state;
 pub(crate) mod subscribe;
 pub(crate) mod suppress_revive;
 pub(crate) mod teardown;

@@ -36,6 +36,7 @@ impl Master {
             registered: facts.registered,
             unregistered: facts.unregistered,
         };
+        self.forget_state(ord, out);
         self.persist(complete, out);
         let framework_id = self.frameworks[ord].id.clone();
         for agent in self.agents_of(ord) {

@@ -150,7 +150,11 @@ pub(super) fn fact_kind(op: &RegistryOp) -> FactKind<'_> {
         | RegistryOp::RemoveAgent { agent_id } => FactKind::Agent(agent_id),
         RegistryOp::HoldFramework { .. }
         | RegistryOp::ReleaseFramework { .. }
-        | RegistryOp::CompleteFramework { .. } => FactKind::Framework,
+        | RegistryOp::CompleteFramework { .. }
+        | RegistryOp::OpenState { .. }
+        | RegistryOp::PutState { .. }
+        | RegistryOp::DeleteState { .. }
+        | RegistryOp::ForgetState { .. } => FactKind::Framework,
         RegistryOp::FoundCluster { .. }
         | RegistryOp::BeginEpoch { .. }
         | RegistryOp::SetMaintenance { .. }

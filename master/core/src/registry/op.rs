@@ -135,6 +135,40 @@ pub enum RegistryOp {
         /// In place of what was known of it.
         operation: KnownOperation,
     },
+    /// The framework is to have state, or is described anew; its state stays.
+    OpenState {
+        /// The framework, with its id.
+        info: FrameworkInfo,
+        /// When it first subscribed.
+        registered: Time,
+    },
+    /// A key of a framework's state has a new value.
+    PutState {
+        /// Whose.
+        framework_id: FrameworkId,
+        /// Which; never empty.
+        key: Arc<str>,
+        /// In place of what it had.
+        value: Arc<[u8]>,
+        /// One more than that of the framework's write before.
+        version: u64,
+    },
+    /// A key of a framework's state is gone.
+    DeleteState {
+        /// Whose.
+        framework_id: FrameworkId,
+        /// Which; an empty one, that none has, in snapshots.
+        key: Arc<str>,
+        /// As in `PutState`.
+        version: u64,
+    },
+    /// A framework has no state any more.
+    ForgetState {
+        /// Whose.
+        framework_id: FrameworkId,
+        /// All its keys.
+        keys: Vec<Arc<str>>,
+    },
     /// The framework has the operation's last status, or nobody waits for it.
     RemoveOperation {
         /// Which.

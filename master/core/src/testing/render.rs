@@ -2,7 +2,7 @@
 
 use crate::{Effect, RegistryOp};
 use proto::agent_link::AgentEvent;
-use proto::scheduler::Event;
+use proto::scheduler::{Event, StateEntry, StateOutcome};
 use proto::{FrameworkId, FrameworkInfo, InverseOffer, Offer, Source, TaskStatus};
 use std::fmt::Write as _;
 
@@ -84,6 +84,16 @@ fn op_text(op: &RegistryOp) -> String {
             format!("operation {id} {} {}", operation.operation.change.name(), status.state)
         }
         RegistryOp::RemoveOperation { .. } => "operation removed".to_owned(),
+        RegistryOp::OpenState { info, .. } => format!("state of {}", id_of(info)),
+        RegistryOp::PutState { framework_id, key, value, version } => {
+            format!("state of {framework_id}: {key} has {} bytes, version {version}", value.len())
+        }
+        RegistryOp::DeleteState { framework_id, key, version } => {
+            format!("state of {framework_id}: {key} deleted, version {version}")
+        }
+        RegistryOp::ForgetState { framework_id, keys } => {
+            format!("state of {framework_id} forgotten, {} keys", keys.len())
+        }
     }
 }
 
@@ -123,6 +133,24 @@ fn event_text(event: &Event) -> String {
         Event::Error(message) => format!("ERROR {message}"),
         Event::Heartbeat => "HEARTBEAT".to_owned(),
         Event::Refused { call, code, message } => format!("REFUSED {call} {code} {message}"),
+        Event::State(answer) => {
+            format!("STATE {} {}", answer.number, outcome_text(&answer.outcome))
+        }
+    }
+}
+
+fn outcome_text(outcome: &StateOutcome) -> String {
+    match outcome {
+        StateOutcome::Done { key, version } => format!("done {key} {version}"),
+        StateOutcome::Conflict { key, version } => format!("conflict {key} {version}"),
+        StateOutcome::Refused { message } => format!("refused: {message}"),
+        StateOutcome::Found(entries) => {
+            let one = |entry: &StateEntry| {
+                let value = String::from_utf8_lossy(&entry.value);
+                format!(" {}={value}@{}", entry.key, entry.version)
+            };
+            format!("found{}", entries.iter().map(one).collect::<String>())
+        }
     }
 }
 

@@ -509,3 +509,29 @@ fn m26_an_inverse_offer_that_one_side_forgot() {
         m.frameworks[ord].asked.clear();
     });
 }
+
+#[test]
+fn m31_state_of_a_framework_that_is_over() {
+    broken("M31", |m| {
+        let info = proto::FrameworkInfo {
+            id: Some(framework_id("gone")),
+            ..framework_info("f", &["*"], &[])
+        };
+        m.registry.apply(&RegistryOp::OpenState { info, registered: Time::ZERO });
+    });
+}
+
+#[test]
+fn m31_a_version_that_came_twice() {
+    broken("M31", |m| {
+        let ord = first_framework(m);
+        let info = proto::FrameworkInfo::clone(&m.frameworks[ord].info);
+        let framework_id = || info.id.clone().unwrap();
+        m.registry.apply(&RegistryOp::OpenState { info: info.clone(), registered: Time::ZERO });
+        for key in ["a", "b"] {
+            let (key, value) = (std::sync::Arc::from(key), std::sync::Arc::from([0_u8; 3]));
+            let put = RegistryOp::PutState { framework_id: framework_id(), key, value, version: 1 };
+            m.registry.apply(&put);
+        }
+    });
+}

@@ -40,6 +40,7 @@ mod registry;
 mod removal;
 mod reservations;
 mod roles;
+mod state;
 
 mod subscribe;
 mod teardown;

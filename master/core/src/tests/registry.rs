@@ -16,7 +16,7 @@ fn framework(n: u8) -> FrameworkInfo {
 
 fn op() -> impl Strategy<Value = RegistryOp> {
     let time = (0_u64..1000).prop_map(Time::from_millis);
-    (0_u8..12, 0_u8..60, time).prop_map(|(kind, n, at)| match kind {
+    (0_u8..16, 0_u8..60, time).prop_map(|(kind, n, at)| match kind {
         0 => RegistryOp::FoundCluster { cluster_id: Arc::from("c") },
         1 => RegistryOp::BeginEpoch { epoch: u64::from(n), master_id: master_id() },
         2 | 3 => RegistryOp::AdmitAgent {
@@ -33,6 +33,22 @@ fn op() -> impl Strategy<Value = RegistryOp> {
         9 | 10 => {
             RegistryOp::CompleteFramework { info: framework(n), registered: at, unregistered: at }
         }
+        11 => RegistryOp::OpenState { info: framework(n % 3), registered: at },
+        12 | 13 => RegistryOp::PutState {
+            framework_id: framework_id(&format!("F{}", n % 3)),
+            key: Arc::from(format!("k{}", n % 4)),
+            value: Arc::from([n; 3].as_slice()),
+            version: at.as_millis(),
+        },
+        14 => RegistryOp::DeleteState {
+            framework_id: framework_id(&format!("F{}", n % 3)),
+            key: Arc::from(format!("k{}", n % 4)),
+            version: at.as_millis(),
+        },
+        _ if n % 5 == 0 => RegistryOp::ForgetState {
+            framework_id: framework_id(&format!("F{}", n % 3)),
+            keys: Vec::new(),
+        },
         _ => RegistryOp::SetWeight { role: role("r"), weight_milli: u64::from(n) * 100 },
     })
 }

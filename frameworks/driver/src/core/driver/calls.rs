@@ -5,7 +5,7 @@ use crate::core::boundary::{Effect, Write};
 use crate::core::demand::{Saying, Want};
 use crate::core::random::doubled;
 use crate::core::record;
-use proto::scheduler::{CallBody, Demand as Bundle};
+use proto::scheduler::{CallBody, Demand as Bundle, StateAsk};
 use proto::{AgentId, Filters, OfferId, Operation, StatusUuid, TaskId, TaskInfo, Time};
 use std::time::Duration;
 
@@ -175,6 +175,15 @@ impl Driver {
             self.send(CallBody::Suppress { roles: role() }, effects);
             let held = std::mem::take(&mut self.offers).into_keys().collect();
             self.decline_ids(held, Duration::ZERO, effects);
+        }
+    }
+
+    /// Reads or writes what the masters keep for the framework: now, or once there is a connection,
+    /// and again on the next one, until [`Effect::State`] says what became of it.
+    pub fn ask_state(&mut self, request: u64, ask: StateAsk, effects: &mut Vec<Effect>) {
+        let open = self.link.open().is_some();
+        if let Some(call) = self.state.ask(request, ask, open) {
+            self.send(CallBody::State(call), effects);
         }
     }
 

@@ -154,7 +154,7 @@ impl World {
                 };
                 self.told.insert((group, index), told);
             }
-            Effect::Notice(_) => {}
+            Effect::Notice(_) | Effect::State { .. } => {}
         }
         true
     }

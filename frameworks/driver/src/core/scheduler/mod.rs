@@ -82,6 +82,7 @@ impl Scheduler {
                 let signals = self.driver.event(now, connection, event, &mut after);
                 self.signals(now, signals, &mut after);
             }
+            Input::State { request, ask } => self.driver.ask_state(request, ask, &mut after),
             Input::Submit { request, spec } => {
                 let answer = self.submit(now, *spec, &mut after);
                 after.push(Effect::Answer { request, answer });
