@@ -17,6 +17,7 @@ mod floor;
 mod latency;
 mod lean;
 mod master;
+mod masters;
 mod memory;
 mod offers;
 mod plain;
@@ -52,6 +53,8 @@ fn part() {
         ["memory"] => memory::run(),
         ["reads"] => reads::run(),
         ["reads", "memory"] => reads::memory::run(),
+        ["masters"] => masters::run(None),
+        ["masters", agents] => masters::run(Some(agents.parse().expect("a number of agents"))),
         ["registrar"] => registrar::run(),
         ["wire"] => wire::run(None),
         ["wire", agents, frameworks] => {
@@ -71,7 +74,7 @@ fn part() {
         ["reads-floor", file] => reads::floor::run(file),
         _ => {
             eprintln!(
-                "bench: name one of: allocator [PART], floors, tasks [--large], latency, offers, memory, reads [memory], registrar, wire [AGENTS FRAMEWORKS], failover [AGENTS]"
+                "bench: name one of: allocator [PART], floors, tasks [--large], latency, offers, masters [AGENTS], memory, reads [memory], registrar, wire [AGENTS FRAMEWORKS], failover [AGENTS]"
             );
             std::process::exit(2);
         }

@@ -14,6 +14,8 @@ pub(crate) struct Master {
     pub(crate) address: String,
     arguments: Vec<String>,
     place: tempfile::TempDir,
+    /// What makes it join others.
+    join: Vec<String>,
 }
 
 impl Master {
@@ -23,8 +25,18 @@ impl Master {
             tempfile::Builder::new().prefix("tepui-bench-").tempdir().expect("TMPDIR works");
         let address = free_address();
         let arguments: Vec<String> = more.iter().map(|&word| word.to_owned()).collect();
-        let child = spawn(&address, &place, &arguments);
-        Self { child, address, arguments, place }
+        let child = spawn(&address, &place, &arguments, &[]);
+        Self { child, address, arguments, place, join: Vec::new() }
+    }
+
+    /// Starts a master at `address` that joins the one at `first`.
+    pub(crate) fn join(address: &str, first: &str, more: &[&str]) -> Self {
+        let place =
+            tempfile::Builder::new().prefix("tepui-bench-").tempdir().expect("TMPDIR works");
+        let arguments: Vec<String> = more.iter().map(|&word| word.to_owned()).collect();
+        let join = vec!["join".to_owned(), first.to_owned()];
+        let child = spawn(address, &place, &arguments, &join);
+        Self { child, address: address.to_owned(), arguments, place, join }
     }
 
     /// Kills it (SIGKILL) and waits until it is gone.
@@ -36,7 +48,7 @@ impl Master {
 
     /// Starts it again on the same data and port.
     pub(crate) fn start_again(&mut self) {
-        self.child = spawn(&self.address, &self.place, &self.arguments);
+        self.child = spawn(&self.address, &self.place, &self.arguments, &self.join);
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -77,9 +89,11 @@ pub(crate) fn free_address() -> String {
     listener.local_addr().expect("it is bound").to_string()
 }
 
-fn spawn(address: &str, place: &tempfile::TempDir, more: &[String]) -> Child {
+fn spawn(address: &str, place: &tempfile::TempDir, more: &[String], join: &[String]) -> Child {
     Command::new(program())
-        .args(["master", "--log", "error", "--listen", address, "--data"])
+        .arg("master")
+        .args(join)
+        .args(["--log", "error", "--listen", address, "--data"])
         .arg(place.path())
         .args(more)
         .stdin(Stdio::null())
