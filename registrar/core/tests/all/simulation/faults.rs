@@ -51,10 +51,16 @@ impl World {
                 let (left, right) = (left.to_vec(), right.to_vec());
                 left.iter().for_each(|a| right.iter().for_each(|b| self.part(*a, *b)));
             }
-            4 | 5 => {
+            4 => {
                 if self.nodes[&member].member.is_some() {
                     self.crash(member);
                 }
+            }
+            // In the middle of a step: a part of what it wanted done is done.
+            5 => {
+                let fuse = self.chance.below(60);
+                let node = self.nodes.get_mut(&member).unwrap();
+                node.fuse = node.member.is_some().then_some(fuse);
             }
             6 | 7 => self.revive(),
             8 => self.lossy = [0, 3, 20][self.chance.below(3) as usize],
@@ -125,7 +131,7 @@ impl World {
         self.lossy = 0;
         for member in self.ids() {
             let node = self.nodes.get_mut(&member).unwrap();
-            node.slow_disk = false;
+            (node.slow_disk, node.fuse) = (false, None);
             if node.paused {
                 self.resume(member);
             }

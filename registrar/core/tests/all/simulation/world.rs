@@ -86,6 +86,8 @@ pub(crate) struct Node {
     pub(crate) loss: Option<Loss>,
     pub(crate) slow_disk: bool,
     pub(crate) leads: bool,
+    /// Effects after which it crashes, wherever that is in a step.
+    pub(crate) fuse: Option<u64>,
     /// Thousandths of a second that its clock goes on in a second.
     pace: u64,
 }
@@ -171,7 +173,7 @@ impl World {
 
     pub(crate) fn crash(&mut self, member: MemberId) {
         let node = self.nodes.get_mut(&member).unwrap();
-        node.member = None;
+        (node.member, node.fuse) = (None, None);
         node.life += 1;
         (node.paused, node.leads) = (false, false);
     }
@@ -270,7 +272,19 @@ impl World {
         };
         let mut effects = Vec::new();
         core.step(now, input, &mut effects);
+        let life = self.nodes[&member].life;
         for effect in effects {
+            let node = self.nodes.get_mut(&member).unwrap();
+            // One effect may be the end of it, by way of others.
+            if node.life != life {
+                return;
+            }
+            if let Some(fuse) = &mut node.fuse {
+                if *fuse == 0 {
+                    return self.crash(member);
+                }
+                *fuse -= 1;
+            }
             self.perform(member, effect);
         }
     }
