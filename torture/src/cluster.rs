@@ -6,7 +6,7 @@ use crate::hosts::{AGENTS, Host, JOBS, MASTERS, TOOL};
 use crate::http;
 use crate::operator::Operator;
 use crate::process::Process;
-use proto::operator::{Call, Response};
+use proto::operator::Response;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -207,13 +207,9 @@ impl Cluster {
     /// The id by which the other masters know one.
     pub(crate) async fn member_id(&self, at: usize) -> Option<u64> {
         let mut operator = Operator::new(master_addresses());
-        match operator.call(Call::GetMasters).await {
-            Ok(Response::Masters(all)) => {
-                let address = master_address(at);
-                all.masters.iter().find(|master| *master.address == *address).map(|one| one.id)
-            }
-            _ => None,
-        }
+        let address = master_address(at);
+        let all = operator.masters().await;
+        all.iter().find(|master| *master.address == *address).map(|one| one.id)
     }
 }
 

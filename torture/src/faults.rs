@@ -24,10 +24,11 @@ pub(crate) enum Kind {
     KillSchedulers,
     ClockJump,
     AllDown,
+    Everything,
 }
 
 /// All of them.
-pub(crate) const KINDS: [Kind; 19] = [
+pub(crate) const KINDS: [Kind; 20] = [
     Kind::KillLeader,
     Kind::StopLeader,
     Kind::CutDrop,
@@ -47,6 +48,7 @@ pub(crate) const KINDS: [Kind; 19] = [
     Kind::KillSchedulers,
     Kind::ClockJump,
     Kind::AllDown,
+    Kind::Everything,
 ];
 
 impl Kind {
@@ -72,12 +74,12 @@ impl Kind {
             Self::KillSchedulers => ("F28", "schedulers killed"),
             Self::ClockJump => ("F36", "clock a year off"),
             Self::AllDown => ("I10", "all masters down"),
+            Self::Everything => ("F28", "everything killed"),
         }
     }
 }
 
-/// The order in which a seed brings faults, without end: each once before any comes again. Leaders
-/// killed in a row come again after every few others, as the row wants it.
+/// The order in which a seed brings faults, without end: each once before any comes again.
 #[derive(Debug)]
 pub(crate) struct Order {
     dice: Dice,

@@ -60,6 +60,16 @@ fn dispatch(words: &[String]) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Ends this process when the one that started it is gone: standard input is a pipe of its.
+fn end_with_parent() {
+    // A thread of its own: a blocked read cannot be cancelled, and dies with us.
+    std::thread::spawn(|| {
+        // Whatever is written is nothing to us; the end of it is.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(3);
+    });
+}
+
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }

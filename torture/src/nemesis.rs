@@ -22,17 +22,20 @@ const BREATH_MILLIS: u64 = 1_000;
 pub(crate) struct Nemesis {
     cluster: Arc<Cluster>,
     dice: Dice,
+    seed: u64,
+    is_long: bool,
     id: u32,
 }
 
 impl Nemesis {
-    pub(crate) fn new(cluster: Arc<Cluster>, seed: u64) -> Self {
-        Self { cluster, dice: Dice::new(seed ^ 0x5eed), id: 0 }
+    /// In a long run there is time for long outages.
+    pub(crate) fn new(cluster: Arc<Cluster>, seed: u64, is_long: bool) -> Self {
+        Self { cluster, dice: Dice::new(seed ^ 0x5eed), seed, is_long, id: 0 }
     }
 
     /// Brings faults until this moment.
-    pub(crate) async fn torment(&mut self, seed: u64, end: Instant) -> anyhow::Result<()> {
-        for kind in Order::new(seed) {
+    pub(crate) async fn torment(&mut self, end: Instant) -> anyhow::Result<()> {
+        for kind in Order::new(self.seed) {
             if Instant::now() > end {
                 break;
             }
@@ -70,7 +73,10 @@ impl Nemesis {
             Kind::KillAgents => self.kill_agents().await,
             Kind::KillSchedulers => self.kill_schedulers().await,
             Kind::ClockJump => self.clock_jump(leader).await,
-            Kind::AllDown => self.masters_away(&[0, 1, 2], 8_000).await,
+            Kind::AllDown => {
+                self.masters_away(&[0, 1, 2], if self.is_long { 45_000 } else { 8_000 }).await
+            }
+            Kind::Everything => self.kill_everything().await,
         }
     }
 
@@ -131,7 +137,8 @@ impl Nemesis {
     async fn stop(&mut self, leader: usize) -> anyhow::Result<()> {
         self.begins(Kind::StopLeader, &name(leader));
         lock(&self.cluster.masters[leader]).signal(Signal::STOP);
-        pause(1_000 + self.dice.below(9_000)).await;
+        let most = if self.is_long { 59_000 } else { 9_000 };
+        pause(1_000 + self.dice.below(most)).await;
         lock(&self.cluster.masters[leader]).signal(Signal::CONT);
         Ok(())
     }
@@ -233,6 +240,30 @@ impl Nemesis {
         pause(500 + self.dice.below(2_000)).await;
         for framework in &self.cluster.frameworks {
             lock(framework).start()?;
+        }
+        Ok(())
+    }
+
+    /// As when the power of all machines goes, but for their tasks.
+    async fn kill_everything(&mut self) -> anyhow::Result<()> {
+        self.begins(Kind::Everything, "all masters, agents and frameworks");
+        let cluster = &self.cluster;
+        let all = || cluster.masters.iter().chain(&cluster.agents).chain(&cluster.frameworks);
+        for process in all() {
+            lock(process).kill_9();
+        }
+        for name in crate::cluster::SCHEDULERS {
+            cluster.history.note(Fact::Disconnected { framework: name.to_owned() });
+        }
+        for agent in 0..cluster.agents.len() {
+            cluster.history.note(Fact::Agent { agent, up: false });
+        }
+        pause(2_000).await;
+        for process in all() {
+            lock(process).start()?;
+        }
+        for agent in 0..cluster.agents.len() {
+            cluster.history.note(Fact::Agent { agent, up: true });
         }
         Ok(())
     }

@@ -70,7 +70,8 @@ impl Operator {
         None
     }
 
-    async fn masters(&mut self) -> Vec<MasterView> {
+    /// The masters, as the one that leads knows them.
+    pub(crate) async fn masters(&mut self) -> Vec<MasterView> {
         match self.answer(Call::GetMasters).await {
             Some(Response::Masters(all)) => all.masters,
             _ => Vec::new(),

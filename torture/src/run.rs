@@ -18,6 +18,8 @@ use tokio::task::JoinSet;
 
 /// How long the last tasks and jobs have to end once nothing new is begun.
 const PEACE: Duration = Duration::from_secs(60);
+/// From so many minutes on, masters are stopped and away for up to a minute.
+const LONG: u64 = 10;
 /// What start, peace and the judgement take of a run's minutes.
 const ASIDE: Duration = Duration::from_secs(15);
 
@@ -57,6 +59,7 @@ impl Options {
 /// Everything of one run.
 pub(crate) async fn run(words: &[String]) -> anyhow::Result<ExitCode> {
     let options = Options::parse(words)?;
+    crate::end_with_parent();
     if options.out.exists() {
         std::fs::remove_dir_all(&options.out)?;
     }
@@ -69,7 +72,8 @@ pub(crate) async fn run(words: &[String]) -> anyhow::Result<ExitCode> {
     let loading = Arc::new(AtomicBool::new(false));
     let mut clients = load(&cluster, &loading);
     let end = begin + Duration::from_secs(options.minutes * 60).saturating_sub(ASIDE);
-    Nemesis::new(Arc::clone(&cluster), options.seed).torment(options.seed, end).await?;
+    let is_long = options.minutes >= LONG;
+    Nemesis::new(Arc::clone(&cluster), options.seed, is_long).torment(end).await?;
     println!("     peace");
     loading.store(true, Ordering::Relaxed);
     std::fs::write(cluster.tasks().join("calm"), "")?;

@@ -43,6 +43,7 @@ struct Scheduler {
 
 /// Runs one life, until standard input ends or the process is killed.
 pub(crate) async fn run(words: &[String]) -> anyhow::Result<()> {
+    crate::end_with_parent();
     let [name, masters, dir] = words else { anyhow::bail!("scheduler NAME MASTERS DIR") };
     let dir = PathBuf::from(dir);
     let store = dir.join("data").join(name);
@@ -65,16 +66,7 @@ pub(crate) async fn run(words: &[String]) -> anyhow::Result<()> {
         live: BTreeSet::new(),
         spent: VecDeque::new(),
     };
-    // A thread of its own: a blocked read cannot be cancelled, and dies with us.
-    let (gone, parent_gone) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        let _ = gone.send(());
-    });
-    tokio::select! {
-        ended = scheduler.serve() => ended,
-        _ = parent_gone => Ok(()),
-    }
+    scheduler.serve().await
 }
 
 impl Scheduler {
