@@ -32,12 +32,15 @@ pub(crate) async fn run(words: &[String]) -> anyhow::Result<ExitCode> {
         .kill_on_drop(true)
         .spawn()
         .context("cannot start the run")?;
+    // Waiting would close it, and the run ends when it is closed.
+    let pipe = child.stdin.take();
     let status = tokio::select! {
         status = child.wait() => Some(status?),
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
     };
     child.kill().await.or_else(|error| if status.is_some() { Ok(()) } else { Err(error) })?;
+    drop(pipe);
     drop(network);
     remove_data(&options)?;
     let Some(status) = status else {
