@@ -52,6 +52,8 @@ struct Heard {
     incarnation: u64,
     /// When it said something last.
     at: Time,
+    /// Since then something that was to be sent to it was not.
+    cut_off: bool,
 }
 
 /// A member of a group.
@@ -115,7 +117,8 @@ pub struct Status {
     /// Of a leader: up to where each member has the log.
     pub matched: BTreeMap<MemberId, u64>,
     /// How long ago each other member said something last; those that were not heard of since the
-    /// start are absent. A leader hears of each one with every heartbeat.
+    /// start, or since the way to them broke, are absent. A leader hears of each one with every
+    /// heartbeat.
     pub heard: BTreeMap<MemberId, Duration>,
     /// Of a leader: to whom it is handing over.
     pub handing_to: Option<MemberId>,
@@ -206,7 +209,12 @@ impl Member {
                 };
                 self.raw.report_snapshot(to.get(), status);
             }
-            Input::Unreachable { member } => self.raw.report_unreachable(member.get()),
+            Input::Unreachable { member } => {
+                self.raw.report_unreachable(member.get());
+                if let Some(heard) = self.heard.get_mut(&member) {
+                    heard.cut_off = true;
+                }
+            }
         }
         self.settle(effects);
         self.clockwork.watch(self.raw.raft.election_elapsed);
@@ -221,7 +229,8 @@ impl Member {
     pub fn status(&self) -> Status {
         let raft = &self.raw.raft;
         let progress = raft.prs().iter().filter(|_| raft.state == StateRole::Leader);
-        let others = self.heard.iter().filter(|(other, _)| self.members.contains(**other));
+        let others = self.heard.iter();
+        let others = others.filter(|(id, heard)| self.members.contains(**id) && !heard.cut_off);
         Status {
             id: self.id,
             role: self.role(),

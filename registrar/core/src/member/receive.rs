@@ -11,12 +11,13 @@ impl Member {
         if to != self.id || from == self.id || self.stopped {
             return;
         }
-        let heard = self.heard.entry(from).or_insert(Heard { incarnation, at: self.now });
+        let heard =
+            self.heard.entry(from).or_insert(Heard { incarnation, at: self.now, cut_off: false });
         // Said before it was started again: it may have forgotten it.
         if incarnation < heard.incarnation {
             return;
         }
-        *heard = Heard { incarnation, at: self.now };
+        *heard = Heard { incarnation, at: self.now, cut_off: false };
         match body {
             Body::Raft(message) => self.receive_raft(*message, effects),
             Body::Hash { index, hash } => {
