@@ -3,7 +3,7 @@
 use crate::group::Group;
 use crate::node::FrameworkNode;
 use crate::oracle::{Hosts, Living, Violation, restless};
-use crate::world::{Event, World};
+use crate::world::{Event, Plant, World};
 use agent_core::Volume;
 use proto::operator::{self, Response, State};
 use proto::{AgentId, FrameworkId, TaskId, Time};
@@ -66,12 +66,20 @@ impl World {
     /// is not old before it answers.
     fn ask_all(&mut self) {
         let Some(group) = &mut self.group else { return };
+        if self.setup.plant == Some(Plant::DeafAgents) {
+            // Its masters would be noticed first.
+            return;
+        }
         let newest = self.oracle.newest_epoch();
         for (host, node) in self.masters.iter_mut().enumerate() {
             if node.core.is_some() && !group.ground.hosts[host].paused {
                 let id = group.read(self.now, host);
                 node.questions.insert(id, newest);
             }
+        }
+        if self.setup.plant == Some(Plant::StaleAnswers) {
+            let believers: Vec<usize> = self.believers().collect();
+            believers.into_iter().for_each(|host| self.answers(host, newest));
         }
         self.listen();
     }

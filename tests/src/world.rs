@@ -47,15 +47,32 @@ pub struct Setup {
     pub plant: Option<Plant>,
 }
 
-/// A planted defect: persists of these nodes are no barriers.
+/// A planted defect of what stands for the shells: the judge must notice it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plant {
-    /// Of the masters.
+    /// Persists of the masters are no barriers.
     LeakyMaster,
-    /// Of all agents.
+    /// Persists of all agents are none.
     LeakyAgents,
-    /// Of all drivers.
+    /// Persists of all drivers are none.
     LeakyDrivers,
+    /// Agents do not look at the epoch of who speaks to them, and masters do not notice that they
+    /// lost the lead, as when they are stopped and go on.
+    DeafAgents,
+    /// A master leads as soon as it has proposed that it begins an epoch.
+    EpochNotAwaited,
+    /// A master that is elected does not ask whether what it has is new.
+    ReadNotAwaited,
+    /// A master that loses the lead keeps its core and its streams.
+    CoreKept,
+    /// A master that believes that it leads answers without asking whether it does.
+    StaleAnswers,
+    /// What was dropped is taken for agreed upon.
+    DroppedIsDone,
+    /// A member acknowledges entries before they are durable.
+    EarlyWrites,
+    /// A member that lost the end of its log says nothing of it.
+    SilentlyTorn,
 }
 
 /// How a run went.
@@ -175,7 +192,6 @@ impl World {
 
     fn plant(&mut self) {
         match self.setup.plant {
-            None => {}
             Some(Plant::LeakyMaster) => {
                 self.masters.iter_mut().for_each(|master| master.outbox.leak());
             }
@@ -185,6 +201,11 @@ impl World {
             Some(Plant::LeakyDrivers) => {
                 let drivers = self.frameworks.iter_mut().filter_map(FrameworkNode::driver_mut);
                 drivers.for_each(|driver| driver.outbox.leak());
+            }
+            plant => {
+                if let Some(group) = &mut self.group {
+                    group.ground.plant = plant;
+                }
             }
         }
     }

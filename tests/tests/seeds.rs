@@ -1,8 +1,6 @@
 //! Seeds that once failed, a few fresh ones, and the promise that a seed tells one story.
 
-use sim::faults::{Fault, Faults};
-use sim::{Log, Masters, Plant, Report, Setup, World};
-use std::time::Duration;
+use sim::{Log, Masters, Report, Setup, World};
 
 const SEEDS: &str = include_str!("../seeds.txt");
 
@@ -62,29 +60,4 @@ fn the_same_seed_tells_the_same_story_and_another_does_not() {
     let logged = World::new(Setup { log: Log::Last(10), ..setup(5, 2) }).run();
     assert_eq!(logged.hash, one.hash, "whether anybody reads it changes nothing");
     assert_eq!(logged.lines.len(), 10);
-}
-
-/// The first violations of a defect under crashes and slow disks.
-fn found(plant: Plant, crashes: Fault) -> Vec<&'static str> {
-    let seconds = |fault, seconds| (fault, Duration::from_secs(seconds));
-    let faults = Faults::of(vec![seconds(crashes, 5), seconds(Fault::SlowDisk, 10)]);
-    let run = |seed, plant| {
-        let (faults, masters) = (Some(faults.clone()), Some(Masters::Alone));
-        World::new(Setup { faults, masters, plant, ..setup(seed, 4) }).run()
-    };
-    for seed in 1..=6 {
-        assert_fine(&run(seed, None), 4);
-    }
-    // More of them: what an agent forgot is often told wrongly before it starts again.
-    (1..=48).filter_map(|seed| Some(run(seed, Some(plant)).failure?.violation.id)).collect()
-}
-
-#[test]
-fn a_barrier_that_does_not_hold_is_noticed_at_the_next_crash() {
-    let of_master = found(Plant::LeakyMaster, Fault::MasterCrash);
-    assert!(of_master.contains(&"I1"), "{of_master:?}");
-    let of_agents = found(Plant::LeakyAgents, Fault::AgentCrash);
-    assert!(of_agents.contains(&"I1"), "{of_agents:?}");
-    let of_drivers = found(Plant::LeakyDrivers, Fault::SchedulerCrash);
-    assert!(of_drivers.contains(&"I1"), "{of_drivers:?}");
 }

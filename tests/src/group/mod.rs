@@ -19,6 +19,7 @@ use crate::faults::Point;
 use crate::oracle::Violation;
 use crate::oracle::agreement::Agreement;
 use crate::prng::Prng;
+use crate::world::Plant;
 use bytes::Bytes;
 use ideal::Ideal;
 use links::Links;
@@ -177,6 +178,7 @@ pub(crate) struct Ground {
     due: Vec<(Time, Happening)>,
     words: VecDeque<(usize, Word)>,
     found: Option<Violation>,
+    pub(crate) plant: Option<Plant>,
 }
 
 impl Ground {
@@ -276,6 +278,7 @@ impl Group {
             due: Vec::new(),
             words: VecDeque::new(),
             found: None,
+            plant: None,
         };
         Some(Self { ground, kind })
     }

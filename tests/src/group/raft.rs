@@ -5,6 +5,7 @@ use super::disk::{Disk, Finished};
 use super::{Ground, Happening, Word};
 use crate::faults::Point;
 use crate::prng::Prng;
+use crate::world::Plant;
 use bytes::Bytes;
 use master_core::Registry;
 use proto::Time;
@@ -251,8 +252,12 @@ impl Raft {
     fn perform(&mut self, ground: &mut Ground, now: Time, host: usize, effect: Effect) {
         match effect {
             Effect::Write(write) => {
+                let number = write.number;
                 self.seats[host].disk.write(write);
                 self.write_later(ground, now, host);
+                if ground.plant == Some(Plant::EarlyWrites) {
+                    self.step(ground, now, host, Input::Persisted { number });
+                }
             }
             Effect::TakeSnapshot(meta) => {
                 let content = self.store(ground.hosts[host].registry.clone());

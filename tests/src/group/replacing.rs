@@ -3,6 +3,7 @@
 
 use super::raft::Raft;
 use super::{Ground, Group, Kind};
+use crate::world::Plant;
 use proto::Time;
 use registrar_core::{Change, MemberId};
 use std::collections::BTreeSet;
@@ -98,7 +99,9 @@ impl Group {
     /// The log of a host that is down is damaged from some place on.
     pub(crate) fn damage(&mut self, host: usize) {
         if let Kind::Raft(raft) = &mut self.kind {
-            raft.seats[host].disk.damage(&mut self.ground.random);
+            let disk = &mut raft.seats[host].disk;
+            disk.damage(&mut self.ground.random);
+            disk.restored.forgot = self.ground.plant != Some(Plant::SilentlyTorn);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::node::supervisor::{Conduct, Supervisor};
 use crate::oracle::Violation;
 use crate::storage::Outbox;
 use crate::streams::Dialled;
-use crate::world::{Event, Node, Packet, World};
+use crate::world::{Event, Node, Packet, Plant, World};
 use agent_core::{Agent, Effect, Input, Launch, Options, Volume, VolumeOrder};
 use proto::agent_link::Command;
 use proto::{ContainerId, Exit, TaskOutcome, Time};
@@ -147,6 +147,11 @@ impl World {
 
     /// Feeds the core and performs what may be performed.
     pub(crate) fn step_agent(&mut self, i: usize, input: Input) {
+        self.step_agent_told(i, None, input);
+    }
+
+    /// `told` is the epoch of the master that says it, if one does.
+    fn step_agent_told(&mut self, i: usize, told: Option<u64>, input: Input) {
         let node = &mut self.agents[i];
         let Some(core) = &mut node.core else { return };
         self.trace.input(self.now, &node.name, &input);
@@ -167,6 +172,9 @@ impl World {
             effects.truncate(self.random.index(effects.len() + 1));
         }
         self.oracle.agent_stepped(i, core, &effects);
+        if let Some(epoch) = told {
+            self.oracle.agent_hears(i, epoch, &effects);
+        }
         let outbox = &mut self.agents[i].outbox;
         let mut forgets = Vec::new();
         for effect in effects {
@@ -380,7 +388,13 @@ impl World {
         let Some((link, _)) = self.agents[i].link.filter(|(_, ours)| *ours == conn) else { return };
         match packet {
             Some(Packet::AgentEvent(Command { epoch, event })) => {
-                self.step_agent(i, Input::FromMaster { link, epoch, event });
+                let deaf = self.setup.plant == Some(Plant::DeafAgents);
+                let said = if deaf { 1 } else { epoch };
+                self.step_agent_told(
+                    i,
+                    Some(epoch),
+                    Input::FromMaster { link, epoch: said, event },
+                );
             }
             Some(Packet::AgentCall(_) | Packet::Call(_) | Packet::Event(_)) => {}
             Some(Packet::NotLeading(leader)) => {

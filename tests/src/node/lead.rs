@@ -10,7 +10,7 @@ use crate::faults::Point;
 use crate::group::Word;
 use crate::network::Direction;
 use crate::node::master::Start;
-use crate::world::{Event, Node, Packet, World};
+use crate::world::{Event, Node, Packet, Plant, World};
 use master_core::{Book, Input, Master, Registry, RegistryOp};
 use proto::MasterId;
 use proto::scheduler::MasterInfo;
@@ -223,6 +223,9 @@ impl World {
             Word::Follows { leader } => self.lose_lead(host, leader),
             Word::Committed { id } => self.agreed(host, id),
             Word::Dropped { id } => {
+                if self.setup.plant == Some(Plant::DroppedIsDone) {
+                    return self.agreed(host, id);
+                }
                 let node = &self.masters[host];
                 let begins = matches!(&node.start, Start::Beginning(_, of) if *of == id);
                 if begins || node.proposals.iter().any(|(of, _)| *of == id) {
@@ -258,6 +261,9 @@ impl World {
         let Some(group) = &mut self.group else { return };
         let id = group.read(self.now, host);
         self.masters[host].start = Start::Reading(id);
+        if self.setup.plant == Some(Plant::ReadNotAwaited) {
+            return self.read_is_new(host, id);
+        }
         if self.master_is_doomed(host, 2) {
             self.crash_and_start_master(host);
         }
@@ -279,6 +285,13 @@ impl World {
         let master_id = format!("m{host}r{}", node.reigns);
         let master_id = MasterId::new(master_id).expect("letters and numbers are an id");
         let ops = beginning(registry, &master_id);
+        if self.setup.plant == Some(Plant::EpochNotAwaited) {
+            let mut registry = registry.clone();
+            ops.iter().for_each(|op| registry.apply(op));
+            self.propose(host, ops);
+            self.masters[host].start = Start::Not;
+            return self.lead(host, master_id, registry);
+        }
         let proposal = self.propose(host, ops);
         self.masters[host].start = Start::Beginning(master_id, proposal);
         self.comes_to(host, Point::EpochProposed);
@@ -310,6 +323,10 @@ impl World {
 
     /// The core is dropped, with all that waited, and its streams end.
     fn lose_lead(&mut self, host: usize, leader: Option<usize>) {
+        let kept = matches!(self.setup.plant, Some(Plant::CoreKept | Plant::DeafAgents));
+        if kept && self.masters[host].core.is_some() {
+            return;
+        }
         self.audit_sums(host);
         let node = &mut self.masters[host];
         node.start = Start::Not;

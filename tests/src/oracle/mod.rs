@@ -7,6 +7,7 @@
 
 pub(crate) mod agreement;
 mod audit;
+mod fence;
 mod instances;
 mod kills;
 mod launches;
@@ -25,6 +26,7 @@ pub use audit::{Hosts, Living, restless};
 
 use agent_core::Volume;
 use driver::core::GroupId;
+use fence::Fence;
 use instances::Instances;
 use kills::Kills;
 use launches::Launches;
@@ -78,6 +80,7 @@ pub struct Oracle {
     promises: Promises,
     submissions: Submissions,
     papers: Papers,
+    fence: Fence,
     volumes: Volumes,
     operations: Operations,
     /// Ends of units, by framework, group and unit.
@@ -221,6 +224,13 @@ impl Oracle {
     /// An agent starts with what its disk gives.
     pub fn agent_started(&mut self, agent: usize, recovered: &agent_core::Recovered) {
         let verdict = self.papers.begin(agent, recovered);
+        self.judge(verdict);
+        self.fence.begin(agent, recovered);
+    }
+
+    /// A master of this epoch said something to an agent, which does this about it.
+    pub fn agent_hears(&mut self, agent: usize, epoch: u64, effects: &[agent_core::Effect]) {
+        let verdict = self.fence.heard(agent, epoch, effects);
         self.judge(verdict);
     }
 

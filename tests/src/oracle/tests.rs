@@ -341,6 +341,27 @@ fn an_update_frees_what_its_task_used() {
     assert_eq!(judged(&steps), "nothing");
 }
 
+#[test]
+fn i13_an_agent_obeys_an_older_epoch() {
+    use agent_core::EpochRecord;
+    let mut oracle = Oracle::default();
+    let done = [agent_core::Effect::Kill {
+        container_id: ContainerId::new("c").unwrap(),
+        grace: Duration::ZERO,
+    }];
+    oracle.agent_hears(0, 3, &done);
+    oracle.agent_hears(0, 2, &[]);
+    assert_eq!(oracle.take(), None, "it leaves");
+    oracle.agent_hears(1, 2, &done);
+    assert_eq!(oracle.take(), None, "another agent");
+    oracle.agent_hears(0, 2, &done);
+    assert_eq!(oracle.take().map(|found| found.id), Some("I13"));
+    let epoch = Some(EpochRecord { epoch: 2, cluster_id: None });
+    oracle.agent_started(0, &agent_core::Recovered { epoch, ..Default::default() });
+    oracle.agent_hears(0, 2, &done);
+    assert_eq!(oracle.take(), None, "what was not durable it may forget");
+}
+
 mod promises;
 mod resources;
 mod rules_of_operators;
