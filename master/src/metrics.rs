@@ -239,6 +239,10 @@ fn render_gauges(text: &mut Text, core: &Master) {
         text.line("tepui_master_tasks", &format!("state=\"{state}\""), count);
     }
     text.one("tepui_master_offers", "gauge", "Offers that wait for an answer.", gauges.offers);
+    let help = "Keys that frameworks keep at the masters.";
+    text.one("tepui_master_framework_state_keys", "gauge", help, gauges.state_keys);
+    let help = "Bytes that frameworks keep at the masters.";
+    text.one("tepui_master_framework_state_bytes", "gauge", help, gauges.state_bytes);
 }
 
 fn render_counters(text: &mut Text, counters: &Counters) {

@@ -26,6 +26,10 @@ pub struct Gauges {
     pub tasks: BTreeMap<TaskState, usize>,
     /// Offers that no framework has answered.
     pub offers: usize,
+    /// Keys that frameworks keep here.
+    pub state_keys: usize,
+    /// Bytes that they take, with the descriptions of these frameworks.
+    pub state_bytes: usize,
 }
 
 impl Master {
@@ -52,6 +56,7 @@ impl Master {
             agents[4].1 += 1;
             unreachable_kept += usize::from(!agent.holdings().is_empty());
         }
+        let kept = self.registry.kept();
         let mut gauges = Gauges {
             agents,
             unreachable_kept,
@@ -60,6 +65,8 @@ impl Master {
             frameworks_disconnected: 0,
             tasks: BTreeMap::new(),
             offers: self.offers.len(),
+            state_keys: kept.of().values().map(|state| state.entries.len()).sum(),
+            state_bytes: kept.bytes(),
         };
         for (_, framework) in self.frameworks.iter() {
             if framework.is_connected() {

@@ -83,7 +83,9 @@ fn versions_never_come_twice() {
     let mut c = Cluster::default();
     let f = c.framework();
     answer(&mut c, &f, put("a", "x", 0));
+    assert_eq!((c.master.gauges().state_keys, c.master.gauges().state_bytes > 500), (1, true));
     answer(&mut c, &f, delete("a", 1));
+    assert_eq!(c.master.gauges().state_keys, 0);
     // All keys are gone, and the master is another one.
     c.restart_master();
     let mut f = f;
