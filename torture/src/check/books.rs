@@ -29,7 +29,7 @@ pub(super) fn no_overcommitment(history: &[Entry]) -> Verdict {
     }
     let mut most = 0;
     for (agent, changes) in &mut agents {
-        let peak = peak(changes);
+        let (peak, _) = peak(changes);
         most = most.max(peak);
         if peak > AGENT_CPUS {
             violations.push(format!("{peak} of {AGENT_CPUS} thousandths of a cpu ran on {agent}"));
@@ -60,8 +60,11 @@ pub(super) fn quota(history: &[Entry]) -> Verdict {
             add(&mut changes, *cpus, *began, *alive);
         }
     }
-    let peak = peak(&mut changes);
-    let problem = format!("role {LIMITED} used {peak} of {QUOTA_CPUS} thousandths of a cpu");
+    let (peak, when) = peak(&mut changes);
+    let begin = history.first().map_or(0, |entry| entry.at);
+    let when = crate::page::span(when.saturating_sub(begin));
+    let problem =
+        format!("role {LIMITED} used {peak} of {QUOTA_CPUS} thousandths of a cpu, first at {when}");
     Verdict {
         id: "I6",
         claim: "no role uses more than its quota",
@@ -80,15 +83,17 @@ fn add(changes: &mut Vec<(u64, i64)>, cpus: u64, began: u64, alive: u64) {
     changes.push((alive, -cpus));
 }
 
-/// The most at one time. What ends at the moment at which another begins makes room for it.
-fn peak(changes: &mut [(u64, i64)]) -> u64 {
+/// The most at one time, and when that was first. What ends at the moment at which another begins makes room for it.
+fn peak(changes: &mut [(u64, i64)]) -> (u64, u64) {
     changes.sort_unstable();
-    let (mut sum, mut most) = (0, 0);
-    for (_, change) in changes {
+    let (mut sum, mut most, mut when) = (0, 0, 0);
+    for (at, change) in changes {
         sum += *change;
-        most = most.max(sum);
+        if sum > most {
+            (most, when) = (sum, *at);
+        }
     }
-    u64::try_from(most).unwrap_or(0)
+    (u64::try_from(most).unwrap_or(0), when)
 }
 
 /// I13: an agent's epoch never falls, not even when it is killed; a term has one leader.

@@ -10,7 +10,7 @@ const LEFT: f64 = 92.0;
 const LANE: f64 = 20.0;
 const STEP: f64 = 27.0;
 /// Faults take turns in so many rows, so that their names have room.
-const FAULT_ROWS: usize = 4;
+const FAULT_ROWS: usize = 6;
 /// A time without offers that is worth to be seen.
 const GAP: u64 = 1_500_000_000;
 const SECOND: u64 = 1_000_000_000;
