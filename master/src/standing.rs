@@ -3,7 +3,7 @@
 
 use ::registrar::{MemberId, Role, Status};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -17,11 +17,13 @@ pub(crate) struct Standing {
     status: watch::Receiver<Status>,
     /// `HOST:PORT` under which others reach this master.
     authority: Arc<str>,
+    /// Why it does not lead though it is its turn.
+    problem: Arc<Mutex<Option<String>>>,
 }
 
 impl Standing {
     pub(crate) fn new(status: watch::Receiver<Status>, authority: &str) -> Self {
-        Self { status, authority: Arc::from(authority) }
+        Self { status, authority: Arc::from(authority), problem: Arc::default() }
     }
 
     /// Of a master that is none.
@@ -50,6 +52,19 @@ impl Standing {
     /// `HOST:PORT` under which others reach this master.
     pub(crate) fn authority(&self) -> &str {
         &self.authority
+    }
+
+    /// Why this master does not lead though it is its turn, if that is so. Says whether that is new.
+    pub(crate) fn set_problem(&self, problem: Option<String>) -> bool {
+        let mut place = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = place.is_none() && problem.is_some();
+        *place = problem;
+        is_new
+    }
+
+    /// As it was set.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How the member stands; changes are to be waited for.
@@ -99,6 +114,7 @@ impl Standing {
             "commit": status.commit,
             "applied": status.applied,
             "lag": status.commit.saturating_sub(status.applied),
+            "problem": self.problem(),
         })
     }
 }

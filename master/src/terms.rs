@@ -163,11 +163,19 @@ impl Process {
             let follower = follow::router(self.following.clone(), self.front.clone());
             self.front.follow(follower.merge(self.members.clone()));
             match result {
-                Ok(()) => tracing::info!(term, "this master leads no more"),
+                Ok(()) => {
+                    self.following.membership.standing.set_problem(None);
+                    tracing::info!(term, "this master leads no more");
+                }
                 Err(error) if error.is_lost_lead() => {
-                    tracing::warn!(term, %error, "this master cannot lead");
+                    let problem = error.to_string();
+                    if self.following.membership.standing.set_problem(Some(problem)) {
+                        tracing::warn!(term, %error, "this master cannot lead");
+                    }
                     // Where it still leads in the group, the reason is its own disk.
-                    let _ = tokio::time::timeout(AGAIN, over(member.status(), term)).await;
+                    if tokio::time::timeout(AGAIN, over(member.status(), term)).await.is_ok() {
+                        self.following.membership.standing.set_problem(None);
+                    }
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -198,6 +206,7 @@ impl Process {
         let context = Context::new(config, about, inbox, streams, reads, &self.following);
         let router = http::router(context.clone()).merge(link::router(context));
         let mut server = Server::new(config, self.address, opened, self.clock, feed, elsewhere);
+        self.following.membership.standing.set_problem(None);
         self.front.lead(router.merge(self.members.clone()), operators);
         tracing::info!(term, "this master leads");
         tokio::select! {

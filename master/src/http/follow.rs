@@ -55,7 +55,10 @@ async fn dispatch(
             biased;
             router = front.leading() => return answered(router.oneshot(request).await),
             leader = following.membership.standing.followed() => asked.elsewhere(Some(&leader)),
-            () = tokio::time::sleep(WAIT) => asked.elsewhere(None),
+            () = tokio::time::sleep(WAIT) => match following.membership.standing.problem() {
+                Some(problem) if !asked.is_grpc => no_leader(Some(&problem)).into_response(),
+                _ => asked.elsewhere(None),
+            },
         },
     };
     following.counts.count(name, response.status());
@@ -123,7 +126,7 @@ impl Asked {
         let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
         let location = leader.and_then(|at| HeaderValue::from_str(&format!("//{at}{path}")).ok());
         let Some(location) = location else {
-            return no_leader().into_response();
+            return no_leader(None).into_response();
         };
         let mut response = empty(StatusCode::TEMPORARY_REDIRECT);
         response.headers_mut().insert(header::LOCATION, location);
@@ -131,13 +134,14 @@ impl Asked {
     }
 }
 
-fn no_leader() -> Refusal {
-    Refusal {
-        retry_after: Some(Duration::from_secs(1)),
-        ..Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no master leads at the moment, and a majority of them is needed: ask again, and see \
-             /health of each",
-        )
-    }
+/// Why nobody leads, if that is known here.
+fn no_leader(problem: Option<&str>) -> Refusal {
+    let message = match problem {
+        Some(problem) => format!("no master leads at the moment: {problem}"),
+        None => "no master leads at the moment, and a majority of them is needed: ask again, and \
+                 see /health of each"
+            .to_owned(),
+    };
+    let retry_after = Some(Duration::from_secs(1));
+    Refusal { retry_after, ..Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message) }
 }
