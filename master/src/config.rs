@@ -104,6 +104,7 @@ impl Config {
             ("agent_ping_timeout", secs(options.agent_ping_timeout)),
             ("agent_timeout", secs(options.agent_timeout)),
             ("agent_reregister_timeout", secs(options.agent_reregister_timeout)),
+            ("quota_recovery_timeout", secs(options.quota_recovery_timeout)),
             ("allocation_interval", secs(options.allocation_delay)),
             ("filter_gpu_resources", options.filter_gpu_resources.to_string()),
             ("max_completed_frameworks", Registry::COMPLETED_KEPT.to_string()),

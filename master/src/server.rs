@@ -15,6 +15,7 @@ use crate::standing::Standing;
 use crate::{Config, MESOS_VERSION};
 use clock::Clock;
 use master_core::{Effect, Input, Master, RegistryOp};
+use proto::MasterId;
 use proto::scheduler::MasterInfo;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -71,17 +72,7 @@ impl Server {
         mut feed: Feed,
         elsewhere: Elsewhere,
     ) -> Self {
-        let info = MasterInfo {
-            id: opened.master_id,
-            hostname: config.hostname.clone(),
-            // As Mesos has it: the four bytes as they stand in memory.
-            ip: match address.ip() {
-                IpAddr::V4(ip) => u32::from_le_bytes(ip.octets()),
-                IpAddr::V6(_) => 0,
-            },
-            port: address.port(),
-            version: Arc::from(MESOS_VERSION),
-        };
+        let info = master_info(config, address, opened.master_id);
         let core = Master::new(config.options.clone(), info, opened.registry, clock.now());
         feed.tell(core.snapshot());
         let performer = Performer::new(core.registry().epoch(), config.cut_off_grace, feed);
@@ -327,6 +318,21 @@ async fn gather(messages: &mut mpsc::Receiver<Message>, batch: &mut Vec<Message>
         {
             batch.push(message);
         }
+    }
+}
+
+/// What a master says of itself to frameworks and operators.
+pub(crate) fn master_info(config: &Config, address: SocketAddr, id: MasterId) -> MasterInfo {
+    MasterInfo {
+        id,
+        hostname: config.hostname.clone(),
+        // As Mesos has it: the four bytes as they stand in memory.
+        ip: match address.ip() {
+            IpAddr::V4(ip) => u32::from_le_bytes(ip.octets()),
+            IpAddr::V6(_) => 0,
+        },
+        port: address.port(),
+        version: Arc::from(MESOS_VERSION),
     }
 }
 

@@ -8,7 +8,7 @@
 use crate::connections::Streams;
 use crate::front::Front;
 use crate::http::follow::{self, Following};
-use crate::http::{About, Context};
+use crate::http::{About, Context, Stale};
 use crate::listen::{AcceptLimits, Accepting, AgentServers, accept, places};
 use crate::logging::Logging;
 use crate::membership::{self, Membership};
@@ -123,7 +123,7 @@ async fn hand_over(member: &Member) {
 
 /// What there is of a master whatever part it plays.
 struct Process {
-    config: Config,
+    config: Arc<Config>,
     address: SocketAddr,
     clock: Clock,
     front: Front,
@@ -135,7 +135,7 @@ struct Process {
 
 impl Process {
     fn new(config: Config, address: SocketAddr, member: &Member, authority: &str) -> Self {
-        let clock = Clock::start();
+        let (clock, config) = (Clock::start(), Arc::new(config));
         let following = Following {
             membership: Membership {
                 asks: member.asks(),
@@ -144,6 +144,7 @@ impl Process {
             },
             counts: Arc::default(),
             logging: Logging::new(config.log.clone()),
+            stale: Stale::new(Arc::clone(&config), address, clock, member.asks()),
             started: clock.started(),
             version: config.options.version.clone(),
         };

@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 pub(crate) enum Deadline {
     /// Recovered agents that are not back are unreachable.
     RecoveryOver,
+    /// What runs on recovered agents that are not back counts for no quota any more.
+    QuotaRecoveryOver,
     /// The next ping of a connected agent, or the end of waiting for a disconnected one.
     Agent(AgentOrd),
     /// The longest grace of the agent's drain is over.

@@ -86,13 +86,14 @@ pub const INVARIANTS: [(&str, &str); 31] = [
     ),
     (
         "M22",
-        "What roles consume, what their guarantees lack and what is available are what offers, \
-         tasks, quotas and free agents say.",
+        "What roles consume, what their guarantees lack, what is available and what may be used on \
+         agents that are not back are what offers, tasks, quotas, free agents and the registry say.",
     ),
     (
         "M23",
         "A role that consumes more than its limit, with all below it, is in no offer that counts \
-         towards it, unless a pass is due that takes it back.",
+         towards it, unless a pass is due that takes it back; and no offer was made to it beyond \
+         what is left when it uses all that it could on agents that are not back.",
     ),
     (
         "M24",
@@ -394,6 +395,11 @@ fn deadlines(m: &Master, found: &mut Found) {
         expected += 1;
         let holds = m.deadlines.contains(at, Deadline::StrayOperations);
         found.unless(holds, "M9", || "stray operations are never forgotten".to_owned());
+    }
+    if let Some(at) = m.quota_recovery {
+        expected += 1;
+        let holds = m.deadlines.contains(at, Deadline::QuotaRecoveryOver);
+        found.unless(holds, "M9", || "what is not known is never settled".to_owned());
     }
     let rest = m.deadlines.len() - expected.min(m.deadlines.len());
     // The end of recovery stays until it comes, whether or not all agents are back.

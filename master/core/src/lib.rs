@@ -97,6 +97,7 @@ impl Master {
         {
             match deadline {
                 Deadline::RecoveryOver => self.recovery_over(out),
+                Deadline::QuotaRecoveryOver => self.quota_recovery_over(),
                 Deadline::Agent(ord) => {
                     agents += 1;
                     self.agent_deadline(ord, out);

@@ -34,6 +34,9 @@ pub struct Options {
     pub agent_timeout: Duration,
     /// After a restart of the master: how long known agents have to come back.
     pub agent_reregister_timeout: Duration,
+    /// After a restart of the master: how long at the most a role with a limit counts as if it used
+    /// all that it could on each agent that is not back. Zero: such agents never count.
+    pub quota_recovery_timeout: Duration,
     /// After a restart of the master: how long frameworks have to come back, at the least when they
     /// are known from their tasks only (a scheduler could not come back while no master led).
     pub framework_reregister_timeout: Duration,
@@ -125,6 +128,7 @@ impl Default for Options {
             ping_interval: Duration::from_secs(1),
             agent_timeout: Duration::from_secs(5),
             agent_reregister_timeout: Duration::from_secs(600),
+            quota_recovery_timeout: Duration::from_secs(30),
             framework_reregister_timeout: Duration::from_secs(600),
             agent_removal_interval: None,
             agent_ping_timeout: Duration::from_secs(5),

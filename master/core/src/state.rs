@@ -85,6 +85,8 @@ pub struct Master {
     pub(crate) links: BTreeMap<ConnectionId, AgentOrd>,
     /// Agents known from the registry that have not come back to this master yet.
     pub(crate) recovered: BTreeSet<AgentId>,
+    /// Until when they count for limits, while they do.
+    pub(crate) quota_recovery: Option<Time>,
     /// Tasks that may run on them.
     pub(crate) doubted: Doubted,
     /// Unreachable agents of which tasks were forgotten or were never known, and since when they are:
@@ -135,6 +137,7 @@ impl Master {
             agent_ids: BTreeMap::new(),
             links: BTreeMap::new(),
             recovered: BTreeSet::new(),
+            quota_recovery: None,
             doubted: Doubted::default(),
             forgotten: BTreeMap::new(),
             nonces: BTreeMap::new(),
@@ -177,6 +180,7 @@ impl Master {
             let at = self.now + self.options.agent_reregister_timeout;
             self.deadlines.set(at, Deadline::RecoveryOver);
         }
+        self.begin_quota_recovery();
     }
 
     fn recover_frameworks(&mut self) {

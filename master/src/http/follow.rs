@@ -3,7 +3,8 @@
 //! Between two leaders there is a moment without any. A request that comes then is held for a
 //! while, so that most clients never notice.
 
-use super::{Refusal, Route, empty, read, route, system};
+use super::legacy::stale::{self, Stale};
+use super::{Read, Refusal, Route, empty, read, route, system};
 use crate::front::Front;
 use crate::http::HttpCounts;
 use crate::logging::Logging;
@@ -30,6 +31,7 @@ pub(crate) struct Following {
     pub(crate) membership: Membership,
     pub(crate) counts: Arc<HttpCounts>,
     pub(crate) logging: Arc<Logging>,
+    pub(crate) stale: Stale,
     pub(crate) started: Time,
     pub(crate) version: Arc<str>,
 }
@@ -44,7 +46,10 @@ async fn dispatch(
     request: Request,
 ) -> Response {
     let (name, answer) = match route(request.uri().path()) {
-        Some((name, route)) => (name, own(&following, route, &request)),
+        Some((name, route)) => match stale_read(route, &request) {
+            Some(read) => (name, Some(stale::read(&following.stale, request.uri(), read).await)),
+            None => (name, own(&following, route, &request)),
+        },
         None => ("unknown", None),
     };
     let asked = Asked::of(&request);
@@ -70,6 +75,17 @@ fn answered(answer: Result<Response, std::convert::Infallible>) -> Response {
         Ok(response) => response,
         Err(never) => match never {},
     }
+}
+
+/// The read, if an answer that may be old is wanted.
+fn stale_read(route: Route, request: &Request) -> Option<Read> {
+    let read = match route {
+        Route::Read(read) => read,
+        Route::Weights => Read::Weights,
+        Route::Quota => Read::Quota,
+        _ => return None,
+    };
+    stale::is_wanted(request, read).then_some(read)
 }
 
 /// What every master answers for itself.

@@ -28,6 +28,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+pub(crate) use legacy::stale::Stale;
 pub(crate) use legacy::{About, Totals};
 use legacy::{Forward, Read};
 use pieces::{Pieces, Reading};

@@ -377,6 +377,13 @@ impl Copy {
     }
 }
 
+/// What operators see of a core that published all of this, and nothing more.
+pub(crate) fn model_of(completed_tasks: usize, all: Vec<Change>) -> Model {
+    let mut keeper = Keeper::new(completed_tasks);
+    all.into_iter().for_each(|change| keeper.apply(change));
+    keeper.snapshot()
+}
+
 /// Of one thread, whose time is what reads cost.
 fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()

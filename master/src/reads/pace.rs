@@ -41,7 +41,7 @@ impl Budget {
 }
 
 impl Pace {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let left = BURST.as_secs_f64();
         Self { budget: Mutex::new(Budget { left, refilled: Instant::now(), taken: 0.0 }) }
     }

@@ -6,9 +6,10 @@
 
 use super::records::{self, Records};
 use super::{Confirmed, Done, Registrar, RegistrarError};
+use crate::Config;
 use crate::registry_record::{self, Completed};
 use ::registrar::{Change, Failure, Lease, Loss, MemberId, Status, Stopped};
-use master_core::RegistryOp;
+use master_core::{Registry, RegistryOp};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -234,6 +235,19 @@ impl Asks {
     /// Changes the members, all or none; returns once that is agreed upon.
     pub(crate) async fn change(&self, changes: Vec<Change>) -> Result<u64, Failure> {
         self.handle()?.registrar().change(changes).await
+    }
+
+    /// The facts as they are known here, which may be old, and up to which entry of the log.
+    pub(crate) async fn facts(&self, config: &Config) -> Result<(Registry, u64), RegistrarError> {
+        let handle = self.0.upgrade().ok_or(RegistrarError::Ended)?;
+        let index = handle.registrar().status().borrow().applied;
+        let copied = handle.registrar().peek(Records::clone).await;
+        let records = copied.map_err(|failure| handle.fate.of(failure))?;
+        let config = config.clone();
+        // Many facts take a while to read.
+        let read = tokio::task::spawn_blocking(move || super::read_facts(&records, &config)).await;
+        let (registry, ..) = read.map_err(|_| RegistrarError::Ended)??;
+        Ok((registry, index))
     }
 
     /// Whether the member surely leads, without asking anybody.

@@ -158,6 +158,26 @@ async fn followers_say_where_the_leader_is_and_how_they_stand() {
         let answer = http.request("POST", path, &[], "").await;
         assert_eq!((answer.status, &answer.headers["location"]), (307, &location), "{path}");
     }
+    // What the registry says may be had from a follower too, by who does not mind that it is old.
+    assert_eq!(ask(&first.address, quota(4_000)).await, Ok(Response::Ok));
+    let begin = Instant::now();
+    let told = loop {
+        let answer = http.request("GET", "/quota?stale=true", &[], "").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.headers["tepui-stale-index"].parse::<u64>().unwrap() > 0);
+        if !answer.json()["configs"].as_array().unwrap().is_empty() {
+            break answer;
+        }
+        assert!(begin.elapsed() < BOUND, "{answer:?}");
+        // waits: the follower's copy is a second old at the most
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(told.json()["configs"][0]["role"], "eng");
+    let agents = http.request("GET", "/slaves?stale=true", &[], "").await;
+    assert_eq!(agents.status, 200, "{agents:?}");
+    assert!(agents.json()["slaves"].is_array());
+    let tasks = http.request("GET", "/tasks?stale=true", &[], "").await;
+    assert_eq!(tasks.status, 307, "tasks are no facts of the registry");
     let metrics = http.request("GET", "/metrics", &[], "").await;
     assert_eq!(metrics.status, 200);
     for line in ["tepui_master_role{role=\"follower\"} 1", "tepui_master_members 3"] {

@@ -97,7 +97,7 @@ impl Master {
         let since = self.now;
         self.persist(RegistryOp::MarkGone { agent_id: agent_id.clone(), since, kept }, out);
         self.nonces.retain(|_, id| id != agent_id);
-        self.recovered.remove(agent_id);
+        self.expect_no_more(agent_id);
         if let Some(ord) = self.agent_ord(agent_id) {
             if let Some(connection) = self.unbind_agent(ord) {
                 let (message, gone) = (Arc::from(farewell.to_agent), true);

@@ -207,7 +207,7 @@ impl Master {
         let was_unreachable = facts.is_none_or(|agent| agent.unreachable.is_some());
         let registered = facts.map_or(self.now, |agent| agent.registered);
         self.persist_return(&id, &returning, registered, out);
-        self.recovered.remove(&id);
+        self.expect_no_more(&id);
 
         let ord = match self.agent_ord(&id) {
             Some(ord) => {

@@ -77,7 +77,7 @@ impl Master {
                 self.deadlines.set(turn, Deadline::RecoveryOver);
                 break;
             }
-            self.recovered.remove(&agent_id);
+            self.expect_no_more(&agent_id);
             self.give_up_recovered(agent_id, out);
         }
         self.prune_unreachable(out);
@@ -95,7 +95,7 @@ impl Master {
             return;
         }
         for agent_id in replaced {
-            self.recovered.remove(&agent_id);
+            self.expect_no_more(&agent_id);
             self.give_up_recovered(agent_id, out);
         }
         self.prune_unreachable(out);

@@ -16,6 +16,7 @@ pub(crate) mod choice;
 pub(crate) mod demand;
 pub(crate) mod filters;
 pub(crate) mod held;
+mod missing;
 pub(crate) mod offering;
 mod pass;
 pub(crate) mod quota;
@@ -74,6 +75,8 @@ pub(crate) struct Allocator {
     pub(crate) nothing: Arc<Parts>,
     /// What an offer ever took of what guarantees need: a mistake of ours (for the invariants).
     pub(crate) starved: Option<Amounts>,
+    /// A role that an offer ever took over its limit, with what is not known of its use: likewise.
+    pub(crate) overdrawn: Option<Role>,
 }
 
 /// The frameworks that had the last looks when there were not enough: those after them come first in
@@ -121,6 +124,7 @@ impl Allocator {
             held_mixed: Held::default(),
             nothing: Arc::new(Parts { pure: true, ..Parts::default() }),
             starved: None,
+            overdrawn: None,
         }
     }
 

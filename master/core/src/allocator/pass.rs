@@ -22,6 +22,7 @@ impl Master {
     pub(crate) fn allocate(&mut self, out: &mut Vec<Effect>) {
         self.allocator.due = None;
         self.allocator.sorter.refresh();
+        self.allocator.sorter.ease_limits();
         self.counters.allocation_passes += 1;
         if std::mem::take(&mut self.allocator.sorter.surpassed) {
             self.enforce_limits(out);
@@ -151,7 +152,8 @@ impl Master {
         }
     }
 
-    /// Makes an offer, and notices should it take what guarantees need. Keeps M25.
+    /// Makes an offer, and notices should it take what guarantees need, or what may be used on
+    /// agents that are not back. Keeps M23 and M25.
     pub(crate) fn offer_counted(
         &mut self,
         seat: SeatOrd,
@@ -163,6 +165,14 @@ impl Master {
         let after = self.allocator.shortage();
         if !before.contains(&after) {
             self.allocator.starved = Some(after.less(&before));
+        }
+        let sorter = &self.allocator.sorter;
+        if sorter.missing() > 0 {
+            let role = sorter.role_of(seat);
+            let plain = sorter.cost_of(&offer.resources).plain;
+            if sorter.exceeds(role, &plain) {
+                self.allocator.overdrawn = Some(role.clone());
+            }
         }
         offer
     }

@@ -52,6 +52,7 @@ impl Sorter {
             (None, Some(ord)) => *ord,
             (Some(_), _) => self.node_of(role),
         };
+        let unknown = self.unknown_reserved(role);
         let quota = quota.map(|quota| {
             let limits: Vec<(usize, u64)> =
                 quota.limits.iter().map(|(name, most)| (self.kinds.number(name), *most)).collect();
@@ -60,6 +61,7 @@ impl Sorter {
                 limit: Bounds::from_pairs(limits),
                 lacking: Amounts::default(),
                 full: false,
+                unknown,
                 cuts: RefCell::default(),
             }
         });
@@ -127,15 +129,13 @@ impl Sorter {
     }
 
     fn reckon_quota(&mut self, at: RoleOrd, parent: RoleOrd) {
+        let full = self.room(&self.nodes[at]).is_some_and(|room| self.is_full(&room));
         let node = &mut self.nodes[at];
         let mut required = node.required_below.clone();
         if let Some(quota) = &mut node.quota {
             quota.lacking = quota.guarantee.less(&node.consumed);
-            let room = quota.limit.room(&node.consumed);
-            let too_small = |bundle: &Amounts| room.iter().any(|(k, most)| bundle.get(k) > most);
-            let was_full = quota.full;
-            quota.full = !self.least.is_empty() && self.least.iter().all(too_small);
-            if quota.full && !was_full {
+            let was_full = std::mem::replace(&mut quota.full, full);
+            if full && !was_full {
                 quota.close();
             }
             required = required.greater(&quota.lacking);
@@ -146,6 +146,12 @@ impl Sorter {
             above.subtract(&old);
             above.add(&required);
         }
+    }
+
+    /// Whether nothing that is worth an offer fits into so much room.
+    pub(super) fn is_full(&self, room: &Bounds) -> bool {
+        let too_small = |bundle: &Amounts| room.iter().any(|(k, most)| bundle.get(k) > most);
+        !self.least.is_empty() && self.least.iter().all(too_small)
     }
 
     /// What must be kept free for guarantees.
@@ -165,9 +171,8 @@ impl Sorter {
             if let Some(quota) = &node.quota {
                 // What roles below lack is theirs, and counted there.
                 allowance.lacking.add(&quota.lacking.less(&node.required_below));
-                if !quota.limit.is_none() {
-                    allowance.rooms.push((ord, quota.limit.room(&node.consumed)));
-                }
+                let room = self.room(node).filter(|room| !room.is_none());
+                allowance.rooms.extend(room.map(|room| (ord, room)));
             }
             at = self.parent(ord);
         }
@@ -194,11 +199,14 @@ impl Sorter {
         })
     }
 
-    /// Whether the role, or one above, consumes more than its limit of what is in `plain`.
+    /// Whether the role, or one above, consumes more than its limit of what is in `plain`, or may
+    /// on agents that are yet to come back.
     pub(crate) fn exceeds(&self, role: &Role, plain: &Amounts) -> bool {
         self.any_above(role, |node| {
             node.quota.as_ref().is_some_and(|quota| {
-                let over = |(kind, most)| plain.get(kind) > 0 && node.consumed.get(kind) > most;
+                let most_used =
+                    |kind| node.consumed.get(kind).saturating_add(self.unknown(node, kind));
+                let over = |(kind, most)| plain.get(kind) > 0 && most_used(kind) > most;
                 quota.limit.iter().any(over)
             })
         })

@@ -101,7 +101,12 @@ impl Cut {
 impl NodeQuota {
     /// Whether somebody may wait for this role to consume less.
     pub(super) fn waits(&self) -> bool {
-        self.full || !self.guarantee.is_zero() || self.cuts.borrow().iter().any(Cut::waits)
+        !self.guarantee.is_zero() || self.waits_for_room()
+    }
+
+    /// Whether the limit stood against somebody.
+    pub(super) fn waits_for_room(&self) -> bool {
+        self.full || self.cuts.borrow().iter().any(Cut::waits)
     }
 
     /// Nobody with nothing but plain resources is looked at for this role before there is room.
@@ -122,10 +127,9 @@ impl NodeQuota {
     }
 
     /// The limit stood against an offer of `free`.
-    fn note_cut(&self, consumed: &Amounts, free: &Amounts, sort: Sort) {
+    fn note_cut(&self, room: &Bounds, free: &Amounts, sort: Sort) {
         let cut = &mut self.cuts.borrow_mut()[sort as usize];
-        for (kind, most) in self.limit.iter() {
-            let room = most.saturating_sub(consumed.get(kind));
+        for (kind, room) in room.iter() {
             if room < free.get(kind) {
                 cut.lower(kind, room);
             }
@@ -138,8 +142,8 @@ impl Sorter {
     /// `free`, which is what of them is plain, and maybe of others.
     pub(crate) fn note_cut(&self, ord: RoleOrd, free: &Amounts, sort: Sort) {
         let node = &self.nodes[ord];
-        if let Some(quota) = &node.quota {
-            quota.note_cut(&node.consumed, free, sort);
+        if let (Some(quota), Some(room)) = (&node.quota, self.room(node)) {
+            quota.note_cut(&room, free, sort);
         }
     }
 
@@ -178,8 +182,9 @@ impl Allocator {
     fn next_of_rounds(&self, role: RoleOrd) -> Next {
         let (mut next, none) = (Next::default(), OrdSet::default());
         let node = &self.sorter.nodes[role];
-        let Some(quota) = &node.quota else { return next };
-        let room = quota.limit.room(&node.consumed);
+        let (Some(quota), Some(room)) = (&node.quota, self.sorter.room(node)) else {
+            return next;
+        };
         // Who comes later is woken.
         let is_populated = self.sorter.is_populated(role);
         for (sort, cut) in SORTS.into_iter().zip(quota.cuts.borrow_mut().iter_mut()) {

@@ -16,6 +16,7 @@ mod order;
 mod seats;
 
 use super::amounts::{Amounts, Bounds, Kinds, Parts};
+use super::missing::Missing;
 use super::room::Cut;
 use crate::registry::{DEFAULT_WEIGHT_MILLI, Quota};
 use crate::table::{FrameworkOrd, OrdSet, RoleOrd, SeatOrd, Table};
@@ -80,6 +81,8 @@ pub(super) struct NodeQuota {
     pub(super) lacking: Amounts,
     /// Whether so little room is left that nothing worth an offer fits into it.
     pub(super) full: bool,
+    /// What is reserved to it and below on agents that are yet to come back.
+    pub(super) unknown: Amounts,
     /// What the limit stood against, of agents of each sort.
     pub(super) cuts: RefCell<[Cut; 2]>,
 }
@@ -105,6 +108,8 @@ pub(crate) struct Sorter {
     pub(super) rounds: BTreeSet<RoleOrd>,
     /// Whether a role came to consume more than its limit, or still more.
     pub(crate) surpassed: bool,
+    /// Agents that are yet to come back.
+    pub(super) missing: Missing,
     /// Whether the total or a weight changed since everything was ordered.
     stale: bool,
     /// The seats whose epochs began last, in that order, and how many began before those.
@@ -138,6 +143,7 @@ impl Sorter {
             eased: BTreeSet::new(),
             rounds: BTreeSet::new(),
             surpassed: false,
+            missing: Missing::default(),
             stale: false,
             begun: Vec::new(),
             begun_before: 0,

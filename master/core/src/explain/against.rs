@@ -137,7 +137,11 @@ impl Master {
         for (role, agents) in tally.limits {
             let role = self.allocator.sorter.role_at(role).clone();
             let figures = self.limit_figures(&role);
-            reasons.push(Why::AtLimit { role, agents, figures });
+            reasons.push(Why::AtLimit { role: role.clone(), agents, figures });
+            if let Some(until) = self.quota_recovery {
+                let (agents, wait) = (self.allocator.sorter.missing(), until.since(self.now));
+                reasons.push(Why::UseUnknown { role, agents, wait });
+            }
         }
         if tally.headroom > 0 {
             let kept = self.allocator.sorter.quantities(self.allocator.sorter.kept_free());

@@ -2,6 +2,7 @@
 
 use proto::{AgentId, FrameworkId, Piece, Quantities, ResourceName, Resources, Role, Time};
 use std::fmt::{self, Formatter};
+use std::time::Duration;
 
 pub(super) const DEMAND_MET: &str =
     "All that the framework said it wants is launched or in offers that it holds.";
@@ -167,6 +168,22 @@ pub(super) fn at_limit(
         write!(f, "{comma} {name} {consumed} of {most} consumed")?;
     }
     f.write_str(".")
+}
+
+pub(super) fn unknown(
+    f: &mut Formatter<'_>,
+    role: &Role,
+    agents: usize,
+    wait: Duration,
+) -> fmt::Result {
+    write!(
+        f,
+        "What role {role} uses on {} that {} not come back to this master yet is not known: until \
+         then, for at most {} s, all that it could use there counts towards its limit.",
+        Count(agents, "agent"),
+        one_or(agents, "has", "have"),
+        wait.as_secs_f64().ceil()
+    )
 }
 
 pub(super) fn kept(

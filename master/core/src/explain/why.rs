@@ -3,6 +3,7 @@
 use super::text;
 use proto::{AgentId, FrameworkId, Piece, Quantities, ResourceName, Resources, Role, Time};
 use std::fmt;
+use std::time::Duration;
 
 /// One reason.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,6 +119,16 @@ pub enum Why {
         /// By resource: what is consumed, and the limit, in thousandths.
         figures: Vec<(ResourceName, u64, u64)>,
     },
+    /// What the role whose limit stands against offers uses on agents that are yet to come back to
+    /// this master is not known, and counts as all that it could use there.
+    UseUnknown {
+        /// Whose limit.
+        role: Role,
+        /// How many agents are not back.
+        agents: usize,
+        /// How long they count at the most.
+        wait: Duration,
+    },
     /// What is free is kept for guarantees.
     KeptForGuarantees {
         /// How many agents.
@@ -215,6 +226,7 @@ impl fmt::Display for Why {
             Self::OtherRegion { agents } => text::other_region(f, *agents),
             Self::Constrained { agents } => text::constrained(f, *agents),
             Self::AtLimit { role, agents, figures } => text::at_limit(f, role, *agents, figures),
+            Self::UseUnknown { role, agents, wait } => text::unknown(f, role, *agents, *wait),
             Self::KeptForGuarantees { agents, kept, roles } => text::kept(f, *agents, kept, roles),
             Self::TooSmall { agents } => text::too_small(f, *agents),
             Self::NotDemanded { agents } => text::not_demanded(f, *agents),

@@ -19,6 +19,9 @@ pub(super) fn check(m: &Master, found: &mut Found) {
     queue(m, found);
     demands(m, found);
     rest(m, found);
+    if let Some(role) = &m.allocator.overdrawn {
+        found.unless(false, "M23", || format!("{role} was offered what it may use already"));
+    }
     if let Some(short) = &m.allocator.starved {
         found.unless(false, "M25", || format!("an offer took {short:?} of guarantees"));
     }
@@ -29,6 +32,7 @@ pub(super) fn sums(m: &Master, found: &mut Found) {
     let consumed = consumption(m);
     quotas(m, &consumed, found);
     limits(m, &consumed, found);
+    unknown(m, found);
 }
 
 fn filters(m: &Master, found: &mut Found) {
@@ -94,6 +98,7 @@ fn queue(m: &Master, found: &mut Found) {
     let idle = queued.is_empty()
         && !m.allocator.has_calls()
         && !m.allocator.sorter.has_to_serve()
+        && !m.allocator.sorter.has_to_ease()
         && !m.allocator.has_held_to_sweep();
     found.unless(idle || m.allocator.due.is_some(), "M13", || {
         format!("{} agents wait and no pass is due", queued.len())
@@ -288,6 +293,28 @@ fn quotas(m: &Master, consumed: &BTreeMap<Role, Quantities>, found: &mut Found) 
     found.unless(counted == available, "M22", || {
         format!("{available:?} is available, {counted:?} is counted")
     });
+}
+
+fn unknown(m: &Master, found: &mut Found) {
+    let sorter = &m.allocator.sorter;
+    let missing: Vec<_> = m.recovered.iter().filter(|_| m.quota_recovery.is_some()).collect();
+    found.unless(sorter.missing() == missing.len(), "M22", || {
+        format!("{} agents are not back, {} are counted", missing.len(), sorter.missing())
+    });
+    for (role, _) in m.registry.quotas().iter().filter(|(_, quota)| !quota.limits.is_empty()) {
+        let mut all = Quantities::default();
+        for agent in &missing {
+            let ours = |piece: &Piece| {
+                let to = piece.flavor.reserved_to();
+                !piece.flavor.revocable && to.is_none_or(|to| to == role || is_below(to, role))
+            };
+            tally(&mut all, &m.registry.agents()[*agent].info.resources, ours);
+        }
+        let counted = sorter.unknown_to(role);
+        found.unless(counted == all, "M22", || {
+            format!("{role} may use {all:?} on agents that are not back, {counted:?} is counted")
+        });
+    }
 }
 
 fn limits(m: &Master, consumed: &BTreeMap<Role, Quantities>, found: &mut Found) {

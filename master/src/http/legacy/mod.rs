@@ -13,6 +13,7 @@ mod metrics;
 mod operations;
 mod query;
 mod roles;
+pub(crate) mod stale;
 mod state;
 mod tasks;
 mod toggle;
@@ -56,14 +57,25 @@ impl About {
         opened: &OpenRegistry,
         started: Time,
     ) -> Self {
+        let cluster = opened.registry.cluster_id().cloned();
+        Self::of(config, address, opened.master_id.clone(), cluster, started)
+    }
+
+    fn of(
+        config: &Config,
+        address: SocketAddr,
+        master_id: MasterId,
+        cluster: Option<Arc<str>>,
+        started: Time,
+    ) -> Self {
         Self {
-            master_id: opened.master_id.clone(),
+            master_id,
             hostname: config.hostname.clone(),
             authority: format!("{}:{}", config.hostname, address.port()),
             port: address.port(),
             version: config.options.version.clone(),
             started,
-            cluster: opened.registry.cluster_id().cloned(),
+            cluster,
             flags: config.flags(),
         }
     }
