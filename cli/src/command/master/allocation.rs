@@ -21,6 +21,10 @@ pub(super) struct Allocation {
     /// it is anything at all; cpus:0.01|mem:32 by default.
     #[arg(long, value_name = "AMOUNTS|...", value_parser = least)]
     min_allocatable_resources: Option<Least>,
+    /// Seconds after the master began to lead during which a role with a limit counts as if it used
+    /// all that it could on agents that are not back; 30 by default, 0 means never.
+    #[arg(long, value_name = "SECONDS", value_parser = super::seconds)]
+    quota_recovery_timeout: Option<f64>,
 }
 
 /// Amounts any one of which is enough.
@@ -35,6 +39,9 @@ impl Allocation {
         core.agent_removal_interval = self.agent_removal_rate_limit;
         if let Some(Least(least)) = self.min_allocatable_resources {
             core.min_allocatable = least;
+        }
+        if let Some(seconds) = self.quota_recovery_timeout {
+            core.quota_recovery_timeout = Duration::from_secs_f64(seconds);
         }
     }
 }
@@ -127,11 +134,14 @@ mod tests {
             "2/3hrs",
             "--min-allocatable-resources",
             "cpus:0.5;mem:64|gpus:1",
+            "--quota-recovery-timeout",
+            "2.5",
         ])
         .unwrap();
         let options = &config.options;
         assert_eq!(options.domain, Some(domain("europe/west-1").unwrap()));
         assert_eq!(options.agent_removal_interval, Some(Duration::from_secs(90 * 60)));
+        assert_eq!(options.quota_recovery_timeout, Duration::from_millis(2500));
         let [first, second] = &options.min_allocatable[..] else {
             panic!("{:?}", options.min_allocatable)
         };

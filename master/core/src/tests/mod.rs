@@ -31,6 +31,7 @@ mod operator;
 mod oracle;
 mod partition;
 mod quota;
+mod quota_recovery;
 mod random;
 mod random_operations;
 mod reconcile;
