@@ -64,7 +64,10 @@ impl Sorter {
     /// As `miss_no_more`, of all agents.
     pub(crate) fn miss_nobody(&mut self) -> bool {
         let agents: Vec<AgentId> = self.missing.agents.keys().cloned().collect();
-        agents.iter().fold(false, |shrank, agent| self.miss_no_more(agent) || shrank)
+        for agent in agents {
+            self.miss_no_more(&agent);
+        }
+        self.missing.shrank
     }
 
     /// How many agents are yet to come back.

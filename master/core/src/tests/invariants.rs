@@ -337,6 +337,41 @@ fn m23_an_offer_above_a_limit_here_or_above() {
     }
 }
 
+/// A new master, to which one of two agents is back; the limit of `r` leaves nothing meanwhile.
+fn one_agent_back() -> Cluster {
+    let mut c = Cluster::default();
+    c.quota(&[("r", "", "cpus:4;mem:1024")]);
+    c.agent(cpus_mem(4, 1024));
+    let mut back = c.agent(cpus_mem(4, 1024));
+    c.restart_master();
+    c.framework_from(framework_info("f", &["r"], &[]));
+    c.reregister(&mut back, Vec::new(), &[]);
+    assert_eq!(check(&c.master), []);
+    assert!(c.master.offers.is_empty());
+    c
+}
+
+#[test]
+fn m22_an_agent_that_is_not_back_and_counts_no_more() {
+    let m = &mut one_agent_back().master;
+    let agent = m.recovered.first().unwrap().clone();
+    assert!(m.allocator.sorter.miss_no_more(&agent));
+    assert!(check(m).iter().any(|violation| violation.id == "M22"), "{:?}", check(m));
+}
+
+#[test]
+fn m23_an_offer_of_what_may_be_used_on_an_agent_that_is_not_back() {
+    let m = &mut one_agent_back().master;
+    let agent = m.agents.iter().map(|(ord, _)| ord).next().unwrap();
+    let framework = m.frameworks.iter().map(|(ord, _)| ord).next().unwrap();
+    let seat = m.allocator.sorter.seat_in(framework, &role("r")).unwrap();
+    let parts = m.agents[agent].free_parts.clone();
+    let credit = crate::allocator::demand::Credit::default();
+    let all = crate::allocator::offering::Offering { resources: None, parts, credit };
+    m.offer_counted(seat, agent, all);
+    assert!(check(m).iter().any(|violation| violation.id == "M23"), "{:?}", check(m));
+}
+
 #[test]
 fn m24_a_free_agent_that_somebody_wants_and_nobody_looks_at() {
     let mut c = Cluster::default();
