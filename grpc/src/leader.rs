@@ -32,7 +32,8 @@ pub fn leader(status: &Status) -> Option<&str> {
     is_address(value).then_some(value)
 }
 
-/// Whether others can be sent there: whether it is a name, an IPv4 address or an IPv6 address in brackets, and a port.
+/// Whether others can be sent there: whether it is a name, an IPv4 address or an IPv6 address in
+/// brackets, and a port.
 pub fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
     let digits = !port.is_empty() && port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit());

@@ -190,6 +190,8 @@ pub(crate) struct Accepting {
     pub(crate) front: Front,
     /// Where connections of other members are served: signs of life must not wait for the core.
     pub(crate) members: Handle,
+    /// What is answered there.
+    pub(crate) only_members: Front,
     pub(crate) agents: Arc<AgentServers>,
 }
 
@@ -221,9 +223,9 @@ pub(crate) async fn accept(listener: TcpListener, limits: AcceptLimits, acceptin
             continue;
         };
         let builder = Arc::clone(&builder);
-        let Accepting { front, members, agents } = &accepting;
-        let (members, agents) = (members.clone(), Arc::clone(agents));
-        let asked = Asked { front: front.clone(), origin, members, agents };
+        let Accepting { front, members, only_members, agents } = &accepting;
+        let members = (members.clone(), only_members.clone());
+        let asked = Asked { front: front.clone(), origin, members, agents: Arc::clone(agents) };
         connections.spawn(async move {
             let first_request = Instant::now() + limits.request_timeout;
             // Each in a box of its own: what a connection is, it is for years, and it must not take
@@ -260,7 +262,7 @@ pub(crate) async fn accept(listener: TcpListener, limits: AcceptLimits, acceptin
 struct Asked {
     front: Front,
     origin: Origin,
-    members: Handle,
+    members: (Handle, Front),
     agents: Arc<AgentServers>,
 }
 
@@ -320,7 +322,8 @@ async fn first_stream(
         let is_member = begun.path.as_deref() == Some(::registrar::PATH);
         let stream = Rewound { begun: begun.bytes.into(), stream };
         if is_member {
-            let to = Elsewhere { runtime: asked.members.clone(), narrow: None };
+            let (runtime, front) = asked.members.clone();
+            let (to, asked) = (Elsewhere { runtime, narrow: None }, Asked { front, ..asked });
             Box::pin(hand_over(stream, builder, asked, first_request, to)).await;
         } else {
             Box::pin(serve(stream, &builder, asked, first_request)).await;

@@ -31,6 +31,8 @@ pub(crate) struct Membership {
     pub(crate) asks: Asks,
     pub(crate) standing: Standing,
     pub(crate) cluster: Arc<str>,
+    /// In which this master leads, if it does.
+    pub(crate) term: u64,
 }
 
 impl Membership {
@@ -39,11 +41,7 @@ impl Membership {
     /// # Errors
     /// It does not, or cannot know.
     pub(crate) async fn surely_lead(&self) -> Result<(), Refusal> {
-        // A majority is asked only where nothing was heard of it for a while.
-        if self.asks.lease().is_some_and(|lease| lease.holds()) {
-            return Ok(());
-        }
-        self.asks.read_index().await.map(|_| ()).map_err(|failure| {
+        self.asks.surely_lead(self.term).await.map_err(|failure| {
             let message = format!("it is not certain that this master still leads: {failure}");
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
         })
@@ -135,7 +133,8 @@ impl Membership {
     async fn remove(&self, member: MemberId) -> Result<(), Refusal> {
         let Status { members, id, .. } = self.standing.status();
         if !members.contains(member) {
-            return Err(unknown(member));
+            let message = format!("no master has the id {member}: see 'tepui master list'");
+            return Err(Refusal::new(StatusCode::NOT_FOUND, message));
         }
         if members.voters.len() == 1 && members.voters.contains(&member) {
             return Err(Refusal::new(
@@ -283,10 +282,12 @@ fn due(status: &Status, authority: &str) -> Option<Change> {
     ready.map(|member| Change::Promote { member: *member })
 }
 
-/// Whether this master is none of the group yet, or is not looked for where it is.
+/// Whether this master is none of the group yet, or is not looked for where it is. One that was
+/// taken out knows members without itself, and does not ask to be one again.
 fn lacks(status: &Status, authority: &str) -> bool {
     let known = status.members.addresses.get(&status.id).map(String::as_str);
-    status.role != Role::Leader && known != Some(authority)
+    let was_one = status.members.contains(status.id) || status.members.all().is_empty();
+    status.role != Role::Leader && was_one && known != Some(authority)
 }
 
 fn member(id: u64) -> Result<MemberId, Refusal> {

@@ -177,6 +177,13 @@ impl Member {
             .map_err(|error| of_directory(config, error))
     }
 
+    /// The newest epoch that the registry knows; 0 before the first one.
+    async fn epoch(&self, config: &Config) -> Result<u64, RegistrarError> {
+        let epoch = self.record(b"e").await?;
+        let (registry, ..) = read_facts(&epoch, config)?;
+        Ok(registry.epoch())
+    }
+
     /// Whether the data directory of `config` belongs to a member of a cluster already.
     ///
     /// # Errors
@@ -192,30 +199,37 @@ impl Member {
     /// # Errors
     /// Why not; after [`RegistrarError::is_lost_lead`] another member may lead.
     pub async fn lead(&self, config: &Config, term: u64) -> Result<OpenRegistry, RegistrarError> {
-        let records = self.records().await?;
-        let seen = config.clone();
-        let notes = records.texts(recover::NOTES.as_bytes());
-        // Many facts take a while to read.
-        let read = tokio::task::spawn_blocking(move || read_facts(&records, &seen)).await;
-        let (mut registry, completed, read) = read.map_err(|_| RegistrarError::Ended)??;
-        if registry.cluster_id().is_none_or(|known| **known != **self.cluster_id()) {
-            let problem = format!("does not name cluster {}", self.cluster_id());
-            return Err(damaged(config, "record c", problem));
-        }
-        let mut registrar = self.leading(term, completed);
+        let before = self.epoch(config).await?;
+        let mut registrar = self.leading(term, Completed::new());
         let master_id = MasterId::new(uuid::Uuid::new_v4().to_string());
         let master_id = master_id.expect("a UUID is a valid id");
-        let epoch = registry.epoch() + 1;
+        let epoch = before + 1;
         let mut facts = vec![RegistryOp::BeginEpoch { epoch, master_id: master_id.clone() }];
         facts.extend(config.weights.iter().map(|(role, weight_milli)| RegistryOp::SetWeight {
             role: role.clone(),
             weight_milli: *weight_milli,
         }));
-        facts.iter().for_each(|op| registry.apply(op));
         let (tell, told) = tokio::sync::oneshot::channel();
         // Whoever waits is there until it was told.
         registrar.propose(facts, Box::new(move |result| drop(tell.send(result))));
         told.await.map_err(|_| RegistrarError::Ended)??;
+        // Only now: what an earlier core of this term proposed last is before that in the log.
+        let records = self.records().await?;
+        let seen = config.clone();
+        let notes = records.texts(recover::NOTES.as_bytes());
+        // Many facts take a while to read.
+        let read = tokio::task::spawn_blocking(move || read_facts(&records, &seen)).await;
+        let (registry, completed, read) = read.map_err(|_| RegistrarError::Ended)??;
+        if registry.cluster_id().is_none_or(|known| **known != **self.cluster_id()) {
+            let problem = format!("does not name cluster {}", self.cluster_id());
+            return Err(damaged(config, "record c", problem));
+        }
+        if registry.master_id() != Some(&master_id) {
+            // Another one has begun meanwhile.
+            let failure = Failure::Refused(::registrar::Refusal::LostLeadership);
+            return Err(RegistrarError::Refused { dir: config.data_dir.clone(), failure });
+        }
+        let registrar = self.leading(term, completed);
         for note in &notes {
             tracing::warn!(note, "masters of this cluster were lost");
         }

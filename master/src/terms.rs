@@ -54,6 +54,7 @@ pub async fn run(
     let accepting = Accepting {
         front: master.front.clone(),
         members: member.runtime().clone(),
+        only_members: Front::new(|_| master.members.clone()),
         agents: Arc::clone(&master.agents),
     };
     let limits = AcceptLimits {
@@ -141,6 +142,7 @@ impl Process {
                 asks: member.asks(),
                 standing: Standing::new(member.status(), authority),
                 cluster: Arc::clone(member.cluster_id()),
+                term: 0,
             },
             counts: Arc::default(),
             logging: Logging::new(config.log.clone()),
@@ -204,15 +206,17 @@ impl Process {
         };
         let operators = reads.runtime().clone();
         let streams = Arc::new(Streams::default());
-        let context = Context::new(config, about, inbox, streams, reads, &self.following);
+        let context = Context::new(config, about, inbox, streams, reads, &self.following, term);
         let router = http::router(context.clone()).merge(link::router(context));
         let mut server = Server::new(config, self.address, opened, self.clock, feed, elsewhere);
         self.following.membership.standing.set_problem(None);
         self.front.lead(router.merge(self.members.clone()), operators);
         tracing::info!(term, "this master leads");
         tokio::select! {
-            result = server.serve(messages) => result,
+            // Who leads no more says nothing more.
+            biased;
             () = over(member.status(), term) => Ok(()),
+            result = server.serve(messages) => result,
             // It ends only with the member.
             () = self.following.membership.tend() => Err(member.end()),
         }

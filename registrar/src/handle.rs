@@ -76,6 +76,7 @@ pub(crate) struct Submission<M: StateMachine> {
 pub(crate) enum Request<M: StateMachine> {
     Propose(Submission<M>),
     Read { answer: Answer<u64>, look: Option<Look<M>> },
+    Confirm { term: u64, answer: Answer<u64> },
     Look(Look<M>),
     Change { changes: Vec<Change>, answer: Answer<u64> },
     Transfer { to: Option<MemberId> },
@@ -166,6 +167,16 @@ where
     pub async fn read_index(&self) -> Result<u64, Failure> {
         let (answer, answered) = oneshot::channel();
         self.ask(Request::Read { answer, look: None }, answered).await
+    }
+
+    /// Returns once a majority has confirmed, after the call, that this member leads in `term`. A
+    /// read is no such thing: a follower has one answered by the leader.
+    ///
+    /// # Errors
+    /// It does not lead in that term, or cannot know.
+    pub async fn confirm(&self, term: u64) -> Result<(), Failure> {
+        let (answer, answered) = oneshot::channel();
+        self.ask(Request::Confirm { term, answer }, answered).await.map(|_| ())
     }
 
     /// As `read_index`, and looks at the state then. `look` must be quick.

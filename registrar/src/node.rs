@@ -340,6 +340,16 @@ impl<M: StateMachine> Node<M> {
             match request {
                 Request::Propose(submission) => proposals.push(submission),
                 Request::Read { answer, look } => reads.push(self.shell.expect_read(answer, look)),
+                Request::Confirm { term, answer } => {
+                    let (now, leader) = self.member.term();
+                    if now == term && leader == Some(self.shell.id()) {
+                        // Should it stop leading meanwhile, the read is dropped.
+                        reads.push(self.shell.expect_read(answer, None));
+                    } else {
+                        // Whoever asked may have left.
+                        drop(answer.send(Err(Refusal::NotLeading { leader }.into())));
+                    }
+                }
                 Request::Look(look) => look(self.shell.state()),
                 Request::Change { changes, answer } => {
                     let id = self.shell.expect_change(answer);

@@ -2,7 +2,7 @@
 //!
 //! It is replicated as all that the masters know, so that a framework which keeps in it what it must
 //! not forget can be started on any machine. It is small (a thousand keys, 64 KiB a value, 1 MiB in
-//! all, unless the operator says otherwise), and each write takes a round of the masters: it is for
+//! all), and each write takes a round of the masters: it is for
 //! decisions, not for data.
 
 use proto::scheduler::{StateAsk, StateEntry, StateOutcome};

@@ -67,6 +67,7 @@ impl Context {
         streams: Arc<Streams>,
         reads: Reads,
         follower: &follow::Following,
+        term: u64,
     ) -> Self {
         Self(Arc::new(Shared {
             inbox,
@@ -84,7 +85,7 @@ impl Context {
             about: Arc::new(about),
             reads,
             logging: Arc::clone(&follower.logging),
-            membership: follower.membership.clone(),
+            membership: Membership { term, ..follower.membership.clone() },
         }))
     }
 

@@ -55,4 +55,9 @@ fn a_master_that_moved_has_itself_found() {
     let nobody = Standing::of_nobody().status();
     assert!(lacks(&nobody, "h:1"), "one that is to be taken in");
     assert!(!lacks(&leading(), "h:9"), "who leads does it without asking");
+    let mut out = Status { role: Role::Follower, ..leading() };
+    out.members.voters = [id(2)].into();
+    out.members.learners.clear();
+    out.members.addresses.remove(&id(1));
+    assert!(!lacks(&out, "h:1"), "who was taken out does not come back by itself");
 }

@@ -8,7 +8,7 @@ use super::records::{self, Records};
 use super::{Confirmed, Done, Registrar, RegistrarError};
 use crate::Config;
 use crate::registry_record::{self, Completed};
-use ::registrar::{Change, Failure, Lease, Loss, MemberId, Status, Stopped};
+use ::registrar::{Change, Failure, Lease, Loss, MemberId, Role, Status, Stopped};
 use master_core::{Registry, RegistryOp};
 use std::io;
 use std::path::PathBuf;
@@ -200,6 +200,12 @@ impl Member {
         copied.map_err(|failure| self.handle.fate.of(failure))
     }
 
+    /// One record alone, as new as with `records`.
+    pub(super) async fn record(&self, key: &'static [u8]) -> Result<Records, RegistrarError> {
+        let copied = self.handle.registrar().read(move |records| records.only(key)).await;
+        copied.map_err(|failure| self.handle.fate.of(failure))
+    }
+
     /// Makes the changes of a batch, durably.
     pub(super) async fn write(&self, batch: &Batch) -> Result<(), RegistrarError> {
         let proposed = self.handle.registrar().propose(records::entry(batch)).await;
@@ -209,7 +215,8 @@ impl Member {
     /// Who makes facts durable while this member leads in `term`, and in no other one.
     pub(super) fn leading(&self, term: u64, completed: Completed) -> Leading {
         let (handle, lease) = (Arc::clone(&self.handle), self.handle.registrar().lease());
-        Leading { handle, term, completed, backlog: Arc::default(), lease }
+        let status = self.status();
+        Leading { handle, term, completed, backlog: Arc::default(), lease, status }
     }
 
     /// The same runtime for what has to wait outside of any.
@@ -250,14 +257,18 @@ impl Asks {
         Ok((registry, index))
     }
 
-    /// Whether the member surely leads, without asking anybody.
-    pub(crate) fn lease(&self) -> Option<Lease> {
-        Some(self.handle().ok()?.registrar().lease())
-    }
-
-    /// Returns once it is certain that this member still led when it was called.
-    pub(crate) async fn read_index(&self) -> Result<u64, Failure> {
-        self.handle()?.registrar().read_index().await
+    /// Returns if the member leads in `term`, at least until it was asked. A majority is asked only
+    /// where nothing was heard of it for a while.
+    ///
+    /// # Errors
+    /// It does not, or cannot know.
+    pub(crate) async fn surely_lead(&self, term: u64) -> Result<(), Failure> {
+        let handle = self.handle()?;
+        let registrar = handle.registrar();
+        if registrar.lease().holds() && leads_in(&registrar.status().borrow(), term) {
+            return Ok(());
+        }
+        registrar.confirm(term).await
     }
 }
 
@@ -268,6 +279,11 @@ pub(super) struct Leading {
     completed: Completed,
     backlog: Arc<AtomicUsize>,
     lease: Lease,
+    status: watch::Receiver<Status>,
+}
+
+fn leads_in(status: &Status, term: u64) -> bool {
+    status.role == Role::Leader && status.term == term
 }
 
 impl Leading {
@@ -319,12 +335,13 @@ impl Registrar for Leading {
     }
 
     fn surely_leads(&self) -> bool {
-        self.lease.holds()
+        // The lease of a later term is none of this core's.
+        self.lease.holds() && leads_in(&self.status.borrow(), self.term)
     }
 
     fn confirm(&self) -> Confirmed<'_> {
         Box::pin(async {
-            while self.handle.registrar().read_index().await.is_err() {
+            while self.handle.registrar().confirm(self.term).await.is_err() {
                 tokio::time::sleep(CONFIRM_AGAIN).await;
             }
         })

@@ -41,6 +41,15 @@ impl Records {
         )
     }
 
+    /// One record alone, if it is there.
+    pub(super) fn only(&self, key: &[u8]) -> Self {
+        let mut only = Self::default();
+        if let Some(value) = self.records.get(key) {
+            only.edit(Edit::Put(key, value));
+        }
+        only
+    }
+
     /// The records whose keys begin with `prefix`, as text.
     pub(super) fn texts(&self, prefix: &[u8]) -> Vec<String> {
         let records = self.scan(prefix).filter_map(Result::ok);

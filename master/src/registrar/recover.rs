@@ -86,11 +86,12 @@ async fn note(
     let (registry, ..) = read_facts(&member.records().await?, config)?;
     let master_id = MasterId::new(uuid::Uuid::new_v4().to_string());
     let master_id = master_id.expect("a UUID is a valid id");
-    let epoch = registry.epoch() + EPOCHS;
+    let now = Clock::start().now();
+    // Another one when the same past is gone back to a second time.
+    let epoch = registry.epoch() + EPOCHS + now.as_secs_f64() as u64;
     let mut batch = Batch::new();
     let op = RegistryOp::BeginEpoch { epoch, master_id };
     registry_record::write(&op, &mut Completed::new(), &mut batch);
-    let now = Clock::start().now();
     let lost: Vec<String> = recovered.lost.iter().map(|(id, at)| format!("{id}@{at}")).collect();
     let words = format!(
         "member {} went on alone after entry {} of term {}, without {}",

@@ -50,6 +50,11 @@ impl Running {
         assert!(within("the end of the master", self.task).await.unwrap_err().is_cancelled());
     }
 
+    /// Waits until it has ended by itself, and well.
+    pub(crate) async fn ended(self) {
+        within("the end of the master", self.task).await.unwrap().unwrap();
+    }
+
     /// Why it does not run.
     pub(crate) async fn error(self) -> Error {
         within("the end of the master", self.task).await.unwrap().unwrap_err()

@@ -14,17 +14,23 @@ use crate::server::master_info;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use bytes::Bytes;
 use clock::Clock;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full};
 use master_core::Master;
 use proto::MasterId;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 
 /// The header that marks them: up to which entry of the log the registry is known.
 const INDEX: &str = "tepui-stale-index";
+/// Answers that may be in memory at a time, each whole.
+const AT_A_TIME: usize = 8;
+/// So long a copy is kept for the next one who asks.
+const KEPT: Duration = Duration::from_secs(10);
 /// A copy that is no older is used again.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -36,6 +42,8 @@ pub(crate) struct Stale {
     pub(crate) clock: Clock,
     pub(crate) asks: Asks,
     copy: Arc<Mutex<Option<Copy>>>,
+    /// Answers that may be in memory at a time.
+    places: Arc<Semaphore>,
 }
 
 #[derive(Clone)]
@@ -48,12 +56,21 @@ struct Copy {
 
 impl Stale {
     pub(crate) fn new(config: Arc<Config>, address: SocketAddr, clock: Clock, asks: Asks) -> Self {
-        Self { config, address, clock, asks, copy: Arc::default() }
+        let places = Arc::new(Semaphore::new(AT_A_TIME));
+        Self { config, address, clock, asks, copy: Arc::default(), places }
     }
 
-    /// One at a time makes a copy; the others wait for it.
+    /// One at a time makes a copy, also if who asked for it has left; the others wait for it.
     async fn copy(&self) -> Result<Copy, Refusal> {
-        let mut kept = self.copy.lock().await;
+        let stale = self.clone();
+        let made = tokio::spawn(async move {
+            let kept = Arc::clone(&stale.copy).lock_owned().await;
+            stale.copied(kept).await
+        });
+        made.await.map_err(|_| Refusal::stopping())?
+    }
+
+    async fn copied(&self, mut kept: OwnedMutexGuard<Option<Copy>>) -> Result<Copy, Refusal> {
         if let Some(copy) = kept.as_ref().filter(|copy| copy.made.elapsed() < FRESH) {
             return Ok(copy.clone());
         }
@@ -77,8 +94,16 @@ impl Stale {
         let (model, about) = (Arc::new(model), Arc::new(about));
         let copy = Copy { made: Instant::now(), index, model, about };
         *kept = Some(copy.clone());
+        drop(kept);
+        tokio::spawn(forget(Arc::clone(&self.copy), copy.made));
         Ok(copy)
     }
+}
+
+/// Lets go of a copy, once it is old and nobody made a newer one.
+async fn forget(copies: Arc<Mutex<Option<Copy>>>, made: Instant) {
+    tokio::time::sleep(KEPT).await;
+    copies.lock().await.take_if(|copy| copy.made == made);
 }
 
 /// Whether the request is for an answer that may be old, and there can be one.
@@ -103,12 +128,22 @@ pub(crate) fn is_wanted(request: &Request, read: Read) -> bool {
 /// Answers from the registry as it is known here.
 pub(crate) async fn read(stale: &Stale, uri: &Uri, read: Read) -> Result<Response, Refusal> {
     let query = Query::parse(uri.query().unwrap_or_default());
+    let place = Arc::clone(&stale.places).try_acquire_owned().map_err(|_| {
+        let message = format!("{AT_A_TIME} such answers are being read: ask again, or the leader");
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
+    })?;
     let Copy { index, model, about, .. } = stale.copy().await?;
     let mut out = collecting(&Arc::new(Pace::new()), usize::MAX);
     let written = write(&mut out, &model, &query, &about, read, None).await;
     let pieces = written.ok().and_then(|()| out.collected());
     let pieces = pieces.ok_or_else(Refusal::stopping)?;
-    let mut response = Response::new(Body::from(pieces.concat()));
+    let body = Full::new(Bytes::from(pieces.concat()));
+    // The place is taken until the answer was read, or its reader is gone.
+    let body = body.map_frame(move |frame| {
+        let _ = &place;
+        frame
+    });
+    let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(INDEX, HeaderValue::from(index));

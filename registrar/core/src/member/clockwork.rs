@@ -106,7 +106,11 @@ impl Member {
         let status = self.status();
         let voters = status.members.voters.iter().filter(|voter| **voter != self.id);
         let knows = |voter: &MemberId| status.matched.get(voter).copied().unwrap_or(0);
-        let to = to.or_else(|| voters.copied().max_by_key(|voter| (knows(voter), *voter)));
+        // One that is away cannot take it over, however much it knows.
+        let away = self.options.tick * self.options.election_ticks as u32;
+        let lives = |voter: &MemberId| status.heard.get(voter).is_some_and(|ago| *ago < away);
+        let best = |voter: &MemberId| (lives(voter), knows(voter), *voter);
+        let to = to.or_else(|| voters.copied().max_by_key(best));
         let fits = |to: &MemberId| *to != self.id && status.members.voters.contains(to);
         if let Some(to) = to.filter(fits) {
             self.end_lease();
