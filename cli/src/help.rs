@@ -16,7 +16,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         "Look after machines and frameworks",
         &["drain", "deactivate", "reactivate", "gone", "maintenance", "teardown"],
     ),
-    ("Start a cluster", &["up", "demo", "master", "agent", "jobs"]),
+    ("Start a cluster", &["up", "demo", "master", "agent", "jobs", "cluster"]),
     ("This program", &["version", "completions"]),
 ];
 
