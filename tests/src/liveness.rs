@@ -112,7 +112,10 @@ impl World {
     }
 
     fn settled(&self, state: Option<&State>) -> Result<(), String> {
-        let state = state.ok_or("no master leads")?;
+        let state = state.ok_or_else(|| match &self.group {
+            Some(group) => format!("no master leads: {}", group.standing()),
+            None => "no master leads".to_owned(),
+        })?;
         if let Some(what) = self.group.as_ref().and_then(Group::unsettled) {
             return Err(what);
         }

@@ -80,7 +80,40 @@ impl Raft {
     }
 }
 
+impl Raft {
+    /// How each member stands, for people.
+    fn standing(&self) -> String {
+        let all = self.seats.iter().enumerate().map(|(host, seat)| {
+            let (loss, id) = (&seat.loss, seat.id.map_or(0, MemberId::get));
+            let Some(status) = seat.member.as_ref().map(registrar_core::Member::status) else {
+                return format!("m{host} is member {id}, and away ({loss:?})");
+            };
+            let ids = |set: &BTreeSet<MemberId>| set.iter().map(|id| id.get()).collect::<Vec<_>>();
+            format!(
+                "m{host} is member {id}: {:?} of term {}, log to {} and agreed to {}, forgot {}, voters {:?}, before {:?}, learners {:?}",
+                status.role,
+                status.term,
+                status.last,
+                status.commit,
+                status.forgot,
+                ids(&status.members.voters),
+                ids(&status.members.outgoing),
+                ids(&status.members.learners),
+            )
+        });
+        all.collect::<Vec<_>>().join("; ")
+    }
+}
+
 impl Group {
+    /// How each member stands, for people; a model has none.
+    pub(crate) fn standing(&self) -> String {
+        match &self.kind {
+            Kind::Ideal(_) => "the model elects nobody".to_owned(),
+            Kind::Raft(raft) => raft.standing(),
+        }
+    }
+
     /// Whether a member may lose what it has without a word being lost.
     pub(crate) fn can_lose_one(&self) -> bool {
         match &self.kind {
