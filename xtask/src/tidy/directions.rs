@@ -44,7 +44,7 @@ const OWNER_OF_PROST: &str = "proto";
 
 const CORES: [&str; 6] =
     ["proto", "registrar-core", "master-core", "agent-core", "driver", "fenzo"];
-const ALL_BUT_TOOLS: [&str; 14] = [
+const ALL_BUT_TOOLS: [&str; 15] = [
     "proto",
     "store",
     "clock",
@@ -54,6 +54,7 @@ const ALL_BUT_TOOLS: [&str; 14] = [
     "master-core",
     "master",
     "agent-core",
+    "images",
     "agent",
     "fenzo",
     "driver",
@@ -72,7 +73,8 @@ const TABLE: &[Row] = &[
     row("grpc", &["proto"], Foreign::All),
     row("registrar", &["registrar-core", "proto", "store", "clock", "grpc"], Foreign::All),
     row("master", &["master-core", "registrar", "proto", "store", "clock", "grpc"], Foreign::All),
-    row("agent", &["agent-core", "proto", "store", "clock", "grpc"], Foreign::All),
+    row("images", &[], Foreign::NoRuntime),
+    row("agent", &["agent-core", "images", "proto", "store", "clock", "grpc"], Foreign::All),
     row("driver", &["proto", "store", "clock", "grpc", "fenzo"], Foreign::All),
     row("jobs", &["driver", "fenzo", "proto", "store", "grpc"], Foreign::All),
     row("tepui", &ALL_BUT_TOOLS, Foreign::All),

@@ -1,0 +1,91 @@
+//! Unpacked once, used often, removed when nobody needs it.
+
+use super::rig::{Files, archive, gzip, read, rig};
+use crate::ImageError;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+#[test]
+fn an_image_is_unpacked_once_until_its_archive_changes() {
+    let rig = rig();
+    rig.put("a.tar", &archive().file("v", "1").done());
+    assert!(rig.store.ready("a").unwrap().is_none());
+    let first = rig.provide("a").unwrap();
+    let again = rig.store.ready("a").unwrap().expect("it is unpacked");
+    assert_eq!(first.root, again.root);
+    rig.put("a.tar", &archive().file("v", "2").file("w", "").done());
+    assert!(rig.store.ready("a").unwrap().is_none());
+    let other = rig.provide("a").unwrap();
+    assert_eq!((read(&first, "v"), read(&other, "v")), ("1".into(), "2".into()));
+}
+
+#[test]
+fn many_at_once_unpack_it_once() {
+    let rig = rig();
+    let layer = archive().file("v", "1").done();
+    Files::layout(&[(&layer, &gzip(&layer))], "{}", "1").put(&rig, "a");
+    let roots: Vec<u64> = std::thread::scope(|scope| {
+        let provide = || {
+            let image = rig.provide("a").unwrap();
+            image.root.metadata().unwrap().ino()
+        };
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(provide)).collect();
+        all.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(roots.iter().all(|root| *root == roots[0]), "{roots:?}");
+    assert_eq!(rig.left().len(), 1);
+}
+
+#[test]
+fn nobody_waits_any_more() {
+    let rig = rig();
+    rig.put("a.tar", &archive().file("a", "x").file("b", "x").file("c", "x").done());
+    let asked = AtomicUsize::new(0);
+    let wanted = || asked.fetch_add(1, Ordering::Relaxed) < 2;
+    let error = rig.store.provide("a", &wanted).unwrap_err();
+    assert!(matches!(error, ImageError::GivenUp { .. }), "{error}");
+    assert_eq!(rig.left(), Vec::<String>::new());
+    rig.provide("a").unwrap();
+}
+
+#[test]
+fn the_longest_unused_goes_first_and_what_runs_stays() {
+    let rig = rig();
+    let text = "x".repeat(10_000);
+    for name in ["a", "b", "c"] {
+        rig.put(&format!("{name}.tar"), &archive().file(name, &text).done());
+    }
+    let held = rig.provide("a").unwrap();
+    let b = rig.provide("b").unwrap();
+    let c = rig.provide("c").unwrap();
+    // Used a, b, c, b hours ago.
+    for (image, hours) in [(&held, 9), (&b, 1), (&c, 2)] {
+        let file = std::fs::File::options().write(true).open(image.root.with_file_name("used"));
+        let time = SystemTime::now() - Duration::from_secs(3600 * hours);
+        file.unwrap().set_modified(time).unwrap();
+    }
+    let root_of_c = c.root.clone();
+    drop((b, c));
+    let collected = rig.store.collect(30_000).unwrap();
+    assert_eq!(collected.images, 1, "{collected:?}");
+    assert!(!root_of_c.exists() && held.root.exists());
+    let collected = rig.store.collect(0).unwrap();
+    assert_eq!((collected.images, rig.left().len()), (1, 1), "{collected:?}");
+    assert!(collected.kept > 10_000);
+    drop(held);
+    assert_eq!(rig.store.collect(0).unwrap().images, 1);
+    assert_eq!(rig.left(), Vec::<String>::new());
+    // Wanted again, it is there again.
+    assert_eq!(read(&rig.provide("a").unwrap(), "a"), text);
+}
+
+#[test]
+fn what_a_killed_agent_left_unfinished_is_removed() {
+    let rig = rig();
+    for name in ["unfinished-1-2/rootfs/a/b", "trash-3-4/rootfs"] {
+        std::fs::create_dir_all(rig.unpacked.join(name)).unwrap();
+    }
+    rig.store.collect(u64::MAX).unwrap();
+    assert_eq!(rig.left(), Vec::<String>::new());
+}
