@@ -317,6 +317,7 @@ async fn framework(masters: Rc<Vec<String>>, seen: Rc<Seen>) {
             framework_info,
             suppressed_roles: BTreeSet::new(),
             offer_constraints: None,
+            fence: None,
         };
         let body = CallBody::Subscribe(Box::new(subscribe));
         // Should the stream be gone, the next line tells.

@@ -225,6 +225,7 @@ async fn subscribe(master: &str) -> Subscribed {
         framework_info: FrameworkInfo::new("root", "bench"),
         suppressed_roles: BTreeSet::new(),
         offer_constraints: None,
+        fence: None,
     };
     let body = CallBody::Subscribe(Box::new(subscribe));
     let call = Call { framework_id: None, body };

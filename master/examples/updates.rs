@@ -154,6 +154,7 @@ async fn schedule(mut link: Duplex<Call, Event>) -> Outcome<usize> {
         },
         suppressed_roles: BTreeSet::new(),
         offer_constraints: None,
+        fence: None,
     };
     let body = CallBody::Subscribe(Box::new(subscribe));
     link.sender.send(Call { framework_id: None, body }).await?;

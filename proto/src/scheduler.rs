@@ -11,7 +11,10 @@ use std::time::Duration;
 
 mod state;
 
-pub use state::{StateAnswer, StateAsk, StateCall, StateEntry, StateOutcome};
+pub use state::{
+    STATE_BYTES, STATE_KEYS, STATE_VALUE_BYTES, StateAnswer, StateAsk, StateCall, StateEntry,
+    StateFence, StateOutcome,
+};
 
 /// A call with the framework that makes it; the id is absent only in a first SUBSCRIBE.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,6 +177,9 @@ pub struct Subscribe {
     pub suppressed_roles: BTreeSet<Role>,
     /// Which agents it wants offers of, when it says so.
     pub offer_constraints: Option<OfferConstraints>,
+    /// Refused unless the framework's state is like that: a scheduler that was replaced while it
+    /// was away does not push aside the one that replaced it.
+    pub fence: Option<StateFence>,
 }
 
 /// A bundle of resources that a framework wants, and how often.

@@ -61,6 +61,7 @@ impl World {
             framework_info,
             suppressed_roles: BTreeSet::new(),
             offer_constraints: None,
+            fence: None,
         };
         let (framework_id, call) = (None, Box::new(subscribe));
         self.step(Input::Subscribe { connection, framework_id, call, principal: None });

@@ -57,5 +57,5 @@ mod turn;
 
 pub use engine::{AskError, Engine};
 pub use framework::{Builder, Event, Framework, command_task};
-pub use state::{StateError, StateStore, Versioned};
+pub use state::{StateError, StateFence, StateStore, Versioned};
 pub use turn::RunError;

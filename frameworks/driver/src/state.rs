@@ -5,7 +5,9 @@
 //! all), and each write takes a round of the masters: it is for
 //! decisions, not for data.
 
+pub use proto::scheduler::StateFence;
 use proto::scheduler::{StateAsk, StateEntry, StateOutcome};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -16,8 +18,9 @@ type Ask = dyn Fn(StateAsk, oneshot::Sender<StateOutcome>) -> bool + Send + Sync
 ///
 /// Every write names the version that it replaces (compare and set): of two writers one loses, and
 /// hears it. Versions of a framework count up and never come twice. What waits while no master
-/// leads is asked of the next one; a write whose answer was lost on the way is looked up and not
-/// made twice. It waits as long as it takes: put a bound around it where that is too long.
+/// leads is asked of the next one; a write whose answer was lost on the way is not made twice, and
+/// is told from another writer's of the same value. Should somebody have overwritten it meanwhile,
+/// it is a conflict. It waits as long as it takes: put a bound around it where that is too long.
 ///
 /// What is kept belongs to the framework's id. It outlives schedulers and masters, and goes when
 /// the framework is torn down or does not come back within its failover timeout.
@@ -73,6 +76,11 @@ pub enum StateError {
     /// The framework has ended; its task says why. What was under way may have been done.
     #[error("the framework has ended")]
     Ended,
+}
+
+/// A number that nobody else draws: each hasher of the standard library has keys of its own.
+pub(crate) fn nonce() -> u64 {
+    RandomState::new().hash_one(std::process::id())
 }
 
 impl std::fmt::Debug for StateStore {
@@ -134,8 +142,30 @@ impl StateStore {
         value: impl AsRef<[u8]>,
         expected: u64,
     ) -> Result<u64, StateError> {
-        let ask =
-            StateAsk::Put { key: key.into(), value: value.as_ref().into(), version: expected };
+        self.put_fenced(key, value, expected, None).await
+    }
+
+    /// Like [`put`](Self::put), if another key has the version that the fence names.
+    ///
+    /// Whoever moves that key on bars all who know only its older version, whatever they have
+    /// under way: so an instance of a framework takes over from one that may still be alive.
+    ///
+    /// # Errors
+    /// A conflict names the key whose version differs.
+    pub async fn put_fenced(
+        &self,
+        key: &str,
+        value: impl AsRef<[u8]>,
+        expected: u64,
+        fence: Option<StateFence>,
+    ) -> Result<u64, StateError> {
+        let ask = StateAsk::Put {
+            key: key.into(),
+            value: value.as_ref().into(),
+            version: expected,
+            write: Some(nonce()),
+            fence,
+        };
         match self.ask(ask).await? {
             StateOutcome::Done { version, .. } => Ok(version),
             _ => Err(StateError::Ended),

@@ -1,6 +1,7 @@
 //! What an operator may choose about the master's behaviour. Nothing else differs between
 //! production and tests.
 
+use proto::scheduler::{STATE_BYTES, STATE_KEYS, STATE_VALUE_BYTES};
 use proto::{Domain, Quantities, ResourceName};
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,9 +155,9 @@ impl Default for Options {
             demand_looks: 50_000,
             demands: 1000,
             state_key_bytes: 256,
-            state_value_bytes: 64 << 10,
-            state_keys: 1000,
-            state_bytes: 1 << 20,
+            state_value_bytes: STATE_VALUE_BYTES,
+            state_keys: STATE_KEYS,
+            state_bytes: STATE_BYTES,
             all_state_bytes: 32 << 20,
             root_submissions: true,
         }

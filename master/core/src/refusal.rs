@@ -2,6 +2,7 @@
 
 use crate::maintenance::MaintenanceInvalid;
 use crate::operation::check::ChangeRefused;
+use proto::scheduler::StateFence;
 use proto::{AgentId, FrameworkId, Role};
 use std::fmt;
 use std::sync::Arc;
@@ -50,6 +51,14 @@ pub enum Refusal {
     },
     /// The framework is over; its id is never used again.
     FrameworkRemoved(FrameworkId),
+    /// Another scheduler of the framework has taken its place, which shows in what the framework
+    /// keeps here.
+    Fenced {
+        /// What the scheduler believes.
+        fence: StateFence,
+        /// The version that the key has.
+        version: u64,
+    },
     /// Several roles without the capability.
     MultiRoleMissing,
     /// More roles than one framework may have.
@@ -194,7 +203,7 @@ impl Refusal {
             | Self::TooManyOperations { .. }
             | Self::OperationsTooLarge { .. }
             | Self::TooMuchToReconcile { .. } => 503,
-            Self::AgentAway(_) | Self::NotGone(_) => 409,
+            Self::AgentAway(_) | Self::NotGone(_) | Self::Fenced { .. } => 409,
             Self::Change { refused, .. } if refused.is_conflict() => 409,
             Self::FrameworkIdMissing
             | Self::FrameworkUnknown(_)
@@ -239,6 +248,15 @@ fn too_many_operations(
         f,
         "{asked} {what}, and {known} are under way or not acknowledged; at most {limit} may \
          be: acknowledge their statuses first"
+    )
+}
+
+fn fenced(f: &mut fmt::Formatter<'_>, fence: &StateFence, version: u64) -> fmt::Result {
+    let StateFence { key, version: old } = fence;
+    write!(
+        f,
+        "another scheduler has taken over this framework: '{key}' of its state has version \
+         {version}, no longer {old}"
     )
 }
 
@@ -314,7 +332,8 @@ impl fmt::Display for Refusal {
                 f,
                 "Changing framework's {field} is not allowed: was {was}, would be {claimed}"
             ),
-            Self::FailoverTimeoutTooLong { .. }
+            Self::Fenced { .. }
+            | Self::FailoverTimeoutTooLong { .. }
             | Self::TooManyFrameworksAway { .. }
             | Self::FrameworksAwayTooLarge { .. }
             | Self::FrameworkInfoTooLarge { .. }
@@ -340,6 +359,7 @@ impl Refusal {
     /// The words for limits, options, operators' orders and quotas.
     fn fmt_bounds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Fenced { fence, version } => fenced(f, fence, *version),
             Self::FailoverTimeoutTooLong { asked, limit } => write!(
                 f,
                 "failover_timeout is {} seconds; at most {} are allowed",

@@ -286,6 +286,7 @@ impl Cluster {
             framework_info: info,
             suppressed_roles: BTreeSet::new(),
             offer_constraints: None,
+            fence: None,
         });
         self.feed(Input::Subscribe { connection, framework_id, call, principal: None })
     }

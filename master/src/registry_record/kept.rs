@@ -22,8 +22,11 @@ pub(super) fn write(op: &RegistryOp, batch: &mut Batch) {
             let fields = Fields::default().message(info).int(registered.as_nanos());
             batch.put(key(b's', id.as_str()), fields.0);
         }
-        RegistryOp::PutState { framework_id, key, value, version } => {
-            let fields = Fields::default().int(*version).bytes(value);
+        RegistryOp::PutState { framework_id, key, value, version, write } => {
+            let mut fields = Fields::default().int(*version).bytes(value);
+            if let Some(write) = write {
+                fields = fields.int(*write);
+            }
             batch.put(entry_key(framework_id, key), fields.0);
         }
         RegistryOp::DeleteState { framework_id, key: name, version } => {
@@ -57,7 +60,9 @@ pub(super) fn read(
             let parted = name.split_once('\0').ok_or_else(|| "names no key".to_owned())?;
             let (framework_id, key) = (framework(parted.0)?, Arc::from(parted.1));
             let (version, value) = (fields.int()?, fields.bytes()?.into());
-            Ok(RegistryOp::PutState { framework_id, key, value, version })
+            // Not every write has one.
+            let write = if fields.0.is_empty() { None } else { Some(fields.int()?) };
+            Ok(RegistryOp::PutState { framework_id, key, value, version, write })
         }
         _ => {
             let (framework_id, key) = (framework(name)?, Arc::from(""));

@@ -161,6 +161,7 @@ fn kept() -> Vec<RegistryOp> {
         key: Arc::from(key),
         value: value.into(),
         version,
+        write: (version % 2 == 0).then_some(version << 60),
     };
     let delete = |key: &str, version| RegistryOp::DeleteState {
         framework_id: id(),

@@ -121,6 +121,7 @@ fn grpc_subscribe() -> Subscribe {
         },
         suppressed_roles: BTreeSet::new(),
         offer_constraints: None,
+        fence: None,
     }
 }
 

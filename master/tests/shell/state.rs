@@ -105,6 +105,7 @@ impl Framework {
             framework_info,
             suppressed_roles: BTreeSet::new(),
             offer_constraints: None,
+            fence: None,
         };
         let call = Call { framework_id: id, body: CallBody::Subscribe(Box::new(subscribe)) };
         link.sender.send(call).await.map_err(|_| None)?;
@@ -133,7 +134,7 @@ impl Framework {
 
     async fn put(&mut self, value: &str, version: u64) -> StateOutcome {
         let (key, value) = (Arc::from("k"), Arc::from(value.as_bytes()));
-        self.ask(StateAsk::Put { key, value, version }).await
+        self.ask(StateAsk::Put { key, value, version, write: None, fence: None }).await
     }
 }
 

@@ -154,13 +154,15 @@ impl From<&Subscribe> for wire::Subscribe {
             framework_info: Some((&subscribe.framework_info).into()),
             suppressed_roles: names(&subscribe.suppressed_roles),
             offer_constraints: subscribe.offer_constraints.as_ref().map(Into::into),
+            fence: subscribe.fence.as_ref().map(Into::into),
         }
     }
 }
 
 impl From<&Subscribe> for wire::UpdateFramework {
     fn from(update: &Subscribe) -> Self {
-        let wire::Subscribe { framework_info, suppressed_roles, offer_constraints } = update.into();
+        let wire::Subscribe { framework_info, suppressed_roles, offer_constraints, fence: _ } =
+            update.into();
         Self { framework_info, suppressed_roles, offer_constraints }
     }
 }
@@ -264,7 +266,9 @@ fn body(kind: Type, call: w::scheduler::Call) -> Result<CallBody, DecodeError> {
         Type::UpdateFramework => {
             let wire::UpdateFramework { framework_info, suppressed_roles, offer_constraints } =
                 present(call.update_framework, "update_framework")?;
-            let update = wire::Subscribe { framework_info, suppressed_roles, offer_constraints };
+            let fence = None;
+            let update =
+                wire::Subscribe { framework_info, suppressed_roles, offer_constraints, fence };
             let update = Subscribe::try_from(update).at("update_framework")?;
             Ok(CallBody::UpdateFramework(Box::new(update)))
         }
@@ -318,6 +322,7 @@ impl TryFrom<wire::Subscribe> for Subscribe {
             framework_info: need(wire.framework_info, "framework_info")?,
             suppressed_roles: roles,
             offer_constraints: maybe(wire.offer_constraints, "offer_constraints")?,
+            fence: maybe(wire.fence, "fence")?,
         })
     }
 }

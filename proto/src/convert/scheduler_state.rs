@@ -1,8 +1,8 @@
 //! Calls and answers about what the masters keep for a framework.
 
-use super::{DecodeError, list_with, present, text, w};
+use super::{At, DecodeError, list_with, maybe, present, text, w};
 use crate::scheduler::{
-    CallBody, Event, StateAnswer, StateAsk, StateCall, StateEntry, StateOutcome,
+    CallBody, Event, StateAnswer, StateAsk, StateCall, StateEntry, StateFence, StateOutcome,
 };
 use std::sync::Arc;
 use w::scheduler::call::{self, Type};
@@ -13,9 +13,10 @@ pub(super) fn write_call(state: &StateCall, out: &mut w::scheduler::Call) {
     let number = Some(state.number).filter(|number| *number > 0);
     let key = |key: &Arc<str>| Some(key.to_string());
     match &state.ask {
-        StateAsk::Put { key: of, value, version } => {
+        StateAsk::Put { key: of, value, version, write, fence } => {
             let (key, value, version) = (key(of), Some(value.to_vec()), Some(*version));
-            out.state_put = Some(call::StatePut { number, key, value, version });
+            let (write, fence) = (*write, fence.as_ref().map(Into::into));
+            out.state_put = Some(call::StatePut { number, key, value, version, write, fence });
         }
         StateAsk::Delete { key: of, version } => {
             out.state_delete =
@@ -39,7 +40,9 @@ pub(super) fn read_call(
             let put = present(call.state_put, "state_put")?;
             let key = text(put.key, "state_put.key")?;
             let value = present(put.value, "state_put.value")?.into();
-            (put.number, StateAsk::Put { key, value, version: put.version.unwrap_or(0) })
+            let (version, write) = (put.version.unwrap_or(0), put.write);
+            let fence = maybe(put.fence, "fence").at("state_put")?;
+            (put.number, StateAsk::Put { key, value, version, write, fence })
         }
         Type::StateDelete => {
             let delete = present(call.state_delete, "state_delete")?;
@@ -59,6 +62,19 @@ pub(super) fn read_call(
         _ => return Ok(None),
     };
     Ok(Some(CallBody::State(StateCall { number: number.unwrap_or(0), ask })))
+}
+
+impl From<&StateFence> for call::StateFence {
+    fn from(fence: &StateFence) -> Self {
+        Self { key: Some(fence.key.to_string()), version: Some(fence.version) }
+    }
+}
+
+impl TryFrom<call::StateFence> for StateFence {
+    type Error = DecodeError;
+    fn try_from(wire: call::StateFence) -> Result<Self, DecodeError> {
+        Ok(Self { key: text(wire.key, "key")?, version: present(wire.version, "version")? })
+    }
 }
 
 pub(super) fn write_answer(answer: &StateAnswer) -> event::State {

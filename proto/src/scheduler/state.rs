@@ -2,9 +2,17 @@
 //!
 //! Each write names the version that it expects (compare and set), so that of two writers one
 //! loses and knows it, and a write whose answer was lost can be made again without harm. A
-//! framework's versions count up with each of its writes and are never used twice.
+//! framework's versions count up with each of its writes and are never used twice. A write that
+//! names itself is told from another's of the same value.
 
 use std::sync::Arc;
+
+/// Keys that the masters keep for a framework, unless they were told otherwise.
+pub const STATE_KEYS: usize = 1000;
+/// Bytes that they keep under one key, unless they were told otherwise.
+pub const STATE_VALUE_BYTES: usize = 64 << 10;
+/// Bytes that they keep for a framework, keys and values, unless they were told otherwise.
+pub const STATE_BYTES: usize = 1 << 20;
 
 /// A question or a write, and the number under which it is answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +34,11 @@ pub enum StateAsk {
         value: Arc<[u8]>,
         /// The version that it has; 0 when it is not to be there.
         version: u64,
+        /// Drawn at random by the writer, and kept with the value: where the key has the value of
+        /// this very write, it is done, whatever the versions. Without it every write is new.
+        write: Option<u64>,
+        /// What else must hold.
+        fence: Option<StateFence>,
     },
     /// Delete a key.
     Delete {
@@ -58,6 +71,17 @@ impl StateAsk {
     }
 }
 
+/// A key, and the version that it must have for something else to be done.
+///
+/// Whoever moves the key on bars all others, whatever they have under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateFence {
+    /// Which.
+    pub key: Arc<str>,
+    /// The version; 0 when it is not to be there.
+    pub version: u64,
+}
+
 /// The answer to a [`StateCall`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateAnswer {
@@ -81,7 +105,7 @@ pub enum StateOutcome {
     Found(Vec<StateEntry>),
     /// The key has another version than the one that was named; nothing is changed.
     Conflict {
-        /// The key.
+        /// The key: that of the write, or that of its fence.
         key: Arc<str>,
         /// The version that it has; 0 when it is not there.
         version: u64,

@@ -7598,6 +7598,25 @@ pub(crate) static MESOS__V1__SCHEDULER__CALL__STATE_DELETE: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__SCHEDULER__CALL__STATE_FENCE: Message = Message {
+    fields: &[
+        Field {
+            name: "key",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "version",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__SCHEDULER__CALL__STATE_GET: Message = Message {
     fields: &[
         Field {
@@ -7666,6 +7685,20 @@ pub(crate) static MESOS__V1__SCHEDULER__CALL__STATE_PUT: Message = Message {
             kind: Kind::Uint64,
             default: Default::None,
         },
+        Field {
+            name: "write",
+            number: 5,
+            label: Label::Optional,
+            kind: Kind::Uint64,
+            default: Default::None,
+        },
+        Field {
+            name: "fence",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__CALL__STATE_FENCE),
+            default: Default::None,
+        },
     ],
 };
 
@@ -7690,6 +7723,13 @@ pub(crate) static MESOS__V1__SCHEDULER__CALL__SUBSCRIBE: Message = Message {
             number: 3,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__SCHEDULER__OFFER_CONSTRAINTS),
+            default: Default::None,
+        },
+        Field {
+            name: "fence",
+            number: 1000,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__SCHEDULER__CALL__STATE_FENCE),
             default: Default::None,
         },
     ],

@@ -3,7 +3,7 @@
 use super::framework::domain;
 use super::maintenance::{inverse_offer, unavailability};
 use super::operation::{operation_status, resource_operation, task_group};
-use super::state::{state_answer, state_call};
+use super::state::{state_answer, state_call, state_fence};
 use super::{
     agent_id, attribute, data, executor_id, framework_id, framework_info, interval, master_id,
     maybe, nanos, offer_constraints, offer_id, operation_id, resources, role, task_id, task_info,
@@ -115,11 +115,13 @@ fn body() -> impl Strategy<Value = CallBody> {
 }
 
 fn subscribe() -> impl Strategy<Value = Subscribe> {
-    (framework_info(), btree_set(role(), 0..3), maybe(offer_constraints())).prop_map(
-        |(framework_info, suppressed_roles, offer_constraints)| Subscribe {
+    let fence = maybe(state_fence());
+    (framework_info(), btree_set(role(), 0..3), maybe(offer_constraints()), fence).prop_map(
+        |(framework_info, suppressed_roles, offer_constraints, fence)| Subscribe {
             framework_info,
             suppressed_roles,
             offer_constraints,
+            fence,
         },
     )
 }
@@ -132,6 +134,7 @@ pub fn call() -> impl Strategy<Value = Call> {
     });
     let update = (framework_id(), subscribe()).prop_map(|(id, mut update)| {
         update.framework_info.id = Some(id.clone());
+        update.fence = None;
         Call { framework_id: Some(id), body: CallBody::UpdateFramework(Box::new(update)) }
     });
     let other = (framework_id(), body())

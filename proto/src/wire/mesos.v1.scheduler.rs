@@ -459,6 +459,8 @@ pub mod call {
         pub suppressed_roles: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
         #[prost(message, optional, tag = "3")]
         pub offer_constraints: ::core::option::Option<super::OfferConstraints>,
+        #[prost(message, optional, tag = "1000")]
+        pub fence: ::core::option::Option<StateFence>,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     #[prost(skip_debug)]
@@ -614,6 +616,18 @@ pub mod call {
         #[prost(bytes = "vec", optional, tag = "3")]
         pub value: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
         #[prost(uint64, optional, tag = "4")]
+        pub version: ::core::option::Option<u64>,
+        #[prost(uint64, optional, tag = "5")]
+        pub write: ::core::option::Option<u64>,
+        #[prost(message, optional, tag = "6")]
+        pub fence: ::core::option::Option<StateFence>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct StateFence {
+        #[prost(string, optional, tag = "1")]
+        pub key: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(uint64, optional, tag = "2")]
         pub version: ::core::option::Option<u64>,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

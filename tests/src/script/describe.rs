@@ -154,7 +154,7 @@ fn framework(mut info: FrameworkInfo, words: &Words<'_>) -> Result<FrameworkInfo
 fn described(info: FrameworkInfo, words: &Words<'_>) -> Result<Subscribe, String> {
     let suppressed_roles = words.pair("suppressed").map(roles).transpose()?.unwrap_or_default();
     let offer_constraints = constraints(&info, words);
-    Ok(Subscribe { framework_info: info, suppressed_roles, offer_constraints })
+    Ok(Subscribe { framework_info: info, suppressed_roles, offer_constraints, fence: None })
 }
 
 impl Stage {

@@ -71,6 +71,7 @@ impl Framework {
             framework_info: info,
             suppressed_roles: BTreeSet::new(),
             offer_constraints: None,
+            fence: None,
         };
         let body = CallBody::Subscribe(Box::new(subscribe));
         let address = cluster.master_address.clone();

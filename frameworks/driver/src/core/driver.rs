@@ -13,7 +13,7 @@ use super::random::Random;
 use super::reconcile::Reconciler;
 use super::record;
 use super::state::{Follows, StateCalls};
-use proto::scheduler::{Call, CallBody, Event, Subscribe};
+use proto::scheduler::{Call, CallBody, Event, StateFence, Subscribe};
 use proto::{
     AgentId, ExecutorId, FrameworkId, FrameworkInfo, Offer, OfferId, Role, TaskId, TaskStatus, Time,
 };
@@ -83,6 +83,8 @@ pub struct Driver {
     reconciler: Reconciler,
     demand: Demand,
     state: StateCalls,
+    /// What must hold at the master for a SUBSCRIBE.
+    fence: Option<StateFence>,
 }
 
 impl Driver {
@@ -108,6 +110,7 @@ impl Driver {
             reconciler: Reconciler::default(),
             demand: Demand::default(),
             state: StateCalls::default(),
+            fence: None,
         }
     }
 
@@ -115,6 +118,11 @@ impl Driver {
     /// connection.
     pub fn adopt(&mut self, task: TaskId, agent: AgentId) {
         self.tasks.insert(task, Task { agent, kill: None });
+    }
+
+    /// From now on the master is to refuse a SUBSCRIBE unless the framework's state is like that.
+    pub fn set_fence(&mut self, fence: Option<StateFence>) {
+        self.fence = fence;
     }
 
     /// How it was set up.
@@ -214,6 +222,7 @@ impl Driver {
                 .into_iter()
                 .collect::<BTreeSet<Role>>(),
             offer_constraints: None,
+            fence: self.fence.clone(),
         }));
         let call = Box::new(Call { framework_id: self.framework_id.clone(), body });
         effects.push(Effect::Send { connection, call });
@@ -287,7 +296,6 @@ impl Driver {
             Event::State(answer) => {
                 match self.state.answered(answer) {
                     Follows::Nothing => {}
-                    Follows::Send(call) => self.send(CallBody::State(call), effects),
                     Follows::Tell { request, outcome } => {
                         effects.push(Effect::State { request, outcome });
                     }

@@ -1,8 +1,8 @@
 //! Questions and writes about what the masters keep for the framework, until they are answered.
 //!
 //! Whatever waits when a connection breaks is asked again on the next one. A write whose answer was
-//! lost may have been made: then the version has moved on, and what is there tells whether it was.
-//! It knows nothing of what the keys mean.
+//! lost may have been made: the masters know it by its own name, and say so. It knows nothing of
+//! what the keys mean.
 
 use proto::scheduler::{StateAnswer, StateAsk, StateCall, StateOutcome};
 use std::collections::BTreeMap;
@@ -21,8 +21,6 @@ struct Pending {
     ask: StateAsk,
     /// On how many connections it was said.
     said: u32,
-    /// Whether it is being looked up what became of a write.
-    looks: bool,
 }
 
 /// What follows from an answer.
@@ -30,8 +28,6 @@ struct Pending {
 pub(crate) enum Follows {
     /// It was to nothing that is still asked.
     Nothing,
-    /// Another question.
-    Send(StateCall),
     /// The owner's answer.
     Tell {
         /// The owner's number.
@@ -43,14 +39,7 @@ pub(crate) enum Follows {
 
 impl Pending {
     fn call(&self, number: u64) -> StateCall {
-        let ask = match &self.ask {
-            StateAsk::Put { key, .. } if self.looks => StateAsk::Get { key: key.clone() },
-            StateAsk::Put { .. }
-            | StateAsk::Delete { .. }
-            | StateAsk::Get { .. }
-            | StateAsk::List { .. } => self.ask.clone(),
-        };
-        StateCall { number, ask }
+        StateCall { number, ask: self.ask.clone() }
     }
 }
 
@@ -58,7 +47,7 @@ impl StateCalls {
     /// Takes a request on. What it gives is to be said if there is a connection.
     pub(crate) fn ask(&mut self, request: u64, ask: StateAsk, open: bool) -> Option<StateCall> {
         self.next += 1;
-        let pending = Pending { request, ask, said: u32::from(open), looks: false };
+        let pending = Pending { request, ask, said: u32::from(open) };
         let call = open.then(|| pending.call(self.next));
         self.pending.insert(self.next, pending);
         call
@@ -76,26 +65,9 @@ impl StateCalls {
 
     pub(crate) fn answered(&mut self, answer: StateAnswer) -> Follows {
         let StateAnswer { number, outcome } = answer;
-        let Some(mut pending) = self.pending.remove(&number) else { return Follows::Nothing };
+        let Some(pending) = self.pending.remove(&number) else { return Follows::Nothing };
         let outcome = match (&pending.ask, outcome) {
-            // It may be our own write that moved the version on.
-            (StateAsk::Put { .. }, StateOutcome::Conflict { .. })
-                if pending.said > 1 && !pending.looks =>
-            {
-                pending.looks = true;
-                let call = pending.call(number);
-                self.pending.insert(number, pending);
-                return Follows::Send(call);
-            }
-            (StateAsk::Put { key, value, .. }, StateOutcome::Found(entries)) if pending.looks => {
-                let there = entries.into_iter().next();
-                let version = there.as_ref().map_or(0, |entry| entry.version);
-                let key = key.clone();
-                match there.is_some_and(|entry| entry.value == *value) {
-                    true => StateOutcome::Done { key, version },
-                    false => StateOutcome::Conflict { key, version },
-                }
-            }
+            // Gone is what was wanted, whoever made it so.
             (StateAsk::Delete { .. }, StateOutcome::Conflict { key, version: 0 })
                 if pending.said > 1 =>
             {

@@ -5,7 +5,8 @@
 
 use grpc::{Incoming, Status, StreamHandler, StreamService};
 use proto::scheduler::{
-    Call, CallBody, Event, MasterInfo, StateAnswer, StateAsk, StateCall, StateEntry, StateOutcome,
+    Call, CallBody, Event, MasterInfo, StateAnswer, StateAsk, StateCall, StateEntry, StateFence,
+    StateOutcome,
 };
 use proto::{
     AgentId, FrameworkId, Limits, MasterId, Offer, OfferId, Operation, Reason, Resources, Role,
@@ -31,8 +32,8 @@ struct State {
     log: Vec<String>,
     launches: BTreeMap<TaskId, u32>,
     break_after: Option<u32>,
-    /// What it keeps: version and value by key, and the newest version.
-    kept: BTreeMap<Arc<str>, (u64, Arc<[u8]>)>,
+    /// What it keeps: version, value and name of the write by key, and the newest version.
+    kept: BTreeMap<Arc<str>, (u64, Arc<[u8]>, Option<u64>)>,
     version: u64,
     /// Whether the next write is done and its answer lost with the connection.
     loses_answer: bool,
@@ -288,12 +289,22 @@ fn subscribed(id: FrameworkId) -> Event {
 fn keep(state: &mut State, StateCall { number, ask }: StateCall) {
     state.log.push(ask.name().to_owned());
     let has = |state: &State, key: &Arc<str>| state.kept.get(key).map_or(0, |held| held.0);
-    let entry = |(key, held): (&Arc<str>, &(u64, Arc<[u8]>))| StateEntry {
+    let entry = |(key, held): (&Arc<str>, &(u64, Arc<[u8]>, Option<u64>))| StateEntry {
         key: key.clone(),
         version: held.0,
         value: held.1.clone(),
     };
     let outcome = match ask {
+        StateAsk::Put { key, write, .. }
+            if write.is_some() && state.kept.get(&key).is_some_and(|held| held.2 == write) =>
+        {
+            StateOutcome::Done { version: has(state, &key), key }
+        }
+        StateAsk::Put { fence: Some(StateFence { key, version }), .. }
+            if has(state, &key) != version =>
+        {
+            StateOutcome::Conflict { version: has(state, &key), key }
+        }
         StateAsk::Put { key, version, .. } | StateAsk::Delete { key, version }
             if has(state, &key) != version =>
         {
@@ -302,9 +313,9 @@ fn keep(state: &mut State, StateCall { number, ask }: StateCall) {
         StateAsk::Put { value, .. } if value.len() > 64 << 10 => {
             StateOutcome::Refused { message: Arc::from("the value is too large") }
         }
-        StateAsk::Put { key, value, .. } => {
+        StateAsk::Put { key, value, write, .. } => {
             state.version += 1;
-            state.kept.insert(key.clone(), (state.version, value));
+            state.kept.insert(key.clone(), (state.version, value, write));
             StateOutcome::Done { key, version: state.version }
         }
         StateAsk::Delete { key, .. } => {

@@ -2,7 +2,7 @@
 
 use crate::BOUND;
 use crate::master::Master;
-use driver::{Event, Framework, StateError};
+use driver::{Event, Framework, StateError, StateFence};
 
 async fn framework(address: &str, dir: &std::path::Path) -> Framework {
     let mut framework =
@@ -54,7 +54,35 @@ async fn a_write_whose_answer_was_lost_is_not_made_twice() {
     state.delete("a", version).await.unwrap();
     let calls: Vec<String> =
         master.log().into_iter().filter(|call| call.starts_with("STATE")).collect();
-    assert_eq!(calls, ["STATE_PUT", "STATE_PUT", "STATE_GET", "STATE_DELETE", "STATE_DELETE"]);
+    assert_eq!(calls, ["STATE_PUT", "STATE_PUT", "STATE_DELETE", "STATE_DELETE"]);
+}
+
+#[tokio::test]
+async fn of_two_who_write_the_same_value_one_loses_whosever_answer_was_lost() {
+    let (master, address) = Master::start(1, true).await;
+    let dir = tempfile::tempdir().unwrap();
+    let framework = framework(&address, dir.path()).await;
+    let state = framework.state();
+    master.lose_answer();
+    assert_eq!(state.put("lock", "mine", 0).await.unwrap(), 1);
+    // Another writer of the same value, who expects nothing there.
+    let conflict = StateError::Conflict { key: "lock".into(), version: 1 };
+    assert_eq!(state.put("lock", "mine", 0).await, Err(conflict));
+}
+
+#[tokio::test]
+async fn a_fence_that_moved_on_bars_a_write_and_is_named() {
+    let (_master, address) = Master::start(1, true).await;
+    let dir = tempfile::tempdir().unwrap();
+    let framework = framework(&address, dir.path()).await;
+    let state = framework.state();
+    let version = state.put("head", "a", 0).await.unwrap();
+    let fence = || Some(StateFence { key: "head".into(), version });
+    state.put_fenced("log/1", "x", 0, fence()).await.unwrap();
+    let moved = state.put("head", "b", version).await.unwrap();
+    let conflict = StateError::Conflict { key: "head".into(), version: moved };
+    assert_eq!(state.put_fenced("log/2", "y", 0, fence()).await, Err(conflict));
+    assert_eq!(state.get("log/2").await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! A write names the version that it expects, and is answered once it is durable. What is there is
 //! told with all writes before it in mind, and not before those are durable: reads see what was
-//! answered. It belongs to the framework's id, outlives schedulers and masters, and goes when the
+//! answered. A write that was made is known again by what its writer called it. It belongs to the framework's id, outlives schedulers and masters, and goes when the
 //! framework is over.
 
 use crate::effect::Effect;
@@ -10,7 +10,9 @@ use crate::registry::{KeptState, RegistryOp};
 use crate::state::Master;
 use crate::table::FrameworkOrd;
 use proto::FrameworkInfo;
-use proto::scheduler::{Event, StateAnswer, StateAsk, StateCall, StateEntry, StateOutcome};
+use proto::scheduler::{
+    Event, StateAnswer, StateAsk, StateCall, StateEntry, StateFence, StateOutcome,
+};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -54,6 +56,15 @@ impl fmt::Display for StateRefusal {
     }
 }
 
+/// A write as it is asked for.
+struct Put {
+    key: Arc<str>,
+    value: Arc<[u8]>,
+    expected: u64,
+    write: Option<u64>,
+    fence: Option<StateFence>,
+}
+
 impl Master {
     pub(crate) fn state_call(
         &mut self,
@@ -62,7 +73,10 @@ impl Master {
         out: &mut Vec<Effect>,
     ) {
         let outcome = match ask {
-            StateAsk::Put { key, value, version } => self.put_state(ord, key, value, version, out),
+            StateAsk::Put { key, value, version, write, fence } => {
+                let put = Put { key, value, expected: version, write, fence };
+                self.put_state(ord, put, out)
+            }
             StateAsk::Delete { key, version } => self.delete_state(ord, key, version, out),
             StateAsk::Get { key } => self.get_state(ord, &key),
             StateAsk::List { prefix } => self.list_state(ord, &prefix),
@@ -75,8 +89,7 @@ impl Master {
     }
 
     fn version_of(&self, ord: FrameworkOrd, key: &str) -> u64 {
-        let held = self.kept(ord).and_then(|state| state.entries.get(key));
-        held.map_or(0, |held| held.version)
+        self.registry.kept().version_of(&self.frameworks[ord].id, key)
     }
 
     fn next_version(&self, ord: FrameworkOrd) -> u64 {
@@ -86,12 +99,21 @@ impl Master {
     fn put_state(
         &mut self,
         ord: FrameworkOrd,
-        key: Arc<str>,
-        value: Arc<[u8]>,
-        expected: u64,
+        Put { key, value, expected, write, fence }: Put,
         out: &mut Vec<Effect>,
     ) -> StateOutcome {
-        let actual = self.version_of(ord, &key);
+        let there = self.kept(ord).and_then(|state| state.entries.get(&key));
+        let actual = there.map_or(0, |held| held.version);
+        if write.is_some() && there.is_some_and(|held| held.write == write) {
+            // Its answer was lost on the way.
+            return StateOutcome::Done { key, version: actual };
+        }
+        if let Some(StateFence { key, version }) = fence
+            && self.version_of(ord, &key) != version
+        {
+            let version = self.version_of(ord, &key);
+            return StateOutcome::Conflict { key, version };
+        }
         if actual != expected {
             return StateOutcome::Conflict { key, version: actual };
         }
@@ -106,7 +128,7 @@ impl Master {
             self.persist(RegistryOp::OpenState { info, registered }, out);
         }
         let version = self.next_version(ord);
-        let put = RegistryOp::PutState { framework_id, key: key.clone(), value, version };
+        let put = RegistryOp::PutState { framework_id, key: key.clone(), value, version, write };
         self.persist(put, out);
         StateOutcome::Done { key, version }
     }

@@ -97,6 +97,12 @@ impl Master {
         if let Some(id) = framework_id.filter(|id| self.registry.is_completed(id)) {
             return Err(Refusal::FrameworkRemoved(id.clone()));
         }
+        if let (Some(fence), Some(id)) = (&call.fence, framework_id) {
+            let version = self.registry.kept().version_of(id, &fence.key);
+            if version != fence.version {
+                return Err(Refusal::Fenced { fence: fence.clone(), version });
+            }
+        }
         if let Some(ord) = known {
             self.check_principal(ord, info)?;
         }

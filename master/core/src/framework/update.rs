@@ -22,7 +22,8 @@ impl Master {
     ) -> Result<(), Refusal> {
         self.check_info(&call)?;
         self.check_unchanged(ord, &call.framework_info)?;
-        let Subscribe { framework_info: info, suppressed_roles, offer_constraints } = call;
+        let Subscribe { framework_info: info, suppressed_roles, offer_constraints, fence: _ } =
+            call;
         let constraints = Constraints::compile(offer_constraints.as_ref(), &info.roles)?;
         let was = Arc::clone(&self.frameworks[ord].info);
         let left: Vec<Role> = was.roles.difference(&info.roles).cloned().collect();

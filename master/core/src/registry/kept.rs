@@ -38,6 +38,8 @@ pub struct KeptValue {
     pub version: u64,
     /// The value.
     pub value: Arc<[u8]>,
+    /// What the writer calls the write that made it.
+    pub write: Option<u64>,
 }
 
 impl Kept {
@@ -51,6 +53,12 @@ impl Kept {
         self.of.get(framework_id)
     }
 
+    /// The version of a framework's key; 0 when it is not there.
+    pub fn version_of(&self, framework_id: &FrameworkId, key: &str) -> u64 {
+        let held = self.get(framework_id).and_then(|state| state.entries.get(key));
+        held.map_or(0, |held| held.version)
+    }
+
     /// What all of it takes: keys, values, and the descriptions of the frameworks.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -60,8 +68,9 @@ impl Kept {
     pub(super) fn apply(&mut self, op: &RegistryOp) {
         if let RegistryOp::OpenState { info, registered } = op {
             self.open(info, *registered);
-        } else if let RegistryOp::PutState { framework_id, key, value, version } = op {
-            self.put(framework_id, key, value, *version);
+        } else if let RegistryOp::PutState { framework_id, key, value, version, write } = op {
+            let value = KeptValue { version: *version, value: value.clone(), write: *write };
+            self.put(framework_id, key, value);
         } else if let RegistryOp::DeleteState { framework_id, key, version } = op {
             self.delete(framework_id, key, *version);
         } else if let RegistryOp::ForgetState { framework_id, .. } = op {
@@ -85,10 +94,10 @@ impl Kept {
         }
     }
 
-    fn put(&mut self, framework_id: &FrameworkId, key: &Arc<str>, value: &Arc<[u8]>, version: u64) {
+    fn put(&mut self, framework_id: &FrameworkId, key: &Arc<str>, value: KeptValue) {
         let Some(state) = self.of.get_mut(framework_id) else { return };
-        let new = key.len() + value.len();
-        let old = state.entries.insert(key.clone(), KeptValue { version, value: value.clone() });
+        let (new, version) = (key.len() + value.value.len(), value.version);
+        let old = state.entries.insert(key.clone(), value);
         let old = old.map_or(0, |old| key.len() + old.value.len());
         state.version = state.version.max(version);
         state.bytes = state.bytes + new - old;
@@ -125,6 +134,7 @@ impl KeptState {
             key: key.clone(),
             value: held.value.clone(),
             version: held.version,
+            write: held.write,
         }));
         // No key is empty: this says only how far the versions have come.
         let (framework_id, key) = (framework_id.clone(), Arc::from(""));

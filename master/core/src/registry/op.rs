@@ -152,6 +152,8 @@ pub enum RegistryOp {
         value: Arc<[u8]>,
         /// One more than that of the framework's write before.
         version: u64,
+        /// What the writer calls this write, to know it again.
+        write: Option<u64>,
     },
     /// A key of a framework's state is gone.
     DeleteState {

@@ -85,7 +85,7 @@ fn op_text(op: &RegistryOp) -> String {
         }
         RegistryOp::RemoveOperation { .. } => "operation removed".to_owned(),
         RegistryOp::OpenState { info, .. } => format!("state of {}", id_of(info)),
-        RegistryOp::PutState { framework_id, key, value, version } => {
+        RegistryOp::PutState { framework_id, key, value, version, .. } => {
             format!("state of {framework_id}: {key} has {} bytes, version {version}", value.len())
         }
         RegistryOp::DeleteState { framework_id, key, version } => {

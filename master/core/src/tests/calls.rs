@@ -93,6 +93,7 @@ fn a_subscribe_among_other_calls_is_refused() {
         framework_info: framework.info.clone(),
         suppressed_roles: BTreeSet::new(),
         offer_constraints: None,
+        fence: None,
     }));
     expect(
         &c.call(&framework, body),

@@ -154,6 +154,7 @@ fn constraints_that_exclude_every_agent_are_counted() {
         framework_info: framework_info("f", &["a"], &[]),
         suppressed_roles: BTreeSet::new(),
         offer_constraints: Some(OfferConstraints { roles }),
+        fence: None,
     };
     c.call(&framework, CallBody::UpdateFramework(Box::new(update)));
     assert_eq!(why(&c, &framework), [Why::Constrained { agents: 1 }]);

@@ -565,7 +565,8 @@ fn m31_a_version_that_came_twice() {
         m.registry.apply(&RegistryOp::OpenState { info: info.clone(), registered: Time::ZERO });
         for key in ["a", "b"] {
             let (key, value) = (std::sync::Arc::from(key), std::sync::Arc::from([0_u8; 3]));
-            let put = RegistryOp::PutState { framework_id: framework_id(), key, value, version: 1 };
+            let (framework_id, write) = (framework_id(), None);
+            let put = RegistryOp::PutState { framework_id, key, value, version: 1, write };
             m.registry.apply(&put);
         }
     });

@@ -159,7 +159,10 @@ fn update(roles: u8, suppress: bool, constrain: bool) -> Box<proto::scheduler::S
     };
     let roles = [(role(ROLES[0]), vec![vec![constraint]])].into();
     let offer_constraints = constrain.then_some(proto::OfferConstraints { roles });
-    Box::new(proto::scheduler::Subscribe { framework_info, suppressed_roles, offer_constraints })
+    let fence = None;
+    let call =
+        proto::scheduler::Subscribe { framework_info, suppressed_roles, offer_constraints, fence };
+    Box::new(call)
 }
 
 fn call_body(c: &Cluster, body: Body) -> CallBody {
@@ -248,6 +251,7 @@ fn act(c: &mut Cluster, streams: &mut Streams, deed: Deed) {
                 framework_info,
                 suppressed_roles,
                 offer_constraints: None,
+                fence: None,
             });
             let (connection, framework_id) = (at(stream, streams), Some(fid(who)));
             c.feed(Input::Subscribe { connection, framework_id, call, principal: None });

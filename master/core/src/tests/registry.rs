@@ -39,6 +39,7 @@ fn op() -> impl Strategy<Value = RegistryOp> {
             key: Arc::from(format!("k{}", n % 4)),
             value: Arc::from([n; 3].as_slice()),
             version: at.as_millis(),
+            write: (n % 2 == 0).then_some(u64::from(n)),
         },
         14 => RegistryOp::DeleteState {
             framework_id: framework_id(&format!("F{}", n % 3)),

@@ -1,10 +1,10 @@
 //! What the masters keep for a framework.
 
-use crate::Options;
 use crate::testing::*;
+use crate::{Input, Options};
 use proto::FrameworkInfo;
 use proto::operator::Call;
-use proto::scheduler::{CallBody, StateAsk, StateCall};
+use proto::scheduler::{CallBody, StateAsk, StateCall, StateFence, Subscribe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +13,19 @@ fn ask(number: u64, ask: StateAsk) -> CallBody {
 }
 
 pub(super) fn put(key: &str, value: &str, version: u64) -> CallBody {
+    written(key, value, version, None, None)
+}
+
+fn written(
+    key: &str,
+    value: &str,
+    version: u64,
+    write: Option<u64>,
+    fence: Option<(&str, u64)>,
+) -> CallBody {
     let (key, value) = (Arc::from(key), Arc::from(value.as_bytes()));
-    ask(1, StateAsk::Put { key, value, version })
+    let fence = fence.map(|(key, version)| StateFence { key: Arc::from(key), version });
+    ask(1, StateAsk::Put { key, value, version, write, fence })
 }
 
 fn delete(key: &str, version: u64) -> CallBody {
@@ -76,6 +87,75 @@ fn of_two_writers_one_loses_and_hears_the_version() {
         assert!(lines[0].ends_with(expected), "{lines:?} {expected}");
     }
     assert_eq!(answer(&mut c, &f, get("a")), "3 found a=mine@1");
+}
+
+#[test]
+fn a_write_is_known_again_and_told_from_anothers_of_the_same_value() {
+    let mut c = Cluster::default();
+    let f = c.framework();
+    assert_eq!(answer(&mut c, &f, written("a", "x", 0, Some(7), None)), "1 done a 1");
+    // Its answer was lost, whatever master hears it again; and a fence that has moved on meanwhile
+    // does not undo it.
+    expect(&c.call(&f, written("a", "x", 0, Some(7), Some(("b", 9)))), &["c1 <- STATE 1 done a 1"]);
+    c.restart_master();
+    let mut f = f;
+    c.resubscribe(&mut f);
+    assert_eq!(answer(&mut c, &f, written("a", "x", 0, Some(7), None)), "1 done a 1");
+    // Another writer, and one without a name.
+    assert_eq!(answer(&mut c, &f, written("a", "x", 0, Some(8), None)), "1 conflict a 1");
+    assert_eq!(answer(&mut c, &f, put("a", "x", 0)), "1 conflict a 1");
+    // What was overwritten is not there any more.
+    assert_eq!(answer(&mut c, &f, put("a", "y", 1)), "1 done a 2");
+    assert_eq!(answer(&mut c, &f, written("a", "x", 0, Some(7), None)), "1 conflict a 2");
+}
+
+#[test]
+fn a_write_behind_a_fence_is_made_only_while_the_fence_stands() {
+    let mut c = Cluster::default();
+    let f = c.framework();
+    assert_eq!(answer(&mut c, &f, written("log", "1", 0, None, Some(("head", 0)))), "1 done log 1");
+    assert_eq!(answer(&mut c, &f, put("head", "h", 0)), "1 done head 2");
+    assert_eq!(
+        answer(&mut c, &f, written("log", "2", 1, None, Some(("head", 0)))),
+        "1 conflict head 2"
+    );
+    assert_eq!(answer(&mut c, &f, written("log", "2", 1, None, Some(("head", 2)))), "1 done log 3");
+    // The fence is looked at first: who was replaced hears of that.
+    assert_eq!(
+        answer(&mut c, &f, written("log", "3", 1, None, Some(("head", 1)))),
+        "1 conflict head 2"
+    );
+}
+
+#[test]
+fn a_scheduler_that_was_replaced_does_not_push_its_successor_aside() {
+    let mut c = Cluster::default();
+    let f = c.framework();
+    assert_eq!(answer(&mut c, &f, put("head", "old", 0)), "1 done head 1");
+    let (connection, framework_id) = (c.connection(), Some(f.id.clone()));
+    let subscribe = |version| {
+        let fence = Some(StateFence { key: Arc::from("head"), version });
+        Box::new(Subscribe {
+            framework_info: FrameworkInfo { id: Some(f.id.clone()), ..f.info.clone() },
+            suppressed_roles: [].into(),
+            offer_constraints: None,
+            fence,
+        })
+    };
+    let input = |connection, framework_id, call| Input::Subscribe {
+        connection,
+        framework_id,
+        call,
+        principal: None,
+    };
+    let lines = c.feed(input(connection, framework_id.clone(), subscribe(0)));
+    let refused = "another scheduler has taken over this framework: 'head' of its state has \
+                   version 1, no longer 0";
+    assert!(lines.iter().any(|line| line.contains(refused)), "{lines:?}");
+    assert!(!lines.iter().any(|line| line.starts_with("c1 ")), "{lines:?}");
+    let connection = c.connection();
+    let lines = c.feed(input(connection, framework_id, subscribe(1)));
+    assert!(lines.iter().any(|line| line.contains("SUBSCRIBED")), "{lines:?}");
 }
 
 #[test]

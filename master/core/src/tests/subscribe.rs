@@ -149,6 +149,7 @@ fn roles_that_are_suppressed_from_the_start_get_no_offers() {
         framework_info: info,
         suppressed_roles: BTreeSet::from([role("a")]),
         offer_constraints: None,
+        fence: None,
     });
     let lines = c.feed(Input::Subscribe { connection, framework_id: None, call, principal: None });
     expect(
@@ -207,6 +208,7 @@ fn refused(change: impl Fn(&mut Subscribe), principal: Option<&str>, options: Op
         framework_info: framework_info("f", &["*"], &[]),
         suppressed_roles: BTreeSet::new(),
         offer_constraints: None,
+        fence: None,
     };
     change(&mut call);
     let principal = principal.map(Arc::from);

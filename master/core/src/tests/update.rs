@@ -13,7 +13,7 @@ use std::time::Duration;
 
 fn call(info: FrameworkInfo) -> Subscribe {
     let (suppressed_roles, offer_constraints) = (BTreeSet::new(), None);
-    Subscribe { framework_info: info, suppressed_roles, offer_constraints }
+    Subscribe { framework_info: info, suppressed_roles, offer_constraints, fence: None }
 }
 
 fn update(c: &mut Cluster, framework: &FrameworkSide, call: Subscribe) -> Vec<String> {

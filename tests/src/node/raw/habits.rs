@@ -204,6 +204,7 @@ fn describes_anew(random: &mut Prng, info: &mut FrameworkInfo) -> CallBody {
         framework_info: new,
         suppressed_roles,
         offer_constraints,
+        fence: None,
     }))
 }
 

@@ -46,6 +46,7 @@ impl World {
                 .collect(),
             offer_constraints: habits::some_constraints(&mut raw.random, &raw.info.roles)
                 .filter(|_| !healed),
+            fence: None,
         }));
         let call = Call { framework_id: raw.info.id.clone(), body };
         self.send(conn, Direction::Up, Packet::Call(call));

@@ -41,6 +41,7 @@ fn subscribe(told: &Told) -> Box<Subscribe> {
         framework_info: told.info.clone(),
         suppressed_roles: told.suppressed.iter().map(|role| Role::new(*role).unwrap()).collect(),
         offer_constraints: told.constraints.clone(),
+        fence: None,
     })
 }
 
