@@ -66,22 +66,23 @@ fn core_id(id: &containerizer::ContainerId) -> Option<ContainerId> {
 /// Why it cannot be, as a clause: the task is at fault.
 pub(crate) fn container(
     launch: &Launch,
+    body: &TaskBody,
+    image: Option<&images::Image>,
     frameworks: &mut Frameworks,
     disk: &VolumeDisk,
     policy: &Policy,
 ) -> Result<containerizer::Launch, String> {
-    let body = launch.task.payload.open().map_err(|error| error.to_string())?;
-    let record = record(launch, &body);
-    let command = body.command.ok_or("the task has no command")?;
-    let walls = policy.walls(body.container.as_ref(), launch.container_id.as_str())?;
+    let record = record(launch, body);
+    let command = body.command.as_ref().ok_or("the task has no command")?;
+    let walls = policy.walls(body.container.as_ref(), launch.container_id.as_str(), image)?;
     if !command.uris.is_empty() {
         return Err("this agent does not fetch files yet (command.uris)".to_owned());
     }
     let made = containerizer::Launch {
         id: native_id(&launch.container_id)?,
-        program: program(&command, walls.as_ref())?,
-        environment: environment(&command, launch),
-        user: user(&command, &launch.framework),
+        program: program(command, walls.as_ref())?,
+        environment: environment(command, launch),
+        user: user(command, &launch.framework),
         rlimits: command.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
         sandbox: SandboxChoice::Pooled,
         allocation: allocation(&launch.task),
@@ -91,7 +92,7 @@ pub(crate) fn container(
         shared: Some(frameworks.record(&launch.framework)),
     };
     match walls {
-        Some(walls) => Ok(within(made, walls, &command)),
+        Some(walls) => Ok(within(made, walls, command)),
         None => policy.user(made.user.as_deref()).map(|()| made),
     }
 }

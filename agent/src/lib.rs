@@ -15,6 +15,7 @@ mod metrics;
 mod orphans;
 mod perform;
 mod policy;
+mod preparing;
 pub mod probe;
 mod sandbox;
 mod sandboxes;

@@ -5,6 +5,8 @@
 //! crowd so are the others. A full disk holds back what waits behind it, first frees its own
 //! reserve, and tries again; what claims nothing durable (that the agent is alive) never waits.
 
+mod say;
+
 use crate::Error;
 use crate::checkpoint::{self, Change, Committed, Writer};
 use crate::config::Layout;
@@ -14,11 +16,13 @@ use crate::containers;
 use crate::link::{Masters, Stream};
 use crate::metrics::Counts;
 use crate::policy::Policy;
+use crate::preparing::{Preparation, Prepared, Preparing};
 use crate::sandboxes::{Place, Sandboxes};
 use crate::volumes::VolumeDisk;
 use agent_core::{CheckpointOp, Effect, Input, Launch, Note, VolumeOrder};
 use proto::agent_link::AgentCall;
-use proto::{ClusterId, ContainerId};
+use proto::{ClusterId, ContainerId, TaskBody};
+use say::say;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
@@ -42,6 +46,7 @@ pub(crate) struct Performer {
     pub(crate) counts: Counts,
     frameworks: containers::Frameworks,
     policy: Policy,
+    pub(crate) preparing: Preparing,
     /// Held while layers of ended containers are being removed.
     emptying: std::sync::Arc<std::sync::Mutex<()>>,
     layout: Layout,
@@ -142,10 +147,10 @@ impl Commits {
 impl Performer {
     pub(crate) fn new(
         native: Native,
-        writer: Writer,
-        first: Vec<Change>,
+        (writer, first): (Writer, Vec<Change>),
         layout: Layout,
         policy: Policy,
+        preparing: Preparing,
         masters: Masters,
         inbox: mpsc::Sender<Input>,
     ) -> Self {
@@ -155,6 +160,7 @@ impl Performer {
             counts: Counts::default(),
             frameworks: containers::Frameworks::default(),
             policy,
+            preparing,
             emptying: std::sync::Arc::default(),
             volumes: VolumeDisk::new(layout.volumes.clone()),
             layout,
@@ -250,6 +256,7 @@ impl Performer {
     /// Another supervisor took the place of one that was lost.
     pub(crate) fn replace_native(&mut self, native: Native, noted: Change) {
         self.native = native;
+        self.preparing.clear();
         self.commits.gathering.push(noted);
         self.commits.gathering_since.get_or_insert_with(Instant::now);
     }
@@ -298,7 +305,9 @@ impl Performer {
         match effect {
             Effect::Launch(launch) => self.launch(&launch),
             Effect::Kill { container_id, grace } => {
-                if let Ok(id) = containers::native_id(&container_id) {
+                if let Some(end) = self.preparing.cancel(&container_id) {
+                    self.answers.push(end);
+                } else if let Ok(id) = containers::native_id(&container_id) {
                     self.native.kill(&id, grace);
                 }
             }
@@ -355,14 +364,49 @@ impl Performer {
         let task = (launch.framework_id.clone(), launch.task.task_id.clone());
         let place = Place { path: None, running: true };
         self.sandboxes.insert(&launch.container_id, task, place);
-        match containers::container(launch, &mut self.frameworks, &self.volumes, &self.policy) {
-            Ok(container) => self.native.launch(container),
-            Err(message) => self.answers.push(Input::LaunchFailed {
-                container_id: launch.container_id.clone(),
-                message: message.into(),
-                exit: Some(containers::CANNOT_EXECUTE),
-            }),
+        match launch.task.payload.open() {
+            Ok(body) => {
+                let image = body.container.as_ref().and_then(|asked| asked.image.as_ref());
+                let preparation = self.preparing.begin(launch, image);
+                self.go_on(launch, &body, preparation);
+            }
+            Err(error) => self.refuse(launch, error.to_string()),
         }
+    }
+
+    /// What launches waited for is there, or is not to be had.
+    pub(crate) fn prepared(&mut self, prepared: Prepared) {
+        for (launch, preparation) in self.preparing.finish(prepared) {
+            match launch.task.payload.open() {
+                Ok(body) => self.go_on(&launch, &body, preparation),
+                Err(error) => self.refuse(&launch, error.to_string()),
+            }
+        }
+    }
+
+    fn go_on(&mut self, launch: &Launch, body: &TaskBody, preparation: Preparation) {
+        let image = match preparation {
+            Preparation::Waiting => return,
+            Preparation::Refused(input) => return self.answers.push(input),
+            Preparation::Ready(image) => image,
+        };
+        let (disk, policy) = (&self.volumes, &self.policy);
+        let image = image.as_deref();
+        match containers::container(launch, body, image, &mut self.frameworks, disk, policy) {
+            Ok(container) => self.native.launch(container),
+            Err(message) => {
+                self.preparing.release(&launch.container_id);
+                self.refuse(launch, message);
+            }
+        }
+    }
+
+    fn refuse(&mut self, launch: &Launch, message: String) {
+        self.answers.push(Input::LaunchFailed {
+            container_id: launch.container_id.clone(),
+            message: message.into(),
+            exit: Some(containers::CANNOT_EXECUTE),
+        });
     }
 
     fn apply_volumes(&self, order: VolumeOrder) {
@@ -429,38 +473,6 @@ impl Performer {
             // The server may have ended meanwhile; the record is still there at the next start.
             let _ = inbox.send(input).await;
         });
-    }
-}
-
-/// What the core wants people to know.
-fn say(note: &Note) {
-    match note {
-        Note::Registered { agent_id, again } => {
-            tracing::info!(%agent_id, again, "registered with the master");
-        }
-        Note::LinkLost { reason, retry_after } => {
-            tracing::warn!(%reason, ?retry_after, "no connection to the master");
-        }
-        Note::Refused { message, gone: false } => {
-            tracing::error!(%message, "the master refuses this agent");
-        }
-        Note::Refused { message, gone: true } => {
-            tracing::error!(%message, "the master has removed this agent: its tasks end");
-        }
-        Note::Recovered { running, ended, lost } => {
-            tracing::info!(running, ended, lost, "tasks taken back");
-        }
-        Note::SupervisorLost { tasks } => {
-            tracing::error!(tasks, "the supervisor was lost, and its tasks with it");
-        }
-        Note::LaunchRefused { framework_id, task_id, message } => {
-            tracing::warn!(%framework_id, %task_id, %message, "launch refused");
-        }
-        Note::Ignored { message } => tracing::debug!(%message, "ignored"),
-        Note::OldEpoch { epoch, newest, retry_after } => {
-            tracing::warn!(epoch, newest, ?retry_after, "left a master that no longer leads");
-        }
-        Note::OtherCluster { own, found } => tracing::error!(%own, %found, "another cluster"),
     }
 }
 

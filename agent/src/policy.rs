@@ -4,20 +4,20 @@
 //! silence. Paths of the host are compared component by component and handed on without links, so
 //! that nobody can exchange what stands at the end of them.
 
-mod image;
 #[cfg(test)]
 mod tests;
 
 use crate::containerizer::{Enclosure, Mount, MountSource, Root, SANDBOX};
+use images::{Image, Settings};
 use proto::{ContainerInfo, ContainerVolume, VolumeSource};
 use std::path::{Component, Path, PathBuf};
-
-pub(crate) use image::Settings;
 
 /// What an enclosed task may have of processes and threads when nobody says otherwise.
 pub(crate) const PIDS: u64 = 4096;
 /// The size of `/dev/shm`, and of a temporary file system, when the task does not say.
 const MEMORY_BYTES: u64 = 64 << 20;
+/// Room for unpacked images when the operator does not say.
+pub(crate) const IMAGE_CACHE_BYTES: u64 = 20 << 30;
 /// Longest name of a host that Linux takes.
 const HOSTNAME_BYTES: usize = 64;
 /// Mounts that one task may ask for.
@@ -26,13 +26,15 @@ const MOUNTS: usize = 256;
 const OWN: [&str; 3] = ["proc", "sys", "dev"];
 
 /// What containers of an agent may have.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Walls around every task, also around those that do not ask for a container.
     pub enclose: bool,
-    /// The directory in which images are found by name: `NAME/rootfs` is an image's root file
-    /// system, `NAME/config.json` its settings (OCI's image configuration), if it has any.
+    /// The directory in which images are found by name (see package `images`); nothing in it is
+    /// ever changed.
     pub image_store: Option<PathBuf>,
+    /// Bytes that unpacked images may take when nobody runs them; one image may take as many.
+    pub image_cache_bytes: u64,
     /// What of the host may be mounted into containers.
     pub host_paths: Vec<HostPath>,
     /// Capabilities that tasks may ask for, by the kernel's numbers.
@@ -42,6 +44,20 @@ pub struct Policy {
     pub root: bool,
     /// The users as whom tasks without walls may run; absent means any that the agent can be.
     pub users: Option<Vec<String>>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            enclose: false,
+            image_store: None,
+            image_cache_bytes: IMAGE_CACHE_BYTES,
+            host_paths: Vec::new(),
+            capabilities: Vec::new(),
+            root: false,
+            users: None,
+        }
+    }
 }
 
 /// A part of the host that containers may see.
@@ -71,7 +87,8 @@ impl Policy {
         self
     }
 
-    /// The walls that a task gets; none when it asks for none and need not have any.
+    /// The walls that a task gets; none when it asks for none and need not have any. `image` is
+    /// the one that it asked for.
     ///
     /// # Errors
     /// What is not allowed, or cannot be, as a clause.
@@ -79,6 +96,7 @@ impl Policy {
         &self,
         asked: Option<&ContainerInfo>,
         name: &str,
+        image: Option<&Image>,
     ) -> Result<Option<Walls>, String> {
         let default = ContainerInfo::default();
         let asked = match asked {
@@ -86,12 +104,9 @@ impl Policy {
             None if self.enclose => &default,
             None => return Ok(None),
         };
-        let (root, settings) = match &asked.image {
+        let (root, settings) = match image {
             None => (Root::Host, Settings::default()),
-            Some(image) => {
-                let (root, settings) = image::find(self.image_store.as_deref(), image)?;
-                (Root::Image(root), settings)
-            }
+            Some(image) => (Root::Image(image.root.clone()), image.settings.clone()),
         };
         if asked.volumes.len() > MOUNTS {
             return Err(format!("a container has at most {MOUNTS} volumes"));

@@ -11,6 +11,8 @@ use crate::http::{self, Ask};
 use crate::link::Masters;
 use crate::listen::{AcceptLimits, accept};
 use crate::perform::Performer;
+use crate::policy::Policy;
+use crate::preparing::{Prepared, Preparing};
 use crate::sandboxes::Place;
 use crate::{Error, containers, metrics, orphans, probe};
 use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered};
@@ -88,7 +90,10 @@ pub async fn run(
     let (inbox, inputs) = mpsc::channel(INBOX);
     let masters = Masters::new(&config.masters);
     let policy = config.policy.clone().settled();
-    let performer = Performer::new(native, writer, first, layout.clone(), policy, masters, inbox);
+    let (done, prepared) = mpsc::unbounded_channel();
+    let preparing = Preparing::new(images(&policy, &layout)?, policy.image_cache_bytes, done);
+    let performer =
+        Performer::new(native, (writer, first), layout.clone(), policy, preparing, masters, inbox);
     index(&performer, &recovered);
     performer.sweep_volumes();
     performer.empty_trash();
@@ -108,7 +113,7 @@ pub async fn run(
         request_timeout: config.request_timeout,
     };
     let server = Server { core, clock, performer, layout, config, effects: Vec::new() };
-    let channels = Channels { inputs, events, committed, questions };
+    let channels = Channels { inputs, events, committed, prepared, questions };
     tokio::select! {
         result = server.serve(channels, shutdown) => result,
         () = accept(listener, router, limits) => Ok(()),
@@ -145,6 +150,14 @@ fn check_reconfiguration(
     };
     agent_core::reconfiguration(&old.info, info)
         .map_err(|message| Error::Reconfigured { dir: layout.root.clone(), message })
+}
+
+/// Where images come from, if the operator has any.
+fn images(policy: &Policy, layout: &Layout) -> Result<Option<images::Store>, Error> {
+    let Some(sources) = policy.image_store.clone() else { return Ok(None) };
+    let limits = images::Limits { bytes: policy.image_cache_bytes, ..images::Limits::default() };
+    let store = images::Store::open(sources, layout.images.clone(), limits);
+    store.map(Some).map_err(|source| Error::WorkDir { dir: layout.images.clone(), source })
 }
 
 fn native_options(config: &Config, layout: &Layout) -> NativeOptions {
@@ -229,6 +242,7 @@ struct Channels {
     inputs: mpsc::Receiver<Input>,
     events: mpsc::UnboundedReceiver<ContainerEvent>,
     committed: mpsc::UnboundedReceiver<Committed>,
+    prepared: mpsc::UnboundedReceiver<Prepared>,
     questions: mpsc::Receiver<Ask>,
 }
 
@@ -275,6 +289,7 @@ impl Server {
                 _ = channels.inputs.recv_many(&mut inputs, BATCH), if self.performer.has_room() => {
                     inputs.drain(..).for_each(|input| self.step(input));
                 }
+                Some(prepared) = channels.prepared.recv() => self.performer.prepared(prepared),
                 Some(ask) = channels.questions.recv() => self.answer(ask),
                 _ = disk_watch.tick() => self.watch_disk(),
                 () = sleep_until(wake) => self.step(Input::Tick),
@@ -314,8 +329,13 @@ impl Server {
         Ok(())
     }
 
-    /// Keeps the places of files up to date.
-    fn index(&self, input: &Input) {
+    /// Keeps the places of files up to date; and an image is the supervisor's from its answer on.
+    fn index(&mut self, input: &Input) {
+        if let Input::Launched { container_id, .. } | Input::LaunchFailed { container_id, .. } =
+            input
+        {
+            self.performer.preparing.release(container_id);
+        }
         let sandboxes = &self.performer.sandboxes;
         match input {
             Input::Launched { container_id, sandbox } => {
@@ -390,6 +410,8 @@ impl Server {
         }
         self.performer.keep_reserve(self.config.disk_reserve_bytes);
         self.performer.empty_trash();
+        let most = 1_000_000_u32.saturating_sub(self.config.gc_disk_headroom_ppm);
+        self.performer.preparing.collect(self.performer.counts.disk_used_ppm > most);
     }
 
     /// Stops; the tasks go on, or end.
@@ -405,7 +427,9 @@ impl Server {
             .core
             .tasks()
             .filter(|task| !task.state.is_terminal())
-            .filter_map(|task| containers::native_id(task.container_id?).ok())
+            .filter_map(|task| task.container_id)
+            .filter(|id| !self.performer.preparing.waits(id))
+            .filter_map(|id| containers::native_id(id).ok())
             .collect();
         living.iter().for_each(|id| self.performer.native.destroy(id));
         self.performer.native.flush();

@@ -207,6 +207,8 @@ pub(crate) struct Layout {
     pub(crate) socket: PathBuf,
     pub(crate) sandboxes: PathBuf,
     pub(crate) volumes: PathBuf,
+    /// What was unpacked of the image store.
+    pub(crate) images: PathBuf,
     pub(crate) reserve: PathBuf,
     /// Names the agent's cgroup; the same at each start.
     pub(crate) name: String,
@@ -234,8 +236,8 @@ impl Layout {
         let volumes = root.join("volumes");
         crate::volumes::make_root(&volumes).map_err(failed)?;
         let name = format!("agent-{:016x}", fnv(root.as_os_str().as_encoded_bytes()));
-        let (checkpoint, reserve) = (root.join("meta"), root.join("reserve"));
-        Ok(Self { root, checkpoint, supervisor, socket, sandboxes, volumes, reserve, name })
+        let [checkpoint, images, reserve] = ["meta", "images", "reserve"].map(|n| root.join(n));
+        Ok(Self { root, checkpoint, supervisor, socket, sandboxes, volumes, images, reserve, name })
     }
 }
 

@@ -13,7 +13,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn container_by(launch: &Launch, policy: &Policy) -> Result<containerizer::Launch, String> {
-    super::container(launch, &mut Frameworks::default(), &VolumeDisk::new("/v".into()), policy)
+    container_in(launch, None, policy)
+}
+
+fn container_in(
+    launch: &Launch,
+    image: Option<&images::Image>,
+    policy: &Policy,
+) -> Result<containerizer::Launch, String> {
+    let body = launch.task.payload.open().unwrap();
+    let disk = VolumeDisk::new("/v".into());
+    super::container(launch, &body, image, &mut Frameworks::default(), &disk, policy)
 }
 
 fn container(launch: &Launch) -> Result<containerizer::Launch, String> {
@@ -154,7 +164,8 @@ fn a_launch_comes_back_as_it_was_with_its_framework_kept_once() {
     let body = TaskBody { data: Some(vec![7; 4096].into()), ..second.task.payload.open().unwrap() };
     Arc::make_mut(&mut second.task).payload = TaskPayload::new(&body);
     let made = [&first, &second].map(|l| {
-        super::container(l, &mut frameworks, &VolumeDisk::new("/v".into()), &policy).unwrap()
+        let (body, disk) = (l.task.payload.open().unwrap(), VolumeDisk::new("/v".into()));
+        super::container(l, &body, None, &mut frameworks, &disk, &policy).unwrap()
     });
     let shared = made.each_ref().map(|made| made.shared.clone().unwrap());
     assert!(Arc::ptr_eq(&shared[0], &shared[1]), "one framework is one record");
@@ -180,7 +191,11 @@ fn an_image_says_what_the_task_does_not() {
     let config = r#"{"config":{"User":"7:8","Env":["A=image","B=image"],"Entrypoint":["/run"],
         "Cmd":["-v"]}}"#;
     std::fs::write(dir.path().join("app/config.json"), config).unwrap();
-    let policy = Policy { image_store: Some(dir.path().into()), ..Policy::default() };
+    let unpacked = dir.path().join("unpacked");
+    let store =
+        images::Store::open(dir.path().into(), unpacked, images::Limits::default()).unwrap();
+    let image = store.ready("app").unwrap().unwrap();
+    let policy = Policy::default();
     let made = |command: CommandInfo| {
         let container = ContainerInfo { image: Some("app".into()), ..ContainerInfo::default() };
         let body = TaskBody {
@@ -190,7 +205,7 @@ fn an_image_says_what_the_task_does_not() {
         };
         let mut launch = launch(command);
         Arc::make_mut(&mut launch.task).payload = TaskPayload::new(&body);
-        container_by(&launch, &policy).unwrap()
+        container_in(&launch, Some(&image), &policy).unwrap()
     };
     let argv = |made: &containerizer::Launch| match &made.program {
         Program::Exec { file, argv } => (file.clone(), argv.clone()),

@@ -9,15 +9,15 @@ fn volume(path: &str, read_only: bool, source: VolumeSource) -> ContainerInfo {
 }
 
 fn refused(policy: &Policy, asked: &ContainerInfo) -> String {
-    policy.walls(Some(asked), "c").unwrap_err()
+    policy.walls(Some(asked), "c", None).unwrap_err()
 }
 
 #[test]
 fn a_plain_task_gets_walls_only_where_all_do() {
     let mut policy = Policy::default();
-    assert!(policy.walls(None, "c").unwrap().is_none());
+    assert!(policy.walls(None, "c", None).unwrap().is_none());
     policy.enclose = true;
-    let walls = policy.walls(None, "C-1").unwrap().unwrap().enclosure;
+    let walls = policy.walls(None, "C-1", None).unwrap().unwrap().enclosure;
     assert_eq!((walls.root, &*walls.hostname), (Root::Host, "c-1"));
     assert_eq!(walls.directory, Path::new(SANDBOX));
     assert_eq!((walls.capabilities, walls.root_allowed), (0, false));
@@ -41,7 +41,7 @@ fn paths_of_the_host_are_allowed_by_whole_components_and_without_links() {
         volume("/in", read_only, VolumeSource::HostPath(path.to_str().unwrap().into()))
     };
     for (path, read_only) in [("data", true), ("data/sub", true), ("write", false)] {
-        let walls = policy.walls(Some(&asked(path, read_only)), "c").unwrap().unwrap();
+        let walls = policy.walls(Some(&asked(path, read_only)), "c", None).unwrap().unwrap();
         let mount = &walls.enclosure.mounts[0];
         assert_eq!(mount.source, MountSource::Host(root.join(path)));
         assert_eq!((mount.read_only, &*mount.target), (read_only, Path::new("/in")));
@@ -61,7 +61,7 @@ fn volumes_go_nowhere_but_where_volumes_may_be() {
     let policy = Policy::default();
     let at = |path: &str| volume(path, false, VolumeSource::Tmpfs(None));
     let made = |path: &str| {
-        let walls = policy.walls(Some(&at(path)), "c").unwrap().unwrap();
+        let walls = policy.walls(Some(&at(path)), "c", None).unwrap().unwrap();
         walls.enclosure.mounts[0].target.clone()
     };
     assert_eq!(made("/scratch/a"), Path::new("/scratch/a"));
@@ -80,7 +80,7 @@ fn volumes_go_nowhere_but_where_volumes_may_be() {
 fn capabilities_and_users_are_those_of_the_operator() {
     let mut policy = Policy { capabilities: vec![5, 7], ..Policy::default() };
     let asked = |capabilities| ContainerInfo { capabilities, ..ContainerInfo::default() };
-    let walls = policy.walls(Some(&asked(vec![5])), "c").unwrap().unwrap();
+    let walls = policy.walls(Some(&asked(vec![5])), "c", None).unwrap().unwrap();
     assert_eq!(walls.enclosure.capabilities, 1 << 5);
     assert_eq!(
         refused(&policy, &asked(vec![5, 12, 21])),
@@ -91,41 +91,6 @@ fn capabilities_and_users_are_those_of_the_operator() {
     assert_eq!(policy.user(Some("nobody")), Ok(()));
     assert!(policy.user(Some("root")).unwrap_err().contains("--task-users"));
     assert!(policy.user(None).unwrap_err().contains("--task-users"));
-}
-
-#[test]
-fn an_image_is_found_by_its_name_and_says_how_it_is_run() {
-    let dir = tempfile::tempdir().unwrap();
-    let asked = |name: &str| ContainerInfo { image: Some(name.into()), ..ContainerInfo::default() };
-    let mut policy = Policy::default();
-    assert_eq!(refused(&policy, &asked("app")), "this agent has no images (--image-store)");
-    policy.image_store = Some(dir.path().into());
-    for name in ["", "..", "../x", "/etc", "a/../../b", "."] {
-        let said = refused(&policy, &asked(name));
-        assert_eq!(said, format!("{name:?} is no name of an image"));
-    }
-    assert!(refused(&policy, &asked("app")).starts_with("there is no image \"app\" in /"));
-    let image = dir.path().join("team/app:1");
-    std::fs::create_dir_all(image.join("rootfs")).unwrap();
-    let walls = policy.walls(Some(&asked("team/app:1")), "c").unwrap().unwrap();
-    assert_eq!(walls.enclosure.root, Root::Image(image.join("rootfs")));
-    assert_eq!(walls.settings, Settings::default());
-    let text = r#"{"architecture":"amd64","config":{"User":"7:8","Env":["A=b=c","odd"],
-        "Entrypoint":["/run"],"Cmd":["-v"],"WorkingDir":"/srv","Labels":{"x":"y"}}}"#;
-    std::fs::write(image.join("config.json"), text).unwrap();
-    let walls = policy.walls(Some(&asked("team/app:1")), "c").unwrap().unwrap();
-    assert_eq!(walls.enclosure.directory, Path::new("/srv"));
-    let settings = walls.settings;
-    assert_eq!((settings.entry_point, settings.command), (vec!["/run".into()], vec!["-v".into()]));
-    assert_eq!(settings.environment, [("A".to_owned(), "b=c".to_owned())]);
-    assert_eq!(settings.user.as_deref(), Some("7:8"));
-    std::fs::write(image.join("config.json"), "{").unwrap();
-    let said = refused(&policy, &asked("team/app:1"));
-    assert!(said.starts_with("the image \"team/app:1\" has a config.json that is not"), "{said}");
-    std::os::unix::fs::symlink("/", dir.path().join("rootfs")).unwrap();
-    std::fs::create_dir(dir.path().join("bad")).unwrap();
-    std::os::unix::fs::symlink("/", dir.path().join("bad/rootfs")).unwrap();
-    assert!(refused(&policy, &asked("bad")).starts_with("there is no image"));
 }
 
 #[test]

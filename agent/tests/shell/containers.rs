@@ -128,3 +128,49 @@ async fn what_an_operator_did_not_allow_fails_the_task_by_name() {
     }
     agent.stop(Stop::EndTasks).await;
 }
+
+#[tokio::test]
+async fn an_archive_is_unpacked_for_the_first_task_and_there_for_the_next() {
+    if !may_run() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (made, store) = (dir.path().join("made"), dir.path().join("images"));
+    image(&made);
+    std::fs::create_dir(&store).unwrap();
+    let packed = std::process::Command::new("tar")
+        .arg("--create")
+        .arg("--gzip")
+        .arg(format!("--file={}", store.join("box.tar.gz").display()))
+        .arg(format!("--directory={}", made.join("tools/busybox:1/rootfs").display()))
+        .arg(".")
+        .status()
+        .unwrap();
+    assert!(packed.success());
+    std::fs::write(store.join("broken.tar"), "no archive").unwrap();
+    let mut master = Master::start().await;
+    let policy = Policy { image_store: Some(store), ..Policy::default() };
+    let work = dir.path().join("work");
+    let agent = Agent::start(agent::Config { policy, ..config(&master, &work) }).await;
+    let mut link = master.admit().await;
+    let asked =
+        |image: &str| ContainerInfo { image: Some(image.into()), ..ContainerInfo::default() };
+    for id in ["first", "second"] {
+        let line = "cat /etc/passwd; touch /etc/passwd && echo written";
+        let mut task = contained(id, line, asked("box"));
+        let mut body = task.payload.open().unwrap();
+        body.command = body.command.map(|c| CommandInfo { user: Some("app".into()), ..c });
+        task.payload = TaskPayload::new(&body);
+        let end = link.run_to_end(task).await;
+        let run = format!("/frameworks/{}/executors/{id}/runs/latest", framework_id());
+        let (_, out) = agent.get(&format!("/files/download?path={run}/stdout")).await;
+        assert_eq!(end.state, TaskState::Failed, "{:?}: {out}", end.message);
+        assert_eq!(out, "app:x:7:8::/:/bin/sh\n", "root's file is not app's to write");
+    }
+    let unpacked = std::fs::read_dir(work.join("images")).unwrap().count();
+    assert_eq!(unpacked, 2, "one image, and what is known of archives");
+    let end = link.run_to_end(contained("broken", "true", asked("broken"))).await;
+    assert_eq!(end.outcome.unwrap().exit, Some(Exit::Code(126)));
+    assert!(end.message.as_deref().is_some_and(|said| said.contains("\"broken\"")));
+    agent.stop(Stop::EndTasks).await;
+}

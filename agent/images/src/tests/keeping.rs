@@ -89,3 +89,27 @@ fn what_a_killed_agent_left_unfinished_is_removed() {
     rig.store.collect(u64::MAX).unwrap();
     assert_eq!(rig.left(), Vec::<String>::new());
 }
+
+#[test]
+fn a_root_file_system_that_stands_there_is_used_as_it_is() {
+    let rig = rig();
+    rig.put("team/app:1/rootfs/file", b"x");
+    let image = rig.store.ready("team/app:1").unwrap().expect("there is nothing to do");
+    assert_eq!(image.root, rig.sources.join("team/app:1/rootfs"));
+    assert_eq!((image.settings, image.digest), (crate::Settings::default(), None));
+    let text = r#"{"architecture":"amd64","config":{"User":"7:8","Env":["A=b=c","odd"],
+        "Entrypoint":["/run"],"Cmd":["-v"],"WorkingDir":"/srv","Labels":{"x":"y"}}}"#;
+    rig.put("team/app:1/config.json", text.as_bytes());
+    let settings = rig.provide("team/app:1").unwrap().settings;
+    assert_eq!((&*settings.entry_point[0], &*settings.command[0]), ("/run", "-v"));
+    assert_eq!(settings.environment, [("A".to_owned(), "b=c".to_owned())]);
+    assert_eq!(settings.user.as_deref(), Some("7:8"));
+    rig.put("team/app:1/config.json", b"{");
+    assert!(rig.refusal("team/app:1").contains("its configuration is not understood"));
+    rig.put("team/app:1/config.json", br#"{"config":{"WorkingDir":"srv"}}"#);
+    assert!(rig.refusal("team/app:1").contains("a relative working directory srv"));
+    // A link is no root file system: it could be exchanged.
+    std::fs::create_dir(rig.sources.join("bad")).unwrap();
+    std::os::unix::fs::symlink("/", rig.sources.join("bad/rootfs")).unwrap();
+    assert!(rig.refusal("bad").starts_with("there is no image"));
+}

@@ -52,10 +52,15 @@ const CAPABILITIES: [&str; 41] = [
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Containers")]
 pub(crate) struct ContainerOptions {
-    /// Where images are found: NAME/rootfs is an image's root file system, NAME/config.json its
-    /// configuration as in OCI, if it has one.
+    /// Where images are found by name: NAME.tar (what 'docker save' writes, an OCI archive or a
+    /// root file system; also .tar.gz, .tgz and .tar.zst), an OCI layout NAME/, or an unpacked root
+    /// file system NAME/rootfs with an OCI configuration NAME/config.json.
     #[arg(long, value_name = "DIR")]
     image_store: Option<PathBuf>,
+    /// Room for images that were unpacked and that nobody runs, in the work directory; no image
+    /// may take more.
+    #[arg(long, value_name = "MB", default_value_t = 20_480)]
+    image_cache: u64,
     /// Put every task into a container, also those that do not ask for one.
     #[arg(long)]
     enclose_all: bool,
@@ -81,6 +86,7 @@ impl ContainerOptions {
         Policy {
             enclose: self.enclose_all,
             image_store: self.image_store,
+            image_cache_bytes: self.image_cache.saturating_mul(1 << 20),
             host_paths: self.allow_host_path,
             capabilities: self.allow_capability,
             root: self.allow_root,

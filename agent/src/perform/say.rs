@@ -1,0 +1,35 @@
+//! What the core wants people to know, in the log.
+
+use agent_core::Note;
+
+/// One line for each note.
+pub(super) fn say(note: &Note) {
+    match note {
+        Note::Registered { agent_id, again } => {
+            tracing::info!(%agent_id, again, "registered with the master");
+        }
+        Note::LinkLost { reason, retry_after } => {
+            tracing::warn!(%reason, ?retry_after, "no connection to the master");
+        }
+        Note::Refused { message, gone: false } => {
+            tracing::error!(%message, "the master refuses this agent");
+        }
+        Note::Refused { message, gone: true } => {
+            tracing::error!(%message, "the master has removed this agent: its tasks end");
+        }
+        Note::Recovered { running, ended, lost } => {
+            tracing::info!(running, ended, lost, "tasks taken back");
+        }
+        Note::SupervisorLost { tasks } => {
+            tracing::error!(tasks, "the supervisor was lost, and its tasks with it");
+        }
+        Note::LaunchRefused { framework_id, task_id, message } => {
+            tracing::warn!(%framework_id, %task_id, %message, "launch refused");
+        }
+        Note::Ignored { message } => tracing::debug!(%message, "ignored"),
+        Note::OldEpoch { epoch, newest, retry_after } => {
+            tracing::warn!(epoch, newest, ?retry_after, "left a master that no longer leads");
+        }
+        Note::OtherCluster { own, found } => tracing::error!(%own, %found, "another cluster"),
+    }
+}
