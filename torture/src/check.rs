@@ -2,12 +2,15 @@
 //! knows how the history came to be, so that each can be shown one with a violation in it.
 
 mod books;
+mod fencing;
+mod kept;
 mod registers;
 mod tasks;
 #[cfg(test)]
 mod tests;
 
 use crate::history::{Entry, Fact};
+use std::collections::BTreeMap;
 
 /// What became of one invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +41,7 @@ impl Verdict {
 /// All verdicts on a history that is in the order of time.
 pub(crate) fn all(history: &[Entry]) -> Vec<Verdict> {
     vec![
-        registers::no_write_is_lost(history),
+        joined(registers::no_write_is_lost(history), kept::no_write_is_lost(history)),
         tasks::each_ends_once(history),
         tasks::one_instance(history),
         books::no_overcommitment(history),
@@ -47,10 +50,46 @@ pub(crate) fn all(history: &[Entry]) -> Vec<Verdict> {
         tasks::updates_in_order(history),
         tasks::none_is_killed(history),
         tasks::all_live_without_masters(history),
-        registers::no_read_goes_back(history),
-        books::fencing(history),
+        joined(registers::no_read_goes_back(history), kept::no_read_goes_back(history)),
+        fencing::fencing(history),
         expectations(history),
+        all_came(history),
     ]
+}
+
+/// One verdict on two things of which the same is claimed: both must have been looked at.
+fn joined(one: Verdict, other: Verdict) -> Verdict {
+    let counted = format!("{}; {}", one.counted, other.counted);
+    let cases = one.cases.min(other.cases);
+    let violations = one.violations.into_iter().chain(other.violations).collect();
+    Verdict { counted, cases, violations, ..one }
+}
+
+/// Whether all faults came that the run was to have.
+fn all_came(history: &[Entry]) -> Verdict {
+    let (mut came, mut asked) = (BTreeMap::new(), Vec::new());
+    for entry in history {
+        match &entry.fact {
+            Fact::Asked { faults } => asked.extend(faults),
+            Fact::Fault { row, name, .. } => *came.entry(format!("{row} {name}")).or_insert(0) += 1,
+            _ => {}
+        }
+    }
+    let missing = asked.iter().filter(|name| !came.contains_key(name.as_str()));
+    let violations: Vec<String> = missing.map(|name| format!("{name}: it never came")).collect();
+    let count: usize = came.values().sum();
+    Verdict {
+        id: "rows",
+        claim: "every fault that the run was to have came",
+        counted: format!(
+            "{count} faults of {} kinds; {} of {} that were to come",
+            came.len(),
+            asked.len() - violations.len(),
+            asked.len()
+        ),
+        cases: asked.len(),
+        violations,
+    }
 }
 
 /// What single faults must lead to.

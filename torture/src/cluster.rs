@@ -19,8 +19,10 @@ pub(crate) const QUOTA_CPUS: u64 = 800;
 pub(crate) const LIMITED: &str = "beta";
 /// The schedulers of the tool's own.
 pub(crate) const SCHEDULERS: [&str; 2] = ["alpha", LIMITED];
-/// The size of the small disk that the third master has.
-const SMALL_DISK: &str = "size=96m";
+/// The size of the small disk that the third master has: more than twice of what it needs free.
+const SMALL_DISK: &str = "size=400m";
+/// What is left free of it when it is nearly full: too little for the biggest commit.
+pub(crate) const NEARLY_FULL: u64 = 60 << 20;
 
 /// The processes, and where they keep what.
 #[derive(Debug)]

@@ -30,6 +30,10 @@ pub(crate) enum Outcome {
 /// A kind of fact, with what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Fact {
+    /// The run must have these faults in it, by their rows and names.
+    Asked {
+        faults: Vec<String>,
+    },
     /// A fault begins: its row of the fault matrix, what it is, and whom it strikes.
     Fault {
         id: u32,
@@ -51,6 +55,17 @@ pub(crate) enum Fact {
         what: String,
         ok: bool,
     },
+    /// What was seen of a fault, which is neither good nor bad.
+    Seen {
+        id: u32,
+        what: String,
+    },
+    /// A master began to lead in an epoch under an id, as its own log has it.
+    Lead {
+        master: usize,
+        epoch: u64,
+        leader: String,
+    },
     /// A master's part changed; `away` when it does not answer.
     Master {
         master: usize,
@@ -67,9 +82,14 @@ pub(crate) enum Fact {
         agent: usize,
         up: bool,
     },
-    /// A leader's books of one agent, in thousandths of a cpu and of a MB.
+    /// A leader's books of one agent, in thousandths of a cpu and of a MB, and the thousandths of a
+    /// cpu of all tasks that it lists there. They were asked for at `began`. An agent that is not
+    /// active is one of which the leader does not know everything.
     Books {
         agent: String,
+        began: u64,
+        active: bool,
+        tasks: u64,
         total: [u64; 2],
         used: [u64; 2],
         offered: [u64; 2],
@@ -90,9 +110,10 @@ pub(crate) enum Fact {
         began: u64,
         last: bool,
     },
-    /// A framework is subscribed.
+    /// A framework is subscribed, under an id of the masters'.
     Subscribed {
         framework: String,
+        id: String,
     },
     /// Its connection is gone.
     Disconnected {
@@ -107,6 +128,11 @@ pub(crate) enum Fact {
     },
     /// An offer was taken back.
     Rescinded {
+        framework: String,
+        offer: String,
+    },
+    /// It gave an offer back.
+    Declined {
         framework: String,
         offer: String,
     },
@@ -125,11 +151,6 @@ pub(crate) enum Fact {
         state: String,
         uuid: Option<String>,
         why: String,
-    },
-    /// It wanted a launch to leave no task behind: the kill that it asked for.
-    Killed {
-        framework: String,
-        task: String,
     },
     /// A process of a task, as it wrote down itself: when it began, when it was last alive, and
     /// when it ended, if it came to its end.
@@ -150,6 +171,33 @@ pub(crate) enum Fact {
     Ended {
         job: String,
         succeeded: u64,
+    },
+    /// A framework is about to write a key of its state in place of a version. Values are never
+    /// written twice.
+    Keeping {
+        framework: String,
+        key: usize,
+        value: u64,
+    },
+    /// That write, which began at `began`, was acknowledged with a version; with none, it was told
+    /// that the key has another version: the driver may have made it before, and lost the answer.
+    Kept {
+        framework: String,
+        key: usize,
+        value: u64,
+        expected: u64,
+        began: u64,
+        version: Option<u64>,
+    },
+    /// A read of a key of a framework's state ended; version 0 is what nobody wrote. The `last` ones
+    /// come after everything.
+    Held {
+        framework: String,
+        key: usize,
+        value: u64,
+        version: u64,
+        began: u64,
+        last: bool,
     },
     /// From here on nothing new is begun.
     Calm,

@@ -9,14 +9,29 @@ const PATIENCE: Duration = Duration::from_millis(800);
 
 /// The body of a good answer; none when there is no good answer in time.
 pub(crate) async fn get(address: &str, path: &str) -> Option<String> {
-    exchange(address, format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n")).await
+    body(&exchange(address, format!("GET {path} HTTP/1.0\r\nHost: x\r\n\r\n")).await?)
+}
+
+/// What day and time somebody who answers believes it to be, as HTTP has it.
+pub(crate) async fn date(address: &str) -> Option<String> {
+    let request = "GET /health HTTP/1.0\r\nHost: x\r\n\r\n".to_owned();
+    let answer = exchange(address, request).await?;
+    let date = |line: &str| {
+        Some(
+            line.split_once(": ")
+                .filter(|(name, _)| name.eq_ignore_ascii_case("date"))?
+                .1
+                .to_owned(),
+        )
+    };
+    answer.lines().find_map(date)
 }
 
 /// The same for a POST of JSON.
 pub(crate) async fn post(address: &str, path: &str, body: &str) -> Option<String> {
     let length = body.len();
     let head = format!("POST {path} HTTP/1.0\r\nHost: x\r\nContent-Type: application/json\r\n");
-    exchange(address, format!("{head}Content-Length: {length}\r\n\r\n{body}")).await
+    self::body(&exchange(address, format!("{head}Content-Length: {length}\r\n\r\n{body}")).await?)
 }
 
 async fn exchange(address: &str, request: String) -> Option<String> {
@@ -26,7 +41,7 @@ async fn exchange(address: &str, request: String) -> Option<String> {
         let mut answer = Vec::new();
         // Version 1.0: neither chunks nor a connection that is kept.
         stream.read_to_end(&mut answer).await.ok()?;
-        body(&String::from_utf8_lossy(&answer))
+        Some(String::from_utf8_lossy(&answer).into_owned())
     };
     tokio::time::timeout(PATIENCE, exchange).await.ok()?
 }

@@ -24,6 +24,7 @@ mod hosts;
 mod http;
 mod instance;
 mod jobs;
+mod keeper;
 mod nemesis;
 mod operator;
 mod outside;

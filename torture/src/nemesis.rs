@@ -5,11 +5,14 @@
 
 mod disks;
 
-use crate::cluster::{Cluster, lock, pause};
+use crate::cluster::{Cluster, lock, master_address, pause};
 use crate::dice::Dice;
 use crate::faults::{Kind, Order};
 use crate::history::Fact;
 use crate::hosts::{Cut, MASTERS};
+use crate::http;
+use crate::operator::Operator;
+use crate::registers::{self, CLIENTS};
 use rustix::process::Signal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -95,6 +98,30 @@ impl Nemesis {
         self.cluster.history.note(Fact::Expect { id: self.id, what: what.to_owned(), ok });
     }
 
+    fn seen(&self, what: &str) {
+        self.cluster.history.note(Fact::Seen { id: self.id, what: what.to_owned() });
+    }
+
+    /// Who leads though this master is out of the way: one of the others has to.
+    async fn expect_another(&self, leader: usize) {
+        let now = self.cluster.leader().await;
+        self.expect("another master leads meanwhile", now.is_some_and(|now| now != leader));
+    }
+
+    /// Asks a master that does not lead any more, and may not know it, again and again: an answer of
+    /// its own must not be old.
+    async fn ask_it_alone(&self, master: usize, millis: u64) {
+        let asking = async {
+            loop {
+                let mut operator = Operator::new(vec![master_address(master)]);
+                registers::read(&self.cluster, &mut operator, CLIENTS + master, false).await;
+                pause(100).await;
+            }
+        };
+        // It ends with the time.
+        let _ = tokio::time::timeout(Duration::from_millis(millis), asking).await;
+    }
+
     async fn recover(&self) -> anyhow::Result<()> {
         let begin = Instant::now();
         while !self.cluster.is_whole().await {
@@ -137,9 +164,15 @@ impl Nemesis {
     async fn stop(&mut self, leader: usize) -> anyhow::Result<()> {
         self.begins(Kind::StopLeader, &name(leader));
         lock(&self.cluster.masters[leader]).signal(Signal::STOP);
-        let most = if self.is_long { 59_000 } else { 9_000 };
-        pause(1_000 + self.dice.below(most)).await;
-        lock(&self.cluster.masters[leader]).signal(Signal::CONT);
+        let most = if self.is_long { 57_000 } else { 6_000 };
+        pause(3_000 + self.dice.below(most)).await;
+        self.expect_another(leader).await;
+        // Asked before it wakes, so that nothing comes to it before the question.
+        let wake = async {
+            pause(300).await;
+            lock(&self.cluster.masters[leader]).signal(Signal::CONT);
+        };
+        tokio::join!(self.ask_it_alone(leader, 1_500), wake);
         Ok(())
     }
 
@@ -153,7 +186,9 @@ impl Nemesis {
         for other in (0..MASTERS.len()).filter(|other| *other != leader) {
             MASTERS[leader].cut(MASTERS[other], how)?;
         }
-        pause(3_000 + self.dice.below(4_000)).await;
+        let millis = 3_000 + self.dice.below(4_000);
+        self.ask_it_alone(leader, millis).await;
+        self.expect_another(leader).await;
         heal_all()
     }
 
@@ -161,6 +196,7 @@ impl Nemesis {
         self.begins(Kind::CutLink, &name(leader));
         MASTERS[leader].link(false)?;
         pause(3_000 + self.dice.below(4_000)).await;
+        self.expect_another(leader).await;
         heal_all()
     }
 
@@ -203,6 +239,8 @@ impl Nemesis {
             lock(&self.cluster.masters[*at]).kill_9();
         }
         pause(millis + self.dice.below(millis)).await;
+        let leads = self.cluster.leader().await;
+        self.expect("nobody leads without a majority", leads.is_none());
         for at in which {
             lock(&self.cluster.masters[*at]).start()?;
         }
@@ -269,7 +307,8 @@ impl Nemesis {
     }
 
     async fn clock_jump(&mut self, leader: usize) -> anyhow::Result<()> {
-        let by = if self.dice.below(2) == 0 { "+365d" } else { "-365d" };
+        // More than a year, so that the year is another one on each day.
+        let by = if self.dice.below(2) == 0 { "+400d" } else { "-400d" };
         self.begins(Kind::ClockJump, &format!("{} {by}", name(leader)));
         {
             let mut master = lock(&self.cluster.masters[leader]);
@@ -281,8 +320,12 @@ impl Nemesis {
             master.start()?;
         }
         pause(5_000).await;
-        let runs = lock(&self.cluster.masters[leader]).runs();
-        self.expect("a master whose clock is a year off runs", runs);
+        let year = |date: &str| date.split(' ').nth(3).map(str::to_owned);
+        let its = http::date(&master_address(leader)).await;
+        let others = http::date(&master_address((leader + 1) % MASTERS.len())).await;
+        let years = its.as_deref().and_then(year).zip(others.as_deref().and_then(year));
+        let is_off = years.is_some_and(|(its, others)| its != others);
+        self.expect("a master whose clock is a year off answers, in another year", is_off);
         let mut master = lock(&self.cluster.masters[leader]);
         master.kill_9();
         master.under.clear();

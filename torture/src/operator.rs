@@ -2,7 +2,7 @@
 //! not come may have been done, and who records it has to know.
 
 use grpc::{ClientOptions, OperatorClient};
-use proto::operator::{AgentStanding, AgentView, Call, MasterView, Response};
+use proto::operator::{AgentStanding, AgentView, Call, MasterView, Response, TaskView};
 use std::time::Duration;
 
 /// How long an answer may take.
@@ -94,6 +94,19 @@ impl Operator {
             Some(Response::Agents(all)) => all,
             _ => Vec::new(),
         }
+    }
+
+    /// The tasks that the leader knows to live, if it answers.
+    pub(crate) async fn live_tasks(&mut self) -> Option<Vec<TaskView>> {
+        match self.answer(Call::GetTasks).await {
+            Some(Response::Tasks(all)) => Some(all.tasks),
+            _ => None,
+        }
+    }
+
+    /// Who is asked now: the leader, after an answer.
+    pub(crate) fn at(&self) -> &str {
+        &self.at
     }
 
     /// How many frameworks are connected.

@@ -18,7 +18,7 @@ th,td{padding:5px 10px 5px 0;border-bottom:1px solid #e3e8ee;vertical-align:top}
 td.n{white-space:nowrap;font-variant-numeric:tabular-nums}
 .word{font-weight:600;padding:1px 8px;border-radius:9px;color:#fff;white-space:nowrap}
 .word.ok{background:#1f7a4d}.word.violated{background:#b3261e}.word.not{background:#7b8794}
-ul{margin:4px 0;padding-left:18px;color:#b3261e}svg{width:100%;height:auto;display:block}
+.seen{color:#51606f}ul{margin:4px 0;padding-left:18px;color:#b3261e}svg{width:100%;height:auto;display:block}
 svg text{font:11px system-ui,'DejaVu Sans',sans-serif;fill:#1d2733}
 .swatch{display:inline-block;width:12px;height:12px;border-radius:2px;margin:0 5px 0 14px;vertical-align:-1px}
 ";
@@ -38,6 +38,8 @@ pub(crate) struct Story {
     /// How many times somebody began to lead meanwhile.
     pub(crate) elections: usize,
     pub(crate) failed: Vec<String>,
+    /// What was seen of it besides.
+    pub(crate) seen: Vec<String>,
 }
 
 /// The faults of a history.
@@ -57,6 +59,7 @@ pub(crate) fn stories(history: &[Entry]) -> Vec<Story> {
                     gap: 0,
                     elections: 0,
                     failed: Vec::new(),
+                    seen: Vec::new(),
                 };
                 stories.insert(*id, story);
             }
@@ -64,6 +67,9 @@ pub(crate) fn stories(history: &[Entry]) -> Vec<Story> {
             Fact::Whole { id } => change(&mut stories, *id, |story| story.whole = Some(entry.at)),
             Fact::Expect { id, what, ok: false } => {
                 change(&mut stories, *id, |story| story.failed.push(what.clone()));
+            }
+            Fact::Seen { id, what } => {
+                change(&mut stories, *id, |story| story.seen.push(what.clone()));
             }
             _ => {}
         }
@@ -122,6 +128,9 @@ pub(crate) fn page(head: &Head, history: &[Entry], verdicts: &[Verdict]) -> Stri
         span(length)
     );
     let (class, text) = match violated {
+        0 if verdicts.iter().all(|verdict| verdict.word() == "ok") => {
+            ("ok", "All invariants held".to_owned())
+        }
         0 => ("ok", "All invariants that were tested held".to_owned()),
         1 => ("violated", "1 invariant was violated".to_owned()),
         many => ("violated", format!("{many} invariants were violated")),
@@ -182,6 +191,9 @@ fn story_table(page: &mut String, stories: &[Story], begin: u64) {
             escape(&story.row),
             escape(&story.name)
         );
+        for seen in &story.seen {
+            let _ = write!(page, "<div class=\"seen\">{}</div>", escape(seen));
+        }
         for failed in &story.failed {
             let _ = write!(page, "<ul><li>{}: no</li></ul>", escape(failed));
         }

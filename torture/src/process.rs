@@ -42,6 +42,19 @@ impl Process {
         Ok(())
     }
 
+    /// How much it has said until now.
+    pub(crate) fn said(&self) -> u64 {
+        std::fs::metadata(&self.log).map_or(0, |log| log.len())
+    }
+
+    /// Whether it has said one of these words since.
+    pub(crate) fn has_said(&self, since: u64, words: &[&str]) -> bool {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        let new = log.get(usize::try_from(since).unwrap_or(usize::MAX)..).unwrap_or_default();
+        let new = String::from_utf8_lossy(new);
+        words.iter().any(|word| new.contains(word))
+    }
+
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }

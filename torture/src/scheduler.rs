@@ -5,12 +5,14 @@
 use crate::dice::Dice;
 use crate::history::{Fact, Recorder, now};
 use crate::instance;
+use crate::keeper::{self, Keeper};
 use anyhow::Context as _;
 use driver::{Event, Framework, command_task};
 use proto::{Offer, Resources, Role, TaskId, TaskStatus};
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Thousandths of a cpu of each task.
@@ -29,7 +31,7 @@ const SPENT: usize = 3;
 struct Scheduler {
     name: String,
     framework: Framework,
-    history: Recorder,
+    history: Arc<Recorder>,
     tasks: PathBuf,
     dice: Dice,
     /// Tells this life's tasks from those of others.
@@ -52,7 +54,7 @@ pub(crate) async fn run(words: &[String]) -> anyhow::Result<()> {
     for master in masters.split(',') {
         builder = builder.master(master);
     }
-    let history = Recorder::open(&dir.join(format!("history-{name}.jsonl")))?;
+    let history = Arc::new(Recorder::open(&dir.join(format!("history-{name}.jsonl")))?);
     let life = now();
     let mut scheduler = Scheduler {
         name: name.clone(),
@@ -66,22 +68,40 @@ pub(crate) async fn run(words: &[String]) -> anyhow::Result<()> {
         live: BTreeSet::new(),
         spent: VecDeque::new(),
     };
+    scheduler.keep();
     scheduler.serve().await
 }
 
 impl Scheduler {
+    /// Starts the clients of the framework's state.
+    fn keep(&self) {
+        for client in 0..keeper::CLIENTS {
+            let keeper = Keeper {
+                framework: self.name.clone(),
+                state: self.framework.state(),
+                history: Arc::clone(&self.history),
+                value: (self.life * 10 + client as u64) * 100_000,
+                calm: self.tasks.join("calm"),
+            };
+            tokio::spawn(keeper.run());
+        }
+    }
+
     async fn serve(&mut self) -> anyhow::Result<()> {
         loop {
             let event = self.framework.next_event().await?.context("nobody tore it down")?;
             let framework = self.name.clone();
             match event {
-                Event::Subscribed(_) => self.history.note(Fact::Subscribed { framework }),
+                Event::Subscribed(id) => {
+                    self.history.note(Fact::Subscribed { framework, id: id.to_string() });
+                }
                 Event::Disconnected => self.history.note(Fact::Disconnected { framework }),
                 Event::Rescinded(offer) => {
                     let offer = offer.to_string();
                     self.history.note(Fact::Rescinded { framework, offer });
                 }
                 Event::Offers(offers) => {
+                    offers.iter().for_each(|offer| self.offered(offer));
                     for offer in offers {
                         self.take(&offer)?;
                     }
@@ -112,16 +132,21 @@ impl Scheduler {
         self.framework.acknowledge(status);
     }
 
-    fn take(&mut self, offer: &Offer) -> anyhow::Result<()> {
+    fn offered(&self, offer: &Offer) {
         self.history.note(Fact::Offered {
             framework: self.name.clone(),
             offer: offer.id.to_string(),
             agent: offer.agent_id.to_string(),
             cpus: offer.resources.cpus(),
         });
+    }
+
+    fn take(&mut self, offer: &Offer) -> anyhow::Result<()> {
         let needs = Resources::cpus_mem(CPUS, MEM);
         let is_calm = self.tasks.join("calm").exists();
         if is_calm || self.live.len() >= MOST || !offer.resources.contains(&needs) {
+            let (framework, id) = (self.name.clone(), offer.id.to_string());
+            self.history.note(Fact::Declined { framework, offer: id });
             self.framework.decline(offer, REFUSE);
             return Ok(());
         }

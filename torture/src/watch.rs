@@ -1,10 +1,11 @@
 //! Looks at the cluster all the time, from beside it, and writes down what changed.
 
 use crate::cluster::{Cluster, Health, agent_address, health, master_addresses, pause};
-use crate::history::Fact;
+use crate::history::{Fact, now};
+use crate::hosts::AGENTS;
 use crate::http;
 use crate::operator::Operator;
-use std::collections::BTreeMap;
+use proto::operator::{AgentStanding, AgentView};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -45,23 +46,47 @@ fn epoch(metrics: &str) -> Option<u64> {
 /// The leader's books of the agents.
 pub(crate) async fn books(cluster: Arc<Cluster>, stop: Arc<AtomicBool>) {
     let mut operator = Operator::new(master_addresses());
-    let mut last = BTreeMap::new();
     while !stop.load(Ordering::Relaxed) {
-        for agent in operator.agents().await {
+        let before = operator.agents().await;
+        let leader = operator.at().to_owned();
+        let began = now();
+        let tasks = operator.live_tasks().await;
+        let after = operator.agents().await;
+        // What one leader says is compared, not a part of it with a part of what another one says.
+        for view in after.iter().filter(|_| operator.at() == leader) {
+            let was = before.iter().find(|other| other.info.id == view.info.id);
+            let is_active = |view: &AgentView| view.standing == AgentStanding::Active;
             let of = |all: &proto::Resources| [all.cpus(), all.mem()];
-            let seen = (of(&agent.info.resources), of(&agent.allocated), of(&agent.offered));
-            let name = agent.info.hostname.to_string();
-            if last.insert(name.clone(), seen) != Some(seen) {
-                let (total, used, offered) = seen;
-                cluster.history.note(Fact::Books { agent: name, total, used, offered });
-            }
+            let there =
+                tasks.iter().flatten().filter(|task| Some(&task.agent_id) == view.info.id.as_ref());
+            cluster.history.note(Fact::Books {
+                agent: name(&view.info.hostname),
+                began,
+                active: tasks.is_some() && is_active(view) && was.is_some_and(is_active),
+                tasks: there.map(|task| task.resources.cpus()).sum(),
+                total: of(&view.info.resources),
+                used: of(&view.allocated),
+                offered: of(&view.offered),
+            });
         }
-        pause(300).await;
+        pause(500).await;
     }
+}
+
+/// An agent's name, which is that of its work directory, from the address that it gives.
+fn name(address: &str) -> String {
+    let at = AGENTS.iter().position(|host| host.ip() == address);
+    at.map_or_else(|| address.to_owned(), |at| format!("agent-{}", at + 1))
 }
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn an_agent_is_known_by_its_address() {
+        assert_eq!(super::name("10.77.0.22"), "agent-2");
+        assert_eq!(super::name("elsewhere"), "elsewhere");
+    }
+
     #[test]
     fn an_agents_epoch_is_read_from_its_metrics() {
         let metrics =

@@ -1,35 +1,53 @@
-//! I4, I6, I13: no agent gives more than it has, no role gets more than its quota, and who led
-//! before does not command any more. Both sums are made from the processes that really ran.
+//! I4, I6: no agent gives more than it has, and no role gets more than its quota. Both sums are made
+//! from the processes that really ran.
 
 use super::{Verdict, number};
 use crate::cluster::{AGENT_CPUS, LIMITED, QUOTA_CPUS};
 use crate::history::{Entry, Fact};
 use std::collections::BTreeMap;
 
-/// I4: on each agent, what runs fits; and in a leader's books, what is used and offered does.
+/// Who runs on an agent: since when, until when for certain, and with how many thousandths of a cpu.
+struct Running {
+    began: u64,
+    alive: u64,
+    cpus: u64,
+}
+
+/// I4: on each agent, what really runs fits; the leader knows of all that runs on an agent that is
+/// back; and what it counts as used and offered fits. So nothing that is in use is offered.
 pub(super) fn no_overcommitment(history: &[Entry]) -> Verdict {
-    let (mut books, mut violations) = (0, Vec::new());
-    let mut agents: BTreeMap<&str, Vec<(u64, i64)>> = BTreeMap::new();
+    let (mut books, mut at_work, mut violations) = (0, 0, Vec::new());
+    let running = running(history);
     for entry in history {
-        match &entry.fact {
-            Fact::Books { agent, total, used, offered } => {
-                books += 1;
-                if (0..2).any(|at| used[at] + offered[at] > total[at]) {
-                    violations.push(format!(
-                        "at {} the master counts {used:?} used and {offered:?} offered of {total:?} of {agent}",
-                        entry.at
-                    ));
-                }
+        let Fact::Books { agent, began, active, tasks, total, used, offered } = &entry.fact else {
+            continue;
+        };
+        books += 1;
+        let at = entry.at;
+        if (0..2).any(|at| used[at] + offered[at] > total[at]) {
+            violations.push(format!(
+                "at {at} the master counts {used:?} used and {offered:?} offered of {total:?} of \
+                 {agent}"
+            ));
+        }
+        // Of one that is not back the leader cannot know all, and offers nothing.
+        if *active {
+            let all = running.get(agent.as_str()).map_or(&[][..], Vec::as_slice);
+            let runs = through(all, *began, at);
+            at_work += usize::from(runs > 0);
+            if runs > *tasks {
+                violations.push(format!(
+                    "at {at} the master knows tasks of {tasks} thousandths of a cpu on {agent}, \
+                     where {runs} run"
+                ));
             }
-            Fact::Instance { agent, cpus, began, alive, .. } => {
-                add(agents.entry(agent).or_default(), *cpus, *began, *alive);
-            }
-            _ => {}
         }
     }
     let mut most = 0;
-    for (agent, changes) in &mut agents {
-        let (peak, _) = peak(changes);
+    for (agent, all) in &running {
+        let mut changes = Vec::new();
+        all.iter().for_each(|one| add(&mut changes, one.cpus, one.began, one.alive));
+        let (peak, _) = peak(&mut changes);
         most = most.max(peak);
         if peak > AGENT_CPUS {
             violations.push(format!("{peak} of {AGENT_CPUS} thousandths of a cpu ran on {agent}"));
@@ -37,43 +55,93 @@ pub(super) fn no_overcommitment(history: &[Entry]) -> Verdict {
     }
     Verdict {
         id: "I4",
-        claim: "no agent is over-committed",
+        claim: "on no agent do tasks and offers exceed what it has, and no task that runs is forgotten",
         counted: format!(
-            "{} looks at the leaders' books; at most {most} of {AGENT_CPUS} thousandths of a cpu \
-             at work on an agent",
-            number(books)
+            "{} looks at the leaders' books, {} of agents at work; at most {most} of {AGENT_CPUS} \
+             thousandths of a cpu at work on an agent",
+            number(books),
+            number(at_work)
         ),
-        cases: books,
+        cases: at_work,
         violations,
     }
 }
 
-/// I6: the role with a quota never uses more, in no moment of any failover.
-pub(super) fn quota(history: &[Entry]) -> Verdict {
-    let mut changes = Vec::new();
-    let mut tasks = 0;
+/// The processes of each agent, in the order in which they began.
+fn running(history: &[Entry]) -> BTreeMap<&str, Vec<Running>> {
+    let mut running: BTreeMap<&str, Vec<Running>> = BTreeMap::new();
     for entry in history {
-        if let Fact::Instance { task, cpus, began, alive, .. } = &entry.fact
-            && task.starts_with(&format!("{LIMITED}-"))
-        {
-            tasks += 1;
-            add(&mut changes, *cpus, *began, *alive);
+        if let Fact::Instance { agent, cpus, began, alive, .. } = &entry.fact {
+            let one = Running { began: *began, alive: *alive, cpus: *cpus };
+            running.entry(agent).or_default().push(one);
+        }
+    }
+    running.values_mut().for_each(|all| all.sort_by_key(|one| one.began));
+    running
+}
+
+/// What ran all the time between two moments.
+fn through(all: &[Running], from: u64, to: u64) -> u64 {
+    let before = all.partition_point(|one| one.began < from);
+    all[..before].iter().filter(|one| one.alive > to).map(|one| one.cpus).sum()
+}
+
+/// I6: the role with a quota never uses more, in no moment of any failover, nor is it offered more.
+pub(super) fn quota(history: &[Entry]) -> Verdict {
+    let (mut changes, mut tasks, mut offers) = (Vec::new(), 0, 0);
+    let (mut held, mut most): (BTreeMap<&str, u64>, u64) = (BTreeMap::new(), 0);
+    for entry in history {
+        match &entry.fact {
+            Fact::Instance { task, cpus, began, alive, .. }
+                if task.starts_with(&format!("{LIMITED}-")) =>
+            {
+                tasks += 1;
+                add(&mut changes, *cpus, *began, *alive);
+            }
+            Fact::Offered { framework, offer, cpus, .. } if framework == LIMITED => {
+                offers += 1;
+                held.insert(offer, *cpus);
+                most = most.max(held.values().sum());
+            }
+            Fact::Declined { offer, .. }
+            | Fact::Rescinded { offer, .. }
+            | Fact::Launched { offer, .. } => {
+                held.remove(offer.as_str());
+            }
+            // Offers go with the connection.
+            Fact::Subscribed { framework, .. } | Fact::Disconnected { framework }
+                if framework == LIMITED =>
+            {
+                held.clear();
+            }
+            _ => {}
         }
     }
     let (peak, when) = peak(&mut changes);
     let begin = history.first().map_or(0, |entry| entry.at);
     let when = crate::page::span(when.saturating_sub(begin));
-    let problem =
-        format!("role {LIMITED} used {peak} of {QUOTA_CPUS} thousandths of a cpu, first at {when}");
+    let mut violations = Vec::new();
+    if peak > QUOTA_CPUS {
+        violations.push(format!(
+            "role {LIMITED} used {peak} of {QUOTA_CPUS} thousandths of a cpu, first at {when}"
+        ));
+    }
+    if most > QUOTA_CPUS {
+        violations.push(format!(
+            "role {LIMITED} was offered {most} of {QUOTA_CPUS} thousandths of a cpu"
+        ));
+    }
     Verdict {
         id: "I6",
-        claim: "no role uses more than its quota",
+        claim: "no role uses or is offered more than its limit",
         counted: format!(
-            "{} tasks of role {LIMITED}: at most {peak} of {QUOTA_CPUS} thousandths of a cpu",
-            number(tasks)
+            "{} tasks and {} offers of role {LIMITED}: at most {peak} used and {most} offered of \
+             {QUOTA_CPUS} thousandths of a cpu",
+            number(tasks),
+            number(offers)
         ),
-        cases: tasks,
-        violations: if peak > QUOTA_CPUS { vec![problem] } else { Vec::new() },
+        cases: tasks.min(offers),
+        violations,
     }
 }
 
@@ -83,7 +151,8 @@ fn add(changes: &mut Vec<(u64, i64)>, cpus: u64, began: u64, alive: u64) {
     changes.push((alive, -cpus));
 }
 
-/// The most at one time, and when that was first. What ends at the moment at which another begins makes room for it.
+/// The most at one time, and when that was first. What ends at the moment at which another begins
+/// makes room for it.
 fn peak(changes: &mut [(u64, i64)]) -> (u64, u64) {
     changes.sort_unstable();
     let (mut sum, mut most, mut when) = (0, 0, 0);
@@ -94,42 +163,4 @@ fn peak(changes: &mut [(u64, i64)]) -> (u64, u64) {
         }
     }
     (u64::try_from(most).unwrap_or(0), when)
-}
-
-/// I13: an agent's epoch never falls, not even when it is killed; a term has one leader.
-pub(super) fn fencing(history: &[Entry]) -> Verdict {
-    let (mut newest, mut leaders) = (BTreeMap::new(), BTreeMap::new());
-    let (mut epochs, mut violations) = (0, Vec::new());
-    for entry in history {
-        match &entry.fact {
-            Fact::Epoch { agent, epoch } => {
-                epochs += 1;
-                let newest = newest.entry(*agent).or_insert(*epoch);
-                if *epoch < *newest {
-                    let name = agent + 1;
-                    violations
-                        .push(format!("agent {name} went back from epoch {newest} to {epoch}"));
-                }
-                *newest = (*newest).max(*epoch);
-            }
-            Fact::Master { master, role, term } if role == "leader" => {
-                let leader = leaders.entry(*term).or_insert(*master);
-                if leader != master {
-                    let (one, other) = (*leader + 1, master + 1);
-                    violations.push(format!("masters {one} and {other} both led in term {term}"));
-                }
-            }
-            _ => {}
-        }
-    }
-    Verdict {
-        id: "I13",
-        claim: "agents never go back to an older master, and a term has one leader",
-        counted: format!(
-            "{epochs} changes of epoch at agents, {} terms with a leader",
-            leaders.len()
-        ),
-        cases: epochs,
-        violations,
-    }
 }

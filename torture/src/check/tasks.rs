@@ -14,7 +14,10 @@ struct Task<'a> {
     spent: bool,
     /// State, and whether it had a uuid that was not told before.
     told: Vec<(&'a str, bool)>,
-    uuids: BTreeSet<&'a str>,
+    /// What each uuid said first.
+    uuids: BTreeMap<&'a str, &'a str>,
+    /// The uuids that said something else later.
+    wavering: Vec<String>,
     why: &'a str,
     instances: Vec<Instance<'a>>,
 }
@@ -38,7 +41,7 @@ fn tasks(history: &[Entry]) -> BTreeMap<&str, Task<'_>> {
             }
             Fact::Told { task, state, uuid, why, .. } => {
                 let task = tasks.entry(task).or_default();
-                let is_new = uuid.as_deref().is_some_and(|uuid| task.uuids.insert(uuid));
+                let is_new = uuid.as_deref().is_some_and(|uuid| task.says(uuid, state));
                 task.told.push((state, is_new));
                 task.why = why;
             }
@@ -64,8 +67,17 @@ fn is_end(state: &str) -> bool {
     !LIVE.contains(&state)
 }
 
-impl Task<'_> {
-    fn ends(&self) -> BTreeSet<&str> {
+impl<'a> Task<'a> {
+    /// Whether this uuid was not told before.
+    fn says(&mut self, uuid: &'a str, state: &'a str) -> bool {
+        let Some(before) = self.uuids.insert(uuid, state) else { return true };
+        if before != state {
+            self.wavering.push(format!("{uuid} said {before}, then {state}"));
+        }
+        false
+    }
+
+    fn ends(&self) -> BTreeSet<&'a str> {
         self.told.iter().map(|(state, _)| *state).filter(|state| is_end(state)).collect()
     }
 }
@@ -175,9 +187,9 @@ pub(super) fn no_offer_twice(history: &[Entry]) -> Verdict {
     }
     Verdict {
         id: "I5",
-        claim: "no offer is made or used twice",
+        claim: "no offer is made twice, and nothing is launched with one that was used",
         counted: format!("{} offers, {spent} used again on purpose", number(offers.len())),
-        cases: offers.len(),
+        cases: offers.len().min(spent),
         violations,
     }
 }
@@ -200,6 +212,7 @@ pub(super) fn updates_in_order(history: &[Entry]) -> Verdict {
             violations.push(format!("{name}: {state} after {}", after[0].0));
         }
         again += task.told.len() - task.uuids.len().min(task.told.len());
+        violations.extend(task.wavering.iter().map(|what| format!("{name}: {what}")));
         let new: Vec<&str> =
             task.told.iter().filter(|(_, is_new)| *is_new).map(|(state, _)| *state).collect();
         for pair in new.windows(2).filter(|pair| rank(pair[1]) < rank(pair[0])) {
@@ -208,9 +221,9 @@ pub(super) fn updates_in_order(history: &[Entry]) -> Verdict {
     }
     Verdict {
         id: "I7",
-        claim: "updates come in order, and nothing follows an end",
+        claim: "updates come in order, the same one always says the same, and nothing follows an end",
         counted: format!("{} updates, {} of them again", number(updates), number(again)),
-        cases: updates,
+        cases: updates.min(again),
         violations,
     }
 }
@@ -230,11 +243,27 @@ pub(super) fn none_is_killed(history: &[Entry]) -> Verdict {
             violations.push(format!("{name} ran and is told as {wrong}: {}", task.why));
         }
     }
+    let mut ids: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut subscriptions = 0;
+    for entry in history {
+        if let Fact::Subscribed { framework, id } = &entry.fact {
+            subscriptions += 1;
+            ids.entry(framework).or_default().insert(id);
+        }
+    }
+    for (framework, ids) in ids.iter().filter(|(_, ids)| ids.len() > 1) {
+        violations.push(format!("{framework} was not known any more: it has had the ids {ids:?}"));
+    }
     Verdict {
         id: "I9",
-        claim: "no fault of masters, agents or frameworks kills a task",
-        counted: format!("{} tasks ran, {} killed", number(ran), violations.len()),
-        cases: ran,
+        claim: "no fault of masters, agents or frameworks kills a task or ends a framework",
+        counted: format!(
+            "{} tasks ran, {subscriptions} subscriptions of {} frameworks: {} killed or ended",
+            number(ran),
+            ids.len(),
+            violations.len()
+        ),
+        cases: ran.min(subscriptions),
         violations,
     }
 }

@@ -20,7 +20,8 @@ fn read(value: u64, began: u64, ended: u64) -> Entry {
 }
 
 fn launched(task: &str, spent: bool) -> Entry {
-    let (framework, offer) = ("alpha".to_owned(), format!("o-{task}"));
+    let framework = task.split('-').next().unwrap().to_owned();
+    let offer = format!("m1-O{task}");
     at(5, Fact::Launched { framework, task: task.to_owned(), offer, cpus: 200, spent })
 }
 
@@ -43,19 +44,40 @@ fn instance(task: &str, agent: &str, cpus: u64, began: u64, ended: Option<u64>) 
     at(began, Fact::Instance { task, agent, cpus, pid: 1, began, alive, ended })
 }
 
-fn books(used: u64, offered: u64) -> Entry {
-    let agent = "a1".to_owned();
-    at(9, Fact::Books { agent, total: [2_000, 100], used: [used, 1], offered: [offered, 1] })
+fn books(when: u64, used: u64, offered: u64) -> Entry {
+    let (agent, began, active) = ("agent-1".to_owned(), when - 1, true);
+    let (total, used, offered) = ([2_000, 100], [used, 1], [offered, 1]);
+    at(when, Fact::Books { agent, began, active, tasks: used[0], total, used, offered })
+}
+
+fn kept(value: u64, expected: u64, began: u64, ended: u64, version: Option<u64>) -> [Entry; 2] {
+    let (framework, key) = (|| "alpha".to_owned(), 0);
+    let keeping = Fact::Keeping { framework: framework(), key, value };
+    let kept = Fact::Kept { framework: framework(), key, value, expected, began, version };
+    [at(began, keeping), at(ended, kept)]
+}
+
+fn held(value: u64, version: u64, began: u64, ended: u64) -> Entry {
+    let (framework, last) = ("alpha".to_owned(), ended > 90);
+    at(ended, Fact::Held { framework, key: 0, value, version, began, last })
+}
+
+fn subscribed(when: u64, id: &str) -> Entry {
+    at(when, Fact::Subscribed { framework: "alpha".to_owned(), id: id.to_owned() })
+}
+
+fn led(epoch: u64, leader: &str) -> Entry {
+    at(1, Fact::Lead { master: 0, epoch, leader: leader.to_owned() })
 }
 
 fn fault(when: u64, id: u32, row: &str) -> Entry {
-    let (row, name, on) = (row.to_owned(), String::new(), String::new());
+    let (row, name, on) = (row.to_owned(), "x".to_owned(), String::new());
     at(when, Fact::Fault { id, row, name, on })
 }
 
-fn offered(offer: &str) -> Entry {
-    let (framework, agent) = ("alpha".to_owned(), "a1".to_owned());
-    at(4, Fact::Offered { framework, offer: offer.to_owned(), agent, cpus: 2_000 })
+fn offered(when: u64, framework: &str, offer: &str, cpus: u64) -> Entry {
+    let (framework, agent) = (framework.to_owned(), "a1".to_owned());
+    at(when, Fact::Offered { framework, offer: offer.to_owned(), agent, cpus })
 }
 
 fn leads(master: usize, term: u64) -> Entry {
@@ -65,18 +87,28 @@ fn leads(master: usize, term: u64) -> Entry {
 /// A small run in which everything went well.
 fn good() -> Vec<Entry> {
     let job = || "j".to_owned();
-    vec![
+    let mut good = vec![
+        at(1, Fact::Asked { faults: vec!["I10 x".to_owned()] }),
+        led(1, "m1"),
+        led(2, "m2"),
+        subscribed(2, "f"),
+        subscribed(33, "f"),
         leads(0, 1),
         at(3, Fact::Epoch { agent: 0, epoch: 1 }),
-        offered("o-alpha-1"),
+        offered(4, "alpha", "m1-Oalpha-1", 2_000),
+        offered(4, "beta", "m1-Obeta-1", 800),
+        launched("beta-1", false),
+        told(12, "beta-1", "TASK_FINISHED", "b1"),
         launched("alpha-1", false),
         launched("alpha-2", true),
         at(6, Fact::Submitted { job: job(), units: 3 }),
         told(7, "alpha-1", "TASK_RUNNING", "u1"),
         told(8, "alpha-1", "TASK_RUNNING", "u1"),
         told(8, "alpha-2", "TASK_DROPPED", "u9"),
-        books(1_500, 500),
-        instance("alpha-1", "agent-1", 2_000, 10, Some(40)),
+        books(9, 1_500, 500),
+        books(13, 2_000, 0),
+        books(39, 1_900, 100),
+        instance("alpha-1", "agent-1", 1_900, 10, Some(40)),
         instance("beta-1", "agent-2", 800, 11, Some(38)),
         fault(15, 1, "I10"),
         wrote(1, 10, 20),
@@ -95,7 +127,16 @@ fn good() -> Vec<Entry> {
         read(2, 70, 80),
         wrote(3, 81, 90),
         read(3, 91, 95),
-    ]
+        held(0, 0, 9, 10),
+        held(100, 5, 31, 34),
+        held(103, 8, 91, 95),
+    ];
+    good.extend(kept(100, 0, 11, 30, Some(5)));
+    good.extend(kept(101, 0, 12, 31, None));
+    // Nobody knows of it, and it was made.
+    good.extend([kept(102, 5, 35, 90, None)[0].clone(), held(102, 7, 50, 52)]);
+    good.extend(kept(103, 7, 55, 60, Some(8)));
+    good
 }
 
 fn verdict(history: &[Entry], id: &str) -> Verdict {
@@ -160,25 +201,29 @@ fn a_second_instance_is_found() {
 
 #[test]
 fn an_overcommitted_agent_is_found_in_the_books_and_at_work() {
-    planted("I4", vec![books(1_500, 501)], "501");
-    planted("I4", vec![instance("jobs-1", "agent-1", 100, 20, Some(25))], "2100 of 2000");
+    planted("I4", vec![books(9, 1_500, 501)], "501");
+    planted("I4", vec![books(13, 1_899, 0)], "1899 thousandths of a cpu on agent-1, where 1900");
+    planted("I4", vec![instance("jobs-1", "agent-1", 200, 20, Some(25))], "2100 of 2000");
 }
 
 #[test]
 fn an_offer_that_is_used_or_made_twice_is_found() {
     planted("I5", vec![instance("alpha-2", "agent-3", 100, 20, Some(25))], "used before");
-    planted("I5", vec![offered("o-alpha-1")], "once more");
+    planted("I5", vec![offered(4, "alpha", "m1-Oalpha-1", 1)], "once more");
 }
 
 #[test]
 fn a_role_above_its_quota_is_found() {
-    planted("I6", vec![instance("beta-2", "agent-3", 200, 20, Some(25))], "1000 of 800");
+    planted("I6", vec![instance("beta-2", "agent-3", 200, 20, Some(25))], "used 1000 of 800");
+    let two = ["m1-O7", "m1-O8"].map(|offer| offered(7, "beta", offer, 500));
+    planted("I6", two.into(), "offered 1000 of 800");
 }
 
 #[test]
 fn an_update_out_of_order_is_found() {
     planted("I7", vec![told(43, "alpha-1", "TASK_RUNNING", "u1")], "RUNNING after TASK_FINISHED");
     planted("I7", vec![told(40, "alpha-1", "TASK_STARTING", "u0")], "STARTING after TASK_RUNNING");
+    planted("I7", vec![told(40, "alpha-1", "TASK_KILLING", "u1")], "u1 said TASK_RUNNING, then");
 }
 
 #[test]
@@ -186,6 +231,7 @@ fn a_killed_task_is_found() {
     planted("I9", vec![instance("jobs-1", "agent-3", 100, 20, None)], "was killed");
     let ran = instance("alpha-8", "agent-3", 100, 20, Some(25));
     planted("I9", vec![ran, told(44, "alpha-8", "TASK_LOST", "u8")], "TASK_LOST");
+    planted("I9", vec![subscribed(50, "g")], "alpha was not known any more");
     planted("I10", vec![instance("jobs-1", "agent-3", 100, 12, None)], "in the outage");
 }
 
@@ -193,6 +239,26 @@ fn a_killed_task_is_found() {
 fn an_agent_that_goes_back_and_two_leaders_of_a_term_are_found() {
     planted("I13", vec![at(33, Fact::Epoch { agent: 0, epoch: 1 })], "from epoch 2 to 1");
     planted("I13", vec![leads(2, 1)], "both led in term 1");
+    planted("I13", vec![led(2, "m3")], "epoch 2 had several leaders");
+    planted("I13", vec![led(3, "m2")], "m2 led in epochs 2 and 3");
+    let later = Entry { at: 35, ..launched("alpha-3", false) };
+    planted("I13", vec![later], "knew epoch 2 before");
+}
+
+#[test]
+fn a_lost_or_stale_state_of_a_framework_is_found() {
+    planted("I1", vec![held(100, 5, 96, 97)], "version 8 is lost, 5 is there");
+    planted("I1", vec![held(999, 9, 96, 97)], "had 999, never written");
+    planted("I1", vec![held(101, 5, 40, 41)], "version 5 is");
+    planted("I1", kept(104, 0, 61, 62, Some(9)).into(), "was to replace 0, and 5 was there");
+    planted("I1", kept(104, 3, 61, 62, Some(4)).into(), "version 4 was written after 8");
+    planted("I12", vec![held(100, 5, 53, 54)], "5 was read at 54 although 7");
+}
+
+#[test]
+fn a_fault_that_never_came_is_found() {
+    let asked = at(1, Fact::Asked { faults: vec!["F9 fsync fails".to_owned()] });
+    planted("rows", vec![asked], "F9 fsync fails: it never came");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Faults of the masters' disks: they fail, are full, lie, or are gone.
 
 use super::{Nemesis, name};
-use crate::cluster::{lock, master_address, pause};
+use crate::cluster::{NEARLY_FULL, lock, master_address, pause};
 use crate::faults::Kind;
 use anyhow::Context as _;
 use std::fs::{self, File, OpenOptions};
@@ -61,12 +61,21 @@ impl Nemesis {
     /// The third master's small disk is filled by somebody else, and emptied again.
     pub(super) async fn full_disk(&mut self) -> anyhow::Result<()> {
         self.begins(Kind::FullDisk, &name(2));
-        let filler = self.cluster.data_of_master(2).join("filler");
+        let said = lock(&self.cluster.masters[2]).said();
+        let place = self.cluster.data_of_master(2);
+        let filler = place.join("filler");
         let mut file = File::create(&filler)?;
+        while free(&place)? > NEARLY_FULL {
+            file.write_all(&[0; 1 << 20])?;
+        }
+        // It looks once a second.
+        pause(2_500).await;
+        let aside = lock(&self.cluster.masters[2]).has_said(said, &["too little room"]);
+        self.expect("a master with a disk that is nearly full steps aside", aside);
         // Ends with the error that the disk is full, which is what is wanted.
         while file.write_all(&[0; 64 << 10]).is_ok() {}
         while file.write_all(&[0; 64]).is_ok() {}
-        pause(6_000).await;
+        pause(3_000).await;
         drop(file);
         fs::remove_file(&filler)?;
         let mut master = lock(&self.cluster.masters[2]);
@@ -87,22 +96,35 @@ impl Nemesis {
         let length = fs::metadata(&file)?.len();
         let file = OpenOptions::new().read(true).write(true).open(file)?;
         match damage {
-            Damage::Bit => {
-                let place = self.dice.below(length);
-                let mut byte = [0];
-                file.read_exact_at(&mut byte, place)?;
-                byte[0] ^= 1 << self.dice.below(8);
-                file.write_all_at(&byte, place)?;
-            }
+            Damage::Bit => self.flip(&file, length)?,
             Damage::Tail => file.set_len(length - self.dice.below(length.min(4_096)) - 1)?,
         }
         drop(file);
+        let said = lock(&self.cluster.masters[at]).said();
         lock(&self.cluster.masters[at]).start()?;
         pause(u64::try_from(REFUSAL.as_millis()).unwrap_or(0)).await;
+        let forgot = lock(&self.cluster.masters[at]).has_said(said, &["forgot=true"]);
         if lock(&self.cluster.masters[at]).runs() {
+            let what = if forgot { "it fetched what was lost" } else { "nothing of use was lost" };
+            self.seen(what);
             return Ok(());
         }
+        self.seen("it did not start, and was replaced");
         self.replace(at).await
+    }
+
+    /// Flips a bit of what is written, not of the room that is yet to be used.
+    fn flip(&mut self, file: &File, length: u64) -> anyhow::Result<()> {
+        let mut byte = [0];
+        for _ in 0..10_000 {
+            let place = self.dice.below(length);
+            file.read_exact_at(&mut byte, place)?;
+            if byte[0] != 0 {
+                byte[0] ^= 1 << self.dice.below(8);
+                return Ok(file.write_all_at(&byte, place)?);
+            }
+        }
+        anyhow::bail!("nothing is written in the log of {length} bytes")
     }
 
     pub(super) async fn lost_disk(&mut self, at: usize) -> anyhow::Result<()> {
@@ -125,15 +147,36 @@ impl Nemesis {
             pause(100).await;
         }
         let lost = lost.context("the others know the one that is lost")?.to_string();
+        self.start_in_place(at, &lost, &others)?;
+        let mut is_there = false;
+        for _ in 0..100 {
+            let now = self.cluster.member_id(at).await.map(|id| id.to_string());
+            is_there = now.is_some_and(|now| now != lost);
+            if is_there {
+                break;
+            }
+            pause(100).await;
+        }
+        self.expect("a new master is one of the masters in place of the lost one", is_there);
+        Ok(())
+    }
+
+    fn start_in_place(&self, at: usize, lost: &str, others: &[String]) -> anyhow::Result<()> {
         let mut master = lock(&self.cluster.masters[at]);
         master.kill_9();
         let serve = master.words.iter().position(|word| word == "--listen").context("--listen")?;
         let mut words = vec![master.words[0].clone()];
-        words.extend(["master", "replace", &lost, &others.join(",")].map(str::to_owned));
+        words.extend(["master", "replace", lost, &others.join(",")].map(str::to_owned));
         words.extend(master.words[serve..].iter().cloned());
         master.words = words;
         master.start()
     }
+}
+
+/// Bytes that are free on the disk of a directory.
+fn free(dir: &Path) -> anyhow::Result<u64> {
+    let disk = rustix::fs::statvfs(dir)?;
+    Ok(disk.f_bavail * disk.f_frsize)
 }
 
 /// The largest file under a directory.

@@ -9,8 +9,9 @@ const WIDTH: f64 = 1_460.0;
 const LEFT: f64 = 92.0;
 const LANE: f64 = 20.0;
 const STEP: f64 = 27.0;
-/// Faults take turns in so many rows, so that their names have room.
-const FAULT_ROWS: usize = 6;
+/// The height of a row of faults, and the width of a letter of their names.
+const ROW: f64 = 17.0;
+const LETTER: f64 = 5.8;
 /// A time without offers that is worth to be seen.
 const GAP: u64 = 1_500_000_000;
 const SECOND: u64 = 1_000_000_000;
@@ -63,6 +64,26 @@ impl Canvas<'_> {
         LEFT + (at.clamp(self.begin, self.end) - self.begin) as f64 / length * (WIDTH - LEFT - 8.0)
     }
 
+    /// The row of each fault: the first one in which its bar and its name have room.
+    fn rows(&self, stories: &[Story]) -> Vec<usize> {
+        let mut taken: Vec<f64> = Vec::new();
+        let mut rows = Vec::new();
+        for story in stories {
+            let (x, end) = (self.x(story.began), self.x(story.healed.unwrap_or(self.end)));
+            let name = label(story).len() as f64 * LETTER;
+            let is_late = is_late(end, &label(story));
+            let (from, to) = if is_late { (x - name - 3.0, end) } else { (x, end + name + 3.0) };
+            let free = taken.iter().position(|until| *until < from);
+            let row = free.unwrap_or_else(|| {
+                taken.push(0.0);
+                taken.len() - 1
+            });
+            taken[row] = to + 4.0;
+            rows.push(row);
+        }
+        rows
+    }
+
     fn bar(&mut self, y: f64, from: u64, to: u64, colour: &str, title: &str) {
         let (x, end) = (self.x(from), self.x(to));
         let width = (end - x).max(1.0);
@@ -88,12 +109,14 @@ impl Canvas<'_> {
 
 pub(super) fn timeline(page: &mut String, history: &[Entry], stories: &[Story]) {
     let (Some(first), Some(last)) = (history.first(), history.last()) else { return };
-    let top = 30.0 + 17.0 * FAULT_ROWS as f64;
+    let plan = Canvas { out: &mut String::new(), begin: first.at, end: last.at }.rows(stories);
+    let rows = plan.iter().max().map_or(0, |last| last + 1);
+    let top = 30.0 + ROW * rows as f64;
     let height = top + STEP * 12.0 + 34.0;
     let _ = write!(page, "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">");
     let mut canvas = Canvas { out: page, begin: first.at, end: last.at };
-    for (at, story) in stories.iter().enumerate() {
-        fault(&mut canvas, story, at % FAULT_ROWS, height);
+    for (story, row) in stories.iter().zip(plan) {
+        fault(&mut canvas, story, row, height);
     }
     let mut y = top;
     for master in 0..3 {
@@ -125,21 +148,28 @@ fn fault(canvas: &mut Canvas<'_>, story: &Story, row: usize, height: f64) {
     let to = story.healed.unwrap_or(canvas.end);
     let (x, end) = (canvas.x(story.began), canvas.x(to));
     let (width, colour) = ((end - x).max(1.0), colour(story));
-    let y = 4.0 + 17.0 * row as f64;
-    // Beside the bar, on the side where there is room.
-    let is_late = end > WIDTH - 150.0;
-    let (text, anchor) = if is_late { (x - 3.0, "end") } else { (end + 3.0, "start") };
+    let y = 4.0 + ROW * row as f64;
+    let (text, anchor) =
+        if is_late(end, &label(story)) { (x - 3.0, "end") } else { (end + 3.0, "start") };
     let _ = write!(
         canvas.out,
         "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{:.1}\" fill=\"{colour}\" opacity=\"0.09\"/>\
          <rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"14\" fill=\"{colour}\"><title>{}</title></rect>\
-         <text x=\"{text:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" style=\"fill:{colour};font-size:10px\">{} {}</text>",
+         <text x=\"{text:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\" style=\"fill:{colour};font-size:10px\">{}</text>",
         height - y - 24.0,
         escape(&format!("{} {}: {}, {}", story.row, story.name, story.on, span(to - story.began))),
         y + 11.0,
-        story.id,
-        escape(&story.name)
+        escape(&label(story))
     );
+}
+
+fn label(story: &Story) -> String {
+    format!("{} {}", story.id, story.name)
+}
+
+/// Whether there is no room for it after the bar, so that it stands before it.
+fn is_late(end: f64, label: &str) -> bool {
+    end + label.len() as f64 * LETTER > WIDTH
 }
 
 fn masters(canvas: &mut Canvas<'_>, y: f64, history: &[Entry], wanted: usize) {
@@ -192,7 +222,7 @@ fn connections(history: &[Entry], wanted: &str) -> Vec<(u64, &'static str, Strin
     let mut changes = Vec::new();
     for entry in history {
         match &entry.fact {
-            Fact::Subscribed { framework } if framework == wanted => {
+            Fact::Subscribed { framework, .. } if framework == wanted => {
                 changes.push((entry.at, WORKS, "subscribed".to_owned()));
             }
             Fact::Disconnected { framework } if framework == wanted => {
