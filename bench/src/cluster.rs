@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -64,21 +64,30 @@ impl Cluster {
 
     /// Process ids by what they are: the word after the program's name.
     pub(crate) fn processes(&self) -> Vec<(String, u32)> {
-        let place = self.place.path().display().to_string();
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc").expect("proc is mounted").flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else {
-                continue;
-            };
-            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).into_owned();
-            let words: Vec<&str> = line.split('\0').collect();
-            if words.len() > 1 && words[0].ends_with("tepui") && line.contains(&place) {
-                found.push((words[1].to_owned(), pid));
-            }
-        }
-        found
+        processes(self.place.path())
     }
+}
+
+/// The ids of all processes of `tepui` that work in a directory.
+pub(crate) fn processes_of(place: &Path) -> Vec<u32> {
+    processes(place).into_iter().map(|(_, pid)| pid).collect()
+}
+
+fn processes(place: &Path) -> Vec<(String, u32)> {
+    let place = place.display().to_string();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("proc is mounted").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<u32>().ok()) else {
+            continue;
+        };
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let words: Vec<&str> = line.split('\0').collect();
+        if words.len() > 1 && words[0].ends_with("tepui") && line.contains(&place) {
+            found.push((words[1].to_owned(), pid));
+        }
+    }
+    found
 }
 
 impl Drop for Cluster {

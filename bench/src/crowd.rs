@@ -150,7 +150,7 @@ fn registration(n: u32) -> Raw {
 }
 
 /// An agent as those of Mesos' benchmarks: 24 cpus, and what an agent finds besides.
-fn info(n: u32, id: Option<AgentId>) -> AgentInfo {
+pub(crate) fn info(n: u32, id: Option<AgentId>) -> AgentInfo {
     let scalars = [("cpus", 24_000), ("mem", 98_304_000), ("disk", 1_024_000_000)];
     let mut resources = Resources::scalars(scalars);
     resources.add_piece(Piece {
@@ -168,12 +168,12 @@ fn info(n: u32, id: Option<AgentId>) -> AgentInfo {
     }
 }
 
-fn framework(n: u32) -> FrameworkInfo {
+pub(crate) fn framework(n: u32) -> FrameworkInfo {
     let id = FrameworkId::new(format!("bench-{:04}", n % FRAMEWORKS)).expect("an id");
     FrameworkInfo { id: Some(id), ..FrameworkInfo::new("root", "bench") }
 }
 
-fn task(agent: u32, at: u32, owners: &[FrameworkInfo]) -> AgentTask {
+pub(crate) fn task(agent: u32, at: u32, owners: &[FrameworkInfo]) -> AgentTask {
     let owner = &owners[at as usize % owners.len()];
     AgentTask {
         framework_id: owner.id.clone().expect("it has one"),

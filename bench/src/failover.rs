@@ -131,7 +131,7 @@ async fn back(crowd: &Rc<Crowd>, address: &str) {
 }
 
 /// What came back, by the master's own account.
-fn check(master: &Master, agents: u32) {
+pub(crate) fn check(master: &Master, agents: u32) {
     let metrics = master.metrics();
     let is = |name: &str| metrics.get(name).copied().unwrap_or(0.0);
     // One that has not answered its first ping in time, because all share two processors, is back.

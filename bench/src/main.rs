@@ -9,20 +9,24 @@ mod out;
 mod reads;
 
 mod allocator;
+mod calm;
 mod cluster;
 mod cpu;
 mod crowd;
 mod failover;
 mod floor;
 mod latency;
+mod launches;
 mod lean;
 mod master;
 mod masters;
 mod memory;
 mod offers;
+mod outage;
 mod plain;
 mod raw;
 mod registrar;
+mod snapshot;
 mod stats;
 mod streams;
 mod tasks;
@@ -47,6 +51,7 @@ fn part() {
         }
         ["floors"] => floors(),
         ["tasks"] => tasks::run(false),
+        ["tasks", "masters"] => launches::run(),
         ["tasks", "--large"] => tasks::run(true),
         ["latency"] => latency::run(),
         ["offers"] => offers::run(),
@@ -54,8 +59,13 @@ fn part() {
         ["reads"] => reads::run(),
         ["reads", "memory"] => reads::memory::run(),
         ["masters"] => masters::run(None),
+        ["masters", "calm"] => calm::run(),
+        ["masters", "outage"] => outage::run(),
         ["masters", agents] => masters::run(Some(agents.parse().expect("a number of agents"))),
         ["registrar"] => registrar::run(),
+        ["registrar", "snapshot"] => snapshot::run(),
+        ["registrar", "day"] => snapshot::day(None),
+        ["registrar", "day", commits] => snapshot::day(Some(commits.parse().expect("a number"))),
         ["wire"] => wire::run(None),
         ["wire", agents, frameworks] => {
             let (agents, frameworks) = (agents.parse(), frameworks.parse());
@@ -74,7 +84,7 @@ fn part() {
         ["reads-floor", file] => reads::floor::run(file),
         _ => {
             eprintln!(
-                "bench: name one of: allocator [PART], floors, tasks [--large], latency, offers, masters [AGENTS], memory, reads [memory], registrar, wire [AGENTS FRAMEWORKS], failover [AGENTS]"
+                "bench: name one of: allocator [PART], floors, tasks [--large|masters], latency, offers, masters [AGENTS|calm|outage], memory, reads [memory], registrar [snapshot|day [COMMITS]], wire [AGENTS FRAMEWORKS], failover [AGENTS]"
             );
             std::process::exit(2);
         }

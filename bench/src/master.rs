@@ -51,6 +51,11 @@ impl Master {
         self.child = spawn(&self.address, &self.place, &self.arguments, &self.join);
     }
 
+    /// Where it keeps its registry.
+    pub(crate) fn data_dir(&self) -> &std::path::Path {
+        self.place.path()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

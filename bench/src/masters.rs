@@ -26,6 +26,9 @@ use tokio::task::LocalSet;
 const AGENTS: u32 = 1_000;
 /// Times that the leader is killed.
 const KILLS: usize = 30;
+/// Times with so many agents that each takes seconds.
+const MANY: u32 = 5_000;
+const FEWER_KILLS: usize = 10;
 /// Times that all are.
 const OUTAGES: usize = 3;
 /// The first pause of an agent, and of a framework, doubled each time; and the longest one.
@@ -72,7 +75,7 @@ pub(crate) fn run(agents: Option<u32>) {
         seen.until(|seen| seen.there.get() == agents && seen.offers.get().is_some()).await;
         println!("three masters, {agents} agents with a connection each:");
         let mut kills = Kills::default();
-        for _ in 0..KILLS {
+        for _ in 0..if agents < MANY { KILLS } else { FEWER_KILLS } {
             kills.one(&mut masters, &seen, agents).await;
         }
         kills.print();
@@ -81,22 +84,28 @@ pub(crate) fn run(agents: Option<u32>) {
 }
 
 /// Three masters that vote.
-fn three() -> Vec<Master> {
+pub(crate) fn three() -> Vec<Master> {
     let mut masters = vec![Master::start(&["--agent-timeout", "60"])];
     let first = masters[0].address.clone();
-    for count in 2..=3_u64 {
+    for _ in 2..=3 {
         masters.push(Master::join(&free_address(), &first, &["--agent-timeout", "60"]));
-        let begin = Instant::now();
-        while !masters.iter().all(|m| health(&m.address).is_some_and(|h| h["masters"] == count)) {
-            assert!(begin.elapsed() < BOUND, "the masters do not agree");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        joined(&masters);
     }
     masters
 }
 
+/// Returns once all of them say that they are so many.
+pub(crate) fn joined(masters: &[Master]) {
+    let begin = Instant::now();
+    let count = masters.len();
+    while !masters.iter().all(|m| health(&m.address).is_some_and(|h| h["masters"] == count)) {
+        assert!(begin.elapsed() < BOUND, "the masters do not agree");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// What a master says of itself.
-fn health(address: &str) -> Option<serde_json::Value> {
+pub(crate) fn health(address: &str) -> Option<serde_json::Value> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
@@ -155,9 +164,10 @@ impl Kills {
             ("all agents are back", &self.back),
         ] {
             println!(
-                "    {what}: p50 {:.2} s, p90 {:.2} s, worst {:.2} s",
+                "    {what}: p50 {:.2} s, p90 {:.2} s, p99 {:.2} s, worst {:.2} s",
                 percentile(times, 0.5),
                 percentile(times, 0.9),
+                percentile(times, 0.99),
                 percentile(times, 1.0)
             );
         }

@@ -15,7 +15,7 @@ const LARGE: usize = 100_000;
 /// What one task asks for: so little that a hundred are under way at once. Most of a task's life is
 /// spent on its way, so that with as many as there are processors these would mostly be idle.
 const TASK: &str = r#""exec":["/bin/true"],"cpus":0.02,"mem":8"#;
-const AGENT: &str = "cpus:2;mem:4096";
+pub(crate) const AGENT: &str = "cpus:2;mem:4096";
 
 /// Runs all sizes, bare and with cgroups.
 pub(crate) fn run(large: bool) {
@@ -66,7 +66,7 @@ pub(crate) fn run(large: bool) {
 }
 
 /// Submits one array job and waits for its end; gives the seconds.
-fn job(address: &str, name: &str, count: usize) -> f64 {
+pub(crate) fn job(address: &str, name: &str, count: usize) -> f64 {
     let mut http = Http::connect(address);
     let spec = format!(r#"{{"kind":"batch","name":"{name}","array":{count},"task":{{{TASK}}}}}"#);
     let start = Instant::now();

@@ -233,6 +233,7 @@ async fn decline(master: String, seen: Rc<Seen>) {
         framework_info: FrameworkInfo::new("root", "bench"),
         suppressed_roles: BTreeSet::new(),
         offer_constraints: None,
+        fence: None,
     };
     let body = CallBody::Subscribe(Box::new(subscribe));
     let call = Raw::of(&Call { framework_id: None, body });

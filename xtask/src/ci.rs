@@ -1,20 +1,21 @@
 //! `cargo xtask ci`: everything that must hold before a change is kept.
 //!
-//! Two profiles are built and no more: `dev` for clippy and every test, `sim` for the
-//! simulator, whose seeds are many.
+//! Two profiles are built and no more: `dev` for clippy, every test and the torture of real
+//! processes, `sim` for the simulator, whose seeds are many.
 
 use std::time::{Duration, Instant};
 
 use crate::workspace::Workspace;
-use crate::{Failure, check, sim, step, test};
+use crate::{Failure, check, sim, step, test, torture};
 
 const SEEDS: u64 = 500;
 
 type Stage = (&'static str, fn(&Workspace) -> Result<(), Failure>);
 
-const STAGES: [Stage; 3] = [
+const STAGES: [Stage; 4] = [
     ("check", check::run),
     ("test", test::run_without_simulator),
+    ("torture", torture::after_tests),
     ("sim", |workspace| sim::seeds(workspace, SEEDS)),
 ];
 

@@ -7,7 +7,7 @@
 use std::process::Command;
 
 use crate::options::Options;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, in_ci};
 use crate::{Failure, provide, step};
 
 const MINUTES: u64 = 5;
@@ -29,6 +29,19 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<(), Fai
     let minutes = options.number("--minutes").unwrap_or(MINUTES);
     let seed = options.number("--seed").unwrap_or(SEED);
     step::shown("torture", command(workspace, profile, minutes, seed))
+}
+
+/// A run of the usual length with what the tests have built, for `ci`. Outside of it, a machine that
+/// cannot do this is told so and no more.
+pub(crate) fn after_tests(workspace: &Workspace) -> Result<(), Failure> {
+    match ready() {
+        Ok(()) => step::shown("torture", command(workspace, "debug", MINUTES, SEED)),
+        Err(Failure::Failed(reason)) if !in_ci() => {
+            println!("{reason}");
+            Ok(())
+        }
+        Err(failure) => Err(failure),
+    }
 }
 
 fn ready() -> Result<(), Failure> {

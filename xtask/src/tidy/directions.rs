@@ -79,7 +79,11 @@ const TABLE: &[Row] = &[
     row("jobs", &["driver", "fenzo", "proto", "store", "grpc"], Foreign::All),
     row("tepui", &ALL_BUT_TOOLS, Foreign::All),
     Row { name: "sim", ours: &CORES, dev: &ALL_BUT_TOOLS, foreign: Foreign::RuntimeForTests },
-    row("bench", &["grpc", "master-core", "proto", "registrar", "registrar-core"], Foreign::All),
+    row(
+        "bench",
+        &["grpc", "master", "master-core", "proto", "registrar", "registrar-core", "store"],
+        Foreign::All,
+    ),
     row("torture", &["driver", "grpc", "proto"], Foreign::All),
     row("xtask", &[], Foreign::NoRuntime),
 ];
