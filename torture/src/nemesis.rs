@@ -5,7 +5,7 @@
 
 mod disks;
 
-use crate::cluster::{Cluster, lock, master_address, pause};
+use crate::cluster::{Cluster, agent_address, lock, master_address, pause};
 use crate::dice::Dice;
 use crate::faults::{Kind, Order};
 use crate::history::Fact;
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// How long the cluster has to be whole again after a fault is over.
 const WHOLE: Duration = Duration::from_secs(45);
+/// How long all must have run by then, if anybody ended by itself.
+const STEADY: Duration = Duration::from_secs(2);
 /// Between two faults: the load runs undisturbed for a moment.
 const BREATH_MILLIS: u64 = 1_000;
 
@@ -47,7 +49,11 @@ impl Nemesis {
             println!("{row:>4} {name}");
             self.bring(kind).await?;
             self.cluster.history.note(Fact::Healed { id: self.id });
-            self.recover().await?;
+            if !self.recover().await? {
+                // What came now would strike a cluster that has nothing left to lose.
+                println!("     it is not whole again: no more faults");
+                break;
+            }
             pause(BREATH_MILLIS).await;
         }
         Ok(())
@@ -122,31 +128,53 @@ impl Nemesis {
         let _ = tokio::time::timeout(Duration::from_millis(millis), asking).await;
     }
 
-    async fn recover(&self) -> anyhow::Result<()> {
+    /// Whether all is whole again in time.
+    async fn recover(&mut self) -> anyhow::Result<bool> {
         let begin = Instant::now();
-        while !self.cluster.is_whole().await {
-            self.start_what_ended()?;
+        let mut since = begin.checked_sub(STEADY).unwrap_or(begin);
+        loop {
+            if self.start_what_ended().await? {
+                since = Instant::now();
+            }
+            // Who ends again and again is there now and then.
+            if self.cluster.is_whole().await && since.elapsed() >= STEADY {
+                self.cluster.history.note(Fact::Whole { id: self.id });
+                return Ok(true);
+            }
             if begin.elapsed() > WHOLE {
                 self.expect("the cluster is whole again within 45 s", false);
-                return Ok(());
+                return Ok(false);
             }
             pause(100).await;
         }
-        self.cluster.history.note(Fact::Whole { id: self.id });
-        Ok(())
     }
 
-    /// As the host's service manager does: who ended by itself is started again.
-    fn start_what_ended(&self) -> anyhow::Result<()> {
-        let cluster = &self.cluster;
+    /// As the host's service manager does: who ended by itself is started again. A master that ended
+    /// because of its disk gets a new one, which is an operator's work. Says whether anybody had
+    /// ended.
+    async fn start_what_ended(&mut self) -> anyhow::Result<bool> {
+        let cluster = Arc::clone(&self.cluster);
+        let mut some = false;
         for process in cluster.masters.iter().chain(&cluster.agents).chain(&cluster.frameworks) {
-            let mut process = lock(process);
-            if !process.runs() {
+            let at = cluster.masters.iter().position(|master| std::ptr::eq(master, process));
+            let is_damaged = {
+                let mut process = lock(process);
+                if process.runs() {
+                    continue;
+                }
+                some = true;
                 process.kill_9();
-                process.start()?;
+                process.has_ended_with("are damaged")
+            };
+            match at.filter(|_| is_damaged) {
+                Some(master) => {
+                    self.seen(&format!("{} found damage later, and was replaced", name(master)));
+                    self.replace(master).await?;
+                }
+                None => lock(process).start()?,
             }
         }
-        Ok(())
+        Ok(some)
     }
 
     async fn kill_leaders(&mut self, first: usize) -> anyhow::Result<()> {
@@ -322,7 +350,7 @@ impl Nemesis {
         pause(5_000).await;
         let year = |date: &str| date.split(' ').nth(3).map(str::to_owned);
         let its = http::date(&master_address(leader)).await;
-        let others = http::date(&master_address((leader + 1) % MASTERS.len())).await;
+        let others = http::date(&agent_address(0)).await;
         let years = its.as_deref().and_then(year).zip(others.as_deref().and_then(year));
         let is_off = years.is_some_and(|(its, others)| its != others);
         self.expect("a master whose clock is a year off answers, in another year", is_off);

@@ -55,6 +55,12 @@ impl Process {
         words.iter().any(|word| new.contains(word))
     }
 
+    /// Whether its last line has these words in it.
+    pub(crate) fn has_ended_with(&self, words: &str) -> bool {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&log).lines().next_back().is_some_and(|last| last.contains(words))
+    }
+
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }

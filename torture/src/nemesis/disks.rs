@@ -135,11 +135,12 @@ impl Nemesis {
     }
 
     /// A new master with an empty disk in the place of one that is gone.
-    async fn replace(&mut self, at: usize) -> anyhow::Result<()> {
+    pub(super) async fn replace(&mut self, at: usize) -> anyhow::Result<()> {
         empty(&self.cluster.data_of_master(at))?;
         let others: Vec<String> = (0..3).filter(|other| *other != at).map(master_address).collect();
         let mut lost = None;
-        for _ in 0..50 {
+        // Somebody has to lead who can tell.
+        for _ in 0..300 {
             lost = self.cluster.member_id(at).await;
             if lost.is_some() {
                 break;
