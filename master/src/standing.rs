@@ -11,6 +11,10 @@ use tokio::sync::watch;
 /// missing.
 const SILENT: Duration = Duration::from_millis(250);
 
+/// What is the matter with one that was taken out and whom nobody told yet.
+const REMOVED: &str = "this master was taken out of the group: it ends by itself once the other \
+     masters say so, and waits until it hears of them";
+
 /// How this master stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Standing {
@@ -42,6 +46,7 @@ impl Standing {
             snapshot: 0,
             forgot: false,
             members: ::registrar::Members::default(),
+            removed: false,
             matched: std::collections::BTreeMap::new(),
             heard: std::collections::BTreeMap::new(),
             handing_to: None,
@@ -114,7 +119,7 @@ impl Standing {
             "commit": status.commit,
             "applied": status.applied,
             "lag": status.commit.saturating_sub(status.applied),
-            "problem": self.problem(),
+            "problem": self.problem().or_else(|| status.removed.then(|| REMOVED.to_owned())),
         })
     }
 }

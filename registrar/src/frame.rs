@@ -1,9 +1,8 @@
 //! Frames of a stream between two members: a greeting, then messages, or one snapshot in chunks.
 
-use crate::roster::{Greeting, Refused};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use proto::{DecodeError, Encoding, Limits, Wire};
-use registrar_core::{MemberId, Message};
+use registrar_core::{Greeting, MemberId, Message, Refused};
 
 /// Bytes of a snapshot in one frame.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;

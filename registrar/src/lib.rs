@@ -17,7 +17,6 @@ mod lease;
 mod link;
 mod node;
 mod perform;
-mod roster;
 mod serve;
 mod space;
 

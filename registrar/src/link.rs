@@ -5,10 +5,10 @@
 use crate::disk;
 use crate::frame::{CHUNK_BYTES, Content, Frame};
 use crate::node::Notice;
-use crate::roster::{Refused, Rosters};
+use crate::perform::Rosters;
 use grpc::{ClientOptions, Connection, Duplex};
 use proto::Limits;
-use registrar_core::{MemberId, Message};
+use registrar_core::{MemberId, Message, Refused};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::Store;
@@ -24,6 +24,9 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Frames that may wait to be sent; further ones are lost.
 const QUEUE: usize = 1_024;
+
+/// Bytes of the largest answer: the other side says little more than that it listens no more.
+const ANSWER_BYTES: usize = 4 << 10;
 
 /// Whose stream it is.
 #[derive(Clone, Debug)]
@@ -63,7 +66,7 @@ fn options() -> ClientOptions {
         keep_alive_interval: Duration::from_secs(1),
         keep_alive_timeout: Duration::from_secs(2),
         queue: QUEUE,
-        limits: Limits { body_bytes: crate::frame::FRAME_BYTES, ..Limits::DEFAULT },
+        limits: Limits { body_bytes: ANSWER_BYTES, ..Limits::DEFAULT },
     }
 }
 

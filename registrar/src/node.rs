@@ -10,14 +10,13 @@ use crate::disk::{self, Disk, Saved};
 use crate::handle::{Registrar, Request, Submission};
 use crate::lease::{Grant, uptime};
 use crate::perform::Shell;
-use crate::roster::Greeting;
 use crate::serve::Door;
 use crate::space::{Probe, Watch};
 use crate::{DiskError, Failure, RegistrarError, Stopped};
 use bytes::Bytes;
 use registrar_core::{
-    Effect, Input, Loss, Member, MemberId, Members, Message, Options, Proposal, Refusal, Restored,
-    StateMachine, Status,
+    Effect, Greeting, Input, Member, MemberId, Members, Message, Options, Proposal, Refusal,
+    Restored, StateMachine, Status,
 };
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -156,6 +155,9 @@ where
     let mut shell = Shell::new(config.id, Arc::clone(&group), opened.disk, state, notices);
     if let Some(known) = opened.known {
         shell.link(known.index, &known.members);
+        if known.members.contains(config.id) {
+            shell.may_tell(known.index);
+        }
     }
     let door = Door { group, id: config.id, heard, rosters: shell.rosters() };
     let watch = Watch::new(probe, Instant::now());
@@ -283,19 +285,8 @@ impl<M: StateMachine> Node<M> {
             },
             Notice::Carried { to, arrived } => self.step(Input::SnapshotSent { to, arrived }),
             Notice::Unreachable(member) => self.step(Input::Unreachable { member }),
-            Notice::Removed { by, index } => self.removed(by, index),
+            Notice::Removed { by, index } => self.step(Input::Removed { by, index }),
         }
-    }
-
-    /// What was said of an entry that it has by now is out of date.
-    fn removed(&self, by: MemberId, index: u64) -> Result<(), Stopped> {
-        let rosters = self.shell.rosters();
-        let roster = rosters.borrow();
-        if roster.index >= index || !roster.members.contains(self.shell.id()) {
-            return Ok(());
-        }
-        tracing::warn!(%by, index, "this member was removed from the group");
-        Err(Stopped::Lost(Loss::Removed))
     }
 
     /// Looks at the disk once in a while: a leader that has no room hands over.

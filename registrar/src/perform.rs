@@ -4,12 +4,14 @@ use crate::disk::Disk;
 use crate::handle::{Answer, Look, Proposer};
 use crate::link::{Ends, Link};
 use crate::node::Notice;
-use crate::roster::{Greeting, Roster, Rosters};
 use crate::{Failure, Stopped};
-use registrar_core::{Effect, Input, MemberId, Members, Message, StateMachine};
+use registrar_core::{Effect, Greeting, Input, MemberId, Members, Message, Roster, StateMachine};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
+
+/// What a member knows of the members, shared by its links and its door.
+pub(crate) type Rosters = watch::Receiver<Arc<Roster>>;
 
 /// Links beyond which no more are opened to members that it was not told of.
 const MAX_STRANGERS: usize = 16;
@@ -116,7 +118,15 @@ impl<M: StateMachine> Shell<M> {
 
     /// These are the members as of `index`. Keeps a link to each other one, and to nobody else.
     pub(crate) fn link(&mut self, index: u64, members: &Members) {
-        self.roster.send_replace(Arc::new(Roster { index, members: members.clone() }));
+        if !members.contains(self.id) {
+            tracing::warn!(
+                member = %self.id,
+                index,
+                "this member was removed from the group: it waits until others say so, and then ends"
+            );
+        }
+        let members_now = members.clone();
+        self.roster.send_replace(Arc::new(Roster { index, members: members_now, tells: false }));
         let others = members.addresses.iter().filter(|(id, _)| **id != self.id);
         let addresses: BTreeMap<_, _> = others.map(|(id, a)| (*id, a.clone())).collect();
         let (known, answers) = (&self.addresses, &mut self.answers);
@@ -135,6 +145,17 @@ impl<M: StateMachine> Shell<M> {
             }
         }
         self.addresses = addresses;
+    }
+
+    /// Whoever is none of the members as of `index` may be told so.
+    pub(crate) fn may_tell(&mut self, index: u64) {
+        self.roster.send_if_modified(|roster| {
+            let is_new = roster.index == index && !roster.tells;
+            if is_new {
+                Arc::make_mut(roster).tells = true;
+            }
+            is_new
+        });
     }
 
     /// Answers one that knows more of the members than this one does.
@@ -210,6 +231,7 @@ impl<M: StateMachine> Shell<M> {
                     self.link(index, &members);
                     had_news = true;
                 }
+                Effect::MembersDurable { index } => self.may_tell(index),
                 Effect::Stop(loss) => return Err(Stopped::Lost(loss)),
             }
         }

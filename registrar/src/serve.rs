@@ -2,15 +2,17 @@
 
 use crate::frame::{Content, FRAME_BYTES, Frame};
 use crate::node::Heard;
-use crate::roster::{Greeting, Refused, Rosters};
+use crate::perform::Rosters;
 use bytes::{Bytes, BytesMut};
 use grpc::{Incoming, Status, StreamHandler, StreamService};
 use proto::Limits;
-use registrar_core::{MemberId, Message};
+use registrar_core::{Greeting, MemberId, Message, Refused};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
@@ -20,6 +22,11 @@ pub const PATH: &str = "/tepui.v1.Registrar/Converse";
 
 /// Largest snapshot that is taken.
 const SNAPSHOT_BYTES: u64 = 1 << 30;
+
+/// Bytes of a stream that are read before its first frame, the greeting, is whole.
+const GREETING_BYTES: usize = 4 << 10;
+/// How long a greeting may take.
+const GREETING: Duration = Duration::from_secs(10);
 
 /// Takes streams for one member.
 #[derive(Clone, Debug)]
@@ -32,18 +39,17 @@ pub(crate) struct Door {
 
 /// What other members talk to: a tower service for an HTTP/2 server.
 #[derive(Clone)]
-pub struct Service(StreamService<Door, Frame, Frame>);
+pub struct Service(Door);
 
 impl Service {
     pub(crate) fn new(door: Door) -> Self {
-        let limits = Limits { body_bytes: FRAME_BYTES, ..Limits::DEFAULT };
-        Self(StreamService::new(door, limits))
+        Self(door)
     }
 }
 
 impl<B> tower::Service<http::Request<B>> for Service
 where
-    B: http_body::Body + Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
 {
     type Response = http::Response<Body>;
@@ -55,11 +61,58 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        tower::Service::call(&mut self.0, request)
+        let has_greeted = Arc::<AtomicBool>::default();
+        let opened = Opened { door: self.0.clone(), has_greeted: Arc::clone(&has_greeted) };
+        let limits = Limits { body_bytes: FRAME_BYTES, ..Limits::DEFAULT };
+        let request = request.map(|inner| Limited { inner, bytes: 0, has_greeted });
+        tower::Service::call(&mut StreamService::<_, Frame, Frame>::new(opened, limits), request)
     }
 }
 
-impl StreamHandler<Frame, Frame> for Door {
+/// The body of a stream. Whoever has not greeted gets no memory for a large frame.
+struct Limited<B> {
+    inner: B,
+    bytes: usize,
+    has_greeted: Arc<AtomicBool>,
+}
+
+impl<B> http_body::Body for Limited<B>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        // More is asked for only while the first frame is not whole.
+        if self.bytes > GREETING_BYTES && !self.has_greeted.load(Ordering::Relaxed) {
+            let why = format!("a greeting has at most {GREETING_BYTES} bytes");
+            return Poll::Ready(Some(Err(why.into())));
+        }
+        let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let data = frame.as_ref().and_then(|frame| frame.as_ref().ok());
+        let bytes = data.and_then(|frame| frame.data_ref()).map_or(0, Bytes::len);
+        self.bytes = self.bytes.saturating_add(bytes);
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+}
+
+/// One stream that somebody opened.
+#[derive(Clone)]
+struct Opened {
+    door: Door,
+    has_greeted: Arc<AtomicBool>,
+}
+
+impl StreamHandler<Frame, Frame> for Opened {
     type Outgoing = ReceiverStream<Frame>;
 
     fn connect(
@@ -68,10 +121,10 @@ impl StreamHandler<Frame, Frame> for Door {
         incoming: Incoming<Frame>,
     ) -> Result<Self::Outgoing, Status> {
         let (answers, outgoing) = mpsc::channel(1);
-        let door = self.clone();
+        let Self { door, has_greeted } = self.clone();
         // The stream ends with `answers`.
         tokio::spawn(async move {
-            if let Err(problem) = door.listen(incoming, answers).await {
+            if let Err(problem) = door.listen(incoming, answers, &has_greeted).await {
                 tracing::info!(problem, "the stream of a member ended");
             }
         });
@@ -84,12 +137,16 @@ impl Door {
         self,
         mut incoming: Incoming<Frame>,
         answers: mpsc::Sender<Frame>,
+        has_greeted: &AtomicBool,
     ) -> Result<(), String> {
-        let Some(hello) = next(&mut incoming).await? else { return Ok(()) };
+        let hello = tokio::time::timeout(GREETING, next(&mut incoming)).await;
+        let hello = hello.map_err(|_| format!("it did not greet within {GREETING:?}"))??;
+        let Some(hello) = hello else { return Ok(()) };
         let greeting = match self.check(hello)? {
             Ok(greeting) => greeting,
             Err(refused) => return refuse(refused, &answers).await,
         };
+        has_greeted.store(true, Ordering::Relaxed);
         let from = greeting.from;
         if self.heard.send(Heard::Hello(greeting.clone())).await.is_err() {
             return Ok(());

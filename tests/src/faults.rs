@@ -87,6 +87,10 @@ pub enum Fault {
     TornLog,
     /// A master leaves the others and joins them again.
     Leaving,
+    /// A bit of a master's log, snapshot or promises is another one when it starts.
+    FlippedBit,
+    /// A master comes back under another address.
+    Moved,
 }
 
 /// A place of a master's registrar, or of its way to the lead.
@@ -104,6 +108,8 @@ pub enum Point {
     CoreMade,
     /// A write is on its way to the disk.
     Writing,
+    /// The sync of a write fails: what it wrote may be there at the next start or not.
+    SyncFailed,
     /// It is durable, and the member does not know it yet.
     Written,
     /// An entry is applied.
@@ -122,13 +128,14 @@ pub enum Point {
 
 impl Point {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Elected,
         Self::Read,
         Self::EpochProposed,
         Self::EpochAgreed,
         Self::CoreMade,
         Self::Writing,
+        Self::SyncFailed,
         Self::Written,
         Self::Applied,
         Self::Committed,
@@ -141,7 +148,7 @@ impl Point {
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 39] = [
         Self::MasterCrash,
         Self::MasterCrashMidStep,
         Self::MasterOutage,
@@ -179,6 +186,8 @@ impl Fault {
         Self::LostDisk,
         Self::TornLog,
         Self::Leaving,
+        Self::FlippedBit,
+        Self::Moved,
     ];
 
     /// Whether it can only happen to several masters.
@@ -214,7 +223,9 @@ impl Fault {
                 (20, 200)
             }
             Self::Bridge | Self::FlappingLink | Self::SlowLink => (30, 300),
-            Self::TornLog | Self::Leaving | Self::LostDisk => (40, 400),
+            Self::TornLog | Self::Leaving | Self::LostDisk | Self::FlippedBit | Self::Moved => {
+                (40, 400)
+            }
             Self::MastersApart | Self::MastersCrash | Self::FullDisk | Self::PowerCut => (60, 600),
         }
     }

@@ -135,9 +135,28 @@ fn f08_the_leaders_disk_is_slow() {
 }
 
 #[test]
+fn f09_a_sync_fails() {
+    // The process ends and never writes to that file again (the disk of the simulator panics at
+    // that); what was not durable may be gone; it comes back, and has all the others have.
+    let faults = [(Fault::CrashAtPoint, 6), (Fault::HandOver, 30), (Fault::SlowDisk, 30)];
+    let hit = at_points(&[Point::SyncFailed], &faults, 3);
+    assert_eq!(hit, BTreeSet::from([Point::SyncFailed]));
+}
+
+#[test]
 fn f10_a_disk_is_full() {
     let reports = runs(&ALL, 3, &[(Fault::FullDisk, 20)]);
     assert!(leaderless(&reports) < 50, "{} %", leaderless(&reports));
+}
+
+#[test]
+fn f11_a_log_is_torn_and_bits_of_it_of_a_snapshot_and_of_a_vote_flip() {
+    // Torn is what was not durable. What was is given back by the others, before its vote counts;
+    // `a_member_that_lost_the_end_of_its_log_says_nothing_of_it` is what happens otherwise.
+    let reports = runs(&REAL, 4, &[(Fault::FlippedBit, 15), (Fault::HandOver, 20)]);
+    assert!(elections(&reports) > 20, "{}", elections(&reports));
+    let all = [(Fault::FlippedBit, 30), (Fault::TornLog, 30), (Fault::MasterCrashMidStep, 20)];
+    runs(&REAL, 2, &all);
 }
 
 #[test]
@@ -238,6 +257,15 @@ fn f35_messages_come_late_and_in_another_order() {
 #[test]
 fn f36_wall_clocks_jump() {
     runs(&ALL, 3, &[(Fault::ClockJump, 10), (Fault::HandOver, 30)]);
+}
+
+#[test]
+fn f37_a_master_comes_back_under_another_address() {
+    // A run ends well only if all know where all are.
+    let reports = runs(&REAL, 4, &[(Fault::Moved, 15), (Fault::HandOver, 40)]);
+    assert!(leaderless(&reports) < 20, "{} %", leaderless(&reports));
+    let faults = [(Fault::Moved, 20), (Fault::MasterCrash, 40), (Fault::LeaderCutOff, 60)];
+    runs(&REAL, 2, &faults);
 }
 
 #[test]

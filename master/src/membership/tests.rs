@@ -18,6 +18,7 @@ fn leading() -> Status {
         leader: Some(id(1)),
         last: 1_000,
         members,
+        removed: false,
         matched: BTreeMap::from([(id(1), 1_000), (id(2), 1_000)]),
         heard: BTreeMap::from([(id(2), Duration::ZERO)]),
         ..Standing::of_nobody().status()

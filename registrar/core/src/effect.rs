@@ -162,12 +162,19 @@ pub enum Effect {
         /// Since which term.
         term: u64,
     },
-    /// The members have changed.
+    /// The members have changed. This one may be none of them: then it was removed, and goes on
+    /// answering until it was told so.
     Members {
         /// The entry since which these are the members, or a later one.
         index: u64,
         /// All of them.
         members: Members,
+    },
+    /// Should it be started again, it comes back knowing these members or later ones: from now on
+    /// it may say to who is none of them that it was removed. Not of one that was removed itself.
+    MembersDurable {
+        /// That of `Members`.
+        index: u64,
     },
     /// Say the state's hash now; answered by `Hashed`.
     Hash {

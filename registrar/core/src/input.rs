@@ -112,6 +112,13 @@ pub enum Input {
         /// Whether it arrived.
         arrived: bool,
     },
+    /// Another member says that this one was removed.
+    Removed {
+        /// Which one says so.
+        by: MemberId,
+        /// The entry as of which it knows the members.
+        index: u64,
+    },
     /// Something that was to be sent to this member was not.
     Unreachable {
         /// Which.

@@ -23,6 +23,9 @@ mod message;
 mod options;
 mod records;
 mod recovery;
+mod roster;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use codec::Unreadable;
 pub use effect::{Effect, Loss, Refusal, Role, Write};
@@ -34,3 +37,4 @@ pub use message::Message;
 pub use options::Options;
 pub use records::{Entry, HardState, Restored, SnapshotMeta};
 pub use recovery::Alone;
+pub use roster::{Greeting, Refused, Roster};

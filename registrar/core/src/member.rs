@@ -8,6 +8,7 @@ mod change;
 mod clockwork;
 mod forgetting;
 mod lease;
+mod leaving;
 mod propose;
 mod reads;
 mod ready;
@@ -25,6 +26,7 @@ use bytes::Bytes;
 use clockwork::Clockwork;
 use forgetting::Forgetting;
 use lease::Grants;
+use leaving::Leaving;
 use propose::Proposals;
 use proto::Time;
 use raft::{RawNode, StateRole};
@@ -42,6 +44,8 @@ struct Waiting {
     snapshot: Option<u64>,
     /// It ends the forgetting.
     recalled: bool,
+    /// Up to where it says that the log is agreed upon.
+    commit: u64,
     /// When it began, in ticks.
     since: u64,
 }
@@ -66,6 +70,11 @@ pub struct Member {
     now: Time,
     heard: BTreeMap<MemberId, Heard>,
     members: Members,
+    /// The entry since which these are the members, or a later one.
+    members_index: u64,
+    /// The same of those that a start would bring back.
+    members_durable: u64,
+    leaving: Leaving,
     clockwork: Clockwork,
     proposals: Proposals,
     reads: Reads,
@@ -114,6 +123,8 @@ pub struct Status {
     pub forgot: bool,
     /// The members.
     pub members: Members,
+    /// Whether it was removed, and waits until the others say so.
+    pub removed: bool,
     /// Of a leader: up to where each member has the log.
     pub matched: BTreeMap<MemberId, u64>,
     /// How long ago each other member said something last; those that were not heard of since the
@@ -155,6 +166,9 @@ impl Member {
             now,
             heard: BTreeMap::new(),
             members,
+            members_index: applied,
+            members_durable: applied,
+            leaving: Leaving::default(),
             clockwork,
             proposals: Proposals::default(),
             reads: Reads::new(id, incarnation),
@@ -209,6 +223,7 @@ impl Member {
                 };
                 self.raw.report_snapshot(to.get(), status);
             }
+            Input::Removed { by, index } => self.told_removed(by, index, effects),
             Input::Unreachable { member } => {
                 self.raw.report_unreachable(member.get());
                 if let Some(heard) = self.heard.get_mut(&member) {
@@ -218,6 +233,11 @@ impl Member {
         }
         self.settle(effects);
         self.clockwork.watch(self.raw.raft.election_elapsed);
+    }
+
+    /// How many it has heard of that are no members as far as it knows: bounded, whatever they say.
+    pub fn strangers(&self) -> usize {
+        self.heard.keys().filter(|id| !self.members.contains(**id)).count()
     }
 
     /// The newest term it knows, and who leads in it.
@@ -243,6 +263,7 @@ impl Member {
             snapshot: self.raw.store().snapshot_meta().map_or(0, |snapshot| snapshot.index),
             forgot: self.forgetting.is_some(),
             members: self.members.clone(),
+            removed: self.is_removed(),
             matched: progress
                 .filter_map(|(id, progress)| Some((MemberId::new(*id)?, progress.matched)))
                 .collect(),

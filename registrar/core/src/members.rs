@@ -49,9 +49,15 @@ pub struct Members {
     /// Drawn anew when the group was recovered after most of it was lost, else zero: members with
     /// different ones never talk to each other.
     pub epoch: u64,
+    /// Who was a member and is none any more, the newest last: nobody comes back under such an id.
+    /// Of those from before the newest [`Members::MAX_REMOVED`] nothing is known.
+    pub removed: Vec<MemberId>,
 }
 
 impl Members {
+    /// Ids that are remembered of members that were removed.
+    pub const MAX_REMOVED: usize = 256;
+
     /// Voters at these addresses.
     pub fn of_voters(voters: impl IntoIterator<Item = (MemberId, String)>) -> Self {
         let addresses: BTreeMap<_, _> = voters.into_iter().collect();
@@ -96,11 +102,16 @@ impl Members {
             auto_leave: state.get_auto_leave(),
             addresses: BTreeMap::new(),
             epoch: self.epoch,
+            removed: self.removed.clone(),
         };
         let mut addresses = self.addresses.clone();
         addresses.extend(new);
         addresses.retain(|id, _| members.contains(*id));
         members.addresses = addresses;
+        let gone: Vec<_> = self.all().into_iter().filter(|id| !members.contains(*id)).collect();
+        members.removed.extend(gone);
+        let forgotten = members.removed.len().saturating_sub(Self::MAX_REMOVED);
+        members.removed.drain(..forgotten);
         members
     }
 
@@ -117,6 +128,10 @@ impl Members {
             writer.bytes(address.as_bytes());
         }
         writer.int(self.epoch);
+        // Not there in records of earlier versions.
+        if !self.removed.is_empty() {
+            writer.list(self.removed.iter().map(|id| id.get()));
+        }
         writer.0
     }
 
@@ -142,9 +157,27 @@ impl Members {
             addresses.insert(id, address.map_err(|_| Unreadable { field })?);
         }
         let epoch = reader.int("epoch")?;
+        let mut removed = Vec::new();
+        if reader.end("list of members").is_err() {
+            let field = "removed members";
+            for id in reader.list(field)? {
+                removed.push(MemberId::new(id).ok_or(Unreadable { field })?);
+            }
+            if removed.is_empty() || removed.len() > Self::MAX_REMOVED {
+                return Err(Unreadable { field });
+            }
+        }
         reader.end("list of members")?;
-        let members =
-            Self { voters, learners, outgoing, next_learners, auto_leave, addresses, epoch };
+        let members = Self {
+            voters,
+            learners,
+            outgoing,
+            next_learners,
+            auto_leave,
+            addresses,
+            epoch,
+            removed,
+        };
         members.check()
     }
 

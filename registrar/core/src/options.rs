@@ -28,6 +28,9 @@ pub struct Options {
     pub snapshot_bytes: usize,
     /// Entries before a snapshot that are kept for members that are a little behind.
     pub kept_entries: u64,
+    /// Ticks after which one that was told by some member that it was removed, and by too few to be
+    /// sure that it is not needed any more, ends all the same: those that it knows may be gone.
+    pub removal_ticks: u64,
     /// The state is compared between members at every index that this divides.
     pub hash_entries: u64,
 }
@@ -45,6 +48,7 @@ impl Default for Options {
             snapshot_entries: 20_000,
             snapshot_bytes: 16 << 20,
             kept_entries: 2_000,
+            removal_ticks: 400,
             hash_entries: 5_000,
         }
     }

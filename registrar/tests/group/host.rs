@@ -73,16 +73,27 @@ pub(crate) fn id(id: u64) -> MemberId {
     MemberId::new(id).unwrap()
 }
 
+fn listen() -> std::net::TcpListener {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
+
 impl Host {
     pub(crate) fn new(n: u64, options: &Options) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
+        let listener = listen();
         let (dir, options) = (tempfile::tempdir().unwrap(), options.clone());
         Self { id: id(n), listener, dir, options, twist: Arc::default(), running: None }
     }
 
     pub(crate) fn address(&self) -> String {
         self.listener.local_addr().unwrap().to_string()
+    }
+
+    /// It is found elsewhere at its next start, and nobody is where it was.
+    pub(crate) fn moves(&mut self) {
+        assert!(!self.runs(), "it is down");
+        self.listener = listen();
     }
 
     pub(crate) fn dir(&self) -> &Path {

@@ -67,7 +67,11 @@ impl World {
                     group.ground.points.arm(host, point);
                 }
             }
-            Fault::LostDisk | Fault::TornLog | Fault::Leaving => self.fault_of_members(fault, host),
+            Fault::LostDisk
+            | Fault::TornLog
+            | Fault::Leaving
+            | Fault::FlippedBit
+            | Fault::Moved => self.fault_of_members(fault, host),
             _ => self.fault_of_links(fault, host),
         }
     }
@@ -96,6 +100,8 @@ impl World {
         match fault {
             Fault::LostDisk => group.lose_disk(host),
             Fault::TornLog => group.damage(host),
+            Fault::FlippedBit => group.flip_bit(host),
+            Fault::Moved => group.moves(host),
             _ => group.leave(host),
         }
     }

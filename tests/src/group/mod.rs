@@ -5,7 +5,6 @@
 //! contract allows; and `Raft`, the real member of each master in virtual time. What an entry holds
 //! is kept beside the log, under its number. It knows nothing of what masters do with it.
 
-pub(crate) mod disk;
 mod ideal;
 pub(crate) mod links;
 mod points;

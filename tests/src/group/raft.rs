@@ -1,7 +1,6 @@
 //! The real members of the masters' group, in virtual time: what the registrar's shell does for one
 //! (its disk, its network, its ticks), done by the least that can stand for it.
 
-use super::disk::{Disk, Finished};
 use super::{Ground, Happening, Word};
 use crate::faults::Point;
 use crate::prng::Prng;
@@ -9,9 +8,10 @@ use crate::world::Plant;
 use bytes::Bytes;
 use master_core::Registry;
 use proto::Time;
+use registrar_core::testing::{Disk, Finished};
 use registrar_core::{
     Change, Effect, Input, Loss, Member, MemberId, Members, Message, Options, Proposal, Restored,
-    Role,
+    Role, Roster,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -28,6 +28,10 @@ pub(super) struct Seat {
     pub(super) leads: bool,
     leader: Option<MemberId>,
     pub(super) loss: Option<Loss>,
+    /// What others find when they greet it.
+    pub(super) roster: Roster,
+    /// Where it is to be found.
+    pub(super) address: String,
 }
 
 impl std::fmt::Debug for Seat {
@@ -59,7 +63,8 @@ impl Raft {
         let founders = Members::of_voters(ids.iter().map(|id| (*id, format!("host-{id}"))));
         let seat = |id: &MemberId| Seat {
             id: Some(*id),
-            disk: Disk::of(Restored::founder(founders.clone())),
+            disk: Disk::of(Restored::founder(founders.clone()), Bytes::new()),
+            address: format!("host-{id}"),
             ..Seat::default()
         };
         let kept = [20, 60, 200][random.index(3)];
@@ -94,6 +99,10 @@ impl Raft {
         let node = &mut ground.hosts[host];
         (node.registry, node.applied) = (registry, applied);
         let Some(id) = seat.id.filter(|_| seat.loss.is_none()) else { return };
+        seat.roster = restored.snapshot.as_ref().map_or_else(Roster::default, |snapshot| {
+            let members = snapshot.members.clone();
+            Roster { index: snapshot.index, tells: members.contains(id), members }
+        });
         match Member::new(id, self.options.clone(), restored, seed, now) {
             Ok(member) => seat.member = Some(member),
             Err(problem) => ground.judge(Err(crate::oracle::Violation {
@@ -107,7 +116,8 @@ impl Raft {
     pub(super) fn crash(&mut self, ground: &mut Ground, host: usize) {
         let seat = &mut self.seats[host];
         (seat.member, seat.leads, seat.leader) = (None, false, None);
-        seat.disk.crash(&mut ground.random);
+        let kept = ground.random.index(seat.disk.waiting() + 1);
+        seat.disk.crash(kept);
     }
 
     pub(super) fn happens(&mut self, ground: &mut Ground, now: Time, happening: Happening) {
@@ -128,6 +138,7 @@ impl Raft {
             }
             Happening::Review => {
                 ground.later(now + REVIEW, Happening::Review);
+                self.greet(ground, now);
                 self.review(ground, now);
             }
             _ => {}
@@ -137,6 +148,10 @@ impl Raft {
     fn written(&mut self, ground: &mut Ground, now: Time, host: usize) {
         if ground.passes(host, Point::Writing) {
             return;
+        }
+        if ground.passes(host, Point::SyncFailed) {
+            // Whoever went on with this disk would be found out.
+            return self.seats[host].disk.fail();
         }
         let Some(finished) = self.seats[host].disk.finish() else { return };
         let input = match finished {
@@ -222,12 +237,14 @@ impl Raft {
     pub(super) fn anew(&mut self, host: usize) {
         self.next_member += 1;
         let id = MemberId::new(self.next_member);
-        self.seats[host] = Seat { id, disk: Disk::of(Restored::newcomer()), ..Seat::default() };
+        let disk = Disk::of(Restored::newcomer(), Bytes::new());
+        let address = self.seats[host].address.clone();
+        self.seats[host] = Seat { id, disk, address, ..Seat::default() };
         self.ids.retain(|_, of| *of != host);
         self.ids.extend(id.map(|id| (id, host)));
     }
 
-    fn step(&mut self, ground: &mut Ground, now: Time, host: usize, input: Input) {
+    pub(super) fn step(&mut self, ground: &mut Ground, now: Time, host: usize, input: Input) {
         // What a process that is stopped would do waits with it.
         if !ground.alive(host) || ground.hosts[host].dying {
             return;
@@ -324,6 +341,11 @@ impl Raft {
             Effect::Members { index, members } => {
                 self.known.0 = self.known.0.max(index);
                 self.known.1.extend(members.all());
+                self.seats[host].roster = Roster { index, members, tells: false };
+            }
+            Effect::MembersDurable { index } => {
+                let roster = &mut self.seats[host].roster;
+                roster.tells |= roster.index == index;
             }
             Effect::Stop(loss) => {
                 // One that was removed comes back as another; nothing else should ever be.
@@ -359,7 +381,11 @@ impl Raft {
     ) {
         let member = message.to();
         let to = self.ids.get(&member).copied();
+        // Somebody whom the sender does not know has said where it is.
+        let known = self.seats[from].roster.members.addresses.get(&member);
+        let is_there = |to: &usize| known.is_none_or(|known| *known == self.seats[*to].address);
         let reached = to.filter(|to| ground.hosts[*to].up && !ground.links.is_cut(now, from, *to));
+        let reached = reached.filter(is_there);
         if let Some(host) = reached {
             let at = ground.links.arrives(now, from, host, &mut ground.random);
             let message = Box::new(message);

@@ -5,7 +5,7 @@ use super::raft::Raft;
 use super::{Ground, Group, Kind};
 use crate::world::Plant;
 use proto::Time;
-use registrar_core::{Change, MemberId};
+use registrar_core::{Change, Input, MemberId, Refused};
 use std::collections::BTreeSet;
 
 /// A learner may vote once it is so near to the end of the log.
@@ -22,9 +22,32 @@ impl Raft {
         };
         let voters = self.seats.iter().filter(|seat| seat.leads).all(|seat| {
             let members = seat.member.as_ref().map(|member| member.status().members);
-            members.is_some_and(|members| members.voters == ids && members.outgoing.is_empty())
+            members.is_some_and(|members| {
+                let is_at = |seat: &super::raft::Seat| {
+                    seat.id.and_then(|id| members.addresses.get(&id)) == Some(&seat.address)
+                };
+                let is_found = self.seats.iter().all(is_at);
+                members.voters == ids && members.outgoing.is_empty() && is_found
+            })
         });
         self.seats.iter().any(|seat| seat.leads) && self.seats.iter().all(known) && voters
+    }
+
+    /// Whoever greets one that knows the members without it is told.
+    pub(super) fn greet(&mut self, ground: &mut Ground, now: Time) {
+        let all = 0..self.seats.len();
+        for (from, to) in all.clone().flat_map(|from| all.clone().map(move |to| (from, to))) {
+            let there = |host: usize| ground.alive(host) && self.seats[host].member.is_some();
+            let Some(id) = self.seats[from].id.filter(|_| there(from) && there(to)) else {
+                continue;
+            };
+            let greeting = self.seats[from].roster.greeting(id);
+            let told = self.seats[to].roster.admit(&greeting);
+            let by = self.seats[to].id.filter(|_| ground.links.meet(now, from, to));
+            if let (Some(by), Err(Refused::Removed { index })) = (by, told) {
+                self.step(ground, now, from, Input::Removed { by, index });
+            }
+        }
     }
 
     /// Looks whether the members are those that there should be.
@@ -39,16 +62,30 @@ impl Raft {
         let seats = || self.seats.iter().filter_map(|seat| seat.id);
         let missing = seats().find(|id| !status.members.contains(*id));
         if let Some(member) = missing {
-            if let Some(host) = self.ids.get(&member).filter(|_| self.known.1.contains(&member)) {
-                // Nobody tells it that it was removed: its operator starts it anew.
-                if !ground.hosts[*host].paused {
+            if self.known.1.contains(&member) {
+                // It was removed; once it is told so, its operator starts it anew. One that knows
+                // nobody is told by its operator, when it asks to be taken in under its old id.
+                let asks =
+                    |host: &&usize| self.seats[**host].roster.index == 0 && ground.alive(**host);
+                if let Some(host) = self.ids.get(&member).filter(asks) {
                     self.seats[*host].loss = Some(registrar_core::Loss::Removed);
                     ground.say(*host, super::Word::Stopped);
                 }
                 return;
             }
-            let address = format!("host-{member}");
+            let address = self.ids.get(&member).map(|host| self.seats[*host].address.clone());
+            let address = address.unwrap_or_default();
             return self.change(ground, now, leader, vec![Change::AddLearner { member, address }]);
+        }
+        // Whoever finds itself elsewhere than it is known to be says so to the one that leads.
+        let moved = self.seats.iter().zip(&ground.hosts).find_map(|(seat, host)| {
+            let member = seat.id.filter(|_| host.up && !host.paused)?;
+            let address = seat.address.clone();
+            let is_known = status.members.addresses.get(&member) == Some(&address);
+            (!is_known).then_some(Change::Readdress { member, address })
+        });
+        if let Some(change) = moved {
+            return self.change(ground, now, leader, vec![change]);
         }
         let mut changes = Vec::new();
         for member in status.members.learners.iter().copied() {
@@ -133,8 +170,28 @@ impl Group {
     pub(crate) fn damage(&mut self, host: usize) {
         if let Kind::Raft(raft) = &mut self.kind {
             let disk = &mut raft.seats[host].disk;
-            disk.damage(&mut self.ground.random);
+            let keep = self.ground.random.index(disk.restored.entries.len() + 1);
+            disk.damage(keep);
             disk.restored.forgot = self.ground.plant != Some(Plant::SilentlyTorn);
+        }
+    }
+
+    /// A bit of what a host that is down has on its disk is another one: in its log, in its
+    /// snapshot, or in its promises, of which none are as good as all.
+    pub(crate) fn flip_bit(&mut self, host: usize) {
+        let Kind::Raft(raft) = &mut self.kind else { return };
+        match self.ground.random.index(3) {
+            0 => self.damage(host),
+            1 => raft.seats[host].disk.lose_snapshot(),
+            _ => raft.anew(host),
+        }
+    }
+
+    /// A host that is down comes back under another address.
+    pub(crate) fn moves(&mut self, host: usize) {
+        if let Kind::Raft(raft) = &mut self.kind {
+            self.ground.next_id += 1;
+            raft.seats[host].address = format!("place-{}", self.ground.next_id);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Member;
 use crate::codec::{Reader, Unreadable, Writer};
-use crate::effect::{Effect, Loss, Refusal};
+use crate::effect::{Effect, Refusal};
 use crate::input::Change;
 use crate::members::MemberId;
 use crate::members::Members;
@@ -41,6 +41,12 @@ impl Member {
             match change {
                 Change::AddLearner { member, .. } if self.members.contains(*member) => {
                     return wrong("it is a member already");
+                }
+                Change::AddLearner { member, .. } if self.members.removed.contains(member) => {
+                    return wrong(
+                        "it was a member and was removed: with a new data directory it gets an id \
+                         of its own",
+                    );
                 }
                 Change::Readdress { address, .. } if address.is_empty() => {
                     return wrong("the address is missing");
@@ -93,10 +99,11 @@ impl Member {
             .collect();
         self.members = self.members.changed(&state, addresses);
         self.members_changed = true;
+        self.members_index = entry.index;
         let (index, members) = (entry.index, self.members.clone());
         effects.push(Effect::Members { index, members });
-        if !self.members.contains(self.id) {
-            self.stop(Loss::Removed, effects);
+        if self.is_removed() {
+            self.step_aside();
         }
         true
     }

@@ -55,6 +55,7 @@ impl Member {
         self.clockwork.next = self.now + self.options.tick;
         self.clockwork.ticks += 1;
         self.expire_reads(effects);
+        self.end_in_time(effects);
         if self.forgetting.is_some() {
             self.ask_for_recall(effects);
         } else if self.leads() {
@@ -103,6 +104,16 @@ impl Member {
         if self.raw.raft.state != StateRole::Leader || self.raw.raft.lead_transferee.is_some() {
             return;
         }
+        let to = to.or_else(|| self.successor());
+        let fits = |to: &MemberId| *to != self.id && self.members.voters.contains(to);
+        if let Some(to) = to.filter(fits) {
+            self.end_lease();
+            self.raw.transfer_leader(to.get());
+        }
+    }
+
+    /// Of a leader: the voter that should lead next.
+    pub(super) fn successor(&self) -> Option<MemberId> {
         let status = self.status();
         let voters = status.members.voters.iter().filter(|voter| **voter != self.id);
         let knows = |voter: &MemberId| status.matched.get(voter).copied().unwrap_or(0);
@@ -110,11 +121,6 @@ impl Member {
         let away = self.options.tick * self.options.election_ticks as u32;
         let lives = |voter: &MemberId| status.heard.get(voter).is_some_and(|ago| *ago < away);
         let best = |voter: &MemberId| (lives(voter), knows(voter), *voter);
-        let to = to.or_else(|| voters.copied().max_by_key(best));
-        let fits = |to: &MemberId| *to != self.id && status.members.voters.contains(to);
-        if let Some(to) = to.filter(fits) {
-            self.end_lease();
-            self.raw.transfer_leader(to.get());
-        }
+        voters.copied().max_by_key(best)
     }
 }

@@ -86,6 +86,7 @@ impl Member {
         self.written += 1;
         let (number, since) = (self.written, self.clockwork.ticks);
         let hard_state = self.hard_state();
+        let commit = hard_state.commit;
         let write = Write { number, hard_state, snapshot: None, entries: vec![], recalled: true };
         let waiting = Waiting {
             number,
@@ -93,6 +94,7 @@ impl Member {
             held: Vec::new(),
             snapshot: None,
             recalled: true,
+            commit,
             since,
         };
         self.write(write, waiting, effects);

@@ -123,7 +123,8 @@ impl Member {
     fn note_answer(&mut self, message: &eraftpb::Message, sent: Time) {
         let term = self.raw.raft.term;
         let from = MemberId::new(message.from).filter(|_| message.term == term && self.leads());
-        let Some(from) = from.filter(|_| sent <= self.now) else { return };
+        let from = from.filter(|from| sent <= self.now && self.members.contains(*from));
+        let Some(from) = from else { return };
         if self.grants.term != term {
             self.grants.term = term;
             self.grants.answers.clear();

@@ -29,9 +29,9 @@ impl Member {
                 let hard_state = self.hard_state();
                 let entries = entries.into_iter().map(Entry).collect();
                 let write = Write { number, hard_state, snapshot, entries, recalled: false };
-                let snapshot = index;
+                let (snapshot, commit, recalled) = (index, hard_state.commit, false);
                 let waiting =
-                    Waiting { number, raft_number, held, snapshot, recalled: false, since };
+                    Waiting { number, raft_number, held, snapshot, recalled, commit, since };
                 self.write(write, waiting, effects);
             } else if let Some(last) = self.writes.back_mut() {
                 last.raft_number = raft_number;
@@ -46,6 +46,7 @@ impl Member {
         self.incoming = None;
         if !self.stopped {
             self.end_forgetting(effects);
+            self.keep_members(effects);
             self.snapshot_if_due(effects);
         }
     }
@@ -61,6 +62,7 @@ impl Member {
                 self.forgetting = None;
             }
             self.release(write.held, effects);
+            self.members_kept(write.commit, effects);
         }
     }
 
@@ -121,6 +123,7 @@ impl Member {
         self.applied = index;
         self.content_bytes = content.len();
         self.members = meta.members.clone();
+        self.members_index = index;
         // One of the own state, now replaced, would be older.
         (self.snapshotting, self.members_changed) = (None, false);
         effects.push(Effect::Restore { index, content: content.clone() });

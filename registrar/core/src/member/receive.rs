@@ -2,8 +2,12 @@
 
 use super::{Heard, Member};
 use crate::effect::{Effect, Loss};
+use crate::members::MemberId;
 use crate::message::{Body, Message};
 use raft::eraftpb::{self, MessageType};
+
+/// Of so many that it does not know as members it remembers when it heard of them.
+const MAX_STRANGERS: usize = 32;
 
 impl Member {
     pub(super) fn receive(&mut self, message: Message, effects: &mut Vec<Effect>) {
@@ -11,6 +15,7 @@ impl Member {
         if to != self.id || from == self.id || self.stopped {
             return;
         }
+        self.make_room_for(from);
         let heard =
             self.heard.entry(from).or_insert(Heard { incarnation, at: self.now, cut_off: false });
         // Said before it was started again: it may have forgotten it.
@@ -20,6 +25,7 @@ impl Member {
         *heard = Heard { incarnation, at: self.now, cut_off: false };
         match body {
             Body::Raft(message) => self.receive_raft(*message, effects),
+            Body::Hash { .. } if !self.members.contains(from) => {}
             Body::Hash { index, hash } => {
                 self.agreement.note(from, index, hash);
                 if let Some(loss) = self.agreement.check(index, self.id, None, &self.members) {
@@ -30,6 +36,19 @@ impl Member {
                 self.strike_out(from, incarnation, term, last, effects);
             }
             Body::Recall { term, commit, asker } => self.recall(term, commit, asker),
+        }
+    }
+
+    /// Of whoever is no member as far as this one knows, only some are remembered: it may be the
+    /// leader, or somebody that makes up a new id each time.
+    fn make_room_for(&mut self, from: MemberId) {
+        if self.heard.contains_key(&from) || self.members.contains(from) {
+            return;
+        }
+        let strangers = self.heard.iter().filter(|(id, _)| !self.members.contains(**id));
+        if strangers.clone().count() >= MAX_STRANGERS {
+            let oldest = strangers.min_by_key(|(_, heard)| heard.at).map(|(id, _)| *id);
+            oldest.map(|id| self.heard.remove(&id));
         }
     }
 

@@ -89,6 +89,21 @@ fn a_message_cut_off_or_changed_is_refused_or_survived() {
     }
 }
 
+#[test]
+fn of_strangers_without_end_only_some_are_remembered() {
+    let said = conversation();
+    let mut listener = member(1);
+    for (n, message) in said.iter().cycle().take(10_000).enumerate() {
+        let mut bytes = message.encode().to_vec();
+        bytes[..8].copy_from_slice(&(1_000 + n as u64).to_le_bytes());
+        bytes[8..16].copy_from_slice(&1u64.to_le_bytes());
+        let message = Message::decode(bytes.into()).unwrap();
+        listener.step(Time::ZERO, Input::Messages(vec![message]), &mut Vec::new());
+        assert!(listener.strangers() <= 32, "{n}");
+    }
+    assert_eq!(listener.strangers(), 32);
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -106,11 +121,15 @@ proptest! {
 fn members_that_raft_could_not_work_with_are_refused() {
     let good = founders();
     assert_eq!(Members::decode(good.encode().into()), Ok(good.clone()));
+    let after = Members { removed: vec![id(9), id(7)], ..good.clone() };
+    assert_eq!(Members::decode(after.encode().into()), Ok(after.clone()));
+    let longest = (100..101 + Members::MAX_REMOVED as u64).map(id).collect();
     for bad in [
         Members::default(),
         Members { learners: [id(1)].into(), ..good.clone() },
         Members { auto_leave: true, ..good.clone() },
         Members { next_learners: [id(9)].into(), ..good.clone() },
+        Members { removed: longest, ..good.clone() },
     ] {
         assert!(Members::decode(bad.encode().into()).is_err(), "{bad:?}");
     }

@@ -76,7 +76,7 @@ impl World {
                     self.resume(member);
                 }
             }
-            11 => self.damage(member),
+            11 if self.damages => self.damage(member),
             // To somebody, who may be away, and be told of it much later.
             _ => {
                 let leaders: Vec<_> =

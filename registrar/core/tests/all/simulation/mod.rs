@@ -2,7 +2,7 @@
 //! a seed wrote. After each step the properties are checked; at the end all must be well again.
 
 mod checks;
-mod disk;
 mod faults;
+mod membership;
 mod runs;
 mod world;

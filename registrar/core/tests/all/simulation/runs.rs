@@ -4,7 +4,7 @@ use super::world::{MILLI, World, id};
 use registrar_core::{Change, Input, Loss, MemberId, Options, Refusal, Restored, Role};
 use std::time::Duration;
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     Options {
         snapshot_entries: 60,
         kept_entries: 20,
@@ -15,7 +15,7 @@ fn options() -> Options {
     }
 }
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// Ten seconds of faults, then all must be well.
 fn run(size: u64, seed: u64) -> (u64, World) {
@@ -38,7 +38,7 @@ fn run(size: u64, seed: u64) -> (u64, World) {
 }
 
 /// One more entry is agreed upon, and everybody has everything.
-fn settle(world: &mut World) {
+pub(crate) fn settle(world: &mut World) {
     let leader = world.leader().expect("somebody leads when all is well");
     let before = world.checks.acknowledged;
     world.ask(1, 0);
@@ -423,13 +423,21 @@ fn members_come_and_go_while_entries_are_agreed_upon() {
     let changes = gone.iter().map(|member| Change::Remove { member: *member }).collect();
     world.change(changes).unwrap();
     world.run(SECOND);
+    let status = world.nodes[&leader].member.as_ref().unwrap().status();
+    assert_eq!(status.members.removed, gone);
     for member in gone {
-        world.crash(member);
+        assert_eq!(world.nodes[&member].loss, Some(Loss::Removed));
         world.nodes.remove(&member);
     }
     settle(&mut world);
     let members = world.nodes[&leader].member.as_ref().unwrap().status().members;
     assert_eq!((members.voters.len(), members.outgoing.len(), members.addresses.len()), (3, 0, 3));
+    // Nobody comes back under the id that it had.
+    for member in members.removed {
+        let back = Change::AddLearner { member, address: "elsewhere".into() };
+        let refused = world.change(vec![back]);
+        assert!(matches!(refused, Err(Refusal::Change(why)) if why.contains("removed")));
+    }
 }
 
 #[test]

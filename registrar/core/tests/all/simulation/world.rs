@@ -1,12 +1,12 @@
 //! The group, the network and the clock.
 
 use super::checks::Checks;
-use super::disk::{Disk, Finished};
 use bytes::Bytes;
 use proto::Time;
+use registrar_core::testing::{Disk, Finished};
 use registrar_core::{
-    Change, Effect, Input, Loss, Member, MemberId, Members, Message, Options, Proposal, Refusal,
-    Restored, Role, StateMachine,
+    Effect, Input, Loss, Member, MemberId, Members, Message, Options, Proposal, Refusal, Refused,
+    Restored, Role, Roster, StateMachine,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -84,6 +84,8 @@ pub(crate) struct Node {
     pub(crate) paused: bool,
     waiting: Vec<Event>,
     pub(crate) loss: Option<Loss>,
+    /// What it knows of the members, as others find when they greet it.
+    roster: Roster,
     pub(crate) slow_disk: bool,
     pub(crate) leads: bool,
     /// Effects after which it crashes, wherever that is in a step.
@@ -96,7 +98,12 @@ enum Event {
     Tick(MemberId, u64),
     Disk(MemberId, u64),
     Deliver(Message, Option<Bytes>),
+    /// Everybody greets everybody, as links do that are made anew.
+    Greet,
 }
+
+/// Between two greetings.
+const GREETS: u64 = 100 * MILLI;
 
 pub(crate) struct World {
     pub(crate) now: u64,
@@ -116,6 +123,10 @@ pub(crate) struct World {
     pub(crate) changes: BTreeMap<u64, Result<(), Refusal>>,
     /// Entries in a row while nothing is wrong.
     pub(crate) dropped: u64,
+    /// The newest member's number.
+    pub(crate) newest: u64,
+    /// Whether disks are damaged.
+    pub(crate) damages: bool,
 }
 
 pub(crate) fn id(id: u64) -> MemberId {
@@ -139,10 +150,13 @@ impl World {
             next_id: 1,
             changes: BTreeMap::new(),
             dropped: 0,
+            newest: size,
+            damages: true,
         };
         for n in 1..=size {
             world.add(id(n), Restored::founder(members.clone()));
         }
+        world.schedule(GREETS, Event::Greet);
         world
     }
 
@@ -157,9 +171,16 @@ impl World {
     pub(crate) fn start(&mut self, member: MemberId) {
         let (seed, now) = (self.chance.draw(), self.time(member));
         let node = self.nodes.get_mut(&member).unwrap();
-        let (restored, content) = node.disk.crash();
+        // All of what was on its way is gone.
+        node.disk.crash(0);
+        let restored = node.disk.begin();
         node.machine = Machine::default();
-        node.machine.restore(&content).unwrap();
+        node.machine.restore(&node.disk.content).unwrap();
+        node.roster = restored.snapshot.as_ref().map_or_else(Roster::default, |snapshot| Roster {
+            index: snapshot.index,
+            members: snapshot.members.clone(),
+            tells: snapshot.members.contains(member),
+        });
         let options = self.options.clone();
         node.member = Some(Member::new(member, options, restored, seed, now).unwrap());
         node.life += 1;
@@ -207,6 +228,7 @@ impl World {
         let member = match &event {
             Event::Tick(member, _) | Event::Disk(member, _) => *member,
             Event::Deliver(message, _) => message.to(),
+            Event::Greet => return self.greet(),
         };
         let Some(node) = self.nodes.get_mut(&member).filter(|node| node.member.is_some()) else {
             return self.bounce(&event);
@@ -216,6 +238,7 @@ impl World {
             return;
         }
         match event {
+            Event::Greet => {}
             Event::Tick(_, life) | Event::Disk(_, life) if life != node.life => {}
             Event::Tick(..) => {
                 self.step(member, Input::Tick);
@@ -232,7 +255,7 @@ impl World {
                 Some(Finished::Snapshot(index, bytes)) => {
                     self.step(member, Input::SnapshotTaken { index, bytes });
                 }
-                Some(Finished::Nothing) | None => {}
+                Some(Finished::Compacted) | None => {}
             },
             Event::Deliver(message, None) => {
                 // As on a wire.
@@ -245,6 +268,21 @@ impl World {
                 if self.nodes.get(&from).is_some_and(|node| node.member.is_some()) {
                     self.step(from, Input::SnapshotSent { to: member, arrived: true });
                 }
+            }
+        }
+    }
+
+    /// Whoever greets one that knows the members without it is told.
+    fn greet(&mut self) {
+        self.schedule(GREETS, Event::Greet);
+        let up = self.nodes.iter().filter(|(_, node)| node.member.is_some() && !node.paused);
+        let up: Vec<MemberId> = up.map(|(member, _)| *member).collect();
+        for (from, to) in up.iter().flat_map(|from| up.iter().map(|to| (*from, *to))) {
+            let is_cut = self.cut.contains(&(from, to)) || self.cut.contains(&(to, from));
+            let greeting = self.nodes[&from].roster.greeting(from);
+            let told = self.nodes[&to].roster.admit(&greeting);
+            if let (Err(Refused::Removed { index }), false) = (told, is_cut) {
+                self.step(from, Input::Removed { by: to, index });
             }
         }
     }
@@ -344,7 +382,11 @@ impl World {
                 }
             }
             Effect::ReadReady { id, index } => self.checks.note_read(id, index),
-            Effect::ReadDropped { .. } | Effect::Members { .. } => {}
+            Effect::ReadDropped { .. } => {}
+            Effect::Members { index, members } => {
+                node.roster = Roster { index, members, tells: false };
+            }
+            Effect::MembersDurable { index } => node.roster.tells |= node.roster.index == index,
             Effect::Role { role, term, .. } => {
                 node.leads = role == Role::Leader;
                 if node.leads {
@@ -434,26 +476,5 @@ impl World {
     fn proposal(&mut self) -> Proposal {
         let id = self.take_id();
         Proposal { id, data: Bytes::copy_from_slice(&id.to_le_bytes()) }
-    }
-
-    /// Some member is found elsewhere from now on, if a leader takes that.
-    pub(crate) fn readdress(&mut self) {
-        let place = self.chance.below(self.nodes.len() as u64) as usize;
-        let member = *self.nodes.keys().nth(place).unwrap();
-        let Some(leader) = self.leader() else { return };
-        let id = self.take_id();
-        self.changes.insert(id, Err(Refusal::NoMajority));
-        let changes = vec![Change::Readdress { member, address: format!("place-{id}") }];
-        self.step(leader, Input::Change { id, changes });
-    }
-
-    /// Asks the leader for a change of the members and says what became of it.
-    pub(crate) fn change(&mut self, changes: Vec<Change>) -> Result<(), Refusal> {
-        let leader = self.leader().ok_or(Refusal::NotLeading { leader: None })?;
-        let id = self.take_id();
-        self.changes.insert(id, Err(Refusal::NoMajority));
-        self.step(leader, Input::Change { id, changes });
-        self.run(Duration::from_secs(1));
-        self.changes[&id].clone()
     }
 }

@@ -1,42 +1,44 @@
-//! Who belongs to the group as far as this member knows, shared by its links and its door, and what
-//! that means for somebody who greets.
+//! Who belongs to the group as far as a member knows, and what that means for somebody who greets.
 //!
 //! A greeting says as of which entry its sender is a member. One that is none any more finds out
-//! so: whoever knows a later membership without it tells it. A word is enough, for the log says the
-//! same to everybody: who was a member at one entry and is none at a later one was removed in
-//! between, and nobody comes back under its old id. Whoever knows less than the one that greets
-//! says nothing, and listens: it is the one that has to learn.
+//! so: whoever knows a later membership without it tells it, once a start would bring that
+//! membership back. A word is enough, for the log says the same to everybody: who was a member at
+//! one entry and is none at a later one was removed in between, and nobody comes back under its old
+//! id. Whoever knows less than the one that greets says nothing, and listens: it is the one that has
+//! to learn.
 
-use registrar_core::{MemberId, Members};
-use std::sync::Arc;
-use tokio::sync::watch;
+use crate::members::{MemberId, Members};
 
 /// The members, as of an entry.
-#[derive(Debug, Default)]
-pub(crate) struct Roster {
+#[derive(Clone, Debug, Default)]
+pub struct Roster {
     /// The entry since which these are the members, or a later one; zero for a member that has not
     /// been told of any.
-    pub(crate) index: u64,
-    pub(crate) members: Members,
+    pub index: u64,
+    /// The members.
+    pub members: Members,
+    /// Whether somebody who is none of them any more may be told so: not before these are durable
+    /// here, and never by one that was removed itself.
+    pub tells: bool,
 }
-
-pub(crate) type Rosters = watch::Receiver<Arc<Roster>>;
 
 /// What a greeting says of its sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Greeting {
-    pub(crate) from: MemberId,
-    /// The entry as of which it is a member of the group; zero for one that has not been told.
-    pub(crate) as_of: u64,
+pub struct Greeting {
+    /// Who it is.
+    pub from: MemberId,
+    /// The entry as of which it is a member of the group, or some earlier one; zero for one that
+    /// has not been told.
+    pub as_of: u64,
     /// Of which epoch of the group, if it has been told.
-    pub(crate) epoch: u64,
+    pub epoch: u64,
     /// Where it is to be found; empty when it does not know.
-    pub(crate) address: String,
+    pub address: String,
 }
 
 /// Why somebody who greets is not listened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub enum Refused {
     /// It belongs to another group.
     OtherGroup,
     /// It looks for another member.
@@ -53,15 +55,20 @@ pub(crate) enum Refused {
 }
 
 impl Roster {
-    /// The greeting of `own`, one of these members or not yet.
-    pub(crate) fn greeting(&self, own: MemberId) -> Greeting {
-        let as_of = if self.members.contains(own) { self.index } else { 0 };
+    /// The greeting of `own`: one of these members, or none yet, or none any more.
+    pub fn greeting(&self, own: MemberId) -> Greeting {
+        // A member is told of the others by a snapshot that has it among them: who is missing was
+        // removed. It was a member at some entry; any does, the first too.
+        let as_of = if self.members.contains(own) { self.index } else { self.index.min(1) };
         let address = self.members.addresses.get(&own).cloned().unwrap_or_default();
         Greeting { from: own, as_of, epoch: self.members.epoch, address }
     }
 
     /// Whether the sender of a greeting is to be listened to.
-    pub(crate) fn admit(&self, greeting: &Greeting) -> Result<(), Refused> {
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit(&self, greeting: &Greeting) -> Result<(), Refused> {
         let both_know = self.index > 0 && greeting.as_of > 0;
         if both_know && greeting.epoch != self.members.epoch {
             return Err(Refused::OtherEpoch);
@@ -71,14 +78,16 @@ impl Roster {
             return Ok(());
         }
         match both_know && greeting.as_of < self.index {
-            true => Err(Refused::Removed { index: self.index }),
+            true if self.tells => Err(Refused::Removed { index: self.index }),
+            // It may be needed once more.
+            true => Ok(()),
             false => Err(Refused::NotYet),
         }
     }
 
     /// Whether somebody who is none of the members known here is to be answered all the same: it
     /// knows of more than this one does, and may be the one that leads.
-    pub(crate) fn answers(&self, greeting: &Greeting) -> bool {
+    pub fn answers(&self, greeting: &Greeting) -> bool {
         self.admit(greeting).is_ok()
             && greeting.as_of > self.index
             && !self.members.contains(greeting.from)
@@ -95,7 +104,7 @@ mod tests {
 
     fn roster(index: u64, ids: &[u64]) -> Roster {
         let members = ids.iter().map(|n| (id(*n), format!("host-{n}")));
-        Roster { index, members: Members::of_voters(members) }
+        Roster { index, members: Members::of_voters(members), tells: true }
     }
 
     #[test]
@@ -107,6 +116,15 @@ mod tests {
         assert_eq!((gone.as_of, &gone.address[..]), (10, "host-3"));
         assert_eq!(new.admit(&gone), Err(Refused::Removed { index: 20 }));
         assert_eq!(newest.admit(&gone), Err(Refused::Removed { index: 30 }));
+        // Not before a start would bring the members back without it.
+        let fresh = Roster { tells: false, ..roster(20, &[1, 2, 4]) };
+        assert_eq!(fresh.admit(&gone), Ok(()));
+        assert!(!fresh.answers(&gone));
+        // One that knows that it was removed asks to be told; also who is behind listens to it.
+        let knows = new.greeting(id(3));
+        assert_eq!(newest.admit(&knows), Err(Refused::Removed { index: 30 }));
+        assert_eq!(new.admit(&knows), Err(Refused::Removed { index: 20 }));
+        assert_eq!(old.admit(&knows), Ok(()));
         // One that was away does not know the one that came meanwhile, and has to learn of it.
         let came = new.greeting(id(4));
         assert_eq!(old.admit(&came), Ok(()));
@@ -124,8 +142,6 @@ mod tests {
         assert_eq!(members.admit(&newcomer), Err(Refused::NotYet));
         assert!(!members.answers(&newcomer) && !nobody.answers(&newcomer));
         assert!(nobody.answers(&members.greeting(id(1))));
-        // The same for one that is no member of a group that it knows.
-        assert_eq!(members.admit(&members.greeting(id(9))), Err(Refused::NotYet));
     }
 
     #[test]

@@ -1,17 +1,21 @@
-//! A member's disk: what was written in time survives a crash; of what was on its way, a beginning.
+//! A simulated disk for members in virtual time: what was written in time survives a crash; of what
+//! was on its way, a beginning.
 
-use crate::prng::Prng;
+use crate::effect::Write;
+use crate::records::{Entry, HardState, Restored, SnapshotMeta};
 use bytes::Bytes;
-use registrar_core::{Entry, Restored, SnapshotMeta, Write};
 use std::collections::VecDeque;
 
 /// What one member has durably, and what is on its way there.
 #[derive(Debug, Default)]
-pub(crate) struct Disk {
-    pub(crate) restored: Restored,
-    /// Of its newest snapshot.
-    pub(crate) content: Bytes,
+pub struct Disk {
+    /// What a start finds.
+    pub restored: Restored,
+    /// The content of its newest snapshot.
+    pub content: Bytes,
     queue: VecDeque<Job>,
+    /// A sync has failed: nothing is known of what was on its way, and nothing may follow.
+    has_failed: bool,
 }
 
 #[derive(Debug)]
@@ -22,8 +26,8 @@ enum Job {
 }
 
 /// What a finished job is answered with.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Finished {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finished {
     /// The write of this number.
     Write(u64),
     /// The snapshot of this index, so many bytes.
@@ -33,24 +37,41 @@ pub(crate) enum Finished {
 }
 
 impl Disk {
-    pub(crate) fn of(restored: Restored) -> Self {
-        Self { restored, ..Self::default() }
+    /// One that has this.
+    pub fn of(restored: Restored, content: Bytes) -> Self {
+        Self { restored, content, ..Self::default() }
     }
 
-    pub(crate) fn write(&mut self, write: Write) {
+    /// Hands in a write.
+    pub fn write(&mut self, write: Write) {
         self.queue.push_back(Job::Write(write));
     }
 
-    pub(crate) fn snapshot(&mut self, meta: SnapshotMeta, content: Bytes) {
+    /// Hands in a snapshot of the own state.
+    pub fn snapshot(&mut self, meta: SnapshotMeta, content: Bytes) {
         self.queue.push_back(Job::Snapshot(meta, content));
     }
 
-    pub(crate) fn compact(&mut self, index: u64, term: u64) {
+    /// Hands in that entries up to `index` may go.
+    pub fn compact(&mut self, index: u64, term: u64) {
         self.queue.push_back(Job::Compact(index, term));
     }
 
+    /// How many jobs are on their way.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// The oldest job becomes durable.
-    pub(crate) fn finish(&mut self) -> Option<Finished> {
+    ///
+    /// # Panics
+    /// If a sync has failed before: what the member said of it since would count for nothing.
+    pub fn finish(&mut self) -> Option<Finished> {
+        assert!(!self.has_failed, "a disk whose sync failed is written to");
+        self.finish_one()
+    }
+
+    fn finish_one(&mut self) -> Option<Finished> {
         Some(match self.queue.pop_front()? {
             Job::Write(write) => {
                 let number = write.number;
@@ -86,6 +107,9 @@ impl Disk {
             self.restored.content_bytes = content.len();
             self.content = content;
         }
+        // By way of bytes, as a real disk has it.
+        let entries = Entry::decode_run(Entry::encode_run(&entries).into());
+        let entries = entries.expect("it was written just now");
         if let Some(first) = entries.first().map(Entry::index) {
             self.restored.entries.retain(|entry| entry.index() < first);
             self.restored.entries.extend(entries);
@@ -93,25 +117,30 @@ impl Disk {
         self.restored.forgot &= !recalled;
     }
 
-    /// The process ends: what was on its way is gone, from some job on.
-    pub(crate) fn crash(&mut self, random: &mut Prng) {
-        let kept = random.index(self.queue.len() + 1);
+    /// A sync fails: what was on its way may be there at the next start or not, and until then
+    /// nothing may be written.
+    pub fn fail(&mut self) {
+        self.has_failed = true;
+    }
+
+    /// The process ends: of what was on its way, only the first `kept` jobs are there.
+    pub fn crash(&mut self, kept: usize) {
         for _ in 0..kept {
-            self.finish();
+            self.finish_one();
         }
         self.queue.clear();
+        self.has_failed = false;
     }
 
     /// What the next start finds.
-    pub(crate) fn begin(&mut self) -> Restored {
+    pub fn begin(&mut self) -> Restored {
         self.restored.incarnation += 1;
         self.restored.clone()
     }
 
-    /// The log is damaged from a place on, and what comes after it is of no use.
-    pub(crate) fn damage(&mut self, random: &mut Prng) {
+    /// The log is damaged after its first `keep` entries, and what comes then is of no use.
+    pub fn damage(&mut self, keep: usize) {
         let restored = &mut self.restored;
-        let keep = random.index(restored.entries.len() + 1);
         restored.entries.truncate(keep);
         restored.forgot = true;
         let last = restored.entries.last().map_or(restored.compacted.0, Entry::index);
@@ -120,5 +149,18 @@ impl Disk {
             restored.compacted = (snapshot.index, snapshot.term);
             restored.entries.clear();
         }
+    }
+
+    /// Its snapshot is damaged: nothing is left but its promises.
+    pub fn lose_snapshot(&mut self) {
+        let Restored { hard_state, incarnation, .. } = self.restored;
+        self.restored = Restored { hard_state, incarnation, forgot: true, ..Restored::default() };
+        self.content = Bytes::new();
+    }
+
+    /// It loses the end of its log and does not notice.
+    pub fn lose_silently(&mut self, keep: usize) -> HardState {
+        self.restored.entries.truncate(keep);
+        self.restored.hard_state
     }
 }
