@@ -236,6 +236,30 @@ impl WatchClient {
     }
 }
 
+/// Why no master answered a call. `Display` is a sentence for people.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// There is no connection.
+    #[error(transparent)]
+    Connect(ConnectError),
+    /// It is refused.
+    #[error("{}", .0.message())]
+    Refused(Status),
+    /// No address was given.
+    #[error("the address of no master is known")]
+    Nobody,
+}
+
+impl AskError {
+    fn leader(&self) -> Option<&str> {
+        match self {
+            Self::Connect(error) => error.leader(),
+            Self::Refused(status) => crate::leader(status),
+            Self::Nobody => None,
+        }
+    }
+}
+
 /// The operator's client: one connection for many calls.
 #[derive(Clone, Debug)]
 pub struct OperatorClient {
@@ -251,6 +275,25 @@ impl OperatorClient {
     pub async fn connect(address: &str, options: &ClientOptions) -> Result<Self, ConnectError> {
         let channel = channel(address, options).await?;
         Ok(Self { channel, limits: Arc::new(options.limits.clone()) })
+    }
+
+    /// Makes one call of the master that leads, which is found from any of these addresses, and
+    /// gives the connection for more of them.
+    ///
+    /// # Errors
+    /// Why the last one that was tried did not answer.
+    pub async fn at_leader(
+        masters: impl IntoIterator<Item = impl AsRef<str>>,
+        options: &ClientOptions,
+        call: &operator::Call,
+    ) -> Result<(Self, operator::Response), AskError> {
+        let attempt = |at: String| async move {
+            let client = Self::connect(&at, options).await.map_err(AskError::Connect)?;
+            let response = client.call(call.clone()).await.map_err(AskError::Refused)?;
+            Ok((client, response))
+        };
+        let asked = crate::follow_leader(masters, attempt, AskError::leader).await;
+        asked.map_err(|error| error.unwrap_or(AskError::Nobody))
     }
 
     /// Makes one call.

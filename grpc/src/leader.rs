@@ -32,6 +32,39 @@ pub fn leader(status: &Status) -> Option<&str> {
     is_address(value).then_some(value)
 }
 
+/// How often one is sent on from one address; more is a circle.
+const SENT_ON: u32 = 3;
+
+/// Tries the masters in turn, each time going on to the leader that a refusal names, until one
+/// does it. What `attempt` asks for must be harmless to ask of several: only one that leads does it.
+///
+/// # Errors
+/// Why the last one did not; `None` when there was no address.
+pub async fn follow_leader<T, E, Tried>(
+    masters: impl IntoIterator<Item = impl AsRef<str>>,
+    mut attempt: impl FnMut(String) -> Tried,
+    leader: impl Fn(&E) -> Option<&str>,
+) -> Result<T, Option<E>>
+where
+    Tried: Future<Output = Result<T, E>>,
+{
+    let mut last = None;
+    for master in masters {
+        let mut next = Some(master.as_ref().to_owned());
+        for _ in 0..SENT_ON {
+            let Some(at) = next.take() else { break };
+            match attempt(at).await {
+                Ok(done) => return Ok(done),
+                Err(error) => {
+                    next = leader(&error).map(str::to_owned);
+                    last = Some(error);
+                }
+            }
+        }
+    }
+    Err(last)
+}
+
 /// Whether others can be sent there: whether it is a name, an IPv4 address or an IPv6 address in
 /// brackets, and a port.
 pub fn is_address(text: &str) -> bool {
@@ -50,6 +83,35 @@ pub fn is_address(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is tried, in its order, when these refuse and the master at `l:1` leads.
+    async fn tried(masters: &[&str], refuse: fn(&str) -> Status) -> (Vec<String>, bool) {
+        let mut tried = Vec::new();
+        let attempt = |at: String| {
+            let answer = if at == "l:1" { Ok(()) } else { Err(refuse(&at)) };
+            tried.push(at);
+            std::future::ready(answer)
+        };
+        let done = follow_leader(masters, attempt, leader).await.is_ok();
+        (tried, done)
+    }
+
+    #[tokio::test]
+    async fn the_leader_is_found_from_any_address_and_a_circle_is_left() {
+        let names_it = |_: &str| not_leading(Some("l:1"));
+        assert_eq!(
+            tried(&["a:1", "b:1"], names_it).await,
+            (vec!["a:1".into(), "l:1".into()], true)
+        );
+        let is_away = |_: &str| not_leading(None);
+        let all = ["a:1", "b:1", "l:1"].map(str::to_owned).to_vec();
+        assert_eq!(tried(&["a:1", "b:1", "l:1"], is_away).await, (all, true));
+        let in_circles = |at: &str| not_leading(Some(if at == "a:1" { "b:1" } else { "a:1" }));
+        let (circle, done) = tried(&["a:1", "l:1"], in_circles).await;
+        assert_eq!((circle.join(" "), done), ("a:1 b:1 a:1 l:1".to_owned(), true));
+        assert_eq!(tried(&["a:1"], is_away).await, (vec!["a:1".into()], false));
+        assert_eq!(tried(&[], is_away).await, (Vec::new(), false));
+    }
 
     #[test]
     fn a_refusal_names_the_leader() {

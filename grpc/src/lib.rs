@@ -18,13 +18,13 @@ pub mod slim;
 pub mod tuning;
 
 pub use client::{
-    AgentLinkClient, ClientOptions, ConnectError, Connection, Duplex, OperatorClient,
+    AgentLinkClient, AskError, ClientOptions, ConnectError, Connection, Duplex, OperatorClient,
     SchedulerClient, WatchClient,
 };
 pub use codec::Incoming;
 pub use encoded::{Encoded, Unsent};
 pub use first::First;
-pub use leader::{LEADER_KEY, is_address, leader, not_leading};
+pub use leader::{LEADER_KEY, follow_leader, is_address, leader, not_leading};
 pub use server::{OperatorHandler, OperatorService, StreamHandler, StreamService};
 pub use tonic::{Code, Status};
 

@@ -232,20 +232,8 @@ impl Membership {
 
 /// Asks the master at an address, or the one that leads if that names another.
 async fn ask(at: &str, call: Call) -> Result<Response, String> {
-    let options = ClientOptions::default();
-    let mut at = at.to_owned();
-    for _ in 0..3 {
-        let client = OperatorClient::connect(&at, &options).await.map_err(|e| e.to_string())?;
-        let status = match client.call(call.clone()).await {
-            Ok(response) => return Ok(response),
-            Err(status) => status,
-        };
-        match grpc::leader(&status) {
-            Some(leader) => at = leader.to_owned(),
-            None => return Err(status.message().to_owned()),
-        }
-    }
-    Err("the masters do not agree who leads".to_owned())
+    let asked = OperatorClient::at_leader([at], &ClientOptions::default(), &call).await;
+    asked.map(|(_, response)| response).map_err(|error| error.to_string())
 }
 
 /// The cluster whose masters are at these addresses: the first one that answers says.

@@ -7,7 +7,7 @@ mod tests;
 
 use crate::failure::{Code, Failure};
 use crate::{Print, Server, output, when};
-use grpc::{ClientOptions, Duplex, WatchClient};
+use grpc::{ClientOptions, ConnectError, Duplex, WatchClient};
 use proto::operator::{AgentView, Call, Event, FrameworkView, Resume, StreamEvent};
 use proto::{Encoding, Time, Wire};
 use std::sync::Arc;
@@ -133,23 +133,13 @@ async fn subscribe(
 
 /// Connects to the first master that can be reached, or to the one that it names.
 async fn connect(masters: &str) -> Result<Duplex<Call, StreamEvent>, Failure> {
-    let mut last = None;
-    for master in masters.split(',') {
-        let mut at = master.to_owned();
-        for _ in 0..2 {
-            match WatchClient::connect(&at, &ClientOptions::default()).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => {
-                    let leader = error.leader().map(str::to_owned);
-                    last = Some(error);
-                    match leader {
-                        Some(leader) => at = leader,
-                        None => break,
-                    }
-                }
-            }
-        }
-    }
+    let attempt =
+        |at: String| async move { WatchClient::connect(&at, &ClientOptions::default()).await };
+    let masters = masters.split(',');
+    let last = match grpc::follow_leader(masters, attempt, ConnectError::leader).await {
+        Ok(stream) => return Ok(stream),
+        Err(last) => last,
+    };
     let why = last.map_or_else(String::new, |error| error.to_string());
     Err(Failure::new(Code::Unavailable, why)
         .next("start a cluster with 'tepui up', or name another with --master"))

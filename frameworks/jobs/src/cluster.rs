@@ -110,20 +110,15 @@ impl Cluster {
             }
             *client = None;
         }
-        for master in &self.masters {
-            let Ok(new) = OperatorClient::connect(master, &ClientOptions::default()).await else {
-                continue;
-            };
-            match new.call(call.clone()).await {
-                Ok(response) => {
-                    *client = Some(new);
-                    return Some(response);
-                }
-                Err(status) => {
-                    tracing::debug!(%master, status = %status.message(), "the master refused");
-                }
+        match OperatorClient::at_leader(&self.masters, &ClientOptions::default(), &call).await {
+            Ok((new, response)) => {
+                *client = Some(new);
+                Some(response)
+            }
+            Err(error) => {
+                tracing::debug!("no master answers: {error}");
+                None
             }
         }
-        None
     }
 }
