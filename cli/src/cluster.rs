@@ -5,6 +5,7 @@
 //! whatever way, the children see the end of it and stop by themselves.
 
 use crate::client::Client;
+use crate::command::jobs::Where;
 use crate::failure::{Code, Failure};
 use proto::operator::{AgentStanding, AgentView, Call, Response};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) agents: Vec<AgentPlan>,
     /// Whether agents use cgroups where that is permitted.
     pub(crate) cgroups: bool,
+    /// Where jobs are recorded.
+    pub(crate) state: Where,
 }
 
 /// One agent.
@@ -102,8 +105,12 @@ impl Cluster {
                 cluster.spawn(&name, &arguments)?;
             }
             let jobs = cluster.jobs.clone();
-            let arguments =
-                ["jobs", "serve", "--master", &master, "--listen", &jobs, "--data", &data("jobs")];
+            let mut arguments = vec!["jobs", "serve", "--master", &master, "--listen", &jobs];
+            let jobs_data = data("jobs");
+            match plan.state {
+                Where::Local => arguments.extend(["--data", &jobs_data]),
+                Where::Replicated => arguments.extend(["--state", "replicated"]),
+            }
             cluster.spawn("jobs", &arguments)?;
             cluster.wait_until_ready().await
         }

@@ -2,6 +2,7 @@
 //! work, tends it, and stops everything it started on Ctrl-C or SIGTERM.
 
 use crate::cluster::{AgentPlan, Cluster, Plan};
+use crate::command::jobs::Where;
 use crate::failure::{Code, Failure};
 use crate::output;
 use agent::probe::Machine;
@@ -25,6 +26,9 @@ pub(crate) struct Options {
     /// Do not use cgroups, even where that is permitted.
     #[arg(long)]
     no_cgroups: bool,
+    /// Where jobs are recorded: in the data directory, or by the master. Each has jobs of its own.
+    #[arg(long, value_enum, default_value_t, value_name = "WHERE")]
+    state: Where,
     /// Where everything durable is kept; it is there again at the next `up`.
     #[arg(long, value_name = "DIR", env = "TEPUI_DATA")]
     data: Option<PathBuf>,
@@ -108,12 +112,13 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let shares = shares(options.resources.as_deref(), options.agents, &machine(&data)?)?;
     let agent = |(at, resources)| AgentPlan { attributes: format!("zone:{}", zone(at)), resources };
     let agents = shares.into_iter().enumerate().map(agent).collect();
-    let cgroups = !options.no_cgroups;
+    let (cgroups, port, state) = (!options.no_cgroups, options.port, options.state);
+    let plan = Plan { data, port, agents, cgroups, state };
     let failed = |e: std::io::Error| Failure::new(Code::Failed, format!("signals: {e}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut cluster = tokio::select! {
-        started = Cluster::start(Plan { data, port: options.port, agents, cgroups }) => started?,
+        started = Cluster::start(plan) => started?,
         _ = interrupt.recv() => return Err(Failure::exit(130)),
         _ = terminate.recv() => return Ok(()),
     };

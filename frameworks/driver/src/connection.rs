@@ -42,7 +42,7 @@ impl Connection {
         number: u64,
         master: Arc<str>,
         options: ClientOptions,
-        store: Arc<Store>,
+        store: Option<Arc<Store>>,
         inbox: mpsc::Sender<(u64, Happening)>,
     ) -> Self {
         let (calls, queue) = mpsc::unbounded_channel();
@@ -73,7 +73,7 @@ async fn run(
     number: u64,
     master: Arc<str>,
     options: ClientOptions,
-    store: Arc<Store>,
+    store: Option<Arc<Store>>,
     mut queue: mpsc::UnboundedReceiver<Call>,
     inbox: &mpsc::Sender<(u64, Happening)>,
 ) -> Happening {
@@ -87,7 +87,10 @@ async fn run(
     };
     match duplex.cluster.take().map(ClusterId::new) {
         Some(Ok(cluster)) => {
-            if let Err(error) = bind(store, cluster).await {
+            // What the masters keep is of their cluster anyway.
+            if let Some(store) = store
+                && let Err(error) = bind(store, cluster).await
+            {
                 return Happening::OtherCluster(error);
             }
         }

@@ -4,16 +4,18 @@
 //! answers. One loop owns the core.
 
 use crate::core::{
-    Answer, Attempt, ConnectionId, Effect, FreeAgent, GroupId, GroupSpec, Input, Notice, Options,
-    Prospect, Refusal, Scheduler, attempts_prefix, read_attempt, read_last_attempt,
-    unit_record_key,
+    Answer, Attempt, ConnectionId, Effect, FreeAgent, GroupId, GroupSpec, Input, JournalError,
+    Notice, Options, Prospect, Refusal, Room, Scheduler, attempts_prefix, framework_record,
+    read_attempt, read_last_attempt, unit_record_key,
 };
 use crate::framework::FORMAT;
 use crate::state::StateStore;
-use crate::turn::{Core, Loop, RunError, read_all};
+use crate::takeover::take_over;
+use crate::turn::keeper::{Copy, Keeper, Replica};
+use crate::turn::{Core, Loop, RunError, Stored, directory, read_all};
 use clock::Clock;
-use proto::Time;
-use proto::scheduler::{Event as MasterEvent, StateAsk, StateOutcome};
+use proto::scheduler::{Event as MasterEvent, StateAsk, StateFence, StateOutcome};
+use proto::{FrameworkId, Time};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +51,14 @@ pub enum AskError {
 pub struct Engine {
     orders: mpsc::UnboundedSender<Order>,
     notices: broadcast::Sender<Notice>,
-    storage: Arc<dyn Storage>,
+    records: Reading,
+}
+
+/// Where records are read again.
+#[derive(Clone)]
+enum Reading {
+    Directory(Arc<Store>),
+    Copy(Copy),
 }
 
 impl std::fmt::Debug for Engine {
@@ -80,6 +89,44 @@ impl Engine {
             Ok::<_, RunError>((storage, scheduler))
         });
         let (storage, scheduler) = opened.await.map_err(|_| RunError::Ended)??;
+        let records = Reading::Directory(Arc::clone(&storage));
+        Self::run(scheduler, clock, directory(storage)?, records)
+    }
+
+    /// Takes the framework with this id over, whatever machine it ran on before, and goes on with
+    /// all that the masters keep of it: its records are there, and nowhere else. What it answers
+    /// is durable on a majority of masters. An instance that still runs elsewhere ends, and
+    /// nothing that it acknowledged is lost.
+    ///
+    /// It waits for a leading master as long as it takes. While none leads, nothing is answered
+    /// that needs a record; tasks run on. The id and its records go when the framework is torn
+    /// down or nobody comes back within its failover timeout.
+    ///
+    /// The records may take [`Scheduler::ROOM_BYTES`]: what does not fit is refused when it is
+    /// submitted, and the ends of what was taken on always fit.
+    ///
+    /// # Errors
+    /// When what is kept there cannot be read, or the masters refuse the framework.
+    pub async fn start_at_masters(
+        options: Options,
+        id: &FrameworkId,
+    ) -> Result<(Self, JoinHandle<Result<(), RunError>>), RunError> {
+        let (journal, records) = take_over(options.clone(), id).await?;
+        let clock = Clock::start();
+        let stored = records.clone().into_iter().chain([framework_record(id)]);
+        let scheduler = Scheduler::recover(options, clock.now().as_nanos(), stored)
+            .map_err(|error| RunError::Kept(JournalError::of_record(&error)))?;
+        let copy = Copy::new(records);
+        let keeper = Keeper::Masters(Box::new(Replica::new(journal, copy.clone())));
+        Self::run(scheduler, clock, keeper, Reading::Copy(copy))
+    }
+
+    fn run(
+        scheduler: Scheduler,
+        clock: Clock,
+        keeper: Keeper,
+        records: Reading,
+    ) -> Result<(Self, JoinHandle<Result<(), RunError>>), RunError> {
         let (orders, orders_out) = mpsc::unbounded_channel();
         let (notices, _) = broadcast::channel(NOTICES);
         let core = EngineCore {
@@ -89,8 +136,8 @@ impl Engine {
             next_request: 0,
             notices: notices.clone(),
         };
-        let task = Loop::new(core, clock, Arc::clone(&storage), orders_out)?.start()?;
-        Ok((Self { orders, notices, storage }, task))
+        let task = Loop::new(core, clock, keeper, orders_out).start()?;
+        Ok((Self { orders, notices, records }, task))
     }
 
     async fn ask(
@@ -203,18 +250,47 @@ impl Engine {
     /// When a record cannot be read.
     pub fn attempts(&self, group_number: u32, index: u32) -> Result<Vec<Attempt>, RunError> {
         let mut all = Vec::new();
-        for record in self.storage.scan(&attempts_prefix(group_number, index)) {
-            let record = record.map_err(|damaged| RunError::Record(damaged.problem))?;
-            let attempt = read_attempt(&record.key, &record.value);
+        for (key, value) in self.records.under(&attempts_prefix(group_number, index))? {
+            let attempt = read_attempt(&key, &value);
             all.push(attempt.map_err(|error| RunError::Record(error.to_string()))?);
         }
         let key = unit_record_key(group_number, index);
-        let last = self.storage.get(&key).map_err(|damaged| RunError::Record(damaged.problem))?;
+        let last = self.records.get(&key)?;
         if let Some(value) = last {
             let last = read_last_attempt(&key, &value);
             all.extend(last.map_err(|error| RunError::Record(error.to_string()))?);
         }
         Ok(all)
+    }
+}
+
+impl Reading {
+    /// The records whose keys begin so, in their order.
+    fn under(&self, prefix: &[u8]) -> Result<Vec<Stored>, RunError> {
+        match self {
+            Self::Directory(store) => store
+                .scan(prefix)
+                .map(|record| match record {
+                    Ok(record) => Ok((record.key, record.value)),
+                    Err(damaged) => Err(RunError::Record(damaged.problem)),
+                })
+                .collect(),
+            Self::Copy(copy) => {
+                let records = copy.read();
+                let under = records.range(prefix.to_vec()..);
+                let under = under.take_while(|(key, _)| key.starts_with(prefix));
+                Ok(under.map(|(key, value)| (key.clone(), value.clone())).collect())
+            }
+        }
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, RunError> {
+        match self {
+            Self::Directory(store) => {
+                store.get(key).map_err(|damaged| RunError::Record(damaged.problem))
+            }
+            Self::Copy(copy) => Ok(copy.read().get(key).cloned()),
+        }
     }
 }
 
@@ -273,6 +349,15 @@ impl Core for EngineCore {
                 self.scheduler.step(now, Input::State { request, ask }, effects);
             }
         }
+    }
+
+    fn ask_state(&mut self, now: Time, request: u64, ask: StateAsk, effects: &mut Vec<Effect>) {
+        self.scheduler.step(now, Input::State { request, ask }, effects);
+    }
+
+    fn kept(&mut self, fence: Option<StateFence>, room: Room) {
+        self.scheduler.driver.set_fence(fence);
+        self.scheduler.set_room(Some(room));
     }
 
     fn deadline(&self) -> Option<Time> {

@@ -3,11 +3,11 @@
 //! Below it the driver subscribes, connects again, reconciles, records each launch before it
 //! leaves and repeats kills. What is decided here is only when to call what.
 
-use crate::core::{Bare, ConnectionId, Effect, Notice, Options, Order, Signal, Want};
+use crate::core::{Bare, ConnectionId, Effect, Notice, Options, Order, Room, Signal, Want};
 use crate::state::StateStore;
-use crate::turn::{Core, Loop, RunError, read_all};
+use crate::turn::{Core, Loop, RunError, directory, read_all};
 use clock::Clock;
-use proto::scheduler::{Event as MasterEvent, StateAsk, StateOutcome};
+use proto::scheduler::{Event as MasterEvent, StateAsk, StateFence, StateOutcome};
 use proto::{
     CommandInfo, FrameworkId, Offer, OfferId, Resources, Role, TaskBody, TaskId, TaskInfo,
     TaskPayload, TaskStatus, Time,
@@ -105,7 +105,7 @@ impl Builder {
         let (events_in, events) = mpsc::unbounded_channel();
         let (orders, orders_out) = mpsc::unbounded_channel();
         let core = BareCore { bare, events: events_in, states: BTreeMap::new(), next_request: 0 };
-        let task = Loop::new(core, clock, storage, orders_out)?.start()?;
+        let task = Loop::new(core, clock, directory(storage)?, orders_out).start()?;
         let framework = Framework { orders, events, task };
         framework.want(Want::Anything);
         Ok(framework)
@@ -287,6 +287,13 @@ impl Core for BareCore {
     fn deadline(&self) -> Option<Time> {
         self.bare.deadline()
     }
+
+    fn ask_state(&mut self, now: Time, request: u64, ask: StateAsk, effects: &mut Vec<Effect>) {
+        self.bare.order(now, Order::State { request, ask }, effects);
+    }
+
+    /// Its records are never at the masters.
+    fn kept(&mut self, _: Option<StateFence>, _: Room) {}
 
     fn deliver(&mut self, effect: Effect) -> Result<(), RunError> {
         let signal = match effect {

@@ -53,6 +53,7 @@ pub mod core;
 mod engine;
 mod framework;
 mod state;
+mod takeover;
 mod turn;
 
 pub use engine::{AskError, Engine};

@@ -4,15 +4,19 @@
 //! It decides nothing. Effects leave in their order, and none before the records of its step and
 //! of all steps before are durable; meanwhile the next inputs are stepped.
 
+pub(crate) mod keeper;
+
 use crate::connection::{Connection, Happening};
-use crate::core::{ConnectionId, Effect, Write};
+use crate::core::{ConnectionId, Effect, JournalError, Notice, Room};
 use clock::Clock;
 use grpc::ClientOptions;
+use keeper::{Keeper, Replica};
 use proto::Time;
-use proto::scheduler::Event;
+use proto::scheduler::{CallBody, Event, StateAsk, StateFence};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use store::{Batch, CommitResult, GroupCommit, Pace, Storage, Store, StoreError};
+use std::time::Duration;
+use store::{CommitResult, GroupCommit, Pace, Storage, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -41,6 +45,11 @@ pub(crate) trait Core: Send + 'static {
     fn deadline(&self) -> Option<Time>;
     /// Takes an effect that is for the owner: an answer or a notice. An error ends the loop.
     fn deliver(&mut self, effect: Effect) -> Result<(), RunError>;
+    /// Asks the masters something of the framework's state; the answer comes as an effect.
+    fn ask_state(&mut self, now: Time, request: u64, ask: StateAsk, effects: &mut Vec<Effect>);
+    /// How things stand with records at the masters: what must hold for it to subscribe, and how
+    /// much room they have.
+    fn kept(&mut self, fence: Option<StateFence>, room: Room);
 }
 
 /// Why a framework ended.
@@ -57,6 +66,19 @@ pub enum RunError {
         "the framework's records cannot be read: {0}; restore the directory from a copy, or move it away to start anew"
     )]
     Record(String),
+    /// What the masters keep of it cannot be read.
+    #[error(
+        "what the masters keep of the framework cannot be read: {0}; start anew under another framework id, and tear this one down"
+    )]
+    Kept(#[from] JournalError),
+    /// The masters do not even take the first record.
+    #[error("the masters take no records of the framework: {0}")]
+    NoRoom(Arc<str>),
+    /// Another instance of it goes on.
+    #[error(
+        "another instance of this framework has taken over and goes on with all that was acknowledged; this one ends"
+    )]
+    TakenOver,
     /// The system gives no thread.
     #[error("no thread for the framework")]
     Thread(#[source] std::io::Error),
@@ -85,13 +107,12 @@ pub(crate) struct Loop<C: Core> {
     connection: Option<Connection>,
     /// Whether a master was reached that may have the records.
     was_connected: bool,
-    store: Arc<Store>,
+    keeper: Keeper,
     events: mpsc::Receiver<(u64, Happening)>,
     events_in: mpsc::Sender<(u64, Happening)>,
     orders: mpsc::UnboundedReceiver<C::Order>,
     commits: mpsc::UnboundedReceiver<CommitResult>,
     commits_in: mpsc::UnboundedSender<CommitResult>,
-    committer: GroupCommit,
     /// How many batches were handed in, and how many are durable.
     submitted: u64,
     durable: u64,
@@ -103,8 +124,13 @@ pub(crate) struct Loop<C: Core> {
     ended: bool,
 }
 
+/// How long the last records may take to their masters when the owner has gone.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
+/// What a framework hears whose place another instance has taken, in Mesos' words.
+const REPLACED: &str = "Framework failed over";
+
 /// A record as a core reads it: key and value.
-type Stored = (Vec<u8>, Vec<u8>);
+pub(crate) type Stored = (Vec<u8>, Vec<u8>);
 
 /// Reads all records of a framework.
 pub(crate) fn read_all(storage: &dyn Storage) -> Result<Vec<Stored>, RunError> {
@@ -120,35 +146,57 @@ pub(crate) fn read_all(storage: &dyn Storage) -> Result<Vec<Stored>, RunError> {
         .collect()
 }
 
+/// The keeper of records in a directory.
+pub(crate) fn directory(store: Arc<Store>) -> Result<Keeper, RunError> {
+    let committer = GroupCommit::start(Arc::clone(&store) as Arc<dyn Storage>);
+    Ok(Keeper::Directory(store, committer.map_err(RunError::Thread)?))
+}
+
+/// Whether an effect goes before the records of its turn when those are kept at the masters: what
+/// makes the connection that they need, and what says that there will be none any more. None of
+/// it promises anything that is not durable.
+fn goes_first(effect: &Effect) -> bool {
+    match effect {
+        Effect::Connect { .. } | Effect::Disconnect { .. } | Effect::Notice(Notice::Stopped(_)) => {
+            true
+        }
+        Effect::Send { call, .. } => {
+            matches!(call.body, CallBody::Subscribe(_) | CallBody::State(_))
+        }
+        Effect::Persist(_) | Effect::Answer { .. } | Effect::Notice(_) | Effect::State { .. } => {
+            false
+        }
+    }
+}
+
 impl<C: Core> Loop<C> {
     pub(crate) fn new(
         core: C,
         clock: Clock,
-        store: Arc<Store>,
+        keeper: Keeper,
         orders: mpsc::UnboundedReceiver<C::Order>,
-    ) -> Result<Self, RunError> {
+    ) -> Self {
         let (events_in, events) = mpsc::channel(INBOX);
         let (commits_in, commits) = mpsc::unbounded_channel();
-        Ok(Self {
+        Self {
             core,
             clock,
             client: ClientOptions::default(),
             connection: None,
             was_connected: false,
-            store: Arc::clone(&store),
+            keeper,
             events,
             events_in,
             orders,
             commits,
             commits_in,
-            committer: GroupCommit::start(store).map_err(RunError::Thread)?,
             submitted: 0,
             durable: 0,
             pace: Pace::new(CROWD),
             held: VecDeque::new(),
             leaving: Vec::new(),
             ended: false,
-        })
+        }
     }
 
     /// Runs on a thread of its own until the owner has gone or the store fails.
@@ -167,10 +215,14 @@ impl<C: Core> Loop<C> {
         let mut effects = Vec::new();
         let mut happenings = Vec::with_capacity(TURN);
         let mut orders = Vec::new();
-        while !self.ended {
-            self.wait(&mut happenings, &mut orders).await?;
+        let mut last = None;
+        while !self.ended || self.has_records_for_masters(&mut last) {
+            self.wait(last, &mut happenings, &mut orders).await?;
             self.pace.note(happenings.len(), clock::moment());
             let now = self.clock.now();
+            if let Keeper::Masters(replica) = &self.keeper {
+                self.core.kept(replica.journal.fence(), replica.room());
+            }
             for order in orders.drain(..) {
                 self.core.order(now, order, &mut effects);
             }
@@ -198,7 +250,7 @@ impl<C: Core> Loop<C> {
             if self.core.deadline().is_some_and(|deadline| deadline <= now) {
                 self.core.tick(now, &mut effects);
             }
-            self.perform(&mut effects);
+            self.perform(now, &mut effects)?;
             self.release()?;
         }
         self.finish().await
@@ -208,6 +260,7 @@ impl<C: Core> Loop<C> {
     /// sooner than its records may be committed.
     async fn wait(
         &mut self,
+        last: Option<tokio::time::Instant>,
         happenings: &mut Vec<(u64, Happening)>,
         orders: &mut Vec<C::Order>,
     ) -> Result<(), RunError> {
@@ -215,16 +268,22 @@ impl<C: Core> Loop<C> {
         let timer = deadline.map(|deadline| self.clock.instant(deadline));
         let pause = self.pace.pause(clock::moment()).map(tokio::time::Instant::from_std);
         let busy = pause.is_some() || self.disk_is_busy();
+        let retry = match &self.keeper {
+            Keeper::Masters(replica) => replica.retry_at(),
+            Keeper::Directory(..) | Keeper::Nobody => None,
+        };
         tokio::select! {
             biased;
             Some(result) = self.commits.recv() => self.committed(result)?,
             count = self.events.recv_many(happenings, TURN), if !busy => debug_assert!(count > 0),
-            order = self.orders.recv(), if !busy => match order {
+            order = self.orders.recv(), if !busy && !self.ended => match order {
                 Some(order) => orders.push(order),
                 None => self.ended = true,
             },
             () = sleep_until(timer), if timer.is_some() && !busy => {}
             () = sleep_until(pause), if pause.is_some() => {}
+            () = sleep_until(retry), if retry.is_some() => {}
+            () = sleep_until(last), if last.is_some() => {}
         }
         while let Ok(result) = self.commits.try_recv() {
             self.committed(result)?;
@@ -245,8 +304,18 @@ impl<C: Core> Loop<C> {
         Ok(())
     }
 
+    /// Whoever waits for masters goes on with events and orders: without events there would be no
+    /// masters. What is not durable is no more than what they had told and were asked before.
     fn disk_is_busy(&self) -> bool {
-        self.submitted - self.durable >= COMMITS
+        !self.keeper.is_at_masters() && self.submitted - self.durable >= COMMITS
+    }
+
+    /// Whether there is still something to bring to the masters, and time to do so.
+    fn has_records_for_masters(&self, last: &mut Option<tokio::time::Instant>) -> bool {
+        let until = *last.get_or_insert_with(|| tokio::time::Instant::now() + LAST_RECORDS);
+        self.keeper.is_at_masters()
+            && self.durable < self.submitted
+            && tokio::time::Instant::now() < until
     }
 
     fn committed(&mut self, result: CommitResult) -> Result<(), RunError> {
@@ -256,60 +325,91 @@ impl<C: Core> Loop<C> {
     }
 
     /// All records of a turn are one batch; everything else of the turn waits for it.
-    fn perform(&mut self, effects: &mut Vec<Effect>) {
-        let mut batch = Batch::new();
+    fn perform(&mut self, now: Time, effects: &mut Vec<Effect>) -> Result<(), RunError> {
+        self.sort(effects)?;
+        let Keeper::Masters(replica) = &mut self.keeper else { return Ok(()) };
+        for (request, ask) in replica.asks(tokio::time::Instant::now()) {
+            self.core.ask_state(now, request, ask, effects);
+        }
+        self.sort(effects)?;
+        if let Keeper::Masters(replica) = &self.keeper {
+            self.durable = replica.journal.durable();
+        }
+        Ok(())
+    }
+
+    /// Hands records to their keeper and answers to the journal, and puts everything else in line,
+    /// or does it where it may not wait.
+    fn sort(&mut self, effects: &mut Vec<Effect>) -> Result<(), RunError> {
+        let mut writes = Vec::new();
         for effect in effects.iter_mut() {
-            if let Effect::Persist(writes) = effect {
-                for Write { key, value } in writes.drain(..) {
-                    match value {
-                        Some(value) => batch.put(key, value),
-                        None => batch.delete(key),
-                    }
-                }
+            if let Effect::Persist(more) = effect {
+                writes.append(more);
             }
         }
-        if !batch.is_empty() {
+        if !writes.is_empty() {
             self.submitted += 1;
             self.pace.began(clock::moment());
-            let commits = self.commits_in.clone();
-            self.committer.submit(batch, move |result| {
-                // Nobody listens any more once the loop has ended.
-                let _ = commits.send(result);
-            });
+            self.keeper.commit(writes, &self.commits_in);
         }
         let behind = self.submitted;
-        let others = effects.drain(..).filter(|effect| !matches!(effect, Effect::Persist(_)));
-        self.held.extend(others.map(|effect| (behind, effect)));
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Persist(_) => {}
+                Effect::State { request, outcome } if Replica::asked(request) => {
+                    if let Keeper::Masters(replica) = &mut self.keeper {
+                        let now = tokio::time::Instant::now();
+                        let answered = replica.answered(request, outcome, now);
+                        answered.map_err(|_| RunError::TakenOver)?;
+                    }
+                }
+                effect if self.keeper.is_at_masters() && goes_first(&effect) => {
+                    self.carry_out(effect)?;
+                }
+                effect => self.held.push_back((behind, effect)),
+            }
+        }
+        Ok(())
     }
 
     fn release(&mut self) -> Result<(), RunError> {
         while self.held.front().is_some_and(|(behind, _)| *behind <= self.durable) {
             let Some((_, effect)) = self.held.pop_front() else { break };
-            match effect {
-                Effect::Connect { connection, master } => {
-                    tracing::debug!(%master, connection, "connecting");
-                    let (client, inbox) = (self.client.clone(), self.events_in.clone());
-                    let store = Arc::clone(&self.store);
-                    let opened = Connection::open(connection, master, client, store, inbox);
-                    self.connection = Some(opened);
+            self.carry_out(effect)?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), RunError> {
+        match effect {
+            Effect::Connect { connection, master } => {
+                tracing::debug!(%master, connection, "connecting");
+                let (client, inbox) = (self.client.clone(), self.events_in.clone());
+                let store = self.keeper.store().cloned();
+                let opened = Connection::open(connection, master, client, store, inbox);
+                self.connection = Some(opened);
+            }
+            Effect::Disconnect { connection } => {
+                if let Some(open) = self.connection.take_if(|open| open.number == connection) {
+                    self.leaving.retain(|task| !task.is_finished());
+                    self.leaving.push(open.close());
                 }
-                Effect::Disconnect { connection } => {
-                    if let Some(open) = self.connection.take_if(|open| open.number == connection) {
-                        self.leaving.retain(|task| !task.is_finished());
-                        self.leaving.push(open.close());
-                    }
+            }
+            Effect::Send { connection, call } => {
+                if let Some(open) = self.connection.as_ref()
+                    && open.number == connection
+                {
+                    open.send(*call);
                 }
-                Effect::Send { connection, call } => {
-                    if let Some(open) = self.connection.as_ref()
-                        && open.number == connection
-                    {
-                        open.send(*call);
-                    }
-                }
-                Effect::Persist(_) => {}
-                Effect::Answer { .. } | Effect::Notice(_) | Effect::State { .. } => {
-                    self.core.deliver(effect)?;
-                }
+            }
+            Effect::Persist(_) => {}
+            Effect::Notice(Notice::Stopped(why))
+                if self.keeper.is_at_masters() && &*why == REPLACED =>
+            {
+                return Err(RunError::TakenOver);
+            }
+            Effect::Answer { .. } | Effect::Notice(_) | Effect::State { .. } => {
+                self.core.deliver(effect)?;
             }
         }
         Ok(())
@@ -317,7 +417,7 @@ impl<C: Core> Loop<C> {
 
     /// Waits for the disk, lets go of what waited, and says farewell.
     async fn finish(mut self) -> Result<(), RunError> {
-        while self.durable < self.submitted {
+        while !self.keeper.is_at_masters() && self.durable < self.submitted {
             let Some(result) = self.commits.recv().await else { break };
             self.committed(result)?;
         }

@@ -2,19 +2,29 @@
 
 use driver::RunError;
 use driver::core::Options;
-use proto::Role;
+use proto::{FrameworkId, Role};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything that can be set. Only masters and directory have no default.
+/// Where the framework's records are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// In this directory; made if it is not there.
+    Local(PathBuf),
+    /// At the masters, under this id of the framework: whoever starts with it, on whatever
+    /// machine, takes over and goes on.
+    Replicated(FrameworkId),
+}
+
+/// Everything that can be set. Only masters and state have no default.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Addresses of the masters, `HOST:PORT`, tried in turn.
     pub masters: Vec<String>,
-    /// The directory of the framework's records; made if it is not there.
-    pub data_dir: PathBuf,
+    /// Where the framework's records are kept.
+    pub state: State,
     /// The name under which it registers.
     pub name: String,
     /// The role whose resources it uses.
@@ -39,10 +49,10 @@ pub struct Config {
 
 impl Config {
     /// The defaults.
-    pub fn new(masters: Vec<String>, data_dir: PathBuf) -> Self {
+    pub fn new(masters: Vec<String>, state: State) -> Self {
         Self {
             masters,
-            data_dir,
+            state,
             name: "jobs".to_owned(),
             role: "jobs".to_owned(),
             user: process_user(),

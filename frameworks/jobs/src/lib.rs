@@ -22,5 +22,5 @@ mod timestamp;
 mod why;
 
 pub use api::Problem;
-pub use config::{Config, Error};
+pub use config::{Config, Error, State};
 pub use server::{listen, run};

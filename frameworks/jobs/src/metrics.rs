@@ -4,6 +4,7 @@ use crate::api::JobState;
 use crate::refusal::Refusal;
 use crate::service::Service;
 use crate::show;
+use driver::core::Scheduler;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::Ordering;
@@ -11,6 +12,8 @@ use std::sync::atomic::Ordering;
 #[derive(Debug, Default)]
 struct Figures {
     registered: bool,
+    /// Bytes used and promised.
+    room: Option<(usize, usize)>,
     offers: usize,
     jobs: BTreeMap<&'static str, u64>,
     units: BTreeMap<&'static str, u64>,
@@ -25,6 +28,7 @@ pub(crate) async fn text(service: &Service) -> Result<String, Refusal> {
         .read(|scheduler, _| {
             let mut figures = Figures {
                 registered: scheduler.is_subscribed(),
+                room: scheduler.room(),
                 offers: scheduler.offers().count(),
                 ..Figures::default()
             };
@@ -74,6 +78,16 @@ impl Figures {
             "Offers at hand.",
             u64::try_from(self.offers).unwrap_or(u64::MAX),
         );
+        if let Some((used, promised)) = self.room {
+            let bytes = [
+                ("tepui_jobs_state_bytes", "Bytes of records at the masters.", used),
+                ("tepui_jobs_state_promised_bytes", "Bytes promised to living units.", promised),
+                ("tepui_jobs_state_limit_bytes", "The most of both.", Scheduler::ROOM_BYTES),
+            ];
+            for (name, help, bytes) in bytes {
+                text.plain(name, "gauge", help, u64::try_from(bytes).unwrap_or(u64::MAX));
+            }
+        }
         text.labelled("tepui_jobs_jobs", "gauge", "Jobs that are kept.", "state", &self.jobs);
         text.labelled("tepui_jobs_units", "gauge", "Their units.", "state", &self.units);
         text.plain(

@@ -32,6 +32,15 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// No master has taken the record in time.
+    pub(crate) fn no_master() -> Self {
+        let problem = "the masters have not taken the record of it yet: does one lead? It is done \
+                       as soon as they have; ask again, with the same token if it is a submit";
+        Self::new(503, "", problem)
+    }
+}
+
 impl From<AskError> for Refusal {
     fn from(error: AskError) -> Self {
         let AskError::Refused(refusal) = error else { return Self::ending() };
@@ -41,6 +50,7 @@ impl From<AskError> for Refusal {
             | EngineRefusal::StillLiving(_)
             | EngineRefusal::TokenTaken(_) => 409,
             EngineRefusal::Spec(_) => 400,
+            EngineRefusal::NoRoom { .. } | EngineRefusal::MastersFull(_) => 507,
         };
         Self::new(status, "", refusal.to_string())
     }

@@ -1,4 +1,5 @@
-//! Ended jobs are kept for a while and then forgotten, the oldest first.
+//! Ended jobs are kept for a while and then forgotten, the oldest first; sooner where there is
+//! little room for records.
 
 use driver::Engine;
 use driver::core::{GroupId, Scheduler};
@@ -26,6 +27,26 @@ impl Retention {
         }
     }
 
+    /// Forgets the older half of the ended jobs, and one at least. False if there are none.
+    pub(crate) async fn make_room(engine: &Engine) -> bool {
+        let ended = engine.read(|scheduler, _| {
+            let ended = scheduler.groups().filter_map(|group| Some((group.ended?, group.id)));
+            let mut ended: Vec<_> = ended.collect();
+            ended.sort();
+            ended.truncate(ended.len().div_ceil(2));
+            ended
+        });
+        let Ok(ended) = ended.await else { return false };
+        let any = !ended.is_empty();
+        for (_, job) in ended {
+            tracing::info!(%job, "forgotten, to make room for a new one");
+            if let Err(error) = engine.forget(job).await {
+                tracing::debug!(%error, "not forgotten");
+            }
+        }
+        any
+    }
+
     /// The ended jobs that are too many, counted from the newest end.
     fn surplus(self, scheduler: &Scheduler) -> Vec<GroupId> {
         let mut ended: Vec<_> = scheduler
@@ -34,9 +55,13 @@ impl Retention {
             .collect();
         ended.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| b.2.cmp(&a.2)));
         let mut units = 0;
+        let pressed = scheduler
+            .room()
+            .is_some_and(|(used, promised)| used + promised > Scheduler::ROOM_BYTES / 4 * 3);
+        let most = if pressed { self.jobs.min(ended.len() / 2).max(1) } else { self.jobs };
         let first = ended.iter().enumerate().position(|(kept, (_, count, _))| {
             units += count;
-            kept > 0 && (kept >= self.jobs || units > self.units)
+            kept > 0 && (kept >= most || units > self.units)
         });
         let surplus = first.map(|first| ended.split_off(first)).unwrap_or_default();
         surplus.into_iter().map(|(_, _, id)| id).collect()

@@ -1,13 +1,13 @@
 //! The process: engine, API, and what follows the engine's notices, from start to end.
 
 use crate::cluster::Cluster;
-use crate::config::{Config, Error};
+use crate::config::{Config, Error, State};
 use crate::events::{EventLog, SharedLog};
 use crate::http;
 use crate::retention::Retention;
 use crate::service::Service;
 use axum::serve::ListenerExt;
-use driver::core::Notice;
+use driver::core::{Notice, Options};
 use driver::{Engine, RunError};
 use proto::Time;
 use std::future::Future;
@@ -31,8 +31,8 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     listener.map_err(|source| Error::Listen { address, source })
 }
 
-/// Runs the framework until `shutdown`: its tasks go on, and the next start with the same
-/// directory takes them over. What a submit promised is durable at any moment.
+/// Runs the framework until `shutdown`: its tasks go on, and the next start with the same state
+/// takes them over. What a submit promised is durable at any moment.
 ///
 /// # Errors
 /// When the records cannot be read or written, or the master ended the framework.
@@ -43,16 +43,23 @@ pub async fn run(
 ) -> Result<(), Error> {
     let address = listener.local_addr().map_err(Error::Serve)?;
     let options = config.options(address)?;
-    let (engine, mut work) = Engine::start(options, &config.data_dir, "jobs").await?;
+    tokio::pin!(shutdown);
+    let (engine, mut work) = tokio::select! {
+        started = start(options, &config.state) => started?,
+        // It may have been waiting for a master.
+        () = &mut shutdown => return Ok(()),
+    };
     let log: SharedLog = Arc::new(EventLog::new(config.events.max(1), wall_clock()));
     let surplus = Arc::new(Notify::new());
     surplus.notify_one();
     let noting = tokio::spawn(note(engine.watch(), Arc::clone(&log), Arc::clone(&surplus)));
     let retention = Retention { jobs: config.keep_jobs.max(1), units: config.keep_units };
     let forgetting = tokio::spawn(forget(engine.clone(), retention, surplus));
+    let replicated = matches!(config.state, State::Replicated(_));
     let (end, ending) = watch::channel(false);
     let cluster = Cluster::new(config.masters.clone());
-    let service = Service::new(engine, cluster, log, config.role.clone(), ending.clone());
+    let service =
+        Service::new(engine, cluster, log, config.role.clone(), ending.clone(), replicated);
     let router = http::router(Arc::new(service));
     let listener = listener.tap_io(|stream| {
         // A small answer must not wait for the acknowledgement of the one before it.
@@ -68,7 +75,7 @@ pub async fn run(
     let mut serving = tokio::spawn(serving.into_future());
     tracing::info!(%address, "the jobs API listens");
     let ended = tokio::select! {
-        () = shutdown => None,
+        () = &mut shutdown => None,
         result = &mut work => Some(Ok(result)),
         result = &mut serving => Some(Err(result)),
     };
@@ -88,6 +95,18 @@ pub async fn run(
                 Ok(worked) => worked.map_err(|_| RunError::Ended)?.map_err(Error::from),
                 Err(_) => Ok(()),
             }
+        }
+    }
+}
+
+type Work = tokio::task::JoinHandle<Result<(), RunError>>;
+
+async fn start(options: Options, state: &State) -> Result<(Engine, Work), RunError> {
+    match state {
+        State::Local(dir) => Engine::start(options, dir, "jobs").await,
+        State::Replicated(id) => {
+            tracing::info!(framework = %id, "taking over what the masters keep");
+            Engine::start_at_masters(options, id).await
         }
     }
 }

@@ -8,10 +8,13 @@ use crate::api::{self, Problem};
 use crate::cluster::Cluster;
 use crate::events::{SharedLog, Until};
 use crate::refusal::Refusal;
+use crate::retention::Retention;
 use crate::show::{self, Seen};
 use crate::spec::{self, Format, Spec};
-use driver::Engine;
-use driver::core::{Attempt, GroupId, GroupView, Scheduler, UnitState};
+use driver::core::{
+    Attempt, GroupId, GroupSpec, GroupView, Refusal as EngineRefusal, Scheduler, UnitState,
+};
+use driver::{AskError, Engine};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +23,10 @@ use tokio::sync::watch;
 
 /// Units looked at in one go, so that looking never holds up the work.
 const RANGE: u32 = 64 * 1024;
+
+/// How long a request waits for masters to take the record of it: longer than they need to choose
+/// another leader.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Counters since the start.
 #[derive(Debug, Default)]
@@ -47,6 +54,8 @@ pub(crate) struct Service {
     pub(crate) counters: Counters,
     /// Becomes true when the process is to end.
     pub(crate) ending: watch::Receiver<bool>,
+    /// Whether the records are at the masters.
+    replicated: bool,
     /// Names of submits under way, with their tokens.
     names: Names,
 }
@@ -58,9 +67,10 @@ impl Service {
         log: SharedLog,
         role: String,
         ending: watch::Receiver<bool>,
+        replicated: bool,
     ) -> Self {
         let (names, counters) = (Names::default(), Counters::default());
-        Self { engine, cluster, log, role, counters, ending, names }
+        Self { engine, cluster, log, role, counters, ending, replicated, names }
     }
 
     /// Takes a job on. It is durable when this returns.
@@ -108,8 +118,39 @@ impl Service {
             warnings = self.warnings(&group.template);
         }
         let units = group.count;
-        let id = if dry_run { String::new() } else { self.engine.submit(group).await?.to_string() };
+        let id = if dry_run { String::new() } else { self.take_on(group).await?.to_string() };
         Ok(api::Submitted { id, name, units, dry_run, already, warnings, job: None })
+    }
+
+    /// Takes a group on. Where there is little room, ended jobs make way, the oldest first.
+    async fn take_on(&self, group: GroupSpec) -> Result<GroupId, Refusal> {
+        loop {
+            let taken = async { Ok(self.engine.submit(group.clone()).await) };
+            let taken = self.recorded(taken).await?;
+            // Nothing is forgotten for what would not fit even then.
+            let makes_sense = matches!(
+                &taken,
+                Err(AskError::Refused(EngineRefusal::NoRoom { needs, promised, capacity, .. }))
+                    if needs.saturating_add(*promised) <= *capacity
+            );
+            if !makes_sense || !Retention::make_room(&self.engine).await {
+                return Ok(taken?);
+            }
+        }
+    }
+
+    /// What `done` gives, which waits for a record. Masters that take too long are an answer too.
+    async fn recorded<T>(
+        &self,
+        done: impl Future<Output = Result<T, AskError>>,
+    ) -> Result<T, Refusal> {
+        if !self.replicated {
+            return Ok(done.await?);
+        }
+        match tokio::time::timeout(PATIENCE, done).await {
+            Ok(done) => Ok(done?),
+            Err(_) => Err(Refusal::no_master()),
+        }
     }
 
     fn role_problems(&self, role: Option<&str>) -> Vec<Problem> {
@@ -259,7 +300,7 @@ impl Service {
     pub(crate) async fn kill(&self, job: &str) -> Result<api::Job, Refusal> {
         let group = self.seen(job).await?.group;
         if group.ended.is_none() {
-            self.engine.kill(group.id.clone(), None).await?;
+            self.recorded(self.engine.kill(group.id.clone(), None)).await?;
         }
         self.job(group.id.as_str()).await
     }
@@ -267,14 +308,14 @@ impl Service {
     /// Ends a unit; a replica is replaced.
     pub(crate) async fn kill_unit(&self, job: &str, index: u32) -> Result<api::Unit, Refusal> {
         let group = self.seen(job).await?.group;
-        self.engine.kill(group.id.clone(), Some(index)).await?;
+        self.recorded(self.engine.kill(group.id.clone(), Some(index))).await?;
         Ok(self.unit(group.id.as_str(), index).await?.unit)
     }
 
     /// Sets how many replicas a service keeps.
     pub(crate) async fn scale(&self, job: &str, replicas: u32) -> Result<api::Job, Refusal> {
         let group = self.seen(job).await?.group;
-        self.engine.scale(group.id.clone(), replicas).await?;
+        self.recorded(self.engine.scale(group.id.clone(), replicas)).await?;
         self.job(group.id.as_str()).await
     }
 

@@ -112,6 +112,17 @@ impl Process {
         }
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
+    }
+
+    /// The code with which it ended; none while it runs.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
+    }
+
     /// What it logged.
     pub(crate) fn words(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

@@ -25,6 +25,7 @@ mod program;
 mod protobuf;
 mod python;
 mod quota;
+mod replicated_state;
 mod run;
 mod up;
 mod volumes;

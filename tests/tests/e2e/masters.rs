@@ -16,7 +16,7 @@ fn health(address: &str) -> Option<Value> {
 
 impl Cluster {
     /// The master that leads, and where it is.
-    fn leading(&mut self) -> (&mut Process, String) {
+    pub(crate) fn leading(&mut self) -> (&mut Process, String) {
         let masters = self.masters();
         let leads = |address: &&str| health(address).is_some_and(|h| h["role"] == "leader");
         let at = wait_for("a leader", || masters.split(',').find(leads).map(str::to_owned));

@@ -9,6 +9,7 @@ mod report;
 mod watch;
 mod work;
 
+use super::jobs::Where;
 use super::run::tell_isolation;
 use crate::Print;
 use crate::client::Client;
@@ -109,7 +110,8 @@ fn plan(place: &Path) -> Plan {
         resources: Some(AGENT_RESOURCES.to_owned()),
     };
     let data = place.join("cluster");
-    Plan { data, port: 0, agents: (0..AGENTS).map(agent).collect(), cgroups: true }
+    let (agents, state) = ((0..AGENTS).map(agent).collect(), Where::Local);
+    Plan { data, port: 0, agents, cgroups: true, state }
 }
 
 /// Prepares the input, runs both jobs, and compares with the serial run.

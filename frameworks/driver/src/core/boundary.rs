@@ -164,6 +164,19 @@ pub enum Refusal {
     TokenTaken(GroupId),
     /// The specification cannot be taken on.
     Spec(SpecError),
+    /// The records of the group, and of its units' ends, would be more than the masters keep.
+    NoRoom {
+        /// Bytes that it needs.
+        needs: usize,
+        /// Bytes of the records that there are.
+        used: usize,
+        /// Bytes promised to units that have not ended.
+        promised: usize,
+        /// The most that there may be.
+        capacity: usize,
+    },
+    /// The masters have no room for any framework's records.
+    MastersFull(Arc<str>),
 }
 
 impl fmt::Display for Refusal {
@@ -179,6 +192,13 @@ impl fmt::Display for Refusal {
                 write!(f, "the token was used for {group}, whose specification differs")
             }
             Self::Spec(error) => error.fmt(f),
+            Self::NoRoom { needs, used, promised, capacity } => write!(
+                f,
+                "needs {needs} bytes of the masters' state; this framework's records may take \
+                 {capacity}, {used} are used and {promised} are promised to what has not ended: \
+                 wait for ends, submit fewer units, or run a framework with --state local"
+            ),
+            Self::MastersFull(why) => write!(f, "the masters take no more records now: {why}"),
         }
     }
 }

@@ -22,6 +22,7 @@ mod demand;
 mod driver;
 mod group;
 mod invariants;
+mod journal;
 #[cfg(test)]
 mod laws;
 mod ledger;
@@ -48,14 +49,16 @@ pub use demand::Want;
 pub use driver::{Driver, Signal};
 pub use group::{Command, ExitRule, GroupId, GroupSpec, Kind, Retry, SpecError, Template};
 pub use invariants::Violation;
+pub(crate) use journal::record_bytes;
+pub use journal::{Fenced, Journal, JournalError, Records, head_key, taken_over};
 pub use options::Options;
 pub use outcome::{Budget, KillCause, Outcome, Verdict, classify};
 pub use record::{
-    Attempt, RecordError, Spent, Stop, attempts_prefix, read_attempt, read_last_attempt,
-    unit_record_key,
+    Attempt, RecordError, Spent, Stop, attempts_prefix, framework_record, read_attempt,
+    read_last_attempt, unit_record_key,
 };
 pub use rule::{Rule, RuleTest};
-pub use scheduler::{FreeAgent, GroupView, Prospect, Scheduler, UnitView};
+pub use scheduler::{FreeAgent, GroupView, Prospect, Room, Scheduler, UnitView};
 pub use tally::Tally;
 pub use task::{parse as parse_task_id, task_id};
 pub use unit::{Counts, UnitState};

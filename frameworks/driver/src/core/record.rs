@@ -197,6 +197,12 @@ pub(crate) fn delete(key: Vec<u8>) -> Write {
     Write { key, value: None }
 }
 
+/// The record of a framework's id, as key and value: for one whose id is told, not given.
+pub fn framework_record(id: &FrameworkId) -> (Vec<u8>, Vec<u8>) {
+    let Write { key, value } = writing::framework(id);
+    (key, value.unwrap_or_default())
+}
+
 /// The key of a unit's record.
 pub fn unit_record_key(group: u32, index: u32) -> Vec<u8> {
     unit_key(group, index)

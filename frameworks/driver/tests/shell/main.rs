@@ -6,6 +6,7 @@
     reason = "tests may"
 )]
 
+mod at_masters;
 mod cluster;
 mod master;
 mod redirect;

@@ -19,6 +19,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
+/// Version, value and name of the write.
+type KeptValue = (u64, Arc<[u8]>, Option<u64>);
+
 #[derive(Default)]
 struct State {
     connection: u64,
@@ -33,7 +36,7 @@ struct State {
     launches: BTreeMap<TaskId, u32>,
     break_after: Option<u32>,
     /// What it keeps: version, value and name of the write by key, and the newest version.
-    kept: BTreeMap<Arc<str>, (u64, Arc<[u8]>, Option<u64>)>,
+    kept: BTreeMap<Arc<str>, KeptValue>,
     version: u64,
     /// Whether the next write is done and its answer lost with the connection.
     loses_answer: bool,
@@ -134,6 +137,10 @@ impl Master {
     fn call(&self, state: &mut State, call: Call) {
         match call.body {
             CallBody::Subscribe(subscribe) => {
+                if is_fenced(state, subscribe.fence.as_ref()) {
+                    send(state, Event::Error(Arc::from("another scheduler has taken over")));
+                    return;
+                }
                 state.log.push(format!("SUBSCRIBE {:?}", call.framework_id));
                 state.suppressed = !subscribe.suppressed_roles.is_empty();
                 let id = call
@@ -285,11 +292,17 @@ fn subscribed(id: FrameworkId) -> Event {
     }
 }
 
+/// Whether another instance has moved what the fence names.
+fn is_fenced(state: &State, fence: Option<&StateFence>) -> bool {
+    let version = |key| state.kept.get(key).map_or(0, |held: &KeptValue| held.0);
+    fence.is_some_and(|fence| version(&fence.key) != fence.version)
+}
+
 /// Reads or writes what is kept for the framework, as a master does.
 fn keep(state: &mut State, StateCall { number, ask }: StateCall) {
     state.log.push(ask.name().to_owned());
     let has = |state: &State, key: &Arc<str>| state.kept.get(key).map_or(0, |held| held.0);
-    let entry = |(key, held): (&Arc<str>, &(u64, Arc<[u8]>, Option<u64>))| StateEntry {
+    let entry = |(key, held): (&Arc<str>, &KeptValue)| StateEntry {
         key: key.clone(),
         version: held.0,
         value: held.1.clone(),

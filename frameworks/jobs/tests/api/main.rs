@@ -9,8 +9,8 @@ use hyper::{Method, Request};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use jobs::Config;
 use jobs::api::{Events, Health, Job, JobList, JobState, Submitted, UnitDetail, UnitList, Why};
+use jobs::{Config, State};
 use master::Master;
 use serde::de::DeserializeOwned;
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ struct Jobs {
 
 impl Jobs {
     async fn start(master: &str, dir: &Path) -> Self {
-        Self::start_with(Config::new(vec![master.to_owned()], dir.to_owned())).await
+        Self::start_with(Config::new(vec![master.to_owned()], State::Local(dir.to_owned()))).await
     }
 
     async fn start_with(config: Config) -> Self {
@@ -361,7 +361,7 @@ async fn a_service_is_kept_at_its_size() {
 async fn ended_jobs_are_kept_bounded_the_oldest_go_first() {
     let (_master, address) = Master::start().await;
     let dir = tempfile::tempdir().unwrap();
-    let mut config = Config::new(vec![address], dir.path().to_owned());
+    let mut config = Config::new(vec![address], State::Local(dir.path().to_owned()));
     config.keep_jobs = 2;
     let jobs = Jobs::start_with(config).await;
     for name in ["a", "b", "c", "d"] {

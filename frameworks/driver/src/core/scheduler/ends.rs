@@ -36,6 +36,7 @@ impl Scheduler {
         }
         let host = fenzo::HostId::from(agent.as_str());
         self.placer.task_unassigned(&fenzo::TaskId::from(task.as_str()), &host);
+        let words = self.has_room_for_words();
         let attempt = Attempt {
             attempt: unit.attempt,
             agent: Some(agent),
@@ -43,12 +44,14 @@ impl Scheduler {
             running: live.running,
             ended: now,
             outcome: verdict.outcome,
-            message,
+            message: message.filter(|_| words),
         };
         match next {
             Next::End => self.end_unit(number, index, &unit, live, attempt, effects),
             Next::Retry { after, spent } => {
-                self.writes.push(record::attempt(number, index, &attempt));
+                if words {
+                    self.writes.push(record::attempt(number, index, &attempt));
+                }
                 let phase = Phase::Waiting { since: now, until: now + after };
                 let again = OpenUnit { attempt: unit.attempt + 1, spent, phase, due: None };
                 self.put_open(now, number, index, again);

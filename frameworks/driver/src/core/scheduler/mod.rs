@@ -11,6 +11,7 @@ mod place;
 mod prospect;
 mod recover;
 mod requests;
+mod room;
 mod slices;
 mod timers;
 mod updates;
@@ -31,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[cfg(test)]
 pub(crate) use place::lease;
 pub use prospect::{FreeAgent, Prospect};
+pub use room::Room;
 pub use view::{GroupView, UnitView};
 
 /// See the module.
@@ -59,6 +61,8 @@ pub struct Scheduler {
     pub(crate) dirty: bool,
     /// Records of the step under way.
     pub(crate) writes: Vec<Write>,
+    /// How much room there is for records, where that is little.
+    pub(crate) room: Option<Room>,
 }
 
 /// Stands for the group as a whole in the timers.
@@ -101,6 +105,7 @@ impl Scheduler {
             }
         }
         if !self.writes.is_empty() {
+            self.fill_room();
             effects.push(Effect::Persist(std::mem::take(&mut self.writes)));
         }
         effects.append(&mut after);

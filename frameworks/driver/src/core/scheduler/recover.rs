@@ -69,6 +69,7 @@ impl Scheduler {
             started: false,
             dirty: false,
             writes: Vec::new(),
+            room: None,
         };
         scheduler.put_together(found)?;
         Ok(scheduler)

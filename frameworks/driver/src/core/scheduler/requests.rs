@@ -13,6 +13,9 @@ use crate::core::units::Group;
 use proto::Time;
 use std::sync::Arc;
 
+/// Bytes of a group's other records, that say how it stands.
+const RECORDS_OF_A_GROUP: usize = 64;
+
 impl Scheduler {
     pub(crate) fn submit(
         &mut self,
@@ -35,10 +38,15 @@ impl Scheduler {
             };
         }
         let number = self.next_group;
+        let record = record::group(number, now, &spec);
+        let bytes = record.value.as_ref().map_or(0, Vec::len) + RECORDS_OF_A_GROUP;
+        if let Err(refusal) = self.check_room(bytes, spec.count) {
+            return Answer::Refused(refusal);
+        }
         self.next_group += 1;
         let id = GroupId::numbered(&spec.name, number);
         self.writes.push(record::next_group(self.next_group));
-        self.writes.push(record::group(number, now, &spec));
+        self.writes.push(record);
         if let Some(token) = &spec.token {
             self.tokens.insert(token.clone(), number);
         }
@@ -161,6 +169,12 @@ impl Scheduler {
         }
         if count > GroupSpec::MAX_UNITS {
             return Answer::Refused(Refusal::Spec(SpecError::Count(count)));
+        }
+        let more = count.saturating_sub(group.standing.count);
+        if more > 0
+            && let Err(refusal) = self.check_room(0, more)
+        {
+            return Answer::Refused(refusal);
         }
         let Some(group) = self.groups.get_mut(&number) else { return Answer::Done };
         let before = group.standing.count;
