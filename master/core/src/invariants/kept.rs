@@ -17,6 +17,7 @@ pub(super) fn check(m: &Master, found: &mut Found) {
         found.unless(bytes == state.bytes(), "M31", || {
             format!("{id} keeps {bytes} bytes, counted are {}", state.bytes())
         });
+        found.unless(bytes <= m.options.state_bytes, "M31", || format!("{id} keeps {bytes} bytes"));
         all += bytes + framework_bytes(&state.info);
         let keys = state.entries.len();
         found.unless(keys <= m.options.state_keys, "M31", || format!("{id} keeps {keys} keys"));
@@ -29,4 +30,5 @@ pub(super) fn check(m: &Master, found: &mut Found) {
     found.unless(all == kept.bytes(), "M31", || {
         format!("{all} bytes are kept, counted are {}", kept.bytes())
     });
+    found.unless(all <= m.options.all_state_bytes, "M31", || format!("{all} bytes are kept"));
 }

@@ -557,6 +557,19 @@ fn m31_state_of_a_framework_that_is_over() {
 }
 
 #[test]
+fn m31_more_bytes_than_a_framework_may_keep() {
+    broken("M31", |m| {
+        let ord = first_framework(m);
+        let info = proto::FrameworkInfo::clone(&m.frameworks[ord].info);
+        let framework_id = info.id.clone().unwrap();
+        m.registry.apply(&RegistryOp::OpenState { info, registered: Time::ZERO });
+        let value = vec![0; m.options.state_bytes].into();
+        let (key, version, write) = (std::sync::Arc::from("a"), 1, None);
+        m.registry.apply(&RegistryOp::PutState { framework_id, key, value, version, write });
+    });
+}
+
+#[test]
 fn m31_a_version_that_came_twice() {
     broken("M31", |m| {
         let ord = first_framework(m);
