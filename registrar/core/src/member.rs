@@ -46,6 +46,8 @@ struct Waiting {
     recalled: bool,
     /// Up to where it says that the log is agreed upon.
     commit: u64,
+    /// It says nothing else.
+    is_note: bool,
     /// When it began, in ticks.
     since: u64,
 }

@@ -63,7 +63,7 @@ impl Member {
             self.hand_over_if_slow();
         } else if self.is_alone() {
             // Nobody is there to wait for.
-            if self.writes.is_empty() {
+            if self.has_kept_its_word() {
                 // An error says that it leads already.
                 let _ = self.raw.campaign();
             }
@@ -80,7 +80,7 @@ impl Member {
 
     fn tick_election(&mut self) {
         // A candidate must have all that it acknowledged on its disk.
-        if !self.writes.is_empty() {
+        if !self.has_kept_its_word() {
             return;
         }
         let is_last = self.raw.raft.election_elapsed + 1 > self.options.election_ticks;

@@ -95,6 +95,7 @@ impl Member {
             snapshot: None,
             recalled: true,
             commit,
+            is_note: false,
             since,
         };
         self.write(write, waiting, effects);

@@ -88,9 +88,16 @@ impl Member {
             snapshot: None,
             recalled: false,
             commit,
+            is_note: true,
             since,
         };
         self.write(write, waiting, effects);
+    }
+
+    /// Whether it has all that it acknowledged on its disk. What says only up to where the log is
+    /// agreed upon acknowledges nothing: a hand-over does not wait for it, nor an election.
+    pub(super) fn has_kept_its_word(&self) -> bool {
+        self.writes.iter().all(|write| write.is_note)
     }
 
     /// The log is durably known to be agreed upon up to `commit`.

@@ -30,8 +30,17 @@ impl Member {
                 let entries = entries.into_iter().map(Entry).collect();
                 let write = Write { number, hard_state, snapshot, entries, recalled: false };
                 let (snapshot, commit, recalled) = (index, hard_state.commit, false);
-                let waiting =
-                    Waiting { number, raft_number, held, snapshot, recalled, commit, since };
+                let is_note = false;
+                let waiting = Waiting {
+                    number,
+                    raft_number,
+                    held,
+                    snapshot,
+                    recalled,
+                    commit,
+                    is_note,
+                    since,
+                };
                 self.write(write, waiting, effects);
             } else if let Some(last) = self.writes.back_mut() {
                 last.raft_number = raft_number;

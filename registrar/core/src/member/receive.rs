@@ -93,7 +93,7 @@ impl Member {
         ];
         let is_barred = (self.forgetting.is_some() && is(&elections))
             // A candidate must have all that it acknowledged on its disk.
-            || (!self.writes.is_empty() && is(&[MessageType::MsgTimeoutNow]))
+            || (!self.has_kept_its_word() && is(&[MessageType::MsgTimeoutNow]))
             // No member has what the leader has not.
             || (is(&[MessageType::MsgAppendResponse]) && message.index > last && !message.reject)
             || (is(&[MessageType::MsgSnapshot]) && self.incoming.is_none());

@@ -2,7 +2,7 @@
 
 use super::runs::{SECOND, options, settle};
 use super::world::{World, id};
-use registrar_core::{Change, Input, Loss, MemberId, Refusal, Restored, Status};
+use registrar_core::{Change, Input, Loss, MemberId, Refusal, Restored, Role, Status};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -215,6 +215,36 @@ fn a_majority_of_those_that_stay_is_enough_though_the_leader_is_gone() {
         assert!(world.leader().is_some_and(|now| [one, other].contains(&now)), "seed {seed}");
         assert_eq!(world.nodes[&goes].loss, Some(Loss::Removed), "seed {seed}");
         world.nodes.remove(&goes);
+        settle(&mut world);
+    }
+}
+
+/// Whoever is to lead is just writing down that the members have changed.
+#[test]
+fn a_hand_over_right_after_a_change_of_the_members_is_not_missed() {
+    for seed in 0..20 {
+        let mut world = World::new(3, seed, options());
+        world.run(4 * SECOND);
+        let leader = world.leader().unwrap();
+        let next = [1, 2, 3].map(id).into_iter().find(|member| *member != leader).unwrap();
+        let address = "elsewhere".to_owned();
+        world.order(leader, vec![Change::Readdress { member: leader, address }]);
+        let knows = |world: &World| {
+            world.status(next).is_some_and(|now| now.members.addresses[&leader] == "elsewhere")
+        };
+        // The entry is durable, and what comes after it takes long.
+        while !knows(&world) {
+            world.run(Duration::from_micros(100));
+            let commit = world.status(leader).map_or(0, |status| status.commit);
+            let has = world.status(leader).and_then(|status| status.matched.get(&next).copied());
+            world.nodes.get_mut(&next).unwrap().slow_disk = has.is_some_and(|has| has >= commit);
+        }
+        world.step(leader, Input::Transfer { to: Some(next) });
+        world.run(Duration::from_millis(10));
+        let role = world.status(next).map(|status| status.role);
+        assert_ne!(role, Some(Role::Follower), "seed {seed}: it was told to stand");
+        world.heal();
+        world.run(5 * SECOND);
         settle(&mut world);
     }
 }
