@@ -3,11 +3,11 @@
 
 use crate::cluster::{Cluster, wait_for};
 use crate::http::get;
-use crate::kill_all::Dice;
 use crate::kill_master::{
     assert_all_succeeded, assert_each_ran_once, batch, is_alive, pids_told, wait_for_successes,
 };
 use serde_json::json;
+use sim::prng::Prng;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ fn an_agent_killed_a_hundred_times_loses_nothing() {
     }));
     cluster.wait_running(&long, 4);
     let short = cluster.submit(&batch("short", 400, &dir, "0.02"));
-    let mut dice = Dice::new(4711);
+    let mut dice = Prng::new(4711);
     for step in 0..50u64 {
         // In the middle of work, and then once more while the next agent starts.
         wait_for_successes(&cluster, &short, step * 7);

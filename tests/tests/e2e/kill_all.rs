@@ -4,25 +4,8 @@ use crate::cluster::{Cluster, wait_for};
 use crate::http::{get, post};
 use crate::kill_master::{assert_all_succeeded, assert_each_ran_once, batch, wait_for_successes};
 use serde_json::Value;
+use sim::prng::Prng;
 use std::time::Duration;
-
-/// Numbers from a seed (splitmix64).
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// A number below `end`.
-    pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-}
 
 #[test]
 fn a_killed_jobs_framework_loses_nothing_and_runs_nothing_twice() {
@@ -45,7 +28,7 @@ fn every_part_killed_in_a_seeded_order_loses_nothing_and_runs_nothing_twice() {
     let mut cluster = Cluster::start(2, "cpus:2;mem:1024", true);
     let dir = cluster.dir("told");
     let id = cluster.submit(&batch("sums", 300, &dir, "0.05"));
-    let mut dice = Dice::new(2);
+    let mut dice = Prng::new(2);
     for step in 0..25 {
         wait_for_successes(&cluster, &id, step * 10);
         let part = match dice.below(4) {
