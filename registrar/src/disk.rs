@@ -15,10 +15,12 @@
 //! told of them. Damage within the log ends it there, and the member is told that it forgot. Without
 //! its snapshot nothing is left of it but its promises: it starts with these, and forgot the rest.
 //! One that is alone is refused in both cases, and nothing is changed. Damaged promises cannot be
-//! made good: such a member must be replaced.
+//! made good: such a member must be replaced. What the store itself cannot read, it cannot write
+//! over either: then all that is whole goes into a fresh one, which takes its place.
 
 mod load;
 mod recover;
+mod renew;
 #[cfg(test)]
 mod tests;
 mod witness;
@@ -156,7 +158,7 @@ impl Disk {
         id: MemberId,
         cache_bytes: u64,
     ) -> Result<Opened, DiskError> {
-        let store = Arc::new(Store::open(dir, options(cache_bytes, group))?);
+        let store = Store::open(dir, options(cache_bytes, group))?;
         load::load(store, Some(id), dir)?.start()
     }
 
@@ -238,7 +240,7 @@ impl Disk {
     fn commit_now(&mut self, mut batch: Batch) -> Result<(), DiskError> {
         self.commits += 1;
         batch.put(*b"h", self.head.encode(self.commits));
-        self.store.commit(batch)?;
+        self.store.commit(batch).inspect_err(|error| self.witness.failed(error))?;
         self.witness.saw(self.commits);
         Ok(())
     }
@@ -247,8 +249,9 @@ impl Disk {
         self.commits += 1;
         let (number, witness) = (self.commits, Arc::clone(&self.witness));
         self.group.submit(batch, move |result| {
-            if result.is_ok() {
-                witness.saw(number);
+            match &result {
+                Ok(_) => witness.saw(number),
+                Err(error) => witness.failed(error),
             }
             done(result.map(|_| ()));
         });
@@ -271,22 +274,12 @@ impl Disk {
     }
 
     fn put_entries(&mut self, entries: &[Entry], batch: &mut Batch) {
-        let mut rest = entries;
-        while !rest.is_empty() {
-            let mut bytes = 16;
-            // One at the least, however large: the store cuts it.
-            let fits = |entry: &&Entry| {
-                bytes += entry.bytes();
-                bytes <= PART_BYTES
-            };
-            let count = rest.iter().take_while(fits).count().max(1);
-            let (now, later) = rest.split_at(count);
+        for now in runs_of(entries) {
             let last = now.last().map_or(0, Entry::index);
             batch.put(run_key(self.head.next_run), Entry::encode_run(now));
             self.runs.push_back(Run { number: self.head.next_run, last });
             self.head.next_run += 1;
             self.head.last = last;
-            rest = later;
         }
     }
 
@@ -328,6 +321,21 @@ pub(crate) fn read_snapshot(store: &Store) -> Option<(u64, u64, u32)> {
 
 pub(crate) fn parts_of(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(PART_BYTES)).unwrap_or(u32::MAX)
+}
+
+/// Entries as they are kept: one at the least in each run, however large, as the store cuts it.
+fn runs_of(mut entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 16;
+        let fits = |entry: &&Entry| {
+            bytes += entry.bytes();
+            bytes <= PART_BYTES
+        };
+        let count = entries.iter().take_while(fits).count().max(1);
+        let (now, later) = entries.split_at_checked(count)?;
+        entries = later;
+        Some(now)
+    })
 }
 
 /// Some parts of a snapshot's content.

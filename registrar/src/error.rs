@@ -1,6 +1,7 @@
 //! What can go wrong, each in a sentence for the person who runs the process.
 
 use registrar_core::{Loss, Refusal};
+use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -94,9 +95,24 @@ pub enum Stopped {
     #[error(transparent)]
     Full(Arc<StoreError>),
     /// A write or a sync failed: what the disk holds is unknown until the next start.
-    #[error(transparent)]
+    #[error("{}", of_disk(.0))]
     Disk(Arc<StoreError>),
     /// The state in a leader's snapshot.
     #[error("the state in a snapshot of the leader cannot be read ({0}): run the same version")]
     State(String),
+}
+
+/// The store's own words are for one that nobody else can help.
+fn of_disk(error: &StoreError) -> String {
+    match error {
+        StoreError::Corrupt { dir, what } => format!(
+            "the log in {} turned out to be damaged ({what}): start this process again, which keeps \
+             what is whole; what is lost is fetched from the other members, if there are any",
+            dir.display()
+        ),
+        error => match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
 }

@@ -33,6 +33,18 @@ impl Engine {
         Ok(Self { db, log, dir: dir.to_owned() })
     }
 
+    /// Closes it: returns once nothing of it works on its files any more.
+    pub(crate) fn close(self) -> Result<(), StoreError> {
+        let Self { db, log, dir } = self;
+        drop(log);
+        // Nobody relies on what is in it: a damaged one may say what it likes to this.
+        let _ = guarded(&dir, "close", || {
+            drop(db);
+            Ok(())
+        });
+        wait_for_remnants(&dir.join("db"))
+    }
+
     /// Applies all changes as one and makes them durable.
     pub(crate) fn apply(&self, changes: Vec<RawChange>) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();

@@ -12,6 +12,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// Where the database of a store is, in the directory.
 pub(crate) const ENGINE_DIR: &str = "sled";
+/// Where another one is made that is to take its place, or where the old one goes.
+pub(crate) const FRESH_DIR: &str = "sled.fresh";
 
 /// A data directory, locked as long as this lives.
 #[derive(Debug)]
@@ -96,6 +98,28 @@ impl Home {
             *identity = now;
         }
         Ok(())
+    }
+
+    /// Exchanges the database of a store and the one that was made beside it, which nobody may have
+    /// open: one or the other stands there, whenever the machine stops. Then the old one goes.
+    pub(crate) fn exchange_store(&self) -> Result<(), StoreError> {
+        let (engine, fresh) = (self.dir.join(ENGINE_DIR), self.dir.join(FRESH_DIR));
+        let cwd = rustix::fs::CWD;
+        rustix::fs::renameat_with(cwd, &fresh, cwd, &engine, rustix::fs::RenameFlags::EXCHANGE)
+            .map_err(|error| StoreError::io("exchange", &engine, error.into()))?;
+        durable::sync_dir(&self.dir)?;
+        self.remove_fresh()
+    }
+
+    /// Removes a database beside the store's that was not finished, or the one whose place it took.
+    pub(crate) fn remove_fresh(&self) -> Result<(), StoreError> {
+        let fresh = self.dir.join(FRESH_DIR);
+        match fs::remove_dir_all(&fresh) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(StoreError::io("remove", &fresh, error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Moves the database of a store that was kept here, and is not used any more, into the

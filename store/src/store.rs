@@ -2,7 +2,7 @@
 
 use crate::batch::Change;
 use crate::engine::{Engine, RawChange};
-use crate::home::{ENGINE_DIR, Home};
+use crate::home::{ENGINE_DIR, FRESH_DIR, Home};
 use crate::identity::Identity;
 use crate::record::{self, Opened, PART_PREFIX};
 use crate::{Batch, Damaged, Record, Scan, Storage, StoreError, durable};
@@ -55,6 +55,7 @@ pub struct Space {
 /// An open store. Commits are durable when they return; see [`crate::GroupCommit`] for many.
 pub struct Store {
     engine: Engine,
+    cache_bytes: u64,
     reserve_bytes: u64,
     /// One commit at a time: the parts of an old value are looked up before they are removed.
     committing: Mutex<()>,
@@ -85,18 +86,51 @@ impl Store {
     /// # Errors
     /// As `open`, but for those of identity and lock.
     pub fn within(home: Arc<Home>, options: &Options) -> Result<Self, StoreError> {
-        let engine = Engine::open(&home.dir().join(ENGINE_DIR), options.cache_bytes)?;
+        tracing::debug!(dir = %home.dir().display(), kind = options.kind, "opening the store");
+        Self::of(home, ENGINE_DIR, options.cache_bytes, options.reserve_bytes)
+    }
+
+    fn of(
+        home: Arc<Home>,
+        engine: &str,
+        cache_bytes: u64,
+        reserve_bytes: u64,
+    ) -> Result<Self, StoreError> {
+        let engine = Engine::open(&home.dir().join(engine), cache_bytes)?;
         durable::sync_dir(home.dir())?;
         let has_parts = engine.scan(&[PART_PREFIX]).next().is_some();
-        tracing::debug!(dir = %home.dir().display(), kind = options.kind, "store open");
         Ok(Self {
             engine,
-            reserve_bytes: options.reserve_bytes,
+            cache_bytes,
+            reserve_bytes,
             committing: Mutex::new(()),
             has_parts: AtomicBool::new(has_parts),
             poisoned: AtomicBool::new(false),
             home,
         })
+    }
+
+    /// An empty store in the same directory, to be filled and to take the place of this one, which
+    /// is damaged in a way that cannot be written over. Until then nobody finds it.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn beside(&self) -> Result<Self, StoreError> {
+        self.home.remove_fresh()?;
+        Self::of(Arc::clone(&self.home), FRESH_DIR, self.cache_bytes, self.reserve_bytes)
+    }
+
+    /// Gives the place of this store to `fresh`, which came from [`Store::beside`], and removes what
+    /// was here. Whenever the machine stops, one of the two is there, whole.
+    ///
+    /// # Errors
+    /// What the system said; that the file system cannot exchange two directories, too.
+    pub fn replaced_by(self, fresh: Self) -> Result<Self, StoreError> {
+        let Self { engine, cache_bytes, reserve_bytes, home, .. } = self;
+        engine.close()?;
+        fresh.engine.close()?;
+        home.exchange_store()?;
+        Self::of(home, ENGINE_DIR, cache_bytes, reserve_bytes)
     }
 
     /// Whose data these are.

@@ -1,5 +1,6 @@
 //! Reading a disk at a start: what is whole, what is damaged, and what that means.
 
+use super::renew::renew;
 use super::witness::Witness;
 use super::{Disk, Head, Opened, Run, pair, part_key, parts_of, run_key};
 use crate::DiskError;
@@ -10,6 +11,9 @@ use std::path::Path;
 use std::sync::Arc;
 use store::{Batch, Damaged, GroupCommit, Storage, Store};
 
+/// Said of a snapshot that should be there.
+const MISSING: &str = "is missing";
+
 pub(super) fn damaged(dir: &Path, what: &'static str, problem: &Damaged) -> DiskError {
     lost(dir, what, problem.problem.clone())
 }
@@ -19,34 +23,39 @@ pub(super) fn lost(dir: &Path, what: &'static str, problem: impl Into<String>) -
 }
 
 /// What the log is, as far as it is whole.
-struct Log {
-    entries: Vec<Entry>,
+pub(super) struct Log {
+    pub(super) entries: Vec<Entry>,
     runs: VecDeque<Run>,
     /// Records that are of no use any more.
     useless: Vec<Vec<u8>>,
     is_whole: bool,
+    is_damaged: bool,
 }
 
 /// What is on a disk, as it lies there.
-struct Found {
-    head: Head,
-    commits: u64,
-    starts: u64,
+pub(super) struct Found {
+    pub(super) head: Head,
+    pub(super) commits: u64,
+    pub(super) starts: u64,
     /// The entry before the first, if that can be read.
     compacted: Option<(u64, u64)>,
-    log: Log,
+    pub(super) log: Log,
     /// None for a newcomer; what is wrong with it, as a clause.
     snapshot: Result<Option<(SnapshotMeta, Bytes)>, String>,
     /// What the snapshot is of, or was.
-    known: Option<SnapshotMeta>,
+    pub(super) known: Option<SnapshotMeta>,
     was_forgetful: bool,
+    /// Something could not be read at all.
+    is_damaged: bool,
 }
 
 /// What a disk has after what cannot be relied on was let go of.
-struct Mended {
-    compacted: (u64, u64),
-    snapshot: Option<(SnapshotMeta, Bytes)>,
-    forgot: bool,
+pub(super) struct Mended {
+    pub(super) compacted: (u64, u64),
+    pub(super) snapshot: Option<(SnapshotMeta, Bytes)>,
+    pub(super) forgot: bool,
+    /// Something was lost since the last start.
+    has_lost: bool,
 }
 
 /// What a start finds, and what it has to write before it goes on.
@@ -59,15 +68,21 @@ pub(super) struct Loaded {
 }
 
 /// Loads the disk of the member `id`; of any, whoever else there is, without one.
-pub(super) fn load(
-    store: Arc<Store>,
-    id: Option<MemberId>,
-    dir: &Path,
-) -> Result<Loaded, DiskError> {
+pub(super) fn load(store: Store, id: Option<MemberId>, dir: &Path) -> Result<Loaded, DiskError> {
     let (witness, seen) = Witness::open(store.dir()).map_err(DiskError::Witness)?;
     let mut found = read(&store, dir, seen)?;
     let mut batch = Batch::new();
-    let Mended { compacted, snapshot, forgot } = found.mend(id, dir, &mut batch)?;
+    let mut mended = found.mend(id, dir, &mut batch)?;
+    let mut store = store;
+    if found.is_damaged || mended.has_lost || witness.saw_damage() {
+        store = renew(store, &found, &mended)?;
+        witness.mended();
+        found = read(&store, dir, seen)?;
+        batch = Batch::new();
+        mended = found.mend(id, dir, &mut batch)?;
+    }
+    let store = Arc::new(store);
+    let Mended { compacted, snapshot, forgot, .. } = mended;
     let (snapshot, content) = snapshot.unzip();
     let Found { head, mut log, known, .. } = found;
     let end = log.entries.last().map_or(compacted.0, Entry::index);
@@ -125,7 +140,12 @@ fn read(store: &Store, dir: &Path, seen: Option<u64>) -> Result<Found, DiskError
     }
     let starts = fixed(b"b", "count of starts")?
         .map_or(0, |record| integers(&record).first().copied().unwrap_or(0));
-    let readable = |key: &[u8]| store.get(key).ok().flatten();
+    let mut is_damaged = false;
+    let mut readable = |key: &[u8]| {
+        let record = store.get(key);
+        is_damaged |= record.is_err();
+        record.ok().flatten()
+    };
     let compacted = readable(b"t").and_then(|record| match integers(&record)[..] {
         [index, term] => Some((index, term)),
         _ => None,
@@ -134,18 +154,21 @@ fn read(store: &Store, dir: &Path, seen: Option<u64>) -> Result<Found, DiskError
     let copy = readable(b"m").and_then(|record| SnapshotMeta::decode(record.into()).ok());
     let must_be_there = copy.is_some() || compacted.is_none_or(|(index, _)| index > 0);
     let (record, problem) = match store.get(b"s") {
-        Ok(None) if must_be_there => (None, Some("is missing".to_owned())),
+        Ok(None) if must_be_there => (None, Some(MISSING.to_owned())),
         Ok(record) => (record, None),
         Err(damaged) => (None, Some(damaged.problem)),
     };
-    let content = read_content(store, record, &mut log.useless);
+    is_damaged |= problem.as_ref().is_some_and(|problem| problem != MISSING);
+    let content = read_content(store, record, &mut log);
     let snapshot = problem.map_or(content, Err);
     let whole = snapshot.as_ref().ok().and_then(|snapshot| snapshot.as_ref());
     let known = whole.map(|(meta, _)| meta.clone()).or(copy);
     let head = Head { term, vote, commit, last, next_run };
     // One that cannot be read is one.
-    let was_forgetful = store.get(b"f").map_or(true, |flag| flag.is_some());
-    Ok(Found { head, commits, starts, compacted, log, snapshot, known, was_forgetful })
+    let flag = store.get(b"f");
+    let is_damaged = is_damaged || flag.is_err() || log.is_damaged;
+    let was_forgetful = flag.map_or(true, |flag| flag.is_some());
+    Ok(Found { head, commits, starts, compacted, log, snapshot, known, was_forgetful, is_damaged })
 }
 
 impl Found {
@@ -169,6 +192,7 @@ impl Found {
             let end = self.log.entries.last().map_or(compacted.0, Entry::index);
             (compacted, end)
         });
+        let mut has_lost = !self.was_forgetful;
         let loss = match (&self.snapshot, reaches) {
             (Err(problem), _) => Some(("snapshot", problem.clone())),
             (Ok(_), None) => Some(("beginning of the log", "cannot be read".to_owned())),
@@ -177,8 +201,9 @@ impl Found {
                 let lacks_newest =
                     self.head.last > compacted.0 && self.log.next_run() != self.head.next_run;
                 let is_whole = self.log.is_whole && end.max(newest.0) >= self.head.last;
-                let has_lost = self.was_forgetful || !is_whole || lacks_newest;
-                has_lost.then(|| ("log", "has lost entries that were durable".to_owned()))
+                has_lost = !is_whole || lacks_newest;
+                (self.was_forgetful || has_lost)
+                    .then(|| ("log", "has lost entries that were durable".to_owned()))
             }
         };
         let forgot = loss.is_some();
@@ -201,7 +226,7 @@ impl Found {
             _ => newest,
         };
         let snapshot = std::mem::replace(&mut self.snapshot, Ok(None)).ok().flatten();
-        Ok(Mended { compacted, snapshot, forgot })
+        Ok(Mended { compacted, snapshot, forgot, has_lost: has_lost && forgot })
     }
 }
 
@@ -212,9 +237,15 @@ fn integers(record: &[u8]) -> Vec<u64> {
 
 /// Reads runs in the order in which they were written, until one is damaged or leaves a hole.
 fn read_log(store: &Store, compacted: u64) -> Log {
-    let mut log =
-        Log { entries: Vec::new(), runs: VecDeque::new(), useless: Vec::new(), is_whole: true };
+    let mut log = Log {
+        entries: Vec::new(),
+        runs: VecDeque::new(),
+        useless: Vec::new(),
+        is_whole: true,
+        is_damaged: false,
+    };
     for record in store.scan(b"l/") {
+        log.is_damaged |= record.is_err();
         let key = match &record {
             Ok(record) => Some(record.key.clone()),
             Err(damaged) => damaged.key.clone(),
@@ -278,7 +309,7 @@ pub(super) fn parse_snapshot(record: Vec<u8>) -> Option<(SnapshotMeta, u64, u32)
 fn read_content(
     store: &Store,
     record: Option<Vec<u8>>,
-    useless: &mut Vec<Vec<u8>>,
+    log: &mut Log,
 ) -> Result<Option<(SnapshotMeta, Bytes)>, String> {
     let named = record.map(|record| parse_snapshot(record).ok_or("cannot be read")).transpose();
     let whole = named.as_ref().ok().and_then(|named| named.as_ref());
@@ -292,8 +323,11 @@ fn read_content(
                 parts += 1;
                 keys.push(record.key);
             }
-            Ok(record) => useless.push(record.key),
-            Err(damaged) => useless.extend(damaged.key),
+            Ok(record) => log.useless.push(record.key),
+            Err(damaged) => {
+                log.is_damaged = true;
+                log.useless.extend(damaged.key);
+            }
         }
     }
     let problem = match named? {
@@ -306,6 +340,6 @@ fn read_content(
         }
         Some(_) => "fails its checksum".to_owned(),
     };
-    useless.extend(keys);
+    log.useless.extend(keys);
     Err(problem)
 }

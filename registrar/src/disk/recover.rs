@@ -6,7 +6,6 @@ use crate::DiskError;
 use registrar_core::{Alone, Entry, MemberId, Members};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::path::Path;
-use std::sync::Arc;
 use store::Store;
 
 /// What was found on the disk of a member that is now a group of its own.
@@ -43,7 +42,7 @@ pub fn recover(
     if !super::exists(dir) {
         return Err(DiskError::Absent { dir: dir.to_owned() });
     }
-    let store = Arc::new(Store::open(dir, options(1 << 20, group))?);
+    let store = Store::open(dir, options(1 << 20, group))?;
     // None: it is not asked who else could give back what is damaged.
     let Loaded { mut disk, restored, content, mut batch, .. } = load::load(store, None, dir)?;
     let lost_entries = restored.forgot;

@@ -238,23 +238,91 @@ fn a_member_among_others_keeps_its_promises_when_all_else_is_damaged() {
             assert!(keys(&store).is_empty(), "{what}");
             assert_eq!(store.scan(b"s/").count(), usize::from(is_whole), "{what}");
         }
-        // It is given back.
-        let mut disk = open(dir.path()).unwrap().disk;
-        let meta = SnapshotMeta { index: 90, term: 3, members: members(3) };
-        let content = Bytes::from(vec![7; 20_000]);
-        let (done, waiting) = channel();
-        let hard_state = HardState { term: 3, vote: 0, commit: 90 };
-        let snapshot = Some((meta.clone(), content.clone()));
-        let write = Write { number: 1, hard_state, snapshot, entries: vec![], recalled: true };
-        disk.write(write, Box::new(move |result| done.send(result.is_ok()).unwrap()));
-        assert!(waiting.recv().unwrap());
-        write_one(&mut disk, 91);
-        drop(disk);
-        let opened = open(dir.path()).unwrap();
-        assert!(!opened.restored.forgot, "{what}");
-        assert_eq!(opened.restored.entries, entries(91..=91, 3), "{what}");
-        assert_eq!((opened.restored.snapshot, opened.content), (Some(meta), Some(content)));
+        assert!(gives_back(dir.path(), what));
     }
+}
+
+/// The others give back what was forgotten. Whether the disk took it, and has it after a start; if
+/// not it says so.
+fn gives_back(dir: &Path, what: &str) -> bool {
+    let mut disk = open(dir).unwrap().disk;
+    let meta = SnapshotMeta { index: 90, term: 3, members: members(3) };
+    let content = Bytes::from(vec![7; 20_000]);
+    let (done, waiting) = channel();
+    let hard_state = HardState { term: 3, vote: 0, commit: 90 };
+    let snapshot = Some((meta.clone(), content.clone()));
+    let write = Write { number: 1, hard_state, snapshot, entries: vec![], recalled: true };
+    disk.write(write, Box::new(move |result| done.send(result.is_ok()).unwrap()));
+    if !waiting.recv().unwrap() {
+        return false;
+    }
+    write_one(&mut disk, 91);
+    drop(disk);
+    let opened = open(dir).unwrap();
+    if opened.restored.forgot {
+        return false;
+    }
+    assert_eq!(opened.restored.entries, entries(91..=91, 3), "{what}");
+    assert_eq!((opened.restored.snapshot, opened.content), (Some(meta), Some(content)));
+    true
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if path.is_dir() {
+            std::fs::create_dir(to.join(&name)).unwrap();
+            copy(&path, &to.join(name));
+        } else {
+            std::fs::copy(path, to.join(name)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_the_database_itself_cannot_read_is_gone_for_good() {
+    let (mut forgetful, mut refused, mut late) = (0, 0, 0);
+    // Of many pages, so that the promises are not on each of them.
+    let whole = written();
+    let mut disk = open(whole.path()).unwrap().disk;
+    for first in (62..2062).step_by(100) {
+        write(&mut disk, entries(first..=first + 99, 2));
+    }
+    drop(disk);
+    let engine = std::fs::read(whole.path().join("sled/db")).unwrap();
+    let used: Vec<usize> = (0..engine.len()).filter(|at| engine[*at] != 0).collect();
+    for place in used.iter().step_by(used.len() / 50) {
+        let dir = tempfile::tempdir().unwrap();
+        copy(whole.path(), dir.path());
+        let mut damaged = engine.clone();
+        damaged[*place] ^= 0x10;
+        std::fs::write(dir.path().join("sled/db"), damaged).unwrap();
+        let what = format!("byte {place}");
+        match open(dir.path()) {
+            Ok(opened) => {
+                let restored = &opened.restored;
+                assert_eq!(restored.hard_state, HardState { term: 2, vote: 1, commit: 1 });
+                forgetful += usize::from(restored.forgot);
+            }
+            // Its promises were there, or the end of the log, or it cannot be opened at all.
+            Err(DiskError::Lost { .. } | DiskError::Store(StoreError::Corrupt { .. })) => {
+                refused += 1;
+                continue;
+            }
+            Err(error) => panic!("{what}: {error}"),
+        }
+        // A write may come upon what reading does not show; the next start mends that.
+        let ends = (0..2).filter(|_| !gives_back(dir.path(), &what)).count();
+        late += usize::from(ends > 0);
+        assert!(ends < 2, "{what}");
+        let mut disk = open(dir.path()).unwrap().disk;
+        write(&mut disk, entries(92..=192, 3));
+        drop(disk);
+        assert!(!open(dir.path()).unwrap().restored.forgot, "{what}");
+        assert!(!dir.path().join("sled.fresh").exists(), "{what}");
+    }
+    println!("{forgetful} forgot, {refused} were refused, {late} were found late");
+    assert!(forgetful > 0 && late > 0);
 }
 
 fn write_one(disk: &mut Disk, index: u64) {

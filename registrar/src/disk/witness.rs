@@ -7,15 +7,19 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use store::StoreError;
 
 const FILE: &str = "commits";
+/// Says that the database came upon damage that reading it does not show.
+const DAMAGED: &str = "damaged";
 
 /// The file.
 #[derive(Debug)]
 pub(super) struct Witness {
     file: File,
+    damaged: PathBuf,
     failed: AtomicBool,
 }
 
@@ -31,7 +35,31 @@ impl Witness {
         let seen = bytes.first_chunk::<8>().map(|seen| u64::from_le_bytes(*seen));
         let check = bytes.get(8..16).and_then(|check| check.try_into().ok());
         let seen = seen.filter(|seen| check.map(u64::from_le_bytes) == Some(!seen));
-        Ok((Self { file, failed: AtomicBool::new(false) }, seen))
+        let damaged = dir.join(DAMAGED);
+        Ok((Self { file, damaged, failed: AtomicBool::new(false) }, seen))
+    }
+
+    /// Whether a commit before this start came upon damage.
+    pub(super) fn saw_damage(&self) -> bool {
+        self.damaged.exists()
+    }
+
+    /// A commit failed: if it was for damage, the next start is to know.
+    pub(super) fn failed(&self, error: &StoreError) {
+        if matches!(error, StoreError::Corrupt { .. })
+            && let Err(error) = File::create(&self.damaged)
+        {
+            tracing::warn!(%error, "it cannot be noted that the database is damaged");
+        }
+    }
+
+    /// The damage is gone.
+    pub(super) fn mended(&self) {
+        if let Err(error) = std::fs::remove_file(&self.damaged)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, "it cannot be noted that the database is whole again");
+        }
     }
 
     /// A commit of this number is durable.
