@@ -200,7 +200,11 @@ impl Disk {
             let parts = saving.parts..all.min(saving.parts + PIECE_PARTS);
             saving.parts = parts.end;
             put_parts(meta.index, content, parts, &mut batch);
-            self.group.submit(batch, |result| done(result.map(|_| Saved::Piece)));
+            let witness = Arc::clone(&self.witness);
+            self.group.submit(batch, move |result| {
+                let noted = result.inspect_err(|error| witness.failed(error));
+                done(noted.map(|_| Saved::Piece));
+            });
             return;
         }
         let saved = Saved::Whole(meta.index, content.len());

@@ -108,7 +108,10 @@ impl Home {
         rustix::fs::renameat_with(cwd, &fresh, cwd, &engine, rustix::fs::RenameFlags::EXCHANGE)
             .map_err(|error| StoreError::io("exchange", &engine, error.into()))?;
         durable::sync_dir(&self.dir)?;
-        self.remove_fresh()
+        if let Err(error) = self.remove_fresh() {
+            tracing::warn!(%error, "a database that was replaced could not be removed");
+        }
+        Ok(())
     }
 
     /// Removes a database beside the store's that was not finished, or the one whose place it took.

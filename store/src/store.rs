@@ -87,6 +87,8 @@ impl Store {
     /// As `open`, but for those of identity and lock.
     pub fn within(home: Arc<Home>, options: &Options) -> Result<Self, StoreError> {
         tracing::debug!(dir = %home.dir().display(), kind = options.kind, "opening the store");
+        // What an exchange that was cut off left behind.
+        home.remove_fresh()?;
         Self::of(home, ENGINE_DIR, options.cache_bytes, options.reserve_bytes)
     }
 

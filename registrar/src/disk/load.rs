@@ -74,7 +74,9 @@ pub(super) fn load(store: Store, id: Option<MemberId>, dir: &Path) -> Result<Loa
     let mut batch = Batch::new();
     let mut mended = found.mend(id, dir, &mut batch)?;
     let mut store = store;
-    if found.is_damaged || mended.has_lost || witness.saw_damage() {
+    // Without an id and a snapshot the caller is about to refuse, and changes nothing.
+    let may_change = id.is_some() || mended.snapshot.is_some();
+    if may_change && (found.is_damaged || mended.has_lost || witness.saw_damage()) {
         store = renew(store, &found, &mended)?;
         witness.mended();
         found = read(&store, dir, seen)?;

@@ -378,3 +378,38 @@ fn a_disk_is_made_once_and_belongs_to_its_group() {
     let empty = tempfile::tempdir().unwrap();
     assert!(matches!(open(empty.path()), Err(DiskError::Absent { .. })));
 }
+
+#[test]
+fn what_a_recovery_refuses_stays_as_it_is() {
+    let dir = written();
+    let whole = dump(dir.path());
+    tamper(dir.path(), |_, batch| batch.put(*b"s", *b"garbage"));
+    let damaged = dump(dir.path());
+    for _ in 0..2 {
+        let error = recover(dir.path(), GROUP, MemberId::new(1).unwrap(), "host:1").unwrap_err();
+        assert!(matches!(&error, DiskError::Lost { what: "snapshot", .. }), "{error}");
+        assert_eq!(dump(dir.path()), damaged);
+    }
+    tamper(dir.path(), |_, batch| {
+        whole.iter().for_each(|(key, value)| batch.put(key.clone(), value.clone()));
+    });
+    let found = recover(dir.path(), GROUP, MemberId::new(1).unwrap(), "host:1").unwrap();
+    assert_eq!((found.last, found.lost_entries), (61, false));
+}
+
+#[test]
+fn one_that_is_alone_loses_nothing_by_a_fresh_database() {
+    let dir = written_among(1);
+    let opened = open(dir.path()).unwrap();
+    let (entries, state) = (opened.restored.entries.clone(), opened.restored.hard_state);
+    drop(opened);
+    let commits = |dir: &Path| open(dir).unwrap().disk.commits;
+    let before = commits(dir.path());
+    std::fs::write(dir.path().join("damaged"), "").unwrap();
+    let again = open(dir.path()).unwrap();
+    assert_eq!((&again.restored.entries, again.restored.hard_state), (&entries, state));
+    assert!(!again.restored.forgot && again.content.is_some());
+    drop(again);
+    assert!(!dir.path().join("damaged").exists());
+    assert!(commits(dir.path()) > before);
+}

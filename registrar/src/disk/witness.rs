@@ -44,9 +44,10 @@ impl Witness {
         self.damaged.exists()
     }
 
-    /// A commit failed: if it was for damage, the next start is to know.
+    /// A commit failed: if it was for damage, or the disk could not read or write, the next start is
+    /// to know.
     pub(super) fn failed(&self, error: &StoreError) {
-        if matches!(error, StoreError::Corrupt { .. })
+        if matches!(error, StoreError::Corrupt { .. } | StoreError::Io { .. })
             && let Err(error) = File::create(&self.damaged)
         {
             tracing::warn!(%error, "it cannot be noted that the database is damaged");
