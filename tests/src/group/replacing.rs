@@ -98,6 +98,7 @@ impl Raft {
         let nobody: Vec<MemberId> = status.members.all().into_iter().filter(gone).collect();
         let learning = status.members.learners.iter().any(|id| self.ids.contains_key(id));
         // Whoever takes its place comes first.
+        let is_short = !nobody.is_empty() || !status.members.learners.is_empty();
         if !learning || !changes.is_empty() {
             changes.extend(nobody.into_iter().map(|member| Change::Remove { member }));
         }
@@ -105,7 +106,8 @@ impl Raft {
             self.change(ground, now, leader, changes);
             return;
         }
-        let leaving = self.leaving.iter().copied().find(|host| *host != leader);
+        // Nobody lets one go while another is missing: what is left might be no majority.
+        let leaving = self.leaving.iter().copied().find(|host| *host != leader && !is_short);
         if let Some(member) = leaving.and_then(|host| self.seats[host].id) {
             self.leaving.clear();
             self.change(ground, now, leader, vec![Change::Remove { member }]);
