@@ -96,7 +96,8 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         let code = match error {
             jobs::Error::NoMaster | jobs::Error::Role { .. } => Code::Usage,
             jobs::Error::Serve(_) => Code::Failed,
-            _ => Code::Conflict,
+            jobs::Error::Framework(error) if !error.is_conflict() => Code::Failed,
+            jobs::Error::Framework(_) | jobs::Error::Listen { .. } => Code::Conflict,
         };
         Failure::new(code, with_causes(error))
     };

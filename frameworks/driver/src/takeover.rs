@@ -28,7 +28,9 @@ pub(crate) async fn take_over(
     id: &FrameworkId,
 ) -> Result<(Journal, Records), RunError> {
     let clock = Clock::start();
-    let driver = Driver::new(options, clock.now().as_nanos(), Some(id.clone()), []);
+    let mut driver = Driver::new(options, clock.now().as_nanos(), Some(id.clone()), []);
+    // The head is not ours yet; another instance that comes in between does not end this one.
+    driver.set_fence(None);
     let (orders, orders_out) = mpsc::unbounded_channel::<Asked>();
     let core = Reader { driver, states: BTreeMap::new(), next_request: 0 };
     let task = Loop::new(core, clock, Keeper::Nobody, orders_out).start()?;
@@ -38,6 +40,10 @@ pub(crate) async fn take_over(
     drop(state);
     task.await.map_err(|_| RunError::Ended)??;
     let (version, kept) = taken?;
+    let head = kept.iter().find(|entry| &*entry.key == head_key());
+    if head.is_some_and(|head| head.version != version) {
+        return Err(RunError::TakenOver);
+    }
     Ok(Journal::open(kept, version, nonce())?)
 }
 

@@ -7,7 +7,7 @@
 pub(crate) mod keeper;
 
 use crate::connection::{Connection, Happening};
-use crate::core::{ConnectionId, Effect, JournalError, Notice, Room};
+use crate::core::{ConnectionId, Effect, JournalError, Notice, Room, TAKEN_OVER};
 use clock::Clock;
 use grpc::ClientOptions;
 use keeper::{Keeper, Replica};
@@ -90,6 +90,14 @@ pub enum RunError {
     Ended,
 }
 
+impl RunError {
+    /// Whether it is another one's doing, so that starting again changes nothing: another instance,
+    /// another process with the directory, or an operator who ended the framework.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::TakenOver | Self::Stopped(_) | Self::Store(_))
+    }
+}
+
 /// Events that may wait for the loop.
 const INBOX: usize = 16 * 1024;
 /// Inputs stepped before their records are handed to the disk.
@@ -126,8 +134,6 @@ pub(crate) struct Loop<C: Core> {
 
 /// How long the last records may take to their masters when the owner has gone.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
-/// What a framework hears whose place another instance has taken, in Mesos' words.
-const REPLACED: &str = "Framework failed over";
 
 /// A record as a core reads it: key and value.
 pub(crate) type Stored = (Vec<u8>, Vec<u8>);
@@ -404,7 +410,7 @@ impl<C: Core> Loop<C> {
             }
             Effect::Persist(_) => {}
             Effect::Notice(Notice::Stopped(why))
-                if self.keeper.is_at_masters() && &*why == REPLACED =>
+                if self.keeper.is_at_masters() && &*why == TAKEN_OVER =>
             {
                 return Err(RunError::TakenOver);
             }

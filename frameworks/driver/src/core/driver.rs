@@ -85,7 +85,14 @@ pub struct Driver {
     state: StateCalls,
     /// What must hold at the master for a SUBSCRIBE.
     fence: Option<StateFence>,
+    /// Whether its records say who goes on when another instance subscribes.
+    is_fenced: bool,
 }
+
+/// What a framework hears whose place another instance has taken, in Mesos' words.
+const REPLACED: &str = "Framework failed over";
+/// Why one stopped whose fence does not hold any more.
+pub(crate) const TAKEN_OVER: &str = "another instance of the framework has taken over";
 
 impl Driver {
     /// A driver with what is durable: the framework's id, if it has one, and its living tasks.
@@ -111,6 +118,7 @@ impl Driver {
             demand: Demand::default(),
             state: StateCalls::default(),
             fence: None,
+            is_fenced: false,
         }
     }
 
@@ -121,8 +129,13 @@ impl Driver {
     }
 
     /// From now on the master is to refuse a SUBSCRIBE unless the framework's state is like that.
+    ///
+    /// Who takes over is decided by that state and by nothing else: an instance that hears that
+    /// another one subscribed subscribes again, with its fence if it has one, until it is refused.
+    /// Otherwise two that subscribe by turns could both end.
     pub fn set_fence(&mut self, fence: Option<StateFence>) {
         self.fence = fence;
+        self.is_fenced = true;
     }
 
     /// How it was set up.
@@ -276,6 +289,10 @@ impl Driver {
             Event::Subscribed { framework_id, heartbeat_interval, .. } => {
                 self.subscribed(now, framework_id, heartbeat_interval, effects)
             }
+            Event::Error(message) if self.is_fenced && &*message == REPLACED => {
+                effects.push(Effect::Disconnect { connection });
+                self.closed(now, connection, None)
+            }
             Event::Error(message) => self.stop(message, effects),
             Event::Refused { call, code, message } => {
                 self.refused(now, call, code, message, effects)
@@ -368,6 +385,9 @@ impl Driver {
             }
             // SUBSCRIBE itself. What the master says of our request will not change; what it
             // says of its own standing (not recovered, no leader) will.
+            if code == 409 && self.fence.is_some() {
+                return self.stop(TAKEN_OVER.into(), effects);
+            }
             if (400..500).contains(&code) && code != 408 && code != 429 {
                 return self.stop(message, effects);
             }

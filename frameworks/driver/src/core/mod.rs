@@ -47,6 +47,7 @@ pub use bare::{Bare, Order};
 pub use boundary::{Answer, ConnectionId, Effect, Input, Notice, Refusal, UnitChange, Write};
 pub use demand::Want;
 pub use driver::{Driver, Signal};
+pub(crate) use driver::TAKEN_OVER;
 pub use group::{Command, ExitRule, GroupId, GroupSpec, Kind, Retry, SpecError, Template};
 pub use invariants::Violation;
 pub(crate) use journal::record_bytes;

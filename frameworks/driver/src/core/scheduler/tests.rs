@@ -3,7 +3,7 @@
 use crate::core::record::PhaseRecord;
 use crate::core::testing::{Bench, batch, options, service, subscribed, template};
 use crate::core::*;
-use proto::scheduler::{CallBody, Event};
+use proto::scheduler::{CallBody, Event, StateFence};
 use proto::{FrameworkId, Reason, Source, TaskId, TaskState, TaskStatus};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -317,6 +317,41 @@ fn a_redirect_is_followed_at_once() {
     bench.step(Input::Tick);
     let expected = Effect::Connect { connection: connection + 2, master: "c:1".into() };
     assert_eq!(bench.effects, [expected]);
+}
+
+#[test]
+fn one_with_a_fence_subscribes_again_until_its_fence_is_refused() {
+    let mut bench = Bench::subscribed();
+    let fence = StateFence { key: "head".into(), version: 7 };
+    bench.core.driver.set_fence(Some(fence.clone()));
+    let connection = bench.connection;
+    bench.event(Event::Error("Framework failed over".into()));
+    assert!(bench.effects.contains(&Effect::Disconnect { connection }), "{:?}", bench.effects);
+    let stops = |bench: &Bench| {
+        let is_end = |effect: &Effect| matches!(effect, Effect::Notice(Notice::Stopped(_)));
+        bench.effects.iter().any(is_end)
+    };
+    assert!(!stops(&bench));
+    let connection = loop {
+        if let Some(connection) = bench.dialled() {
+            break connection;
+        }
+        bench.now = bench.core.deadline().unwrap();
+        bench.step(Input::Tick);
+    };
+    bench.step(Input::Connected { connection });
+    bench.connection = connection;
+    let says = |effect: &Effect| match effect {
+        Effect::Send { call, .. } => match &call.body {
+            CallBody::Subscribe(subscribe) => subscribe.fence == Some(fence.clone()),
+            _ => false,
+        },
+        _ => false,
+    };
+    assert!(bench.effects.iter().any(says), "{:?}", bench.effects);
+    bench.event(Event::Refused { call: "SUBSCRIBE".into(), code: 409, message: "'head'".into() });
+    assert!(stops(&bench));
+    assert_eq!(bench.core.deadline(), None);
 }
 
 #[test]
