@@ -11,7 +11,7 @@ use crate::registry_record::{self, Completed};
 use crate::{Config, Error};
 use ::registrar::Role;
 use clock::Clock;
-use master_core::RegistryOp;
+use master_core::{Kept, RegistryOp};
 use proto::MasterId;
 use std::sync::Arc;
 use store::{Batch, Home};
@@ -88,7 +88,9 @@ async fn note(
     let master_id = master_id.expect("a UUID is a valid id");
     let now = Clock::start().now();
     // Another one when the same past is gone back to a second time.
-    let epoch = registry.epoch() + EPOCHS + now.as_secs_f64() as u64;
+    let ahead = EPOCHS + now.as_secs_f64() as u64;
+    renumber(member, registry.kept(), ahead).await?;
+    let epoch = registry.epoch() + ahead;
     let mut batch = Batch::new();
     let op = RegistryOp::BeginEpoch { epoch, master_id };
     registry_record::write(&op, &mut Completed::new(), &mut batch);
@@ -102,6 +104,33 @@ async fn note(
     );
     batch.put(format!("{NOTES}{:020}", now.as_nanos()).into_bytes(), words.into_bytes());
     member.write(&batch).await
+}
+
+/// Gives all that frameworks keep versions far above all that there were. What a framework was told
+/// of what is lost must not come true again with another meaning: whoever relies on a version, with
+/// a comparison or a fence, finds out and reads anew.
+async fn renumber(member: &Member, kept: &Kept, ahead: u64) -> Result<(), RegistrarError> {
+    for (framework_id, state) in kept.of() {
+        let puts = state.entries.iter().map(|(key, held)| RegistryOp::PutState {
+            framework_id: framework_id.clone(),
+            key: Arc::clone(key),
+            value: Arc::clone(&held.value),
+            version: held.version.saturating_add(ahead),
+            write: held.write,
+        });
+        let counter = RegistryOp::DeleteState {
+            framework_id: framework_id.clone(),
+            // No key is empty: this says only how far the versions have come.
+            key: Arc::from(""),
+            version: state.version.saturating_add(ahead),
+        };
+        for op in puts.chain([counter]) {
+            let mut batch = Batch::new();
+            registry_record::write(&op, &mut Completed::new(), &mut batch);
+            member.write(&batch).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The beginning of the keys under which recoveries are noted; when, in nanoseconds since 1970,

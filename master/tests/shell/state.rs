@@ -1,7 +1,7 @@
 //! What masters keep for a framework, over HTTP and gRPC, and after the leader has gone.
 
 use crate::client::{Events, Http, JSON, within};
-use crate::cluster::{Running, subscribe};
+use crate::cluster::{Running, config, subscribe};
 use crate::masters::{dirs, three};
 use grpc::{ClientOptions, Duplex, SchedulerClient};
 use proto::scheduler::{Call, CallBody, Event, StateAsk, StateCall, StateOutcome, Subscribe};
@@ -161,4 +161,30 @@ async fn the_next_leader_has_what_was_answered() {
     assert_eq!(framework.put("late", 1).await, conflict);
     assert_eq!(framework.put("three", 2).await, done(3));
     drop((second, third));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_recovery_no_version_of_before_means_anything() {
+    let dir = tempfile::tempdir().unwrap();
+    let master = Running::at(dir.path()).await;
+    let mut framework = Framework::subscribe(&master.address, None).await;
+    assert_eq!(framework.put("one", 0).await, done(1));
+    assert_eq!(framework.put("two", 1).await, done(2));
+    let id = framework.id.clone();
+    master.stop().await;
+    let config = config(dir.path());
+    let recovered = tokio::task::spawn_blocking(move || master::registrar::recover(&config));
+    recovered.await.unwrap().unwrap();
+    let master = Running::at(dir.path()).await;
+    let mut framework = Framework::subscribe(&master.address, Some(id)).await;
+    let StateOutcome::Found(entries) = framework.ask(StateAsk::Get { key: Arc::from("k") }).await
+    else {
+        panic!("it is found");
+    };
+    let version = entries[0].version;
+    assert!(version > 1_000_000 && &*entries[0].value == b"two", "{entries:?}");
+    let conflict = StateOutcome::Conflict { key: Arc::from("k"), version };
+    assert_eq!(framework.put("late", 2).await, conflict);
+    assert_eq!(framework.put("three", version).await, done(version + 1));
+    master.stop().await;
 }
