@@ -76,7 +76,7 @@ pub enum RunError {
     NoRoom(Arc<str>),
     /// Another instance of it goes on.
     #[error(
-        "another instance of this framework has taken over and goes on with all that was acknowledged; this one ends"
+        "another instance of this framework has taken over and goes on with all that was acknowledged, or the masters were recovered without their newest records (start it again then); this one ends"
     )]
     TakenOver,
     /// The system gives no thread.

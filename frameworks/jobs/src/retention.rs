@@ -1,5 +1,5 @@
-//! Ended jobs are kept for a while and then forgotten, the oldest first; sooner where there is
-//! little room for records.
+//! Ended jobs are kept for a while and then forgotten, the oldest first; sooner where a new job has
+//! no room for its records otherwise.
 
 use driver::Engine;
 use driver::core::{GroupId, Scheduler};
@@ -55,13 +55,9 @@ impl Retention {
             .collect();
         ended.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| b.2.cmp(&a.2)));
         let mut units = 0;
-        let pressed = scheduler
-            .room()
-            .is_some_and(|(used, promised)| used + promised > Scheduler::ROOM_BYTES / 4 * 3);
-        let most = if pressed { self.jobs.min(ended.len() / 2).max(1) } else { self.jobs };
         let first = ended.iter().enumerate().position(|(kept, (_, count, _))| {
             units += count;
-            kept > 0 && (kept >= most || units > self.units)
+            kept > 0 && (kept >= self.jobs || units > self.units)
         });
         let surplus = first.map(|first| ended.split_off(first)).unwrap_or_default();
         surplus.into_iter().map(|(_, _, id)| id).collect()

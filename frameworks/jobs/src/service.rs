@@ -124,19 +124,21 @@ impl Service {
 
     /// Takes a group on. Where there is little room, ended jobs make way, the oldest first.
     async fn take_on(&self, group: GroupSpec) -> Result<GroupId, Refusal> {
-        loop {
-            let taken = async { Ok(self.engine.submit(group.clone()).await) };
-            let taken = self.recorded(taken).await?;
-            // Nothing is forgotten for what would not fit even then.
-            let makes_sense = matches!(
-                &taken,
-                Err(AskError::Refused(EngineRefusal::NoRoom { needs, promised, capacity, .. }))
-                    if needs.saturating_add(*promised) <= *capacity
-            );
-            if !makes_sense || !Retention::make_room(&self.engine).await {
-                return Ok(taken?);
+        let taken = async {
+            loop {
+                let taken = self.engine.submit(group.clone()).await;
+                // Nothing is forgotten for what would not fit even if all that lives took no more.
+                let makes_sense = matches!(
+                    &taken,
+                    Err(AskError::Refused(EngineRefusal::NoRoom { needs, promised, capacity, .. }))
+                        if needs.saturating_add(*promised) <= *capacity
+                );
+                if !makes_sense || !Retention::make_room(&self.engine).await {
+                    return Ok(taken);
+                }
             }
-        }
+        };
+        Ok(self.recorded(taken).await??)
     }
 
     /// What `done` gives, which waits for a record. Masters that take too long are an answer too.

@@ -64,7 +64,7 @@ impl Journal {
             head,
             head_version,
             next: head.first,
-            next_generation: head.generation + 1,
+            next_generation: head.generation.saturating_add(1),
             nonce,
             requests: 0,
             under_way: BTreeMap::new(),
