@@ -356,7 +356,8 @@ fn member_config(
         // A leader is believed in for a quarter of a second: five signs of life, which under eight
         // times as much work as there are processors were never all late (`bench masters calm`).
         tick: Duration::from_millis(25),
-        // What else is counted in ticks takes as long as with those of the default.
+        // These take as long as with the ticks of the default; what waits for a majority, and a
+        // hand-over, are given up after a quarter of a second, too.
         slow_write_ticks: 80,
         removal_ticks: 800,
         ..::registrar::Options::default()

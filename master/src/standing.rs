@@ -7,8 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A leader that was not heard of for so long may be gone: more than two of its signs of life are
-/// missing.
+/// A leader that was not heard of for so long may be gone: five of its signs of life are missing.
 const SILENT: Duration = Duration::from_millis(250);
 
 /// What is the matter with one that was taken out and whom nobody told yet.
