@@ -64,7 +64,7 @@ pub enum RegistrarError {
     },
     /// What is on disk is damaged.
     #[error(
-        "the registry in {} is damaged ({what} {problem}): restore a backup, or move the directory away and start a new cluster",
+        "the registry in {} is damaged ({what} {problem}): if there are other masters, move the directory away and let a new one take its place (tepui master replace); else restore a backup",
         .dir.display()
     )]
     Damaged {
@@ -354,7 +354,7 @@ fn member_config(
         snapshot_bytes: 2 << 20,
         kept_entries: 1_000,
         // A leader is believed in for a quarter of a second: five signs of life, which under eight
-        // times as much work as there are processors were never all late (`bench masters calm`).
+        // times as much work as there are processors were never all late (`cargo xtask bench elections`).
         tick: Duration::from_millis(25),
         // These take as long as with the ticks of the default; what waits for a majority, and a
         // hand-over, are given up after a quarter of a second, too.
