@@ -355,4 +355,4 @@ fn fault_of_command(error: &LaunchError) -> Option<Exit> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -34,7 +34,7 @@ fn shell(line: &str) -> CommandInfo {
     CommandInfo { shell: true, value: Some(line.into()), ..CommandInfo::default() }
 }
 
-fn launch(command: CommandInfo) -> Launch {
+pub(crate) fn launch(command: CommandInfo) -> Launch {
     let task = TaskInfo {
         name: "t".into(),
         task_id: TaskId::new("t").unwrap(),

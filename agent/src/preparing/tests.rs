@@ -1,11 +1,7 @@
 //! Who waits for an image, who is told what, and what is given up.
 
 use super::*;
-use proto::{
-    AgentId, CommandInfo, FrameworkId, FrameworkInfo, Resources, Role, TaskBody, TaskId, TaskInfo,
-    TaskPayload,
-};
-use std::collections::BTreeMap;
+use proto::CommandInfo;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -51,26 +47,8 @@ fn rig() -> Rig {
 }
 
 fn launch(id: &str) -> Launch {
-    let command = CommandInfo::default();
-    let task = TaskInfo {
-        name: id.into(),
-        task_id: TaskId::new(id).unwrap(),
-        agent_id: AgentId::new("A").unwrap(),
-        resources: Resources::cpus_mem(500, 32_000),
-        allocation_role: None,
-        limits: BTreeMap::new(),
-        executor: None,
-        kill_grace: None,
-        max_completion_time: None,
-        payload: TaskPayload::new(&TaskBody { command: Some(command), ..TaskBody::default() }),
-    };
-    Launch {
-        container_id: ContainerId::new(id).unwrap(),
-        framework: Arc::new(FrameworkInfo::new("ann", "test")),
-        framework_id: FrameworkId::new("F").unwrap(),
-        role: Role::any(),
-        task: Arc::new(task),
-    }
+    let container_id = ContainerId::new(id).unwrap();
+    Launch { container_id, ..crate::containers::tests::launch(CommandInfo::default()) }
 }
 
 impl Rig {

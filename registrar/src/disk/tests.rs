@@ -291,7 +291,7 @@ fn what_the_database_itself_cannot_read_is_gone_for_good() {
     drop(disk);
     let engine = std::fs::read(whole.path().join("sled/db")).unwrap();
     let used: Vec<usize> = (0..engine.len()).filter(|at| engine[*at] != 0).collect();
-    for place in used.iter().step_by(used.len() / 50) {
+    for place in used.iter().step_by(used.len() / 100) {
         let dir = tempfile::tempdir().unwrap();
         copy(whole.path(), dir.path());
         let mut damaged = engine.clone();
@@ -322,7 +322,7 @@ fn what_the_database_itself_cannot_read_is_gone_for_good() {
         assert!(!dir.path().join("sled.fresh").exists(), "{what}");
     }
     println!("{forgetful} forgot, {refused} were refused, {late} were found late");
-    assert!(forgetful > 0 && late > 0);
+    assert!(forgetful > 0 && late > 0 && refused < 95);
 }
 
 fn write_one(disk: &mut Disk, index: u64) {

@@ -59,7 +59,7 @@ pub(crate) struct ContainerOptions {
     image_store: Option<PathBuf>,
     /// Room for images that were unpacked and that nobody runs, in the work directory; no image
     /// may take more.
-    #[arg(long, value_name = "MB", default_value_t = 20_480)]
+    #[arg(long, value_name = "MB", default_value_t = Policy::default().image_cache_bytes >> 20)]
     image_cache: u64,
     /// Put every task into a container, also those that do not ask for one.
     #[arg(long)]

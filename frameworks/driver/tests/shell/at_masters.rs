@@ -1,8 +1,8 @@
 //! An engine whose records are at the masters: nothing of it is needed but its id.
 
 use crate::master::Master;
-use crate::{BOUND, spec, until_ended};
-use driver::core::{Notice, Options, Refusal, Scheduler};
+use crate::{BOUND, spec, until_ended, until_launched};
+use driver::core::{Options, Refusal, Scheduler};
 use driver::{AskError, Engine, RunError};
 use proto::FrameworkId;
 use std::time::Duration;
@@ -46,15 +46,7 @@ async fn who_takes_over_leaves_the_tasks_that_run_in_peace() {
     let (engine, task) = start(&address).await;
     let mut watch = engine.watch();
     let id = engine.submit(spec(10)).await.unwrap();
-    let launched = async {
-        let mut launched = 0;
-        while launched < 10 {
-            if let Notice::Unit { .. } = watch.recv().await.unwrap() {
-                launched += 1;
-            }
-        }
-    };
-    tokio::time::timeout(BOUND, launched).await.unwrap();
+    until_launched(&mut watch, 10).await;
     drop(engine);
     tokio::time::timeout(BOUND, task).await.unwrap().unwrap().unwrap();
     let (engine, _task) = start(&address).await;

@@ -38,6 +38,19 @@ async fn start(master: &str, dir: &Path) -> (Engine, JoinHandle<Result<(), RunEr
     Engine::start(options, dir, "test").await.unwrap()
 }
 
+/// Waits for so many notices of units.
+async fn until_launched(watch: &mut broadcast::Receiver<Notice>, count: usize) {
+    let launched = async {
+        let mut launched = 0;
+        while launched < count {
+            if let Notice::Unit { .. } = watch.recv().await.unwrap() {
+                launched += 1;
+            }
+        }
+    };
+    tokio::time::timeout(BOUND, launched).await.unwrap();
+}
+
 async fn until_ended(engine: &Engine, watch: &mut broadcast::Receiver<Notice>, id: &GroupId) {
     let waiting = async {
         let known = id.clone();
@@ -92,15 +105,7 @@ async fn a_restarted_scheduler_takes_its_work_up_as_the_same_framework() {
     let (engine, task) = start(&address, dir.path()).await;
     let mut watch = engine.watch();
     let id = engine.submit(spec(10)).await.unwrap();
-    let launched = async {
-        let mut launched = 0;
-        while launched < 10 {
-            if let Notice::Unit { .. } = watch.recv().await.unwrap() {
-                launched += 1;
-            }
-        }
-    };
-    tokio::time::timeout(BOUND, launched).await.unwrap();
+    until_launched(&mut watch, 10).await;
     drop(engine);
     task.await.unwrap().unwrap();
 
