@@ -115,7 +115,7 @@ impl Sorter {
     }
 
     /// The roles with a limit, and whether they have less room than is worth an offer.
-    fn limited(&self) -> Vec<(RoleOrd, bool)> {
+    pub(super) fn limited(&self) -> Vec<(RoleOrd, bool)> {
         if self.quotas == 0 {
             return Vec::new();
         }

@@ -71,6 +71,9 @@ pub(crate) struct Allocator {
     /// Agents that headroom alone kept from being offered, by sort.
     held_plain: Held,
     held_mixed: Held,
+    /// Whether an agent that was not looked at for everybody lost, in the pass under way, all that
+    /// was not plain.
+    purified: bool,
     /// The scalars of nothing.
     pub(crate) nothing: Arc<Parts>,
     /// What an offer ever took of what guarantees need: a mistake of ours (for the invariants).
@@ -122,6 +125,7 @@ impl Allocator {
             available: Amounts::default(),
             held_plain: Held::default(),
             held_mixed: Held::default(),
+            purified: false,
             nothing: Arc::new(Parts { pure: true, ..Parts::default() }),
             starved: None,
             overdrawn: None,

@@ -48,6 +48,9 @@ impl Master {
             }
         }
         self.end_choices();
+        if std::mem::take(&mut self.allocator.purified) {
+            self.allocator.sorter.note_mixed_as_plain();
+        }
         for (framework, offers) in made {
             self.counters.offers_made += offers.len() as u64;
             self.tell(framework, Event::Offers(offers), out);
@@ -135,10 +138,8 @@ impl Master {
                 // Mostly nothing is left, and nobody needs to be remembered.
                 return;
             }
-            if mark == Mark::Woken && !was_pure && self.agents[agent].free_parts.pure {
-                // What limits stood against was remembered of an agent of another sort.
-                self.touch(agent);
-            }
+            let became_pure = !was_pure && self.agents[agent].free_parts.pure;
+            self.allocator.purified |= became_pure && mark == Mark::Woken;
             tried.push(seat);
         }
         // What they were offered of it is not what they would be offered of the rest.

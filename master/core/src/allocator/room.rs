@@ -9,9 +9,9 @@
 //!
 //! Of an agent with nothing but plain resources an offer needs room that is worth one by itself, and
 //! none is looked at while there is not; on one with others (reserved, revocable) any bit more may
-//! make an offer that was not refused. So the two sorts are gone through apart. An agent of the
-//! second sort that becomes one of the first because somebody took the others is touched: what stood
-//! against it was remembered of its old sort.
+//! make an offer that was not refused. So the two sorts are gone through apart. When an agent of the
+//! second sort becomes one of the first because somebody took the others, what stood against it was
+//! remembered of its old sort, and is remembered of the other as well.
 
 use super::amounts::{Amounts, Bounds};
 use super::held::{SORTS, SWEEP, Sort};
@@ -126,6 +126,14 @@ impl NodeQuota {
         }
     }
 
+    /// What the limit stood against of the second sort may be of the first by now.
+    fn note_mixed_as_plain(&self) {
+        let [plain, mixed] = &mut *self.cuts.borrow_mut();
+        for (kind, room) in mixed.bar.iter() {
+            plain.lower(kind, room);
+        }
+    }
+
     /// The limit stood against an offer of `free`.
     fn note_cut(&self, room: &Bounds, free: &Amounts, sort: Sort) {
         let cut = &mut self.cuts.borrow_mut()[sort as usize];
@@ -151,6 +159,16 @@ impl Sorter {
     pub(crate) fn note_cuts(&self, seat: SeatOrd, free: &Amounts, sort: Sort) {
         for role in self.allowance(seat).cutting(free) {
             self.note_cut(role, free, sort);
+        }
+    }
+
+    /// Of what limits stood against, some may have nothing but plain resources by now. Costs as
+    /// much as there are roles with a limit.
+    pub(super) fn note_mixed_as_plain(&self) {
+        for (role, _) in self.limited() {
+            if let Some(quota) = &self.nodes[role].quota {
+                quota.note_mixed_as_plain();
+            }
         }
     }
 
