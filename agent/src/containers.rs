@@ -235,16 +235,20 @@ fn rlimit((name, soft, hard): &(Arc<str>, Option<u64>, Option<u64>)) -> Result<R
 /// What an event means to the core; absent for what only people read.
 pub(crate) fn input(event: ContainerEvent) -> Option<Input> {
     match event {
-        ContainerEvent::Launched { id, launched } => Some(Input::Launched {
-            container_id: core_id(&id)?,
-            sandbox: launched.sandbox.to_string_lossy().into(),
-        }),
+        ContainerEvent::Launched { id, launched } => {
+            fail::fail_point!("launch-heard");
+            Some(Input::Launched {
+                container_id: core_id(&id)?,
+                sandbox: launched.sandbox.to_string_lossy().into(),
+            })
+        }
         ContainerEvent::LaunchFailed { id, error } => Some(Input::LaunchFailed {
             container_id: core_id(&id)?,
             exit: fault_of_command(&error),
             message: error.to_string().into(),
         }),
         ContainerEvent::Ended { id, ended } => {
+            fail::fail_point!("end-heard");
             Some(Input::Exited { container_id: core_id(&id)?, exited: exited(ended) })
         }
         ContainerEvent::UpdateFailed { id, reason } => {

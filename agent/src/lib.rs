@@ -7,6 +7,8 @@ mod checkpoint;
 mod config;
 pub mod containerizer;
 mod containers;
+#[cfg(feature = "failpoints")]
+pub mod crash;
 mod error;
 mod http;
 mod link;

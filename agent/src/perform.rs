@@ -20,6 +20,7 @@ use crate::preparing::{Preparation, Prepared, Preparing};
 use crate::sandboxes::{Place, Sandboxes};
 use crate::volumes::VolumeDisk;
 use agent_core::{CheckpointOp, Effect, Input, Launch, Note, VolumeOrder};
+use fail::fail_point;
 use proto::agent_link::AgentCall;
 use proto::{ClusterId, ContainerId, TaskBody};
 use say::say;
@@ -193,6 +194,7 @@ impl Performer {
                 Effect::Forget { container_id } => {
                     if let Ok(id) = containers::native_id(&container_id) {
                         self.native.forget(&id);
+                        fail_point!("forget-ordered");
                     }
                 }
                 other if self.commits.must_wait(&other) => {
@@ -309,6 +311,7 @@ impl Performer {
                     self.answers.push(end);
                 } else if let Ok(id) = containers::native_id(&container_id) {
                     self.native.kill(&id, grace);
+                    fail_point!("kill-ordered");
                 }
             }
             Effect::Connect { link } => {
@@ -324,7 +327,11 @@ impl Performer {
             }
             Effect::ToMaster { link, call } => {
                 if let Some(stream) = self.stream.as_ref().filter(|s| s.number() == link) {
+                    let is_update = matches!(call, AgentCall::Update { .. });
                     stream.send(call);
+                    if is_update {
+                        fail_point!("update-sent");
+                    }
                 }
             }
             Effect::CollectSandbox { container_id, path } => self.collect(container_id, &path),
@@ -361,6 +368,7 @@ impl Performer {
     }
 
     fn launch(&mut self, launch: &Launch) {
+        fail_point!("launch-taken");
         let task = (launch.framework_id.clone(), launch.task.task_id.clone());
         let place = Place { path: None, running: true };
         self.sandboxes.insert(&launch.container_id, task, place);
@@ -393,7 +401,10 @@ impl Performer {
         let (disk, policy) = (&self.volumes, &self.policy);
         let image = image.as_deref();
         match containers::container(launch, body, image, &mut self.frameworks, disk, policy) {
-            Ok(container) => self.native.launch(container),
+            Ok(container) => {
+                self.native.launch(container);
+                fail_point!("launch-ordered");
+            }
             Err(message) => {
                 self.preparing.release(&launch.container_id);
                 self.refuse(launch, message);
@@ -450,6 +461,7 @@ impl Performer {
     }
 
     fn collect(&mut self, container_id: ContainerId, path: &str) {
+        fail_point!("collect-begins");
         self.sandboxes.removed(&container_id);
         self.counts.sandboxes_collected += 1;
         let (root, path) = (self.layout.sandboxes.clone(), Path::new(path).to_owned());
@@ -470,6 +482,7 @@ impl Performer {
                 }
                 Err(_) => Input::SandboxCollectFailed { container_id },
             };
+            fail_point!("sandbox-removed");
             // The server may have ended meanwhile; the record is still there at the next start.
             let _ = inbox.send(input).await;
         });

@@ -17,6 +17,7 @@ use crate::sandboxes::Place;
 use crate::{Error, containers, metrics, orphans, probe};
 use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered};
 use clock::Clock;
+use fail::fail_point;
 use proto::{AgentInfo, ClusterId};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -67,8 +68,10 @@ pub async fn run(
     checkpoint::keep_nonce(&*store, &mut loaded, seed.1);
     check_reconfiguration(&loaded, &info, &machine.boot_id, &layout)?;
 
+    fail_point!("checkpoint-loaded");
     let clock = Clock::start();
     let (native, mut events) = Native::start(native_options(&config, &layout)).await?;
+    fail_point!("supervisor-at-hand");
     let containers = first_report(&mut events, &clock).await;
     let (writer, committed) = Writer::start(store).map_err(Error::Thread)?;
     let supervisor = supervisor_identity(native.supervisor_pid());
@@ -113,6 +116,7 @@ pub async fn run(
         request_timeout: config.request_timeout,
     };
     let server = Server { core, clock, performer, layout, config, effects: Vec::new() };
+    fail_point!("agent-ready");
     let channels = Channels { inputs, events, committed, prepared, questions };
     tokio::select! {
         result = server.serve(channels, shutdown) => result,
@@ -355,6 +359,7 @@ impl Server {
     ) -> Result<(), Error> {
         let (native, receiver) = Native::start(native_options(&self.config, &self.layout)).await?;
         let identity = supervisor_identity(native.supervisor_pid());
+        fail_point!("supervisor-replaced");
         self.performer.replace_native(native, checkpoint::supervisor_change(&identity));
         *events = receiver;
         let containers = first_report(events, &self.clock).await;

@@ -1,4 +1,6 @@
-//! An agent and nothing else, for this package's tests: `agent MASTER WORK_DIR SUPERVISE...`.
+//! An agent and nothing else, for this package's tests:
+//! `agent MASTER WORK_DIR [--cgroups] [--collect] SUPERVISE...`; `--collect` removes sandboxes at
+//! the end of their tasks.
 //!
 //! It is a process of its own so that it can be killed. The product's own is `tepui agent`.
 
@@ -10,13 +12,21 @@ fn main() -> ExitCode {
     let (Some(master), Some(work_dir)) = (arguments.next(), arguments.next()) else {
         return ExitCode::from(2);
     };
+    let mut arguments = arguments.peekable();
+    let cgroups = arguments.next_if(|argument| argument == "--cgroups").is_some();
+    let collect = arguments.next_if(|argument| argument == "--collect").is_some();
     let supervise: Vec<OsString> = arguments.collect();
+    #[cfg(feature = "failpoints")]
+    agent::crash::arm();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else { return ExitCode::FAILURE };
     runtime.block_on(async {
         let masters = vec![master.to_string_lossy().into_owned()];
         let mut config = agent::Config::new(masters, work_dir, supervise);
-        config.cgroups = false;
+        config.cgroups = cgroups;
+        if collect {
+            config.gc_delay = std::time::Duration::ZERO;
+        }
         config.resources = Some("cpus:4000;mem:1000000;disk:1000".to_owned());
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let Ok(listener) = agent::listen(address).await else { return ExitCode::FAILURE };

@@ -76,11 +76,13 @@ fn commit(store: &dyn Storage, changes: Vec<Change>, answers: &UnboundedSender<C
             None => batch.delete(key.as_slice()),
         }
     }
+    fail::fail_point!("commit-begins");
     let answer = match store.commit(batch) {
         Ok(()) => Committed::Durable,
         Err(error @ StoreError::Full { .. }) => Committed::Full(changes, Arc::new(error)),
         Err(error) => Committed::Failed(Arc::new(error)),
     };
+    fail::fail_point!("commit-durable");
     let go_on = !matches!(answer, Committed::Failed(_));
     answers.send(answer).is_ok() && go_on
 }

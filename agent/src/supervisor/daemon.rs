@@ -19,6 +19,7 @@ use super::cgroup::{CgroupError, Tree};
 use super::options::{Options, UsageError};
 use super::peer;
 use super::server::Supervisor;
+use super::strays;
 use super::sys::{self, Fork};
 
 /// How long a supervisor that has stopped answering may take to end.
@@ -140,6 +141,12 @@ fn serve(options: Options, listening: impl FnOnce()) -> Result<(), ServeError> {
     fs::create_dir_all(&options.sandboxes)
         .map_err(failed("make the directory", &options.sandboxes))?;
     let (tree, warning) = isolation(&options)?;
+    if tree.is_none() {
+        let left = strays::clear(&options.name);
+        if left > 0 {
+            super::log(&format!("killed {left} processes that a lost supervisor left"));
+        }
+    }
     let listener = peer::listen(&options.socket).map_err(failed("listen on", &options.socket))?;
     let next_directory = clear_sandboxes(&options.sandboxes);
     let dir = options.dir.clone();
@@ -147,6 +154,7 @@ fn serve(options: Options, listening: impl FnOnce()) -> Result<(), ServeError> {
         .map_err(failed("set up the loop in", &dir))?;
     supervisor.next_directory = next_directory;
     super::log(&format!("listening, pid {}", std::process::id()));
+    fail::fail_point!("supervisor-listens");
     listening();
     supervisor.run().map_err(failed("wait for events in", &dir))?;
     super::log("ended");

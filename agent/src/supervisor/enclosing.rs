@@ -99,6 +99,7 @@ pub(super) fn start(
     let directory = std::ffi::CString::new(directory)
         .map_err(|_| LaunchError::Impossible("its working directory has a NUL byte".into()))?;
     let standing = enclosures.raise(wanted)?;
+    fail::fail_point!("walls-raised");
     let entry = Entry {
         init: standing.pidfd(),
         user: wanted.user.map(AsFd::as_fd),

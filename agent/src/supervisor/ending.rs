@@ -6,6 +6,8 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use fail::fail_point;
+
 use super::berth::{Berth, Ending};
 use super::cgroup::Group;
 use super::orders::kill_all;
@@ -35,6 +37,7 @@ impl Supervisor {
                 at: Instant::now(),
             });
             ended.push(index);
+            fail_point!("child-reaped");
         }
         if orphans {
             ended.append(&mut self.settling);
@@ -72,12 +75,14 @@ impl Supervisor {
 
     fn settle_one(&mut self, index: usize, children: Option<&[u32]>) {
         if self.has_remains(index, children) {
+            fail_point!("remains-killed");
             self.settling.push(index);
             return;
         }
         let berth = self.berths[index].as_mut().expect("a settling berth exists");
         berth.drain(&mut self.buffer);
         let Some((occupant, ended)) = conclude(berth) else { return };
+        fail_point!("end-concluded");
         if let (Some(standing), Some(enclosures)) = (&occupant.standing, &self.enclosures) {
             enclosures.clear(standing);
         }
@@ -96,7 +101,9 @@ impl Supervisor {
                 ended: Some(ended),
             },
         );
+        fail_point!("end-told");
         self.vacate(index);
+        fail_point!("berth-vacated");
     }
 
     /// Whether processes of the container are left; kills those it finds.

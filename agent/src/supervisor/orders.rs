@@ -4,6 +4,8 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fail::fail_point;
+
 use super::berth::{Berth, BerthError, Directory, Occupant};
 use super::enclosing;
 use super::enclosure::Wanted;
@@ -28,6 +30,7 @@ impl Supervisor {
             Err(error) => Report::LaunchFailed { id, error },
         };
         self.report(&report);
+        fail_point!("launch-told");
     }
 
     fn start(&mut self, spec: TaskSpec) -> Result<Launched, LaunchError> {
@@ -59,6 +62,7 @@ impl Supervisor {
         }
         self.next_group += 1;
         let berth = Berth::make(self.tree.as_ref(), &format!("{:08}", self.next_group))?;
+        fail_point!("berth-made");
         let index = self.vacant.pop().unwrap_or_else(|| {
             self.berths.push(None);
             self.berths.len() - 1
@@ -89,8 +93,10 @@ impl Supervisor {
             let user = owner.unwrap_or_else(super::berth::ourselves);
             volumes::link(directory.as_fd(), &spec.volumes, user).map_err(LaunchError::Refused)?;
         }
-        let extra = added_variables(&spec, directory, berth.group.is_none());
+        let mark = berth.group.is_none().then_some(self.options.name.as_str());
+        let extra = added_variables(&spec, directory, mark);
         let image = Image::new(&spec, &extra)?;
+        fail_point!("berth-prepared");
         let (Some(stdout), Some(stderr)) =
             (berth.streams[0].writable(), berth.streams[1].writable())
         else {
@@ -124,6 +130,7 @@ impl Supervisor {
                 (pid, Some(standing))
             }
         };
+        fail_point!("task-started");
         let launched = Launched { pid, started_boot_ns, sandbox: directory.path.clone() };
         let TaskSpec { id, record, .. } = spec;
         let occupant = Occupant {
@@ -190,6 +197,7 @@ impl Supervisor {
         let at = Instant::now() + grace.min(Duration::from_secs(3_000_000_000));
         let Some((index, berth)) = self.berth_of(id) else { return };
         let Some(occupant) = berth.occupant.as_mut() else { return };
+        fail_point!("kill-taken");
         let first = !std::mem::replace(&mut occupant.kill_requested, true);
         if first && !grace.is_zero() && occupant.ending.is_none() {
             sys::signal_child(occupant.launched.pid, true, libc::SIGTERM);
@@ -209,6 +217,7 @@ impl Supervisor {
         let Some(berth) = self.berths.get_mut(index).and_then(Option::as_mut) else { return };
         if berth.occupant.as_ref().is_some_and(|occupant| occupant.serial == serial) {
             kill_all(berth);
+            fail_point!("killed-hard");
         }
     }
 
@@ -277,6 +286,7 @@ fn prepare(
         berth.recyclable = false;
         return Err(refused(&BerthError::Cgroup(error)));
     }
+    fail_point!("limits-set");
     let failed = |what| move |source| refused(&BerthError::Io { what, source });
     let own = match &spec.sandbox {
         SandboxChoice::At(path) => {
@@ -294,7 +304,7 @@ fn prepare(
 }
 
 /// Variables that only we can know.
-fn added_variables(spec: &TaskSpec, directory: &Directory, marked: bool) -> Vec<String> {
+fn added_variables(spec: &TaskSpec, directory: &Directory, mark: Option<&str>) -> Vec<String> {
     let mut added = Vec::new();
     if !spec.environment.iter().any(|v| v.starts_with("MESOS_SANDBOX=")) {
         let path = match spec.enclosure {
@@ -303,8 +313,9 @@ fn added_variables(spec: &TaskSpec, directory: &Directory, marked: bool) -> Vec<
         };
         added.push(format!("MESOS_SANDBOX={}", path.display()));
     }
-    if marked && spec.enclosure.is_none() {
+    if let Some(name) = mark.filter(|_| spec.enclosure.is_none()) {
         added.push(format!("{}={}", strays::MARK, spec.id));
+        added.push(format!("{}={name}", strays::OWNER));
     }
     added
 }

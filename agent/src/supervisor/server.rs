@@ -254,7 +254,10 @@ impl Supervisor {
             Order::Kill { id, grace } => self.kill(&id, grace),
             Order::Update { id, limits } => self.update(&id, &limits),
             Order::Usage { id } => self.usage(id),
-            Order::Forget { id } => drop(self.ended.remove(&id)),
+            Order::Forget { id } => {
+                fail::fail_point!("forget-taken");
+                self.ended.remove(&id);
+            }
             Order::Share { key, bytes } => drop(self.shared.insert(key, bytes)),
             Order::Unshare { key } => drop(self.shared.remove(&key)),
             Order::Shutdown if self.running.is_empty() => {
@@ -399,6 +402,7 @@ impl Supervisor {
     fn close(mut self) {
         // Before the directories: a new supervisor may start from here on, and finds the lock.
         let _ = std::fs::remove_file(&self.options.socket);
+        fail::fail_point!("socket-removed");
         for berth in self.berths.iter_mut().flatten() {
             berth.discard_directory();
             self.doomed.extend(berth.group.take());

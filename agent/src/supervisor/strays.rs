@@ -5,7 +5,7 @@
 //! its environment cannot be told apart; then it is left alone, and the berth of the task that
 //! has just ended is not used again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
@@ -15,6 +15,12 @@ use super::task::{ContainerId, Usage};
 
 /// Environment variable that carries the container's name where there are no cgroups.
 pub(super) const MARK: &str = "TEPUI_CONTAINER";
+
+/// Environment variable that carries the name of the supervisor, likewise.
+pub(super) const OWNER: &str = "TEPUI_SUPERVISOR";
+/// Looks at all processes when those of a lost supervisor are cleared: each may have forked between
+/// two of them.
+const ROUNDS: usize = 100;
 
 /// What was found of a container whose first process has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,10 +96,42 @@ pub(super) fn look(id: &ContainerId, pid: u32, children: Option<&[u32]>) -> Stra
 }
 
 fn owner(pid: u32) -> Option<String> {
+    variable(pid, MARK)
+}
+
+fn variable(pid: u32, name: &str) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let mut variables = environment.split(|byte| *byte == 0);
-    let mark = variables.find_map(|v| v.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))?;
-    Some(String::from_utf8_lossy(mark).into_owned())
+    let value = variables.find_map(|v| v.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}
+
+/// Kills what the tasks of a supervisor of this name left, which was lost: their first processes
+/// died with it, others did not. To be called by who has its place, before it has any task.
+/// Returns how many were killed. Looks at every process of the machine.
+pub(super) fn clear(name: &str) -> usize {
+    let mut killed = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        let before = killed.len();
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        killed.extend(pids.filter(|pid| kill_if_of(*pid, name).is_some()));
+        if killed.len() == before {
+            break;
+        }
+    }
+    killed.len()
+}
+
+/// By a descriptor, which was had before the variables were read: the number may be another's by
+/// the time of the signal.
+fn kill_if_of(pid: u32, name: &str) -> Option<()> {
+    let number = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
+    let process = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty()).ok()?;
+    if variable(pid, OWNER)? != name || is_zombie(pid) {
+        return None;
+    }
+    rustix::process::pidfd_send_signal(process, rustix::process::Signal::KILL).ok()
 }
 
 /// The fields of /proc/PID/stat after the command, which may contain anything.

@@ -9,4 +9,5 @@ mod redirect;
 mod restart;
 mod rig;
 mod start;
+mod survival;
 mod volumes;

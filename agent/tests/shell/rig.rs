@@ -95,6 +95,42 @@ impl Master {
         self.admit_and_reconcile(Vec::new()).await
     }
 
+    /// The stream of an agent, of the one on this port if one is given and not of one that was
+    /// killed, admitted by a master that asks about all of these tasks that the agent does not
+    /// name. A new agent is asked about none: its tasks are another's.
+    pub(crate) async fn admit_knowing(
+        &mut self,
+        port: Option<u16>,
+        mut known: Vec<(FrameworkId, TaskId)>,
+    ) -> Connection {
+        let (mut connection, first) = loop {
+            let mut connection = soon(self.connections.recv()).await.unwrap();
+            let Some(first) = connection.next_or_end().await else { continue };
+            let (AgentCall::Register { info, .. } | AgentCall::Reregister { info, .. }) = &first
+            else {
+                panic!("{first:?}");
+            };
+            if port.is_none_or(|port| info.port == port) {
+                break (connection, first);
+            }
+        };
+        let (agent_id, master_id) = (agent_id(), MasterId::new("M").unwrap());
+        let ping_timeout = Duration::from_secs(60);
+        if let AgentCall::Reregister { tasks, .. } = first {
+            known.retain(|(_, id)| !tasks.iter().any(|task| task.task_id == *id));
+            connection.tasks = tasks;
+            connection.tell(AgentEvent::Reregistered {
+                agent_id,
+                master_id,
+                ping_timeout,
+                reconcile: known,
+            });
+        } else {
+            connection.tell(AgentEvent::Registered { agent_id, master_id, ping_timeout });
+        }
+        connection
+    }
+
     pub(crate) async fn admit_and_reconcile(
         &mut self,
         reconcile: Vec<(FrameworkId, TaskId)>,
@@ -135,6 +171,11 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn say(&self, event: AgentEvent) {
         self.events.send(event).expect("the agent listens");
+    }
+
+    /// As `say`, to an agent that may have been killed meanwhile.
+    pub(crate) fn tell(&self, event: AgentEvent) {
+        let _ = self.events.send(event);
     }
 
     pub(crate) async fn next(&mut self) -> AgentCall {

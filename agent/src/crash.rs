@@ -1,0 +1,73 @@
+//! Places where a test ends a process of ours as the kernel would: by SIGKILL, in the middle of what
+//! it does, once. Only with the feature `failpoints`, which nothing but tests has.
+
+use rustix::process::{Signal, getpid, kill_process};
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Places in the agent, from its start to the collection of a sandbox.
+pub const AGENT: [&str; 15] = [
+    "checkpoint-loaded",
+    "supervisor-at-hand",
+    "agent-ready",
+    "launch-taken",
+    "launch-ordered",
+    "launch-heard",
+    "commit-begins",
+    "commit-durable",
+    "update-sent",
+    "kill-ordered",
+    "end-heard",
+    "forget-ordered",
+    "collect-begins",
+    "sandbox-removed",
+    "supervisor-replaced",
+];
+
+/// Places in the supervisor.
+pub const SUPERVISOR: [&str; 16] = [
+    "supervisor-listens",
+    "berth-made",
+    "limits-set",
+    "berth-prepared",
+    "walls-raised",
+    "task-started",
+    "launch-told",
+    "kill-taken",
+    "killed-hard",
+    "child-reaped",
+    "remains-killed",
+    "end-concluded",
+    "end-told",
+    "berth-vacated",
+    "forget-taken",
+    "socket-removed",
+];
+
+/// The variable that names a place, which arrival there is meant, and a file that says that it
+/// happened: `PLACE:NUMBER:FILE`. Who finds the file there goes on.
+pub const VARIABLE: &str = "TEPUI_CRASH";
+
+/// Prepares what the variable asks for; nothing without it.
+///
+/// # Panics
+/// If the variable cannot be read, or names a place that does not exist: the test is wrong.
+pub fn arm() {
+    let Ok(text) = std::env::var(VARIABLE) else { return };
+    let mut parts = text.splitn(3, ':');
+    let (Some(place), Some(number), Some(file)) = (parts.next(), parts.next(), parts.next()) else {
+        panic!("{VARIABLE} should be PLACE:NUMBER:FILE, not {text:?}");
+    };
+    assert!(AGENT.contains(&place) || SUPERVISOR.contains(&place), "no place {place:?}");
+    let number: u32 = number.parse().unwrap_or_else(|_| panic!("no number: {number:?}"));
+    let (file, arrivals) = (PathBuf::from(file), AtomicU32::new(0));
+    let die = move || {
+        let is_it = arrivals.fetch_add(1, Ordering::Relaxed) + 1 == number;
+        if is_it && OpenOptions::new().write(true).create_new(true).open(&file).is_ok() {
+            // Nothing after it is reached.
+            let _ = kill_process(getpid(), Signal::KILL);
+        }
+    };
+    fail::cfg_callback(place, die).unwrap_or_else(|error| panic!("{place}: {error}"));
+}

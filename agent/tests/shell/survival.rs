@@ -1,0 +1,327 @@
+//! Agents and supervisors that are killed in the middle of whatever they do, at each place that has
+//! a name: the next agent starts, tells the truth about every task, and nothing is left.
+
+use crate::rig::{Agent, Connection, Master, command, config, framework_id, shell, soon};
+use agent::Stop;
+use agent::crash::{AGENT, SUPERVISOR, VARIABLE};
+use futures_util::StreamExt;
+use proto::agent_link::{AgentCall, AgentEvent};
+use proto::{
+    CommandInfo, ContainerInfo, Exit, FrameworkId, Role, StatusUuid, TaskBody, TaskId, TaskInfo,
+    TaskPayload, TaskState, TaskStatus,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::process::{Child, Command};
+
+/// Cases at one time: most of their time is waiting.
+const AT_ONCE: usize = 4;
+
+/// Waits for what no one reports: changes of files and of the table of processes.
+async fn until(what: impl Fn() -> bool) {
+    soon(async {
+        while !what() {
+            // waits: between two looks at what changes without an event
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
+/// One kill: the place, which arrival there, and what is to be had here.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    place: &'static str,
+    arrival: u32,
+    cgroups: bool,
+}
+
+/// A work directory. Whatever fails, no process of it stays.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn work(&self) -> PathBuf {
+        self.0.path().join("agent")
+    }
+
+    fn marker(&self) -> PathBuf {
+        self.0.path().join("killed")
+    }
+
+    /// Processes that were started for this directory: tasks carry its path among their variables.
+    fn processes(&self) -> Vec<(u32, String)> {
+        let path = self.0.path().as_os_str().as_encoded_bytes().to_vec();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
+            let read = |name: &str| std::fs::read(entry.path().join(name)).unwrap_or_default();
+            let (environment, line) = (read("environ"), read("cmdline"));
+            let names = |text: &[u8]| text.windows(path.len()).any(|part| part == path);
+            if pid != std::process::id() && (names(&environment) || names(&line)) {
+                found.push((pid, String::from_utf8_lossy(&line).replace('\0', " ")));
+            }
+        }
+        found
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for (pid, _) in self.processes() {
+            let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap_or(0));
+            let _ =
+                pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+        }
+    }
+}
+
+/// What frameworks heard: of each task the last state, and how it ended. What was acknowledged
+/// comes again when the agent was killed before it had noted that, under the same number.
+#[derive(Default)]
+struct Told(BTreeMap<String, Option<TaskStatus>>, BTreeSet<StatusUuid>);
+
+impl Told {
+    fn take(&mut self, status: TaskStatus) {
+        if !self.1.insert(status.uuid.unwrap()) {
+            return;
+        }
+        let last = self.0.entry(status.task_id.to_string()).or_default();
+        if let Some(last) = last.as_ref().filter(|last| last.state.is_terminal()) {
+            assert_eq!(status.state, last.state, "{} came to life again", status.task_id);
+        }
+        *last = Some(status);
+    }
+
+    fn state(&self, task: &str) -> Option<TaskState> {
+        self.0.get(task)?.as_ref().map(|status| status.state)
+    }
+
+    fn exit(&self, task: &str) -> Option<Exit> {
+        self.0.get(task)?.as_ref()?.outcome.as_ref()?.exit
+    }
+
+    fn has_ended(&self, task: &str) -> bool {
+        self.state(task).is_some_and(|state| state.is_terminal())
+    }
+
+    fn living(&self) -> Vec<(FrameworkId, TaskId)> {
+        let ids = self.0.keys().filter(|id| !self.has_ended(id));
+        ids.map(|id| (framework_id(), TaskId::new(id.as_str()).unwrap())).collect()
+    }
+
+    /// Takes updates until it is so; false when the agent is gone before.
+    async fn hear(&mut self, link: &mut Connection, enough: impl Fn(&Self) -> bool) -> bool {
+        while !enough(self) {
+            match link.next_or_end().await {
+                Some(AgentCall::Update { status, .. }) => {
+                    link.acknowledge(&status);
+                    self.take(*status);
+                }
+                Some(_) => {}
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+/// Three tasks: one that ends and leaves a process, one that has to be killed hard, and one with
+/// walls around it.
+fn tasks(case: Case, place: &Place) -> Vec<TaskInfo> {
+    let token = |mut body: CommandInfo| {
+        let path = place.0.path().to_string_lossy().into_owned();
+        body.environment.push(("PLACE".into(), path.into()));
+        body
+    };
+    let line = |id: &str, line: &str| {
+        let value = Some(line.into());
+        let mut task =
+            command(id, token(CommandInfo { shell: true, value, ..CommandInfo::default() }));
+        task.kill_grace = Some(Duration::from_millis(50));
+        task
+    };
+    let mut walled = line("walled", "exec sleep 1000");
+    if case.cgroups {
+        let body = walled.payload.open().unwrap();
+        let hostname = Some("walled".into());
+        let container = Some(ContainerInfo { hostname, ..ContainerInfo::default() });
+        walled.payload = TaskPayload::new(&TaskBody { container, ..TaskBody::clone(&body) });
+    }
+    let stubborn = line("stubborn", "trap '' TERM; while :; do sleep 1000; done");
+    vec![line("quick", "echo begun; sleep 1000 & exit 3"), stubborn, walled]
+}
+
+/// What is done with the agent that is to be killed. Ends early when it is.
+async fn story(case: Case, place: &Place, master: &mut Master, told: &mut Told) {
+    let mut link = master.admit_knowing(None, Vec::new()).await;
+    let tasks = tasks(case, place);
+    told.0.extend(tasks.iter().map(|task| (task.task_id.to_string(), None)));
+    let framework = Arc::new(crate::rig::framework());
+    link.tell(AgentEvent::Run { framework, role: Role::any(), tasks });
+    let begun = |told: &Told| ["stubborn", "walled"].iter().all(|id| told.state(id).is_some());
+    if !told.hear(&mut link, |told| begun(told) && told.has_ended("quick")).await {
+        return;
+    }
+    if case.place == "supervisor-replaced" {
+        kill_supervisor(place);
+    } else {
+        for id in ["stubborn", "walled"] {
+            let (framework_id, task_id) = (framework_id(), TaskId::new(id).unwrap());
+            link.tell(AgentEvent::Kill { framework_id, task_id, grace: None, draining: false });
+        }
+    }
+    if !told.hear(&mut link, |told| told.living().is_empty()).await {
+        return;
+    }
+    // What is done after the last update: records and sandboxes go.
+    until(|| place.marker().exists() || case.place == "socket-removed").await;
+}
+
+fn kill_supervisor(place: &Place) {
+    let lock = std::fs::read_to_string(place.work().join("supervisor/supervisor.lock")).unwrap();
+    let pid = lock.lines().next().unwrap().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+fn spawn(case: Case, place: &Place, master: &Master) -> Child {
+    let mut agent = Command::new(env!("CARGO_BIN_EXE_agent"));
+    agent.args([master.address.as_ref(), place.work().as_os_str()]);
+    if case.cgroups {
+        agent.arg("--cgroups");
+    }
+    let (name, arrival) = (case.place, case.arrival);
+    agent
+        .args(["--collect", env!("CARGO_BIN_EXE_supervise")])
+        .env(VARIABLE, format!("{name}:{arrival}:{}", place.marker().display()))
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// The name of the supervisor's cgroup, which runs.
+fn group_name(place: &Place) -> String {
+    let lines = place.processes();
+    let words = lines.iter().flat_map(|(_, line)| line.split(' '));
+    words.skip_while(|word| *word != "--name").nth(1).unwrap().to_owned()
+}
+
+/// The agent that comes after: it answers for every task, runs another, and ends. Returns the name
+/// of its supervisor's cgroup.
+async fn aftermath(case: Case, place: &Place, master: &mut Master, told: &mut Told) -> String {
+    let mut config = config(master, &place.work());
+    config.cgroups = case.cgroups;
+    config.resources = Some("cpus:4000;mem:1000000;disk:1000".to_owned());
+    let agent = Agent::start(config).await;
+    let mut link = master.admit_knowing(Some(agent.address.port()), told.living()).await;
+    let kept: Vec<_> = link.tasks.iter().map(|task| task.task_id.to_string()).collect();
+    told.0.retain(|id, last| {
+        // A new agent knows nothing of what was never told to have begun.
+        last.is_some() || kept.contains(id)
+    });
+    for (_, task_id) in told.living() {
+        let framework_id = framework_id();
+        link.tell(AgentEvent::Kill { framework_id, task_id, grace: None, draining: false });
+    }
+    if !told.hear(&mut link, |told| told.living().is_empty()).await {
+        panic!("{case:?}: the agent that came after ended: {}", agent.error().await);
+    }
+    let group = group_name(place);
+    let (framework, tasks) = (Arc::new(crate::rig::framework()), vec![shell("probe", "exit 7")]);
+    link.tell(AgentEvent::Run { framework, role: Role::any(), tasks });
+    if !told.hear(&mut link, |told| told.has_ended("probe")).await {
+        panic!("{case:?}: the agent that came after ended: {}", agent.error().await);
+    }
+    assert_eq!(told.exit("probe"), Some(Exit::Code(7)));
+    agent.registered().await;
+    agent.stop(Stop::EndTasks).await;
+    group
+}
+
+/// An agent that collects at once, on what is there: nothing stays.
+async fn leaves_nothing(case: Case, place: &Place, master: &mut Master) {
+    let mut config = config(master, &place.work());
+    config.cgroups = case.cgroups;
+    config.gc_delay = Duration::ZERO;
+    config.resources = Some("cpus:4000;mem:1000000;disk:1000".to_owned());
+    let agent = Agent::start(config).await;
+    let _link = master.admit_knowing(Some(agent.address.port()), Vec::new()).await;
+    let sandboxes = place.work().join("sandboxes");
+    until(|| std::fs::read_dir(&sandboxes).unwrap().next().is_none()).await;
+    agent.registered().await;
+    agent.stop(Stop::EndTasks).await;
+    // The connection to the supervisor closes before the process is gone.
+    until(|| place.processes().is_empty()).await;
+    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let below = place.0.path().to_string_lossy().into_owned();
+    let mounts: Vec<&str> = table.lines().filter(|line| line.contains(&below)).collect();
+    assert_eq!(mounts, [] as [&str; 0], "mounts are left");
+    let layers = std::fs::read_dir(place.work().join("supervisor/enclosures"));
+    let layers = layers.into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let numbered: Vec<_> =
+        layers.filter(|name| name.to_string_lossy().parse::<u64>().is_ok()).collect();
+    assert!(numbered.is_empty(), "layers are left: {numbered:?}");
+}
+
+async fn survive(case: Case) {
+    let place = Place(tempfile::tempdir().unwrap());
+    let mut master = Master::start().await;
+    let mut told = Told::default();
+    let mut agent = spawn(case, &place, &master);
+    tokio::select! {
+        () = story(case, &place, &mut master, &mut told) => {}
+        _ = agent.wait() => {}
+    }
+    agent.kill().await.unwrap();
+    let quick = told.state("quick");
+    let at_the_end = case.place == "socket-removed";
+    assert!(place.marker().exists() || at_the_end, "{case:?}: it never came there");
+    let group = aftermath(case, &place, &mut master, &mut told).await;
+    assert!(place.marker().exists(), "{case:?}: it never came there");
+    if AGENT.contains(&case.place) && quick == Some(TaskState::Running) {
+        assert_eq!(told.exit("quick"), Some(Exit::Code(3)), "{case:?}: its supervisor lived");
+    }
+    leaves_nothing(case, &place, &mut master).await;
+    assert_eq!(groups(&group), [] as [PathBuf; 0], "{case:?}: cgroups are left");
+}
+
+/// The cgroups of this name, in all hierarchies.
+fn groups(name: &str) -> Vec<PathBuf> {
+    let hierarchies = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    let all = hierarchies.map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
+    all.map(|dir| dir.join("tepui").join(name)).filter(|dir| dir.exists()).collect()
+}
+
+async fn survive_all(cgroups: bool) {
+    let first = AGENT.iter().chain(&SUPERVISOR).map(|place| (*place, 1));
+    // Further ones where much else is under way by then.
+    let later = ["launch-taken", "launch-heard", "update-sent", "end-heard", "task-started"];
+    let later = later.into_iter().map(|place| (place, 2));
+    let commits = (2..=5).flat_map(|n| [("commit-begins", n), ("commit-durable", n)]);
+    let cases = first.chain(later).chain(commits).filter(|(place, _)| {
+        // Without cgroups nothing is limited, and there are no walls.
+        cgroups || !["limits-set", "walls-raised"].contains(place)
+    });
+    let cases = cases.map(|(place, arrival)| Case { place, arrival, cgroups });
+    futures_util::stream::iter(cases)
+        .for_each_concurrent(AT_ONCE, |case| async move {
+            let story = tokio::time::timeout(crate::rig::BOUND, survive(case));
+            story.await.unwrap_or_else(|_| panic!("{case:?}: it took too long"));
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn kills_at_every_named_place_leave_an_agent_that_starts_and_nothing_else() {
+    survive_all(false).await;
+}
+
+#[tokio::test]
+#[ignore = "group cgroup: root, for cgroups and walls"]
+async fn kills_at_every_named_place_leave_no_cgroup_and_no_wall() {
+    survive_all(true).await;
+}
