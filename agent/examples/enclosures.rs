@@ -123,6 +123,7 @@ impl Bench {
                 foreground: false,
             },
             defaults: NativeDefaults::default(),
+            logs: agent::LogPolicy::default(),
         };
         let (native, mut events) = Native::start(options).await.expect("the supervisor starts");
         events.recv().await;

@@ -105,6 +105,7 @@ async fn start(
             foreground: false,
         },
         defaults: NativeDefaults::default(),
+        logs: agent::LogPolicy::default(),
     };
     let (native, mut events) = Native::start(options).await.expect("the supervisor starts");
     events.recv().await;

@@ -256,6 +256,7 @@ pub(crate) fn input(event: ContainerEvent) -> Option<Input> {
             None
         }
         ContainerEvent::Usage { .. }
+        | ContainerEvent::LogCut { .. }
         | ContainerEvent::Recovered(_)
         | ContainerEvent::Lost { .. } => None,
     }

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+/// The files with what a task prints.
+pub(crate) const LOGS: [&str; 2] = ["stdout", "stderr"];
 /// Ended tasks without files that are remembered.
 const EMPTY_MAX: usize = 10_000;
 

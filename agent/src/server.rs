@@ -13,6 +13,7 @@ use crate::listen::{AcceptLimits, accept};
 use crate::perform::Performer;
 use crate::policy::Policy;
 use crate::preparing::{Prepared, Preparing};
+use crate::sandbox::packing::Packer;
 use crate::sandboxes::Place;
 use crate::{Error, containers, metrics, orphans, probe};
 use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered};
@@ -97,7 +98,8 @@ pub async fn run(
     let preparing = Preparing::new(images(&policy, &layout)?, policy.image_cache_bytes, done);
     let performer =
         Performer::new(native, (writer, first), layout.clone(), policy, preparing, masters, inbox);
-    index(&performer, &recovered);
+    let packer = Packer::start().map_err(Error::Thread)?;
+    index(&performer, &recovered, &packer);
     performer.sweep_volumes();
     performer.empty_trash();
     let options = options(&config, info, &machine.boot_id, cluster_id);
@@ -115,7 +117,7 @@ pub async fn run(
         connections: config.max_connections,
         request_timeout: config.request_timeout,
     };
-    let server = Server { core, clock, performer, layout, config, effects: Vec::new() };
+    let server = Server { core, clock, performer, packer, layout, config, effects: Vec::new() };
     fail_point!("agent-ready");
     let channels = Channels { inputs, events, committed, prepared, questions };
     tokio::select! {
@@ -177,6 +179,7 @@ fn native_options(config: &Config, layout: &Layout) -> NativeOptions {
             foreground: false,
         },
         defaults: config.native_defaults(),
+        logs: config.logs,
     }
 }
 
@@ -222,11 +225,12 @@ async fn first_report(
     }
 }
 
-/// Lets the files of all known containers be found.
-fn index(performer: &Performer, recovered: &Recovered) {
+/// Lets the files of all known containers be found, and what the last agent left unpacked be packed.
+fn index(performer: &Performer, recovered: &Recovered, packer: &Packer) {
     let sandboxes = &performer.sandboxes;
     for record in &recovered.sandboxes {
         let task = (record.framework_id.clone(), record.task_id.clone());
+        packer.look(record.path.as_ref().into());
         let path = Some(record.path.as_ref().into());
         sandboxes.insert(&record.container_id, task, Place { path, running: false });
     }
@@ -238,6 +242,7 @@ fn index(performer: &Performer, recovered: &Recovered) {
             Some(exited) => exited.sandbox.clone(),
         };
         let place = Place { path: path.map(|p| (*p).into()), running: container.exited.is_none() };
+        place.path.iter().for_each(|path| packer.look(path.clone()));
         sandboxes.insert(&container.container_id, task, place);
     }
 }
@@ -254,6 +259,7 @@ struct Server {
     core: Agent,
     clock: Clock,
     performer: Performer,
+    packer: Packer,
     layout: Layout,
     config: Config,
     effects: Vec<agent_core::Effect>,
@@ -325,6 +331,10 @@ impl Server {
         if let ContainerEvent::Lost { reason } = &event {
             tracing::error!(reason, "the supervisor is gone; starting another one");
             return self.replace_supervisor(events).await;
+        }
+        if let ContainerEvent::LogCut { id } = &event {
+            let place = self.performer.sandboxes.of_container(id.as_str());
+            place.and_then(|place| place.path).into_iter().for_each(|path| self.packer.look(path));
         }
         if let Some(input) = containers::input(event) {
             self.index(&input);

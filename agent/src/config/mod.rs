@@ -8,6 +8,7 @@ use resource_text::{attributes, resources};
 
 use crate::Error;
 use crate::containerizer::native::NativeDefaults;
+use crate::parts::LogPolicy;
 use crate::policy::Policy;
 use crate::probe::Machine;
 use proto::{
@@ -52,6 +53,8 @@ pub struct Config {
     pub pids: Option<u64>,
     /// What containers may have.
     pub policy: Policy,
+    /// How what tasks print is cut into parts, and how many are kept.
+    pub logs: LogPolicy,
     /// How long a sandbox is kept after its task's end when the disk is empty.
     pub gc_delay: Duration,
     /// Part of the disk that the collection of sandboxes keeps free, in millionths.
@@ -92,6 +95,7 @@ impl Config {
             cpu_ceiling: false,
             pids: None,
             policy: Policy::default(),
+            logs: LogPolicy::default(),
             gc_delay: Duration::from_secs(7 * 24 * 3600),
             gc_disk_headroom_ppm: 100_000,
             disk_watch_interval: Duration::from_secs(60),
@@ -136,6 +140,14 @@ impl Config {
         if let Some(Err(problem)) = self.cluster.as_deref().map(str::parse::<ClusterId>) {
             let given = self.cluster.clone().unwrap_or_default();
             return wrong("--cluster", &given, &problem.to_string());
+        }
+        let LogPolicy { part_bytes, parts } = self.logs;
+        if (1..LogPolicy::LEAST_BYTES).contains(&part_bytes) || part_bytes > LogPolicy::MOST_BYTES {
+            let text = "give 4 KiB to 1 GiB, or 0 for logs that are never cut";
+            return wrong("--log-part", &part_bytes.to_string(), text);
+        }
+        if !(1..=LogPolicy::MOST_PARTS).contains(&parts) {
+            return wrong("--log-parts", &parts.to_string(), "give 1 to 1000");
         }
         if self.disk_watch_interval.is_zero() {
             return wrong("--disk-watch-interval", "0", "give more than zero");

@@ -106,6 +106,11 @@ pub enum ContainerEvent {
         /// What the kernel said.
         reason: String,
     },
+    /// A part of what the container printed was cut off: its sandbox has something to be packed.
+    LogCut {
+        /// Which.
+        id: ContainerId,
+    },
     /// The supervisor is gone and with it every container that it ran. Start a new containerizer;
     /// its `Recovered` will lack them.
     Lost {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::isolator::{self, Defaults, Isolator};
 use super::{Allocation, ContainerEvent, ContainerId, Containerizer, Launch};
+use crate::parts::LogPolicy;
 use crate::supervisor::client::{self, Client, Connected, Incoming};
 use crate::supervisor::options::Options;
 use crate::supervisor::task::{LaunchError, Limits, Program, TaskSpec};
@@ -30,6 +31,8 @@ pub struct NativeOptions {
     pub supervisor: Options,
     /// What the operator chose for all containers.
     pub defaults: NativeDefaults,
+    /// How what tasks print is cut into parts.
+    pub logs: LogPolicy,
 }
 
 /// Command tasks in cgroups (or, where these are not permitted, in process groups).
@@ -82,8 +85,11 @@ impl Native {
     pub async fn start(
         options: NativeOptions,
     ) -> Result<(Self, mpsc::UnboundedReceiver<ContainerEvent>), StartError> {
-        let Connected { client, welcome, recovered, incoming } =
+        let Connected { mut client, welcome, recovered, incoming } =
             client::start(&options.command, &options.supervisor).await?;
+        // Before any launch; the logs of what runs already as well.
+        client.queue(&Order::Logs(options.logs));
+        client.flush();
         if let Some(warning) = &welcome.warning {
             tracing::warn!(isolation = %welcome.isolation, "{warning}");
         }
@@ -238,6 +244,7 @@ fn event_of(report: Report) -> Option<ContainerEvent> {
         Report::LaunchFailed { id, error } => ContainerEvent::LaunchFailed { id, error },
         Report::Ended { id, ended } => ContainerEvent::Ended { id, ended: *ended },
         Report::Usage { id, usage } => ContainerEvent::Usage { id, usage },
+        Report::LogCut { id } => ContainerEvent::LogCut { id },
         Report::UpdateFailed { id, reason } => ContainerEvent::UpdateFailed { id, reason },
         Report::ShutdownRefused { running } => {
             tracing::warn!(running, "the supervisor stays: tasks are running");

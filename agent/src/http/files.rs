@@ -23,9 +23,10 @@ use tokio::time::Instant;
 /// Most bytes of one `/files/read`, as in Mesos: 16 pages.
 const MOST_READ: usize = 16 * 4096;
 /// Bytes of one piece of a download.
-const PIECE: usize = 256 * 1024;
+pub(super) const PIECE: usize = 256 * 1024;
 /// First and longest pause before a followed file is looked at again.
-const FOLLOW_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
+pub(super) const FOLLOW_PAUSE: (Duration, Duration) =
+    (Duration::from_millis(5), Duration::from_millis(200));
 /// Longest that a request waits for a task to arrive, and `/files/read` for more.
 const MOST_WAIT: Duration = Duration::from_secs(30);
 
@@ -34,6 +35,7 @@ pub(super) fn router() -> Router<Context> {
         .route("/files/browse", get(browse))
         .route("/files/read", get(read))
         .route("/files/download", get(download))
+        .route("/files/log", get(super::log::log))
 }
 
 #[derive(Debug, Deserialize)]
@@ -62,17 +64,21 @@ struct DownloadQuery {
 }
 
 /// Until when a request waits; as in Mesos it does not, unless it asks for it.
-fn until(wait_ms: Option<u64>) -> Instant {
+pub(super) fn until(wait_ms: Option<u64>) -> Instant {
     Instant::now() + wait_ms.map_or(Duration::ZERO, Duration::from_millis).min(MOST_WAIT)
 }
 
 /// Why a file request is refused.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(super) enum Refusal {
     #[error("name a file: ?path=/frameworks/F/executors/TASK/runs/latest/stdout")]
     NoPath,
     #[error("'{0}' names no task of this agent: it never ran here, or its files were removed")]
     Unknown(String),
+    #[error("'{0}' is no log: name the stdout or the stderr of a task")]
+    NoLog(String),
+    #[error("give at most one of offset, since, ago and tail: each says where to begin")]
+    Ambiguous,
     #[error("{0} is negative")]
     Negative(&'static str),
     #[error(transparent)]
@@ -84,7 +90,9 @@ enum Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = match &self {
-            Self::NoPath | Self::Negative(_) => StatusCode::BAD_REQUEST,
+            Self::NoPath | Self::NoLog(_) | Self::Ambiguous | Self::Negative(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Unknown(_) | Self::Sandbox(SandboxError::NotFound(_)) => StatusCode::NOT_FOUND,
             Self::Sandbox(SandboxError::Busy(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Sandbox(SandboxError::Io { .. }) | Self::Broken => {
@@ -98,9 +106,9 @@ impl IntoResponse for Refusal {
 
 /// A file, or a directory, of one container.
 #[derive(Clone, Debug)]
-struct Target {
-    container_id: String,
-    relative: String,
+pub(super) struct Target {
+    pub(super) container_id: String,
+    pub(super) relative: String,
     /// What stands before `relative` in a path of this API.
     prefix: String,
 }
@@ -143,7 +151,7 @@ impl Context {
 
     /// The target of a path and its place; waits for a launch that is still on its way. Who is told
     /// of a launch by its framework may be here before the agent is.
-    async fn arrival(
+    pub(super) async fn arrival(
         &self,
         path: Option<&str>,
         until: Instant,
@@ -162,12 +170,12 @@ impl Context {
 }
 
 /// Whether a file that is not there counts as empty.
-fn is_output(relative: &str) -> bool {
+pub(super) fn is_output(relative: &str) -> bool {
     matches!(relative, "stdout" | "stderr")
 }
 
 /// Runs what may block on the disk.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SandboxError> + Send + 'static,
 ) -> Result<T, Refusal> {
     Ok(tokio::task::spawn_blocking(work).await.map_err(|_| Refusal::Broken)??)

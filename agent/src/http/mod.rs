@@ -4,6 +4,7 @@
 //! kernel (`sandbox`), whatever a path says.
 
 mod files;
+mod log;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,13 @@
 //! A sandbox belongs to a task that may be hostile, and is read by an agent that may be root. So
 //! every path is resolved by the kernel beneath the sandbox (`openat2`), symbolic links are not
 //! followed, and what is not a plain file or a directory is not opened: a FIFO would hang the
-//! reader and a device would do worse. Nothing here writes into a sandbox.
+//! reader and a device would do worse. Only `packing` writes into a sandbox.
 //!
 //! All calls may block on the disk; an async caller uses its blocking pool.
 
 pub(crate) mod gc;
+pub(crate) mod log;
+pub(crate) mod packing;
 
 use std::fs::File;
 use std::io;

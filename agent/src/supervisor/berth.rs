@@ -14,6 +14,8 @@ use std::time::Instant;
 
 use rustix::fs::{Gid, Mode, OFlags, RawDir, SeekFrom, Uid};
 
+use crate::parts::LogPolicy;
+
 use super::cgroup::{CgroupError, Group, Tree};
 use super::enclosure::{Standing, UserNamespace};
 use super::output::Stream;
@@ -174,22 +176,28 @@ impl Berth {
     }
 
     /// Carries output of one stream; true when its pipe is empty.
-    pub(super) fn carry(&mut self, stream: usize, buffer: &mut [u8]) -> bool {
+    pub(super) fn carry(&mut self, stream: usize, policy: LogPolicy, buffer: &mut [u8]) -> bool {
         let own = self.occupant.as_ref().and_then(|o| o.own_directory.as_ref());
         match own.or(self.directory.as_ref()) {
-            Some(directory) => self.streams[stream].carry(directory.as_fd(), buffer),
+            Some(directory) => self.streams[stream].carry(directory.as_fd(), policy, buffer),
             None => true,
         }
     }
 
     /// Carries what the task has written: nobody of it is left.
-    pub(super) fn drain(&mut self, buffer: &mut [u8]) {
+    pub(super) fn drain(&mut self, policy: LogPolicy, buffer: &mut [u8]) {
         let own = self.occupant.as_ref().and_then(|o| o.own_directory.as_ref());
         if let Some(directory) = own.or(self.directory.as_ref()) {
             for stream in &mut self.streams {
-                stream.drain(directory.as_fd(), buffer);
+                stream.drain(directory.as_fd(), policy, buffer);
             }
         }
+    }
+
+    /// Whether a part was cut off from what the task prints, since this was asked last.
+    pub(super) fn take_cut(&mut self) -> bool {
+        let [out, err] = &mut self.streams;
+        out.take_cut() | err.take_cut()
     }
 
     /// Gives up what only further tasks would need: with many berths, descriptors are scarce.

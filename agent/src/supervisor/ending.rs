@@ -80,9 +80,13 @@ impl Supervisor {
             return;
         }
         let berth = self.berths[index].as_mut().expect("a settling berth exists");
-        berth.drain(&mut self.buffer);
+        berth.drain(self.logs, &mut self.buffer);
+        let is_cut = berth.take_cut();
         let Some((occupant, ended)) = conclude(berth) else { return };
         fail_point!("end-concluded");
+        if is_cut {
+            self.report(&Report::LogCut { id: occupant.id.clone() });
+        }
         if let (Some(standing), Some(enclosures)) = (&occupant.standing, &self.enclosures) {
             enclosures.clear(standing);
         }

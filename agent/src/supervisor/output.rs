@@ -11,15 +11,25 @@
 //! task, not the end of file, ends its output. Nothing is ever dropped for being slow (a pipe
 //! that is full stops the task), but when the disk is full or the task has made its own `stdout`
 //! unusable, bytes are counted as lost rather than letting the task hang for ever.
+//!
+//! Since all bytes pass through here, a file that has become large is cut off between two lines by
+//! giving it another name (`parts`): nothing is copied, and the task, which only has a pipe, does
+//! not notice. The rest (packing, reading) is the agent's business.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, renameat, renameat_with, unlinkat};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use crate::parts::{self, LogPolicy, MARK_EVERY, Part};
+
+/// A part is cut off at the end of a line that is no longer than this; a longer one is cut itself.
+const LINE: u64 = 64 << 10;
 /// Bytes taken from one pipe before others get their turn.
 const TURN: usize = 1 << 20;
 
@@ -32,6 +42,18 @@ pub(super) struct Stream {
     write: Option<OwnedFd>,
     owner: Option<(u32, u32)>,
     file: Option<File>,
+    /// Where in the log the file begins, and how many bytes it and its times have.
+    begin: u64,
+    size: u64,
+    times: u64,
+    /// How many they had when it could not be cut off.
+    kept: u64,
+    /// When it was opened, or the time of what followed was written down.
+    marked: Option<Instant>,
+    /// Those cut off before, oldest first.
+    parts: VecDeque<Part>,
+    /// Whether one was cut off that nobody has been told of.
+    cut: bool,
     stored: u64,
     lost: u64,
 }
@@ -42,7 +64,22 @@ impl Stream {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
         // Only our end: the description of the other is the task's own.
         rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK)?;
-        Ok(Self { name, read, write: Some(write), owner: None, file: None, stored: 0, lost: 0 })
+        Ok(Self {
+            name,
+            read,
+            write: Some(write),
+            owner: None,
+            file: None,
+            begin: 0,
+            size: 0,
+            times: 0,
+            kept: 0,
+            marked: None,
+            parts: VecDeque::new(),
+            cut: false,
+            stored: 0,
+            lost: 0,
+        })
     }
 
     /// The end to watch.
@@ -73,14 +110,19 @@ impl Stream {
     }
 
     /// Carries what is in the pipe, at most [`TURN`] bytes; true when it is empty now.
-    pub(super) fn carry(&mut self, directory: BorrowedFd<'_>, buffer: &mut [u8]) -> bool {
+    pub(super) fn carry(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        policy: LogPolicy,
+        buffer: &mut [u8],
+    ) -> bool {
         let mut taken = 0;
         while taken < TURN {
             match rustix::io::read(&self.read, &mut *buffer) {
                 // End of file: nobody holds the other end any more.
                 Ok(0) => return true,
                 Ok(n) => {
-                    self.store(directory, &buffer[..n]);
+                    self.store(directory, policy, &buffer[..n]);
                     taken += n;
                 }
                 Err(Errno::INTR) => {}
@@ -92,7 +134,12 @@ impl Stream {
 
     /// Carries what is in the pipe now. What comes later is not the task's: without cgroups someone
     /// who cannot be found may hold the other end and write faster than we read.
-    pub(super) fn drain(&mut self, directory: BorrowedFd<'_>, buffer: &mut [u8]) {
+    pub(super) fn drain(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        policy: LogPolicy,
+        buffer: &mut [u8],
+    ) {
         let waiting = rustix::io::ioctl_fionread(&self.read).unwrap_or(0);
         let mut left = usize::try_from(waiting).unwrap_or(usize::MAX);
         while left > 0 {
@@ -100,7 +147,7 @@ impl Stream {
             match rustix::io::read(&self.read, &mut buffer[..turn]) {
                 Ok(0) => return,
                 Ok(n) => {
-                    self.store(directory, &buffer[..n]);
+                    self.store(directory, policy, &buffer[..n]);
                     left -= n;
                 }
                 Err(Errno::INTR) => {}
@@ -109,10 +156,37 @@ impl Stream {
         }
     }
 
-    fn store(&mut self, directory: BorrowedFd<'_>, bytes: &[u8]) {
-        if self.file.is_none() {
-            self.file = open(directory, self.name, self.owner).ok();
+    fn store(&mut self, directory: BorrowedFd<'_>, policy: LogPolicy, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let has = (self.size + self.times).saturating_sub(self.kept);
+            let (now, is_cut) = match policy.part_bytes {
+                0 => (rest.len(), false),
+                most => until_cut(
+                    most.saturating_sub(has),
+                    most.saturating_add(LINE).saturating_sub(has),
+                    rest,
+                ),
+            };
+            self.append(directory, &rest[..now]);
+            rest = &rest[now..];
+            if is_cut {
+                self.cut_off(directory, policy);
+            }
         }
+    }
+
+    /// Appends to the present file, which is made when it is not there.
+    fn append(&mut self, directory: BorrowedFd<'_>, bytes: &[u8]) {
+        if self.file.is_none() {
+            let opened = open(directory, self.name, self.owner);
+            // What the task may have put there itself comes first.
+            self.size = opened.as_ref().map_or(0, |file| file.metadata().map_or(0, |m| m.len()));
+            self.file = opened.ok();
+            let first = self.parts.is_empty();
+            self.marked = first.then(Instant::now);
+        }
+        self.mark(directory);
         let mut rest = bytes;
         while let (Some(file), false) = (&mut self.file, rest.is_empty()) {
             match file.write(rest) {
@@ -122,8 +196,66 @@ impl Stream {
                 _ => break,
             }
         }
-        self.stored += (bytes.len() - rest.len()) as u64;
+        let stored = (bytes.len() - rest.len()) as u64;
+        self.size += stored;
+        self.stored += stored;
         self.lost += rest.len() as u64;
+    }
+
+    /// Notes the time of what comes now, now and then. That of the first byte of all is noted with
+    /// the next one, so that what ends within a second costs no second file.
+    fn mark(&mut self, directory: BorrowedFd<'_>) {
+        let ago = self.marked.map(|at| at.elapsed());
+        if self.file.is_none() || ago.is_some_and(|ago| ago < MARK_EVERY) {
+            return;
+        }
+        self.marked = Some(Instant::now());
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at = |ago| {
+            let time = since_epoch.saturating_sub(ago);
+            u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+        };
+        let mark = parts::mark(self.begin + self.size, at(Duration::ZERO));
+        let first = ago.filter(|_| self.times == 0).map(|ago| parts::mark(self.begin, at(ago)));
+        let marks = [first.as_ref().map_or(&[][..], |mark| mark), &mark].concat();
+        // Kept open it would cost every task that prints a descriptor. Without it, times are known
+        // less exactly.
+        let written = open(directory, &parts::times(self.name), self.owner)
+            .and_then(|mut file| file.write_all(&marks));
+        if written.is_ok() {
+            self.times += marks.len() as u64;
+        }
+    }
+
+    /// Gives the present file the name of a part, and removes those that are too many.
+    fn cut_off(&mut self, directory: BorrowedFd<'_>, policy: LogPolicy) {
+        let part = Part { begin: self.begin, end: self.begin + self.size, packed: false };
+        if self.file.is_none() || rename(directory, self.name, &part.name(self.name)).is_err() {
+            // The task stands in the way: on with the same file, and another try a part later.
+            self.kept = self.size + self.times;
+            return;
+        }
+        // There are none if it filled within a second.
+        let _ = rename(directory, &parts::times(self.name), &part.times(self.name));
+        (self.file, self.marked) = (None, None);
+        (self.begin, self.size, self.times, self.kept) = (part.end, 0, 0, 0);
+        self.cut = true;
+        self.parts.push_back(part);
+        let most = usize::try_from(policy.parts.max(1)).unwrap_or(usize::MAX);
+        while self.parts.len() > most
+            && let Some(oldest) = self.parts.pop_front()
+        {
+            // Packed or not: it is one of them. The agent removes what it is packing meanwhile.
+            let packed = Part { packed: true, ..oldest };
+            for name in [oldest.name(self.name), packed.name(self.name), oldest.times(self.name)] {
+                let _ = unlinkat(directory, name.as_str(), AtFlags::empty());
+            }
+        }
+    }
+
+    /// Whether a part was cut off since this was asked last.
+    pub(super) fn take_cut(&mut self) -> bool {
+        std::mem::take(&mut self.cut)
     }
 
     /// Bytes stored and lost for the present task.
@@ -134,12 +266,37 @@ impl Stream {
     /// Makes ready for another task. False if the pipe cannot be used again: its end has been
     /// given up, or the task has changed the description that the next would inherit.
     pub(super) fn renew(&mut self) -> bool {
-        self.file = None;
+        (self.file, self.marked, self.cut) = (None, None, false);
+        (self.begin, self.size, self.times, self.kept) = (0, 0, 0, 0);
+        self.parts.clear();
         (self.stored, self.lost) = (0, 0);
         let flags = self.write.as_ref().and_then(|w| rustix::fs::fcntl_getfl(w).ok());
         flags.is_some_and(|flags| {
             !flags.intersects(OFlags::NONBLOCK | OFlags::APPEND | OFlags::DIRECT)
         })
+    }
+}
+
+/// How many of `bytes` belong to the present file, and whether it is to be cut off after them: at
+/// the end of the line that fills its `room`, or where it has all that it may have, `most`.
+fn until_cut(room: u64, most: u64, bytes: &[u8]) -> (usize, bool) {
+    let [room, most] = [room, most].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    if bytes.len() < room {
+        return (bytes.len(), false);
+    }
+    let (from, to) = (room.saturating_sub(1), most.clamp(1, bytes.len()));
+    match bytes[from..to].iter().position(|byte| *byte == b'\n') {
+        Some(at) => (from + at + 1, true),
+        None => (to, to == most.max(1)),
+    }
+}
+
+/// Renames within a directory what the task may have exchanged, over nothing that it has put there.
+fn rename(directory: BorrowedFd<'_>, from: &str, to: &str) -> rustix::io::Result<()> {
+    match renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE) {
+        // This file system knows only the plain kind.
+        Err(Errno::INVAL) => renameat(directory, from, directory, to),
+        renamed => renamed,
     }
 }
 
@@ -190,9 +347,134 @@ mod tests {
             while write.write_all(&block).is_ok() {}
         });
         is_full.recv().unwrap();
-        stream.drain(directory.as_fd(), &mut [0; 1024]);
+        stream.drain(directory.as_fd(), LogPolicy::default(), &mut [0; 1024]);
         assert_eq!(stream.figures(), (capacity as u64, 0));
         drop(stream);
         writer.join().unwrap();
+    }
+
+    /// All files of a directory by name, with their contents.
+    fn files(dir: &tempfile::TempDir) -> std::collections::BTreeMap<String, Vec<u8>> {
+        std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
+            .map(|path| {
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                (name, std::fs::read(path).unwrap())
+            })
+            .collect()
+    }
+
+    /// What of a log is there, in order, and the size of each part.
+    fn whole(dir: &tempfile::TempDir) -> (Vec<u8>, Vec<usize>) {
+        let mut found = files(dir);
+        let present = found.remove("stdout").unwrap_or_default();
+        let mut parts: Vec<_> = found
+            .into_iter()
+            .filter_map(|(name, bytes)| Some((Part::parse("stdout", &name)?, bytes)))
+            .collect();
+        parts.sort();
+        let sizes = parts.iter().map(|(part, bytes)| {
+            assert_eq!(part.end - part.begin, bytes.len() as u64, "{part:?}");
+            bytes.len()
+        });
+        let sizes = sizes.collect();
+        (parts.into_iter().flat_map(|(_, bytes)| bytes).chain(present).collect(), sizes)
+    }
+
+    #[test]
+    fn a_log_is_cut_between_lines_and_not_a_byte_is_lost_or_doubled() {
+        let policy = LogPolicy { part_bytes: 4096, parts: 1000 };
+        for turn in [1, 7, 64, 1000, 4096, 70_000] {
+            let dir = tempfile::tempdir().unwrap();
+            let directory = File::open(dir.path()).unwrap();
+            let mut stream = Stream::new("stdout").unwrap();
+            let line = |n: usize| format!("{n} {}\n", "x".repeat(n * 31 % 500));
+            let text: String = (0..400).map(line).collect();
+            for bytes in text.as_bytes().chunks(turn) {
+                stream.store(directory.as_fd(), policy, bytes);
+            }
+            assert!(stream.take_cut() && !stream.take_cut());
+            let (all, sizes) = whole(&dir);
+            assert_eq!(all, text.as_bytes(), "{turn}");
+            assert!(sizes.len() > 10, "{sizes:?}");
+            assert!(sizes.iter().all(|size| (4000..5000).contains(size)), "{turn}: {sizes:?}");
+            for (name, bytes) in files(&dir).iter().filter(|(name, _)| name.contains('@')) {
+                assert!(name.starts_with('.') || bytes.ends_with(b"\n"), "{name}");
+            }
+            assert_eq!(stream.figures(), (text.len() as u64, 0));
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_cut_and_only_so_many_parts_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = File::open(dir.path()).unwrap();
+        let mut stream = Stream::new("stdout").unwrap();
+        let policy = LogPolicy { part_bytes: 4096, parts: 2 };
+        let bytes: Vec<u8> = (0..1_000_000_u32).map(|n| b'a' + (n % 26) as u8).collect();
+        for piece in bytes.chunks(1000) {
+            stream.store(directory.as_fd(), policy, piece);
+        }
+        let (all, sizes) = whole(&dir);
+        assert_eq!(sizes.len(), 2);
+        assert!(sizes.iter().all(|size| *size as u64 <= 4096 + LINE), "{sizes:?}");
+        assert!(bytes.ends_with(&all) && all.len() < 3 * (4096 + LINE as usize));
+        assert!(files(&dir).len() <= 6, "times go with their parts: {:?}", files(&dir).keys());
+        // Those that the agent has packed are removed as well.
+        let oldest = files(&dir).into_keys().find(|name| name.starts_with("stdout@")).unwrap();
+        let packed = dir.path().join(format!("{oldest}.gz"));
+        std::fs::rename(dir.path().join(&oldest), &packed).unwrap();
+        stream.store(directory.as_fd(), policy, &bytes[..200_000]);
+        assert!(!packed.exists());
+    }
+
+    #[test]
+    fn a_task_that_stands_in_the_way_gets_one_long_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = File::open(dir.path()).unwrap();
+        let mut stream = Stream::new("stdout").unwrap();
+        let policy = LogPolicy { part_bytes: 4096, parts: 2 };
+        std::fs::create_dir(dir.path().join("stdout@0-4096")).unwrap();
+        let lines = "0123456\n".repeat(512);
+        stream.store(directory.as_fd(), policy, lines.as_bytes());
+        assert!(!stream.take_cut());
+        stream.store(directory.as_fd(), policy, lines.as_bytes());
+        assert!(stream.take_cut(), "a part later it is tried again");
+        assert_eq!(whole(&dir), (lines.repeat(2).into_bytes(), vec![8192]));
+        // Without a file there is nothing to be cut, and the next bytes have one again.
+        std::fs::remove_file(dir.path().join("stdout@0-8192")).unwrap();
+        stream.store(directory.as_fd(), policy, &lines.as_bytes()[..800]);
+        std::fs::remove_file(dir.path().join("stdout")).unwrap();
+        stream.store(directory.as_fd(), policy, lines.as_bytes());
+        assert!(!stream.take_cut());
+    }
+
+    #[test]
+    fn times_are_marked_each_second_and_begin_with_the_first_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = File::open(dir.path()).unwrap();
+        let mut stream = Stream::new("stdout").unwrap();
+        let policy = LogPolicy { part_bytes: 4096, parts: 2 };
+        let mut store = |bytes: &str| stream.store(directory.as_fd(), policy, bytes.as_bytes());
+        store("a\n");
+        store("b\n");
+        assert!(!files(&dir).contains_key(".stdout.times"), "none for what ends at once");
+        // waits: for the time between two marks
+        std::thread::sleep(MARK_EVERY);
+        store("c\n");
+        let marks = |name: &str| -> Vec<(u64, u64)> {
+            let file = files(&dir).remove(name).unwrap_or_default();
+            file.as_chunks().0.iter().map(|bytes| parts::mark_of(*bytes)).collect()
+        };
+        let [(0, first), (4, second)] = marks(".stdout.times")[..] else {
+            panic!("{:?}", marks(".stdout.times"))
+        };
+        assert!((1000..30_000).contains(&(second - first)), "{first} {second}");
+        store(&format!("{}\n", "x".repeat(4096)));
+        store("d\n");
+        assert_eq!(marks(".stdout@0-4103.times").len(), 2);
+        assert_eq!(marks(".stdout.times")[0].0, 4103, "each file but the first begins with one");
     }
 }

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
+use crate::parts::LogPolicy;
+
 use super::berth::Berth;
 use super::cgroup::{Group, Tree};
 use super::enclosure::Enclosures;
@@ -80,6 +82,8 @@ pub(super) struct Supervisor {
     pub(super) next_group: u64,
     pub(super) next_directory: u64,
     pub(super) buffer: Vec<u8>,
+    /// What the agent wants of logs. There are none before it has come.
+    pub(super) logs: LogPolicy,
     away_since: Option<Instant>,
     ending: bool,
 }
@@ -130,6 +134,7 @@ impl Supervisor {
             next_group: 0,
             next_directory: 0,
             buffer: vec![0; 64 << 10],
+            logs: LogPolicy::default(),
             away_since: Some(Instant::now()),
             ending: false,
         })
@@ -259,6 +264,7 @@ impl Supervisor {
                 self.ended.remove(&id);
             }
             Order::Share { key, bytes } => drop(self.shared.insert(key, bytes)),
+            Order::Logs(policy) => self.logs = policy,
             Order::Unshare { key } => drop(self.shared.remove(&key)),
             Order::Shutdown if self.running.is_empty() => {
                 self.ended.clear();
@@ -343,10 +349,15 @@ impl Supervisor {
 
     fn output(&mut self, index: usize, stream: usize, flags: EventFlags) {
         let Some(berth) = self.berths.get_mut(index).and_then(Option::as_mut) else { return };
-        let empty = berth.carry(stream, &mut self.buffer);
+        let empty = berth.carry(stream, self.logs, &mut self.buffer);
         if empty && flags.contains(EventFlags::HUP) {
             // Nobody can write any more, and the kernel would say so for ever.
             let _ = epoll::delete(&self.poll, berth.streams[stream].readable());
+        }
+        if berth.take_cut()
+            && let Some(id) = berth.occupant.as_ref().map(|occupant| occupant.id.clone())
+        {
+            self.report(&Report::LogCut { id });
         }
     }
 

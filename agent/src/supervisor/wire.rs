@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use self::codec::{Reader, Writer};
 use super::task::{ContainerId, Ended, LaunchError, Launched, Limits, Recovered, TaskSpec, Usage};
+use crate::parts::LogPolicy;
 
 /// Version of every frame of this release. A side that hears another one refuses, naming both.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
 /// Bytes before the payload.
 pub(crate) const HEADER: usize = 6;
 /// Largest payload either side accepts.
@@ -58,6 +59,8 @@ pub(crate) enum Order {
     Unshare {
         key: u64,
     },
+    /// How logs are cut into parts from now on, those of running tasks as well.
+    Logs(LogPolicy),
 }
 
 /// What the supervisor sends.
@@ -109,6 +112,10 @@ pub(crate) enum Report {
     /// The supervisor stays: so many tasks run.
     ShutdownRefused {
         running: u32,
+    },
+    /// A part of a log of this container was cut off, and can be packed.
+    LogCut {
+        id: ContainerId,
     },
 }
 
@@ -197,6 +204,10 @@ impl Order {
             Self::Shutdown => frame(out, 8, |_| {}),
             Self::Share { key, bytes } => frame(out, 9, |w| w.shared(*key, bytes)),
             Self::Unshare { key } => frame(out, 10, |w| w.u64(*key)),
+            Self::Logs(policy) => frame(out, 14, |w| {
+                w.u64(policy.part_bytes);
+                w.u32(policy.parts);
+            }),
         }
     }
 
@@ -228,6 +239,9 @@ impl Order {
             6 => Self::Usage { id: r.id()? },
             7 => Self::Forget { id: r.id()? },
             8 => Self::Shutdown,
+            14 => {
+                Self::Logs(LogPolicy { part_bytes: r.u64("part_bytes")?, parts: r.u32("parts")? })
+            }
             _ => return Err(WireError::Kind(kind)),
         };
         whole(&r, order)
@@ -293,6 +307,7 @@ impl Report {
             }),
             Self::Refused { reason } => frame(out, 72, |w| w.text(reason)),
             Self::ShutdownRefused { running } => frame(out, 73, |w| w.u32(*running)),
+            Self::LogCut { id } => frame(out, 76, |w| w.id(id)),
         }
     }
 
@@ -320,6 +335,7 @@ impl Report {
             71 => Self::UpdateFailed { id: r.id()?, reason: r.text("reason")? },
             72 => Self::Refused { reason: r.text("reason")? },
             73 => Self::ShutdownRefused { running: r.u32("running")? },
+            76 => Self::LogCut { id: r.id()? },
             _ => return Err(WireError::Kind(kind)),
         };
         whole(&r, report)

@@ -37,6 +37,7 @@ impl Rig {
                 foreground: false,
             },
             defaults: NativeDefaults::default(),
+            logs: agent::LogPolicy::default(),
         };
         Self { dir, options }
     }

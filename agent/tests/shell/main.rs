@@ -5,6 +5,7 @@
 mod cgroup;
 mod containers;
 mod life;
+mod logs;
 mod redirect;
 mod restart;
 mod rig;

@@ -1,6 +1,7 @@
 //! `tepui agent`: runs an agent.
 
 mod containers;
+mod logs;
 
 use super::master::with_causes;
 use crate::daemon;
@@ -67,6 +68,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     containers: containers::ContainerOptions,
     #[command(flatten)]
+    logs: logs::LogOptions,
+    #[command(flatten)]
     daemon: daemon::DaemonOptions,
 }
 
@@ -84,6 +87,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     config.cgroups = !options.no_cgroups;
     config.cpu_ceiling = options.cpu_ceiling;
     config.pids = options.pids;
+    config.logs = options.logs.policy();
     config.policy = options.containers.policy();
     let how =
         if options.kill_tasks_on_exit { agent::Stop::EndTasks } else { agent::Stop::KeepTasks };

@@ -63,6 +63,6 @@ async fn a_supervisor_of_another_version_is_refused_with_both_versions() {
     let error = connect(dir.path()).await.err().unwrap();
     assert!(matches!(error, StartError::Refused { .. }), "{error}");
     let said = error.to_string();
-    assert!(said.contains("protocol version 1, this side speaks 2"), "{said}");
+    assert!(said.contains("protocol version 1, this side speaks 3"), "{said}");
     old.join().unwrap();
 }

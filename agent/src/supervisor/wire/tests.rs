@@ -101,6 +101,7 @@ fn orders() -> Vec<Order> {
         Order::Usage { id: id() },
         Order::Forget { id: id() },
         Order::Shutdown,
+        Order::Logs(LogPolicy { part_bytes: 1 << 40, parts: 7 }),
     ]
 }
 
@@ -131,6 +132,7 @@ fn reports() -> Vec<Report> {
         Report::UpdateFailed { id: id(), reason: "r".into() },
         Report::Refused { reason: "busy".into() },
         Report::ShutdownRefused { running: 3 },
+        Report::LogCut { id: id() },
     ]
 }
 
