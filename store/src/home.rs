@@ -52,6 +52,7 @@ impl Home {
         let identity = match Identity::read(dir)? {
             Some(identity) => {
                 identity.check(dir, kind, format, cluster)?;
+                identity.mend(dir)?;
                 identity
             }
             None => {

@@ -1,6 +1,7 @@
 //! Whose data a directory holds: a small text file, read before anything else is touched.
 //!
-//! It must never be changed by an open that is refused.
+//! It must never be changed by an open that is refused. Without it nobody could be sure whose the
+//! data are, so there are two of it: the second one counts when the first is missing or damaged.
 
 use crate::{StoreError, durable};
 use std::fs;
@@ -8,6 +9,7 @@ use std::io;
 use std::path::Path;
 
 pub(crate) const FILE: &str = "identity";
+const COPY: &str = "identity.copy";
 /// Names that may stand in a directory before its identity is written.
 pub(crate) const LOCK_FILE: &str = "lock";
 const MAGIC: &str = "tepui-store";
@@ -38,18 +40,40 @@ impl Identity {
 
     /// Reads the identity of `dir`; `None` when the directory is empty, so to speak.
     pub(crate) fn read(dir: &Path) -> Result<Option<Self>, StoreError> {
-        let path = dir.join(FILE);
+        let first = Self::read_file(dir, FILE);
+        if !matches!(first, Ok(None) | Err(StoreError::Corrupt { .. })) {
+            return first;
+        }
+        if let Ok(Some(copy)) = Self::read_file(dir, COPY) {
+            return Ok(Some(copy));
+        }
+        if first.is_ok() {
+            refuse_foreign(dir)?;
+        }
+        first
+    }
+
+    /// Reads one of the two files; `None` when it is missing.
+    fn read_file(dir: &Path, name: &str) -> Result<Option<Self>, StoreError> {
+        let path = dir.join(name);
         match fs::read_to_string(&path) {
             Ok(text) => Self::parse(dir, &text).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                refuse_foreign(dir)?;
-                Ok(None)
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(corrupt(dir, "the identity file is no text"))
             }
             Err(error) => Err(StoreError::io("read", &path, error)),
         }
+    }
+
+    /// Writes what of the two is missing or is not this, durably. Not before `check`.
+    pub(crate) fn mend(&self, dir: &Path) -> Result<(), StoreError> {
+        for name in [FILE, COPY] {
+            if Self::read_file(dir, name).ok().flatten().as_ref() != Some(self) {
+                durable::replace_file(dir, name, self.to_text().as_bytes())?;
+            }
+        }
+        Ok(())
     }
 
     fn parse(dir: &Path, text: &str) -> Result<Self, StoreError> {
@@ -80,9 +104,10 @@ impl Identity {
         }
     }
 
-    /// Writes the identity durably.
+    /// Writes the identity durably: the file that counts first.
     pub(crate) fn write(&self, dir: &Path) -> Result<(), StoreError> {
-        durable::replace_file(dir, FILE, self.to_text().as_bytes())
+        durable::replace_file(dir, FILE, self.to_text().as_bytes())?;
+        durable::replace_file(dir, COPY, self.to_text().as_bytes())
     }
 
     /// Whether a process that wants `kind`, up to `format`, of `cluster` may have these data.
@@ -133,11 +158,14 @@ fn corrupt(dir: &Path, what: &str) -> StoreError {
 
 /// A directory without an identity must hold nothing but what a crashed first open left.
 fn refuse_foreign(dir: &Path) -> Result<(), StoreError> {
-    let draft = format!("{FILE}.new");
+    let drafts = [format!("{FILE}.new"), format!("{COPY}.new"), COPY.to_owned()];
     let entries = fs::read_dir(dir).map_err(|error| StoreError::io("list", dir, error))?;
     for entry in entries {
         let name = entry.map_err(|error| StoreError::io("list", dir, error))?.file_name();
-        if name != LOCK_FILE && name != draft.as_str() && name != "lost+found" {
+        if name != LOCK_FILE
+            && !drafts.iter().any(|draft| name == draft.as_str())
+            && name != "lost+found"
+        {
             let entry = name.to_string_lossy().into_owned();
             return Err(StoreError::Foreign { dir: dir.to_owned(), entry });
         }

@@ -24,7 +24,7 @@ const TESTS: [&str; 7] = [
     "life::exit_codes_signals_and_output_are_exact",
     "life::a_task_runs_as_the_user_it_names",
     "life::a_kill_asks_first_and_a_deaf_task_is_killed_after_the_grace",
-    "life::what_a_task_leaves_behind_dies_with_it",
+    "life::f25_what_a_task_leaves_behind_dies_with_it",
     "restart::ta",
 ];
 

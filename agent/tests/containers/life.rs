@@ -234,7 +234,7 @@ async fn strangers_who_write_on_do_not_hold_up_the_end() {
 }
 
 #[tokio::test]
-async fn what_a_task_leaves_behind_dies_with_it() {
+async fn f25_what_a_task_leaves_behind_dies_with_it() {
     for rig in rigs() {
         let mut agent = rig.agent().await;
         // Forks twice and leaves session and group.

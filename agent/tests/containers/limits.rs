@@ -11,7 +11,7 @@ use crate::rig::{Rig, file_of, filled, id, shell};
 const MIB: u64 = 1 << 20;
 
 #[tokio::test]
-async fn a_task_that_eats_memory_reports_usage_and_limit() {
+async fn f26_a_task_that_eats_memory_reports_usage_and_limit() {
     let Some(rig) = Rig::with_cgroups() else { return };
     let mut agent = rig.agent().await;
     // The shell survives its child: the container is ended all the same.
@@ -39,7 +39,7 @@ async fn a_task_that_eats_memory_reports_usage_and_limit() {
 }
 
 #[tokio::test]
-async fn a_fork_bomb_is_held_and_wholly_killed() {
+async fn f25_a_fork_bomb_is_held_and_wholly_killed() {
     let Some(rig) = Rig::with_cgroups() else { return };
     let mut agent = rig.agent().await;
     // The first process forks no more, so that a refused fork does not end the container.

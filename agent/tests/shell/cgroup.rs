@@ -58,7 +58,7 @@ impl Drop for SmallDisk {
 
 #[tokio::test]
 #[ignore = "group cgroup: root, to mount a small file system"]
-async fn updates_are_delivered_though_tasks_have_filled_the_disk() {
+async fn f22_updates_are_delivered_though_tasks_have_filled_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let disk = SmallDisk::mount(&dir.path().join("disk"), 96);
     let mut master = Master::start().await;

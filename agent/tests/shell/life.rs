@@ -149,7 +149,7 @@ async fn a_thousand_tasks_finish_each_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_lost_supervisor_is_replaced_and_its_tasks_fail() {
+async fn f23_a_lost_supervisor_is_replaced_and_its_tasks_fail() {
     let dir = tempfile::tempdir().unwrap();
     let mut master = Master::start().await;
     let agent = Agent::start(config(&master, dir.path())).await;

@@ -6,6 +6,7 @@ mod cgroup;
 mod containers;
 mod life;
 mod logs;
+mod matrix;
 mod redirect;
 mod restart;
 mod rig;

@@ -163,7 +163,7 @@ async fn take(link: &mut Connection, ledger: &mut Ledger, enough: impl Fn(&Ledge
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_kills_under_load_lose_and_repeat_nothing() {
+async fn f17_a_hundred_kills_under_load_lose_and_repeat_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut master = Master::start().await;
     let mut ledger = Ledger::default();

@@ -320,6 +320,14 @@ impl Agent {
         soon(&mut self.run).await.unwrap().unwrap();
     }
 
+    /// What happens while the agent runs, which it must.
+    pub(crate) async fn while_it_runs<T>(&mut self, what: impl Future<Output = T>) -> T {
+        tokio::select! {
+            happened = what => happened,
+            ended = &mut self.run => panic!("the agent ended: {ended:?}"),
+        }
+    }
+
     /// Ends it without a word, as far as one can within a process.
     pub(crate) async fn abort(self) {
         self.run.abort();

@@ -11,7 +11,7 @@ use proto::{
     TaskPayload, TaskState, TaskStatus,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::{Child, Command};
@@ -20,7 +20,7 @@ use tokio::process::{Child, Command};
 const AT_ONCE: usize = 4;
 
 /// Waits for what no one reports: changes of files and of the table of processes.
-async fn until(what: impl Fn() -> bool) {
+pub(crate) async fn until(what: impl Fn() -> bool) {
     soon(async {
         while !what() {
             // waits: between two looks at what changes without an event
@@ -167,7 +167,7 @@ async fn story(case: Case, place: &Place, master: &mut Master, told: &mut Told) 
         return;
     }
     if case.place == "supervisor-replaced" {
-        kill_supervisor(place);
+        kill_supervisor(&place.work());
     } else {
         for id in ["stubborn", "walled"] {
             let (framework_id, task_id) = (framework_id(), TaskId::new(id).unwrap());
@@ -181,11 +181,13 @@ async fn story(case: Case, place: &Place, master: &mut Master, told: &mut Told) 
     until(|| place.marker().exists() || case.place == "socket-removed").await;
 }
 
-fn kill_supervisor(place: &Place) {
-    let lock = std::fs::read_to_string(place.work().join("supervisor/supervisor.lock")).unwrap();
-    let pid = lock.lines().next().unwrap().parse().unwrap();
-    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+/// Kills the supervisor of a work directory; its number.
+pub(crate) fn kill_supervisor(work: &Path) -> i32 {
+    let lock = std::fs::read_to_string(work.join("supervisor/supervisor.lock")).unwrap();
+    let number = lock.lines().next().unwrap().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(number).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    number
 }
 
 fn spawn(case: Case, place: &Place, master: &Master) -> Child {

@@ -79,6 +79,7 @@ fn a_newer_layout_and_a_damaged_identity_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();
     drop(Store::open(dir.path(), Options::new("master", 1)).unwrap());
     let path = dir.path().join("identity");
+    let copy = dir.path().join("identity.copy");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("tepui-store 1", "tepui-store 2")).unwrap();
     let error = refused(dir.path(), Options::new("master", 1));
@@ -86,7 +87,8 @@ fn a_newer_layout_and_a_damaged_identity_are_told_apart() {
     for damaged in
         [text.replace("kind master", "kind masted"), text[..10].to_owned(), String::new()]
     {
-        fs::write(&path, damaged).unwrap();
+        fs::write(&path, &damaged).unwrap();
+        fs::write(&copy, damaged).unwrap();
         let error = refused(dir.path(), Options::new("master", 1));
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
     }
@@ -96,6 +98,36 @@ fn a_newer_layout_and_a_damaged_identity_are_told_apart() {
     assert!(aside.join("identity").exists());
     Store::open(dir.path(), Options::new("master", 1)).unwrap();
     fs::remove_dir_all(aside).unwrap();
+}
+
+#[test]
+fn of_two_identities_one_is_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Store::open(dir.path(), Options::new("master", 1));
+    let store = open().unwrap();
+    store.bind_cluster("blue").unwrap();
+    let whole = store.identity();
+    drop(store);
+    let [path, copy] = ["identity", "identity.copy"].map(|name| dir.path().join(name));
+    let text = fs::read_to_string(&path).unwrap();
+    for file in [&path, &copy] {
+        for damaged in [None, Some(""), Some("tepui-store 1\nkind m"), Some(&text[1..])] {
+            match damaged {
+                None => fs::remove_file(file).unwrap(),
+                Some(damaged) => fs::write(file, damaged).unwrap(),
+            }
+            let store = open().unwrap();
+            assert_eq!(store.identity(), whole);
+            drop(store);
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(fs::read_to_string(&copy).unwrap(), text);
+        }
+    }
+    // A refusal mends nothing.
+    fs::remove_file(&path).unwrap();
+    let error = refused(dir.path(), Options::new("agent", 1));
+    assert!(matches!(error, StoreError::OtherKind { .. }), "{error}");
+    assert!(!path.exists());
 }
 
 #[test]

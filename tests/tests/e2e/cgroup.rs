@@ -202,7 +202,7 @@ impl Drop for Wire {
 
 #[test]
 #[ignore = "group cgroup: root and network namespaces (ip netns)"]
-fn an_agent_that_is_cut_off_is_unreachable_and_its_tasks_come_back_alive() {
+fn f19_an_agent_that_is_cut_off_is_unreachable_and_its_tasks_come_back_alive() {
     let wire = Wire::new();
     let mut cluster = Cluster::start_at("10.231.77.1");
     let work = cluster.place.path().join("agent");

@@ -56,6 +56,28 @@ fn an_agent_killed_a_hundred_times_loses_nothing() {
 }
 
 #[test]
+fn f18_an_agent_that_was_stopped_comes_back_with_its_tasks() {
+    let cluster = Cluster::start(1, "cpus:1;mem:512", true);
+    let dir = cluster.dir("pids");
+    let command = format!("echo $$ >> {}/$TEPUI_INDEX; exec sleep 1000", dir.display());
+    let id = cluster.submit(&json!({
+        "kind": "batch", "name": "still", "task": { "command": command, "cpus": 0.1, "mem": 16 },
+    }));
+    cluster.wait_running(&id, 1);
+    let before = wait_for("the task to tell its pid", || pids_told(&dir, 1));
+    cluster.agents[0].signal("STOP");
+    wait_for("the unit to be unreachable", || {
+        cluster.job(&id).filter(|job| job["counts"]["unreachable"] == 1)
+    });
+    cluster.agents[0].signal("CONT");
+    cluster.wait_running(&id, 1);
+    assert_eq!(pids_told(&dir, 1).expect("it was started once"), before);
+    assert!(is_alive(before[0]), "it was killed");
+    let job = cluster.job(&id).unwrap();
+    assert_eq!(job["attempts"], 1, "{job:#}");
+}
+
+#[test]
 fn a_thousand_running_tasks_are_taken_up_within_a_second() {
     const TASKS: u64 = 1000;
     let mut cluster = Cluster::start(1, "cpus:100;mem:32000", true);
