@@ -8,6 +8,7 @@ use crate::containerizer::{
     self, Allocation, ContainerEvent, Ended, Limitation, Program, Rlimit, SandboxChoice,
     SandboxFate, VolumeLink, WaitStatus,
 };
+use crate::looking;
 use crate::policy::{self, Policy, Walls};
 use crate::supervisor::task::{LaunchError, Root};
 use crate::volumes::VolumeDisk;
@@ -15,7 +16,7 @@ use agent_core::{Container, Exited, Input, Launch, Mount, TaskRecord};
 use clock::Clock;
 use proto::{
     CommandInfo, ContainerId, Exit, FrameworkInfo, LimitHit, TaskBody, TaskInfo, TaskOutcome,
-    TaskPayload, TaskUsage, Time,
+    TaskUsage, Time,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -74,6 +75,9 @@ pub(crate) fn container(
 ) -> Result<containerizer::Launch, String> {
     let record = record(launch, body);
     let command = body.command.as_ref().ok_or("the task has no command")?;
+    if body.container.as_ref().is_some_and(|asked| asked.docker.is_some()) {
+        return Err("this agent has no Docker engine".to_owned());
+    }
     let walls = policy.walls(body.container.as_ref(), launch.container_id.as_str(), image)?;
     if !command.uris.is_empty() {
         return Err("this agent does not fetch files yet (command.uris)".to_owned());
@@ -95,6 +99,38 @@ pub(crate) fn container(
         Some(walls) => Ok(within(made, walls, command)),
         None => policy.user(made.user.as_deref()).map(|()| made),
     }
+}
+
+/// The program of a check, as a container beside that of its task: with the same walls, and the
+/// user and variables of the task where it does not name its own.
+///
+/// # Errors
+/// Why it cannot be, as a clause.
+pub(crate) fn beside(
+    launch: &Launch,
+    asked: &CommandInfo,
+    image: Option<&images::Image>,
+    frameworks: &mut Frameworks,
+    disk: &VolumeDisk,
+    policy: &Policy,
+) -> Result<containerizer::Launch, String> {
+    let body = launch.task.payload.open().map_err(|error| error.to_string())?;
+    let of_task = body.command.clone().unwrap_or_default();
+    let mut environment = of_task.environment;
+    environment.retain(|(name, _)| !asked.environment.iter().any(|(own, _)| own == name));
+    environment.extend(asked.environment.iter().cloned());
+    let command = CommandInfo {
+        environment,
+        user: asked.user.clone().or(of_task.user),
+        rlimits: of_task.rlimits,
+        ..asked.clone()
+    };
+    let body = TaskBody { command: Some(command), data: None, ..body };
+    container(launch, &body, image, frameworks, disk, policy).map(|made| containerizer::Launch {
+        shared: None,
+        record: Vec::new(),
+        ..made
+    })
 }
 
 /// The same container with walls around it: what its image says where the task says nothing, and
@@ -125,7 +161,7 @@ fn within(
 fn record(launch: &Launch, body: &TaskBody) -> Vec<u8> {
     let mut task = Arc::clone(&launch.task);
     if body.data.is_some() {
-        let payload = TaskPayload::new(&TaskBody { data: None, ..body.clone() });
+        let payload = task.payload.without_data();
         Arc::make_mut(&mut task).payload = payload;
     }
     let (container_id, framework_id) = (launch.container_id.clone(), launch.framework_id.clone());
@@ -251,6 +287,7 @@ pub(crate) fn input(event: ContainerEvent) -> Option<Input> {
             fail::fail_point!("end-heard");
             Some(Input::Exited { container_id: core_id(&id)?, exited: exited(ended) })
         }
+        ContainerEvent::Looked { id, number, result } => looking::ended(&id, number, result),
         ContainerEvent::UpdateFailed { id, reason } => {
             tracing::warn!(container = %id, reason, "new limits could not be put in force");
             None
@@ -342,7 +379,7 @@ fn launch_of(
 }
 
 /// What a shell would exit with, when what was to be run is at fault and not where it was to run.
-fn fault_of_command(error: &LaunchError) -> Option<Exit> {
+pub(crate) fn fault_of_command(error: &LaunchError) -> Option<Exit> {
     match error {
         LaunchError::Impossible(_) => Some(CANNOT_EXECUTE),
         LaunchError::Spawn { step, errno } if step.starts_with("execve") => match *errno {

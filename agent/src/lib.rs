@@ -13,6 +13,7 @@ mod error;
 mod http;
 mod link;
 mod listen;
+mod looking;
 mod metrics;
 mod orphans;
 mod parts;

@@ -106,6 +106,11 @@ impl Preparing {
         Preparation::Ready(Some(image))
     }
 
+    /// An image that is unpacked: of a task that runs, it is.
+    pub(crate) fn at_hand(&self, name: &str) -> Option<Image> {
+        self.store.as_ref()?.ready(name).ok().flatten()
+    }
+
     /// The launches that waited for this, each with what can be done now.
     pub(crate) fn finish(&mut self, prepared: Prepared) -> Vec<(Launch, Preparation)> {
         let Prepared { name, image } = prepared;

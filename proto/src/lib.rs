@@ -12,6 +12,7 @@ mod agent;
 pub mod agent_api;
 pub mod agent_link;
 mod attributes;
+mod check;
 mod constraints;
 mod convert;
 mod encoding;
@@ -40,6 +41,7 @@ mod wire;
 
 pub use agent::{AgentInfo, Domain};
 pub use attributes::{Attribute, AttributeValue};
+pub use check::{Check, CheckKind, CheckStatus, Checks, HealthCheck};
 pub use constraints::{
     AttributeConstraint, ConstraintGroup, OfferConstraints, Predicate, Selector,
 };
@@ -67,9 +69,9 @@ pub use resources::{
 };
 pub use role::Role;
 pub use task::{
-    CommandInfo, ContainerInfo, ContainerVolume, ExecutorInfo, Exit, FetchUri, LimitHit, Reason,
-    Source, TaskBody, TaskInfo, TaskOutcome, TaskPayload, TaskShown, TaskStatus, TaskUsage,
-    VolumeSource,
+    CommandInfo, ContainerInfo, ContainerVolume, DockerInfo, DockerNetwork, ExecutorInfo, Exit,
+    FetchUri, LimitHit, PortMapping, Reason, Source, TaskBody, TaskInfo, TaskOutcome, TaskPayload,
+    TaskShown, TaskStatus, TaskUsage, VolumeSource,
 };
 pub use task_state::{TaskState, Transition};
 pub use time::Time;

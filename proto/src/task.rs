@@ -1,8 +1,8 @@
 //! Tasks: what is to run, and what is reported of it.
 
 use crate::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, Resources, Role, StatusUuid, TaskId, TaskState,
-    Time,
+    AgentId, CheckStatus, Checks, ContainerId, ExecutorId, FrameworkId, Resources, Role,
+    StatusUuid, TaskId, TaskState, Time,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,15 +42,16 @@ pub struct TaskPayload {
     pub bytes: Arc<[u8]>,
     /// Whether it has a command.
     pub has_command: bool,
-    /// Whether it asks for a container that no agent can make: of Docker, or with networks of its
-    /// own (not built yet: refused by the master).
+    /// Whether it asks for a container that no agent can make: without Docker, but with networks of
+    /// its own (not built yet: refused by the master).
     pub has_container: bool,
-    /// Whether it asks for a check or a health check (not built yet: refused by the master).
-    pub has_check: bool,
+    /// What is to be looked at while it runs.
+    pub checks: Option<Arc<Checks>>,
 }
 
-/// What is told of a task to those who read of it, and decides nothing: its labels, discovery and
-/// container, in their protobuf form (`tepui.v1.TaskShown`), which was checked when it came in.
+/// What is told of a task to those who read of it, and decides nothing: its labels, discovery,
+/// container and health check, in their protobuf form (`tepui.v1.TaskShown`), which was checked
+/// when it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskShown {
     pub(crate) bytes: Arc<[u8]>,
@@ -67,9 +68,14 @@ pub struct TaskBody {
     pub data: Option<Arc<[u8]>>,
     /// The container it is to run in, when it asks for more than resource limits.
     pub container: Option<ContainerInfo>,
+    /// What is to be looked at while it runs.
+    pub checks: Option<Arc<Checks>>,
+    /// The ports that its discovery names, in its order: name and number.
+    pub named_ports: Vec<(Arc<str>, u16)>,
 }
 
-/// A container as Mesos' own containerizer makes it (`ContainerInfo` of type MESOS).
+/// A container: as Mesos' own containerizer makes it (`ContainerInfo` of type MESOS), or one of a
+/// Docker engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerInfo {
     /// The name of the image that is its root file system; absent means the host's own programs.
@@ -84,6 +90,50 @@ pub struct ContainerInfo {
     pub shm_bytes: Option<u64>,
     /// Whether nothing but its volumes, its sandbox and temporary directories can be written.
     pub read_only_root: bool,
+    /// What the agent's Docker engine is to run; absent for type MESOS. `image` is absent then.
+    pub docker: Option<Box<DockerInfo>>,
+}
+
+/// What is asked of a Docker engine (`ContainerInfo` of type DOCKER). How much of it an agent
+/// gives is its operator's choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DockerInfo {
+    /// The image, as one writes it for `docker run`.
+    pub image: Arc<str>,
+    /// Its network. A task that says nothing asks for the host's, as with Mesos.
+    pub network: DockerNetwork,
+    /// Ports of the host that lead to ports of the container.
+    pub port_mappings: Vec<PortMapping>,
+    /// Whether it is to have all rights of the host.
+    pub privileged: bool,
+    /// Options of `docker run`: name and value.
+    pub parameters: Vec<(Arc<str>, Arc<str>)>,
+    /// Whether the image is to be pulled even when it is there.
+    pub force_pull: bool,
+}
+
+/// The network of a Docker container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DockerNetwork {
+    /// The host's own.
+    Host,
+    /// The engine's bridge.
+    Bridge,
+    /// None but the loopback.
+    None,
+    /// A network of the engine, by its name (the name of the first of `network_infos`).
+    User(Arc<str>),
+}
+
+/// A port of the host that leads to one of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortMapping {
+    /// On the host: one of the task's `ports`.
+    pub host_port: u16,
+    /// In the container.
+    pub container_port: u16,
+    /// UDP if true, else TCP.
+    pub udp: bool,
 }
 
 /// Something that is mounted into a container.
@@ -297,6 +347,8 @@ pub struct TaskStatus {
     pub uuid: Option<StatusUuid>,
     /// The last health check's verdict.
     pub healthy: Option<bool>,
+    /// What its check has seen last; present whenever it has one.
+    pub check_status: Option<CheckStatus>,
     /// Since when the agent has been unreachable.
     pub unreachable_time: Option<Time>,
     /// The container it ran in.
@@ -321,6 +373,7 @@ impl TaskStatus {
             timestamp,
             uuid: None,
             healthy: None,
+            check_status: None,
             unreachable_time: None,
             container_id: None,
             outcome: None,

@@ -5,12 +5,12 @@
 //! effect waits for nothing: `Forget` may be performed at once, since what the checkpoint needs of
 //! the container was durable before its end was told.
 
-use crate::Volume;
 use crate::input::{
     AgentRecord, EpochRecord, Launch, SandboxRecord, TaskRecord, UpdatesRecord, VolumesRecord,
 };
+use crate::{Subject, Volume};
 use proto::agent_link::AgentCall;
-use proto::{AgentId, ClusterId, ContainerId, FrameworkId, FrameworkInfo, TaskId};
+use proto::{AgentId, CheckKind, ClusterId, ContainerId, FrameworkId, FrameworkInfo, TaskId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ pub enum Effect {
     Record(CheckpointOp),
     /// Start a container. Answered by `Launched` or `LaunchFailed`, then `Exited`.
     Launch(Box<Launch>),
+    /// Look at a task. Answered by `Looked`, unless that takes longer than the time-out, after
+    /// which nobody waits for it: what was begun is ended then.
+    Look(Box<Look>),
     /// TERM, and after `grace` KILL of the whole container, whether the agent is there or not.
     Kill {
         /// Which. An unknown one is ignored.
@@ -67,6 +70,30 @@ pub enum Effect {
     ApplyVolumes(Box<VolumeOrder>),
     /// Something that people should know.
     Note(Note),
+}
+
+/// A look at a running task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The task, as it was launched.
+    pub launch: Launch,
+    /// Which of its checks.
+    pub subject: Subject,
+    /// The number of the look, for its answer.
+    pub number: u64,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+impl Look {
+    /// What is to be looked at.
+    pub fn kind(&self) -> Option<&CheckKind> {
+        let checks = self.launch.task.payload.checks.as_ref()?;
+        match self.subject {
+            Subject::Health => checks.health.as_ref().map(|health| &health.check.kind),
+            Subject::Check => checks.check.as_ref().map(|check| &check.kind),
+        }
+    }
 }
 
 /// Volumes to make and to delete. What is made is durable before the answer, and so is what is

@@ -1,10 +1,10 @@
 //! What can happen to an agent: its only way to learn anything.
 
-use crate::Volume;
+use crate::{Subject, Volume};
 use proto::agent_link::{AgentEvent, VolumeFailure};
 use proto::{
-    AgentId, AgentInfo, ClusterId, ContainerId, FrameworkId, FrameworkInfo, MasterId, Role, TaskId,
-    TaskInfo, TaskOutcome, TaskState, TaskStatus, Time,
+    AgentId, AgentInfo, CheckStatus, ClusterId, ContainerId, FrameworkId, FrameworkInfo, MasterId,
+    Role, TaskId, TaskInfo, TaskOutcome, TaskState, TaskStatus, Time,
 };
 use std::sync::Arc;
 
@@ -72,6 +72,18 @@ pub enum Input {
         /// How.
         exited: Exited,
     },
+    /// What came of an `Effect::Look`. One that comes too late, or of a task that is not looked at
+    /// any more, is ignored.
+    Looked {
+        /// At which.
+        container_id: ContainerId,
+        /// For which of its checks.
+        subject: Subject,
+        /// The number of the look.
+        number: u64,
+        /// What was seen.
+        seen: Seen,
+    },
     /// The process that supervises the tasks was lost and another one runs now: these are all the
     /// containers that it knows.
     Supervisor {
@@ -107,6 +119,23 @@ pub enum Input {
         /// Those of which something may be left.
         failures: Vec<VolumeFailure>,
     },
+}
+
+/// What came of a look at a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// The command has ended.
+    Exited(proto::Exit),
+    /// The answer had this HTTP status.
+    Answered(u16),
+    /// The connection was taken.
+    Connected,
+    /// The connection was not taken: why, as a clause.
+    Refused(Arc<str>),
+    /// Nothing, and the task is at fault: why, as a clause.
+    Nothing(Arc<str>),
+    /// Nothing, and the host is at fault: it says nothing of the task.
+    Unable(Arc<str>),
 }
 
 /// How a container ended.
@@ -226,6 +255,19 @@ pub struct UpdatesRecord {
     pub state: TaskState,
     /// The updates, oldest first.
     pub pending: Vec<Arc<TaskStatus>>,
+    /// What its checks have seen; absent for a task that has none.
+    pub seen: Option<SeenRecord>,
+}
+
+/// What is known of a task that is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SeenRecord {
+    /// The last verdict of its health check.
+    pub healthy: Option<bool>,
+    /// What its check has seen last.
+    pub status: Option<CheckStatus>,
+    /// Whether it is to end because it failed too often.
+    pub doomed: bool,
 }
 
 /// The volumes that an agent has made.

@@ -1,6 +1,7 @@
 //! What is always true of an agent. The simulator checks it after every step.
 
 use crate::state::{Agent, Phase, Task, TaskKey, Timer};
+use crate::status_updates::is_sight;
 use crate::volumes::claim;
 use proto::{Resources, Time, Transition};
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ),
     (
         "A2",
-        "The updates of a task that wait follow the life of a task, an end comes last, and the newest one is the task's state.",
+        "The updates of a task that wait follow the life of a task, where one that tells of a check repeats its state, an end comes last, and the newest one is the task's state.",
     ),
     ("A3", "What is free and what living tasks hold add up to what the agent has."),
     ("A4", "Tasks and containers know each other one to one."),
@@ -33,7 +34,7 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ("A6", "Kills that came before their launches are remembered up to a limit."),
     (
         "A7",
-        "Each update under way and each limited run has exactly one timer, and there are no others.",
+        "Each update under way, each limited run and each check of a running task has exactly one timer, and there are no others.",
     ),
     ("A8", "An agent without an id has no tasks."),
     ("A9", "After a step nothing is overdue."),
@@ -70,10 +71,12 @@ impl Agent {
                     task.stream.in_flight.map(|f| (f.retry_at, Timer::Retry)),
                     task.completion.map(|at| (at, Timer::Completion)),
                 ];
+                let checks = task.watch.iter().flat_map(|watch| watch.timers());
                 timers.extend(
                     expected
                         .into_iter()
                         .flatten()
+                        .chain(checks)
                         .map(|(at, t)| (at, t, key.0.clone(), key.1.clone())),
                 );
                 containers += usize::from(
@@ -135,6 +138,10 @@ impl Agent {
         if living && !known {
             return broken("A4", format!("task {key:?} has no container"));
         }
+        let watched = task.watch.as_ref().is_some_and(|watch| !watch.is_over());
+        if watched && (task.phase != Phase::Running || task.kill.is_some()) {
+            return broken("A7", format!("task {key:?} is looked at"));
+        }
         if task.launched.as_ref().is_some_and(|launched| launched.holds && !living) {
             return broken("A3", format!("task {key:?} ended and holds resources"));
         }
@@ -149,10 +156,13 @@ impl Agent {
         if self.link.is_registered() && !pending.is_empty() && task.stream.in_flight.is_none() {
             return broken("A1", format!("task {key:?} waits and nothing is under way"));
         }
-        let advances = pending
-            .iter()
-            .zip(pending.iter().skip(1))
-            .all(|(a, b)| a.state.transition(b.state) == Transition::Advance);
+        let advances = pending.iter().zip(pending.iter().skip(1)).all(|(a, b)| {
+            match a.state.transition(b.state) {
+                Transition::Advance => true,
+                Transition::Repeat => is_sight(b),
+                Transition::Stale => false,
+            }
+        });
         let newest = pending.back().is_none_or(|status| status.state == task.state);
         let ended = task.state.is_terminal() == (task.phase == Phase::Ended);
         if !advances || !newest || !(ended || task.is_abandoned()) {

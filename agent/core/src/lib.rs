@@ -28,14 +28,15 @@ mod task;
 mod testing;
 mod volumes;
 
-pub use effect::{CheckpointOp, Effect, Note, VolumeOrder, WantedVolume};
+pub use effect::{CheckpointOp, Effect, Look, Note, VolumeOrder, WantedVolume};
 pub use input::{
-    AgentRecord, Container, EpochRecord, Exited, Input, Launch, Recovered, SandboxRecord,
-    TaskRecord, UpdatesRecord, VolumesRecord,
+    AgentRecord, Container, EpochRecord, Exited, Input, Launch, Recovered, SandboxRecord, Seen,
+    SeenRecord, TaskRecord, UpdatesRecord, VolumesRecord,
 };
 pub use invariants::{INVARIANTS, Violation};
 pub use options::Options;
 pub use reconfiguration::reconfiguration;
 pub use state::{Agent, Counters};
 pub use step::TaskView;
+pub use task::Subject;
 pub use volumes::{Mount, Volume, claim, mounts};

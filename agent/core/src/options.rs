@@ -31,6 +31,10 @@ pub struct Options {
     pub update_retry_max: Duration,
     /// Between TERM and KILL for a task that does not say.
     pub kill_grace: Duration,
+    /// The shortest pause between two looks at one task, whatever its checks ask for.
+    pub check_interval_min: Duration,
+    /// How long one look may take, whatever its check asks for.
+    pub check_timeout_max: Duration,
     /// How long a kill of an unknown task is remembered, so that a launch that comes later than
     /// its kill is refused.
     pub tombstone_life: Duration,
@@ -65,6 +69,8 @@ impl Options {
             update_retry: Duration::from_secs(10),
             update_retry_max: Duration::from_secs(600),
             kill_grace: Duration::from_secs(3),
+            check_interval_min: Duration::from_millis(100),
+            check_timeout_max: Duration::from_secs(3600),
             tombstone_life: Duration::from_secs(600),
             tombstones_max: 1_000,
             idle_frameworks_max: 100,

@@ -264,7 +264,9 @@ impl Agent {
         let history = updates
             .remove(&key)
             .filter(|history| history.container_id.as_ref() == Some(&container.container_id));
+        let mut seen = None;
         if let Some(history) = history {
+            seen = history.seen;
             task.state = history.state;
             task.stream.pending = history.pending.into();
         }
@@ -274,10 +276,13 @@ impl Agent {
             None => {
                 tally.running += 1;
                 let Container { container_id, started, sandbox, .. } = container;
-                self.container_launched(now, &container_id, started, sandbox, effects);
+                self.container_launched(now, &container_id, (started, seen), sandbox, effects);
+                self.kill_doomed(now, &key, effects);
             }
             Some(exited) => {
                 tally.ended += 1;
+                let started = container.started.min(now);
+                self.begin_watch(&key, started, seen);
                 self.adopt_ended(now, &key, &container.container_id, over, exited, effects);
             }
         }
@@ -460,7 +465,8 @@ impl Agent {
                 self.stray(id, container.exited.is_some(), effects);
                 continue;
             }
-            self.container_launched(now, &id, container.started, container.sandbox, effects);
+            let started = (container.started, None);
+            self.container_launched(now, &id, started, container.sandbox, effects);
             if let Some(exited) = container.exited {
                 self.container_exited(now, &id, exited, effects);
             }

@@ -8,7 +8,7 @@ use crate::input::{AgentRecord, Launch};
 use crate::link::Link;
 use crate::random::Random;
 use crate::status_updates::Stream;
-use crate::task::Tombstones;
+use crate::task::{Subject, Tombstones, Watch};
 use crate::volumes::Volumes;
 use crate::{Effect, Options};
 use proto::{
@@ -61,6 +61,8 @@ pub(crate) enum Timer {
     Retry,
     /// To be killed because it runs for too long.
     Completion,
+    /// To be looked at, or for the end of a look.
+    Check(Subject),
 }
 
 /// A framework that has, or had, tasks here.
@@ -100,6 +102,8 @@ pub(crate) struct Task {
     pub(crate) kill: Option<KillCause>,
     /// When it is to be killed for running too long.
     pub(crate) completion: Option<Time>,
+    /// What is seen of it; absent for a task without checks, and before it runs.
+    pub(crate) watch: Option<Box<Watch>>,
     pub(crate) stream: Stream,
 }
 
@@ -135,6 +139,8 @@ pub(crate) enum KillCause {
     Drained,
     /// It ran for longer than it may.
     CompletionTime,
+    /// Its health check failed too often in a row.
+    Unhealthy,
     /// Its framework, or this agent, is no longer part of the cluster: nobody wants its updates.
     Abandoned,
 }
@@ -196,6 +202,7 @@ impl Task {
             state: TaskState::Staging,
             kill: None,
             completion: None,
+            watch: None,
             stream: Stream::default(),
         }
     }

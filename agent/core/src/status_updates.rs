@@ -63,6 +63,12 @@ impl Report {
     }
 }
 
+/// Whether an update tells of a check, and of nothing else.
+pub(crate) fn is_sight(status: &TaskStatus) -> bool {
+    let told = [Reason::TaskCheckStatusUpdated, Reason::TaskHealthCheckStatusUpdated];
+    !status.state.is_terminal() && status.reason.is_some_and(|reason| told.contains(&reason))
+}
+
 /// Each kind occurs at most once in the life of a container.
 fn kind(state: TaskState) -> u8 {
     if state.is_terminal() { 0 } else { 1 + state as u8 }
@@ -84,10 +90,46 @@ impl Agent {
             Some(task) => task.container_id().map(|id| update_uuid(id, kind(report.state))),
         };
         let uuid = uuid.unwrap_or_else(|| self.random.uuid());
-        let agent_id = self.identity.as_ref().map(|identity| identity.agent_id.clone());
         self.count_end(report.state);
+        self.queue(now, key, report, uuid, effects);
+    }
+
+    /// Queues an update of a task whose state is as it was. One that waits behind the one that is
+    /// under way, and is nothing but that, is out of date: so a task that is seen otherwise each
+    /// time fills no queue while nobody takes its updates.
+    pub(crate) fn report_again(
+        &mut self,
+        now: Time,
+        key: &TaskKey,
+        report: Report,
+        effects: &mut Vec<Effect>,
+    ) {
+        let uuid = self.random.uuid();
+        let Some(task) = self.task_mut(key).filter(|task| !task.is_abandoned()) else { return };
+        let pending = &mut task.stream.pending;
+        if pending.len() > 1 && pending.back().is_some_and(|newest| is_sight(newest)) {
+            pending.pop_back();
+        }
+        self.queue(now, key, report, uuid, effects);
+    }
+
+    fn queue(
+        &mut self,
+        now: Time,
+        key: &TaskKey,
+        report: Report,
+        uuid: StatusUuid,
+        effects: &mut Vec<Effect>,
+    ) {
+        let agent_id = self.identity.as_ref().map(|identity| identity.agent_id.clone());
         let Some(task) = self.task_mut(key) else { return };
         task.state = report.state;
+        let watch = task.watch.as_deref();
+        let healthy = watch.and_then(|watch| match report.state.is_terminal() {
+            true => watch.doomed.then_some(false),
+            false => watch.healthy,
+        });
+        let check_status = watch.and_then(|watch| watch.status);
         task.stream.pending.push_back(Arc::new(TaskStatus {
             reason: report.reason,
             message: report.message,
@@ -98,6 +140,8 @@ impl Agent {
             uuid: Some(uuid),
             container_id: task.container_id().cloned(),
             outcome: report.outcome,
+            healthy,
+            check_status,
             ..TaskStatus::new(key.1.clone(), report.state, report.source, now)
         }));
         effects.push(Effect::Persist(CheckpointOp::PutUpdates(record(key, task))));
@@ -257,6 +301,7 @@ pub(crate) fn record(key: &TaskKey, task: &Task) -> UpdatesRecord {
         container_id: task.container_id().cloned(),
         state: task.state,
         pending: task.stream.pending.iter().cloned().collect(),
+        seen: task.watch.as_ref().map(|watch| watch.record()),
     }
 }
 

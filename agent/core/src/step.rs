@@ -57,6 +57,9 @@ impl Agent {
             Input::Exited { container_id, exited } => {
                 self.container_exited(now, &container_id, exited, effects);
             }
+            Input::Looked { container_id, subject, number, seen } => {
+                self.looked(now, &container_id, (subject, number), &seen, effects);
+            }
             Input::Supervisor { containers } => {
                 self.supervisor_restarted(now, containers, effects);
             }
@@ -134,6 +137,7 @@ impl Agent {
             match timer {
                 Timer::Retry => self.retry(now, &key, effects),
                 Timer::Completion => self.completion_time_reached(now, &key, effects),
+                Timer::Check(subject) => self.check_due(now, &key, subject, effects),
             }
         }
         self.link_tick(now, effects);

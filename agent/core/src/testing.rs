@@ -71,7 +71,7 @@ pub(crate) fn task(id: &str) -> TaskInfo {
             bytes: Arc::from([].as_slice()),
             has_command: true,
             has_container: false,
-            has_check: false,
+            checks: None,
         },
     }
 }
@@ -149,12 +149,11 @@ impl World {
     }
 
     pub(crate) fn with(options: Options, recovered: Recovered) -> Self {
-        Self::seeded(options, recovered, 7)
+        Self::seeded(options, recovered, 7, Time::from_millis(1_000_000))
     }
 
     /// Each start of an agent has another seed.
-    pub(crate) fn seeded(options: Options, recovered: Recovered, seed: u64) -> Self {
-        let now = Time::from_millis(1_000_000);
+    pub(crate) fn seeded(options: Options, recovered: Recovered, seed: u64, now: Time) -> Self {
         let containers =
             recovered.containers.iter().map(|c| (c.container_id.clone(), c.clone())).collect();
         let disk = Disk { recovered: Recovered { containers: Vec::new(), ..recovered.clone() } };
@@ -346,8 +345,8 @@ impl World {
     /// SIGKILL of the agent, and a new one; the supervisor stays.
     pub(crate) fn restart(self) -> Self {
         let recovered = self.found();
-        let mut world = Self::seeded(options(), recovered, self.seed + 1);
-        (world.now, world.epoch) = (self.now, self.epoch);
+        let mut world = Self::seeded(options(), recovered, self.seed + 1, self.now);
+        world.epoch = self.epoch;
         world
     }
 }

@@ -5,11 +5,12 @@
 //! value or an error, never a panic.
 
 use agent_core::{
-    AgentRecord, EpochRecord, SandboxRecord, TaskRecord, UpdatesRecord, Volume, VolumesRecord,
+    AgentRecord, EpochRecord, SandboxRecord, SeenRecord, TaskRecord, UpdatesRecord, Volume,
+    VolumesRecord,
 };
 use proto::{
-    AgentInfo, ContainerId, DecodeError, Encoding, FrameworkInfo, Limits, Role, TaskInfo,
-    TaskState, TaskStatus, Time, Wire,
+    AgentInfo, ContainerId, DecodeError, Encoding, FrameworkInfo, Limits, Reason, Role, Source,
+    TaskInfo, TaskState, TaskStatus, Time, Wire,
 };
 use std::sync::Arc;
 
@@ -162,6 +163,18 @@ impl Record for TaskRecord {
     }
 }
 
+/// What checks have seen, in the form of a status that nobody is to acknowledge, and so is no update;
+/// it has a reason when the task is to end because of it.
+fn sight(record: &UpdatesRecord, seen: &SeenRecord) -> TaskStatus {
+    let SeenRecord { healthy, status, doomed } = *seen;
+    TaskStatus {
+        healthy,
+        check_status: status,
+        reason: doomed.then_some(Reason::TaskHealthCheckStatusUpdated),
+        ..TaskStatus::new(record.task_id.clone(), record.state, Source::Agent, Time::ZERO)
+    }
+}
+
 impl Record for UpdatesRecord {
     fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
@@ -170,6 +183,9 @@ impl Record for UpdatesRecord {
         out.text(self.state.name());
         for status in &self.pending {
             out.wire(&**status);
+        }
+        if let Some(seen) = &self.seen {
+            out.wire(&sight(self, seen));
         }
         out.done()
     }
@@ -183,11 +199,20 @@ impl Record for UpdatesRecord {
         };
         let state = TaskState::from_name(from.text()?)
             .ok_or_else(|| broken("names a state that does not exist"))?;
-        let mut pending = Vec::new();
+        let (mut pending, mut seen) = (Vec::new(), None);
         while !from.0.is_empty() {
-            pending.push(Arc::new(from.wire::<TaskStatus>()?));
+            let status = from.wire::<TaskStatus>()?;
+            if status.uuid.is_some() {
+                pending.push(Arc::new(status));
+            } else {
+                seen = Some(SeenRecord {
+                    healthy: status.healthy,
+                    status: status.check_status,
+                    doomed: status.reason.is_some(),
+                });
+            }
         }
-        Ok(Self { framework_id, task_id, container_id, state, pending })
+        Ok(Self { framework_id, task_id, container_id, state, pending, seen })
     }
 }
 

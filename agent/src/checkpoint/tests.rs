@@ -56,6 +56,7 @@ fn updates_record(id: &str) -> UpdatesRecord {
         container_id: Some(ContainerId::new(format!("c-{id}")).unwrap()),
         state: TaskState::Failed,
         pending: vec![Arc::new(status)],
+        seen: None,
     }
 }
 

@@ -99,6 +99,15 @@ pub enum ContainerEvent {
         /// What it uses; `None` when no such container runs.
         usage: Option<Usage>,
     },
+    /// The end of what `look` began.
+    Looked {
+        /// Beside which.
+        id: ContainerId,
+        /// The number that it was given.
+        number: u64,
+        /// How it ended, or why it was not begun.
+        result: Result<WaitStatus, LaunchError>,
+    },
     /// New limits could not be put in force.
     UpdateFailed {
         /// Which.
@@ -132,6 +141,10 @@ pub trait Containerizer: Send {
     fn kill(&mut self, id: &ContainerId, grace: Duration);
     /// Kills every process of the container now. Answered by `Ended`.
     fn destroy(&mut self, id: &ContainerId);
+    /// Runs a program beside a container of the launch's id, with its walls and in its limits; it is
+    /// killed when it takes longer than `timeout`. Answered by `Looked`, unless no such container
+    /// runs.
+    fn look(&mut self, launch: Launch, number: u64, timeout: Duration);
     /// Asks what the container uses. Answered by `Usage`.
     fn usage(&mut self, id: &ContainerId);
     /// The wait is over: the end of this container is on record with the agent, and the

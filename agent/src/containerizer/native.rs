@@ -208,6 +208,22 @@ impl Containerizer for Native {
         self.client.queue(&Order::Kill { id: id.clone(), grace: Duration::ZERO });
     }
 
+    fn look(&mut self, launch: Launch, number: u64, timeout: Duration) {
+        let mut spec = TaskSpec { record: Vec::new(), ..bare_spec(&launch) };
+        let prepared = check_program(&launch.program).and_then(|()| {
+            self.isolators.iter().try_for_each(|isolator| isolator.prepare(&launch, &mut spec))
+        });
+        let queued = prepared.and_then(|()| {
+            let fits = self.client.queue(&Order::Look { number, timeout, spec: Box::new(spec) });
+            fits.then_some(()).ok_or_else(|| LaunchError::Impossible("it is too large".into()))
+        });
+        if let Err(error) = queued {
+            // A closed channel means that the agent is going away.
+            let looked = ContainerEvent::Looked { id: launch.id, number, result: Err(error) };
+            let _ = self.events.send(looked);
+        }
+    }
+
     fn usage(&mut self, id: &ContainerId) {
         self.client.queue(&Order::Usage { id: id.clone() });
     }
@@ -245,6 +261,7 @@ fn event_of(report: Report) -> Option<ContainerEvent> {
         Report::Ended { id, ended } => ContainerEvent::Ended { id, ended: *ended },
         Report::Usage { id, usage } => ContainerEvent::Usage { id, usage },
         Report::LogCut { id } => ContainerEvent::LogCut { id },
+        Report::Looked { id, number, result } => ContainerEvent::Looked { id, number, result },
         Report::UpdateFailed { id, reason } => ContainerEvent::UpdateFailed { id, reason },
         Report::ShutdownRefused { running } => {
             tracing::warn!(running, "the supervisor stays: tasks are running");

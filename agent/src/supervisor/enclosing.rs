@@ -95,32 +95,41 @@ pub(super) fn start(
     place: Place<'_>,
     slots: Option<&mut Slots>,
 ) -> Result<(u32, Standing), LaunchError> {
-    let directory = wanted.enclosure.directory.as_os_str().as_encoded_bytes();
-    let directory = std::ffi::CString::new(directory)
-        .map_err(|_| LaunchError::Impossible("its working directory has a NUL byte".into()))?;
     let standing = enclosures.raise(wanted)?;
     fail::fail_point!("walls-raised");
-    let entry = Entry {
-        init: standing.pidfd(),
-        user: wanted.user.map(AsFd::as_fd),
-        directory,
-        capabilities: wanted.enclosure.capabilities,
-        filter: enclosures.filter(),
-    };
-    let started = match Enclosures::bear_children_in(&standing) {
-        Ok(()) => {
-            let place = Place { entry: Some(&entry), ..place };
-            let started = spawn::spawn(image, &place, slots);
-            enclosures.come_home();
-            started
-        }
-        Err(error) => Err(LaunchError::Refused(format!("a container cannot be entered: {error}"))),
-    };
-    match started {
+    match enter(enclosures, &standing, wanted.enclosure, wanted.user, image, place, slots) {
         Ok(pid) => Ok((pid, standing)),
         Err(error) => {
             enclosures.tear_down(&standing);
             Err(error)
         }
     }
+}
+
+/// Starts a process within walls that stand.
+pub(super) fn enter(
+    enclosures: &Enclosures,
+    standing: &Standing,
+    walls: &Enclosure,
+    user: Option<&UserNamespace>,
+    image: &Image<'_>,
+    place: Place<'_>,
+    slots: Option<&mut Slots>,
+) -> Result<u32, LaunchError> {
+    let directory = walls.directory.as_os_str().as_encoded_bytes();
+    let directory = std::ffi::CString::new(directory)
+        .map_err(|_| LaunchError::Impossible("its working directory has a NUL byte".into()))?;
+    let entry = Entry {
+        init: standing.pidfd(),
+        user: user.map(AsFd::as_fd),
+        directory,
+        capabilities: walls.capabilities,
+        filter: enclosures.filter(),
+    };
+    Enclosures::bear_children_in(standing)
+        .map_err(|error| LaunchError::Refused(format!("a container cannot be entered: {error}")))?;
+    let place = Place { entry: Some(&entry), ..place };
+    let started = spawn::spawn(image, &place, slots);
+    enclosures.come_home();
+    started
 }

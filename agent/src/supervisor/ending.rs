@@ -22,6 +22,9 @@ impl Supervisor {
     pub(super) fn reap(&mut self) {
         let (mut ended, mut orphans) = (Vec::new(), false);
         while let Some(reaped) = sys::reap_one() {
+            if self.reap_beside(&reaped) {
+                continue;
+            }
             let Some(index) = self.pids.remove(&reaped.pid) else {
                 // A process that a task left behind, or the last of an enclosure.
                 self.note_fallen(reaped.pid);

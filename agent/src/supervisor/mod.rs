@@ -12,6 +12,7 @@
 //! for another before it has checked that nothing of the former is left.
 
 mod berth;
+mod beside;
 mod cgroup;
 pub(crate) mod client;
 mod daemon;

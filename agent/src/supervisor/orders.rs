@@ -260,7 +260,7 @@ fn refused(error: &BerthError) -> LaunchError {
 /// By its data rather than by its address space: measured with `prlimit`, a Python with eight
 /// threads needs 73 MB of the one and 401 MB of the other to use 13 MB, and whatever maps files or
 /// reserves addresses (Go, Java, allocators) differs by more. Never above what we may have ourselves.
-fn limit_each_process(spec: &mut TaskSpec) {
+pub(super) fn limit_each_process(spec: &mut TaskSpec) {
     let Some(bytes) = spec.limits.memory_bytes else { return };
     let chosen = [libc::RLIMIT_DATA, libc::RLIMIT_AS];
     if spec.rlimits.iter().any(|limit| chosen.contains(&limit.resource)) {
@@ -304,7 +304,11 @@ fn prepare(
 }
 
 /// Variables that only we can know.
-fn added_variables(spec: &TaskSpec, directory: &Directory, mark: Option<&str>) -> Vec<String> {
+pub(super) fn added_variables(
+    spec: &TaskSpec,
+    directory: &Directory,
+    mark: Option<&str>,
+) -> Vec<String> {
     let mut added = Vec::new();
     if !spec.environment.iter().any(|v| v.starts_with("MESOS_SANDBOX=")) {
         let path = match spec.enclosure {

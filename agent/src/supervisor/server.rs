@@ -16,6 +16,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use crate::parts::LogPolicy;
 
 use super::berth::Berth;
+use super::beside::Besides;
 use super::cgroup::{Group, Tree};
 use super::enclosure::Enclosures;
 use super::options::Options;
@@ -77,6 +78,7 @@ pub(super) struct Supervisor {
     /// Berths whose task has ended but not all of its processes.
     pub(super) settling: Vec<usize>,
     pub(super) kills: BTreeSet<(Instant, usize, u64)>,
+    pub(super) besides: Besides,
     pub(super) doomed: Vec<Group>,
     pub(super) next_serial: u64,
     pub(super) next_group: u64,
@@ -129,6 +131,7 @@ impl Supervisor {
             shared: HashMap::new(),
             settling: Vec::new(),
             kills: BTreeSet::new(),
+            besides: Besides::default(),
             doomed: Vec::new(),
             next_serial: 0,
             next_group: 0,
@@ -259,6 +262,7 @@ impl Supervisor {
             Order::Kill { id, grace } => self.kill(&id, grace),
             Order::Update { id, limits } => self.update(&id, &limits),
             Order::Usage { id } => self.usage(id),
+            Order::Look { number, timeout, spec } => self.look(number, timeout, *spec),
             Order::Forget { id } => {
                 fail::fail_point!("forget-taken");
                 self.ended.remove(&id);
@@ -367,6 +371,7 @@ impl Supervisor {
         let deadlines = [
             soon.then(|| now + SETTLE),
             self.kills.first().map(|(at, _, _)| *at),
+            self.besides.deadline(),
             away.map(|since| since + self.options.away_grace),
             self.waiting.as_ref().map(|(_, until)| *until),
         ];
@@ -384,6 +389,7 @@ impl Supervisor {
             self.kills.remove(&due);
             self.kill_due(due.1, due.2);
         }
+        self.besides.end_late(now);
         let settling = std::mem::take(&mut self.settling);
         self.settle(settling);
         self.doomed.retain_mut(|group| !group.remove());

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::codec::{Reader, Writer};
-use super::task::{ContainerId, Ended, LaunchError, Launched, Limits, Recovered, TaskSpec, Usage};
+use super::task::{
+    ContainerId, Ended, LaunchError, Launched, Limits, Recovered, TaskSpec, Usage, WaitStatus,
+};
 use crate::parts::LogPolicy;
 
 /// Version of every frame of this release. A side that hears another one refuses, naming both.
@@ -43,6 +45,12 @@ pub(crate) enum Order {
     },
     Usage {
         id: ContainerId,
+    },
+    /// Run this beside the container of its id, for so long at the most.
+    Look {
+        number: u64,
+        timeout: Duration,
+        spec: Box<TaskSpec>,
     },
     Forget {
         id: ContainerId,
@@ -104,6 +112,12 @@ pub(crate) enum Report {
     UpdateFailed {
         id: ContainerId,
         reason: String,
+    },
+    /// How a program that was run beside a container ended.
+    Looked {
+        id: ContainerId,
+        number: u64,
+        result: Result<WaitStatus, LaunchError>,
     },
     /// The connection is refused; it closes after this frame.
     Refused {
@@ -200,6 +214,15 @@ impl Order {
                 w.limits(limits);
             }),
             Self::Usage { id } => frame(out, 6, |w| w.id(id)),
+            Self::Look { number, timeout, spec } => frame(out, 16, |w| {
+                w.u64(*number);
+                w.duration(*timeout);
+                w.u8(u8::from(spec.enclosure.is_some()));
+                if let Some(enclosure) = &spec.enclosure {
+                    w.enclosure(enclosure);
+                }
+                w.spec(spec);
+            }),
             Self::Forget { id } => frame(out, 7, |w| w.id(id)),
             Self::Shutdown => frame(out, 8, |_| {}),
             Self::Share { key, bytes } => frame(out, 9, |w| w.shared(*key, bytes)),
@@ -232,6 +255,13 @@ impl Order {
                 let enclosure = Some(Box::new(r.enclosure()?));
                 let (shared, volumes) = (r.option("key")?, r.volumes()?);
                 Self::Launch(Box::new(TaskSpec { shared, volumes, enclosure, ..r.spec()? }))
+            }
+            16 => {
+                let (number, timeout) = (r.u64("number")?, r.duration("timeout")?);
+                let enclosure = r.flag("enclosure")?.then(|| r.enclosure()).transpose()?;
+                let enclosure = enclosure.map(Box::new);
+                let spec = Box::new(TaskSpec { enclosure, ..r.spec()? });
+                Self::Look { number, timeout, spec }
             }
             3 => Self::Signal { id: r.id()?, signal: r.u32("signal")?.cast_signed() },
             4 => Self::Kill { id: r.id()?, grace: r.duration("grace")? },
@@ -270,22 +300,7 @@ impl Report {
             }),
             Self::LaunchFailed { id, error } => frame(out, 68, |w| {
                 w.id(id);
-                match error {
-                    LaunchError::AlreadyExists => w.u8(0),
-                    LaunchError::Spawn { step, errno } => {
-                        w.u8(1);
-                        w.text(step);
-                        w.u32(errno.cast_unsigned());
-                    }
-                    LaunchError::Refused(reason) => {
-                        w.u8(2);
-                        w.text(reason);
-                    }
-                    LaunchError::Impossible(reason) => {
-                        w.u8(3);
-                        w.text(reason);
-                    }
-                }
+                w.launch_error(error);
             }),
             Self::Ended { id, ended } => frame(out, 69, |w| {
                 w.id(id);
@@ -304,6 +319,15 @@ impl Report {
             Self::UpdateFailed { id, reason } => frame(out, 71, |w| {
                 w.id(id);
                 w.text(reason);
+            }),
+            Self::Looked { id, number, result } => frame(out, 78, |w| {
+                w.id(id);
+                w.u64(*number);
+                w.u8(u8::from(result.is_err()));
+                match result {
+                    Ok(status) => w.status(*status),
+                    Err(error) => w.launch_error(error),
+                }
             }),
             Self::Refused { reason } => frame(out, 72, |w| w.text(reason)),
             Self::ShutdownRefused { running } => frame(out, 73, |w| w.u32(*running)),
@@ -333,6 +357,12 @@ impl Report {
             69 => Self::Ended { id: r.id()?, ended: Box::new(r.ended()?) },
             70 => Self::Usage { id: r.id()?, usage: usage(&mut r)? },
             71 => Self::UpdateFailed { id: r.id()?, reason: r.text("reason")? },
+            78 => {
+                let (id, number) = (r.id()?, r.u64("number")?);
+                let failed = r.flag("failed")?;
+                let result = if failed { Err(r.launch_error()?) } else { Ok(r.status()?) };
+                Self::Looked { id, number, result }
+            }
             72 => Self::Refused { reason: r.text("reason")? },
             73 => Self::ShutdownRefused { running: r.u32("running")? },
             76 => Self::LogCut { id: r.id()? },

@@ -3,15 +3,26 @@
 //! What no agent can make (Docker's volumes, images of other kinds) is refused by name when the
 //! task's payload is opened, never left out.
 
-use super::{At, link, list_with, present, text};
-use crate::{ContainerInfo, ContainerVolume, DecodeError, VolumeSource};
+use super::{At, link, list_with, present, text, w};
+use crate::{
+    ContainerInfo, ContainerVolume, DecodeError, DockerInfo, DockerNetwork, PortMapping,
+    VolumeSource,
+};
 use link::container::{
-    Capabilities, Docker, HostPath, Image, Linux, Mesos, SandboxPath, Source, Tmpfs, Volume,
+    self as wire, Capabilities, Docker, HostPath, Image, Linux, Mesos, SandboxPath, Source, Tmpfs,
+    Volume,
 };
 use std::sync::Arc;
 
 /// `Image.Type.DOCKER`: by name; what the file is in which it lies is the agent's business.
 const DOCKER_IMAGE: i32 = 2;
+/// `ContainerInfo.Type.DOCKER`.
+const DOCKER_CONTAINER: i32 = 1;
+/// `DockerInfo.Network`; a task that does not say gets the first.
+const HOST_NETWORK: i32 = 1;
+const BRIDGE_NETWORK: i32 = 2;
+const NO_NETWORK: i32 = 3;
+const USER_NETWORK: i32 = 4;
 /// `Volume.Mode`.
 const READ_WRITE: i32 = 1;
 const READ_ONLY: i32 = 2;
@@ -50,6 +61,37 @@ pub(super) fn write(container: &ContainerInfo, wire: &mut link::Container) {
     wire.mesos = image.map(|image| Mesos { image: Some(image) });
     wire.linux_info = linux;
     wire.read_only_root = container.read_only_root.then_some(true);
+    if let Some(docker) = &container.docker {
+        if let DockerNetwork::User(name) = &docker.network {
+            wire.network_infos = vec![wire::Network { name: Some(name.to_string()) }];
+        }
+        wire.docker = Some(write_docker(docker));
+    }
+}
+
+fn write_docker(docker: &DockerInfo) -> wire::DockerInfo {
+    let mapping = |mapping: &PortMapping| wire::PortMapping {
+        host_port: Some(mapping.host_port.into()),
+        container_port: Some(mapping.container_port.into()),
+        protocol: Some(if mapping.udp { "udp" } else { "tcp" }.to_owned()),
+    };
+    let parameter = |(key, value): &(Arc<str>, Arc<str>)| w::Parameter {
+        key: Some(key.to_string()),
+        value: Some(value.to_string()),
+    };
+    wire::DockerInfo {
+        image: Some(docker.image.to_string()),
+        network: Some(match docker.network {
+            DockerNetwork::Host => HOST_NETWORK,
+            DockerNetwork::Bridge => BRIDGE_NETWORK,
+            DockerNetwork::None => NO_NETWORK,
+            DockerNetwork::User(_) => USER_NETWORK,
+        }),
+        port_mappings: docker.port_mappings.iter().map(mapping).collect(),
+        privileged: Some(docker.privileged),
+        parameters: docker.parameters.iter().map(parameter).collect(),
+        force_pull_image: docker.force_pull.then_some(true),
+    }
 }
 
 fn write_volume(volume: &ContainerVolume) -> Volume {
@@ -88,6 +130,16 @@ pub(super) fn read(wire: link::Container) -> Result<Option<ContainerInfo>, Decod
         ));
     }
     let asked = linux.effective_capabilities.or(linux.capability_info);
+    let docker = match (wire.docker, wire.r#type == Some(DOCKER_CONTAINER)) {
+        (Some(docker), true) => {
+            Some(Box::new(read_docker(docker, wire.network_infos).at("docker")?))
+        }
+        (None, true) => return Err(DecodeError::new("docker", "must be given with type DOCKER")),
+        (_, false) => None,
+    };
+    if docker.is_some() && wire.mesos.is_some() {
+        return Err(DecodeError::new("mesos", "goes without type DOCKER"));
+    }
     let container = ContainerInfo {
         image: wire.mesos.and_then(|mesos| mesos.image).map(image).transpose().at("mesos.image")?,
         volumes: list_with(wire.volumes, "volumes", read_volume)?,
@@ -96,6 +148,7 @@ pub(super) fn read(wire: link::Container) -> Result<Option<ContainerInfo>, Decod
             .at("linux_info.effective_capabilities")?,
         shm_bytes: linux.shm_size.map(|megabytes| u64::from(megabytes) << 20),
         read_only_root: wire.read_only_root.unwrap_or(false),
+        docker,
     };
     Ok((container != ContainerInfo::default()).then_some(container))
 }
@@ -105,6 +158,52 @@ fn image(wire: Image) -> Result<Arc<str>, DecodeError> {
         return Err(DecodeError::new("type", "only images of type DOCKER can be had"));
     }
     text(wire.docker.unwrap_or_default().name, "docker.name")
+}
+
+fn read_docker(
+    wire: wire::DockerInfo,
+    networks: Vec<wire::Network>,
+) -> Result<DockerInfo, DecodeError> {
+    let network = match wire.network.unwrap_or(HOST_NETWORK) {
+        HOST_NETWORK => DockerNetwork::Host,
+        BRIDGE_NETWORK => DockerNetwork::Bridge,
+        NO_NETWORK => DockerNetwork::None,
+        USER_NETWORK => {
+            let name = networks.into_iter().next().unwrap_or_default().name;
+            let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
+                DecodeError::new("network", "USER needs the name of a network in network_infos")
+            })?;
+            DockerNetwork::User(name.into())
+        }
+        _ => return Err(DecodeError::new("network", "is none of HOST, BRIDGE, NONE and USER")),
+    };
+    let parameter =
+        |wire: w::Parameter| Ok((text(wire.key, "key")?, wire.value.unwrap_or_default().into()));
+    Ok(DockerInfo {
+        image: text(wire.image.filter(|image| !image.is_empty()), "image")?,
+        network,
+        port_mappings: list_with(wire.port_mappings, "port_mappings", read_mapping)?,
+        privileged: wire.privileged.unwrap_or(false),
+        parameters: list_with(wire.parameters, "parameters", parameter)?,
+        force_pull: wire.force_pull_image.unwrap_or(false),
+    })
+}
+
+fn read_mapping(wire: wire::PortMapping) -> Result<PortMapping, DecodeError> {
+    let port = |port: Option<u32>, field| {
+        let port = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
+        port.ok_or_else(|| DecodeError::new(field, "must be a port, from 1 to 65535"))
+    };
+    let udp = match wire.protocol.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        None | Some("" | "tcp") => false,
+        Some("udp") => true,
+        Some(_) => return Err(DecodeError::new("protocol", "must be tcp or udp")),
+    };
+    Ok(PortMapping {
+        host_port: port(wire.host_port, "host_port")?,
+        container_port: port(wire.container_port, "container_port")?,
+        udp,
+    })
 }
 
 fn capabilities(wire: Capabilities) -> Result<Vec<u8>, DecodeError> {

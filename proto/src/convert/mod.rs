@@ -11,6 +11,7 @@ mod agent_api_views;
 mod agent_call;
 mod agent_event;
 mod attributes;
+mod check;
 mod constraints;
 mod container;
 mod decline_in;

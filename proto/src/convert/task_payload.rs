@@ -1,5 +1,6 @@
 //! The part of a task that travels unread: made by who describes a task, opened by who runs it.
 
+use super::check::{self, CHECK_FIELD, HEALTH_CHECK_FIELD};
 use super::framework::{read_labels, write_labels};
 use super::{At, container, link, list_with, present, read, text, w};
 use crate::schema::{self, Reader, Value};
@@ -10,8 +11,11 @@ use w::command_info::Uri;
 use w::environment::{Variable, variable};
 use w::r_limit_info::{RLimit, r_limit};
 
-/// `ContainerInfo.Type.MESOS`.
+/// `ContainerInfo.Type`.
+const DOCKER_CONTAINER: i32 = 1;
 const MESOS_CONTAINER: i32 = 2;
+/// The number of the field `data` of `TaskInfo`.
+const DATA: u32 = 6;
 /// Numbers of the fields `docker` and `network_infos` of `ContainerInfo`.
 const DOCKER: u32 = 3;
 const NETWORKS: u32 = 7;
@@ -25,7 +29,10 @@ impl TaskPayload {
         let asked = !rlimits.is_empty() || body.container.is_some();
         let container = asked.then(|| {
             let mut wire = link::Container {
-                r#type: Some(MESOS_CONTAINER),
+                r#type: Some(match body.container.as_ref().and_then(|c| c.docker.as_ref()) {
+                    Some(_) => DOCKER_CONTAINER,
+                    None => MESOS_CONTAINER,
+                }),
                 rlimit_info: (!rlimits.is_empty()).then_some(w::RLimitInfo { rlimits }),
                 ..link::Container::default()
             };
@@ -34,33 +41,56 @@ impl TaskPayload {
             }
             wire
         });
+        let checks = body.checks.as_deref();
         let wire = link::TaskPayload {
             data: body.data.as_deref().map(<[u8]>::to_vec),
             command: body.command.as_ref().map(Into::into),
             container,
             labels: write_labels(&body.labels),
+            health_check: checks.and_then(|checks| checks.health.as_ref()).map(Into::into),
+            check: checks.and_then(|checks| checks.check.as_ref()).map(Into::into),
+            discovery: (!body.named_ports.is_empty()).then(|| write_ports(&body.named_ports)),
         };
         Self {
             bytes: wire.encode_to_vec().into(),
             has_command: body.command.is_some(),
             has_container: false,
-            has_check: false,
+            checks: body.checks.clone(),
         }
+    }
+
+    /// The same without data for a custom executor, which may be large.
+    pub fn without_data(&self) -> Self {
+        let mut bytes = Vec::new();
+        let mut reader = Reader::new(&self.bytes);
+        let mut rest = reader.rest();
+        // The bytes were checked when they came, or are our own.
+        while let Ok(Some((number, _))) = reader.field() {
+            let length = rest.len() - reader.rest().len();
+            if number != DATA {
+                bytes.extend_from_slice(&rest[..length]);
+            }
+            rest = reader.rest();
+        }
+        Self { bytes: bytes.into(), ..self.clone() }
     }
 
     /// Takes fields as they came and notes which there are.
     pub(super) fn from_bytes(bytes: Arc<[u8]>) -> Result<Self, DecodeError> {
-        let (mut has_command, mut has_container, mut has_check) = (false, false, false);
+        let (mut has_command, mut has_container, mut checks) = (false, false, None);
         let mut reader = Reader::new(&bytes);
         while let Some((number, value)) = reader.field().map_err(|e| DecodeError::new("", e))? {
             match (number, value) {
                 (7, _) => has_command = true,
                 (9, Value::Bytes(container)) => has_container |= asks_for_container(container)?,
-                (8 | 13, _) => has_check = true,
+                (field @ (HEALTH_CHECK_FIELD | CHECK_FIELD), Value::Bytes(bytes)) => {
+                    check::gather(&mut checks, field, bytes)?;
+                }
                 _ => {}
             }
         }
-        Ok(Self { bytes, has_command, has_container, has_check })
+        let checks = checks.map(Arc::new);
+        Ok(Self { bytes, has_command, has_container, checks })
     }
 
     /// Decodes what an agent needs to run a command task.
@@ -85,26 +115,52 @@ impl TaskPayload {
             labels: read_labels(wire.labels).at("labels")?,
             data: wire.data.map(Into::into),
             container: container::read(container).at("container")?,
+            checks: self.checks.clone(),
+            named_ports: read_ports(wire.discovery.unwrap_or_default()).at("discovery")?,
         })
     }
 }
 
-/// Whether a `ContainerInfo` asks for what no agent can make: another type than MESOS, or networks
-/// of its own.
+/// Who reads nothing but the ports is told of the framework's own.
+fn write_ports(ports: &[(Arc<str>, u16)]) -> w::DiscoveryInfo {
+    let port = |(name, number): &(Arc<str>, u16)| w::Port {
+        number: Some((*number).into()),
+        name: Some(name.to_string()),
+        ..w::Port::default()
+    };
+    w::DiscoveryInfo {
+        visibility: Some(w::discovery_info::Visibility::Framework as i32),
+        ports: Some(w::Ports { ports: ports.iter().map(port).collect() }),
+        ..w::DiscoveryInfo::default()
+    }
+}
+
+fn read_ports(wire: w::DiscoveryInfo) -> Result<Vec<(Arc<str>, u16)>, DecodeError> {
+    let named = |wire: &w::Port| wire.name.as_deref().is_some_and(|name| !name.is_empty());
+    let ports = wire.ports.unwrap_or_default().ports.into_iter().filter(named).collect();
+    let read = |wire: w::Port| {
+        let number = super::port(present(wire.number, "number")?, "number")?;
+        Ok((text(wire.name, "name")?, number))
+    };
+    list_with(ports, "ports", read)
+}
+
+/// Whether a `ContainerInfo` asks for what no agent can make: for a type that is none, or, with type
+/// MESOS, for Docker or networks of its own.
 fn asks_for_container(container: &[u8]) -> Result<bool, DecodeError> {
     let mut reader = Reader::new(container);
+    let (mut docker, mut only_docker) = (false, false);
     while let Some((number, value)) =
         reader.field().map_err(|e| DecodeError::new("container", e))?
     {
-        let harmless = match number {
-            1 => value == Value::Varint(MESOS_CONTAINER as u64),
-            number => number != DOCKER && number != NETWORKS,
-        };
-        if !harmless {
-            return Ok(true);
+        match number {
+            1 if value == Value::Varint(DOCKER_CONTAINER as u64) => docker = true,
+            1 if value == Value::Varint(MESOS_CONTAINER as u64) => docker = false,
+            1 => return Ok(true),
+            number => only_docker |= number == DOCKER || number == NETWORKS,
         }
     }
-    Ok(false)
+    Ok(only_docker && !docker)
 }
 
 impl From<&CommandInfo> for w::CommandInfo {

@@ -7,11 +7,11 @@ use crate::{TaskPayload, TaskShown, json};
 use prost::encoding::{WireType, encode_key, encode_varint};
 use std::sync::Arc;
 
-/// Labels, discovery and container: their numbers in `TaskInfo` and in `Task`.
-const FIELDS: [(u32, u32); 3] = [(10, 11), (11, 12), (9, 13)];
+/// Labels, discovery, container and health check: their numbers in `TaskInfo` and in `Task`.
+const FIELDS: [(u32, u32); 4] = [(10, 11), (11, 12), (9, 13), (8, 15)];
 
 impl TaskPayload {
-    /// What is shown of the task; nothing when it has neither labels nor discovery nor container.
+    /// What is shown of the task; nothing when it has none of it.
     pub fn shown(&self) -> Option<TaskShown> {
         let mut bytes = Vec::new();
         for (from, to) in FIELDS {
@@ -41,8 +41,8 @@ impl TaskShown {
         self.bytes.len()
     }
 
-    /// A JSON object with as many of `labels`, `discovery` and `container` as there are, in Mesos'
-    /// words.
+    /// A JSON object with as many of `labels`, `discovery`, `container` and `health_check` as there
+    /// are, in Mesos' words.
     pub fn to_json(&self) -> String {
         let json = json::write(&schema::TEPUI__V1__TASK_SHOWN, &self.bytes);
         String::from_utf8(json).expect("JSON is ASCII")

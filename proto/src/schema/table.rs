@@ -771,6 +771,75 @@ pub(crate) static MESOS__V1__CHECK_INFO__TCP: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__CHECK_STATUS_INFO: Message = Message {
+    fields: &[
+        Field {
+            name: "type",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Enum(&MESOS__V1__CHECK_INFO__TYPE),
+            default: Default::None,
+        },
+        Field {
+            name: "command",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__CHECK_STATUS_INFO__COMMAND),
+            default: Default::None,
+        },
+        Field {
+            name: "http",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__CHECK_STATUS_INFO__HTTP),
+            default: Default::None,
+        },
+        Field {
+            name: "tcp",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__CHECK_STATUS_INFO__TCP),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__CHECK_STATUS_INFO__COMMAND: Message = Message {
+    fields: &[
+        Field {
+            name: "exit_code",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Int32,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__CHECK_STATUS_INFO__HTTP: Message = Message {
+    fields: &[
+        Field {
+            name: "status_code",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Uint32,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__CHECK_STATUS_INFO__TCP: Message = Message {
+    fields: &[
+        Field {
+            name: "succeeded",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__COMMAND_INFO: Message = Message {
     fields: &[
         Field {
@@ -3415,6 +3484,13 @@ pub(crate) static MESOS__V1__TASK: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "health_check",
+            number: 15,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__HEALTH_CHECK),
+            default: Default::None,
+        },
+        Field {
             name: "role",
             number: 1000,
             label: Label::Optional,
@@ -3760,6 +3836,13 @@ pub(crate) static MESOS__V1__TASK_STATUS: Message = Message {
             number: 14,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__TIME_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "check_status",
+            number: 15,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__CHECK_STATUS_INFO),
             default: Default::None,
         },
         Field {
@@ -8785,6 +8868,13 @@ pub(crate) static TEPUI__V1__CONTAINER: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "docker",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__DOCKER_INFO),
+            default: Default::None,
+        },
+        Field {
             name: "hostname",
             number: 4,
             label: Label::Optional,
@@ -8796,6 +8886,13 @@ pub(crate) static TEPUI__V1__CONTAINER: Message = Message {
             number: 5,
             label: Label::Optional,
             kind: Kind::Message(&TEPUI__V1__CONTAINER__MESOS),
+            default: Default::None,
+        },
+        Field {
+            name: "network_infos",
+            number: 7,
+            label: Label::Repeated,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__NETWORK),
             default: Default::None,
         },
         Field {
@@ -8841,6 +8938,53 @@ pub(crate) static TEPUI__V1__CONTAINER__DOCKER: Message = Message {
             number: 1,
             label: Label::Optional,
             kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__CONTAINER__DOCKER_INFO: Message = Message {
+    fields: &[
+        Field {
+            name: "image",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "network",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Int32,
+            default: Default::None,
+        },
+        Field {
+            name: "port_mappings",
+            number: 3,
+            label: Label::Repeated,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__PORT_MAPPING),
+            default: Default::None,
+        },
+        Field {
+            name: "privileged",
+            number: 4,
+            label: Label::Optional,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
+        Field {
+            name: "parameters",
+            number: 5,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__PARAMETER),
+            default: Default::None,
+        },
+        Field {
+            name: "force_pull_image",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::Bool,
             default: Default::None,
         },
     ],
@@ -8931,6 +9075,44 @@ pub(crate) static TEPUI__V1__CONTAINER__MESOS: Message = Message {
             number: 1,
             label: Label::Optional,
             kind: Kind::Message(&TEPUI__V1__CONTAINER__IMAGE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__CONTAINER__NETWORK: Message = Message {
+    fields: &[
+        Field {
+            name: "name",
+            number: 6,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__CONTAINER__PORT_MAPPING: Message = Message {
+    fields: &[
+        Field {
+            name: "host_port",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Uint32,
+            default: Default::None,
+        },
+        Field {
+            name: "container_port",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Uint32,
+            default: Default::None,
+        },
+        Field {
+            name: "protocol",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
             default: Default::None,
         },
     ],
@@ -9095,6 +9277,13 @@ pub(crate) static TEPUI__V1__TASK_PAYLOAD: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "health_check",
+            number: 8,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__HEALTH_CHECK),
+            default: Default::None,
+        },
+        Field {
             name: "container",
             number: 9,
             label: Label::Optional,
@@ -9106,6 +9295,20 @@ pub(crate) static TEPUI__V1__TASK_PAYLOAD: Message = Message {
             number: 10,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__LABELS),
+            default: Default::None,
+        },
+        Field {
+            name: "discovery",
+            number: 11,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__DISCOVERY_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "check",
+            number: 13,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__CHECK_INFO),
             default: Default::None,
         },
     ],
@@ -9132,6 +9335,13 @@ pub(crate) static TEPUI__V1__TASK_SHOWN: Message = Message {
             number: 13,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__CONTAINER_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "health_check",
+            number: 15,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__HEALTH_CHECK),
             default: Default::None,
         },
     ],

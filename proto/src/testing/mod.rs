@@ -5,6 +5,7 @@
 
 mod agent_api;
 mod agent_link;
+mod check;
 mod constraints;
 mod executor;
 mod framework;

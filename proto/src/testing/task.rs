@@ -1,14 +1,15 @@
 //! Tasks, their bodies and their statuses.
 
+use super::check::{check_status, checks};
 use super::framework::labels;
 use super::{
     agent_id, container_id, data, executor_id, framework_id, maybe, nanos, resources, role,
     task_id, text, time, uuid,
 };
 use crate::{
-    CommandInfo, ContainerInfo, ContainerVolume, ExecutorInfo, Exit, FetchUri, LimitHit, Reason,
-    Source, TaskBody, TaskInfo, TaskOutcome, TaskPayload, TaskShown, TaskState, TaskStatus,
-    TaskUsage, VolumeSource,
+    CommandInfo, ContainerInfo, ContainerVolume, DockerInfo, DockerNetwork, ExecutorInfo, Exit,
+    FetchUri, LimitHit, PortMapping, Reason, Source, TaskBody, TaskInfo, TaskOutcome, TaskPayload,
+    TaskShown, TaskState, TaskStatus, TaskUsage, VolumeSource,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -16,8 +17,16 @@ use std::sync::Arc;
 
 /// Any body.
 pub fn task_body() -> impl Strategy<Value = TaskBody> {
-    (maybe(command()), labels(), maybe(data()), maybe(container())).prop_map(
-        |(command, labels, data, container)| TaskBody { command, labels, data, container },
+    let ports = vec(("[a-z]{1,8}".prop_map(Arc::<str>::from), any::<u16>()), 0..3);
+    (maybe(command()), labels(), maybe(data()), maybe(container()), checks(), ports).prop_map(
+        |(command, labels, data, container, checks, named_ports)| TaskBody {
+            command,
+            labels,
+            data,
+            container,
+            checks,
+            named_ports,
+        },
     )
 }
 
@@ -38,19 +47,41 @@ fn container() -> impl Strategy<Value = ContainerInfo> {
         capabilities,
         maybe(0..4096u64),
         any::<bool>(),
+        maybe(docker()),
     )
-        .prop_map(|(image, volumes, hostname, capabilities, shm, read_only_root)| ContainerInfo {
-            image,
-            volumes,
-            hostname,
-            capabilities: capabilities.into_iter().collect(),
-            shm_bytes: shm.map(|megabytes| megabytes << 20),
-            read_only_root,
+        .prop_map(|(image, volumes, hostname, capabilities, shm, read_only_root, docker)| {
+            ContainerInfo {
+                image: image.filter(|_| docker.is_none()),
+                volumes,
+                hostname,
+                capabilities: capabilities.into_iter().collect(),
+                shm_bytes: shm.map(|megabytes| megabytes << 20),
+                read_only_root,
+                docker: docker.map(Box::new),
+            }
         })
         .prop_filter("what asks for nothing is no container", |c| *c != ContainerInfo::default())
 }
 
-fn command() -> impl Strategy<Value = CommandInfo> {
+fn docker() -> impl Strategy<Value = DockerInfo> {
+    let name = "[a-z]{1,8}".prop_map(Arc::<str>::from);
+    let network = prop_oneof![
+        Just(DockerNetwork::Host),
+        Just(DockerNetwork::Bridge),
+        Just(DockerNetwork::None),
+        name.clone().prop_map(DockerNetwork::User),
+    ];
+    let mapping =
+        (1..=u16::MAX, 1..=u16::MAX, any::<bool>()).prop_map(|(host_port, container_port, udp)| {
+            PortMapping { host_port, container_port, udp }
+        });
+    (name, network, vec(mapping, 0..3), any::<bool>(), vec((text(), text()), 0..3), any::<bool>())
+        .prop_map(|(image, network, port_mappings, privileged, parameters, force_pull)| {
+            DockerInfo { image, network, port_mappings, privileged, parameters, force_pull }
+        })
+}
+
+pub(super) fn command() -> impl Strategy<Value = CommandInfo> {
     let uri = (text(), any::<[bool; 3]>(), maybe(text())).prop_map(
         |(value, [executable, extract, cache], output_file)| FetchUri {
             value,
@@ -161,7 +192,8 @@ pub fn task_status() -> impl Strategy<Value = TaskStatus> {
     let what = (task_id(), task_state(), source, maybe(reason), maybe(text()));
     let whose = (maybe(agent_id()), maybe(executor_id()), maybe(container_id()), maybe(uuid()));
     let when = (time(), maybe(time()));
-    let rest = (maybe(any::<bool>()), maybe(outcome()), maybe(data()));
+    let seen = (maybe(any::<bool>()), maybe(check_status()));
+    let rest = (seen, maybe(outcome()), maybe(data()));
     (what, whose, when, rest).prop_map(|(what, whose, when, rest)| TaskStatus {
         task_id: what.0,
         state: what.1,
@@ -174,7 +206,8 @@ pub fn task_status() -> impl Strategy<Value = TaskStatus> {
         uuid: whose.3,
         timestamp: when.0,
         unreachable_time: when.1,
-        healthy: rest.0,
+        healthy: rest.0.0,
+        check_status: rest.0.1,
         outcome: rest.1,
         data: rest.2,
     })

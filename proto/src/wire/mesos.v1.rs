@@ -91,6 +91,14 @@ pub struct Unavailability {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
+pub struct Parameter {
+    #[prost(string, optional, tag = "1")]
+    pub key: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "2")]
+    pub value: ::core::option::Option<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct Label {
     #[prost(string, optional, tag = "1")]
     pub key: ::core::option::Option<::prost::alloc::string::String>,
@@ -941,6 +949,8 @@ pub struct TaskStatus {
     pub container_status: ::core::option::Option<ContainerStatus>,
     #[prost(message, optional, tag = "14")]
     pub unreachable_time: ::core::option::Option<TimeInfo>,
+    #[prost(message, optional, tag = "15")]
+    pub check_status: ::core::option::Option<CheckStatusInfo>,
     #[prost(message, optional, tag = "1000")]
     pub outcome: ::core::option::Option<TaskOutcome>,
 }
@@ -1260,6 +1270,189 @@ pub mod command_info {
         pub output_file: ::core::option::Option<::prost::alloc::string::String>,
     }
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct CheckInfo {
+    #[prost(enumeration = "check_info::Type", optional, tag = "1")]
+    pub r#type: ::core::option::Option<i32>,
+    #[prost(message, optional, tag = "2")]
+    pub command: ::core::option::Option<check_info::Command>,
+    #[prost(message, optional, tag = "3")]
+    pub http: ::core::option::Option<check_info::Http>,
+    #[prost(double, optional, tag = "4")]
+    pub delay_seconds: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "5")]
+    pub interval_seconds: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "6")]
+    pub timeout_seconds: ::core::option::Option<f64>,
+    #[prost(message, optional, tag = "7")]
+    pub tcp: ::core::option::Option<check_info::Tcp>,
+}
+/// Nested message and enum types in `CheckInfo`.
+pub mod check_info {
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Command {
+        #[prost(message, optional, tag = "1")]
+        pub command: ::core::option::Option<super::CommandInfo>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Http {
+        #[prost(uint32, optional, tag = "1")]
+        pub port: ::core::option::Option<u32>,
+        #[prost(string, optional, tag = "2")]
+        pub path: ::core::option::Option<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Tcp {
+        #[prost(uint32, optional, tag = "1")]
+        pub port: ::core::option::Option<u32>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Type {
+        Unknown = 0,
+        Command = 1,
+        Http = 2,
+        Tcp = 3,
+    }
+    impl Type {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unknown => "UNKNOWN",
+                Self::Command => "COMMAND",
+                Self::Http => "HTTP",
+                Self::Tcp => "TCP",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNKNOWN" => Some(Self::Unknown),
+                "COMMAND" => Some(Self::Command),
+                "HTTP" => Some(Self::Http),
+                "TCP" => Some(Self::Tcp),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct CheckStatusInfo {
+    #[prost(enumeration = "check_info::Type", optional, tag = "1")]
+    pub r#type: ::core::option::Option<i32>,
+    #[prost(message, optional, tag = "2")]
+    pub command: ::core::option::Option<check_status_info::Command>,
+    #[prost(message, optional, tag = "3")]
+    pub http: ::core::option::Option<check_status_info::Http>,
+    #[prost(message, optional, tag = "4")]
+    pub tcp: ::core::option::Option<check_status_info::Tcp>,
+}
+/// Nested message and enum types in `CheckStatusInfo`.
+pub mod check_status_info {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Command {
+        #[prost(int32, optional, tag = "1")]
+        pub exit_code: ::core::option::Option<i32>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Http {
+        #[prost(uint32, optional, tag = "1")]
+        pub status_code: ::core::option::Option<u32>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Tcp {
+        #[prost(bool, optional, tag = "1")]
+        pub succeeded: ::core::option::Option<bool>,
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct HealthCheck {
+    #[prost(message, optional, tag = "1")]
+    pub http: ::core::option::Option<health_check::HttpCheckInfo>,
+    #[prost(double, optional, tag = "2")]
+    pub delay_seconds: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "3")]
+    pub interval_seconds: ::core::option::Option<f64>,
+    #[prost(double, optional, tag = "4")]
+    pub timeout_seconds: ::core::option::Option<f64>,
+    #[prost(uint32, optional, tag = "5")]
+    pub consecutive_failures: ::core::option::Option<u32>,
+    #[prost(double, optional, tag = "6")]
+    pub grace_period_seconds: ::core::option::Option<f64>,
+    #[prost(message, optional, tag = "7")]
+    pub command: ::core::option::Option<CommandInfo>,
+    #[prost(enumeration = "health_check::Type", optional, tag = "8")]
+    pub r#type: ::core::option::Option<i32>,
+    #[prost(message, optional, tag = "9")]
+    pub tcp: ::core::option::Option<health_check::TcpCheckInfo>,
+}
+/// Nested message and enum types in `HealthCheck`.
+pub mod health_check {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct HttpCheckInfo {
+        #[prost(uint32, optional, tag = "1")]
+        pub port: ::core::option::Option<u32>,
+        #[prost(string, optional, tag = "2")]
+        pub path: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(string, optional, tag = "3")]
+        pub scheme: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(enumeration = "super::network_info::Protocol", optional, tag = "5")]
+        pub protocol: ::core::option::Option<i32>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct TcpCheckInfo {
+        #[prost(uint32, optional, tag = "1")]
+        pub port: ::core::option::Option<u32>,
+        #[prost(enumeration = "super::network_info::Protocol", optional, tag = "2")]
+        pub protocol: ::core::option::Option<i32>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Type {
+        Unknown = 0,
+        Command = 1,
+        Http = 2,
+        Tcp = 3,
+    }
+    impl Type {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unknown => "UNKNOWN",
+                Self::Command => "COMMAND",
+                Self::Http => "HTTP",
+                Self::Tcp => "TCP",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNKNOWN" => Some(Self::Unknown),
+                "COMMAND" => Some(Self::Command),
+                "HTTP" => Some(Self::Http),
+                "TCP" => Some(Self::Tcp),
+                _ => None,
+            }
+        }
+    }
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Volume {
@@ -1292,6 +1485,38 @@ pub mod volume {
             match value {
                 "RW" => Some(Self::Rw),
                 "RO" => Some(Self::Ro),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct NetworkInfo {}
+/// Nested message and enum types in `NetworkInfo`.
+pub mod network_info {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Protocol {
+        IPv4 = 1,
+        IPv6 = 2,
+    }
+    impl Protocol {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::IPv4 => "IPv4",
+                Self::IPv6 => "IPv6",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "IPv4" => Some(Self::IPv4),
+                "IPv6" => Some(Self::IPv6),
                 _ => None,
             }
         }
@@ -1395,6 +1620,76 @@ pub mod r_limit_info {
                     "RLMT_STACK" => Some(Self::RlmtStack),
                     _ => None,
                 }
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Port {
+    #[prost(uint32, optional, tag = "1")]
+    pub number: ::core::option::Option<u32>,
+    #[prost(string, optional, tag = "2")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "3")]
+    pub protocol: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(enumeration = "discovery_info::Visibility", optional, tag = "4")]
+    pub visibility: ::core::option::Option<i32>,
+    #[prost(message, optional, tag = "5")]
+    pub labels: ::core::option::Option<Labels>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Ports {
+    #[prost(message, repeated, tag = "1")]
+    pub ports: ::prost::alloc::vec::Vec<Port>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct DiscoveryInfo {
+    #[prost(enumeration = "discovery_info::Visibility", optional, tag = "1")]
+    pub visibility: ::core::option::Option<i32>,
+    #[prost(string, optional, tag = "2")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "3")]
+    pub environment: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "4")]
+    pub location: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, optional, tag = "5")]
+    pub version: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "6")]
+    pub ports: ::core::option::Option<Ports>,
+    #[prost(message, optional, tag = "7")]
+    pub labels: ::core::option::Option<Labels>,
+}
+/// Nested message and enum types in `DiscoveryInfo`.
+pub mod discovery_info {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Visibility {
+        Framework = 0,
+        Cluster = 1,
+        External = 2,
+    }
+    impl Visibility {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Framework => "FRAMEWORK",
+                Self::Cluster => "CLUSTER",
+                Self::External => "EXTERNAL",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "FRAMEWORK" => Some(Self::Framework),
+                "CLUSTER" => Some(Self::Cluster),
+                "EXTERNAL" => Some(Self::External),
+                _ => None,
             }
         }
     }

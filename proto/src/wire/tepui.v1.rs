@@ -6,10 +6,16 @@ pub struct TaskPayload {
     pub data: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
     #[prost(message, optional, tag = "7")]
     pub command: ::core::option::Option<super::super::mesos::v1::CommandInfo>,
+    #[prost(message, optional, tag = "8")]
+    pub health_check: ::core::option::Option<super::super::mesos::v1::HealthCheck>,
     #[prost(message, optional, tag = "9")]
     pub container: ::core::option::Option<Container>,
     #[prost(message, optional, tag = "10")]
     pub labels: ::core::option::Option<super::super::mesos::v1::Labels>,
+    #[prost(message, optional, tag = "11")]
+    pub discovery: ::core::option::Option<super::super::mesos::v1::DiscoveryInfo>,
+    #[prost(message, optional, tag = "13")]
+    pub check: ::core::option::Option<super::super::mesos::v1::CheckInfo>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
@@ -21,10 +27,14 @@ pub struct Container {
     pub r#type: ::core::option::Option<i32>,
     #[prost(message, repeated, tag = "2")]
     pub volumes: ::prost::alloc::vec::Vec<container::Volume>,
+    #[prost(message, optional, tag = "3")]
+    pub docker: ::core::option::Option<container::DockerInfo>,
     #[prost(string, optional, tag = "4")]
     pub hostname: ::core::option::Option<::prost::alloc::string::String>,
     #[prost(message, optional, tag = "5")]
     pub mesos: ::core::option::Option<container::Mesos>,
+    #[prost(message, repeated, tag = "7")]
+    pub network_infos: ::prost::alloc::vec::Vec<container::Network>,
     #[prost(message, optional, tag = "8")]
     pub linux_info: ::core::option::Option<container::Linux>,
     #[prost(message, optional, tag = "9")]
@@ -101,6 +111,40 @@ pub mod container {
         pub image: ::core::option::Option<Image>,
         #[prost(message, optional, tag = "5")]
         pub source: ::core::option::Option<Source>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct PortMapping {
+        #[prost(uint32, optional, tag = "1")]
+        pub host_port: ::core::option::Option<u32>,
+        #[prost(uint32, optional, tag = "2")]
+        pub container_port: ::core::option::Option<u32>,
+        #[prost(string, optional, tag = "3")]
+        pub protocol: ::core::option::Option<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct DockerInfo {
+        #[prost(string, optional, tag = "1")]
+        pub image: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(int32, optional, tag = "2")]
+        pub network: ::core::option::Option<i32>,
+        #[prost(message, repeated, tag = "3")]
+        pub port_mappings: ::prost::alloc::vec::Vec<PortMapping>,
+        #[prost(bool, optional, tag = "4")]
+        pub privileged: ::core::option::Option<bool>,
+        #[prost(message, repeated, tag = "5")]
+        pub parameters: ::prost::alloc::vec::Vec<
+            super::super::super::mesos::v1::Parameter,
+        >,
+        #[prost(bool, optional, tag = "6")]
+        pub force_pull_image: ::core::option::Option<bool>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Network {
+        #[prost(string, optional, tag = "6")]
+        pub name: ::core::option::Option<::prost::alloc::string::String>,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     #[prost(skip_debug)]

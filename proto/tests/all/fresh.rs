@@ -55,11 +55,17 @@ const TAILED: [(&str, &[&str]); 5] = [
 ];
 
 /// Fields that no struct has: Mesos defines them, JSON knows them, and nobody here reads them.
-const UNREAD: [&str; 17] = [
+const UNREAD: [&str; 23] = [
     ".mesos.v1.ContainerStatus.executor_pid",
     ".mesos.v1.ContainerStatus.network_infos",
     ".mesos.v1.Environment.Variable.secret",
+    ".mesos.v1.HealthCheck.HTTPCheckInfo.statuses",
     ".mesos.v1.MasterInfo.domain",
+    ".mesos.v1.NetworkInfo.groups",
+    ".mesos.v1.NetworkInfo.ip_addresses",
+    ".mesos.v1.NetworkInfo.labels",
+    ".mesos.v1.NetworkInfo.name",
+    ".mesos.v1.NetworkInfo.port_mappings",
     ".mesos.v1.OperationStatus.resource_provider_id",
     ".mesos.v1.TaskStatus.labels",
     ".mesos.v1.URL.fragment",

@@ -4,7 +4,8 @@
 use crate::refusals::{problem, task};
 use proto::scheduler::{Call, CallBody};
 use proto::{
-    ContainerInfo, ContainerVolume, Encoding, Limits, Operation, TaskInfo, VolumeSource, Wire,
+    ContainerInfo, ContainerVolume, DockerInfo, DockerNetwork, Encoding, Limits, Operation,
+    PortMapping, TaskInfo, VolumeSource, Wire,
 };
 use std::fmt::Write;
 
@@ -104,18 +105,21 @@ fn payloads_say_what_they_ask_for() {
         let text = task(rest);
         let task = TaskInfo::decode(text.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap();
         let payload = task.payload;
-        (payload.has_command, payload.has_container, payload.has_check)
+        (payload.has_command, payload.has_container, payload.checks.is_some())
     };
     assert_eq!(flags(r#""labels":{"labels":[]}"#), (false, false, false));
     assert_eq!(flags(r#""command":{}"#), (true, false, false));
-    assert_eq!(flags(r#""container":{"type":"DOCKER"}"#), (false, true, false));
+    let docker = r#"{"docker":{"image":"i"},"network_infos":[{"name":"n"}],"type":"DOCKER"}"#;
+    assert_eq!(flags(&format!(r#""container":{docker}"#)), (false, false, false));
+    let mixed = r#""container":{"type":"MESOS","docker":{"image":"i"}}"#;
+    assert_eq!(flags(mixed), (false, true, false));
     let limits = r#""container":{"type":"MESOS","rlimit_info":{"rlimits":[]}}"#;
     assert_eq!(flags(limits), (false, false, false));
     assert_eq!(flags(r#""container":{"type":"MESOS","hostname":"h"}"#), (false, false, false));
     let networks = r#""container":{"type":"MESOS","network_infos":[{"name":"n"}]}"#;
     assert_eq!(flags(networks), (false, true, false));
-    assert_eq!(flags(r#""check":{"type":"TCP"}"#), (false, false, true));
-    assert_eq!(flags(r#""health_check":{}"#), (false, false, true));
+    let check = r#""check":{"type":"TCP","tcp":{"port":1}}"#;
+    assert_eq!(flags(check), (false, false, true));
 }
 
 #[test]
@@ -171,8 +175,60 @@ fn a_container_is_read_as_mesos_writes_it() {
         capabilities: vec![0, 5],
         shm_bytes: Some(8 << 20),
         read_only_root: true,
+        docker: None,
     };
     assert_eq!(task.payload.open().unwrap().container, Some(wanted));
+}
+
+fn docker(rest: &str) -> Result<ContainerInfo, String> {
+    let text = task(&format!(r#""container":{{"type":"DOCKER",{rest}}}"#));
+    let task = TaskInfo::decode(text.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap();
+    task.payload.open().map(|body| body.container.unwrap()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_container_of_docker_is_read_as_mesos_writes_it() {
+    let read = docker(
+        r#""docker":{"image":"busybox:1","network":"BRIDGE","privileged":false,
+            "port_mappings":[{"host_port":31000,"container_port":80},
+                {"host_port":31001,"container_port":53,"protocol":"UDP"}],
+            "parameters":[{"key":"label","value":"a=b"}],"force_pull_image":true}"#,
+    );
+    let mapping = |host_port, container_port, udp| PortMapping { host_port, container_port, udp };
+    let wanted = DockerInfo {
+        image: "busybox:1".into(),
+        network: DockerNetwork::Bridge,
+        port_mappings: vec![mapping(31000, 80, false), mapping(31001, 53, true)],
+        privileged: false,
+        parameters: vec![("label".into(), "a=b".into())],
+        force_pull: true,
+    };
+    let found = read.unwrap();
+    assert_eq!(found, ContainerInfo { docker: Some(Box::new(wanted)), ..Default::default() });
+    let network = |rest: &str| docker(rest).unwrap().docker.unwrap().network;
+    // As with Mesos, who says nothing asks for the host's network.
+    assert_eq!(network(r#""docker":{"image":"i"}"#), DockerNetwork::Host);
+    let user = r#""docker":{"image":"i","network":"USER"},"network_infos":[{"name":"n"}]"#;
+    assert_eq!(network(user), DockerNetwork::User("n".into()));
+    for (wrong, said) in [
+        (r#""hostname":"h""#, "container.docker: must be given with type DOCKER"),
+        (
+            r#""docker":{"image":"i","network":"USER"}"#,
+            "container.docker.network: USER needs the name of a network in network_infos",
+        ),
+        (
+            r#""docker":{"image":"i","port_mappings":[{"host_port":0,"container_port":80}]}"#,
+            "container.docker.port_mappings[0].host_port: must be a port, from 1 to 65535",
+        ),
+        (
+            r#""docker":{"image":"i","port_mappings":[{"host_port":1,"container_port":80,
+                "protocol":"sctp"}]}"#,
+            "container.docker.port_mappings[0].protocol: must be tcp or udp",
+        ),
+        (r#""docker":{"image":""}"#, "Missing required fields: container.docker.image"),
+    ] {
+        assert_eq!(docker(wrong).unwrap_err(), said);
+    }
 }
 
 /// An ACCEPT that launches these tasks.

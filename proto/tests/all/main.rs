@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod algebra;
+mod checks;
 mod fresh;
 mod golden;
 mod golden_operator;

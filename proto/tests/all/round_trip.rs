@@ -221,7 +221,7 @@ proptest! {
     }
 }
 
-/// Labels, discovery and container of a task are shown as they were said, and nothing else is.
+/// Labels, discovery, container and health check of a task are shown as they were said, and nothing else is.
 #[test]
 fn what_is_shown_of_a_task() {
     let task = |rest: &str| {

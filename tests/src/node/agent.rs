@@ -242,6 +242,7 @@ impl World {
                 let input = Input::SandboxCollected { container_id };
                 self.answer_agent(i, input);
             }
+            Effect::Look(look) => self.look(i, &look),
             Effect::ApplyVolumes(order) => self.apply_volumes(i, &order),
             // For people.
             Effect::Note(_) => {}
@@ -343,7 +344,7 @@ impl World {
     }
 
     /// What the supervisor says; lost when the agent is not there, told again at its start.
-    fn answer_agent(&mut self, i: usize, input: Input) {
+    pub(super) fn answer_agent(&mut self, i: usize, input: Input) {
         let incarnation = self.agents[i].incarnation;
         let at = self.now + self.random.millis(0, 3);
         // One socket: what was said first arrives first.

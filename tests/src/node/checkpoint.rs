@@ -152,6 +152,7 @@ mod tests {
             container_id: None,
             state: proto::TaskState::Running,
             pending: Vec::new(),
+            seen: None,
         };
         let mut checkpoint = Checkpoint::default();
         checkpoint.apply(CheckpointOp::PutUpdates(record.clone()));

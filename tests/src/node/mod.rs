@@ -8,6 +8,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod disk;
 pub(crate) mod framework;
 mod lead;
+mod look;
 pub(crate) mod master;
 pub(crate) mod operator;
 pub(crate) mod raw;

@@ -13,8 +13,9 @@ use crate::prng::Prng;
 use crate::world::{Event, World};
 use proto::scheduler::{self, Call, CallBody};
 use proto::{
-    AgentId, CommandInfo, Filters, FrameworkId, FrameworkInfo, Offer, OfferId, Operation,
-    Resources, TaskBody, TaskId, TaskInfo, TaskPayload, TaskState, TaskStatus, Time,
+    AgentId, Check, CheckKind, Checks, CommandInfo, Filters, FrameworkId, FrameworkInfo,
+    HealthCheck, Offer, OfferId, Operation, Resources, TaskBody, TaskId, TaskInfo, TaskPayload,
+    TaskState, TaskStatus, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -336,9 +337,20 @@ pub(crate) fn task_info(id: &str, agent: &AgentId, resources: Resources) -> Task
                 value: Some(Arc::from("true")),
                 ..CommandInfo::default()
             }),
+            checks: id.ends_with(['1', '2', '3']).then(|| Arc::new(checks())),
             ..TaskBody::default()
         }),
     }
+}
+
+/// Both kinds; tasks end by themselves soon enough.
+fn checks() -> Checks {
+    let kind = CheckKind::Tcp { port: 80, ipv6: false };
+    let seconds = Duration::from_secs;
+    let check = Check { kind, delay: seconds(1), interval: seconds(20), timeout: seconds(10) };
+    let health =
+        HealthCheck { check: check.clone(), consecutive_failures: 1_000, grace_period: seconds(3) };
+    Checks { health: Some(health), check: Some(check) }
 }
 
 impl World {

@@ -17,6 +17,16 @@ struct History {
     end: Option<(TaskState, bool)>,
 }
 
+/// Whether a report may come after one of that state: one that tells of a check repeats it.
+fn follows(last: TaskState, status: &TaskStatus) -> bool {
+    let seen = [Reason::TaskCheckStatusUpdated, Reason::TaskHealthCheckStatusUpdated];
+    match last.transition(status.state) {
+        Transition::Advance => true,
+        Transition::Repeat => status.reason.is_some_and(|reason| seen.contains(&reason)),
+        Transition::Stale => false,
+    }
+}
+
 /// What every framework heard of every task.
 #[derive(Debug, Default)]
 pub(super) struct Updates(BTreeMap<TaskKey, History>);
@@ -47,7 +57,7 @@ impl Updates {
             }
             let corrupt = status.reason == Some(Reason::CheckpointCorrupt);
             if let Some((_, last)) = history.reports.last()
-                && last.transition(state) != Transition::Advance
+                && !follows(*last, status)
                 && !corrupt
             {
                 return broken("I7", format!("{name}: {last}, and then {state}"));

@@ -335,6 +335,13 @@ impl Stage {
                 }
             }
             E::ToMaster { link, call } => self.agent_says(name, link, call),
+            E::Look(look) => {
+                let container_id = look.launch.container_id.clone();
+                let (subject, number) = (look.subject, look.number);
+                let seen = agent_core::Seen::Connected;
+                let input = AgentInput::Looked { container_id, subject, number, seen };
+                self.queue.push_back(Message::ToAgent(name.to_owned(), input));
+            }
             E::ApplyVolumes(order) => {
                 let (number, failures) = (order.number, Vec::new());
                 let made = AgentInput::VolumesMade { number, failures: failures.clone() };

@@ -53,6 +53,31 @@ fn a2_an_ended_task_that_runs() {
 }
 
 #[test]
+fn a2_a_state_that_is_told_twice() {
+    let id = violation(|agent, _| {
+        let pending = &mut agent.task_mut(&key("e")).unwrap().stream.pending;
+        let mut again = proto::TaskStatus::clone(&pending[0]);
+        again.uuid = Some(proto::StatusUuid([9; 16]));
+        pending.insert(1, Arc::new(again));
+    });
+    assert_eq!(id, "A2");
+}
+
+#[test]
+fn a7_a_look_at_a_task_that_is_to_end() {
+    let mut world = World::registered();
+    let mut watched = task("w");
+    let kind = proto::CheckKind::Tcp { port: 1, ipv6: false };
+    let second = std::time::Duration::from_secs(1);
+    let check = proto::Check { kind, delay: second, interval: second, timeout: second };
+    watched.payload.checks = Some(Arc::new(proto::Checks { health: None, check: Some(check) }));
+    world.run(watched);
+    world.launched("w");
+    world.agent.task_mut(&key("w")).unwrap().kill = Some(KillCause::Requested);
+    assert_eq!(world.agent.check(world.now).unwrap_err().id, "A7");
+}
+
+#[test]
 fn a3_resources_from_nowhere() {
     let id = violation(|agent, _| agent.free.add(&Resources::cpus_mem(1, 0)));
     assert_eq!(id, "A3");

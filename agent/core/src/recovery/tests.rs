@@ -462,7 +462,7 @@ fn a_changed_framework_is_found_as_it_was_last_described() {
 
 /// The agent comes back with its clock behind all that it had written down.
 fn set_back(world: &World) -> World {
-    World::seeded(options(), world.found(), world.seed + 1)
+    World::seeded(options(), world.found(), world.seed + 1, proto::Time::from_millis(1_000_000))
 }
 
 #[test]

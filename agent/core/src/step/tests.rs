@@ -153,7 +153,7 @@ fn crash(world: World, records: bool) -> World {
     }
     let found = world.found();
     let now = world.now;
-    let mut next = World::seeded(options(), found, world.seed + 1);
+    let mut next = World::seeded(options(), found, world.seed + 1, world.now);
     next.now = now;
     next
 }
@@ -217,7 +217,7 @@ fn converge(mut world: World, ledger: &mut Ledger) -> World {
     }
     let found = world.found();
     let now = world.now;
-    world = World::seeded(options(), found, world.seed + 1);
+    world = World::seeded(options(), found, world.seed + 1, world.now);
     world.now = now;
     reconnect(&mut world, Vec::new());
     for _ in 0..100 {

@@ -28,7 +28,7 @@ impl Agent {
         if task.phase == Phase::Launching {
             // Its answer was lost with a supervisor's connection: it did run.
             let sandbox = exited.sandbox.clone().unwrap_or_else(|| Arc::from(""));
-            self.container_launched(now, container_id, now, sandbox, effects);
+            self.container_launched(now, container_id, (now, None), sandbox, effects);
         }
         let report = self.task(&key).map(|task| end_report(task, &exited));
         self.end(now, &key, report, exited.sandbox, effects);
@@ -44,6 +44,7 @@ impl Agent {
         sandbox: Option<Arc<str>>,
         effects: &mut Vec<Effect>,
     ) {
+        self.end_looking(key);
         let Some(task) = self.task_mut(key) else { return };
         task.phase = Phase::Ended;
         let completion = task.completion.take();
@@ -150,6 +151,11 @@ fn how_it_ended(task: &Task, exited: &Exited) -> Report {
     if exited.kill_requested {
         // The cause is not in the checkpoint; how long the task ran tells as much.
         let wall_time = exited.outcome.usage.map_or(Duration::ZERO, |usage| usage.wall_time);
+        if let Some(watch) = task.watch.as_ref().filter(|watch| watch.doomed) {
+            report.reason = Some(Reason::TaskHealthCheckStatusUpdated);
+            report.message = Some(watch.verdict().into());
+            return report;
+        }
         let too_long = match task.kill {
             Some(cause) => cause == KillCause::CompletionTime,
             None => longest.is_some_and(|longest| wall_time >= longest),

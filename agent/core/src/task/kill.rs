@@ -97,6 +97,8 @@ impl Agent {
         if task.kill.is_none() || cause == KillCause::Abandoned {
             task.kill = Some(cause);
         }
+        self.end_looking(key);
+        let Some(task) = self.task(key) else { return };
         let running = task.phase == Phase::Running;
         effects.push(Effect::Kill { container_id, grace });
         if running && cause != KillCause::Abandoned {

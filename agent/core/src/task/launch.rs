@@ -1,6 +1,7 @@
 //! The supervisor's answer to a launch: it runs, or it could not be started.
 
 use crate::effect::Effect;
+use crate::input::SeenRecord;
 use crate::state::{Agent, KillCause, Phase, Timer};
 use crate::status_updates::Report;
 use proto::{Capability, ContainerId, Reason, TaskState, Time};
@@ -20,7 +21,7 @@ impl Agent {
     ) {
         let task = self.key_of(&container_id).and_then(|key| self.task(&key));
         if task.is_some_and(|task| task.phase != Phase::Ended) {
-            self.container_launched(now, &container_id, now, sandbox, effects);
+            self.container_launched(now, &container_id, (now, None), sandbox, effects);
             return;
         }
         effects.push(Effect::Kill { container_id: container_id.clone(), grace: Duration::ZERO });
@@ -28,12 +29,13 @@ impl Agent {
     }
 
     /// The container's first process was executed: TASK_RUNNING, and TASK_KILLING when a kill was
-    /// ordered meanwhile. `started` is when: its run may be limited.
+    /// ordered meanwhile. `started` is when: its run may be limited; `seen` is what an earlier run of
+    /// the agent has seen of it.
     pub(crate) fn container_launched(
         &mut self,
         now: Time,
         container_id: &ContainerId,
-        started: Time,
+        (started, seen): (Time, Option<SeenRecord>),
         sandbox: Arc<str>,
         effects: &mut Vec<Effect>,
     ) {
@@ -52,7 +54,9 @@ impl Agent {
             task.completion = Some(at);
             self.timers.insert((at, Timer::Completion, key.0.clone(), key.1.clone()));
         }
+        self.begin_watch(&key, started.min(now), seen);
         self.report(now, &key, Report::of_command(TaskState::Running), effects);
+        self.begin_looking(now, &key);
         if kill.is_some_and(|cause| cause != KillCause::Abandoned) {
             self.report_killing(now, &key, effects);
         }
@@ -99,7 +103,8 @@ impl Agent {
                 Reason::AgentDraining,
                 "Killed before it was launched: the agent is drained",
             ),
-            Some(KillCause::CompletionTime | KillCause::Abandoned) | None => {
+            Some(KillCause::CompletionTime | KillCause::Unhealthy | KillCause::Abandoned)
+            | None => {
                 let message = format!("Command could not be started: {message}");
                 if exit.is_some() {
                     let mut report = Report::of_command(TaskState::Failed);

@@ -1,5 +1,6 @@
 //! The life of a task: one file per verb.
 
+mod check;
 mod exit;
 mod kill;
 mod launch;
@@ -7,5 +8,7 @@ mod leave;
 mod limit;
 mod run;
 
+pub use check::Subject;
+pub(crate) use check::Watch;
 pub(crate) use kill::Tombstones;
 pub(crate) use run::task_record;

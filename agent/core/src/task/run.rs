@@ -106,10 +106,7 @@ impl Agent {
             return unable("custom executors");
         }
         if task.payload.has_container {
-            return unable("containers of Docker, or with networks of their own");
-        }
-        if task.payload.has_check {
-            return unable("checks");
+            return unable("containers with networks of their own, except those of Docker");
         }
         if !task.payload.has_command {
             return Some(Refusal::new(Error, Reason::TaskInvalid, "The task has no command"));

@@ -183,6 +183,17 @@ impl Group {
         if self.born_inside() { &[] } else { &self.join_fds }
     }
 
+    /// Files for joining, opened anew: for what is born beside the task.
+    pub(in crate::supervisor) fn open_joins(&self) -> Result<Vec<File>, CgroupError> {
+        let name = if self.version == Version::V1 { "tasks" } else { "cgroup.procs" };
+        let open = |dir: &PathBuf| {
+            let path = dir.join(name);
+            let file = OpenOptions::new().write(true).open(&path);
+            file.map_err(io_error("cannot open", &path))
+        };
+        self.dirs.iter().map(open).collect()
+    }
+
     /// The directory to be born in (v2).
     pub(in crate::supervisor) fn birthplace(&self) -> Option<BorrowedFd<'_>> {
         if self.born_inside() { self.directory.as_ref().map(AsFd::as_fd) } else { None }

@@ -62,13 +62,34 @@ impl Writer<'_> {
         self.u64(v.started_boot_ns);
         self.path(&v.sandbox);
     }
-    pub(super) fn ended(&mut self, v: &Ended) {
-        let (kind, value) = match v.status {
+    pub(super) fn status(&mut self, status: WaitStatus) {
+        let (kind, value) = match status {
             WaitStatus::Exited(code) => (0, code),
             WaitStatus::Signaled(signal) => (1, signal),
         };
         self.u8(kind);
         self.u8(value);
+    }
+    pub(super) fn launch_error(&mut self, error: &LaunchError) {
+        match error {
+            LaunchError::AlreadyExists => self.u8(0),
+            LaunchError::Spawn { step, errno } => {
+                self.u8(1);
+                self.text(step);
+                self.u32(errno.cast_unsigned());
+            }
+            LaunchError::Refused(reason) => {
+                self.u8(2);
+                self.text(reason);
+            }
+            LaunchError::Impossible(reason) => {
+                self.u8(3);
+                self.text(reason);
+            }
+        }
+    }
+    pub(super) fn ended(&mut self, v: &Ended) {
+        self.status(v.status);
         match v.limitation {
             None => self.u8(0),
             Some(Limitation::Memory { usage_bytes, limit_bytes }) => {
@@ -241,12 +262,15 @@ impl<'a> Reader<'a> {
             sandbox: self.path("sandbox")?,
         })
     }
+    pub(super) fn status(&mut self) -> Result<WaitStatus, WireError> {
+        match (self.u8("status kind")?, self.u8("status")?) {
+            (0, code) => Ok(WaitStatus::Exited(code)),
+            (1, signal) => Ok(WaitStatus::Signaled(signal)),
+            _ => Err(WireError::Field { field: "status kind", problem: "unknown" }),
+        }
+    }
     pub(super) fn ended(&mut self) -> Result<Ended, WireError> {
-        let status = match (self.u8("status kind")?, self.u8("status")?) {
-            (0, code) => WaitStatus::Exited(code),
-            (1, signal) => WaitStatus::Signaled(signal),
-            _ => return Err(WireError::Field { field: "status kind", problem: "unknown" }),
-        };
+        let status = self.status()?;
         let limitation = if self.flag("limitation")? {
             let usage_bytes = self.u64("usage")?;
             Some(Limitation::Memory { usage_bytes, limit_bytes: self.u64("limit")? })

@@ -91,9 +91,8 @@ pub(crate) fn describe(
             &spec.template.command,
             &variables(group, spec, index, attempt, &id, ports),
         )),
-        labels: Vec::new(),
-        data: None,
         container: spec.template.command.image.as_deref().map(in_image),
+        ..TaskBody::default()
     };
     TaskInfo {
         name: Arc::from(spec.name.as_str()),

@@ -116,12 +116,11 @@ impl Master {
             let (task, offer) = (task.agent_id.clone(), offer.clone());
             return Err(TaskInvalid::Agent { task, offer });
         }
-        if task.payload.has_check {
-            return Err(TaskInvalid::NotBuilt("Checks and health checks of tasks"));
-        }
         check_resources(task, role)?;
         if task.payload.has_container {
-            return Err(TaskInvalid::NotBuilt("Containers with images or networks of their own"));
+            return Err(TaskInvalid::NotBuilt(
+                "Containers with networks of their own, except those of Docker,",
+            ));
         }
         check_limits(task)?;
         if task.payload.has_command == task.executor.is_some() {

@@ -372,11 +372,7 @@ fn what_is_not_built_is_said_to_be_so() {
     assert_eq!(invalid(change), "Custom executors are not built yet");
     assert_eq!(
         invalid(|task| task.payload.has_container = true),
-        "Containers with images or networks of their own are not built yet"
-    );
-    assert_eq!(
-        invalid(|task| task.payload.has_check = true),
-        "Checks and health checks of tasks are not built yet"
+        "Containers with networks of their own, except those of Docker, are not built yet"
     );
 }
 

@@ -104,6 +104,7 @@ fn on_record(uuids: &[u8]) -> agent_core::UpdatesRecord {
         container_id: None,
         state: TaskState::Running,
         pending: uuids.iter().map(status).collect(),
+        seen: None,
     }
 }
 

@@ -1,0 +1,129 @@
+//! Programs that are run beside a task, in its container: the looks of its checks.
+//!
+//! Such a program is a child of ours as the task is: born in the container's cgroup, and within its
+//! walls when it has some, with the user, limits and variables that the order names. Nobody reads
+//! what it prints. One that is late is killed with its process group; whatever it left behind ends
+//! with the container.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::time::{Duration, Instant};
+
+use super::enclosing;
+use super::orders::{added_variables, limit_each_process};
+use super::server::Supervisor;
+use super::spawn::{self, Image, Place};
+use super::sys::{self, Reaped};
+use super::task::{ContainerId, LaunchError, TaskSpec};
+use super::wire::Report;
+
+/// A program that runs beside a task.
+#[derive(Debug)]
+struct Beside {
+    id: ContainerId,
+    number: u64,
+    late: Instant,
+}
+
+/// All that run, by their process ids.
+#[derive(Debug, Default)]
+pub(super) struct Besides {
+    running: HashMap<u32, Beside>,
+    ends: BTreeSet<(Instant, u32)>,
+}
+
+impl Besides {
+    /// When the first of them will be late.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.ends.first().map(|(at, _)| *at)
+    }
+
+    /// Kills those that are late. Their ends are told as all ends are.
+    pub(super) fn end_late(&mut self, now: Instant) {
+        while let Some((_, pid)) = self.ends.first().copied().filter(|(at, _)| *at <= now) {
+            self.ends.pop_first();
+            // Not reaped yet, so the number is still its own.
+            sys::signal_child(pid, true, libc::SIGKILL);
+            sys::signal_child(pid, false, libc::SIGKILL);
+        }
+    }
+}
+
+impl Supervisor {
+    /// Runs a program beside a task. Silent when there is no such task, or it is ending.
+    pub(super) fn look(&mut self, number: u64, timeout: Duration, spec: TaskSpec) {
+        let id = spec.id.clone();
+        let Some(index) = self.running.get(&id).copied() else { return };
+        match self.begin_beside(index, spec) {
+            Ok(None) => {}
+            Ok(Some(pid)) => {
+                // A century is as good as for ever, and stays within what an Instant can hold.
+                let late = Instant::now() + timeout.min(Duration::from_secs(3_000_000_000));
+                self.besides.ends.insert((late, pid));
+                self.besides.running.insert(pid, Beside { id, number, late });
+            }
+            Err(error) => self.report(&Report::Looked { id, number, result: Err(error) }),
+        }
+    }
+
+    fn begin_beside(
+        &mut self,
+        index: usize,
+        mut spec: TaskSpec,
+    ) -> Result<Option<u32>, LaunchError> {
+        let Some(berth) = self.berths[index].as_mut() else { return Ok(None) };
+        let Some(occupant) = berth.occupant.as_ref().filter(|o| o.ending.is_none()) else {
+            return Ok(None);
+        };
+        let Some(directory) = occupant.own_directory.as_ref().or(berth.directory.as_ref()) else {
+            return Ok(None);
+        };
+        if berth.group.is_none() {
+            limit_each_process(&mut spec);
+        }
+        let io = |what: &'static str| {
+            move |error: std::io::Error| LaunchError::Refused(format!("{what}: {error}"))
+        };
+        let mark = berth.group.is_none().then_some(self.options.name.as_str());
+        let extra = added_variables(&spec, directory, mark);
+        let image = Image::new(&spec, &extra)?;
+        let null = File::options().read(true).write(true).open("/dev/null");
+        let null = null.map_err(io("opening /dev/null"))?;
+        // Those of the berth may be closed by now.
+        let joins = berth.group.as_ref().map(|group| group.open_joins()).transpose();
+        let joins = joins.map_err(|error| LaunchError::Refused(error.to_string()))?;
+        let joins = joins.unwrap_or_default();
+        let fds: Vec<RawFd> = joins.iter().map(AsRawFd::as_raw_fd).collect();
+        let place = Place {
+            directory: directory.as_fd(),
+            stdin: null.as_fd(),
+            stdout: null.as_fd(),
+            stderr: null.as_fd(),
+            joins: &fds,
+            into_cgroup: None,
+            entry: None,
+        };
+        let slots = self.slots.as_mut();
+        let started = match (&occupant.standing, &spec.enclosure, &self.enclosures) {
+            (Some(standing), Some(walls), Some(enclosures)) => {
+                let user = berth.users.as_ref();
+                enclosing::enter(enclosures, standing, walls, user, &image, place, slots)
+            }
+            (None, None, _) => spawn::spawn(&image, &place, slots),
+            _ => Err(LaunchError::Refused("its walls are not those of the task".into())),
+        };
+        started.map(Some)
+    }
+
+    /// The end of a program beside a task, if this is one.
+    pub(super) fn reap_beside(&mut self, reaped: &Reaped) -> bool {
+        let Some(Beside { id, number, late }) = self.besides.running.remove(&reaped.pid) else {
+            return false;
+        };
+        self.besides.ends.remove(&(late, reaped.pid));
+        let status = sys::decode_status(reaped.status);
+        self.report(&Report::Looked { id, number, result: Ok(status) });
+        true
+    }
+}
