@@ -294,6 +294,7 @@ pub(crate) fn input(event: ContainerEvent) -> Option<Input> {
         }
         ContainerEvent::Usage { .. }
         | ContainerEvent::LogCut { .. }
+        | ContainerEvent::Sampled { .. }
         | ContainerEvent::Recovered(_)
         | ContainerEvent::Lost { .. } => None,
     }
@@ -351,7 +352,7 @@ pub(crate) fn report(recovered: Vec<containerizer::Recovered>, clock: &Clock) ->
 }
 
 /// The time of a moment that the kernel counts in nanoseconds since boot.
-fn since_boot(clock: &Clock, nanos: u64) -> Time {
+pub(crate) fn since_boot(clock: &Clock, nanos: u64) -> Time {
     let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let now = Duration::new(boot.tv_sec.unsigned_abs(), boot.tv_nsec.unsigned_abs() as u32);
     clock.now() - now.saturating_sub(Duration::from_nanos(nanos))

@@ -25,6 +25,7 @@ mod sandbox;
 mod sandboxes;
 mod server;
 pub mod supervisor;
+mod usage;
 mod volumes;
 
 pub use config::Config;

@@ -3,6 +3,7 @@
 //!
 //! No label may hold a task's id, or anything else that a peer chooses freely.
 
+use crate::usage::{self, Sums};
 use agent_core::{Agent, Counters};
 use proto::TaskState;
 use std::fmt::Write;
@@ -46,7 +47,13 @@ impl Text {
 
 /// All metrics at this moment. `admitted` is whether it is registered under an id that is durable,
 /// `held` how many effects wait for the disk.
-pub(crate) fn render(core: &Agent, admitted: bool, counts: Counts, held: usize) -> String {
+pub(crate) fn render(
+    core: &Agent,
+    admitted: bool,
+    counts: Counts,
+    held: usize,
+    sums: &Sums,
+) -> String {
     let mut text = Text(String::with_capacity(4096));
     let number = |yes: bool| u8::from(yes);
     text.metric(
@@ -59,6 +66,7 @@ pub(crate) fn render(core: &Agent, admitted: bool, counts: Counts, held: usize) 
     text.metric("tepui_agent_epoch", "gauge", help, core.epoch());
     resources(&mut text, core);
     tasks(&mut text, core);
+    usage(&mut text, sums);
     counters(&mut text, core.counters());
     for (name, help, value) in [
         ("tepui_agent_steps_total", "Inputs that the core has taken.", counts.steps),
@@ -87,6 +95,37 @@ fn resources(text: &mut Text, core: &Agent) {
         for (kind, milli) in [("total", milli), ("used", used)] {
             let labels = format!("resource=\"{resource_name}\",kind=\"{kind}\"");
             text.line(name, &labels, milli as f64 / 1000.0);
+        }
+    }
+}
+
+/// Sums over the tasks of this agent: what each of them uses is at `/containers`.
+fn usage(text: &mut Text, sums: &Sums) {
+    let help = "Tasks whose usage is known.";
+    text.metric("tepui_agent_usage_containers", "gauge", help, sums.containers);
+    let help = "Cpus that the tasks kept busy in the last second.";
+    text.metric("tepui_agent_usage_cpus", "gauge", help, sums.cpus);
+    let help = "Memory of the tasks, with what is cached of files on their behalf.";
+    text.metric("tepui_agent_usage_memory_bytes", "gauge", help, sums.memory_bytes);
+    let help = "Memory of the tasks that belongs to no file.";
+    text.metric("tepui_agent_usage_anonymous_bytes", "gauge", help, sums.anonymous_bytes);
+    let help = "Processes and threads of the tasks.";
+    text.metric("tepui_agent_usage_threads", "gauge", help, sums.pids);
+    let (cpu, throttled) = (sums.cpu_time.as_secs_f64(), sums.throttled_time.as_secs_f64());
+    let help = "Cpu time of all tasks since the agent started, ended ones included.";
+    text.metric("tepui_agent_usage_cpu_seconds_total", "counter", help, cpu);
+    let help = "Time for which ceilings of cpu time held tasks back.";
+    text.metric("tepui_agent_usage_throttled_seconds_total", "counter", help, throttled);
+    let help = "Bytes that tasks had read from disks.";
+    text.metric("tepui_agent_usage_read_bytes_total", "counter", help, sums.read_bytes);
+    let help = "Bytes that tasks had written to disks.";
+    text.metric("tepui_agent_usage_written_bytes_total", "counter", help, sums.written_bytes);
+    let waited = usage::host_pressure();
+    if !waited.is_empty() {
+        let name = "tepui_agent_host_pressure_seconds_total";
+        text.family(name, "counter", "Time in which something of this machine had to wait.");
+        for (resource, time) in waited {
+            text.line(name, &format!("resource=\"{resource}\""), time.as_secs_f64());
         }
     }
 }

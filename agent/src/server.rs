@@ -3,6 +3,8 @@
 //! Inputs are taken in batches and stepped; their effects leave together. Nothing here decides
 //! what happens to a task.
 
+mod identity;
+
 use crate::checkpoint::{self, Committed, Loaded, Writer};
 use crate::config::{Config, Layout};
 use crate::containerizer::native::{Native, NativeOptions};
@@ -15,13 +17,14 @@ use crate::policy::Policy;
 use crate::preparing::{Prepared, Preparing};
 use crate::sandbox::packing::Packer;
 use crate::sandboxes::Place;
+use crate::usage::{self, Usages};
 use crate::{Error, containers, metrics, orphans, probe};
 use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered};
 use clock::Clock;
 use fail::fail_point;
+use identity::{hostname, supervisor_identity};
 use proto::{AgentInfo, ClusterId};
 use std::future::Future;
-use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -117,30 +120,13 @@ pub async fn run(
         connections: config.max_connections,
         request_timeout: config.request_timeout,
     };
-    let server = Server { core, clock, performer, packer, layout, config, effects: Vec::new() };
+    let (effects, usages) = (Vec::new(), Usages::default());
+    let server = Server { core, clock, performer, layout, config, effects, usages, packer };
     fail_point!("agent-ready");
     let channels = Channels { inputs, events, committed, prepared, questions };
     tokio::select! {
         result = server.serve(channels, shutdown) => result,
         () = accept(listener, router, limits) => Ok(()),
-    }
-}
-
-/// Under which name schedulers reach this agent: a name only when it resolves, because clients
-/// look it up.
-async fn hostname(config: &Config, address: SocketAddr, machine: &str) -> String {
-    if let Some(name) = &config.hostname {
-        return name.clone();
-    }
-    if !address.ip().is_unspecified() {
-        return address.ip().to_string();
-    }
-    match tokio::net::lookup_host((machine, address.port())).await {
-        Ok(_) => machine.to_owned(),
-        Err(error) => {
-            tracing::warn!(machine, %error, "the machine's name does not resolve; give --hostname");
-            "127.0.0.1".to_owned()
-        }
     }
 }
 
@@ -203,14 +189,6 @@ fn options(
     }
 }
 
-/// A pid alone may be given to another process; with the time of its start it is one for ever.
-fn supervisor_identity(pid: u32) -> String {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The name in parentheses may hold anything; the start time is the 20th field after it.
-    let started = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19));
-    format!("{pid}:{}", started.unwrap_or("unknown"))
-}
-
 /// The first event of a containerizer: all that outlived the last agent.
 async fn first_report(
     events: &mut mpsc::UnboundedReceiver<ContainerEvent>,
@@ -263,6 +241,7 @@ struct Server {
     layout: Layout,
     config: Config,
     effects: Vec<agent_core::Effect>,
+    usages: Usages,
 }
 
 impl Server {
@@ -274,6 +253,8 @@ impl Server {
         tokio::pin!(shutdown);
         let mut disk_watch = tokio::time::interval(self.config.disk_watch_interval);
         disk_watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut usage_watch = tokio::time::interval(usage::PERIOD);
+        usage_watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut inputs, mut events) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
         self.step(Input::Tick);
         loop {
@@ -302,6 +283,7 @@ impl Server {
                 Some(prepared) = channels.prepared.recv() => self.performer.prepared(prepared),
                 Some(ask) = channels.questions.recv() => self.answer(ask),
                 _ = disk_watch.tick() => self.watch_disk(),
+                _ = usage_watch.tick() => self.ask_for_usage(),
                 () = sleep_until(wake) => self.step(Input::Tick),
             }
         }
@@ -328,6 +310,7 @@ impl Server {
         event: ContainerEvent,
         events: &mut mpsc::UnboundedReceiver<ContainerEvent>,
     ) -> Result<(), Error> {
+        self.usages.note(&event);
         if let ContainerEvent::Lost { reason } = &event {
             tracing::error!(reason, "the supervisor is gone; starting another one");
             return self.replace_supervisor(events).await;
@@ -390,7 +373,8 @@ impl Server {
             Ask::Metrics(reply) => {
                 let counts = self.performer.counts;
                 let admitted = self.performer.is_admitted(&self.core);
-                let text = metrics::render(&self.core, admitted, counts, self.performer.held());
+                let (held, sums) = (self.performer.held(), self.usages.sums());
+                let text = metrics::render(&self.core, admitted, counts, held, &sums);
                 // Whoever asked may be gone.
                 let _ = reply.send(text);
             }
@@ -401,12 +385,21 @@ impl Server {
                 let state = http::state(&self.core, admitted, isolation, started, &self.config);
                 let _ = reply.send(state);
             }
+            Ask::Usage(reply) => {
+                let _ = reply.send(http::usage(&self.core, &self.usages, &self.clock));
+            }
             Ask::Health(reply) => {
                 let _ = reply.send(http::Health {
                     registered: self.performer.is_admitted(&self.core),
                     disk_full: self.performer.counts.disk_full,
                 });
             }
+        }
+    }
+
+    fn ask_for_usage(&mut self) {
+        if let Some(all) = self.usages.ask() {
+            self.performer.native.sample(all);
         }
     }
 

@@ -113,6 +113,8 @@ enum Command {
         #[arg(short, long)]
         all: bool,
     },
+    /// Show what running tasks use: cpus, memory, disks.
+    Top(command::top::Options),
     /// Show what a task wrote.
     Logs(command::logs::Options),
     /// Kill a job, or one task of it.
@@ -246,6 +248,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Ps { server, print, all } => {
             block_on(command::ps::run(&discover::master(&server), print.output, all))
         }
+        Command::Top(options) => block_on(command::top::run(options)),
         Command::Logs(options) => block_on(command::logs::run(options)),
         Command::Kill(options) => block_on(command::kill::run(options)),
         Command::Agents { server, print } => {

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 pub use crate::supervisor::task::{
     BadContainerId, ContainerId, Enclosure, Ended, LaunchError, Launched, Limitation, Mount,
-    MountSource, Program, Recovered, Rlimit, Root, SANDBOX, SandboxChoice, SandboxFate, Usage,
-    VolumeLink, WaitStatus,
+    MountSource, Pressure, Program, Recovered, Rlimit, Root, SANDBOX, SandboxChoice, SandboxFate,
+    Usage, VolumeLink, WaitStatus,
 };
 pub(crate) use isolator::QUOTA_PERIOD_US;
 pub use native::{Native, NativeDefaults, NativeOptions, StartError};
@@ -108,6 +108,15 @@ pub enum ContainerEvent {
         /// How it ended, or why it was not begun.
         result: Result<WaitStatus, LaunchError>,
     },
+    /// A part of the answer to `sample`. What is not told until `complete` is as it was told last.
+    Sampled {
+        /// When the round began, in nanoseconds since boot.
+        begun_boot_ns: u64,
+        /// What some containers use.
+        usages: Vec<(ContainerId, Usage)>,
+        /// The last part of this round.
+        complete: bool,
+    },
     /// New limits could not be put in force.
     UpdateFailed {
         /// Which.
@@ -147,6 +156,9 @@ pub trait Containerizer: Send {
     fn look(&mut self, launch: Launch, number: u64, timeout: Duration);
     /// Asks what the container uses. Answered by `Usage`.
     fn usage(&mut self, id: &ContainerId);
+    /// Asks what containers use: all, or those that have done anything since they were asked last.
+    /// Answered by `Sampled`. Cheap enough for once a second.
+    fn sample(&mut self, all: bool);
     /// The wait is over: the end of this container is on record with the agent, and the
     /// containerizer may drop it. Until then `Ended` is repeated after every reconnect.
     fn forget(&mut self, id: &ContainerId);

@@ -228,6 +228,10 @@ impl Containerizer for Native {
         self.client.queue(&Order::Usage { id: id.clone() });
     }
 
+    fn sample(&mut self, all: bool) {
+        self.client.queue(&Order::Sample { all });
+    }
+
     fn forget(&mut self, id: &ContainerId) {
         self.client.queue(&Order::Forget { id: id.clone() });
     }
@@ -262,6 +266,9 @@ fn event_of(report: Report) -> Option<ContainerEvent> {
         Report::Usage { id, usage } => ContainerEvent::Usage { id, usage },
         Report::LogCut { id } => ContainerEvent::LogCut { id },
         Report::Looked { id, number, result } => ContainerEvent::Looked { id, number, result },
+        Report::Sampled { begun_boot_ns, usages, complete } => {
+            ContainerEvent::Sampled { begun_boot_ns, usages, complete }
+        }
         Report::UpdateFailed { id, reason } => ContainerEvent::UpdateFailed { id, reason },
         Report::ShutdownRefused { running } => {
             tracing::warn!(running, "the supervisor stays: tasks are running");

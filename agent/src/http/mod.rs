@@ -8,8 +8,10 @@ mod log;
 mod state;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 pub(crate) use state::state;
+pub(crate) use usage::{Container, usage};
 
 use crate::config::MESOS_VERSION;
 use crate::sandboxes::Sandboxes;
@@ -27,6 +29,7 @@ pub(crate) enum Ask {
     Metrics(oneshot::Sender<String>),
     State(oneshot::Sender<Value>),
     Health(oneshot::Sender<Health>),
+    Usage(oneshot::Sender<Vec<Container>>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +65,10 @@ pub(crate) fn router(context: Context) -> Router {
         .route("/metrics", get(metrics))
         .route("/state", get(agent_state))
         .route("/slave(1)/state", get(agent_state))
+        .route("/containers", get(containers))
+        .route("/slave(1)/containers", get(containers))
+        .route("/monitor/statistics", get(containers))
+        .route("/slave(1)/monitor/statistics", get(containers))
         .route("/api/v1", any(not_built))
         .route("/api/v1/executor", any(not_built))
         .route("/slave(1)/api/v1", any(not_built))
@@ -73,7 +80,7 @@ pub(crate) fn router(context: Context) -> Router {
 
 async fn not_found(uri: axum::http::Uri) -> Response {
     let text = format!(
-        "there is no {} here; see /version, /health, /metrics, /state, /files/browse, \
+        "there is no {} here; see /version, /health, /metrics, /state, /containers, /files/browse, \
          /files/read and /files/download\n",
         uri.path()
     );
@@ -123,6 +130,14 @@ async fn metrics(State(context): State<Context>) -> Response {
 async fn agent_state(State(context): State<Context>) -> Response {
     match context.ask(Ask::State).await {
         Ok(state) => Json(state).into_response(),
+        Err(refusal) => refusal,
+    }
+}
+
+/// What each task that runs here uses, as of the last second.
+async fn containers(State(context): State<Context>) -> Response {
+    match context.ask(Ask::Usage).await {
+        Ok(containers) => Json(containers).into_response(),
         Err(refusal) => refusal,
     }
 }

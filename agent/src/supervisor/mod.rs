@@ -23,6 +23,7 @@ pub mod options;
 mod orders;
 mod output;
 mod peer;
+mod sampling;
 mod server;
 mod spawn;
 mod strays;
@@ -31,6 +32,7 @@ pub mod task;
 mod volumes;
 pub(crate) mod wire;
 
+pub(crate) use cgroup::stalled;
 pub use daemon::main;
 
 /// Where a supervisor of this directory puts the layers over images, whose removal takes time: to be

@@ -242,7 +242,7 @@ impl Supervisor {
 
     /// Says what a container uses.
     pub(super) fn usage(&mut self, id: ContainerId) {
-        let usage = self.berth_of(&id).and_then(|(_, berth)| match &berth.group {
+        let usage = self.berth_of(&id).and_then(|(_, berth)| match &mut berth.group {
             Some(group) => Some(group.usage()),
             None => strays::usage(berth.occupant.as_ref()?.launched.pid),
         });

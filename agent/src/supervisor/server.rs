@@ -21,6 +21,7 @@ use super::cgroup::{Group, Tree};
 use super::enclosure::Enclosures;
 use super::options::Options;
 use super::peer::{self, Gone, Peer};
+use super::sampling::Sampler;
 use super::spawn::Slots;
 use super::strays::Children;
 use super::sys;
@@ -86,6 +87,7 @@ pub(super) struct Supervisor {
     pub(super) buffer: Vec<u8>,
     /// What the agent wants of logs. There are none before it has come.
     pub(super) logs: LogPolicy,
+    pub(super) sampler: Sampler,
     away_since: Option<Instant>,
     ending: bool,
 }
@@ -138,6 +140,7 @@ impl Supervisor {
             next_directory: 0,
             buffer: vec![0; 64 << 10],
             logs: LogPolicy::default(),
+            sampler: Sampler::default(),
             away_since: Some(Instant::now()),
             ending: false,
         })
@@ -161,6 +164,7 @@ impl Supervisor {
                 self.happened(event.data.u64(), event.flags);
             }
             self.obey_some();
+            self.sample_some();
             self.timers(Instant::now());
             self.flush();
         }
@@ -269,6 +273,7 @@ impl Supervisor {
             }
             Order::Share { key, bytes } => drop(self.shared.insert(key, bytes)),
             Order::Logs(policy) => self.logs = policy,
+            Order::Sample { all } => self.sample(all),
             Order::Unshare { key } => drop(self.shared.remove(&key)),
             Order::Shutdown if self.running.is_empty() => {
                 self.ended.clear();
@@ -375,7 +380,7 @@ impl Supervisor {
             away.map(|since| since + self.options.away_grace),
             self.waiting.as_ref().map(|(_, until)| *until),
         ];
-        if !self.orders.is_empty() {
+        if !self.orders.is_empty() || self.sampler.is_busy() {
             return Some(Timespec::default());
         }
         let next = deadlines.into_iter().flatten().min()?;

@@ -155,12 +155,16 @@ pub(super) fn usage(pid: u32) -> Option<Usage> {
     let number = |i: usize| fields.get(i).and_then(|text| text.parse::<u64>().ok());
     let tick =
         Duration::from_secs(1) / u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
-    let ticks = u32::try_from(number(11)? + number(12)?).ok()?;
+    let ticks = |at: usize| Some(tick * u32::try_from(number(at)?).ok()?);
+    let (user, system) = (ticks(11)?, ticks(12)?);
+    let (read_bytes, written_bytes) = super::cgroup::traffic_of(pid);
     Some(Usage {
-        cpu_time: tick * ticks,
+        cpu_time: user + system,
+        system_time: system,
         memory_bytes: number(21)? * rustix::param::page_size() as u64,
-        memory_limit_bytes: None,
         pids: number(17)?,
-        whole_container: false,
+        read_bytes,
+        written_bytes,
+        ..Usage::default()
     })
 }

@@ -152,6 +152,21 @@ pub(super) fn boot_time_ns() -> u64 {
     seconds.saturating_mul(1_000_000_000) + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
+/// Cpu time of a process, all its threads together, in nanoseconds; 0 if there is no such process.
+pub(super) fn cpu_time_ns(pid: u32) -> u64 {
+    let Ok(pid) = libc::pid_t::try_from(pid) else { return 0 };
+    // SAFETY: plain integers; the pointers are to live locals.
+    let used = unsafe {
+        let (mut clock, mut used): (libc::clockid_t, libc::timespec) = std::mem::zeroed();
+        let known = libc::clock_getcpuclockid(pid, &raw mut clock) == 0
+            && libc::clock_gettime(clock, &raw mut used) == 0;
+        known.then_some(used)
+    };
+    let Some(used) = used else { return 0 };
+    let seconds = u64::try_from(used.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000) + u64::try_from(used.tv_nsec).unwrap_or(0)
+}
+
 /// Raises the number of descriptors we may hold to what the host allows.
 pub(super) fn raise_descriptor_limit() {
     // SAFETY: plain integers; the pointers are to live locals. Failure leaves the limit as it is.

@@ -8,6 +8,7 @@
 
 mod codec;
 mod enclosure;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,11 @@ pub(crate) enum Order {
     },
     /// How logs are cut into parts from now on, those of running tasks as well.
     Logs(LogPolicy),
+    /// Tell in `Sampled` what containers use: all of them, or those of which anything has changed
+    /// since the last time.
+    Sample {
+        all: bool,
+    },
 }
 
 /// What the supervisor sends.
@@ -130,6 +136,14 @@ pub(crate) enum Report {
     /// A part of a log of this container was cut off, and can be packed.
     LogCut {
         id: ContainerId,
+    },
+    /// A part of the answer to `Sample`: what some containers use. What is not told until
+    /// `complete` is as it was.
+    Sampled {
+        /// When the round began, in nanoseconds since boot.
+        begun_boot_ns: u64,
+        usages: Vec<(ContainerId, Usage)>,
+        complete: bool,
     },
 }
 
@@ -231,6 +245,7 @@ impl Order {
                 w.u64(policy.part_bytes);
                 w.u32(policy.parts);
             }),
+            Self::Sample { all } => frame(out, 15, |w| w.u8(u8::from(*all))),
         }
     }
 
@@ -272,6 +287,7 @@ impl Order {
             14 => {
                 Self::Logs(LogPolicy { part_bytes: r.u64("part_bytes")?, parts: r.u32("parts")? })
             }
+            15 => Self::Sample { all: r.flag("all")? },
             _ => return Err(WireError::Kind(kind)),
         };
         whole(&r, order)
@@ -309,12 +325,12 @@ impl Report {
             Self::Usage { id, usage } => frame(out, 70, |w| {
                 w.id(id);
                 w.u8(u8::from(usage.is_some()));
-                let usage = usage.unwrap_or_default();
-                w.duration(usage.cpu_time);
-                w.u64(usage.memory_bytes);
-                w.option(usage.memory_limit_bytes);
-                w.u64(usage.pids);
-                w.u8(u8::from(usage.whole_container));
+                w.usage(&usage.unwrap_or_default());
+            }),
+            Self::Sampled { begun_boot_ns, usages, complete } => frame(out, 77, |w| {
+                w.u64(*begun_boot_ns);
+                w.u8(u8::from(*complete));
+                w.usages(usages);
             }),
             Self::UpdateFailed { id, reason } => frame(out, 71, |w| {
                 w.id(id);
@@ -355,7 +371,15 @@ impl Report {
             67 => Self::Launched { id: r.id()?, launched: r.launched()? },
             68 => Self::LaunchFailed { id: r.id()?, error: r.launch_error()? },
             69 => Self::Ended { id: r.id()?, ended: Box::new(r.ended()?) },
-            70 => Self::Usage { id: r.id()?, usage: usage(&mut r)? },
+            70 => {
+                let (id, present) = (r.id()?, r.flag("usage")?);
+                let usage = r.usage()?;
+                Self::Usage { id, usage: present.then_some(usage) }
+            }
+            77 => {
+                let (begun_boot_ns, complete) = (r.u64("begun")?, r.flag("complete")?);
+                Self::Sampled { begun_boot_ns, usages: r.usages()?, complete }
+            }
             71 => Self::UpdateFailed { id: r.id()?, reason: r.text("reason")? },
             78 => {
                 let (id, number) = (r.id()?, r.u64("number")?);
@@ -370,18 +394,6 @@ impl Report {
         };
         whole(&r, report)
     }
-}
-
-fn usage(r: &mut Reader<'_>) -> Result<Option<Usage>, WireError> {
-    let present = r.flag("usage")?;
-    let usage = Usage {
-        cpu_time: r.duration("cpu_time")?,
-        memory_bytes: r.u64("memory")?,
-        memory_limit_bytes: r.option("memory limit")?,
-        pids: r.u64("pids")?,
-        whole_container: r.flag("whole_container")?,
-    };
-    Ok(present.then_some(usage))
 }
 
 #[cfg(test)]

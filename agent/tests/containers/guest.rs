@@ -18,9 +18,10 @@ const SUPERVISE: &str = env!("CARGO_BIN_EXE_supervise");
 
 /// What runs there, of each of these at least one test: what is about cgroups, and what a small
 /// machine can do in some seconds.
-const TESTS: [&str; 7] = [
+const TESTS: [&str; 8] = [
     "v2::",
     "limits::",
+    "usage::",
     "life::exit_codes_signals_and_output_are_exact",
     "life::a_task_runs_as_the_user_it_names",
     "life::a_kill_asks_first_and_a_deaf_task_is_killed_after_the_grace",

@@ -12,4 +12,5 @@ mod life;
 mod limits;
 mod restart;
 mod rig;
+mod usage;
 mod v2;

@@ -12,4 +12,5 @@ mod restart;
 mod rig;
 mod start;
 mod survival;
+mod usage;
 mod volumes;

@@ -23,6 +23,7 @@ pub(crate) mod reserve;
 pub(crate) mod roles;
 pub(crate) mod run;
 pub(crate) mod teardown;
+pub(crate) mod top;
 pub(crate) mod unreserve;
 pub(crate) mod up;
 pub(crate) mod version;

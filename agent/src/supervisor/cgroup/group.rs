@@ -10,13 +10,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use super::usage::Beginning;
 use super::{CgroupError, Tree, Version, io_error};
 use crate::supervisor::sys;
-use crate::supervisor::task::{Limits, Usage};
+use crate::supervisor::task::Limits;
 
 /// Charged bytes a group may carry over: the kernel keeps up to 64 pages a cpu in stock, and
 /// inodes of the sandbox stay charged for a while.
@@ -25,10 +25,12 @@ const RESIDUE_LIMIT: u64 = 1 << 20;
 /// A container's group in every hierarchy.
 #[derive(Debug)]
 pub(in crate::supervisor) struct Group {
-    version: Version,
-    dirs: Vec<PathBuf>,
-    cpu: Option<PathBuf>,
-    memory: Option<PathBuf>,
+    pub(super) version: Version,
+    pub(super) dirs: Vec<PathBuf>,
+    pub(super) cpu: Option<PathBuf>,
+    /// v1: counts cpu time, in a hierarchy of its own or in that of `cpu`.
+    pub(super) cpuacct: Option<PathBuf>,
+    pub(super) memory: Option<PathBuf>,
     pids: Option<PathBuf>,
     freezer: Option<PathBuf>,
     /// v1: a `tasks` file a hierarchy, to which a child writes `0` to join by itself: unlike a
@@ -37,12 +39,14 @@ pub(in crate::supervisor) struct Group {
     join_fds: Vec<RawFd>,
     /// v2: the directory to be born in.
     directory: Option<OwnedFd>,
-    counters: Counters,
+    pub(super) counters: Counters,
     /// v1: signalled by the kernel at each out-of-memory. v2: `memory.events`, polled for changes.
     oom_watch: Option<OwnedFd>,
-    written: Limits,
+    pub(super) written: Limits,
     written_memory: bool,
-    baseline: Baseline,
+    pub(super) baseline: Baseline,
+    /// What is not read for every container.
+    pub(super) beginning: Beginning,
     oom_seen: bool,
     /// v2: `cgroup.kill` was written. Kernels that count such kills (6.1.172 does) compare the count
     /// of the group a child is born in with that of its parent's group, and kill it at birth.
@@ -51,20 +55,20 @@ pub(in crate::supervisor) struct Group {
 
 /// Open files that are read for every container.
 #[derive(Debug, Default)]
-struct Counters {
+pub(super) struct Counters {
     pids_current: Option<File>,
     pids_events: Option<File>,
-    memory_current: Option<File>,
+    pub(super) memory_current: Option<File>,
     memory_events: Option<File>,
-    cpu_usage: Option<File>,
+    pub(super) cpu_usage: Option<File>,
 }
 
 /// Counters as they stood before the present container.
 #[derive(Debug, Default, Clone, Copy)]
-struct Baseline {
+pub(super) struct Baseline {
     oom_kills: u64,
     pids_refused: u64,
-    cpu_ns: u64,
+    pub(super) cpu_ns: u64,
 }
 
 /// What the group counted for one container.
@@ -83,6 +87,7 @@ impl Group {
             version: tree.version,
             dirs: tree.roots.iter().map(|root| root.join(name)).collect(),
             cpu: of("cpu"),
+            cpuacct: of("cpuacct"),
             memory: of("memory"),
             pids: of("pids"),
             freezer: of("freezer"),
@@ -98,13 +103,14 @@ impl Group {
             },
             written_memory: false,
             baseline: Baseline::default(),
+            beginning: Beginning::default(),
             oom_seen: false,
             barren: false,
         };
         for dir in &group.dirs {
             super::make(dir)?;
         }
-        group.open_files(of("cpuacct")).inspect_err(|_| {
+        group.open_files().inspect_err(|_| {
             for dir in &group.dirs {
                 let _ = fs::remove_dir(dir);
             }
@@ -113,7 +119,7 @@ impl Group {
         Ok(group)
     }
 
-    fn open_files(&mut self, cpuacct: Option<PathBuf>) -> Result<(), CgroupError> {
+    fn open_files(&mut self) -> Result<(), CgroupError> {
         let open = |dir: &Option<PathBuf>, name: &str| match dir {
             Some(dir) => match File::open(dir.join(name)) {
                 Ok(file) => Ok(Some(file)),
@@ -136,7 +142,7 @@ impl Group {
                 if v1 { "memory.oom_control" } else { "memory.events" },
             )?,
             cpu_usage: if v1 {
-                open(&cpuacct, "cpuacct.usage")?
+                open(&self.cpuacct, "cpuacct.usage")?
             } else {
                 open(&self.cpu, "cpu.stat")?
             },
@@ -367,26 +373,6 @@ impl Group {
         (peak.min(limit), limit)
     }
 
-    /// What the container uses now.
-    pub(in crate::supervisor) fn usage(&self) -> Usage {
-        let memory = self.counters.memory_current.as_ref().and_then(read_number);
-        Usage {
-            cpu_time: Duration::from_nanos(self.cpu_ns().saturating_sub(self.baseline.cpu_ns)),
-            memory_bytes: memory.unwrap_or(0),
-            memory_limit_bytes: self.written.memory_bytes,
-            pids: self.population(),
-            whole_container: true,
-        }
-    }
-
-    fn cpu_ns(&self) -> u64 {
-        let Some(file) = &self.counters.cpu_usage else { return 0 };
-        match self.version {
-            Version::V1 => read_number(file).unwrap_or(0),
-            Version::V2 => read_field(file, "usage_usec").unwrap_or(0).saturating_mul(1000),
-        }
-    }
-
     /// Lets the next container count from here. The old one must be dead: nothing may count on.
     fn rebase(&mut self) {
         self.oom_seen = false;
@@ -396,6 +382,7 @@ impl Group {
             pids_refused: refused.unwrap_or(0),
             cpu_ns: self.cpu_ns(),
         };
+        self.begin_counting();
     }
 
     /// Whether the next container would suffer from the former one: it left memory charged (page
@@ -442,14 +429,14 @@ fn read_text(file: &File, buffer: &mut [u8; 512]) -> Option<usize> {
     file.read_at(buffer, 0).ok()
 }
 
-fn read_number(file: &File) -> Option<u64> {
+pub(super) fn read_number(file: &File) -> Option<u64> {
     let mut buffer = [0; 512];
     let n = read_text(file, &mut buffer)?;
     std::str::from_utf8(&buffer[..n]).ok()?.trim().parse().ok()
 }
 
 /// The number after `name` in a file of `name number` lines.
-fn read_field(file: &File, name: &str) -> Option<u64> {
+pub(super) fn read_field(file: &File, name: &str) -> Option<u64> {
     let mut buffer = [0; 512];
     let n = read_text(file, &mut buffer)?;
     let text = std::str::from_utf8(&buffer[..n]).ok()?;

@@ -7,6 +7,7 @@
 //! and that controllers are delegated to it on v2.
 
 mod group;
+mod usage;
 
 use std::fs::{self, File};
 use std::io;
@@ -17,6 +18,8 @@ use cgroups_rs::fs::hierarchies::{UNIFIED_MOUNTPOINT, V1, is_cgroup2_unified_mod
 use cgroups_rs::fs::{Controllers, hierarchies};
 
 pub(super) use group::Group;
+pub(crate) use usage::stalled;
+pub(super) use usage::traffic_of;
 
 /// The group above all agents of this machine.
 const TOP: &str = "tepui";

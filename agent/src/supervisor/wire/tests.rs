@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::supervisor::task::{
-    Credentials, Enclosure, Limitation, Mount, MountSource, Program, Rlimit, Root, SandboxChoice,
-    SandboxFate, VolumeLink, WaitStatus,
+    Credentials, Enclosure, Limitation, Mount, MountSource, Pressure, Program, Rlimit, Root,
+    SandboxChoice, SandboxFate, VolumeLink, WaitStatus,
 };
 
 fn id() -> ContainerId {
@@ -107,7 +107,15 @@ fn orders() -> Vec<Order> {
         Order::Forget { id: id() },
         Order::Shutdown,
         Order::Logs(LogPolicy { part_bytes: 1 << 40, parts: 7 }),
+        Order::Sample { all: true },
     ]
+}
+
+fn usages() -> Vec<(ContainerId, Usage)> {
+    let second = Duration::from_secs(1);
+    let pressure = Some(Pressure { cpu: second, memory: 2 * second, io: 3 * second });
+    let usage = Usage { cpu_quota_us: Some(7), read_bytes: 8, pressure, ..Usage::default() };
+    vec![(id(), usage), (id(), Usage::default())]
 }
 
 fn reports() -> Vec<Report> {
@@ -140,6 +148,7 @@ fn reports() -> Vec<Report> {
         Report::Refused { reason: "busy".into() },
         Report::ShutdownRefused { running: 3 },
         Report::LogCut { id: id() },
+        Report::Sampled { begun_boot_ns: 5, usages: usages(), complete: true },
     ]
 }
 

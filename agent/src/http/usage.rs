@@ -1,0 +1,126 @@
+//! What tasks use, in the form in which Mesos' agents tell it at `/monitor/statistics` and
+//! `/containers`, with what Mesos does not tell beside it under `tepui`.
+
+use crate::containers::native_id;
+use crate::usage::Usages;
+use agent_core::{Agent, TaskView};
+use clock::Clock;
+use serde::Serialize;
+
+/// A container with its usage. A command task is its own executor.
+#[derive(Debug, Serialize)]
+pub(crate) struct Container {
+    container_id: String,
+    executor_id: String,
+    executor_name: String,
+    framework_id: String,
+    source: String,
+    statistics: Statistics,
+    tepui: Beside,
+}
+
+/// Mesos' `ResourceStatistics`, as far as it is known. Sizes in bytes.
+#[derive(Debug, Serialize)]
+struct Statistics {
+    /// Seconds since the Unix epoch.
+    timestamp: f64,
+    threads: u64,
+    cpus_user_time_secs: f64,
+    cpus_system_time_secs: f64,
+    cpus_limit: f64,
+    cpus_nr_periods: u64,
+    cpus_nr_throttled: u64,
+    cpus_throttled_time_secs: f64,
+    mem_total_bytes: u64,
+    mem_rss_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mem_limit_bytes: Option<u64>,
+}
+
+/// What Mesos does not tell.
+#[derive(Debug, Serialize)]
+struct Beside {
+    task_id: String,
+    task_name: String,
+    /// Rates of the last second; absent in the first one of a task.
+    #[serde(flatten)]
+    rates: Option<Rates>,
+    cpus_allocated: f64,
+    read_bytes: u64,
+    written_bytes: u64,
+    /// Whether the figures are those of the first process alone, for want of cgroups.
+    first_process_only: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pressure: Option<Pressure>,
+}
+
+#[derive(Debug, Serialize)]
+struct Rates {
+    cpus_used: f64,
+    /// The part of the periods of 100 ms that a ceiling of cpu time cut short.
+    throttled_ratio: f64,
+    read_bytes_per_sec: f64,
+    written_bytes_per_sec: f64,
+}
+
+/// Seconds in which some process of the task could not go on.
+#[derive(Debug, Serialize)]
+struct Pressure {
+    cpu_secs: f64,
+    memory_secs: f64,
+    io_secs: f64,
+}
+
+/// The tasks that run here and have been looked at.
+pub(crate) fn usage(core: &Agent, usages: &Usages, clock: &Clock) -> Vec<Container> {
+    let timestamp = crate::containers::since_boot(clock, usages.begun_ns()).as_secs_f64();
+    core.tasks().filter_map(|task| container(&task, usages, timestamp)).collect()
+}
+
+fn container(task: &TaskView<'_>, usages: &Usages, timestamp: f64) -> Option<Container> {
+    let container_id = task.container_id?;
+    let (usage, rates) = usages.of(&native_id(container_id).ok()?)?;
+    let allocated = task.resources.map_or(0, |all| all.cpus()) as f64 / 1000.0;
+    let quota =
+        usage.cpu_quota_us.map(|us| us as f64 / crate::containerizer::QUOTA_PERIOD_US as f64);
+    let user = usage.cpu_time.saturating_sub(usage.system_time);
+    Some(Container {
+        container_id: container_id.to_string(),
+        executor_id: task.task_id.to_string(),
+        executor_name: task.name.to_owned(),
+        framework_id: task.framework_id.to_string(),
+        source: task.task_id.to_string(),
+        statistics: Statistics {
+            timestamp,
+            threads: usage.pids,
+            cpus_user_time_secs: user.as_secs_f64(),
+            cpus_system_time_secs: usage.system_time.as_secs_f64(),
+            cpus_limit: quota.unwrap_or(allocated),
+            cpus_nr_periods: usage.periods,
+            cpus_nr_throttled: usage.throttled_periods,
+            cpus_throttled_time_secs: usage.throttled_time.as_secs_f64(),
+            mem_total_bytes: usage.memory_bytes,
+            mem_rss_bytes: usage.anonymous_bytes,
+            mem_limit_bytes: usage.memory_limit_bytes,
+        },
+        tepui: Beside {
+            task_id: task.task_id.to_string(),
+            task_name: task.name.to_owned(),
+            rates: rates.map(|rates| Rates {
+                cpus_used: rates.cpus,
+                throttled_ratio: rates.throttled,
+                read_bytes_per_sec: rates.read_bytes,
+                written_bytes_per_sec: rates.written_bytes,
+            }),
+            cpus_allocated: allocated,
+            read_bytes: usage.read_bytes,
+            written_bytes: usage.written_bytes,
+            first_process_only: !usage.whole_container,
+            pressure: usage.pressure.map(|waited| Pressure {
+                cpu_secs: waited.cpu.as_secs_f64(),
+                memory_secs: waited.memory.as_secs_f64(),
+                io_secs: waited.io.as_secs_f64(),
+            }),
+        },
+    })
+}
