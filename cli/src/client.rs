@@ -164,7 +164,13 @@ impl Client {
         let status = answer.status().as_u16();
         let mut body = answer.into_body();
         if status != 200 {
-            let code = if status == 404 { Code::NotFound } else { Code::Failed };
+            let code = match status {
+                400 => Code::Usage,
+                404 | 410 => Code::NotFound,
+                409 => Code::Conflict,
+                502 | 503 => Code::Unavailable,
+                _ => Code::Failed,
+            };
             let words = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
             let words = String::from_utf8_lossy(&words).trim().to_owned();
             return Err(Failure::new(

@@ -117,6 +117,7 @@ fn own(
         | Route::Weights
         | Route::Quota
         | Route::Files
+        | Route::Logs
         | Route::NotBuilt => return None,
     })
 }

@@ -7,6 +7,7 @@ mod events;
 pub(crate) mod follow;
 mod json;
 mod legacy;
+mod logs;
 mod media;
 pub(crate) mod operator;
 pub(crate) mod pieces;
@@ -198,6 +199,7 @@ enum Route {
     Weights,
     Quota,
     Files,
+    Logs,
     Logging,
     Stats,
     NotBuilt,
@@ -234,6 +236,7 @@ const ROUTES: &[(&str, Route)] = &[
     ("/flags", Route::Read(Read::Flags)),
     ("/files", Route::Files),
     ("/registrar(1)/registry", Route::NotBuilt),
+    ("/logs", Route::Logs),
     ("/logging/toggle", Route::Logging),
     ("/system/stats.json", Route::Stats),
 ];
@@ -260,7 +263,7 @@ pub(crate) fn is_for_operators(path: &str) -> bool {
         Some((_, Route::Metrics | Route::Index)) => false,
         Some((_, Route::Operator | Route::Read(_) | Route::Forward(_))) => true,
         Some((_, Route::Weights | Route::Quota | Route::Files | Route::NotBuilt)) => true,
-        Some((_, Route::Logging | Route::Stats)) => false,
+        Some((_, Route::Logs | Route::Logging | Route::Stats)) => false,
     }
 }
 
@@ -292,6 +295,7 @@ async fn dispatch(State(context): State<Context>, request: Request) -> Response 
         Route::Logging => legacy::toggle(context.logging(), &request),
         Route::Forward(to) => legacy::forward(&context, request, to).await,
         Route::Files => legacy::files(&request),
+        Route::Logs => logs::logs(&context, request).await,
         Route::NotBuilt => Err(Refusal::new(
             StatusCode::NOT_IMPLEMENTED,
             format!(

@@ -19,6 +19,7 @@ mod http;
 mod kill_agent;
 mod kill_all;
 mod kill_master;
+mod logs;
 mod maintenance;
 mod masters;
 mod program;

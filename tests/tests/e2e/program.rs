@@ -142,6 +142,13 @@ impl Running {
         line.trim_end_matches('\n').to_owned()
     }
 
+    /// The rest of standard output, until the program closes it.
+    pub(crate) fn rest(mut self) -> String {
+        let mut rest = String::new();
+        self.out.read_to_string(&mut rest).unwrap();
+        rest
+    }
+
     /// Sends a signal and waits for the end; gives the exit code.
     pub(crate) fn end(mut self, name: &str) -> i32 {
         signal(self.pid(), name);
