@@ -3,6 +3,8 @@
 //!
 //! It decides nothing: what cannot be run is refused with a sentence, which the core reports.
 
+mod ports;
+
 use crate::checkpoint::Record;
 use crate::containerizer::{
     self, Allocation, ContainerEvent, Ended, Limitation, Program, Rlimit, SandboxChoice,
@@ -85,7 +87,7 @@ pub(crate) fn container(
     let made = containerizer::Launch {
         id: native_id(&launch.container_id)?,
         program: program(command, walls.as_ref())?,
-        environment: environment(command, launch),
+        environment: environment(command, launch, &body.named_ports),
         user: user(command, &launch.framework),
         rlimits: command.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
         sandbox: SandboxChoice::Pooled,
@@ -186,8 +188,12 @@ fn program(command: &CommandInfo, walls: Option<&Walls>) -> Result<Program, Stri
     }
 }
 
-/// The task's variables, and who it is, unless it says otherwise.
-fn environment(command: &CommandInfo, launch: &Launch) -> Vec<(String, String)> {
+/// The task's variables, who it is and what ports it has, unless it says otherwise.
+fn environment(
+    command: &CommandInfo,
+    launch: &Launch,
+    named_ports: &[(Arc<str>, u16)],
+) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = command
         .environment
         .iter()
@@ -199,9 +205,11 @@ fn environment(command: &CommandInfo, launch: &Launch) -> Vec<(String, String)> 
         ("MESOS_SLAVE_ID", launch.task.agent_id.as_str()),
         ("MESOS_CONTAINER_ID", launch.container_id.as_str()),
     ];
-    for (name, value) in identity {
-        if !all.iter().any(|(named, _)| named == name) {
-            all.push((name.to_owned(), value.to_owned()));
+    let identity = identity.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let ports = ports::variables(&launch.task, named_ports);
+    for (name, value) in identity.into_iter().chain(ports) {
+        if !all.iter().any(|(named, _)| *named == name) {
+            all.push((name, value));
         }
     }
     all

@@ -5,6 +5,7 @@
 //! crowd so are the others. A full disk holds back what waits behind it, first frees its own
 //! reserve, and tries again; what claims nothing durable (that the agent is alive) never waits.
 
+mod look;
 mod say;
 
 use crate::Error;
@@ -14,16 +15,15 @@ use crate::containerizer::Containerizer;
 use crate::containerizer::native::Native;
 use crate::containers;
 use crate::link::{Masters, Stream};
-use crate::looking;
 use crate::metrics::Counts;
 use crate::policy::Policy;
 use crate::preparing::{Preparation, Prepared, Preparing};
 use crate::sandboxes::{Place, Sandboxes};
 use crate::volumes::VolumeDisk;
-use agent_core::{CheckpointOp, Effect, Input, Launch, Look, Note, Seen, VolumeOrder};
+use agent_core::{CheckpointOp, Effect, Input, Launch, Note, VolumeOrder};
 use fail::fail_point;
 use proto::agent_link::AgentCall;
-use proto::{CheckKind, ClusterId, ContainerId, TaskBody};
+use proto::{ClusterId, ContainerId, TaskBody};
 use say::say;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -411,28 +411,6 @@ impl Performer {
                 self.preparing.release(&launch.container_id);
                 self.refuse(launch, message);
             }
-        }
-    }
-
-    /// Looks at a task; what cannot be begun is answered at once.
-    fn look(&mut self, look: &Look) {
-        if looking::begin(look, &self.inbox) {
-            return;
-        }
-        let Some(CheckKind::Command(command)) = look.kind() else { return };
-        let container = look.launch.task.payload.open().ok().and_then(|body| body.container);
-        let name = container.and_then(|asked| asked.image);
-        let image = name.as_ref().and_then(|name| self.preparing.at_hand(name));
-        let (disk, policy) = (&self.volumes, &self.policy);
-        let (frameworks, image) = (&mut self.frameworks, image.as_ref());
-        match containers::beside(&look.launch, command, image, frameworks, disk, policy) {
-            Ok(beside) => self.native.look(beside, looking::number(look), look.timeout),
-            Err(message) => self.answers.push(Input::Looked {
-                container_id: look.launch.container_id.clone(),
-                subject: look.subject,
-                number: look.number,
-                seen: Seen::Unable(message.into()),
-            }),
         }
     }
 

@@ -3,10 +3,12 @@
 use crate::rig::{Agent, Master, command, config, framework_id, soon};
 use agent::{Policy, Stop};
 use proto::{
-    CommandInfo, ContainerInfo, ContainerVolume, Exit, TaskBody, TaskInfo, TaskPayload, TaskState,
-    VolumeSource,
+    Check, CheckKind, Checks, CommandInfo, ContainerInfo, ContainerVolume, Exit, HealthCheck,
+    TaskBody, TaskInfo, TaskPayload, TaskState, VolumeSource,
 };
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 fn contained(id: &str, line: &str, container: ContainerInfo) -> TaskInfo {
     let info = CommandInfo { shell: true, value: Some(line.into()), ..CommandInfo::default() };
@@ -172,5 +174,49 @@ async fn an_archive_is_unpacked_for_the_first_task_and_there_for_the_next() {
     let end = link.run_to_end(contained("broken", "true", asked("broken"))).await;
     assert_eq!(end.outcome.unwrap().exit, Some(Exit::Code(126)));
     assert!(end.message.as_deref().is_some_and(|said| said.contains("\"broken\"")));
+    agent.stop(Stop::EndTasks).await;
+}
+
+#[tokio::test]
+async fn the_command_of_a_check_is_within_the_walls_of_its_task() {
+    if !may_run() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("images");
+    image(&store);
+    let mut master = Master::start().await;
+    let policy = Policy { image_store: Some(store), ..Policy::default() };
+    let work = dir.path().join("work");
+    let agent = Agent::start(agent::Config { policy, ..config(&master, &work) }).await;
+    let mut link = master.admit().await;
+    let asked = ContainerInfo {
+        image: Some("tools/busybox:1".into()),
+        hostname: Some("box".into()),
+        ..ContainerInfo::default()
+    };
+    // Its root, host name, user, variables, sandbox and processes are those of the task.
+    let line = "[ $(id -u) = 7 ] && [ $FROM = image ] && [ $(pwd) = /srv ] && \
+                [ $(cat /proc/sys/kernel/hostname) = box ] && [ -e $MESOS_SANDBOX/mine ] && \
+                [ -e /proc/2 ] && ! [ -e /usr ]";
+    let value = Some(line.into());
+    let look = CommandInfo { shell: true, value, ..CommandInfo::default() };
+    let second = Duration::from_secs(1);
+    let check = Check {
+        kind: CheckKind::Command(Box::new(look)),
+        delay: second / 2,
+        interval: second / 10,
+        timeout: 20 * second,
+    };
+    let health = HealthCheck { check, consecutive_failures: 100, grace_period: Duration::ZERO };
+    let mut task = contained("t", "touch $MESOS_SANDBOX/mine; busybox sleep 1000", asked);
+    let mut body = task.payload.open().unwrap();
+    body.checks = Some(Arc::new(Checks { health: Some(health), check: None }));
+    task.payload = TaskPayload::new(&body);
+    link.start(task).await;
+    let told = link.acknowledged().await;
+    assert_eq!(told.healthy, Some(true), "{:?}", told.message);
+    link.kill("t");
+    assert_eq!(link.end().await.state, TaskState::Killed);
     agent.stop(Stop::EndTasks).await;
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod cgroup;
+mod checks;
 mod containers;
 mod life;
 mod logs;
