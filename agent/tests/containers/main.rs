@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // A test's support code is a test, too.
 
+mod beside;
 mod enclosed;
 mod escapes;
 mod guest;

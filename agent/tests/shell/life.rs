@@ -3,7 +3,9 @@
 use crate::rig::{Agent, Master, command, config, framework_id, shell, soon};
 use agent::Stop;
 use proto::agent_link::{AgentCall, AgentEvent};
-use proto::{CommandInfo, Exit, Reason, TaskState};
+use proto::{
+    CommandInfo, Exit, Flavor, Piece, Ranges, Reason, ResourceName, TaskPayload, TaskState, Value,
+};
 use std::time::Duration;
 
 #[tokio::test]
@@ -189,5 +191,25 @@ async fn a_removed_framework_ends_silently() {
     assert!(gone.exists(), "it was asked to end");
     link.say(AgentEvent::Ping { sequence: 1 });
     assert_eq!(link.next().await, AgentCall::Pong { sequence: 1 }, "no update was sent");
+    agent.stop(Stop::EndTasks).await;
+}
+
+#[tokio::test]
+async fn a_task_is_told_its_ports() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let agent = Agent::start(config(&master, dir.path())).await;
+    let mut link = master.admit().await;
+    let mut task = shell("t", "echo $PORT $PORT0 $PORT1 $PORTS $PORT_WEB_UI");
+    let ports = Ranges::new([(31_007, 31_007), (31_002, 31_002)]);
+    let (name, value) = (ResourceName::new("ports"), Value::Ranges(ports));
+    task.resources.add_piece(Piece { name, flavor: Flavor::default(), value });
+    let mut body = task.payload.open().unwrap();
+    body.named_ports = vec![("web-ui".into(), 31_007)];
+    task.payload = TaskPayload::new(&body);
+    assert_eq!(link.run_to_end(task).await.state, TaskState::Finished);
+    let run = format!("/frameworks/{}/executors/t/runs/latest", framework_id());
+    let (_, out) = agent.get(&format!("/files/download?path={run}/stdout")).await;
+    assert_eq!(out, "31002 31002 31007 31002,31007 31007\n");
     agent.stop(Stop::EndTasks).await;
 }
