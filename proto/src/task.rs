@@ -315,6 +315,8 @@ reasons! {
     SupervisorLost = 1001, "REASON_SUPERVISOR_LOST";
     /// The task's checkpoint could not be read.
     CheckpointCorrupt = 1002, "REASON_CHECKPOINT_CORRUPT";
+    /// It was killed, and its processes do not end: it keeps its resources.
+    TaskUnkillable = 1003, "REASON_TASK_UNKILLABLE";
 }
 
 impl Reason {

@@ -181,6 +181,13 @@ pub enum Note {
         /// Whether the agent's id is gone for ever: its tasks end and it registers anew.
         gone: bool,
     },
+    /// A task was killed, and its processes do not end.
+    Unkillable {
+        /// Whose.
+        framework_id: proto::FrameworkId,
+        /// The task.
+        task_id: proto::TaskId,
+    },
     /// The master leads another cluster than the one that the agent belongs to. Nothing was said to
     /// it; the agent goes on trying.
     OtherCluster {

@@ -70,6 +70,7 @@ impl Agent {
                 let expected = [
                     task.stream.in_flight.map(|f| (f.retry_at, Timer::Retry)),
                     task.completion.map(|at| (at, Timer::Completion)),
+                    task.death.map(|at| (at, Timer::Death)),
                 ];
                 let checks = task.watch.iter().flat_map(|watch| watch.timers());
                 timers.extend(

@@ -35,6 +35,9 @@ pub struct Options {
     pub check_interval_min: Duration,
     /// How long one look may take, whatever its check asks for.
     pub check_timeout_max: Duration,
+    /// How long the processes of a task may outlive the end of the grace before it is called
+    /// unkillable.
+    pub unkillable_after: Duration,
     /// How long a kill of an unknown task is remembered, so that a launch that comes later than
     /// its kill is refused.
     pub tombstone_life: Duration,
@@ -71,6 +74,7 @@ impl Options {
             kill_grace: Duration::from_secs(3),
             check_interval_min: Duration::from_millis(100),
             check_timeout_max: Duration::from_secs(3600),
+            unkillable_after: Duration::from_secs(10),
             tombstone_life: Duration::from_secs(600),
             tombstones_max: 1_000,
             idle_frameworks_max: 100,

@@ -63,6 +63,8 @@ pub(crate) enum Timer {
     Completion,
     /// To be looked at, or for the end of a look.
     Check(Subject),
+    /// To have ended, because it was killed.
+    Death,
 }
 
 /// A framework that has, or had, tasks here.
@@ -104,6 +106,8 @@ pub(crate) struct Task {
     pub(crate) completion: Option<Time>,
     /// What is seen of it; absent for a task without checks, and before it runs.
     pub(crate) watch: Option<Box<Watch>>,
+    /// When it is to have ended, because it was killed.
+    pub(crate) death: Option<Time>,
     pub(crate) stream: Stream,
 }
 
@@ -203,6 +207,7 @@ impl Task {
             kill: None,
             completion: None,
             watch: None,
+            death: None,
             stream: Stream::default(),
         }
     }

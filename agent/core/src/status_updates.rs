@@ -63,9 +63,13 @@ impl Report {
     }
 }
 
-/// Whether an update tells of a check, and of nothing else.
+/// Whether an update tells what is seen of a task whose state is as it was, and nothing else.
 pub(crate) fn is_sight(status: &TaskStatus) -> bool {
-    let told = [Reason::TaskCheckStatusUpdated, Reason::TaskHealthCheckStatusUpdated];
+    let told = [
+        Reason::TaskCheckStatusUpdated,
+        Reason::TaskHealthCheckStatusUpdated,
+        Reason::TaskUnkillable,
+    ];
     !status.state.is_terminal() && status.reason.is_some_and(|reason| told.contains(&reason))
 }
 

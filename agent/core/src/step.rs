@@ -138,6 +138,7 @@ impl Agent {
                 Timer::Retry => self.retry(now, &key, effects),
                 Timer::Completion => self.completion_time_reached(now, &key, effects),
                 Timer::Check(subject) => self.check_due(now, &key, subject, effects),
+                Timer::Death => self.outlived_its_kill(now, &key, effects),
             }
         }
         self.link_tick(now, effects);

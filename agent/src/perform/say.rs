@@ -26,6 +26,13 @@ pub(super) fn say(note: &Note) {
         Note::LaunchRefused { framework_id, task_id, message } => {
             tracing::warn!(%framework_id, %task_id, %message, "launch refused");
         }
+        Note::Unkillable { framework_id, task_id } => {
+            tracing::error!(
+                %framework_id,
+                %task_id,
+                "the processes of a task were killed and do not end: it keeps its resources"
+            );
+        }
         Note::Ignored { message } => tracing::debug!(%message, "ignored"),
         Note::OldEpoch { epoch, newest, retry_after } => {
             tracing::warn!(epoch, newest, ?retry_after, "left a master that no longer leads");

@@ -249,6 +249,7 @@ static MESOS__V1__TASK_STATUS__REASON: Enum = Enum { values: &[
     ("REASON_AGENT_REBOOTED", 1000),
     ("REASON_SUPERVISOR_LOST", 1001),
     ("REASON_CHECKPOINT_CORRUPT", 1002),
+    ("REASON_TASK_UNKILLABLE", 1003),
 ] };
 
 static MESOS__V1__TASK_STATUS__SOURCE: Enum = Enum { values: &[

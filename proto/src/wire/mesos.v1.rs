@@ -1026,6 +1026,7 @@ pub mod task_status {
         AgentRebooted = 1000,
         SupervisorLost = 1001,
         CheckpointCorrupt = 1002,
+        TaskUnkillable = 1003,
     }
     impl Reason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -1078,6 +1079,7 @@ pub mod task_status {
                 Self::AgentRebooted => "REASON_AGENT_REBOOTED",
                 Self::SupervisorLost => "REASON_SUPERVISOR_LOST",
                 Self::CheckpointCorrupt => "REASON_CHECKPOINT_CORRUPT",
+                Self::TaskUnkillable => "REASON_TASK_UNKILLABLE",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1131,6 +1133,7 @@ pub mod task_status {
                 "REASON_AGENT_REBOOTED" => Some(Self::AgentRebooted),
                 "REASON_SUPERVISOR_LOST" => Some(Self::SupervisorLost),
                 "REASON_CHECKPOINT_CORRUPT" => Some(Self::CheckpointCorrupt),
+                "REASON_TASK_UNKILLABLE" => Some(Self::TaskUnkillable),
                 _ => None,
             }
         }

@@ -1,6 +1,7 @@
 //! Random lives: whatever happens, the invariants hold, nothing panics, and a framework sees the
 //! updates of each task in order, once after de-duplication, with exactly one end.
 
+use crate::status_updates::is_sight;
 use crate::testing::{
     World, agent_id, exited, framework, framework_id, key, killed_by, options, task,
 };
@@ -77,7 +78,8 @@ impl Ledger {
             let uuid = status.uuid.expect("an update has a uuid");
             let life =
                 self.seen.entry((status.task_id.clone(), status.container_id.clone())).or_default();
-            if !life.iter().any(|(_, seen)| *seen == uuid) {
+            // What is seen of a task leaves its state as it was.
+            if !life.iter().any(|(_, seen)| *seen == uuid) && !is_sight(&status) {
                 life.push((status.state, uuid));
             }
             self.sent.push(*status);

@@ -47,7 +47,8 @@ impl Agent {
         self.end_looking(key);
         let Some(task) = self.task_mut(key) else { return };
         task.phase = Phase::Ended;
-        let completion = task.completion.take();
+        let completion = task.completion.take().map(|at| (at, Timer::Completion));
+        let death = task.death.take().map(|at| (at, Timer::Death));
         let abandoned = task.is_abandoned();
         let mut ended = None;
         if let Some(launched) = &mut task.launched {
@@ -55,8 +56,8 @@ impl Agent {
             let held = std::mem::take(&mut launched.holds);
             ended = Some((launched.container_id.clone(), held.then(|| launched.info.clone())));
         }
-        if let Some(at) = completion {
-            self.timers.remove(&(at, Timer::Completion, key.0.clone(), key.1.clone()));
+        for (at, timer) in completion.into_iter().chain(death) {
+            self.timers.remove(&(at, timer, key.0.clone(), key.1.clone()));
         }
         if let Some((container_id, held)) = ended {
             if let Some(info) = held {

@@ -4,11 +4,16 @@
 //! A kill of a task that is not here is remembered for a while: a launch that comes later than
 //! its kill is refused.
 
-use crate::effect::Effect;
-use crate::state::{Agent, KillCause, Phase, TaskKey};
-use proto::Time;
+use crate::effect::{Effect, Note};
+use crate::state::{Agent, KillCause, Phase, TaskKey, Timer};
+use crate::status_updates::Report;
+use proto::{Reason, Time};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
+
+/// What is said of a task whose processes do not end.
+const UNKILLABLE: &str = "Unkillable: its processes were killed and have not ended; they keep its \
+                          resources until they do";
 
 /// Kills that came before their launches.
 #[derive(Clone, Debug, Default)]
@@ -92,17 +97,48 @@ impl Agent {
         grace: Duration,
         effects: &mut Vec<Effect>,
     ) {
+        let after = self.options.unkillable_after;
         let Some(task) = self.task_mut(key) else { return };
         let Some(container_id) = task.container_id().cloned() else { return };
         if task.kill.is_none() || cause == KillCause::Abandoned {
             task.kill = Some(cause);
         }
         self.end_looking(key);
-        let Some(task) = self.task(key) else { return };
+        let Some(task) = self.task_mut(key) else { return };
         let running = task.phase == Phase::Running;
+        let (at, earlier) = (now + grace + after, task.death);
+        if earlier.is_none_or(|earlier| at < earlier) {
+            task.death = Some(at);
+            if let Some(earlier) = earlier {
+                self.timers.remove(&(earlier, Timer::Death, key.0.clone(), key.1.clone()));
+            }
+            self.timers.insert((at, Timer::Death, key.0.clone(), key.1.clone()));
+        }
         effects.push(Effect::Kill { container_id, grace });
         if running && cause != KillCause::Abandoned {
             self.report_killing(now, key, effects);
+        }
+    }
+
+    /// Its processes were killed and have not ended, as those that wait in the kernel for a file
+    /// server that does not answer: they hold what they hold, and so does the task, until they end.
+    pub(crate) fn outlived_its_kill(
+        &mut self,
+        now: Time,
+        key: &TaskKey,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(task) = self.task_mut(key) else { return };
+        task.death = None;
+        if task.phase != Phase::Running {
+            return;
+        }
+        let (state, abandoned) = (task.state, task.is_abandoned());
+        let (framework_id, task_id) = key.clone();
+        effects.push(Effect::Note(Note::Unkillable { framework_id, task_id }));
+        if !abandoned {
+            let report = Report::of_agent(state, Reason::TaskUnkillable, UNKILLABLE);
+            self.report_again(now, key, report, effects);
         }
     }
 }

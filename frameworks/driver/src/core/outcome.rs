@@ -231,6 +231,7 @@ fn failed(status: &TaskStatus) -> Outcome {
             | Reason::GcError
             | Reason::SupervisorLost
             | Reason::CheckpointCorrupt
+            | Reason::TaskUnkillable
             | Reason::ResourcesUnknown,
         ) => Outcome::SystemLocal,
         Some(

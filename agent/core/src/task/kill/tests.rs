@@ -1,7 +1,7 @@
 //! Kills: one order to the supervisor, TASK_KILLING, and kills that come before their launch.
 
 use crate::testing::{World, exited, key, killed_by, options, plain_framework, task};
-use crate::{Effect, Recovered};
+use crate::{Effect, Options, Recovered};
 use proto::{Exit, Reason, TaskInfo, TaskState};
 use std::time::Duration;
 
@@ -52,6 +52,69 @@ fn the_grace_is_the_orders_or_the_tasks_or_the_agents() {
     world.kill("t", Some(Duration::from_secs(1)));
     let graces: Vec<_> = world.kills.iter().map(|(_, grace)| grace.as_secs()).collect();
     assert_eq!(graces, [9, 1]);
+}
+
+/// Where processes are to end within a second: before a silent master is missed.
+fn impatient() -> World {
+    let options = Options { unkillable_after: Duration::from_secs(1), ..options() };
+    let mut world = World::with(options, Recovered::default());
+    world.register();
+    world
+}
+
+#[test]
+fn f27_a_task_that_outlives_its_kill_is_unkillable_and_keeps_its_resources() {
+    let mut world = impatient();
+    world.running("t");
+    world.acknowledge_last();
+    world.kill("t", Some(Duration::from_secs(1)));
+    world.acknowledge_last();
+    let held = world.agent.free().clone();
+    world.pass(Duration::from_millis(1_999));
+    assert_eq!(world.last().message, None);
+    world.pass(Duration::from_millis(1));
+    let told = world.last();
+    let expected = (TaskState::Killing, Some(Reason::TaskUnkillable));
+    assert_eq!((told.state, told.reason), expected);
+    assert!(told.message.unwrap().starts_with("Unkillable: "));
+    assert_eq!(*world.agent.free(), held);
+    // Once.
+    world.acknowledge_last();
+    let before = world.states().len();
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.states().len(), before);
+    world.exit("t", killed_by(9));
+    assert_eq!(world.last().state, TaskState::Killed);
+    assert_ne!(*world.agent.free(), held);
+}
+
+#[test]
+fn who_does_not_know_of_killing_hears_of_an_unkillable_task_that_it_runs() {
+    let mut world = impatient();
+    world.run_as(plain_framework(), task("t"));
+    world.launched("t");
+    world.acknowledge_last();
+    world.kill("t", Some(Duration::ZERO));
+    world.pass(Duration::from_secs(1));
+    let told = world.last();
+    assert_eq!(told.state, TaskState::Running);
+    assert!(told.message.unwrap().starts_with("Unkillable: "));
+}
+
+#[test]
+fn a_second_order_with_less_grace_brings_the_word_nearer() {
+    let mut world = impatient();
+    world.running("t");
+    world.acknowledge_last();
+    world.kill("t", Some(Duration::from_secs(500)));
+    world.acknowledge_last();
+    world.kill("t", Some(Duration::ZERO));
+    world.pass(Duration::from_secs(1));
+    assert!(world.last().message.unwrap().starts_with("Unkillable: "));
+    world.acknowledge_last();
+    world.exit("t", killed_by(9));
+    world.acknowledge_last();
+    assert_eq!(world.agent.tasks().count(), 0);
 }
 
 #[test]
