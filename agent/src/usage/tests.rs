@@ -1,3 +1,5 @@
+//! Samples of what tasks use, and what is shown of them.
+
 use super::*;
 
 const SECOND: u64 = 1_000_000_000;
