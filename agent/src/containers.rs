@@ -316,6 +316,9 @@ fn exited(ended: Ended) -> Exited {
         Limitation::Memory { usage_bytes, limit_bytes } => {
             LimitHit { resource: "mem".into(), usage: usage_bytes, limit: limit_bytes }
         }
+        Limitation::Disk { usage_bytes, limit_bytes } => {
+            LimitHit { resource: "disk".into(), usage: usage_bytes, limit: limit_bytes }
+        }
     });
     Exited {
         lost_output: ended.lost_bytes,

@@ -9,6 +9,7 @@ pub mod containerizer;
 mod containers;
 #[cfg(feature = "failpoints")]
 pub mod crash;
+mod disks;
 mod error;
 mod http;
 mod link;

@@ -4,11 +4,13 @@
 //! what happens to a task.
 
 mod identity;
+mod watching;
 
-use crate::checkpoint::{self, Committed, Loaded, Writer};
+use crate::checkpoint::{self, Change, Committed, Loaded, Writer};
 use crate::config::{Config, Layout};
 use crate::containerizer::native::{Native, NativeOptions};
 use crate::containerizer::{ContainerEvent, Containerizer};
+use crate::disks::{Disks, Measured};
 use crate::http::{self, Ask};
 use crate::link::Masters;
 use crate::listen::{AcceptLimits, accept};
@@ -87,13 +89,7 @@ pub async fn run(
         containers,
         ..loaded.recovered
     };
-    if !recovered.supervisor_continued {
-        for record in orphans::find(&layout.sandboxes, &recovered) {
-            checkpoint::changes(&CheckpointOp::PutSandbox(record.clone()), &mut first);
-            recovered.sandboxes.push(record);
-        }
-    }
-
+    take_orphans(&layout, &mut recovered, &mut first);
     let (inbox, inputs) = mpsc::channel(INBOX);
     let masters = Masters::new(&config.masters);
     let policy = config.policy.clone().settled();
@@ -121,12 +117,24 @@ pub async fn run(
         request_timeout: config.request_timeout,
     };
     let (effects, usages) = (Vec::new(), Usages::default());
-    let server = Server { core, clock, performer, layout, config, effects, usages, packer };
+    let (disks, measured) = Disks::start(config.disk_check_interval).map_err(Error::Thread)?;
+    let server = Server { core, clock, performer, layout, config, effects, usages, disks, packer };
     fail_point!("agent-ready");
-    let channels = Channels { inputs, events, committed, prepared, questions };
+    let channels = Channels { inputs, events, committed, prepared, questions, measured };
     tokio::select! {
         result = server.serve(channels, shutdown) => result,
         () = accept(listener, router, limits) => Ok(()),
+    }
+}
+
+/// What tasks left behind whose supervisor is gone.
+fn take_orphans(layout: &Layout, recovered: &mut Recovered, first: &mut Vec<Change>) {
+    if recovered.supervisor_continued {
+        return;
+    }
+    for record in orphans::find(&layout.sandboxes, recovered) {
+        checkpoint::changes(&CheckpointOp::PutSandbox(record.clone()), first);
+        recovered.sandboxes.push(record);
     }
 }
 
@@ -231,6 +239,7 @@ struct Channels {
     committed: mpsc::UnboundedReceiver<Committed>,
     prepared: mpsc::UnboundedReceiver<Prepared>,
     questions: mpsc::Receiver<Ask>,
+    measured: mpsc::UnboundedReceiver<Measured>,
 }
 
 struct Server {
@@ -242,6 +251,7 @@ struct Server {
     config: Config,
     effects: Vec<agent_core::Effect>,
     usages: Usages,
+    disks: Disks,
 }
 
 impl Server {
@@ -283,7 +293,8 @@ impl Server {
                 Some(prepared) = channels.prepared.recv() => self.performer.prepared(prepared),
                 Some(ask) = channels.questions.recv() => self.answer(ask),
                 _ = disk_watch.tick() => self.watch_disk(),
-                _ = usage_watch.tick() => self.ask_for_usage(),
+                _ = usage_watch.tick() => self.watch_usage(),
+                Some(measured) = channels.measured.recv() => self.measured(measured),
                 () = sleep_until(wake) => self.step(Input::Tick),
             }
         }
@@ -386,7 +397,7 @@ impl Server {
                 let _ = reply.send(state);
             }
             Ask::Usage(reply) => {
-                let _ = reply.send(http::usage(&self.core, &self.usages, &self.clock));
+                let _ = reply.send(http::usage(&self.core, &self.usages, &self.disks, &self.clock));
             }
             Ask::Health(reply) => {
                 let _ = reply.send(http::Health {
@@ -395,31 +406,6 @@ impl Server {
                 });
             }
         }
-    }
-
-    fn ask_for_usage(&mut self) {
-        if let Some(all) = self.usages.ask() {
-            self.performer.native.sample(all);
-        }
-    }
-
-    fn watch_disk(&mut self) {
-        match rustix::fs::statvfs(&self.layout.sandboxes) {
-            Ok(stat) => {
-                // As df reckons: what is not for us does not count.
-                let used = stat.f_blocks.saturating_sub(stat.f_bfree);
-                let all = used.saturating_add(stat.f_bavail).max(1);
-                let ppm = u128::from(used) * 1_000_000 / u128::from(all);
-                let used_ppm = u32::try_from(ppm).unwrap_or(1_000_000);
-                self.performer.counts.disk_used_ppm = used_ppm;
-                self.step(Input::DiskUsage { used_ppm });
-            }
-            Err(error) => tracing::warn!(%error, "the disk cannot be measured"),
-        }
-        self.performer.keep_reserve(self.config.disk_reserve_bytes);
-        self.performer.empty_trash();
-        let most = 1_000_000_u32.saturating_sub(self.config.gc_disk_headroom_ppm);
-        self.performer.preparing.collect(self.performer.counts.disk_used_ppm > most);
     }
 
     /// Stops; the tasks go on, or end.

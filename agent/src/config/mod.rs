@@ -53,6 +53,10 @@ pub struct Config {
     pub pids: Option<u64>,
     /// What containers may have.
     pub policy: Policy,
+    /// Whether a task ends whose sandbox takes more than the `disk` that it asked for.
+    pub disk_limits: bool,
+    /// How often sandboxes are measured, at the most.
+    pub disk_check_interval: Duration,
     /// How what tasks print is cut into parts, and how many are kept.
     pub logs: LogPolicy,
     /// How long a sandbox is kept after its task's end when the disk is empty.
@@ -95,6 +99,8 @@ impl Config {
             cpu_ceiling: false,
             pids: None,
             policy: Policy::default(),
+            disk_limits: true,
+            disk_check_interval: Duration::from_secs(10),
             logs: LogPolicy::default(),
             gc_delay: Duration::from_secs(7 * 24 * 3600),
             gc_disk_headroom_ppm: 100_000,

@@ -154,6 +154,9 @@ pub trait Containerizer: Send {
     /// killed when it takes longer than `timeout`. Answered by `Looked`, unless no such container
     /// runs.
     fn look(&mut self, launch: Launch, number: u64, timeout: Duration);
+    /// Kills every process of the container now, which has taken more than it may. Answered by
+    /// `Ended` with that limitation, also if the agent is another one by then.
+    fn exceeded(&mut self, id: &ContainerId, limitation: Limitation);
     /// Asks what the container uses. Answered by `Usage`.
     fn usage(&mut self, id: &ContainerId);
     /// Asks what containers use: all, or those that have done anything since they were asked last.

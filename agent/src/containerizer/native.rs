@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::isolator::{self, Defaults, Isolator};
-use super::{Allocation, ContainerEvent, ContainerId, Containerizer, Launch};
+use super::{Allocation, ContainerEvent, ContainerId, Containerizer, Launch, Limitation};
 use crate::parts::LogPolicy;
 use crate::supervisor::client::{self, Client, Connected, Incoming};
 use crate::supervisor::options::Options;
@@ -226,6 +226,10 @@ impl Containerizer for Native {
 
     fn usage(&mut self, id: &ContainerId) {
         self.client.queue(&Order::Usage { id: id.clone() });
+    }
+
+    fn exceeded(&mut self, id: &ContainerId, limitation: Limitation) {
+        self.client.queue(&Order::Exceeded { id: id.clone(), limitation });
     }
 
     fn sample(&mut self, all: bool) {

@@ -2,6 +2,7 @@
 //! `/containers`, with what Mesos does not tell beside it under `tepui`.
 
 use crate::containers::native_id;
+use crate::disks::Disks;
 use crate::usage::Usages;
 use agent_core::{Agent, TaskView};
 use clock::Clock;
@@ -35,6 +36,11 @@ struct Statistics {
     mem_rss_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     mem_limit_bytes: Option<u64>,
+    /// Of its sandbox, as last measured; only of tasks that asked for disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_used_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_limit_bytes: Option<u64>,
 }
 
 /// What Mesos does not tell.
@@ -72,14 +78,21 @@ struct Pressure {
 }
 
 /// The tasks that run here and have been looked at.
-pub(crate) fn usage(core: &Agent, usages: &Usages, clock: &Clock) -> Vec<Container> {
+pub(crate) fn usage(core: &Agent, usages: &Usages, disks: &Disks, clock: &Clock) -> Vec<Container> {
     let timestamp = crate::containers::since_boot(clock, usages.begun_ns()).as_secs_f64();
-    core.tasks().filter_map(|task| container(&task, usages, timestamp)).collect()
+    core.tasks().filter_map(|task| container(&task, usages, disks, timestamp)).collect()
 }
 
-fn container(task: &TaskView<'_>, usages: &Usages, timestamp: f64) -> Option<Container> {
+fn container(
+    task: &TaskView<'_>,
+    usages: &Usages,
+    disks: &Disks,
+    timestamp: f64,
+) -> Option<Container> {
     let container_id = task.container_id?;
-    let (usage, rates) = usages.of(&native_id(container_id).ok()?)?;
+    let id = native_id(container_id).ok()?;
+    let (usage, rates) = usages.of(&id)?;
+    let disk = disks.of(&id);
     let allocated = task.resources.map_or(0, |all| all.cpus()) as f64 / 1000.0;
     let quota =
         usage.cpu_quota_us.map(|us| us as f64 / crate::containerizer::QUOTA_PERIOD_US as f64);
@@ -102,6 +115,8 @@ fn container(task: &TaskView<'_>, usages: &Usages, timestamp: f64) -> Option<Con
             mem_total_bytes: usage.memory_bytes,
             mem_rss_bytes: usage.anonymous_bytes,
             mem_limit_bytes: usage.memory_limit_bytes,
+            disk_used_bytes: disk.map(|disk| disk.used),
+            disk_limit_bytes: disk.map(|disk| disk.limit),
         },
         tepui: Beside {
             task_id: task.task_id.to_string(),

@@ -19,7 +19,7 @@ use crate::parts::LogPolicy;
 use super::cgroup::{CgroupError, Group, Tree};
 use super::enclosure::{Standing, UserNamespace};
 use super::output::Stream;
-use super::task::{ContainerId, Launched, WaitStatus};
+use super::task::{ContainerId, Launched, Limitation, WaitStatus};
 
 /// A working directory that is held open.
 #[derive(Debug)]
@@ -112,6 +112,8 @@ pub(super) struct Occupant {
     /// The caller's own directory, if it gave one.
     pub(super) own_directory: Option<Directory>,
     pub(super) kill_requested: bool,
+    /// What it took too much of, by the agent's word: it was killed for that.
+    pub(super) exceeded: Option<Limitation>,
     /// When everything is to be killed.
     pub(super) kill_at: Option<Instant>,
     /// The walls around it.

@@ -181,7 +181,8 @@ fn conclude(berth: &mut Berth) -> Option<(super::berth::Occupant, Ended)> {
         status: ending.status,
         limitation: counted
             .oom
-            .map(|(usage_bytes, limit_bytes)| Limitation::Memory { usage_bytes, limit_bytes }),
+            .map(|(usage_bytes, limit_bytes)| Limitation::Memory { usage_bytes, limit_bytes })
+            .or(occupant.exceeded),
         kill_requested: occupant.kill_requested,
         pids_refused: counted.pids_refused,
         cpu_time: ending.cpu_time,

@@ -1,6 +1,6 @@
 //! What the agent orders, carried out: launch, signal, kill, update, usage.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,8 @@ use super::spawn::{self, Image, Place};
 use super::strays;
 use super::sys;
 use super::task::{
-    ContainerId, LaunchError, Launched, Limits, Rlimit, SANDBOX, SandboxChoice, TaskSpec,
+    ContainerId, LaunchError, Launched, Limitation, Limits, Rlimit, SANDBOX, SandboxChoice,
+    TaskSpec,
 };
 use super::volumes;
 use super::wire::Report;
@@ -97,11 +98,7 @@ impl Supervisor {
         let extra = added_variables(&spec, directory, mark);
         let image = Image::new(&spec, &extra)?;
         fail_point!("berth-prepared");
-        let (Some(stdout), Some(stderr)) =
-            (berth.streams[0].writable(), berth.streams[1].writable())
-        else {
-            return Err(LaunchError::Refused("the berth's pipes are closed".into()));
-        };
+        let [stdout, stderr] = outputs(berth)?;
         let place = Place {
             directory: directory.as_fd(),
             stdin: self.null.as_fd(),
@@ -142,6 +139,7 @@ impl Supervisor {
             started,
             own_directory,
             kill_requested: false,
+            exceeded: None,
             kill_at: None,
             standing,
             ending: None,
@@ -212,6 +210,15 @@ impl Supervisor {
         }
     }
 
+    /// A container has taken more than it may: everything of it is killed.
+    pub(super) fn exceeded(&mut self, id: &ContainerId, limitation: Limitation) {
+        let Some((_, berth)) = self.berth_of(id) else { return };
+        if let Some(occupant) = berth.occupant.as_mut().filter(|o| o.ending.is_none()) {
+            occupant.exceeded = Some(limitation);
+            kill_all(berth);
+        }
+    }
+
     /// The grace of a kill has run out.
     pub(super) fn kill_due(&mut self, index: usize, serial: u64) {
         let Some(berth) = self.berths.get_mut(index).and_then(Option::as_mut) else { return };
@@ -269,6 +276,14 @@ pub(super) fn limit_each_process(spec: &mut TaskSpec) {
     let ours = rustix::process::getrlimit(rustix::process::Resource::Data).maximum;
     let limit = bytes.min(ours.unwrap_or(u64::MAX));
     spec.rlimits.push(Rlimit { resource: libc::RLIMIT_DATA, soft: limit, hard: limit });
+}
+
+/// Where a task writes what it prints.
+fn outputs(berth: &Berth) -> Result<[BorrowedFd<'_>; 2], LaunchError> {
+    match [berth.streams[0].writable(), berth.streams[1].writable()] {
+        [Some(stdout), Some(stderr)] => Ok([stdout, stderr]),
+        _ => Err(LaunchError::Refused("the berth's pipes are closed".into())),
+    }
 }
 
 /// Limits, directory and pipes for a task; returns the caller's own directory, opened.

@@ -274,6 +274,7 @@ impl Supervisor {
             Order::Share { key, bytes } => drop(self.shared.insert(key, bytes)),
             Order::Logs(policy) => self.logs = policy,
             Order::Sample { all } => self.sample(all),
+            Order::Exceeded { id, limitation } => self.exceeded(&id, limitation),
             Order::Unshare { key } => drop(self.shared.remove(&key)),
             Order::Shutdown if self.running.is_empty() => {
                 self.ended.clear();

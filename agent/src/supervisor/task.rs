@@ -249,6 +249,13 @@ pub enum Limitation {
         /// The limit that was in force, in bytes.
         limit_bytes: u64,
     },
+    /// Its sandbox took more of the disk than it may. All of the container was killed.
+    Disk {
+        /// What it took when it was measured, in bytes.
+        usage_bytes: u64,
+        /// What it may take, in bytes.
+        limit_bytes: u64,
+    },
 }
 
 /// What became of a task's files.

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use self::codec::{Reader, Writer};
 use super::task::{
-    ContainerId, Ended, LaunchError, Launched, Limits, Recovered, TaskSpec, Usage, WaitStatus,
+    ContainerId, Ended, LaunchError, Launched, Limitation, Limits, Recovered, TaskSpec, Usage,
+    WaitStatus,
 };
 use crate::parts::LogPolicy;
 
@@ -74,6 +75,11 @@ pub(crate) enum Order {
     /// since the last time.
     Sample {
         all: bool,
+    },
+    /// Kill all of a container, which has taken more than it may.
+    Exceeded {
+        id: ContainerId,
+        limitation: Limitation,
     },
 }
 
@@ -245,6 +251,10 @@ impl Order {
                 w.u64(policy.part_bytes);
                 w.u32(policy.parts);
             }),
+            Self::Exceeded { id, limitation } => frame(out, 17, |w| {
+                w.id(id);
+                w.limitation(Some(*limitation));
+            }),
             Self::Sample { all } => frame(out, 15, |w| w.u8(u8::from(*all))),
         }
     }
@@ -286,6 +296,11 @@ impl Order {
             8 => Self::Shutdown,
             14 => {
                 Self::Logs(LogPolicy { part_bytes: r.u64("part_bytes")?, parts: r.u32("parts")? })
+            }
+            17 => {
+                let (id, limitation) = (r.id()?, r.limitation()?);
+                let absent = WireError::Field { field: "limitation", problem: "missing" };
+                Self::Exceeded { id, limitation: limitation.ok_or(absent)? }
             }
             15 => Self::Sample { all: r.flag("all")? },
             _ => return Err(WireError::Kind(kind)),

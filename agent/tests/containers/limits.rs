@@ -39,6 +39,31 @@ async fn f26_a_task_that_eats_memory_reports_usage_and_limit() {
 }
 
 #[tokio::test]
+async fn one_that_took_too_much_disk_says_so_to_the_next_agent_too() {
+    let Some(rig) = Rig::with_cgroups() else { return };
+    let mut agent = rig.agent().await;
+    let line = "setsid sh -c 'trap \"\" TERM; sleep 1000 & wait' & echo up; wait";
+    let launched = agent.launched(shell("greedy", line)).await;
+    filled(launched.sandbox.join("stdout")).await;
+    let limitation = Limitation::Disk { usage_bytes: 3 * MIB, limit_bytes: 2 * MIB };
+    agent.native.exceeded(&id("greedy"), limitation);
+    agent.native.exceeded(&id("nobody"), limitation);
+    agent.native.flush();
+    drop(agent);
+    let mut agent = rig.agent().await;
+    let ended = match agent.recovered.remove(0).ended {
+        Some(ended) => ended,
+        None => agent.ended(&id("greedy")).await,
+    };
+    assert_eq!((ended.status, ended.limitation), (WaitStatus::Signaled(9), Some(limitation)));
+    assert!(!ended.kill_requested);
+    // It is not held against the next one in the same place.
+    let ended = agent.run(shell("next", "exit 3")).await;
+    assert_eq!((ended.status, ended.limitation), (WaitStatus::Exited(3), None));
+    rig.finish(agent).await;
+}
+
+#[tokio::test]
 async fn f25_a_fork_bomb_is_held_and_wholly_killed() {
     let Some(rig) = Rig::with_cgroups() else { return };
     let mut agent = rig.agent().await;

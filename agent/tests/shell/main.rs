@@ -5,6 +5,7 @@
 mod cgroup;
 mod checks;
 mod containers;
+mod disk;
 mod life;
 mod logs;
 mod matrix;

@@ -59,6 +59,9 @@ pub(crate) struct Options {
     /// Hold each task to the cpus it asked for, even when more are idle.
     #[arg(long)]
     cpu_ceiling: bool,
+    /// Let tasks write more into their sandboxes than the disk that they asked for.
+    #[arg(long)]
+    no_disk_limits: bool,
     /// The most processes and threads that one task may have.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pids: Option<u64>,
@@ -88,6 +91,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     config.cpu_ceiling = options.cpu_ceiling;
     config.pids = options.pids;
     config.logs = options.logs.policy();
+    config.disk_limits = !options.no_disk_limits;
     config.policy = options.containers.policy();
     let how =
         if options.kill_tasks_on_exit { agent::Stop::EndTasks } else { agent::Stop::KeepTasks };

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::WireError;
 use crate::supervisor::task::{
-    ContainerId, Credentials, Ended, LaunchError, Launched, Limitation, Limits, Program, Recovered,
-    Rlimit, SandboxChoice, SandboxFate, TaskSpec, VolumeLink, WaitStatus,
+    ContainerId, Credentials, Ended, LaunchError, Launched, Limits, Program, Recovered, Rlimit,
+    SandboxChoice, SandboxFate, TaskSpec, VolumeLink, WaitStatus,
 };
 
 pub(super) struct Writer<'a>(pub(super) &'a mut Vec<u8>);
@@ -90,14 +90,7 @@ impl Writer<'_> {
     }
     pub(super) fn ended(&mut self, v: &Ended) {
         self.status(v.status);
-        match v.limitation {
-            None => self.u8(0),
-            Some(Limitation::Memory { usage_bytes, limit_bytes }) => {
-                self.u8(1);
-                self.u64(usage_bytes);
-                self.u64(limit_bytes);
-            }
-        }
+        self.limitation(v.limitation);
         self.u8(u8::from(v.kill_requested));
         self.u64(v.pids_refused);
         self.duration(v.cpu_time);
@@ -271,12 +264,7 @@ impl<'a> Reader<'a> {
     }
     pub(super) fn ended(&mut self) -> Result<Ended, WireError> {
         let status = self.status()?;
-        let limitation = if self.flag("limitation")? {
-            let usage_bytes = self.u64("usage")?;
-            Some(Limitation::Memory { usage_bytes, limit_bytes: self.u64("limit")? })
-        } else {
-            None
-        };
+        let limitation = self.limitation()?;
         Ok(Ended {
             status,
             limitation,

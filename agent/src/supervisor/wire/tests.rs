@@ -108,6 +108,10 @@ fn orders() -> Vec<Order> {
         Order::Shutdown,
         Order::Logs(LogPolicy { part_bytes: 1 << 40, parts: 7 }),
         Order::Sample { all: true },
+        Order::Exceeded {
+            id: id(),
+            limitation: Limitation::Disk { usage_bytes: 3, limit_bytes: 2 },
+        },
     ]
 }
 

@@ -1,8 +1,8 @@
-//! What containers use, as fields of frames.
+//! What containers use, and what of it is too much, as fields of frames.
 
 use super::WireError;
 use super::codec::{Reader, Writer};
-use crate::supervisor::task::{ContainerId, Pressure, Usage};
+use crate::supervisor::task::{ContainerId, Limitation, Pressure, Usage};
 
 /// Bytes that an entry of a list takes at the least; a count is believed only if so many fit.
 const LEAST_ENTRY: usize = 100;
@@ -26,6 +26,17 @@ impl Writer<'_> {
         if let Some(Pressure { cpu, memory, io }) = v.pressure {
             [cpu, memory, io].into_iter().for_each(|time| self.duration(time));
         }
+    }
+
+    pub(super) fn limitation(&mut self, v: Option<Limitation>) {
+        let (kind, usage_bytes, limit_bytes) = match v {
+            None => return self.u8(0),
+            Some(Limitation::Memory { usage_bytes, limit_bytes }) => (1, usage_bytes, limit_bytes),
+            Some(Limitation::Disk { usage_bytes, limit_bytes }) => (2, usage_bytes, limit_bytes),
+        };
+        self.u8(kind);
+        self.u64(usage_bytes);
+        self.u64(limit_bytes);
     }
 
     pub(super) fn usages(&mut self, v: &[(ContainerId, Usage)]) {
@@ -63,6 +74,19 @@ impl Reader<'_> {
             });
         }
         Ok(usage)
+    }
+
+    pub(super) fn limitation(&mut self) -> Result<Option<Limitation>, WireError> {
+        let kind = self.u8("limitation")?;
+        if kind == 0 {
+            return Ok(None);
+        }
+        let (usage_bytes, limit_bytes) = (self.u64("usage")?, self.u64("limit")?);
+        match kind {
+            1 => Ok(Some(Limitation::Memory { usage_bytes, limit_bytes })),
+            2 => Ok(Some(Limitation::Disk { usage_bytes, limit_bytes })),
+            _ => Err(WireError::Field { field: "limitation", problem: "unknown" }),
+        }
     }
 
     pub(super) fn usages(&mut self) -> Result<Vec<(ContainerId, Usage)>, WireError> {

@@ -1,0 +1,68 @@
+//! What the agent looks at from time to time: the disk, and what tasks use.
+
+use super::Server;
+use crate::containerizer::Containerizer;
+use crate::containers;
+use crate::disks::{Asked, Measured};
+use agent_core::{Input, TaskView};
+use proto::Value;
+use tokio::time::Instant;
+
+/// Bytes that the sandbox of a task may take; none when it asked for no disk. Volumes and disks of
+/// their own are elsewhere.
+fn disk_limit(task: &TaskView<'_>) -> Option<u64> {
+    let pieces = task.resources?.pieces().iter();
+    let own = pieces.filter(|piece| piece.name.as_str() == "disk" && piece.flavor.disk().is_none());
+    let milli = own.fold(0_u64, |sum, piece| match piece.value {
+        Value::Scalar(milli) => sum.saturating_add(milli),
+        Value::Ranges(_) | Value::Set(_) => sum,
+    });
+    let bytes = u128::from(milli) * (1 << 20) / 1000;
+    (milli > 0).then(|| u64::try_from(bytes).unwrap_or(u64::MAX))
+}
+
+impl Server {
+    /// Once a second.
+    pub(super) fn watch_usage(&mut self) {
+        if let Some(all) = self.usages.ask() {
+            self.performer.native.sample(all);
+        }
+        if self.config.disk_limits && self.disks.is_due(Instant::now()) {
+            let asked = self.core.tasks().filter_map(|task| self.sandbox(&task)).collect();
+            self.disks.measure(asked);
+        }
+    }
+
+    /// The sandbox of a task that asked for disk; none before it was looked at.
+    fn sandbox(&self, task: &TaskView<'_>) -> Option<Asked> {
+        let (limit, path) = (disk_limit(task)?, task.sandbox?);
+        let id = containers::native_id(task.container_id?).ok()?;
+        let (usage, _) = self.usages.of(&id)?;
+        Some(Asked { id, path: path.as_ref().into(), limit, cpu_time: usage.cpu_time })
+    }
+
+    pub(super) fn measured(&mut self, measured: Measured) {
+        if let Some((id, limitation)) = self.disks.note(measured) {
+            self.performer.native.exceeded(&id, limitation);
+        }
+    }
+
+    pub(super) fn watch_disk(&mut self) {
+        match rustix::fs::statvfs(&self.layout.sandboxes) {
+            Ok(stat) => {
+                // As df reckons: what is not for us does not count.
+                let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+                let all = used.saturating_add(stat.f_bavail).max(1);
+                let ppm = u128::from(used) * 1_000_000 / u128::from(all);
+                let used_ppm = u32::try_from(ppm).unwrap_or(1_000_000);
+                self.performer.counts.disk_used_ppm = used_ppm;
+                self.step(Input::DiskUsage { used_ppm });
+            }
+            Err(error) => tracing::warn!(%error, "the disk cannot be measured"),
+        }
+        self.performer.keep_reserve(self.config.disk_reserve_bytes);
+        self.performer.empty_trash();
+        let most = 1_000_000_u32.saturating_sub(self.config.gc_disk_headroom_ppm);
+        self.performer.preparing.collect(self.performer.counts.disk_used_ppm > most);
+    }
+}
