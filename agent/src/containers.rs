@@ -10,6 +10,7 @@ use crate::containerizer::{
     self, Allocation, ContainerEvent, Ended, Limitation, Program, Rlimit, SandboxChoice,
     SandboxFate, VolumeLink, WaitStatus,
 };
+use crate::docker;
 use crate::looking;
 use crate::policy::{self, Policy, Walls};
 use crate::supervisor::task::{LaunchError, Root};
@@ -17,8 +18,8 @@ use crate::volumes::VolumeDisk;
 use agent_core::{Container, Exited, Input, Launch, Mount, TaskRecord};
 use clock::Clock;
 use proto::{
-    CommandInfo, ContainerId, Exit, FrameworkInfo, LimitHit, TaskBody, TaskInfo, TaskOutcome,
-    TaskUsage, Time,
+    CheckKind, Checks, CommandInfo, ContainerId, DockerInfo, DockerNetwork, Exit, FrameworkInfo,
+    LimitHit, TaskBody, TaskInfo, TaskOutcome, TaskUsage, Time,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -77,16 +78,17 @@ pub(crate) fn container(
 ) -> Result<containerizer::Launch, String> {
     let record = record(launch, body);
     let command = body.command.as_ref().ok_or("the task has no command")?;
-    if body.container.as_ref().is_some_and(|asked| asked.docker.is_some()) {
-        return Err("this agent has no Docker engine".to_owned());
-    }
     let walls = policy.walls(body.container.as_ref(), launch.container_id.as_str(), image)?;
     if !command.uris.is_empty() {
         return Err("this agent does not fetch files yet (command.uris)".to_owned());
     }
     let made = containerizer::Launch {
         id: native_id(&launch.container_id)?,
-        program: program(command, walls.as_ref())?,
+        program: match body.container.as_ref().is_some_and(|asked| asked.docker.is_some()) {
+            // The engine reads it in its own way.
+            true => Program::Shell(String::new()),
+            false => program(command, walls.as_ref())?,
+        },
         environment: environment(command, launch, &body.named_ports),
         user: user(command, &launch.framework),
         rlimits: command.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
@@ -94,13 +96,42 @@ pub(crate) fn container(
         allocation: allocation(&launch.task),
         volumes: volumes(&launch.task, disk),
         enclosure: None,
+        docker: None,
         record,
         shared: Some(frameworks.record(&launch.framework)),
     };
+    let docker = body.container.as_ref().and_then(|asked| asked.docker.as_deref());
+    if let (Some(docker), Some(checks)) = (docker, &body.checks) {
+        can_be_looked_at(docker, checks)?;
+    }
     match walls {
-        Some(walls) => Ok(within(made, walls, command)),
+        Some(walls) => {
+            let made = within(made, walls, command);
+            match docker {
+                Some(asked) => docker::asked(made, asked, command, launch, policy.docker.as_ref()),
+                None => Ok(made),
+            }
+        }
         None => policy.user(made.user.as_deref()).map(|()| made),
     }
+}
+
+/// What is looked at over the network is looked at from the host, and commands are run by the
+/// supervisor, which has no part in containers of Docker.
+fn can_be_looked_at(docker: &DockerInfo, checks: &Checks) -> Result<(), String> {
+    let health = checks.health.as_ref().map(|health| &health.check.kind);
+    let check = checks.check.as_ref().map(|check| &check.kind);
+    for kind in health.into_iter().chain(check) {
+        if matches!(kind, CheckKind::Command(_)) {
+            return Err(
+                "checks of containers of Docker cannot run commands; use HTTP or TCP".into()
+            );
+        }
+        if docker.network != DockerNetwork::Host {
+            return Err("checks see containers of Docker in the host's network only".into());
+        }
+    }
+    Ok(())
 }
 
 /// The program of a check, as a container beside that of its task: with the same walls, and the
@@ -323,10 +354,11 @@ fn exited(ended: Ended) -> Exited {
     Exited {
         lost_output: ended.lost_bytes,
         outcome: TaskOutcome {
-            exit: Some(match ended.status {
-                WaitStatus::Exited(code) => Exit::Code(code.into()),
-                WaitStatus::Signaled(signal) => Exit::Signal(signal.into()),
-            }),
+            exit: match ended.status {
+                WaitStatus::Exited(code) => Some(Exit::Code(code.into())),
+                WaitStatus::Signaled(signal) => Some(Exit::Signal(signal.into())),
+                WaitStatus::Unknown => None,
+            },
             limit,
             usage: Some(TaskUsage {
                 cpu_time: ended.cpu_time,

@@ -45,6 +45,9 @@ pub const SUPERVISOR: [&str; 16] = [
     "socket-removed",
 ];
 
+/// Places in the agent on the way to a container of Docker.
+pub const DOCKER: [&str; 3] = ["docker-recorded", "docker-created", "docker-started"];
+
 /// The variable that names a place, which arrival there is meant, and a file that says that it
 /// happened: `PLACE:NUMBER:FILE`. Who finds the file there goes on.
 pub const VARIABLE: &str = "TEPUI_CRASH";
@@ -59,7 +62,8 @@ pub fn arm() {
     let (Some(place), Some(number), Some(file)) = (parts.next(), parts.next(), parts.next()) else {
         panic!("{VARIABLE} should be PLACE:NUMBER:FILE, not {text:?}");
     };
-    assert!(AGENT.contains(&place) || SUPERVISOR.contains(&place), "no place {place:?}");
+    let known = AGENT.iter().chain(&SUPERVISOR).chain(&DOCKER).any(|known| *known == place);
+    assert!(known, "no place {place:?}");
     let number: u32 = number.parse().unwrap_or_else(|_| panic!("no number: {number:?}"));
     let (file, arrivals) = (PathBuf::from(file), AtomicU32::new(0));
     let die = move || {

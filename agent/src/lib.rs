@@ -10,6 +10,7 @@ mod containers;
 #[cfg(feature = "failpoints")]
 pub mod crash;
 mod disks;
+mod docker;
 mod error;
 mod http;
 mod link;
@@ -30,6 +31,7 @@ mod usage;
 mod volumes;
 
 pub use config::Config;
+pub use docker::{DOCKER_NETWORKS, DockerPolicy};
 pub use error::Error;
 pub use listen::listen;
 pub use parts::LogPolicy;

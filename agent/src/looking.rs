@@ -140,6 +140,7 @@ pub(crate) fn ended(
     let seen = match result {
         Ok(WaitStatus::Exited(code)) => Seen::Exited(Exit::Code(code.into())),
         Ok(WaitStatus::Signaled(signal)) => Seen::Exited(Exit::Signal(signal.into())),
+        Ok(WaitStatus::Unknown) => Seen::Unable("nobody can tell how it ended".into()),
         Err(LaunchError::Refused(why)) => Seen::Unable(why.into()),
         Err(error) => match crate::containers::fault_of_command(&error) {
             Some(_) => Seen::Nothing(error.to_string().into()),

@@ -14,6 +14,7 @@ use crate::config::Layout;
 use crate::containerizer::Containerizer;
 use crate::containerizer::native::Native;
 use crate::containers;
+use crate::docker::pair::Pair;
 use crate::link::{Masters, Stream};
 use crate::metrics::Counts;
 use crate::policy::Policy;
@@ -43,7 +44,7 @@ const LINGER: Duration = Duration::from_millis(25);
 const FULL_RETRY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Performer {
-    pub(crate) native: Native,
+    pub(crate) native: Pair,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) counts: Counts,
     frameworks: containers::Frameworks,
@@ -148,7 +149,7 @@ impl Commits {
 
 impl Performer {
     pub(crate) fn new(
-        native: Native,
+        native: Pair,
         (writer, first): (Writer, Vec<Change>),
         layout: Layout,
         policy: Policy,
@@ -258,7 +259,7 @@ impl Performer {
 
     /// Another supervisor took the place of one that was lost.
     pub(crate) fn replace_native(&mut self, native: Native, noted: Change) {
-        self.native = native;
+        self.native.replace_native(native);
         self.preparing.clear();
         self.commits.gathering.push(noted);
         self.commits.gathering_since.get_or_insert_with(Instant::now);

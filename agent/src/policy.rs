@@ -8,6 +8,7 @@
 mod tests;
 
 use crate::containerizer::{Enclosure, Mount, MountSource, Root, SANDBOX};
+use crate::docker::DockerPolicy;
 use images::{Image, Settings};
 use proto::{ContainerInfo, ContainerVolume, VolumeSource};
 use std::path::{Component, Path, PathBuf};
@@ -44,6 +45,8 @@ pub struct Policy {
     pub root: bool,
     /// The users as whom tasks without walls may run; absent means any that the agent can be.
     pub users: Option<Vec<String>>,
+    /// What tasks may do with a Docker engine; absent means that there is none.
+    pub docker: Option<DockerPolicy>,
 }
 
 impl Default for Policy {
@@ -56,6 +59,7 @@ impl Default for Policy {
             capabilities: Vec::new(),
             root: false,
             users: None,
+            docker: None,
         }
     }
 }

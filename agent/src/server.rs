@@ -11,6 +11,7 @@ use crate::config::{Config, Layout};
 use crate::containerizer::native::{Native, NativeOptions};
 use crate::containerizer::{ContainerEvent, Containerizer};
 use crate::disks::{Disks, Measured};
+use crate::docker::pair::Pair;
 use crate::http::{self, Ask};
 use crate::link::Masters;
 use crate::listen::{AcceptLimits, accept};
@@ -78,9 +79,11 @@ pub async fn run(
     let clock = Clock::start();
     let (native, mut events) = Native::start(native_options(&config, &layout)).await?;
     fail_point!("supervisor-at-hand");
-    let containers = first_report(&mut events, &clock).await;
+    let mut containers = first_report(&mut events, &clock).await;
+    let native = Pair::start(native, &config, &layout, &machine.boot_id).await;
+    containers.extend(containers::report(native.report_docker(), &clock));
     let (writer, committed) = Writer::start(store).map_err(Error::Thread)?;
-    let supervisor = supervisor_identity(native.supervisor_pid());
+    let supervisor = supervisor_identity(native.native.supervisor_pid());
     let mut first = loaded.repairs;
     first.push(checkpoint::supervisor_change(&supervisor));
 
@@ -366,7 +369,9 @@ impl Server {
         fail_point!("supervisor-replaced");
         self.performer.replace_native(native, checkpoint::supervisor_change(&identity));
         *events = receiver;
-        let containers = first_report(events, &self.clock).await;
+        let mut containers = first_report(events, &self.clock).await;
+        let of_docker = self.performer.native.report_docker();
+        containers.extend(containers::report(of_docker, &self.clock));
         let known: Vec<_> = containers.iter().map(|c| c.container_id.clone()).collect();
         for task in self.core.tasks().filter(|task| !task.state.is_terminal()) {
             let lost = task.container_id.filter(|id| !known.contains(id));

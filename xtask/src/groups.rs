@@ -52,6 +52,11 @@ pub(crate) const GROUPS: &[Group] = &[
         run: Run::Marked { provide: provide::python::ready },
     },
     Group {
+        name: "docker",
+        about: "tasks in a private Docker engine that is killed in between, as root",
+        run: Run::Marked { provide: provide::docker::ready },
+    },
+    Group {
         name: "guest",
         about: "power loss and cgroup v2 in a QEMU guest",
         run: Run::Marked { provide: provide::guest::ready },

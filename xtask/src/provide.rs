@@ -4,6 +4,7 @@
 //! directory. Nothing here may change the system in another way.
 
 pub(crate) mod cgroup;
+pub(crate) mod docker;
 pub(crate) mod guest;
 pub(crate) mod python;
 pub(crate) mod torture;

@@ -1,6 +1,6 @@
 //! An agent and nothing else, for this package's tests:
-//! `agent MASTER WORK_DIR [--cgroups] [--collect] SUPERVISE...`; `--collect` removes sandboxes at
-//! the end of their tasks.
+//! `agent MASTER WORK_DIR [--cgroups] [--collect] [--docker SOCKET] SUPERVISE...`; `--collect`
+//! removes sandboxes at the end of their tasks.
 //!
 //! It is a process of its own so that it can be killed. The product's own is `tepui agent`.
 
@@ -15,6 +15,8 @@ fn main() -> ExitCode {
     let mut arguments = arguments.peekable();
     let cgroups = arguments.next_if(|argument| argument == "--cgroups").is_some();
     let collect = arguments.next_if(|argument| argument == "--collect").is_some();
+    let docker = arguments.next_if(|argument| argument == "--docker");
+    let docker = docker.and_then(|_| arguments.next());
     let supervise: Vec<OsString> = arguments.collect();
     #[cfg(feature = "failpoints")]
     agent::crash::arm();
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         let masters = vec![master.to_string_lossy().into_owned()];
         let mut config = agent::Config::new(masters, work_dir, supervise);
         config.cgroups = cgroups;
+        config.policy.docker = docker.map(agent::DockerPolicy::new);
         if collect {
             config.gc_delay = std::time::Duration::ZERO;
         }

@@ -228,6 +228,8 @@ pub(crate) struct Layout {
     /// What was unpacked of the image store.
     pub(crate) images: PathBuf,
     pub(crate) reserve: PathBuf,
+    /// Records of what the Docker engine was given.
+    pub(crate) docker: PathBuf,
     /// Names the agent's cgroup; the same at each start.
     pub(crate) name: String,
 }
@@ -254,8 +256,20 @@ impl Layout {
         let volumes = root.join("volumes");
         crate::volumes::make_root(&volumes).map_err(failed)?;
         let name = format!("agent-{:016x}", fnv(root.as_os_str().as_encoded_bytes()));
-        let [checkpoint, images, reserve] = ["meta", "images", "reserve"].map(|n| root.join(n));
-        Ok(Self { root, checkpoint, supervisor, socket, sandboxes, volumes, images, reserve, name })
+        let [checkpoint, images, reserve, docker] =
+            ["meta", "images", "reserve", "docker"].map(|n| root.join(n));
+        Ok(Self {
+            root,
+            checkpoint,
+            supervisor,
+            socket,
+            sandboxes,
+            volumes,
+            images,
+            reserve,
+            docker,
+            name,
+        })
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn standard(defaults: Defaults) -> Vec<Box<dyn Isolator>> {
 }
 
 /// The limits that put an allocation in force.
-pub(super) fn limits_of(allocation: &Allocation, defaults: Defaults) -> Limits {
+pub(crate) fn limits_of(allocation: &Allocation, defaults: Defaults) -> Limits {
     let ceiling = allocation.cpu_limit_milli.or(if defaults.cpu_ceiling {
         Some(allocation.cpus_milli)
     } else {
@@ -177,6 +177,7 @@ mod tests {
             },
             volumes: Vec::new(),
             enclosure: None,
+            docker: None,
             record: Vec::new(),
             shared: None,
         }

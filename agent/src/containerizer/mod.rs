@@ -21,7 +21,7 @@ pub use crate::supervisor::task::{
     MountSource, Pressure, Program, Recovered, Rlimit, Root, SANDBOX, SandboxChoice, SandboxFate,
     Usage, VolumeLink, WaitStatus,
 };
-pub(crate) use isolator::QUOTA_PERIOD_US;
+pub(crate) use isolator::{QUOTA_PERIOD_US, limits_of};
 pub use native::{Native, NativeDefaults, NativeOptions, StartError};
 pub use user::{UserError, resolve_user};
 
@@ -60,10 +60,33 @@ pub struct Launch {
     pub volumes: Vec<VolumeLink>,
     /// Walls around it; absent for a plain process of the host.
     pub enclosure: Option<Box<Enclosure>>,
+    /// What the Docker engine is to run, within the same walls; absent for the supervisor's own.
+    pub docker: Option<Box<DockerTask>>,
     /// Opaque to the containerizer; comes back in [`Recovered`] after an agent restart.
     pub record: Vec<u8>,
     /// The part of it that many launches have in common, by the same pointer: kept once.
     pub shared: Option<Arc<[u8]>>,
+}
+
+/// What a Docker engine is to run, as the agent's operator allows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerTask {
+    /// The image, as one writes it for `docker run`.
+    pub image: String,
+    /// Whether it is to be pulled even when it is there.
+    pub force_pull: bool,
+    /// `host`, `bridge`, `none` or the name of a network of the engine.
+    pub network: String,
+    /// Ports of the host that lead to ports of the container.
+    pub ports: Vec<proto::PortMapping>,
+    /// Labels that the engine keeps of it: name and value.
+    pub labels: Vec<(String, String)>,
+    /// Its working directory; absent means the image's.
+    pub directory: Option<String>,
+    /// The signal that asks it to end; absent means the image's, or TERM.
+    pub stop_signal: Option<String>,
+    /// Whether a small program of the engine's reaps what its first process leaves.
+    pub init: Option<bool>,
 }
 
 /// What a containerizer tells the agent.

@@ -110,6 +110,11 @@ impl Native {
         Ok((native, receiver))
     }
 
+    /// Where its events go, for others that tell the same agent.
+    pub(crate) fn events(&self) -> mpsc::UnboundedSender<ContainerEvent> {
+        self.events.clone()
+    }
+
     /// The supervisor's process id, for display.
     pub fn supervisor_pid(&self) -> u32 {
         self.supervisor_pid

@@ -237,6 +237,8 @@ pub enum WaitStatus {
     Exited(u8),
     /// It died of this signal.
     Signaled(u8),
+    /// Nobody can tell any more.
+    Unknown,
 }
 
 /// A limit of the container that ended it.

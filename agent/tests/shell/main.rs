@@ -6,6 +6,7 @@ mod cgroup;
 mod checks;
 mod containers;
 mod disk;
+mod docker;
 mod life;
 mod logs;
 mod matrix;

@@ -66,6 +66,7 @@ impl Writer<'_> {
         let (kind, value) = match status {
             WaitStatus::Exited(code) => (0, code),
             WaitStatus::Signaled(signal) => (1, signal),
+            WaitStatus::Unknown => (2, 0),
         };
         self.u8(kind);
         self.u8(value);
@@ -259,6 +260,7 @@ impl<'a> Reader<'a> {
         match (self.u8("status kind")?, self.u8("status")?) {
             (0, code) => Ok(WaitStatus::Exited(code)),
             (1, signal) => Ok(WaitStatus::Signaled(signal)),
+            (2, _) => Ok(WaitStatus::Unknown),
             _ => Err(WireError::Field { field: "status kind", problem: "unknown" }),
         }
     }

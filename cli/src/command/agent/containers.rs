@@ -1,7 +1,8 @@
 //! What containers of an agent may have, as flags.
 
-use agent::{HostPath, Policy};
+use agent::{DOCKER_NETWORKS, DockerPolicy, HostPath, Policy};
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Names of capabilities, at the kernel's numbers.
 const CAPABILITIES: [&str; 41] = [
@@ -78,6 +79,18 @@ pub(crate) struct ContainerOptions {
     /// The users as whom tasks outside of containers may run. Any, if not given.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     task_users: Option<Vec<String>>,
+    /// Run containers of type DOCKER with the engine at this socket, such as
+    /// unix:///var/run/docker.sock. Such tasks are refused if it is not given.
+    #[arg(long, value_name = "SOCKET", value_parser = docker_socket)]
+    docker: Option<PathBuf>,
+    /// The networks that containers of Docker may have: host, bridge, none, or names of networks
+    /// that the engine knows.
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', requires = "docker",
+        default_values_t = DOCKER_NETWORKS.map(str::to_owned))]
+    docker_network: Vec<String>,
+    /// How long the pull of an image may take.
+    #[arg(long, value_name = "SECONDS", requires = "docker", default_value_t = 600)]
+    docker_pull_timeout: u64,
 }
 
 impl ContainerOptions {
@@ -91,6 +104,11 @@ impl ContainerOptions {
             capabilities: self.allow_capability,
             root: self.allow_root,
             users: self.task_users,
+            docker: self.docker.map(|socket| DockerPolicy {
+                networks: self.docker_network,
+                pull_timeout: Duration::from_secs(self.docker_pull_timeout),
+                ..DockerPolicy::new(socket)
+            }),
         }
     }
 }
@@ -104,6 +122,16 @@ fn host_path(text: &str) -> Result<HostPath, String> {
         Ok(HostPath { path: path.into(), read_only })
     } else {
         Err("an absolute path is needed, such as /srv/data:ro".to_owned())
+    }
+}
+
+fn docker_socket(text: &str) -> Result<PathBuf, String> {
+    let path = text.strip_prefix("unix://").unwrap_or(text);
+    match path.starts_with('/') {
+        true => Ok(path.into()),
+        false => Err("a socket of this machine is needed, such as unix:///var/run/docker.sock; \
+                      engines elsewhere cannot be used"
+            .to_owned()),
     }
 }
 
@@ -125,6 +153,13 @@ mod tests {
         assert_eq!(host_path("/srv"), path("/srv", false));
         assert_eq!(host_path("/srv:ro"), path("/srv", true));
         assert!(host_path("srv").is_err());
+    }
+
+    #[test]
+    fn an_engine_is_one_of_this_machine() {
+        assert_eq!(docker_socket("unix:///run/d.sock"), Ok("/run/d.sock".into()));
+        assert_eq!(docker_socket("/run/d.sock"), Ok("/run/d.sock".into()));
+        assert!(docker_socket("tcp://1.2.3.4:2375").is_err());
     }
 
     #[test]

@@ -1,0 +1,251 @@
+//! From a launch to a running container: the image, the container, its start.
+//!
+//! What the engine refuses for the task's own fault fails as that; while the engine is away a
+//! launch waits for it, for a while.
+
+use super::engine::EngineError;
+use super::life::Common;
+use super::outcome::{Seen, seen};
+use super::record::{Phase, State};
+use super::request;
+use crate::containerizer::{
+    DockerTask, Enclosure, Launch, LaunchError, Launched, MountSource, Program, limits_of,
+};
+use rustix::fs::{Gid, Mode, Uid};
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// Pause before the engine is asked again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A container that runs, or did.
+pub(crate) struct Made {
+    pub(crate) state: State,
+    pub(crate) launched: Launched,
+}
+
+/// Makes and starts a container whose record is there. While `asking` is true the engine makes it,
+/// and giving up would leave it behind.
+///
+/// # Errors
+/// Why it does not run. What there is of it is the caller's to remove.
+pub(crate) async fn make(
+    common: Arc<Common>,
+    launch: Launch,
+    mut state: State,
+    asking: Arc<AtomicBool>,
+) -> Result<Made, LaunchError> {
+    let nobody = || LaunchError::Impossible("it asks for no container of Docker".to_owned());
+    let task = launch.docker.as_deref().ok_or_else(nobody)?;
+    let walls = launch.enclosure.as_deref().ok_or_else(nobody)?;
+    let of_image = image(&common, task).await?;
+    let user = user(&common, &launch, walls, &of_image).await?;
+    prepare_sandbox(walls, &state.sandbox, &user)?;
+    let limits = limits_of(&launch.allocation, common.settings.defaults);
+    let agent = &common.settings.agent;
+    let body = request::create(&launch, task, walls, &limits, &user, &state.sandbox, agent)
+        .map_err(LaunchError::Impossible)?;
+    let name = request::name(launch.id.as_str());
+    let create = || async {
+        asking.store(true, Ordering::Relaxed);
+        let created = common.engine.create(&name, body.clone()).await;
+        asking.store(false, Ordering::Relaxed);
+        created
+    };
+    let created = patiently(&common, create).await;
+    created.map_err(|error| refused(&error, &launch))?;
+    fail::fail_point!("docker-created");
+    state.phase = Phase::Starting;
+    let noted = common.records.put(&launch.id, &state);
+    noted.map_err(|error| LaunchError::Refused(format!("its record cannot be kept: {error}")))?;
+    let started = common.engine.start(&name).await;
+    fail::fail_point!("docker-started");
+    if let Err(error) = &started
+        && !error.is_away()
+    {
+        return Err(refused(error, &launch));
+    }
+    // Whatever was answered: what counts is what there is.
+    let inspected = patiently(&common, || common.engine.inspect(&name)).await;
+    let inspected = inspected.map_err(|error| LaunchError::Refused(error.to_string()))?;
+    let (pid, started_unix_ns) = match (seen(&inspected, state.memory), started) {
+        (Seen::Running { pid, started_unix_ns }, _) => (pid, started_unix_ns),
+        (Seen::Ended(end), _) => {
+            let lasted = u64::try_from(end.lasted.as_nanos()).unwrap_or(0);
+            (0, end.ended_unix_ns.saturating_sub(lasted))
+        }
+        (Seen::Created, Err(error)) => return Err(LaunchError::Refused(error.to_string())),
+        (Seen::Created, Ok(())) => {
+            return Err(LaunchError::Refused("the Docker engine did not start it".to_owned()));
+        }
+    };
+    state.phase = Phase::Running;
+    (state.pid, state.pid_ticks) = (pid, ticks(pid));
+    state.started_boot_ns = boot_ns(started_unix_ns);
+    if let Err(error) = common.records.put(&launch.id, &state) {
+        tracing::error!(container = %launch.id, %error, "what Docker did could not be noted");
+    }
+    let launched = launched(&state);
+    Ok(Made { state, launched })
+}
+
+/// What the agent hears of a container that runs.
+pub(crate) fn launched(state: &State) -> Launched {
+    Launched {
+        pid: state.pid,
+        started_boot_ns: state.started_boot_ns,
+        sandbox: state.sandbox.clone(),
+    }
+}
+
+/// Asks again while the engine is away, for as long as a launch may wait for it.
+async fn patiently<T, F>(common: &Common, ask: impl Fn() -> F) -> Result<T, EngineError>
+where
+    F: Future<Output = Result<T, EngineError>>,
+{
+    let end = Instant::now() + common.settings.engine_wait;
+    loop {
+        match ask().await {
+            Err(error) if error.is_away() && Instant::now() < end => {
+                // waits: before the engine is asked again
+                tokio::time::sleep(PAUSE).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// The user that the image names, once the image is there.
+async fn image(common: &Common, task: &DockerTask) -> Result<String, LaunchError> {
+    let inspect = || common.engine.image(&task.image);
+    let mut found = patiently(common, inspect).await;
+    let missing = found.as_ref().is_err_and(EngineError::is_missing);
+    if missing || task.force_pull {
+        let started = Instant::now();
+        tracing::info!(image = %task.image, "pulling");
+        let told = |status: &str| tracing::debug!(image = %task.image, status, "pulling");
+        let pulled = common.engine.pull(&task.image, common.settings.pull_timeout, told).await;
+        pulled.map_err(|error| not_pulled(&error, task))?;
+        let seconds = started.elapsed().as_secs_f64();
+        tracing::info!(image = %task.image, seconds, "pulled");
+        found = patiently(common, inspect).await;
+    }
+    let found = found.map_err(|error| LaunchError::Refused(error.to_string()))?;
+    Ok(found.config.and_then(|config| config.user).unwrap_or_default())
+}
+
+fn not_pulled(error: &EngineError, task: &DockerTask) -> LaunchError {
+    let message = format!("the image {:?} could not be pulled: {error}", task.image);
+    let wrong = |status: u16| status == 400 || status == 404;
+    match error {
+        EngineError::Refused { status, .. } if wrong(*status) => LaunchError::Impossible(message),
+        _ => LaunchError::Refused(message),
+    }
+}
+
+async fn user(
+    common: &Common,
+    launch: &Launch,
+    walls: &Enclosure,
+    of_image: &str,
+) -> Result<String, LaunchError> {
+    let asked = launch.user.as_deref();
+    match request::user(asked, of_image, walls.root_allowed) {
+        Ok(user) => Ok(user),
+        Err(refusal) => {
+            let info = patiently(common, || common.engine.info()).await;
+            let info = info.map_err(|error| LaunchError::Refused(error.to_string()))?;
+            let options = info.security_options.unwrap_or_default();
+            // Root within is somebody else on the host then.
+            let mapped = |o: &String| o.contains("name=userns") || o.contains("name=rootless");
+            if !options.iter().any(mapped) {
+                return Err(LaunchError::Impossible(refusal));
+            }
+            request::user(asked, of_image, true).map_err(LaunchError::Impossible)
+        }
+    }
+}
+
+/// Gives the sandbox to who runs in it, and makes the directories that are mounted from it.
+fn prepare_sandbox(walls: &Enclosure, sandbox: &Path, user: &str) -> Result<(), LaunchError> {
+    let owner = request::owner(user);
+    let own = |path: &Path| -> io::Result<()> {
+        if let Some((uid, gid)) = owner {
+            rustix::fs::chown(path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+        Ok(())
+    };
+    let prepare = || -> io::Result<()> {
+        own(sandbox)?;
+        for mount in &walls.mounts {
+            let MountSource::Sandbox(path) = &mount.source else { continue };
+            let mut whole = sandbox.to_owned();
+            for name in path.components() {
+                whole.push(name);
+                match rustix::fs::mkdir(&whole, Mode::from_raw_mode(0o755)) {
+                    Ok(()) => own(&whole)?,
+                    Err(rustix::io::Errno::EXIST) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            // What was fetched into it may hold links, which would lead the engine elsewhere.
+            if whole.canonicalize()? != whole {
+                return Err(io::Error::other(format!("{} leads elsewhere", whole.display())));
+            }
+        }
+        Ok(())
+    };
+    prepare().map_err(|error| LaunchError::Refused(format!("no sandbox: {error}")))
+}
+
+/// Whose fault it is that the engine refuses.
+fn refused(error: &EngineError, launch: &Launch) -> LaunchError {
+    let EngineError::Refused { status, message, .. } = error else {
+        return LaunchError::Refused(error.to_string());
+    };
+    let executed = match &launch.program {
+        Program::Shell(_) => "/bin/sh",
+        Program::Exec { argv, .. } => argv.first().map_or("of the image", String::as_str),
+    };
+    let errno = if message.contains("executable file not found")
+        || message.contains("exec: ") && message.contains("no such file or directory")
+    {
+        Some(libc::ENOENT)
+    } else if message.contains("exec: ") && message.contains("permission denied") {
+        Some(libc::EACCES)
+    } else {
+        None
+    };
+    match (errno, status) {
+        (Some(errno), _) => LaunchError::Spawn { step: format!("execve {executed}"), errno },
+        (None, 400) => LaunchError::Impossible(error.to_string()),
+        (None, _) => LaunchError::Refused(error.to_string()),
+    }
+}
+
+/// When a process began, in the kernel's ticks since boot.
+pub(crate) fn ticks(pid: u32) -> Option<u64> {
+    if pid == 0 {
+        return None;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything; the start time is the 20th field after it.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+pub(crate) fn unix_now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A moment of the wall clock in nanoseconds since boot.
+fn boot_ns(unix_ns: u64) -> u64 {
+    let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let boot = boot.tv_sec.unsigned_abs() * 1_000_000_000 + boot.tv_nsec.unsigned_abs();
+    boot.saturating_sub(unix_now_ns().saturating_sub(unix_ns))
+}
