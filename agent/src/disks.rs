@@ -22,8 +22,9 @@ pub(crate) struct Asked {
     pub(crate) path: PathBuf,
     /// Bytes that it may take.
     pub(crate) limit: u64,
-    /// Cpu time of the task, by which one tells whether it has done anything.
-    pub(crate) cpu_time: Duration,
+    /// Cpu time of the whole task, by which one tells whether it has done anything; none where that
+    /// is not known (without cgroups it is that of one process).
+    pub(crate) cpu_time: Option<Duration>,
 }
 
 /// What was measured.
@@ -40,7 +41,7 @@ pub(crate) struct Disk {
     pub(crate) used: u64,
     /// Bytes that it may take.
     pub(crate) limit: u64,
-    cpu_time: Duration,
+    cpu_time: Option<Duration>,
 }
 
 /// The measuring of all sandboxes of an agent.
@@ -91,7 +92,8 @@ impl Disks {
         let living: std::collections::HashSet<_> = all.iter().map(|one| one.id.clone()).collect();
         self.known.retain(|id, _| living.contains(id));
         all.retain(|one| {
-            self.known.get(&one.id).is_none_or(|known| known.cpu_time != one.cpu_time)
+            let before = self.known.get(&one.id).and_then(|known| known.cpu_time);
+            before.is_none() || before != one.cpu_time
         });
         self.under_way = all.len();
         if self.orders.send(all).is_err() {

@@ -68,12 +68,15 @@ fn now_ms() -> u64 {
 /// Begin and end of what is asked for, as of now.
 fn range(path: &std::path::Path, log: &str, from: From) -> Result<(u64, u64), SandboxError> {
     let sandbox = Sandbox::open(path)?;
-    // The end first: what is written meanwhile is not part of a tail.
-    let (first, end) = sandbox.log_bounds(log)?;
+    let (first, mut end) = sandbox.log_bounds(log)?;
     let at = match from {
         From::Offset(offset) => offset,
         From::Since(unix_ms) => sandbox.log_since(log, unix_ms)?,
-        From::Tail(lines) => sandbox.log_tail(log, lines)?,
+        From::Tail(lines) => {
+            let at;
+            (at, end) = sandbox.log_tail(log, lines)?;
+            at
+        }
     };
     // Nothing is before what was removed, nor behind the end as yet.
     Ok((at.max(first), end))

@@ -181,21 +181,24 @@ impl Sandbox {
         Ok(Some((at, time, after)))
     }
 
-    /// Where the last `lines` lines of a log begin; what comes after the last end of a line is one.
-    pub(crate) fn log_tail(&self, log: &str, lines: usize) -> Result<u64, SandboxError> {
+    /// Where the last `lines` lines of a log begin, and where the log ends as of now; what comes after
+    /// the last end of a line is one.
+    pub(crate) fn log_tail(&self, log: &str, lines: usize) -> Result<(u64, u64), SandboxError> {
         let (end, view, present) = self.present(log)?;
         let mut wanted = lines.min(MOST_TAIL);
         if wanted == 0 {
-            return Ok(end);
+            return Ok((end, end));
         }
         let io = failed("look through", log);
-        let mut ends = present.map(|file| plain_ends(&file, view.base(), wanted + 1));
+        // What is written meanwhile is behind that end.
+        let size = end - view.base();
+        let mut ends = present.map(|file| plain_ends(&file, size, view.base(), wanted + 1));
         for part in view.parts.iter().rev().map(Some).chain([None]) {
             for at in ends.take().transpose().map_err(&io)?.into_iter().flatten().rev() {
                 // Behind the end of the last line there is none.
                 wanted -= usize::from(at + 1 != end);
                 if wanted == 0 {
-                    return Ok(at + 1);
+                    return Ok((at + 1, end));
                 }
             }
             let Some(part) = part else { break };
@@ -205,10 +208,10 @@ impl Sandbox {
                     let most = part.end - part.begin;
                     line_ends(GzDecoder::new(file).take(most), part.begin, wanted + 1)
                 }
-                false => plain_ends(&file, part.begin, wanted + 1),
+                false => plain_ends(&file, part.end - part.begin, part.begin, wanted + 1),
             });
         }
-        Ok(view.begin())
+        Ok((view.begin(), end))
     }
 
     /// Reads a log from a place on, or from the first byte behind it that is still there.
@@ -217,10 +220,9 @@ impl Sandbox {
     }
 }
 
-/// Where the last `most` lines of a file end, which begins at `begin` of the log. Looks at no more
-/// of its end than it needs.
-fn plain_ends(mut file: &File, begin: u64, most: usize) -> io::Result<VecDeque<u64>> {
-    let size = file.metadata()?.len();
+/// Where the last `most` lines of the first `size` bytes of a file end, which begins at `begin` of the
+/// log. Looks at no more of its end than it needs.
+fn plain_ends(mut file: &File, size: u64, begin: u64, most: usize) -> io::Result<VecDeque<u64>> {
     let mut window = BLOCK as u64;
     loop {
         let from = size.saturating_sub(window);

@@ -38,7 +38,9 @@ impl Server {
         let (limit, path) = (disk_limit(task)?, task.sandbox?);
         let id = containers::native_id(task.container_id?).ok()?;
         let (usage, _) = self.usages.of(&id)?;
-        Some(Asked { id, path: path.as_ref().into(), limit, cpu_time: usage.cpu_time })
+        let known = usage.whole_container && !usage.cpu_time.is_zero();
+        let cpu_time = known.then_some(usage.cpu_time);
+        Some(Asked { id, path: path.as_ref().into(), limit, cpu_time })
     }
 
     pub(super) fn measured(&mut self, measured: Measured) {

@@ -47,6 +47,11 @@ struct Seen {
 }
 
 impl Sampler {
+    /// Nobody listens any more.
+    pub(super) fn give_up(&mut self) {
+        self.round = None;
+    }
+
     /// Whether a round is under way.
     pub(super) fn is_busy(&self) -> bool {
         self.round.is_some()
@@ -116,7 +121,9 @@ impl Supervisor {
         }
         let complete = round.next >= self.berths.len();
         if complete || round.found.len() >= REPORT {
-            let usages = std::mem::take(&mut round.found);
+            let mut usages = std::mem::take(&mut round.found);
+            // Who ended since its look was told to have ended: nothing comes after that.
+            usages.retain(|(id, _)| self.running.contains_key(id));
             let begun_boot_ns = round.begun_boot_ns;
             self.report(&Report::Sampled { begun_boot_ns, usages, complete });
         }

@@ -253,6 +253,7 @@ impl Supervisor {
         }
         self.away_since = Some(Instant::now());
         self.shared.clear();
+        self.sampler.give_up();
         if let Some((stream, _)) = self.waiting.take() {
             self.adopt(stream);
         }

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub(super) const MARK: &str = "TEPUI_CONTAINER";
 
 /// Environment variable that carries the name of the supervisor, likewise.
 pub(super) const OWNER: &str = "TEPUI_SUPERVISOR";
+/// Bytes of an environment that are looked at: as much as execve takes with its usual stack.
+const ENVIRONMENT: u64 = 8 << 20;
 /// Looks at all processes when those of a lost supervisor are cleared: each may have forked between
 /// two of them.
 const ROUNDS: usize = 100;
@@ -100,7 +103,10 @@ fn owner(pid: u32) -> Option<String> {
 }
 
 fn variable(pid: u32, name: &str) -> Option<String> {
-    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    // A process can make its environment as large as it likes; what is behind this is not looked at.
+    let mut environment = Vec::new();
+    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
+    file.take(ENVIRONMENT).read_to_end(&mut environment).ok()?;
     let mut variables = environment.split(|byte| *byte == 0);
     let value = variables.find_map(|v| v.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
     Some(String::from_utf8_lossy(value).into_owned())

@@ -123,3 +123,21 @@ async fn without_a_reserve_updates_wait_for_space_and_none_is_lost() {
     agent.registered().await;
     agent.stop(Stop::EndTasks).await;
 }
+
+#[tokio::test]
+#[ignore = "group cgroup: root, to show an agent another boot of its host"]
+async fn f20_the_host_is_started_anew() {
+    crate::matrix::f20_the_host_is_started_anew().await;
+}
+
+#[tokio::test]
+#[ignore = "group cgroup: root, to choose the number of a process"]
+async fn f24_the_number_of_a_lost_supervisor_is_anothers() {
+    crate::matrix::f24_the_number_of_a_lost_supervisor_is_anothers().await;
+}
+
+#[tokio::test]
+#[ignore = "group cgroup: root, for cgroups and walls"]
+async fn kills_at_every_named_place_leave_no_cgroup_and_no_wall() {
+    crate::survival::survive_all(true).await;
+}

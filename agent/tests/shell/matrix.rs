@@ -106,9 +106,7 @@ fn reuse(pid: i32) -> std::process::Child {
     }
 }
 
-#[tokio::test]
-#[ignore = "group cgroup: root, to choose the number of a process"]
-async fn f24_the_number_of_a_lost_supervisor_is_anothers() {
+pub(crate) async fn f24_the_number_of_a_lost_supervisor_is_anothers() {
     let dir = tempfile::tempdir().unwrap();
     let mut master = Master::start().await;
     let agent = Agent::start(config(&master, dir.path())).await;
@@ -135,9 +133,7 @@ async fn f24_the_number_of_a_lost_supervisor_is_anothers() {
     stranger.wait().unwrap();
 }
 
-#[tokio::test]
-#[ignore = "group cgroup: root, to show an agent another boot of its host"]
-async fn f20_the_host_is_started_anew() {
+pub(crate) async fn f20_the_host_is_started_anew() {
     let dir = tempfile::tempdir().unwrap();
     let work = dir.path().join("work");
     let mut master = Master::start().await;

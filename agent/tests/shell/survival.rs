@@ -298,7 +298,8 @@ fn groups(name: &str) -> Vec<PathBuf> {
     all.map(|dir| dir.join("tepui").join(name)).filter(|dir| dir.exists()).collect()
 }
 
-async fn survive_all(cgroups: bool) {
+/// Every place.
+pub(crate) async fn survive_all(cgroups: bool) {
     let first = AGENT.iter().chain(&SUPERVISOR).map(|place| (*place, 1));
     // Further ones where much else is under way by then.
     let later = ["launch-taken", "launch-heard", "update-sent", "end-heard", "task-started"];
@@ -320,10 +321,4 @@ async fn survive_all(cgroups: bool) {
 #[tokio::test]
 async fn kills_at_every_named_place_leave_an_agent_that_starts_and_nothing_else() {
     survive_all(false).await;
-}
-
-#[tokio::test]
-#[ignore = "group cgroup: root, for cgroups and walls"]
-async fn kills_at_every_named_place_leave_no_cgroup_and_no_wall() {
-    survive_all(true).await;
 }

@@ -17,9 +17,13 @@ struct History {
     end: Option<(TaskState, bool)>,
 }
 
-/// Whether a report may come after one of that state: one that tells of a check repeats it.
+/// Whether a report may come after one of that state: one that tells what is seen of it repeats it.
 fn follows(last: TaskState, status: &TaskStatus) -> bool {
-    let seen = [Reason::TaskCheckStatusUpdated, Reason::TaskHealthCheckStatusUpdated];
+    let seen = [
+        Reason::TaskCheckStatusUpdated,
+        Reason::TaskHealthCheckStatusUpdated,
+        Reason::TaskUnkillable,
+    ];
     match last.transition(status.state) {
         Transition::Advance => true,
         Transition::Repeat => status.reason.is_some_and(|reason| seen.contains(&reason)),

@@ -128,10 +128,18 @@ impl Agent {
         key: &TaskKey,
         effects: &mut Vec<Effect>,
     ) {
+        let again = now + self.options.unkillable_after;
         let Some(task) = self.task_mut(key) else { return };
         task.death = None;
-        if task.phase != Phase::Running {
-            return;
+        match task.phase {
+            Phase::Running => {}
+            Phase::Launching => {
+                // Its kill comes after its start.
+                task.death = Some(again);
+                self.timers.insert((again, Timer::Death, key.0.clone(), key.1.clone()));
+                return;
+            }
+            Phase::Ended => return,
         }
         let (state, abandoned) = (task.state, task.is_abandoned());
         let (framework_id, task_id) = key.clone();

@@ -113,7 +113,7 @@ fn a_reader_loses_nothing_when_files_are_cut_packed_and_removed_under_it() {
 fn a_tail_is_counted_in_lines_over_all_files() {
     let dir = log();
     for _ in 0..2 {
-        let tail = |lines| read_from(&dir, sandbox(&dir).log_tail("stdout", lines).unwrap(), 99);
+        let tail = |lines| read_from(&dir, sandbox(&dir).log_tail("stdout", lines).unwrap().0, 99);
         assert_eq!((tail(0), tail(1), tail(2)), (String::new(), "e".into(), "d\ne".into()));
         assert_eq!((tail(3), tail(4)), ("d\nd\ne".into(), "c\nd\nd\ne".into()));
         assert_eq!((tail(6), tail(7)), ("b\nb\nc\nd\nd\ne".into(), "a\nb\nb\nc\nd\nd\ne".into()));
@@ -121,7 +121,7 @@ fn a_tail_is_counted_in_lines_over_all_files() {
         packing::pack_all(dir.path(), || false).unwrap();
     }
     write(dir.path(), "stdout", "d\ne\n");
-    let tail = |lines| read_from(&dir, sandbox(&dir).log_tail("stdout", lines).unwrap(), 99);
+    let tail = |lines| read_from(&dir, sandbox(&dir).log_tail("stdout", lines).unwrap().0, 99);
     assert_eq!((tail(1), tail(3)), ("e\n".into(), "c\nd\ne\n".into()));
     // Lines longer than what is looked at first.
     let long = "x".repeat(3 * BLOCK);
@@ -163,4 +163,16 @@ fn a_log_that_lasted_no_second_is_of_the_time_of_its_file() {
     let changed = changed.duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
     let since = |ms| sandbox(&dir).log_since("stdout", ms).unwrap();
     assert_eq!((since(changed - 10_000), since(changed), since(changed + 1)), (0, 0, 2));
+}
+
+#[test]
+fn a_tail_and_its_end_are_of_one_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("stdout");
+    std::fs::write(&path, "a\nb\nc\n").unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    // Written after the end was seen.
+    std::fs::write(&path, "a\nb\nc\nd\ne\nf\n").unwrap();
+    assert_eq!(plain_ends(&file, 6, 0, 2).unwrap(), [3, 5]);
+    assert_eq!(sandbox(&dir).log_tail("stdout", 2).unwrap(), (8, 12));
 }

@@ -196,7 +196,9 @@ async fn a_unit_tells_how_its_last_attempt_ended() {
     let waits = async {
         loop {
             let job: Job = jobs.get("/v1/jobs/fails").await;
-            if job.units_shown[0].state == "backing_off" {
+            // How the attempt ended is shown once that is on record, which comes after.
+            let unit = &job.units_shown[0];
+            if unit.state == "backing_off" && unit.message.is_some() {
                 return job;
             }
             tokio::task::yield_now().await;

@@ -213,3 +213,16 @@ fn a_kill_of_an_ended_task_has_no_effect() {
     assert_eq!(world.kills, []);
     assert_eq!(world.agent.tombstones.len(), 0);
 }
+
+#[test]
+fn a_kill_before_the_start_is_not_forgotten_when_the_start_takes_long() {
+    let mut world = impatient();
+    world.run(task("t"));
+    world.kill("t", Some(Duration::ZERO));
+    world.pass(Duration::from_millis(1_500));
+    world.launched("t");
+    world.acknowledge_last();
+    world.acknowledge_last();
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.last().reason, Some(Reason::TaskUnkillable));
+}
