@@ -109,8 +109,12 @@ async fn a_running_log_is_cut_packed_and_kept_within_its_limits() {
     let last = lines(50_000, 50_000);
     soon(async { while agent.get(&tail).await.1 != last {} }).await;
     soon(async {
-        let packed = |names: &[String]| names.iter().filter(|n| n.ends_with(".gz")).count();
-        while packed(&files(dir.path())) < 3 {
+        // For a moment a part has both names.
+        let packed = |names: &[String]| {
+            let parts = || names.iter().filter(|name| name.starts_with("stdout@"));
+            parts().count() >= 3 && parts().all(|name| name.ends_with(".gz"))
+        };
+        while !packed(&files(dir.path())) {
             tokio::task::yield_now().await;
         }
     })
