@@ -9,6 +9,7 @@
 use crate::containerizer::ContainerId;
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,7 +97,8 @@ impl Records {
         state: &State,
     ) -> io::Result<()> {
         let dir = self.dir(id);
-        std::fs::create_dir_all(&dir)?;
+        // Launches have the variables of tasks, which are nobody else's to read.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         std::fs::write(dir.join(LAUNCH), launch)?;
         if let Some(shared) = shared {
             std::fs::write(dir.join(SHARED), shared)?;

@@ -6,6 +6,9 @@ use crate::{containers, looking};
 use agent_core::{Input, Look, Seen};
 use proto::CheckKind;
 
+/// How much longer than the core waits for a look its program may live: what is late, the core says.
+const LATER: std::time::Duration = std::time::Duration::from_secs(1);
+
 impl Performer {
     /// Looks at a task; what cannot be begun is answered at once.
     pub(super) fn look(&mut self, look: &Look) {
@@ -19,7 +22,7 @@ impl Performer {
         let (disk, policy) = (&self.volumes, &self.policy);
         let (frameworks, image) = (&mut self.frameworks, image.as_ref());
         match containers::beside(&look.launch, command, image, frameworks, disk, policy) {
-            Ok(beside) => self.native.look(beside, looking::number(look), look.timeout),
+            Ok(beside) => self.native.look(beside, looking::number(look), look.timeout + LATER),
             Err(message) => self.answers.push(Input::Looked {
                 container_id: look.launch.container_id.clone(),
                 subject: look.subject,

@@ -49,8 +49,10 @@ fn plain(id: &str, line: &str) -> TaskInfo {
 }
 
 fn with(engine: &Engine, config: Config, change: impl FnOnce(&mut Policy)) -> Config {
-    let mut policy =
-        Policy { docker: Some(DockerPolicy::new(engine.socket())), ..Policy::default() };
+    // An engine that is started anew takes its time on a busy machine.
+    let docker =
+        DockerPolicy { engine_wait: Duration::from_secs(40), ..DockerPolicy::new(engine.socket()) };
+    let mut policy = Policy { docker: Some(docker), ..Policy::default() };
     change(&mut policy);
     Config { policy, ..config }
 }
