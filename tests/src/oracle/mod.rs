@@ -157,7 +157,7 @@ impl Oracle {
     pub fn master_says(&mut self, effect: &Effect, registry: &Registry) {
         // What one that was replaced says late was agreed upon, and may have been changed since.
         if self.reigns.is_newest(registry.epoch()) {
-            self.promises.leaves(effect, registry);
+            self.promises.leaves(effect);
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! I1: what was told or answered is durable. A word that left before its record was durable is
 //! found at the next start, when the crash took the record with it. I13: no two masters lead with
-//! one epoch or under one id. It watches words as they leave, not as they are decided.
+//! one epoch or under one id. It watches words as they leave; what they promise is what was true when
+//! they were decided, and ever since.
 
 use super::{Verdict, broken};
 use driver::core::{Answer, Effect as DriverEffect, GroupId, Notice, Scheduler, UnitChange};
@@ -11,7 +12,7 @@ use proto::agent_link::AgentEvent;
 use proto::operator;
 use proto::scheduler::{CallBody, Event};
 use proto::{AgentId, FrameworkId, MasterId, Reason, Role};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// A fact that somebody was told.
@@ -76,6 +77,10 @@ pub(super) struct Promises {
     told: BTreeSet<Fact>,
     /// Requests whose answer will promise something.
     asked: BTreeMap<RequestId, Fact>,
+    /// What answers that are decided, and did not leave yet, will have told.
+    answers: BTreeMap<RequestId, Fact>,
+    /// The same of words that nobody asked for, in the order in which they were decided and leave.
+    words: VecDeque<Vec<Fact>>,
     cluster: Option<Arc<str>>,
     epochs: BTreeSet<u64>,
     masters: BTreeSet<MasterId>,
@@ -99,6 +104,8 @@ impl Promises {
             return Ok(());
         }
         self.asked.clear();
+        self.answers.clear();
+        self.words.clear();
         match self.told.iter().find(|fact| !fact.holds(registry)) {
             Some(fact) => broken("I1", format!("{fact:?} was told, and lost in a crash")),
             None => Ok(()),
@@ -129,45 +136,66 @@ impl Promises {
         self.asked.extend(asked);
     }
 
-    /// The master changed its mind: what was told before need not be true any more.
+    /// The master decided this. What was told, or is on its way out, need not be true any more when
+    /// it changed its mind, be it for a moment: a word that leaves late was of then.
     pub(super) fn stepped(&mut self, effects: &[Effect], registry: &Registry) {
         if effects.iter().any(|effect| matches!(effect, Effect::Persist(_))) {
             self.told.retain(|fact| fact.holds(registry));
+            self.answers.retain(|_, fact| fact.holds(registry));
+            self.words.iter_mut().for_each(|facts| facts.retain(|fact| fact.holds(registry)));
+        }
+        for effect in effects {
+            match effect {
+                Effect::Accepted { request } | Effect::Answer { request, .. } => {
+                    let fact = self.asked.remove(request).filter(|fact| fact.holds(registry));
+                    self.answers.extend(fact.map(|fact| (*request, fact)));
+                }
+                Effect::Refused { request, .. } => {
+                    self.asked.remove(request);
+                }
+                effect => self.words.extend(facts(effect).map(|mut facts| {
+                    facts.retain(|fact| fact.holds(registry));
+                    facts
+                })),
+            }
         }
     }
 
-    /// A word leaves; `registry` is what the master believes by now.
-    pub(super) fn leaves(&mut self, effect: &Effect, registry: &Registry) {
-        let mut facts = Vec::new();
+    /// A word leaves.
+    pub(super) fn leaves(&mut self, effect: &Effect) {
         match effect {
             Effect::Accepted { request } | Effect::Answer { request, .. } => {
-                facts.extend(self.asked.remove(request));
+                self.told.extend(self.answers.remove(request));
             }
-            Effect::Refused { request, .. } => {
-                self.asked.remove(request);
-            }
-            Effect::ToAgent { event: AgentEvent::Registered { agent_id, .. }, .. } => {
-                facts.push(Fact::Admitted(agent_id.clone()));
-            }
-            Effect::ToAgent { event: AgentEvent::Reregistered { agent_id, .. }, .. } => {
-                facts.push(Fact::Admitted(agent_id.clone()));
-                facts.push(Fact::Reachable(agent_id.clone()));
-            }
-            Effect::ToFramework { event: Event::Subscribed { framework_id, .. }, .. } => {
-                facts.push(Fact::Here(framework_id.clone()));
-            }
-            Effect::ToFramework { event: Event::Update(status), .. }
-                if status.reason == Some(Reason::AgentRemoved) =>
-            {
-                facts.extend(status.agent_id.clone().map(Fact::Unreachable));
-            }
-            Effect::Publish(Change::FrameworkEnded { framework_id, .. }) => {
-                facts.push(Fact::Over(framework_id.clone()));
+            effect if facts(effect).is_some() => {
+                self.told.extend(self.words.pop_front().into_iter().flatten());
             }
             _ => {}
         }
-        // What was decided meanwhile may be durable or not: then either is true.
-        self.told.extend(facts.into_iter().filter(|fact| fact.holds(registry)));
+    }
+}
+
+/// What a word says that nobody asked for, if it is of a kind that promises something.
+fn facts(effect: &Effect) -> Option<Vec<Fact>> {
+    match effect {
+        Effect::ToAgent { event: AgentEvent::Registered { agent_id, .. }, .. } => {
+            Some(vec![Fact::Admitted(agent_id.clone())])
+        }
+        Effect::ToAgent { event: AgentEvent::Reregistered { agent_id, .. }, .. } => {
+            Some(vec![Fact::Admitted(agent_id.clone()), Fact::Reachable(agent_id.clone())])
+        }
+        Effect::ToFramework { event: Event::Subscribed { framework_id, .. }, .. } => {
+            Some(vec![Fact::Here(framework_id.clone())])
+        }
+        Effect::ToFramework { event: Event::Update(status), .. }
+            if status.reason == Some(Reason::AgentRemoved) =>
+        {
+            Some(status.agent_id.clone().map(Fact::Unreachable).into_iter().collect())
+        }
+        Effect::Publish(Change::FrameworkEnded { framework_id, .. }) => {
+            Some(vec![Fact::Over(framework_id.clone())])
+        }
+        _ => None,
     }
 }
 

@@ -32,6 +32,7 @@ fn after_a_crash(
     let mut oracle = Oracle::default();
     oracle.master_started(&led(1, &[]));
     asked.iter().for_each(|input| oracle.master_will_step(1, input));
+    oracle.promises.stepped(words, &led(1, said));
     words.iter().for_each(|word| oracle.master_says(word, &led(1, said)));
     oracle.master_started(&led(2, found));
     oracle.take().map_or("nothing", |found| found.id)
@@ -68,6 +69,41 @@ fn i1_a_word_left_the_master_before_its_record_was_durable() {
     let set = std::slice::from_ref(&set);
     assert_eq!(after_a_crash(&asked, &answer, set, set), "nothing");
     assert_eq!(after_a_crash(&asked, &answer, set, &[]), "I1");
+}
+
+/// A word that waits for a slow disk tells of the moment at which it was decided: what was decided
+/// after it, and is lost in a crash, was never told, though the master believed in it when the word
+/// left.
+#[test]
+fn i1_a_late_word_promises_nothing_that_was_decided_after_it() {
+    let agent_id = agent();
+    let gone = RegistryOp::MarkUnreachable { agent_id: agent_id.clone(), since: Time::ZERO };
+    let back = RegistryOp::MarkReachable { agent_id: agent_id.clone() };
+    let master_id = MasterId::new("m1").unwrap();
+    let ping_timeout = Duration::ZERO;
+    let reconcile = Vec::new();
+    let again = AgentEvent::Reregistered { agent_id, master_id, ping_timeout, reconcile };
+    let word = to_agent(again);
+    let told = |late: bool, found: &[RegistryOp]| {
+        let mut oracle = Oracle::default();
+        let mut log = vec![admit()];
+        oracle.master_started(&led(1, &[]));
+        oracle.promises.stepped(std::slice::from_ref(&word), &led(1, &log));
+        if !late {
+            oracle.master_says(&word, &led(1, &log));
+        }
+        for op in [&gone, &back] {
+            log.push(op.clone());
+            oracle.promises.stepped(&[Effect::Persist(op.clone())], &led(1, &log));
+        }
+        oracle.master_says(&word, &led(1, &log));
+        oracle.master_started(&led(2, found));
+        oracle.take().map_or("nothing", |found| found.id)
+    };
+    let lost = [admit(), gone.clone()];
+    assert_eq!(told(true, &lost), "nothing", "the agent was told of the time before");
+    assert_eq!(told(false, &lost), "nothing", "it was told, and then given up");
+    assert_eq!(after_a_crash(&[], std::slice::from_ref(&word), &[admit()], &lost), "I1");
 }
 
 #[test]
