@@ -74,6 +74,11 @@ pub(super) struct Ledger {
     /// Agents that count towards the cluster: they registered with this master and were not given
     /// up.
     present: BTreeSet<AgentId>,
+    /// There is a newer master, and this one does not know it yet.
+    pub(super) outdated: bool,
+    /// Agents that told a master, when it was outdated, what they run: beside what it launched that
+    /// is what its successors launched where that had ended.
+    ahead: BTreeSet<AgentId>,
 }
 
 /// Without reservations that were made at run time, and volumes as the space that they take.
@@ -372,6 +377,9 @@ impl Ledger {
     }
 
     fn returns(&mut self, agent: &AgentId, tasks: &[AgentTask]) {
+        if self.outdated {
+            self.ahead.insert(agent.clone());
+        }
         let used = self.used.entry(agent.clone()).or_default();
         for task in tasks {
             let key = (task.framework_id.clone(), task.task_id.clone());
@@ -400,7 +408,7 @@ impl Ledger {
             return broken("I4", format!("{agent} was never admitted"));
         };
         let (used, offered) = self.sums(agent);
-        if !total.contains(&used.plus(&offered)) {
+        if !total.contains(&used.plus(&offered)) && !self.ahead.contains(agent) {
             let what = format!("{agent} has {total}: used {used}, offered {offered}");
             return broken("I4", what);
         }

@@ -1,7 +1,8 @@
 //! The books of each master that leads or believes that it does: what it was told, said and decided.
 //!
 //! A master that lost its lead and does not know it yet keeps its own books, which must be right
-//! too. What the cluster as a whole rests on follows the newest reign alone.
+//! too: all but the sum of what it launched and what agents tell it that others launched since. What
+//! the cluster as a whole rests on follows the newest reign alone.
 
 use super::Verdict;
 use super::ledger::Ledger;
@@ -58,10 +59,12 @@ impl Reigns {
         if is_newest {
             if let Some(before) = self.all.get_mut(&self.newest) {
                 reign.ledger = before.ledger.pass_on();
+                before.ledger.outdated = true;
             }
             self.newest = epoch;
         }
         let verdict = reign.begin(registry, self.region.clone());
+        reign.ledger.outdated = !is_newest;
         self.all.retain(|_, reign| !reign.over);
         self.all.insert(epoch, reign);
         (is_newest, verdict)

@@ -103,6 +103,40 @@ fn i13_an_agent_that_is_gone_is_taken_back() {
     assert_eq!(judged(&[gone, forgotten, back]), "nothing", "there were too many");
 }
 
+/// A master that was stopped wakes, and an agent tells it what its successor launched there. Agents
+/// hear nothing of what it says, so the sum of both is nobody's fault.
+#[test]
+fn i4_an_agent_tells_an_outdated_master_of_more_than_there_is() {
+    let (info, version) = (admitted(), Arc::from("1"));
+    let tasks = vec![proto::agent_link::AgentTask {
+        framework_id: framework(),
+        task_id: task("of-the-next"),
+        name: Arc::from("of-the-next"),
+        resources: cpus_mem(3, 64),
+        role: Role::any(),
+        state: TaskState::Running,
+        status: None,
+        executor_id: None,
+        shown: None,
+    }];
+    let call = AgentCall::Reregister { info, version, tasks, frameworks: Vec::new() };
+    let back = AgentEvent::Reregistered {
+        agent_id: agent(),
+        master_id: MasterId::new("m").unwrap(),
+        ping_timeout: Duration::ZERO,
+        reconcile: Vec::new(),
+    };
+    let told = |outdated: bool| {
+        let (mut ledger, verdict) = ledger(&[(Input::Tick, vec![run("its-own", 3)])]);
+        assert_eq!(id_of(verdict), "nothing");
+        ledger.outdated = outdated;
+        ledger.will_step(&Input::AgentCall { connection: AGENT, call: call.clone() });
+        id_of(ledger.stepped(&[to_agent(back.clone())]))
+    };
+    assert_eq!(told(true), "nothing");
+    assert_eq!(told(false), "I4");
+}
+
 #[test]
 fn a_task_on_a_drained_agent_may_be_killed() {
     let mut kills = Kills::default();
