@@ -1,15 +1,15 @@
 //! How much of the disk the sandboxes of tasks take, against what these asked for.
 //!
-//! Measured by one thread that walks one sandbox after the other and rests four times as long as
-//! it walks. A task that has used no cpu time since it was measured has written nothing, and is not
+//! Measured by one thread that rests four times as long as it walks (`measuring`). A task that has used no cpu time since it was measured has written nothing, and is not
 //! measured again. It decides nothing: the supervisor ends a task of which it is told.
 
+mod measuring;
 #[cfg(test)]
 mod tests;
 mod walk;
 
 use crate::containerizer::{ContainerId, Limitation};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -25,14 +25,20 @@ pub(crate) struct Asked {
     /// Cpu time of the whole task, by which one tells whether it has done anything; none where that
     /// is not known (without cgroups it is that of one process).
     pub(crate) cpu_time: Option<Duration>,
+    /// Files and directories that were in it when it was measured last.
+    pub(crate) entries: u64,
 }
 
 /// What was measured.
 #[derive(Debug)]
 pub(crate) struct Measured {
     asked: Asked,
-    result: std::io::Result<u64>,
+    /// Bytes, and files and directories.
+    result: std::io::Result<(u64, u64)>,
 }
+
+/// A sandbox with more files and directories than this waits for others of its kind.
+const LARGE: u64 = 100_000;
 
 /// What was measured last of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +48,7 @@ pub(crate) struct Disk {
     /// Bytes that it may take.
     pub(crate) limit: u64,
     cpu_time: Option<Duration>,
+    entries: u64,
 }
 
 /// The measuring of all sandboxes of an agent.
@@ -50,7 +57,7 @@ pub(crate) struct Disks {
     next: Instant,
     orders: std::sync::mpsc::Sender<Vec<Asked>>,
     /// Sandboxes that are being measured.
-    under_way: usize,
+    under_way: HashSet<ContainerId>,
     known: HashMap<ContainerId, Disk>,
 }
 
@@ -62,24 +69,24 @@ impl Disks {
     pub(crate) fn start(
         interval: Duration,
     ) -> std::io::Result<(Self, mpsc::UnboundedReceiver<Measured>)> {
+        Self::start_with(interval, LARGE)
+    }
+
+    fn start_with(
+        interval: Duration,
+        large: u64,
+    ) -> std::io::Result<(Self, mpsc::UnboundedReceiver<Measured>)> {
         let (orders, lists) = std::sync::mpsc::channel::<Vec<Asked>>();
         let (sender, receiver) = mpsc::unbounded_channel();
-        let work = move || {
-            for asked in lists.into_iter().flatten() {
-                let result = walk::bytes(&asked.path);
-                if sender.send(Measured { asked, result }).is_err() {
-                    return;
-                }
-            }
-        };
+        let work = move || measuring::measure(&lists, large, &sender);
         std::thread::Builder::new().name("disks".into()).spawn(work)?;
-        let (next, known) = (Instant::now(), HashMap::new());
-        Ok((Self { interval, next, orders, under_way: 0, known }, receiver))
+        let (next, known, under_way) = (Instant::now(), HashMap::new(), HashSet::new());
+        Ok((Self { interval, next, orders, under_way, known }, receiver))
     }
 
     /// Whether to measure now.
     pub(crate) fn is_due(&mut self, now: Instant) -> bool {
-        let due = self.under_way == 0 && now >= self.next;
+        let due = now >= self.next;
         if due {
             self.next = now + self.interval;
         }
@@ -89,25 +96,25 @@ impl Disks {
     /// Measures the sandboxes of tasks that have done anything since they were measured last;
     /// `all` are the tasks that run and have a limit.
     pub(crate) fn measure(&mut self, mut all: Vec<Asked>) {
-        let living: std::collections::HashSet<_> = all.iter().map(|one| one.id.clone()).collect();
+        let living: HashSet<_> = all.iter().map(|one| one.id.clone()).collect();
         self.known.retain(|id, _| living.contains(id));
-        all.retain(|one| {
-            let before = self.known.get(&one.id).and_then(|known| known.cpu_time);
-            before.is_none() || before != one.cpu_time
+        all.retain_mut(|one| {
+            let known = self.known.get(&one.id);
+            one.entries = known.map_or(0, |known| known.entries);
+            let before = known.and_then(|known| known.cpu_time);
+            let changed = before.is_none() || before != one.cpu_time;
+            changed && self.under_way.insert(one.id.clone())
         });
-        self.under_way = all.len();
-        if self.orders.send(all).is_err() {
-            // The thread cannot end before we do.
-            self.under_way = 0;
-        }
+        // The thread cannot end before we do.
+        let _ = self.orders.send(all);
     }
 
     /// Takes what was measured; a task that takes too much, and how much.
     pub(crate) fn note(&mut self, measured: Measured) -> Option<(ContainerId, Limitation)> {
-        self.under_way = self.under_way.saturating_sub(1);
-        let Measured { asked: Asked { id, path, limit, cpu_time }, result } = measured;
-        let used = match result {
-            Ok(used) => used,
+        let Measured { asked: Asked { id, path, limit, cpu_time, .. }, result } = measured;
+        self.under_way.remove(&id);
+        let (used, entries) = match result {
+            Ok(found) => found,
             // It has ended meanwhile, and left nothing.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -115,7 +122,7 @@ impl Disks {
                 return None;
             }
         };
-        self.known.insert(id.clone(), Disk { used, limit, cpu_time });
+        self.known.insert(id.clone(), Disk { used, limit, cpu_time, entries });
         let over = Limitation::Disk { usage_bytes: used, limit_bytes: limit };
         (used > limit).then_some((id, over))
     }

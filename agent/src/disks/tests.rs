@@ -4,6 +4,12 @@ use super::*;
 
 const MIB: usize = 1 << 20;
 
+fn bytes(path: &std::path::Path) -> std::io::Result<u64> {
+    let mut walk = walk::Walk::begin(path)?;
+    while walk.go_on(7) {}
+    Ok(walk.bytes())
+}
+
 #[test]
 fn what_is_on_the_disk_counts_once_and_nothing_elsewhere() {
     let dir = tempfile::tempdir().unwrap();
@@ -12,30 +18,52 @@ fn what_is_on_the_disk_counts_once_and_nothing_elsewhere() {
     std::fs::create_dir(&other).unwrap();
     std::fs::write(root.join("a/b/file"), vec![1; MIB]).unwrap();
     std::fs::write(other.join("big"), vec![1; 8 * MIB]).unwrap();
-    let before = walk::bytes(&root).unwrap();
+    let before = bytes(&root).unwrap();
     assert!((MIB as u64..2 * MIB as u64).contains(&before), "{before}");
     // Other names of a file, links to elsewhere and holes take next to nothing.
     std::fs::hard_link(root.join("a/b/file"), root.join("again")).unwrap();
     std::os::unix::fs::symlink(&other, root.join("away")).unwrap();
     let sparse = std::fs::File::create(root.join("sparse")).unwrap();
     sparse.set_len(1 << 40).unwrap();
-    let after = walk::bytes(&root).unwrap();
+    let after = bytes(&root).unwrap();
     assert!(after < before + MIB as u64 / 2, "{before} {after}");
-    assert!(walk::bytes(&root.join("away")).is_err(), "a link is not followed at the top either");
+    assert!(bytes(&root.join("away")).is_err(), "a link is not followed at the top either");
 }
 
 #[test]
-fn a_tree_deeper_than_anybody_needs_takes_no_descriptors_without_end() {
+fn a_tree_deeper_than_anybody_needs_counts_and_takes_no_descriptors_without_end() {
     let dir = tempfile::tempdir().unwrap();
     let mut at =
         rustix::fs::open(dir.path(), rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty())
             .unwrap();
-    for _ in 0..600 {
-        rustix::fs::mkdirat(&at, "d", rustix::fs::Mode::RWXU).unwrap();
+    let put = |at: &std::os::fd::OwnedFd, name: &str, size: usize| {
+        let flags = rustix::fs::OFlags::CREATE | rustix::fs::OFlags::WRONLY;
+        let file = rustix::fs::openat(at, name, flags, rustix::fs::Mode::RWXU).unwrap();
+        std::io::Write::write_all(&mut std::fs::File::from(file), &vec![1; size]).unwrap();
+    };
+    for depth in 0..600 {
+        for name in ["a", "d", "z"] {
+            rustix::fs::mkdirat(&at, name, rustix::fs::Mode::RWXU).unwrap();
+        }
+        if depth % 100 == 99 {
+            put(&at, "file", MIB);
+        }
         at = rustix::fs::openat(&at, "d", rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty())
             .unwrap();
     }
-    assert!(walk::bytes(dir.path()).is_ok());
+    put(&at, "last", MIB);
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let (before, mut walk, mut most) = (open(), walk::Walk::begin(dir.path()).unwrap(), 0);
+    while walk.go_on(100) {
+        most = most.max(open());
+    }
+    let directories = 600 * 3 + 1;
+    let least = 7 * MIB as u64;
+    let found = walk.bytes();
+    assert!((least..least + directories * 4096 + MIB as u64).contains(&found), "{found}");
+    assert_eq!(walk.entries(), 600 * 3 + 7);
+    // Other tests of this process open some as well.
+    assert!(most < before + 300, "{before} {most}");
 }
 
 fn asked(name: &str, path: &std::path::Path, cpu_ms: u64) -> Asked {
@@ -43,7 +71,7 @@ fn asked(name: &str, path: &std::path::Path, cpu_ms: u64) -> Asked {
     // None at all is not known: measured each time.
     let cpu_time = (cpu_ms > 0).then(|| Duration::from_millis(cpu_ms));
     let path = path.to_owned();
-    Asked { id, path, limit: MIB as u64, cpu_time }
+    Asked { id, path, limit: MIB as u64, cpu_time, entries: 0 }
 }
 
 #[tokio::test]
@@ -54,7 +82,8 @@ async fn only_tasks_that_did_something_are_measured_again() {
     assert!(disks.is_due(now));
     assert!(!disks.is_due(now), "not before the interval is over");
     disks.measure(vec![asked("a", dir.path(), 1), asked("gone", &dir.path().join("x"), 1)]);
-    assert!(!disks.is_due(now + Duration::from_secs(60)), "not while it measures");
+    disks.measure(vec![asked("a", dir.path(), 1)]);
+    assert_eq!(disks.under_way.len(), 2, "what is being measured is not asked for again");
     for _ in 0..2 {
         assert_eq!(disks.note(measured.recv().await.unwrap()), None);
     }
@@ -62,7 +91,7 @@ async fn only_tasks_that_did_something_are_measured_again() {
     assert!(disks.of(&id).unwrap().used <= MIB as u64);
     std::fs::write(dir.path().join("big"), vec![1; 3 * MIB]).unwrap();
     disks.measure(vec![asked("a", dir.path(), 1)]);
-    assert_eq!(disks.under_way, 0, "it has used no cpu time since");
+    assert!(disks.under_way.is_empty(), "it has used no cpu time since");
     disks.measure(vec![asked("a", dir.path(), 2)]);
     let (over, limitation) = disks.note(measured.recv().await.unwrap()).unwrap();
     let Limitation::Disk { usage_bytes, limit_bytes } = limitation else {
@@ -72,4 +101,27 @@ async fn only_tasks_that_did_something_are_measured_again() {
     assert_eq!((over, limit_bytes), (id.clone(), MIB as u64));
     disks.measure(Vec::new());
     assert_eq!(disks.of(&id), None, "what does not run any more is forgotten");
+}
+
+#[tokio::test]
+async fn one_with_very_many_files_keeps_nobody_else_from_being_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let (many, few) = (dir.path().join("many"), dir.path().join("few"));
+    std::fs::create_dir_all(&few).unwrap();
+    for n in 0..5000 {
+        std::fs::create_dir_all(many.join(n.to_string())).unwrap();
+    }
+    let (mut disks, mut measured) = Disks::start_with(Duration::from_secs(5), 1000).unwrap();
+    let mut order = Vec::new();
+    for _ in 0..2 {
+        disks.measure(vec![asked("many", &many, 0), asked("few", &few, 0)]);
+        for _ in 0..2 {
+            let one = measured.recv().await.unwrap();
+            order.push(one.asked.id.to_string());
+            disks.note(one);
+        }
+    }
+    assert_eq!(order, ["few", "many", "few", "many"]);
+    let id = ContainerId::new("many").unwrap();
+    assert_eq!(disks.of(&id).unwrap().entries, 5000);
 }

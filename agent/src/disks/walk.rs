@@ -1,105 +1,197 @@
-//! The size of a directory with all that is in it, as the disk has it.
+//! The size of a directory with all that is in it, as the disk has it, found in small steps.
 //!
 //! Links are not followed and other file systems not entered; a file with several names counts
-//! once. Tasks may change what is being walked, at any time and to anything.
+//! once. Tasks may change what is being walked, at any time and to anything. The upper directories
+//! on the way are held open, so that renaming them loses nothing; below those, where descriptors
+//! would be taken without end, the way back is `..`, and it is made sure that it leads back.
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RawMode};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RawMode, Stat};
 use std::collections::HashSet;
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-/// Directories within each other; what is deeper does not count, or it would take descriptors
-/// without end.
-const DEPTH: usize = 256;
-/// Entries between two rests.
-const ENTRIES: usize = 512;
+/// Directories within each other that are held open.
+const HELD: usize = 128;
 /// Files with several names that are remembered; further ones count each time.
 const SEVERAL: usize = 100_000;
-/// How much longer it rests than it walks.
-const REST: u32 = 4;
+/// Names of directories below the held ones that are still to be entered; further ones are not.
+const NAMES: usize = 1_000_000;
 /// The kernel's unit of `st_blocks`.
 const BLOCK: u64 = 512;
-
-/// Bytes that a directory and all in it take.
-///
-/// # Errors
-/// When it cannot be opened. What in it cannot be read does not count.
-pub(super) fn bytes(path: &Path) -> io::Result<u64> {
-    let root = rustix::fs::open(path, flags(), Mode::empty())?;
-    let stat = rustix::fs::fstat(&root)?;
-    let mut walk = Walk {
-        device: stat.st_dev,
-        bytes: blocks(stat.st_blocks),
-        several: HashSet::new(),
-        entries: 0,
-        since: Instant::now(),
-    };
-    walk.down(root)?;
-    Ok(walk.bytes)
-}
 
 fn flags() -> OFlags {
     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW
 }
 
-fn blocks(count: i64) -> u64 {
-    u64::try_from(count).unwrap_or(0).saturating_mul(BLOCK)
+fn blocks(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(BLOCK)
 }
 
-struct Walk {
+/// A walk through a directory.
+pub(super) struct Walk {
     device: u64,
     bytes: u64,
+    entries: u64,
     several: HashSet<u64>,
-    entries: usize,
-    since: Instant,
+    above: Vec<Dir>,
+    below: Option<Below>,
+}
+
+/// Where a walk is below the directories that it holds open.
+struct Below {
+    here: OwnedFd,
+    /// Absent when all of `here` has been read.
+    reading: Option<Dir>,
+    /// The directories from the last held one down to `here`: their numbers, and what in them is
+    /// still to be entered.
+    way: Vec<(u64, Vec<CString>)>,
+    names: usize,
 }
 
 impl Walk {
-    fn down(&mut self, root: OwnedFd) -> io::Result<()> {
-        let mut above = vec![Dir::new(root)?];
-        while let Some(dir) = above.last_mut() {
-            let Some(Ok(entry)) = dir.read() else {
-                above.pop();
-                continue;
-            };
-            let name = entry.file_name();
-            if matches!(name.to_bytes(), b"." | b"..") {
-                continue;
-            }
-            self.rest();
-            let Ok(fd) = dir.fd() else { continue };
-            let Ok(stat) = rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW) else {
-                continue;
-            };
-            if stat.st_dev != self.device {
-                continue;
-            }
-            let kind = FileType::from_raw_mode(stat.st_mode as RawMode);
-            if kind == FileType::Directory {
-                self.bytes = self.bytes.saturating_add(blocks(stat.st_blocks));
-                let below = rustix::fs::openat(fd, name, flags(), Mode::empty());
-                if let (Ok(below), true) = (below, above.len() < DEPTH) {
-                    above.extend(Dir::new(below).ok());
-                }
-            } else if self.counts(stat.st_nlink, stat.st_ino) {
-                self.bytes = self.bytes.saturating_add(blocks(stat.st_blocks));
+    /// At the start.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened. What in it cannot be read does not count.
+    pub(super) fn begin(path: &Path) -> io::Result<Self> {
+        let root = rustix::fs::open(path, flags(), Mode::empty())?;
+        let stat = rustix::fs::fstat(&root)?;
+        Ok(Self {
+            device: stat.st_dev,
+            bytes: blocks(&stat),
+            entries: 0,
+            several: HashSet::new(),
+            above: vec![Dir::new(root)?],
+            below: None,
+        })
+    }
+
+    /// Bytes that were found so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Files and directories that were found so far.
+    pub(super) fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// Takes so many steps; whether there is more.
+    pub(super) fn go_on(&mut self, steps: usize) -> bool {
+        (0..steps).all(|_| self.step())
+    }
+
+    fn step(&mut self) -> bool {
+        if let Some(mut below) = self.below.take() {
+            self.below = self.step_below(&mut below).then_some(below);
+            return true;
+        }
+        let Some(dir) = self.above.last_mut() else { return false };
+        let Some(Ok(entry)) = dir.read() else {
+            self.above.pop();
+            return true;
+        };
+        let Ok(fd) = dir.fd() else { return true };
+        let name = entry.file_name().to_owned();
+        let Some(stat) = look(fd, &name, self.device) else { return true };
+        let opened = match is_directory(&stat) {
+            true => rustix::fs::openat(fd, name.as_c_str(), flags(), Mode::empty()).ok(),
+            false => None,
+        };
+        self.count(&stat);
+        if let Some(opened) = opened {
+            if self.above.len() < HELD {
+                self.above.extend(Dir::new(opened).ok());
+            } else {
+                self.below = Below::begin(opened);
             }
         }
-        Ok(())
+        true
     }
 
-    fn counts(&mut self, links: u64, inode: u64) -> bool {
-        links < 2 || self.several.len() >= SEVERAL || self.several.insert(inode)
+    /// Whether there is more below.
+    fn step_below(&mut self, below: &mut Below) -> bool {
+        let Some(reading) = &mut below.reading else { return below.turn(self.device) };
+        let Some(Ok(entry)) = reading.read() else {
+            below.reading = None;
+            return true;
+        };
+        let Some(stat) = look(below.here.as_fd(), entry.file_name(), self.device) else {
+            return true;
+        };
+        self.count(&stat);
+        if is_directory(&stat)
+            && below.names < NAMES
+            && let Some((_, names)) = below.way.last_mut()
+        {
+            names.push(entry.file_name().to_owned());
+            below.names += 1;
+        }
+        true
     }
 
-    fn rest(&mut self) {
+    fn count(&mut self, stat: &Stat) {
         self.entries += 1;
-        if self.entries.is_multiple_of(ENTRIES) {
-            let walked = self.since.elapsed().min(Duration::from_millis(100));
-            std::thread::sleep(walked * REST);
-            self.since = Instant::now();
+        let several = !is_directory(stat) && stat.st_nlink > 1;
+        if !several || self.several.len() >= SEVERAL || self.several.insert(stat.st_ino) {
+            self.bytes = self.bytes.saturating_add(blocks(stat));
         }
     }
+}
+
+impl Below {
+    fn begin(here: OwnedFd) -> Option<Self> {
+        let number = rustix::fs::fstat(&here).ok()?.st_ino;
+        let reading = Dir::read_from(&here).ok();
+        Some(Self { here, reading, way: vec![(number, Vec::new())], names: 0 })
+    }
+
+    /// Goes into the next directory or, when there is none, back; false at the end of the way.
+    fn turn(&mut self, device: u64) -> bool {
+        let Some((_, names)) = self.way.last_mut() else { return false };
+        let Some(name) = names.pop() else {
+            self.way.pop();
+            return self.go_back(device);
+        };
+        self.names -= 1;
+        let Ok(next) = rustix::fs::openat(&self.here, name.as_c_str(), flags(), Mode::empty())
+        else {
+            return true;
+        };
+        if let Ok(stat) = rustix::fs::fstat(&next)
+            && stat.st_dev == device
+        {
+            self.way.push((stat.st_ino, Vec::new()));
+            self.reading = Dir::read_from(&next).ok();
+            self.here = next;
+        }
+        true
+    }
+
+    fn go_back(&mut self, device: u64) -> bool {
+        let Some((number, _)) = self.way.last() else { return false };
+        let Ok(back) = rustix::fs::openat(&self.here, c"..", flags(), Mode::empty()) else {
+            return false;
+        };
+        // Who was moved meanwhile has another way back, on which nothing is known.
+        let is_it = rustix::fs::fstat(&back)
+            .is_ok_and(|stat| stat.st_dev == device && stat.st_ino == *number);
+        self.here = back;
+        is_it
+    }
+}
+
+fn is_directory(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode as RawMode) == FileType::Directory
+}
+
+/// What is there under a name, if it counts here.
+fn look(dir: BorrowedFd<'_>, name: &CStr, device: u64) -> Option<Stat> {
+    if matches!(name.to_bytes(), b"." | b"..") {
+        return None;
+    }
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    (stat.st_dev == device).then_some(stat)
 }

@@ -40,7 +40,7 @@ impl Server {
         let (usage, _) = self.usages.of(&id)?;
         let known = usage.whole_container && !usage.cpu_time.is_zero();
         let cpu_time = known.then_some(usage.cpu_time);
-        Some(Asked { id, path: path.as_ref().into(), limit, cpu_time })
+        Some(Asked { id, path: path.as_ref().into(), limit, cpu_time, entries: 0 })
     }
 
     pub(super) fn measured(&mut self, measured: Measured) {
