@@ -160,6 +160,7 @@ impl Bench {
             record: vec![0; 200],
             volumes: Vec::new(),
             enclosure,
+            network: None,
             docker: None,
             shared: None,
         });

@@ -138,6 +138,7 @@ async fn tasks(
             record: vec![0; 200],
             volumes: Vec::new(),
             enclosure: None,
+            network: None,
             docker: None,
             shared: None,
         });

@@ -3,6 +3,7 @@
 //!
 //! It decides nothing: what cannot be run is refused with a sentence, which the core reports.
 
+mod network;
 mod ports;
 
 use crate::checkpoint::Record;
@@ -96,6 +97,12 @@ pub(crate) fn container(
         allocation: allocation(&launch.task),
         volumes: volumes(&launch.task, disk),
         enclosure: None,
+        network: network::of(
+            &launch.task,
+            body.container.as_ref(),
+            body.checks.as_deref(),
+            policy,
+        )?,
         docker: None,
         record,
         shared: Some(frameworks.record(&launch.framework)),

@@ -26,10 +26,12 @@ pub const AGENT: [&str; 15] = [
 ];
 
 /// Places in the supervisor.
-pub const SUPERVISOR: [&str; 16] = [
+pub const SUPERVISOR: [&str; 19] = [
     "supervisor-listens",
     "berth-made",
     "limits-set",
+    "network-linked",
+    "ports-mapped",
     "berth-prepared",
     "walls-raised",
     "task-started",
@@ -39,6 +41,7 @@ pub const SUPERVISOR: [&str; 16] = [
     "child-reaped",
     "remains-killed",
     "end-concluded",
+    "ports-unmapped",
     "end-told",
     "berth-vacated",
     "forget-taken",

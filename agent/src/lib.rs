@@ -3,6 +3,7 @@
 //! Its decisions are made in `agent-core`; here is what touches the world. Tasks belong to the
 //! `supervisor`, a separate small process that survives this one.
 
+mod addresses;
 mod checkpoint;
 mod config;
 pub mod containerizer;
@@ -35,5 +36,5 @@ pub use docker::{DOCKER_NETWORKS, DockerPolicy};
 pub use error::Error;
 pub use listen::listen;
 pub use parts::LogPolicy;
-pub use policy::{HostPath, Policy};
+pub use policy::{HostPath, NetworkPolicy, Policy};
 pub use server::{Stop, run};

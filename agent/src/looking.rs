@@ -1,5 +1,5 @@
 //! Looking at tasks: an HTTP request or a connection, to the loopback address of the host that its
-//! tasks share. Commands are the containerizer's business.
+//! tasks share, or to the address of a task that has a network of its own. Commands are the containerizer's business.
 //!
 //! A look costs a socket and a few hundred bytes, and no thread. The core says how long it may take;
 //! what comes later is of no use to anybody, and not told. Redirections are not followed: one that
@@ -20,11 +20,15 @@ use crate::supervisor::task::LaunchError;
 /// What is read of an answer, for its status: servers write that first.
 const ANSWER: usize = 16 << 10;
 
-/// Begins a look that goes over the network; false when it is none.
-pub(crate) fn begin(look: &Look, inbox: &mpsc::Sender<Input>) -> bool {
+/// Begins a look that goes over the network; false when it is none. `own` is the task's address, if
+/// that is not the host's.
+pub(crate) fn begin(look: &Look, own: Option<Ipv4Addr>, inbox: &mpsc::Sender<Input>) -> bool {
     let address = |port: u16, ipv6: bool| {
-        let ip =
-            if ipv6 { IpAddr::V6(Ipv6Addr::LOCALHOST) } else { IpAddr::V4(Ipv4Addr::LOCALHOST) };
+        let ip = match (own, ipv6) {
+            (Some(own), _) => IpAddr::V4(own),
+            (None, true) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            (None, false) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        };
         SocketAddr::new(ip, port)
     };
     let (address, path) = match look.kind() {

@@ -120,6 +120,10 @@ fn usage(text: &mut Text, sums: &Sums) {
     text.metric("tepui_agent_usage_read_bytes_total", "counter", help, sums.read_bytes);
     let help = "Bytes that tasks had written to disks.";
     text.metric("tepui_agent_usage_written_bytes_total", "counter", help, sums.written_bytes);
+    let help = "Bytes that tasks with networks of their own sent.";
+    text.metric("tepui_agent_usage_sent_bytes_total", "counter", help, sums.sent_bytes);
+    let help = "Bytes that tasks with networks of their own received.";
+    text.metric("tepui_agent_usage_received_bytes_total", "counter", help, sums.received_bytes);
     let waited = usage::host_pressure();
     if !waited.is_empty() {
         let name = "tepui_agent_host_pressure_seconds_total";

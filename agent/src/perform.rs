@@ -9,6 +9,7 @@ mod look;
 mod say;
 
 use crate::Error;
+use crate::addresses::Addresses;
 use crate::checkpoint::{self, Change, Committed, Writer};
 use crate::config::Layout;
 use crate::containerizer::Containerizer;
@@ -47,6 +48,7 @@ pub(crate) struct Performer {
     pub(crate) native: Pair,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) counts: Counts,
+    pub(crate) addresses: Addresses,
     frameworks: containers::Frameworks,
     policy: Policy,
     pub(crate) preparing: Preparing,
@@ -161,6 +163,7 @@ impl Performer {
             native,
             sandboxes: Sandboxes::default(),
             counts: Counts::default(),
+            addresses: Addresses::default(),
             frameworks: containers::Frameworks::default(),
             policy,
             preparing,

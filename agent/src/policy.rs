@@ -11,6 +11,7 @@ use crate::containerizer::{Enclosure, Mount, MountSource, Root, SANDBOX};
 use crate::docker::DockerPolicy;
 use images::{Image, Settings};
 use proto::{ContainerInfo, ContainerVolume, VolumeSource};
+use std::net::Ipv4Addr;
 use std::path::{Component, Path, PathBuf};
 
 /// What an enclosed task may have of processes and threads when nobody says otherwise.
@@ -47,6 +48,26 @@ pub struct Policy {
     pub users: Option<Vec<String>>,
     /// What tasks may do with a Docker engine; absent means that there is none.
     pub docker: Option<DockerPolicy>,
+    /// Where tasks have networks of their own; absent means that all are in the host's.
+    pub network: Option<NetworkPolicy>,
+}
+
+/// The network in which tasks of this agent have addresses of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkPolicy {
+    /// The name by which containers ask for it.
+    pub name: String,
+    /// The first address of the subnet; the second is the host's.
+    pub subnet: Ipv4Addr,
+    /// How many bits of its addresses are the same: 8 to 29.
+    pub prefix: u8,
+    /// Whether tasks reach what is beyond this host, under its address.
+    pub masquerade: bool,
+}
+
+impl NetworkPolicy {
+    /// The name of a network to which the operator gives none.
+    pub const NAME: &str = "tepui";
 }
 
 impl Default for Policy {
@@ -60,6 +81,7 @@ impl Default for Policy {
             root: false,
             users: None,
             docker: None,
+            network: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod identity;
 mod watching;
 
+use crate::addresses::Addresses;
 use crate::checkpoint::{self, Change, Committed, Loaded, Writer};
 use crate::config::{Config, Layout};
 use crate::containerizer::native::{Native, NativeOptions};
@@ -79,7 +80,8 @@ pub async fn run(
     let clock = Clock::start();
     let (native, mut events) = Native::start(native_options(&config, &layout)).await?;
     fail_point!("supervisor-at-hand");
-    let mut containers = first_report(&mut events, &clock).await;
+    let mut addresses = Addresses::default();
+    let mut containers = first_report(&mut events, &mut addresses, &clock).await;
     let native = Pair::start(native, &config, &layout, &machine.boot_id).await;
     containers.extend(containers::report(native.report_docker(), &clock));
     let (writer, committed) = Writer::start(store).map_err(Error::Thread)?;
@@ -98,8 +100,9 @@ pub async fn run(
     let policy = config.policy.clone().settled();
     let (done, prepared) = mpsc::unbounded_channel();
     let preparing = Preparing::new(images(&policy, &layout)?, policy.image_cache_bytes, done);
-    let performer =
+    let mut performer =
         Performer::new(native, (writer, first), layout.clone(), policy, preparing, masters, inbox);
+    performer.addresses = addresses;
     let packer = Packer::start().map_err(Error::Thread)?;
     index(&performer, &recovered, &packer);
     performer.sweep_volumes();
@@ -203,9 +206,12 @@ fn options(
 /// The first event of a containerizer: all that outlived the last agent.
 async fn first_report(
     events: &mut mpsc::UnboundedReceiver<ContainerEvent>,
+    addresses: &mut Addresses,
     clock: &Clock,
 ) -> Vec<Container> {
-    match events.recv().await {
+    let first = events.recv().await;
+    first.iter().for_each(|event| addresses.note(event));
+    match first {
         Some(ContainerEvent::Recovered(recovered)) => containers::report(recovered, clock),
         other => {
             tracing::error!(?other, "the supervisor did not report what it runs");
@@ -325,6 +331,7 @@ impl Server {
         events: &mut mpsc::UnboundedReceiver<ContainerEvent>,
     ) -> Result<(), Error> {
         self.usages.note(&event);
+        self.performer.addresses.note(&event);
         if let ContainerEvent::Lost { reason } = &event {
             tracing::error!(reason, "the supervisor is gone; starting another one");
             return self.replace_supervisor(events).await;
@@ -369,7 +376,8 @@ impl Server {
         fail_point!("supervisor-replaced");
         self.performer.replace_native(native, checkpoint::supervisor_change(&identity));
         *events = receiver;
-        let mut containers = first_report(events, &self.clock).await;
+        let addresses = &mut self.performer.addresses;
+        let mut containers = first_report(events, addresses, &self.clock).await;
         let of_docker = self.performer.native.report_docker();
         containers.extend(containers::report(of_docker, &self.clock));
         let known: Vec<_> = containers.iter().map(|c| c.container_id.clone()).collect();
@@ -402,7 +410,8 @@ impl Server {
                 let _ = reply.send(state);
             }
             Ask::Usage(reply) => {
-                let _ = reply.send(http::usage(&self.core, &self.usages, &self.disks, &self.clock));
+                let seen = (&self.usages, &self.disks, &self.performer.addresses);
+                let _ = reply.send(http::usage(&self.core, seen, &self.clock));
             }
             Ask::Health(reply) => {
                 let _ = reply.send(http::Health {

@@ -22,6 +22,10 @@ pub(crate) struct Rates {
     pub(crate) read_bytes: f64,
     /// Bytes to disks, a second.
     pub(crate) written_bytes: f64,
+    /// Bytes that it sent, a second; of those with a network of their own.
+    pub(crate) sent_bytes: f64,
+    /// Bytes that it received, a second.
+    pub(crate) received_bytes: f64,
     /// The part of the periods in which it ran that its quota of cpu time cut short.
     pub(crate) throttled: f64,
 }
@@ -43,6 +47,9 @@ pub(crate) struct Sums {
     pub(crate) throttled_time: Duration,
     pub(crate) read_bytes: u64,
     pub(crate) written_bytes: u64,
+    /// Of those with networks of their own.
+    pub(crate) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
     /// Of living ones alone, as all that follow.
     pub(crate) cpus: f64,
     pub(crate) memory_bytes: u64,
@@ -56,6 +63,9 @@ impl Sums {
         self.throttled_time += usage.throttled_time;
         self.read_bytes = self.read_bytes.saturating_add(usage.read_bytes);
         self.written_bytes = self.written_bytes.saturating_add(usage.written_bytes);
+        let traffic = usage.traffic.unwrap_or_default();
+        self.sent_bytes = self.sent_bytes.saturating_add(traffic.sent_bytes);
+        self.received_bytes = self.received_bytes.saturating_add(traffic.received_bytes);
     }
 }
 
@@ -161,10 +171,13 @@ fn rates(before: &Usage, now: &Usage, time: Duration) -> Rates {
     let grown = |before: u64, now: u64| now.saturating_sub(before) as f64;
     let periods = grown(before.periods, now.periods);
     let throttled = grown(before.throttled_periods, now.throttled_periods);
+    let (earlier, traffic) = (before.traffic.unwrap_or_default(), now.traffic.unwrap_or_default());
     Rates {
         cpus: now.cpu_time.saturating_sub(before.cpu_time).as_secs_f64() / seconds,
         read_bytes: grown(before.read_bytes, now.read_bytes) / seconds,
         written_bytes: grown(before.written_bytes, now.written_bytes) / seconds,
+        sent_bytes: grown(earlier.sent_bytes, traffic.sent_bytes) / seconds,
+        received_bytes: grown(earlier.received_bytes, traffic.received_bytes) / seconds,
         throttled: if periods > 0.0 { (throttled / periods).min(1.0) } else { 0.0 },
     }
 }

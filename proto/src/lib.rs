@@ -69,9 +69,9 @@ pub use resources::{
 };
 pub use role::Role;
 pub use task::{
-    CommandInfo, ContainerInfo, ContainerVolume, DockerInfo, DockerNetwork, ExecutorInfo, Exit,
-    FetchUri, LimitHit, PortMapping, Reason, Source, TaskBody, TaskInfo, TaskOutcome, TaskPayload,
-    TaskShown, TaskStatus, TaskUsage, VolumeSource,
+    CommandInfo, ContainerInfo, ContainerNetwork, ContainerVolume, DockerInfo, DockerNetwork,
+    ExecutorInfo, Exit, FetchUri, LimitHit, PortMapping, Reason, Source, TaskBody, TaskInfo,
+    TaskOutcome, TaskPayload, TaskShown, TaskStatus, TaskUsage, VolumeSource,
 };
 pub use task_state::{TaskState, Transition};
 pub use time::Time;

@@ -42,8 +42,8 @@ pub struct TaskPayload {
     pub bytes: Arc<[u8]>,
     /// Whether it has a command.
     pub has_command: bool,
-    /// Whether it asks for a container that no agent can make: without Docker, but with networks of
-    /// its own (not built yet: refused by the master).
+    /// Whether it asks for a container that no agent can make: of a type that is none, or of type
+    /// MESOS with Docker's settings (refused by the master).
     pub has_container: bool,
     /// What is to be looked at while it runs.
     pub checks: Option<Arc<Checks>>,
@@ -92,6 +92,18 @@ pub struct ContainerInfo {
     pub read_only_root: bool,
     /// What the agent's Docker engine is to run; absent for type MESOS. `image` is absent then.
     pub docker: Option<Box<DockerInfo>>,
+    /// A network of its own (`network_infos` of type MESOS); absent means the host's, unless the
+    /// task holds bandwidth.
+    pub network: Option<Box<ContainerNetwork>>,
+}
+
+/// A container's own network, as it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerNetwork {
+    /// What agents call it.
+    pub name: Arc<str>,
+    /// Ports of the host that lead to ports of the container.
+    pub port_mappings: Vec<PortMapping>,
 }
 
 /// What is asked of a Docker engine (`ContainerInfo` of type DOCKER). How much of it an agent

@@ -1,6 +1,6 @@
 //! An agent and nothing else, for this package's tests:
-//! `agent MASTER WORK_DIR [--cgroups] [--collect] [--docker SOCKET] SUPERVISE...`; `--collect`
-//! removes sandboxes at the end of their tasks.
+//! `agent MASTER WORK_DIR [--cgroups] [--collect] [--docker SOCKET] [--network SUBNET]
+//! SUPERVISE...`; `--collect` removes sandboxes at the end of their tasks, and a subnet has 24 bits.
 //!
 //! It is a process of its own so that it can be killed. The product's own is `tepui agent`.
 
@@ -17,6 +17,8 @@ fn main() -> ExitCode {
     let collect = arguments.next_if(|argument| argument == "--collect").is_some();
     let docker = arguments.next_if(|argument| argument == "--docker");
     let docker = docker.and_then(|_| arguments.next());
+    let network = arguments.next_if(|argument| argument == "--network");
+    let subnet = network.and_then(|_| arguments.next()?.to_str()?.parse().ok());
     let supervise: Vec<OsString> = arguments.collect();
     #[cfg(feature = "failpoints")]
     agent::crash::arm();
@@ -27,10 +29,16 @@ fn main() -> ExitCode {
         let mut config = agent::Config::new(masters, work_dir, supervise);
         config.cgroups = cgroups;
         config.policy.docker = docker.map(agent::DockerPolicy::new);
+        config.policy.network = subnet.map(|subnet| agent::NetworkPolicy {
+            name: agent::NetworkPolicy::NAME.to_owned(),
+            subnet,
+            prefix: 24,
+            masquerade: true,
+        });
         if collect {
             config.gc_delay = std::time::Duration::ZERO;
         }
-        config.resources = Some("cpus:4000;mem:1000000;disk:1000".to_owned());
+        config.resources = Some("cpus:4000;mem:1000000;disk:1000;network:1000".to_owned());
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let Ok(listener) = agent::listen(address).await else { return ExitCode::FAILURE };
         match agent::run(config, listener, std::future::pending()).await {

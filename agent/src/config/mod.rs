@@ -165,6 +165,19 @@ impl Config {
             let given = allowed.path.display().to_string();
             return wrong("--allow-host-path", &given, "should be an absolute path");
         }
+        if let Some(network) = &self.policy.network {
+            let given = format!("{}/{}", network.subnet, network.prefix);
+            let (number, bits) = (u32::from(network.subnet), u32::from(network.prefix));
+            let is_subnet = (8..=29).contains(&bits) && number.trailing_zeros() >= 32 - bits;
+            if !is_subnet {
+                let text = "give a subnet of 8 to 29 bits and nothing after them, such as \
+                            10.77.0.0/16";
+                return wrong("--network", &given, text);
+            }
+            if !rustix::process::geteuid().is_root() {
+                return wrong("--network", &given, "only an agent that runs as root can have it");
+            }
+        }
         if let Some(text) = &self.resources {
             resources(text)?;
         }

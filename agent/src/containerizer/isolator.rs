@@ -177,6 +177,7 @@ mod tests {
             },
             volumes: Vec::new(),
             enclosure: None,
+            network: None,
             docker: None,
             record: Vec::new(),
             shared: None,

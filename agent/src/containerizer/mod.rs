@@ -18,8 +18,8 @@ use std::time::Duration;
 
 pub use crate::supervisor::task::{
     BadContainerId, ContainerId, Enclosure, Ended, LaunchError, Launched, Limitation, Mount,
-    MountSource, Pressure, Program, Recovered, Rlimit, Root, SANDBOX, SandboxChoice, SandboxFate,
-    Usage, VolumeLink, WaitStatus,
+    MountSource, Network, PortMap, Pressure, Program, Recovered, Rlimit, Root, SANDBOX,
+    SandboxChoice, SandboxFate, Traffic, Usage, VolumeLink, WaitStatus,
 };
 pub(crate) use isolator::{QUOTA_PERIOD_US, limits_of};
 pub use native::{Native, NativeDefaults, NativeOptions, StartError};
@@ -60,6 +60,8 @@ pub struct Launch {
     pub volumes: Vec<VolumeLink>,
     /// Walls around it; absent for a plain process of the host.
     pub enclosure: Option<Box<Enclosure>>,
+    /// A network of its own; absent for the host's.
+    pub network: Option<Box<Network>>,
     /// What the Docker engine is to run, within the same walls; absent for the supervisor's own.
     pub docker: Option<Box<DockerTask>>,
     /// Opaque to the containerizer; comes back in [`Recovered`] after an agent restart.

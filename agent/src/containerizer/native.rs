@@ -149,6 +149,7 @@ pub(super) fn bare_spec(launch: &Launch) -> TaskSpec {
         limits: Limits::default(),
         volumes: launch.volumes.clone(),
         enclosure: launch.enclosure.clone(),
+        network: launch.network.clone(),
         record: launch.record.clone(),
         shared: None,
     }

@@ -100,6 +100,7 @@ pub(crate) fn launched(state: &State) -> Launched {
         pid: state.pid,
         started_boot_ns: state.started_boot_ns,
         sandbox: state.sandbox.clone(),
+        address: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What tasks use, in the form in which Mesos' agents tell it at `/monitor/statistics` and
 //! `/containers`, with what Mesos does not tell beside it under `tepui`.
 
+use crate::addresses::Addresses;
 use crate::containers::native_id;
 use crate::disks::Disks;
 use crate::usage::Usages;
@@ -16,6 +17,7 @@ pub(crate) struct Container {
     executor_name: String,
     framework_id: String,
     source: String,
+    status: ContainerStatus,
     statistics: Statistics,
     tepui: Beside,
 }
@@ -41,6 +43,35 @@ struct Statistics {
     disk_used_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     disk_limit_bytes: Option<u64>,
+    /// Of tasks that have networks of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_rx_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net_tx_bytes: Option<u64>,
+}
+
+/// Mesos' `ContainerStatus`, as far as it is known.
+#[derive(Debug, Serialize)]
+struct ContainerStatus {
+    /// Of tasks that have networks of their own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    network_infos: Vec<NetworkInfo>,
+}
+
+#[derive(Debug, Serialize)]
+struct NetworkInfo {
+    ip_addresses: [IpAddress; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct IpAddress {
+    protocol: &'static str,
+    ip_address: String,
+}
+
+fn network(address: std::net::Ipv4Addr) -> NetworkInfo {
+    let ip_address = address.to_string();
+    NetworkInfo { ip_addresses: [IpAddress { protocol: "IPv4", ip_address }] }
 }
 
 /// What Mesos does not tell.
@@ -67,6 +98,11 @@ struct Rates {
     throttled_ratio: f64,
     read_bytes_per_sec: f64,
     written_bytes_per_sec: f64,
+    /// Of tasks that have networks of their own, as what follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    received_bytes_per_sec: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_bytes_per_sec: Option<f64>,
 }
 
 /// Seconds in which some process of the task could not go on.
@@ -78,15 +114,18 @@ struct Pressure {
 }
 
 /// The tasks that run here and have been looked at.
-pub(crate) fn usage(core: &Agent, usages: &Usages, disks: &Disks, clock: &Clock) -> Vec<Container> {
-    let timestamp = crate::containers::since_boot(clock, usages.begun_ns()).as_secs_f64();
-    core.tasks().filter_map(|task| container(&task, usages, disks, timestamp)).collect()
+pub(crate) fn usage(
+    core: &Agent,
+    seen: (&Usages, &Disks, &Addresses),
+    clock: &Clock,
+) -> Vec<Container> {
+    let timestamp = crate::containers::since_boot(clock, seen.0.begun_ns()).as_secs_f64();
+    core.tasks().filter_map(|task| container(&task, seen, timestamp)).collect()
 }
 
 fn container(
     task: &TaskView<'_>,
-    usages: &Usages,
-    disks: &Disks,
+    (usages, disks, addresses): (&Usages, &Disks, &Addresses),
     timestamp: f64,
 ) -> Option<Container> {
     let container_id = task.container_id?;
@@ -103,6 +142,9 @@ fn container(
         executor_name: task.name.to_owned(),
         framework_id: task.framework_id.to_string(),
         source: task.task_id.to_string(),
+        status: ContainerStatus {
+            network_infos: addresses.of(&id).map(network).into_iter().collect(),
+        },
         statistics: Statistics {
             timestamp,
             threads: usage.pids,
@@ -117,6 +159,8 @@ fn container(
             mem_limit_bytes: usage.memory_limit_bytes,
             disk_used_bytes: disk.map(|disk| disk.used),
             disk_limit_bytes: disk.map(|disk| disk.limit),
+            net_rx_bytes: usage.traffic.map(|traffic| traffic.received_bytes),
+            net_tx_bytes: usage.traffic.map(|traffic| traffic.sent_bytes),
         },
         tepui: Beside {
             task_id: task.task_id.to_string(),
@@ -126,6 +170,8 @@ fn container(
                 throttled_ratio: rates.throttled,
                 read_bytes_per_sec: rates.read_bytes,
                 written_bytes_per_sec: rates.written_bytes,
+                received_bytes_per_sec: usage.traffic.map(|_| rates.received_bytes),
+                sent_bytes_per_sec: usage.traffic.map(|_| rates.sent_bytes),
             }),
             cpus_allocated: allocated,
             read_bytes: usage.read_bytes,

@@ -42,7 +42,7 @@ fn look(kind: CheckKind, timeout: Duration) -> Look {
 /// What is seen, if anything.
 async fn see(look: &Look) -> Option<Seen> {
     let (inbox, mut inputs) = mpsc::channel(1);
-    assert!(begin(look, &inbox));
+    assert!(begin(look, None, &inbox));
     drop(inbox);
     let seen = tokio::time::timeout(LIMIT, inputs.recv()).await.expect("looks have an end");
     seen.map(|input| match input {
@@ -137,7 +137,7 @@ async fn a_look_that_takes_too_long_is_given_up_without_a_word() {
 fn how_commands_end_is_seen() {
     let command = look(CheckKind::Command(Box::default()), LIMIT);
     let (inbox, _inputs) = mpsc::channel(1);
-    assert!(!begin(&command, &inbox), "that is not the network's");
+    assert!(!begin(&command, None, &inbox), "that is not the network's");
     let seen = |result| match ended(&Container::new("c").unwrap(), number(&command), result) {
         Some(Input::Looked { subject: Subject::Check, number: 7, seen, .. }) => seen,
         other => panic!("{other:?}"),

@@ -12,7 +12,9 @@ const LATER: std::time::Duration = std::time::Duration::from_secs(1);
 impl Performer {
     /// Looks at a task; what cannot be begun is answered at once.
     pub(super) fn look(&mut self, look: &Look) {
-        if looking::begin(look, &self.inbox) {
+        let own = containers::native_id(&look.launch.container_id).ok();
+        let own = own.and_then(|id| self.addresses.of(&id));
+        if looking::begin(look, own, &self.inbox) {
             return;
         }
         let Some(CheckKind::Command(command)) = look.kind() else { return };

@@ -18,8 +18,9 @@ use crate::parts::LogPolicy;
 
 use super::cgroup::{CgroupError, Group, Tree};
 use super::enclosure::{Standing, UserNamespace};
+use super::network;
 use super::output::Stream;
-use super::task::{ContainerId, Launched, Limitation, WaitStatus};
+use super::task::{ContainerId, Launched, Limitation, Traffic, WaitStatus};
 
 /// A working directory that is held open.
 #[derive(Debug)]
@@ -118,6 +119,8 @@ pub(super) struct Occupant {
     pub(super) kill_at: Option<Instant>,
     /// The walls around it.
     pub(super) standing: Option<Standing>,
+    /// Its own network.
+    pub(super) network: Option<network::Standing>,
     /// The first process has ended; what is left of the container is being ended.
     pub(super) ending: Option<Ending>,
 }
@@ -175,6 +178,11 @@ impl Berth {
             Some(directory) => directory.own(owner).map_err(failed),
             None => Ok(()),
         }
+    }
+
+    /// What has passed the link of the task, if it has a network of its own.
+    pub(super) fn traffic(&self, networks: Option<&network::Networks>) -> Option<Traffic> {
+        networks?.traffic(self.occupant.as_ref()?.network.as_ref()?)
     }
 
     /// Carries output of one stream; true when its pipe is empty.

@@ -85,8 +85,9 @@ impl Supervisor {
         let io = |what: &'static str| {
             move |error: std::io::Error| LaunchError::Refused(format!("{what}: {error}"))
         };
-        let mark = berth.group.is_none().then_some(self.options.name.as_str());
-        let extra = added_variables(&spec, directory, mark);
+        let mark = self.mark.as_deref().filter(|_| berth.group.is_none());
+        let address = occupant.network.as_ref().map(|network| network.address);
+        let extra = added_variables(&spec, directory, address, mark);
         let image = Image::new(&spec, &extra)?;
         let null = File::options().read(true).write(true).open("/dev/null");
         let null = null.map_err(io("opening /dev/null"))?;
@@ -105,13 +106,18 @@ impl Supervisor {
             entry: None,
         };
         let slots = self.slots.as_mut();
-        let started = match (&occupant.standing, &spec.enclosure, &self.enclosures) {
+        let enclosures = &self.enclosures;
+        let start = || match (&occupant.standing, &spec.enclosure, enclosures) {
             (Some(standing), Some(walls), Some(enclosures)) => {
                 let user = berth.users.as_ref();
                 enclosing::enter(enclosures, standing, walls, user, &image, place, slots)
             }
             (None, None, _) => spawn::spawn(&image, &place, slots),
             _ => Err(LaunchError::Refused("its walls are not those of the task".into())),
+        };
+        let started = match (&occupant.network, &self.networks) {
+            (Some(network), Some(networks)) => networks.within(network, start),
+            _ => start(),
         };
         started.map(Some)
     }

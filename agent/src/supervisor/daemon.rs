@@ -16,6 +16,7 @@ use rustix::fs::FlockOperation;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::cgroup::{CgroupError, Tree};
+use super::network;
 use super::options::{Options, UsageError};
 use super::peer;
 use super::server::Supervisor;
@@ -141,11 +142,22 @@ fn serve(options: Options, listening: impl FnOnce()) -> Result<(), ServeError> {
     fs::create_dir_all(&options.sandboxes)
         .map_err(failed("make the directory", &options.sandboxes))?;
     let (tree, warning) = isolation(&options)?;
-    if tree.is_none() {
-        let left = strays::clear(&options.name);
-        if left > 0 {
-            super::log(&format!("killed {left} processes that a lost supervisor left"));
+    let mark = match tree {
+        Some(_) => None,
+        None => {
+            let mark = strays::mark(&options.dir);
+            let mark = mark.map_err(failed("keep the mark of tasks in", &options.dir))?;
+            let left = strays::clear(&mark);
+            if left > 0 {
+                super::log(&format!("killed {left} processes that a lost supervisor left"));
+            }
+            Some(mark)
         }
+    };
+    match network::clear(&options.dir, &options.name) {
+        Ok(0) => {}
+        Ok(left) => super::log(&format!("removed {left} port mappings of a lost supervisor")),
+        Err(error) => super::log(&format!("port mappings may be left: {error}")),
     }
     let listener = peer::listen(&options.socket).map_err(failed("listen on", &options.socket))?;
     let next_directory = clear_sandboxes(&options.sandboxes);
@@ -153,6 +165,7 @@ fn serve(options: Options, listening: impl FnOnce()) -> Result<(), ServeError> {
     let mut supervisor = Supervisor::new(options, tree, warning, listener)
         .map_err(failed("set up the loop in", &dir))?;
     supervisor.next_directory = next_directory;
+    supervisor.mark = mark;
     super::log(&format!("listening, pid {}", std::process::id()));
     fail::fail_point!("supervisor-listens");
     listening();

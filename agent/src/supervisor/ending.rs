@@ -42,6 +42,9 @@ impl Supervisor {
             ended.push(index);
             fail_point!("child-reaped");
         }
+        if !ended.is_empty() {
+            self.pace.begin(Instant::now());
+        }
         if orphans {
             ended.append(&mut self.settling);
         }
@@ -92,6 +95,9 @@ impl Supervisor {
         }
         if let (Some(standing), Some(enclosures)) = (&occupant.standing, &self.enclosures) {
             enclosures.clear(standing);
+        }
+        if let (Some(network), Some(networks)) = (&occupant.network, &self.networks) {
+            networks.remove(network);
         }
         if let Some(at) = occupant.kill_at {
             self.kills.remove(&(at, index, occupant.serial));
@@ -157,9 +163,10 @@ impl Supervisor {
     pub(super) fn abandon(&mut self, index: usize) {
         if let Some(mut berth) = self.berths[index].take() {
             berth.discard_directory();
-            self.doomed.extend(
-                berth.group.take().into_iter().filter_map(|mut g| (!g.remove()).then_some(g)),
-            );
+            if let Some(group) = berth.group.take_if(|group| !group.remove()) {
+                self.doomed.push(group);
+                self.pace.begin(Instant::now());
+            }
             self.vacant.push(index);
         }
     }

@@ -1,5 +1,6 @@
 //! What the agent orders, carried out: launch, signal, kill, update, usage.
 
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,14 +9,16 @@ use fail::fail_point;
 
 use super::berth::{Berth, BerthError, Directory, Occupant};
 use super::enclosing;
-use super::enclosure::Wanted;
+use super::enclosure::{Standing, Wanted};
+use super::network::{self, Networks};
+use super::options::Options;
 use super::server::{POOL, Supervisor};
 use super::spawn::{self, Image, Place};
 use super::strays;
 use super::sys;
 use super::task::{
     ContainerId, LaunchError, Launched, Limitation, Limits, Rlimit, SANDBOX, SandboxChoice,
-    TaskSpec,
+    TaskSpec, Usage,
 };
 use super::volumes;
 use super::wire::Report;
@@ -84,51 +87,26 @@ impl Supervisor {
         if berth.group.is_none() {
             limit_each_process(&mut spec);
         }
-        let enclosure = spec.enclosure.clone();
         let owner = enclosing::owner(berth, &self.options.name, index, &spec)?;
         let own_directory =
             prepare(berth, &spec, owner, &self.options.sandboxes, &mut self.next_directory)?;
         let directory = own_directory.as_ref().or(berth.directory.as_ref());
         let directory = directory.expect("prepare has made one or the other");
-        if !spec.volumes.is_empty() && enclosure.is_none() {
+        if !spec.volumes.is_empty() && spec.enclosure.is_none() {
             let user = owner.unwrap_or_else(super::berth::ourselves);
             volumes::link(directory.as_fd(), &spec.volumes, user).map_err(LaunchError::Refused)?;
         }
-        let mark = berth.group.is_none().then_some(self.options.name.as_str());
-        let extra = added_variables(&spec, directory, mark);
-        let image = Image::new(&spec, &extra)?;
-        fail_point!("berth-prepared");
-        let [stdout, stderr] = outputs(berth)?;
-        let place = Place {
-            directory: directory.as_fd(),
-            stdin: self.null.as_fd(),
-            stdout,
-            stderr,
-            joins: berth.group.as_ref().map_or(&[], |group| group.joins()),
-            into_cgroup: berth.group.as_ref().and_then(|group| group.birthplace()),
-            entry: None,
-        };
+        let sandbox = directory.path.clone();
+        let network = self.raise_network(index, &spec)?;
+        let address = network.as_ref().map(|network| network.address);
         let (started, started_boot_ns) = (Instant::now(), sys::boot_time_ns());
-        let (pid, standing) = match &enclosure {
-            None => (spawn::spawn(&image, &place, self.slots.as_mut())?, None),
-            Some(walls) => {
-                let enclosures = enclosing::ready(&mut self.enclosures, &self.options.dir)?;
-                let wanted = Wanted {
-                    enclosure: walls,
-                    sandbox: directory.as_fd(),
-                    volumes: &spec.volumes,
-                    owner: spec.credentials.as_ref().map_or((0, 0), |c| (c.uid, c.gid)),
-                    user: berth.users.as_ref(),
-                    joins: place.joins,
-                    into_cgroup: place.into_cgroup,
-                };
-                let slots = self.slots.as_mut();
-                let (pid, standing) = enclosing::start(enclosures, &wanted, &image, place, slots)?;
-                (pid, Some(standing))
-            }
-        };
+        let begun = self.begin(index, &spec, own_directory.as_ref(), network.as_ref());
+        if let (Err(_), Some(network), Some(networks)) = (&begun, &network, &self.networks) {
+            networks.remove(network);
+        }
+        let (pid, standing) = begun?;
         fail_point!("task-started");
-        let launched = Launched { pid, started_boot_ns, sandbox: directory.path.clone() };
+        let launched = Launched { pid, started_boot_ns, sandbox, address };
         let TaskSpec { id, record, .. } = spec;
         let occupant = Occupant {
             id,
@@ -142,10 +120,71 @@ impl Supervisor {
             exceeded: None,
             kill_at: None,
             standing,
+            network,
             ending: None,
         };
         self.occupy(index, occupant);
         Ok(launched)
+    }
+
+    /// The network that a task wants of its own.
+    fn raise_network(
+        &mut self,
+        index: usize,
+        spec: &TaskSpec,
+    ) -> Result<Option<network::Standing>, LaunchError> {
+        let Some(wanted) = &spec.network else { return Ok(None) };
+        let Options { dir, name, .. } = &self.options;
+        Networks::ready(&mut self.networks, dir, name)?.raise(wanted, index).map(Some)
+    }
+
+    /// Starts a task's first process in a berth that is ready, within its walls and network.
+    fn begin(
+        &mut self,
+        index: usize,
+        spec: &TaskSpec,
+        own_directory: Option<&Directory>,
+        network: Option<&network::Standing>,
+    ) -> Result<(u32, Option<Standing>), LaunchError> {
+        let berth = self.berths[index].as_ref().expect("who is started has a berth");
+        let directory = own_directory.or(berth.directory.as_ref());
+        let directory = directory.expect("prepare has made one or the other");
+        let mark = self.mark.as_deref().filter(|_| berth.group.is_none());
+        let address = network.map(|network| network.address);
+        let image = Image::new(spec, &added_variables(spec, directory, address, mark))?;
+        fail_point!("berth-prepared");
+        let [stdout, stderr] = outputs(berth)?;
+        let place = Place {
+            directory: directory.as_fd(),
+            stdin: self.null.as_fd(),
+            stdout,
+            stderr,
+            joins: berth.group.as_ref().map_or(&[], |group| group.joins()),
+            into_cgroup: berth.group.as_ref().and_then(|group| group.birthplace()),
+            entry: None,
+        };
+        let (slots, enclosures) = (self.slots.as_mut(), &mut self.enclosures);
+        let start = || match &spec.enclosure {
+            None => Ok((spawn::spawn(&image, &place, slots)?, None)),
+            Some(walls) => {
+                let enclosures = enclosing::ready(enclosures, &self.options.dir)?;
+                let wanted = Wanted {
+                    enclosure: walls,
+                    sandbox: directory.as_fd(),
+                    volumes: &spec.volumes,
+                    owner: spec.credentials.as_ref().map_or((0, 0), |c| (c.uid, c.gid)),
+                    user: berth.users.as_ref(),
+                    joins: place.joins,
+                    into_cgroup: place.into_cgroup,
+                };
+                let (pid, standing) = enclosing::start(enclosures, &wanted, &image, place, slots)?;
+                Ok((pid, Some(standing)))
+            }
+        };
+        match (network, &self.networks) {
+            (Some(network), Some(networks)) => networks.within(network, start),
+            _ => start(),
+        }
     }
 
     /// What the launch has in common with others.
@@ -249,10 +288,15 @@ impl Supervisor {
 
     /// Says what a container uses.
     pub(super) fn usage(&mut self, id: ContainerId) {
-        let usage = self.berth_of(&id).and_then(|(_, berth)| match &mut berth.group {
-            Some(group) => Some(group.usage()),
-            None => strays::usage(berth.occupant.as_ref()?.launched.pid),
+        let networks = self.networks.take();
+        let usage = self.berth_of(&id).and_then(|(_, berth)| {
+            let usage = match &mut berth.group {
+                Some(group) => group.usage(),
+                None => strays::usage(berth.occupant.as_ref()?.launched.pid)?,
+            };
+            Some(Usage { traffic: berth.traffic(networks.as_ref()), ..usage })
         });
+        self.networks = networks;
         self.report(&Report::Usage { id, usage });
     }
 }
@@ -322,9 +366,15 @@ fn prepare(
 pub(super) fn added_variables(
     spec: &TaskSpec,
     directory: &Directory,
+    address: Option<Ipv4Addr>,
     mark: Option<&str>,
 ) -> Vec<String> {
     let mut added = Vec::new();
+    if let Some(address) = address
+        && !spec.environment.iter().any(|v| v.starts_with("MESOS_CONTAINER_IP="))
+    {
+        added.push(format!("MESOS_CONTAINER_IP={address}"));
+    }
     if !spec.environment.iter().any(|v| v.starts_with("MESOS_SANDBOX=")) {
         let path = match spec.enclosure {
             Some(_) => std::path::Path::new(SANDBOX),
@@ -332,9 +382,9 @@ pub(super) fn added_variables(
         };
         added.push(format!("MESOS_SANDBOX={}", path.display()));
     }
-    if let Some(name) = mark.filter(|_| spec.enclosure.is_none()) {
+    if let Some(mark) = mark.filter(|_| spec.enclosure.is_none()) {
         added.push(format!("{}={}", strays::MARK, spec.id));
-        added.push(format!("{}={name}", strays::OWNER));
+        added.push(format!("{}={mark}", strays::OWNER));
     }
     added
 }

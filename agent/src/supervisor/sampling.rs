@@ -6,6 +6,7 @@
 //! ends have their turn, and only what has changed is told.
 
 use super::berth::Berth;
+use super::network::Networks;
 use super::server::Supervisor;
 use super::strays;
 use super::sys;
@@ -58,7 +59,13 @@ impl Sampler {
     }
 
     /// What the container in a berth uses, if it is to be told; and what the look cost.
-    fn look(&mut self, index: usize, berth: &mut Berth, all: bool) -> (Option<Usage>, usize) {
+    fn look(
+        &mut self,
+        index: usize,
+        berth: &mut Berth,
+        networks: Option<&Networks>,
+        all: bool,
+    ) -> (Option<Usage>, usize) {
         let Some(occupant) = berth.occupant.as_ref().filter(|o| o.ending.is_none()) else {
             return (None, 0);
         };
@@ -85,6 +92,7 @@ impl Sampler {
             None => strays::usage(pid),
         };
         let Some(mut usage) = usage else { return (None, FULL_COST) };
+        usage.traffic = berth.traffic(networks);
         if let Some(Seen { usage: before, .. }) = &before {
             // The traffic of a process goes with it, unless somebody of the task waited for it.
             usage.read_bytes = usage.read_bytes.max(before.read_bytes);
@@ -113,7 +121,8 @@ impl Supervisor {
             let index = round.next;
             round.next += 1;
             let Some(berth) = self.berths[index].as_mut() else { continue };
-            let (usage, looked) = self.sampler.look(index, berth, round.all);
+            let (usage, looked) =
+                self.sampler.look(index, berth, self.networks.as_ref(), round.all);
             cost += looked;
             if let (Some(usage), Some(occupant)) = (usage, &berth.occupant) {
                 round.found.push((occupant.id.clone(), usage));

@@ -19,7 +19,9 @@ use super::berth::Berth;
 use super::beside::Besides;
 use super::cgroup::{Group, Tree};
 use super::enclosure::Enclosures;
+use super::network::Networks;
 use super::options::Options;
+use super::pace::Pace;
 use super::peer::{self, Gone, Peer};
 use super::sampling::Sampler;
 use super::spawn::Slots;
@@ -73,6 +75,9 @@ pub(super) struct Supervisor {
     /// The first processes of enclosures, by the berth of their tasks.
     pub(super) inits: HashMap<u32, usize>,
     pub(super) enclosures: Option<Enclosures>,
+    pub(super) networks: Option<Networks>,
+    /// By which tasks are known as ours where there are no cgroups.
+    pub(super) mark: Option<String>,
     pub(super) ended: HashMap<ContainerId, Recovered>,
     /// What the agent has told that launches have in common. Containers hold their own pointers.
     pub(super) shared: HashMap<u64, Arc<[u8]>>,
@@ -81,6 +86,8 @@ pub(super) struct Supervisor {
     pub(super) kills: BTreeSet<(Instant, usize, u64)>,
     pub(super) besides: Besides,
     pub(super) doomed: Vec<Group>,
+    /// Of looks at the settling and the doomed.
+    pub(super) pace: Pace,
     pub(super) next_serial: u64,
     pub(super) next_group: u64,
     pub(super) next_directory: u64,
@@ -129,12 +136,15 @@ impl Supervisor {
             pids: HashMap::new(),
             inits: HashMap::new(),
             enclosures: None,
+            networks: None,
+            mark: None,
             ended: HashMap::new(),
             shared: HashMap::new(),
             settling: Vec::new(),
             kills: BTreeSet::new(),
             besides: Besides::default(),
             doomed: Vec::new(),
+            pace: Pace::new(Instant::now()),
             next_serial: 0,
             next_group: 0,
             next_directory: 0,
@@ -376,7 +386,7 @@ impl Supervisor {
         let soon = !self.settling.is_empty() || !self.doomed.is_empty();
         let away = self.away_since.filter(|_| self.nothing_left());
         let deadlines = [
-            soon.then(|| now + SETTLE),
+            soon.then(|| self.pace.next()),
             self.kills.first().map(|(at, _, _)| *at),
             self.besides.deadline(),
             away.map(|since| since + self.options.away_grace),
@@ -397,9 +407,11 @@ impl Supervisor {
             self.kill_due(due.1, due.2);
         }
         self.besides.end_late(now);
-        let settling = std::mem::take(&mut self.settling);
-        self.settle(settling);
-        self.doomed.retain_mut(|group| !group.remove());
+        if self.pace.is_due(now) {
+            let settling = std::mem::take(&mut self.settling);
+            self.settle(settling);
+            self.doomed.retain_mut(|group| !group.remove());
+        }
         if let Some((stream, _)) = self.waiting.take_if(|(_, until)| *until <= now) {
             peer::refuse(&stream, "another agent is connected to this supervisor".into());
         }
@@ -439,6 +451,9 @@ impl Supervisor {
                 break;
             }
             std::thread::sleep(SETTLE);
+        }
+        if let Some(networks) = self.networks.take() {
+            networks.close();
         }
         if let Some(tree) = self.tree.take() {
             tree.close();

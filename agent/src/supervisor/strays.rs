@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 
 use super::sys;
@@ -17,8 +18,11 @@ use super::task::{ContainerId, Usage};
 /// Environment variable that carries the container's name where there are no cgroups.
 pub(super) const MARK: &str = "TEPUI_CONTAINER";
 
-/// Environment variable that carries the name of the supervisor, likewise.
+/// Environment variable that carries the mark of the supervisor's directory, likewise.
 pub(super) const OWNER: &str = "TEPUI_SUPERVISOR";
+/// The file with that mark. Not made of the directory's path: other machines' roots, as containers
+/// have them, have directories of the same path.
+const FILE: &str = "mark";
 /// Bytes of an environment that are looked at: as much as execve takes with its usual stack.
 const ENVIRONMENT: u64 = 8 << 20;
 /// Looks at all processes when those of a lost supervisor are cleared: each may have forked between
@@ -112,16 +116,32 @@ fn variable(pid: u32, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(value).into_owned())
 }
 
-/// Kills what the tasks of a supervisor of this name left, which was lost: their first processes
+/// The mark of the supervisors of a directory, one after the other: made at random when the first of
+/// them is started.
+pub(super) fn mark(dir: &Path) -> io::Result<String> {
+    let path = dir.join(FILE);
+    match fs::read_to_string(&path) {
+        Ok(mark) if uuid::Uuid::try_parse(&mark).is_ok() => return Ok(mark),
+        // One that was not written whole marks nothing that runs: it is used once it is there.
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mark = uuid::Uuid::new_v4().simple().to_string();
+    fs::write(&path, &mark)?;
+    Ok(mark)
+}
+
+/// Kills what the tasks of a supervisor with this mark left, which was lost: their first processes
 /// died with it, others did not. To be called by who has its place, before it has any task.
 /// Returns how many were killed. Looks at every process of the machine.
-pub(super) fn clear(name: &str) -> usize {
+pub(super) fn clear(mark: &str) -> usize {
     let mut killed = BTreeSet::new();
     for _ in 0..ROUNDS {
         let before = killed.len();
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        killed.extend(pids.filter(|pid| kill_if_of(*pid, name).is_some()));
+        killed.extend(pids.filter(|pid| kill_if_of(*pid, mark).is_some()));
         if killed.len() == before {
             break;
         }
@@ -131,10 +151,14 @@ pub(super) fn clear(name: &str) -> usize {
 
 /// By a descriptor, which was had before the variables were read: the number may be another's by
 /// the time of the signal.
-fn kill_if_of(pid: u32, name: &str) -> Option<()> {
+fn kill_if_of(pid: u32, mark: &str) -> Option<()> {
+    // Whoever started us may have given us any variables, and so our parent, which waits for us.
+    if [std::process::id(), std::os::unix::process::parent_id()].contains(&pid) {
+        return None;
+    }
     let number = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
     let process = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty()).ok()?;
-    if variable(pid, OWNER)? != name || is_zombie(pid) {
+    if variable(pid, OWNER)? != mark || is_zombie(pid) {
         return None;
     }
     rustix::process::pidfd_send_signal(process, rustix::process::Signal::KILL).ok()

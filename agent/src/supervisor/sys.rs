@@ -261,6 +261,24 @@ pub(super) fn bear_children_in(namespace: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
+/// A new network for this process, and the children that it bears while it is there.
+pub(super) fn leave_network() -> io::Result<()> {
+    // SAFETY: takes no pointers; of this process it changes nothing else.
+    match unsafe { libc::unshare(libc::CLONE_NEWNET) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Goes into the network that the descriptor stands for.
+pub(super) fn enter_network(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes no pointers; of this process it changes nothing else.
+    match unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Number of threads of this process, to make sure that a fork is sound.
 pub(super) fn thread_count() -> usize {
     std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)

@@ -5,6 +5,7 @@
 //! descriptor or perform I/O.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,6 +189,32 @@ pub enum MountSource {
     Tmpfs(u64),
 }
 
+/// A network of a task's own: a loopback and one link, over which it and the host see each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Where the tasks of this agent have their addresses; the first one is the host's.
+    pub subnet: Ipv4Addr,
+    /// How many bits of the subnet's addresses are the same.
+    pub prefix: u8,
+    /// What may pass in each direction; `None` is no limit.
+    pub bits_a_second: Option<u64>,
+    /// Ports of the host that lead to ports inside.
+    pub ports: Vec<PortMap>,
+    /// Whether it reaches what is beyond the host, under the host's own address.
+    pub masquerade: bool,
+}
+
+/// A port of the host that leads to one of a task's own network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortMap {
+    /// Of any address of the host.
+    pub host: u16,
+    /// Of the task's.
+    pub inside: u16,
+    /// UDP if true, else TCP.
+    pub udp: bool,
+}
+
 /// One task for the supervisor to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskSpec {
@@ -209,6 +236,8 @@ pub struct TaskSpec {
     pub volumes: Vec<VolumeLink>,
     /// The walls around it; absent for a plain process.
     pub enclosure: Option<Box<Enclosure>>,
+    /// A network of its own; absent for the host's.
+    pub network: Option<Box<Network>>,
     /// Bytes that mean nothing to the supervisor and come back in [`Recovered`].
     pub record: Vec<u8>,
     /// More of them, which many tasks have in common: the number under which this connection has
@@ -228,6 +257,8 @@ pub struct Launched {
     pub started_boot_ns: u64,
     /// Its working directory.
     pub sandbox: PathBuf,
+    /// Its address, if it has a network of its own.
+    pub address: Option<Ipv4Addr>,
 }
 
 /// How the first process of a task ended.
@@ -353,6 +384,17 @@ pub struct Usage {
     pub written_bytes: u64,
     /// How long its processes had to wait for what is scarce. cgroup v2 alone tells.
     pub pressure: Option<Pressure>,
+    /// What has passed its link, if it has a network of its own.
+    pub traffic: Option<Traffic>,
+}
+
+/// What has passed a task's link, with headers of Ethernet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Bytes that it sent.
+    pub sent_bytes: u64,
+    /// Bytes that it received.
+    pub received_bytes: u64,
 }
 
 /// For how long some process of a container could not go on, for want of each.

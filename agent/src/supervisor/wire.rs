@@ -8,6 +8,7 @@
 
 mod codec;
 mod enclosure;
+mod network;
 mod usage;
 
 use std::sync::Arc;
@@ -201,6 +202,18 @@ impl Order {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Hello => frame(out, 1, |_| {}),
+            Self::Launch(spec) if spec.network.is_some() => frame(out, 18, |w| {
+                if let Some(network) = &spec.network {
+                    w.network(network);
+                }
+                w.u8(u8::from(spec.enclosure.is_some()));
+                if let Some(enclosure) = &spec.enclosure {
+                    w.enclosure(enclosure);
+                }
+                w.option(spec.shared);
+                w.volumes(&spec.volumes);
+                w.spec(spec);
+            }),
             Self::Launch(spec) if spec.enclosure.is_some() => frame(out, 13, |w| {
                 if let Some(enclosure) = &spec.enclosure {
                     w.enclosure(enclosure);
@@ -280,6 +293,14 @@ impl Order {
                 let enclosure = Some(Box::new(r.enclosure()?));
                 let (shared, volumes) = (r.option("key")?, r.volumes()?);
                 Self::Launch(Box::new(TaskSpec { shared, volumes, enclosure, ..r.spec()? }))
+            }
+            18 => {
+                let network = Some(Box::new(r.network()?));
+                let enclosure = r.flag("enclosure")?.then(|| r.enclosure()).transpose()?;
+                let enclosure = enclosure.map(Box::new);
+                let (shared, volumes) = (r.option("key")?, r.volumes()?);
+                let spec = TaskSpec { shared, volumes, enclosure, network, ..r.spec()? };
+                Self::Launch(Box::new(spec))
             }
             16 => {
                 let (number, timeout) = (r.u64("number")?, r.duration("timeout")?);

@@ -26,10 +26,21 @@ fn sleepers_of(supervisor: u32) -> Vec<u32> {
     pids.filter(sleeps).collect()
 }
 
+/// Networks that a supervisor holds open besides its own.
+fn networks_of(supervisor: u32) -> Vec<String> {
+    let name = |path: &Path| std::fs::read_link(path).unwrap_or_default().display().to_string();
+    let proc = Path::new("/proc").join(supervisor.to_string());
+    let own = name(&proc.join("ns/net"));
+    let open = std::fs::read_dir(proc.join("fd")).into_iter().flatten().flatten();
+    let open = open.map(|entry| name(&entry.path()));
+    open.filter(|name| name.starts_with("net:") && *name != own).collect()
+}
+
 /// Fails when something is left of a supervisor that ran below `dir`.
 pub(crate) fn check(dir: &Path, supervisor: u32) {
     assert_eq!(mounts_below(dir), Vec::<String>::new(), "mounts are left");
     assert_eq!(sleepers_of(supervisor), Vec::<u32>::new(), "first processes are left");
+    assert_eq!(networks_of(supervisor), Vec::<String>::new(), "networks are held");
     let layers = std::fs::read_dir(dir.join("supervisor/enclosures")).into_iter().flatten();
     let layers: Vec<_> = layers
         .flatten()

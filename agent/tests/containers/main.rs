@@ -11,6 +11,7 @@ mod guest;
 mod leaks;
 mod life;
 mod limits;
+mod network;
 mod restart;
 mod rig;
 mod usage;

@@ -98,6 +98,50 @@ async fn what_launches_have_in_common_is_kept_once_and_comes_back() {
 }
 
 #[tokio::test]
+async fn a_supervisor_of_the_same_name_clears_nobody_elses_tasks() {
+    // As those of agents in containers with roots of their own, where paths are the same.
+    let (rig, mut other) = (Rig::new(false), Rig::new(false));
+    other.options.supervisor.name.clone_from(&rig.options.supervisor.name);
+    let mut agent = rig.agent().await;
+    let line = "echo $TEPUI_SUPERVISOR; exec sleep 1000";
+    let launched = agent.launched(shell("t", line)).await;
+    let mark = filled(launched.sandbox.join("stdout")).await;
+    let mut second = other.agent().await;
+    let launched = second.launched(shell("t", line)).await;
+    assert_ne!(filled(launched.sandbox.join("stdout")).await, mark);
+    for agent in [&mut agent, &mut second] {
+        agent.native.usage(&id("t"));
+        agent.native.flush();
+        let event = agent.until(|event| matches!(event, ContainerEvent::Usage { .. })).await;
+        assert!(matches!(event, ContainerEvent::Usage { usage: Some(_), .. }), "{event:?}");
+        agent.native.destroy(&id("t"));
+        agent.native.flush();
+        assert_eq!(agent.ended(&id("t")).await.status, WaitStatus::Signaled(9));
+    }
+    rig.finish(agent).await;
+    other.finish(second).await;
+}
+
+#[tokio::test]
+async fn a_supervisor_that_has_the_mark_itself_lives() {
+    let rig = Rig::new(false);
+    let dir = &rig.options.supervisor.dir;
+    std::fs::create_dir_all(dir).unwrap();
+    let mark = "0123456789abcdef0123456789abcdef";
+    std::fs::write(dir.join("mark"), mark).unwrap();
+    // Whoever starts it has variables of a task of its own, say.
+    let mut start = Command::new(&rig.options.command[0]);
+    let started = start
+        .args(rig.options.supervisor.to_arguments())
+        .env("TEPUI_SUPERVISOR", mark)
+        .stdin(std::process::Stdio::null())
+        .status();
+    assert!(started.unwrap().success());
+    let agent = rig.agent().await;
+    rig.finish(agent).await;
+}
+
+#[tokio::test]
 async fn a_thousand_tasks_are_readopted_at_once() {
     let rig = Rig::new(false);
     let mut agent = rig.agent().await;

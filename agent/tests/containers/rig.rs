@@ -139,6 +139,7 @@ pub(crate) fn shell(name: &str, line: &str) -> Launch {
         },
         volumes: Vec::new(),
         enclosure: None,
+        network: None,
         docker: None,
         record: name.as_bytes().to_vec(),
         shared: None,

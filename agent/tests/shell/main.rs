@@ -10,6 +10,7 @@ mod docker;
 mod life;
 mod logs;
 mod matrix;
+mod network;
 mod redirect;
 mod restart;
 mod rig;

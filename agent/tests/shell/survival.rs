@@ -19,6 +19,8 @@ use tokio::process::{Child, Command};
 /// Cases at one time: most of their time is waiting.
 const AT_ONCE: usize = 4;
 
+const RESOURCES: &str = "cpus:4000;mem:1000000;disk:1000;network:1000";
+
 /// Waits for what no one reports: changes of files and of the table of processes.
 pub(crate) async fn until(what: impl Fn() -> bool) {
     soon(async {
@@ -150,6 +152,8 @@ fn tasks(case: Case, place: &Place) -> Vec<TaskInfo> {
         let hostname = Some("walled".into());
         let container = Some(ContainerInfo { hostname, ..ContainerInfo::default() });
         walled.payload = TaskPayload::new(&TaskBody { container, ..TaskBody::clone(&body) });
+        // And a network of its own.
+        walled = crate::network::holding(walled, 31_000);
     }
     let stubborn = line("stubborn", "trap '' TERM; while :; do sleep 1000; done");
     vec![line("quick", "echo begun; sleep 1000 & exit 3"), stubborn, walled]
@@ -197,8 +201,12 @@ fn spawn(case: Case, place: &Place, master: &Master) -> Child {
         agent.arg("--cgroups");
     }
     let (name, arrival) = (case.place, case.arrival);
+    agent.arg("--collect");
+    if case.cgroups {
+        agent.args(["--network", "10.198.0.0"]);
+    }
     agent
-        .args(["--collect", env!("CARGO_BIN_EXE_supervise")])
+        .arg(env!("CARGO_BIN_EXE_supervise"))
         .env(VARIABLE, format!("{name}:{arrival}:{}", place.marker().display()))
         .kill_on_drop(true)
         .spawn()
@@ -217,7 +225,7 @@ fn group_name(place: &Place) -> String {
 async fn aftermath(case: Case, place: &Place, master: &mut Master, told: &mut Told) -> String {
     let mut config = config(master, &place.work());
     config.cgroups = case.cgroups;
-    config.resources = Some("cpus:4000;mem:1000000;disk:1000".to_owned());
+    config.resources = Some(RESOURCES.to_owned());
     let agent = Agent::start(config).await;
     let mut link = master.admit_knowing(Some(agent.address.port()), told.living()).await;
     let kept: Vec<_> = link.tasks.iter().map(|task| task.task_id.to_string()).collect();
@@ -249,7 +257,7 @@ async fn leaves_nothing(case: Case, place: &Place, master: &mut Master) {
     let mut config = config(master, &place.work());
     config.cgroups = case.cgroups;
     config.gc_delay = Duration::ZERO;
-    config.resources = Some("cpus:4000;mem:1000000;disk:1000".to_owned());
+    config.resources = Some(RESOURCES.to_owned());
     let agent = Agent::start(config).await;
     let _link = master.admit_knowing(Some(agent.address.port()), Vec::new()).await;
     let sandboxes = place.work().join("sandboxes");
@@ -300,14 +308,19 @@ fn groups(name: &str) -> Vec<PathBuf> {
 
 /// Every place.
 pub(crate) async fn survive_all(cgroups: bool) {
+    if cgroups && !crate::network::leave_network() {
+        return;
+    }
     let first = AGENT.iter().chain(&SUPERVISOR).map(|place| (*place, 1));
     // Further ones where much else is under way by then.
     let later = ["launch-taken", "launch-heard", "update-sent", "end-heard", "task-started"];
     let later = later.into_iter().map(|place| (place, 2));
     let commits = (2..=5).flat_map(|n| [("commit-begins", n), ("commit-durable", n)]);
     let cases = first.chain(later).chain(commits).filter(|(place, _)| {
-        // Without cgroups nothing is limited, and there are no walls.
-        cgroups || !["limits-set", "walls-raised"].contains(place)
+        // Without cgroups nothing is limited here, and there are no walls and networks.
+        let walls =
+            ["limits-set", "walls-raised", "network-linked", "ports-mapped", "ports-unmapped"];
+        cgroups || !walls.contains(place)
     });
     let cases = cases.map(|(place, arrival)| Case { place, arrival, cgroups });
     futures_util::stream::iter(cases)
@@ -316,6 +329,12 @@ pub(crate) async fn survive_all(cgroups: bool) {
             story.await.unwrap_or_else(|_| panic!("{case:?}: it took too long"));
         })
         .await;
+    // The kernel removes the link of a task whose supervisor is gone, and tells nobody.
+    until(|| !cgroups || crate::network::links().is_empty()).await;
+    if let Ok(said) = std::process::Command::new("nft").args(["list", "ruleset"]).output() {
+        let tables = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(!cgroups || tables.is_empty(), "{tables}");
+    }
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@
 
 use super::{At, link, list_with, present, text, w};
 use crate::{
-    ContainerInfo, ContainerVolume, DecodeError, DockerInfo, DockerNetwork, PortMapping,
-    VolumeSource,
+    ContainerInfo, ContainerNetwork, ContainerVolume, DecodeError, DockerInfo, DockerNetwork,
+    PortMapping, VolumeSource,
 };
 use link::container::{
     self as wire, Capabilities, Docker, HostPath, Image, Linux, Mesos, SandboxPath, Source, Tmpfs,
@@ -63,18 +63,27 @@ pub(super) fn write(container: &ContainerInfo, wire: &mut link::Container) {
     wire.read_only_root = container.read_only_root.then_some(true);
     if let Some(docker) = &container.docker {
         if let DockerNetwork::User(name) = &docker.network {
-            wire.network_infos = vec![wire::Network { name: Some(name.to_string()) }];
+            let name = Some(name.to_string());
+            wire.network_infos = vec![wire::Network { name, ..wire::Network::default() }];
         }
         wire.docker = Some(write_docker(docker));
+    } else if let Some(network) = &container.network {
+        wire.network_infos = vec![wire::Network {
+            name: Some(network.name.to_string()),
+            port_mappings: network.port_mappings.iter().map(write_mapping).collect(),
+        }];
+    }
+}
+
+fn write_mapping(mapping: &PortMapping) -> wire::PortMapping {
+    wire::PortMapping {
+        host_port: Some(mapping.host_port.into()),
+        container_port: Some(mapping.container_port.into()),
+        protocol: Some(if mapping.udp { "udp" } else { "tcp" }.to_owned()),
     }
 }
 
 fn write_docker(docker: &DockerInfo) -> wire::DockerInfo {
-    let mapping = |mapping: &PortMapping| wire::PortMapping {
-        host_port: Some(mapping.host_port.into()),
-        container_port: Some(mapping.container_port.into()),
-        protocol: Some(if mapping.udp { "udp" } else { "tcp" }.to_owned()),
-    };
     let parameter = |(key, value): &(Arc<str>, Arc<str>)| w::Parameter {
         key: Some(key.to_string()),
         value: Some(value.to_string()),
@@ -87,7 +96,7 @@ fn write_docker(docker: &DockerInfo) -> wire::DockerInfo {
             DockerNetwork::None => NO_NETWORK,
             DockerNetwork::User(_) => USER_NETWORK,
         }),
-        port_mappings: docker.port_mappings.iter().map(mapping).collect(),
+        port_mappings: docker.port_mappings.iter().map(write_mapping).collect(),
         privileged: Some(docker.privileged),
         parameters: docker.parameters.iter().map(parameter).collect(),
         force_pull_image: docker.force_pull.then_some(true),
@@ -130,12 +139,12 @@ pub(super) fn read(wire: link::Container) -> Result<Option<ContainerInfo>, Decod
         ));
     }
     let asked = linux.effective_capabilities.or(linux.capability_info);
-    let docker = match (wire.docker, wire.r#type == Some(DOCKER_CONTAINER)) {
+    let (docker, network) = match (wire.docker, wire.r#type == Some(DOCKER_CONTAINER)) {
         (Some(docker), true) => {
-            Some(Box::new(read_docker(docker, wire.network_infos).at("docker")?))
+            (Some(Box::new(read_docker(docker, wire.network_infos).at("docker")?)), None)
         }
         (None, true) => return Err(DecodeError::new("docker", "must be given with type DOCKER")),
-        (_, false) => None,
+        (_, false) => (None, read_network(wire.network_infos)?),
     };
     if docker.is_some() && wire.mesos.is_some() {
         return Err(DecodeError::new("mesos", "goes without type DOCKER"));
@@ -149,6 +158,7 @@ pub(super) fn read(wire: link::Container) -> Result<Option<ContainerInfo>, Decod
         shm_bytes: linux.shm_size.map(|megabytes| u64::from(megabytes) << 20),
         read_only_root: wire.read_only_root.unwrap_or(false),
         docker,
+        network,
     };
     Ok((container != ContainerInfo::default()).then_some(container))
 }
@@ -158,6 +168,24 @@ fn image(wire: Image) -> Result<Arc<str>, DecodeError> {
         return Err(DecodeError::new("type", "only images of type DOCKER can be had"));
     }
     text(wire.docker.unwrap_or_default().name, "docker.name")
+}
+
+/// As with Mesos, a network without a name is the host's.
+fn read_network(
+    networks: Vec<wire::Network>,
+) -> Result<Option<Box<ContainerNetwork>>, DecodeError> {
+    let mut networks = networks.into_iter();
+    let Some(wire) = networks.next() else { return Ok(None) };
+    if networks.next().is_some() {
+        return Err(DecodeError::new("network_infos", "a container has one network at the most"));
+    }
+    let field = "network_infos[0].port_mappings";
+    let port_mappings = list_with(wire.port_mappings, field, read_mapping)?;
+    match wire.name.filter(|name| !name.is_empty()) {
+        Some(name) => Ok(Some(Box::new(ContainerNetwork { name: name.into(), port_mappings }))),
+        None if port_mappings.is_empty() => Ok(None),
+        None => Err(DecodeError::new(field, "need the name of a network; the host's has none")),
+    }
 }
 
 fn read_docker(

@@ -16,9 +16,8 @@ const DOCKER_CONTAINER: i32 = 1;
 const MESOS_CONTAINER: i32 = 2;
 /// The number of the field `data` of `TaskInfo`.
 const DATA: u32 = 6;
-/// Numbers of the fields `docker` and `network_infos` of `ContainerInfo`.
+/// The number of the field `docker` of `ContainerInfo`.
 const DOCKER: u32 = 3;
-const NETWORKS: u32 = 7;
 
 impl TaskPayload {
     /// Encodes a body. A resource limit of a name that Mesos does not know is refused when the
@@ -146,7 +145,7 @@ fn read_ports(wire: w::DiscoveryInfo) -> Result<Vec<(Arc<str>, u16)>, DecodeErro
 }
 
 /// Whether a `ContainerInfo` asks for what no agent can make: for a type that is none, or, with type
-/// MESOS, for Docker or networks of its own.
+/// MESOS, for Docker.
 fn asks_for_container(container: &[u8]) -> Result<bool, DecodeError> {
     let mut reader = Reader::new(container);
     let (mut docker, mut only_docker) = (false, false);
@@ -157,7 +156,7 @@ fn asks_for_container(container: &[u8]) -> Result<bool, DecodeError> {
             1 if value == Value::Varint(DOCKER_CONTAINER as u64) => docker = true,
             1 if value == Value::Varint(MESOS_CONTAINER as u64) => docker = false,
             1 => return Ok(true),
-            number => only_docker |= number == DOCKER || number == NETWORKS,
+            number => only_docker |= number == DOCKER,
         }
     }
     Ok(only_docker && !docker)

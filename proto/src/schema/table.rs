@@ -9090,6 +9090,13 @@ pub(crate) static TEPUI__V1__CONTAINER__NETWORK: Message = Message {
             kind: Kind::String(Text::Free),
             default: Default::None,
         },
+        Field {
+            name: "port_mappings",
+            number: 7,
+            label: Label::Repeated,
+            kind: Kind::Message(&TEPUI__V1__CONTAINER__PORT_MAPPING),
+            default: Default::None,
+        },
     ],
 };
 

@@ -7,9 +7,9 @@ use super::{
     task_id, text, time, uuid,
 };
 use crate::{
-    CommandInfo, ContainerInfo, ContainerVolume, DockerInfo, DockerNetwork, ExecutorInfo, Exit,
-    FetchUri, LimitHit, PortMapping, Reason, Source, TaskBody, TaskInfo, TaskOutcome, TaskPayload,
-    TaskShown, TaskState, TaskStatus, TaskUsage, VolumeSource,
+    CommandInfo, ContainerInfo, ContainerNetwork, ContainerVolume, DockerInfo, DockerNetwork,
+    ExecutorInfo, Exit, FetchUri, LimitHit, PortMapping, Reason, Source, TaskBody, TaskInfo,
+    TaskOutcome, TaskPayload, TaskShown, TaskState, TaskStatus, TaskUsage, VolumeSource,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -48,19 +48,34 @@ fn container() -> impl Strategy<Value = ContainerInfo> {
         maybe(0..4096u64),
         any::<bool>(),
         maybe(docker()),
+        maybe(network()),
     )
-        .prop_map(|(image, volumes, hostname, capabilities, shm, read_only_root, docker)| {
-            ContainerInfo {
-                image: image.filter(|_| docker.is_none()),
-                volumes,
-                hostname,
-                capabilities: capabilities.into_iter().collect(),
-                shm_bytes: shm.map(|megabytes| megabytes << 20),
-                read_only_root,
-                docker: docker.map(Box::new),
-            }
-        })
+        .prop_map(
+            |(image, volumes, hostname, capabilities, shm, read_only_root, docker, network)| {
+                ContainerInfo {
+                    image: image.filter(|_| docker.is_none()),
+                    volumes,
+                    hostname,
+                    capabilities: capabilities.into_iter().collect(),
+                    shm_bytes: shm.map(|megabytes| megabytes << 20),
+                    read_only_root,
+                    network: network.filter(|_| docker.is_none()).map(Box::new),
+                    docker: docker.map(Box::new),
+                }
+            },
+        )
         .prop_filter("what asks for nothing is no container", |c| *c != ContainerInfo::default())
+}
+
+fn mapping() -> impl Strategy<Value = PortMapping> {
+    (1..=u16::MAX, 1..=u16::MAX, any::<bool>())
+        .prop_map(|(host_port, container_port, udp)| PortMapping { host_port, container_port, udp })
+}
+
+fn network() -> impl Strategy<Value = ContainerNetwork> {
+    let name = "[a-z]{1,8}".prop_map(Arc::<str>::from);
+    (name, vec(mapping(), 0..3))
+        .prop_map(|(name, port_mappings)| ContainerNetwork { name, port_mappings })
 }
 
 fn docker() -> impl Strategy<Value = DockerInfo> {
@@ -71,11 +86,7 @@ fn docker() -> impl Strategy<Value = DockerInfo> {
         Just(DockerNetwork::None),
         name.clone().prop_map(DockerNetwork::User),
     ];
-    let mapping =
-        (1..=u16::MAX, 1..=u16::MAX, any::<bool>()).prop_map(|(host_port, container_port, udp)| {
-            PortMapping { host_port, container_port, udp }
-        });
-    (name, network, vec(mapping, 0..3), any::<bool>(), vec((text(), text()), 0..3), any::<bool>())
+    (name, network, vec(mapping(), 0..3), any::<bool>(), vec((text(), text()), 0..3), any::<bool>())
         .prop_map(|(image, network, port_mappings, privileged, parameters, force_pull)| {
             DockerInfo { image, network, port_mappings, privileged, parameters, force_pull }
         })

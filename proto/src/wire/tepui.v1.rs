@@ -140,11 +140,13 @@ pub mod container {
         #[prost(bool, optional, tag = "6")]
         pub force_pull_image: ::core::option::Option<bool>,
     }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[derive(Clone, PartialEq, ::prost::Message)]
     #[prost(skip_debug)]
     pub struct Network {
         #[prost(string, optional, tag = "6")]
         pub name: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(message, repeated, tag = "7")]
+        pub port_mappings: ::prost::alloc::vec::Vec<PortMapping>,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     #[prost(skip_debug)]

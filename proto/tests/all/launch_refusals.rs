@@ -4,8 +4,8 @@
 use crate::refusals::{problem, task};
 use proto::scheduler::{Call, CallBody};
 use proto::{
-    ContainerInfo, ContainerVolume, DockerInfo, DockerNetwork, Encoding, Limits, Operation,
-    PortMapping, TaskInfo, VolumeSource, Wire,
+    ContainerInfo, ContainerNetwork, ContainerVolume, DockerInfo, DockerNetwork, Encoding, Limits,
+    Operation, PortMapping, TaskInfo, VolumeSource, Wire,
 };
 use std::fmt::Write;
 
@@ -117,7 +117,7 @@ fn payloads_say_what_they_ask_for() {
     assert_eq!(flags(limits), (false, false, false));
     assert_eq!(flags(r#""container":{"type":"MESOS","hostname":"h"}"#), (false, false, false));
     let networks = r#""container":{"type":"MESOS","network_infos":[{"name":"n"}]}"#;
-    assert_eq!(flags(networks), (false, true, false));
+    assert_eq!(flags(networks), (false, false, false));
     let check = r#""check":{"type":"TCP","tcp":{"port":1}}"#;
     assert_eq!(flags(check), (false, false, true));
 }
@@ -176,6 +176,7 @@ fn a_container_is_read_as_mesos_writes_it() {
         shm_bytes: Some(8 << 20),
         read_only_root: true,
         docker: None,
+        network: None,
     };
     assert_eq!(task.payload.open().unwrap().container, Some(wanted));
 }
@@ -228,6 +229,35 @@ fn a_container_of_docker_is_read_as_mesos_writes_it() {
         (r#""docker":{"image":""}"#, "Missing required fields: container.docker.image"),
     ] {
         assert_eq!(docker(wrong).unwrap_err(), said);
+    }
+}
+
+#[test]
+fn a_network_of_its_own_is_one_that_has_a_name() {
+    let read = |networks: &str| {
+        let text = task(&format!(r#""container":{{"type":"MESOS","network_infos":{networks}}}"#));
+        let task = TaskInfo::decode(text.as_bytes(), Encoding::Json, &Limits::DEFAULT).unwrap();
+        task.payload.open().map(|body| body.container).map_err(|error| error.to_string())
+    };
+    // As with Mesos, one without a name is the host's.
+    assert_eq!(read("[{}]").unwrap(), None);
+    let mapped = r#"[{"name":"n","port_mappings":[{"host_port":31000,"container_port":80}]}]"#;
+    let mapping = PortMapping { host_port: 31_000, container_port: 80, udp: false };
+    let network = ContainerNetwork { name: "n".into(), port_mappings: vec![mapping] };
+    let wanted = ContainerInfo { network: Some(Box::new(network)), ..Default::default() };
+    assert_eq!(read(mapped).unwrap(), Some(wanted));
+    for (wrong, said) in [
+        (
+            r#"[{"name":"n"},{}]"#,
+            "container.network_infos: a container has one network at the most",
+        ),
+        (
+            r#"[{"port_mappings":[{"host_port":1,"container_port":80}]}]"#,
+            "container.network_infos[0].port_mappings: need the name of a network; the host's has \
+             none",
+        ),
+    ] {
+        assert_eq!(read(wrong).unwrap_err(), said);
     }
 }
 

@@ -27,6 +27,7 @@ fn launch() -> Launch {
             shared: false,
         }],
         enclosure: None,
+        network: None,
         docker: None,
         record: Vec::new(),
         shared: None,

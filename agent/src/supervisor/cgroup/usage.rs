@@ -89,6 +89,7 @@ impl Group {
             read_bytes,
             written_bytes,
             pressure: counts.pressure,
+            traffic: None,
         }
     }
 

@@ -48,6 +48,7 @@ fn a_child_is_born_inside_a_v2_cgroup() {
         limits: Limits::default(),
         volumes: Vec::new(),
         enclosure: None,
+        network: None,
         record: Vec::new(),
         shared: None,
     };

@@ -61,6 +61,7 @@ impl Writer<'_> {
         self.u32(v.pid);
         self.u64(v.started_boot_ns);
         self.path(&v.sandbox);
+        self.address(v.address);
     }
     pub(super) fn status(&mut self, status: WaitStatus) {
         let (kind, value) = match status {
@@ -254,6 +255,7 @@ impl<'a> Reader<'a> {
             pid: self.u32("pid")?,
             started_boot_ns: self.u64("started")?,
             sandbox: self.path("sandbox")?,
+            address: self.address()?,
         })
     }
     pub(super) fn status(&mut self) -> Result<WaitStatus, WireError> {
@@ -329,6 +331,7 @@ impl<'a> Reader<'a> {
             limits: self.limits()?,
             volumes: Vec::new(),
             enclosure: None,
+            network: None,
             record: self.bytes("record")?.to_vec(),
             shared: None,
         })

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::supervisor::task::{
-    Credentials, Enclosure, Limitation, Mount, MountSource, Pressure, Program, Rlimit, Root,
-    SandboxChoice, SandboxFate, VolumeLink, WaitStatus,
+    Credentials, Enclosure, Limitation, Mount, MountSource, Network, PortMap, Pressure, Program,
+    Rlimit, Root, SandboxChoice, SandboxFate, Traffic, VolumeLink, WaitStatus,
 };
 
 fn id() -> ContainerId {
@@ -30,6 +30,7 @@ fn spec() -> TaskSpec {
         limits: Limits { cpu_shares: 2, cpu_quota_us: Some(5), memory_bytes: None, pids: Some(9) },
         volumes: Vec::new(),
         enclosure: None,
+        network: None,
         record: vec![0, 255, 3],
         shared: None,
     }
@@ -71,7 +72,18 @@ fn ended() -> Ended {
 }
 
 fn launched() -> Launched {
-    Launched { pid: 3, started_boot_ns: 4, sandbox: "/s".into() }
+    Launched { pid: 3, started_boot_ns: 4, sandbox: "/s".into(), address: None }
+}
+
+fn network() -> Box<Network> {
+    let map = |udp| PortMap { host: 0xfffe, inside: 80, udp };
+    Box::new(Network {
+        subnet: [10, 200, 0, 0].into(),
+        prefix: 16,
+        bits_a_second: Some(1 << 40),
+        ports: vec![map(true), map(false)],
+        masquerade: true,
+    })
 }
 
 fn orders() -> Vec<Order> {
@@ -89,6 +101,14 @@ fn orders() -> Vec<Order> {
         Order::Launch(Box::new(TaskSpec { enclosure: Some(enclosure()), ..spec() })),
         Order::Launch(Box::new(TaskSpec {
             enclosure: Some(Box::new(Enclosure { root: Root::Host, ..*enclosure() })),
+            shared: Some(5),
+            volumes: vec![volume()],
+            ..spec()
+        })),
+        Order::Launch(Box::new(TaskSpec { network: Some(network()), ..spec() })),
+        Order::Launch(Box::new(TaskSpec {
+            enclosure: Some(enclosure()),
+            network: Some(Box::new(Network { bits_a_second: None, ..*network() })),
             shared: Some(5),
             volumes: vec![volume()],
             ..spec()
@@ -118,7 +138,9 @@ fn orders() -> Vec<Order> {
 fn usages() -> Vec<(ContainerId, Usage)> {
     let second = Duration::from_secs(1);
     let pressure = Some(Pressure { cpu: second, memory: 2 * second, io: 3 * second });
-    let usage = Usage { cpu_quota_us: Some(7), read_bytes: 8, pressure, ..Usage::default() };
+    let traffic = Some(Traffic { sent_bytes: 9, received_bytes: 10 });
+    let usage =
+        Usage { cpu_quota_us: Some(7), read_bytes: 8, pressure, traffic, ..Usage::default() };
     vec![(id(), usage), (id(), Usage::default())]
 }
 
@@ -139,6 +161,10 @@ fn reports() -> Vec<Report> {
         Report::Shared { key: 7, bytes: [].into() },
         Report::Complete,
         Report::Launched { id: id(), launched: launched() },
+        Report::Launched {
+            id: id(),
+            launched: Launched { address: Some([10, 200, 0, 2].into()), ..launched() },
+        },
         failed(LaunchError::AlreadyExists),
         failed(LaunchError::Spawn { step: "execve x".into(), errno: 2 }),
         failed(LaunchError::Refused("no".into())),

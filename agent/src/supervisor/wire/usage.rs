@@ -26,6 +26,7 @@ impl Writer<'_> {
         if let Some(Pressure { cpu, memory, io }) = v.pressure {
             [cpu, memory, io].into_iter().for_each(|time| self.duration(time));
         }
+        self.traffic(v.traffic);
     }
 
     pub(super) fn limitation(&mut self, v: Option<Limitation>) {
@@ -65,6 +66,7 @@ impl Reader<'_> {
             read_bytes: self.u64("read")?,
             written_bytes: self.u64("written")?,
             pressure: None,
+            traffic: None,
         };
         if self.flag("pressure")? {
             usage.pressure = Some(Pressure {
@@ -73,6 +75,7 @@ impl Reader<'_> {
                 io: self.duration("io pressure")?,
             });
         }
+        usage.traffic = self.traffic()?;
         Ok(usage)
     }
 

@@ -1,6 +1,7 @@
 //! What containers of an agent may have, as flags.
 
-use agent::{DOCKER_NETWORKS, DockerPolicy, HostPath, Policy};
+use agent::{DOCKER_NETWORKS, DockerPolicy, HostPath, NetworkPolicy, Policy};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -88,6 +89,17 @@ pub(crate) struct ContainerOptions {
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', requires = "docker",
         default_values_t = DOCKER_NETWORKS.map(str::to_owned))]
     docker_network: Vec<String>,
+    /// Give tasks that hold 'network' (Mbps), or ask for a network, one of their own with an address
+    /// from this subnet, and hold them to their bandwidth. What they may have in all is said with
+    /// '--resources network:1000'.
+    #[arg(long, value_name = "SUBNET/BITS", value_parser = subnet)]
+    network: Option<(Ipv4Addr, u8)>,
+    /// The name by which containers ask for that network.
+    #[arg(long, value_name = "NAME", requires = "network", default_value = NetworkPolicy::NAME)]
+    network_name: String,
+    /// Let tasks with a network of their own reach what is beyond this host, under its address.
+    #[arg(long, requires = "network")]
+    network_masquerade: bool,
     /// How long the pull of an image may take.
     #[arg(long, value_name = "SECONDS", requires = "docker", default_value_t = 600)]
     docker_pull_timeout: u64,
@@ -104,6 +116,12 @@ impl ContainerOptions {
             capabilities: self.allow_capability,
             root: self.allow_root,
             users: self.task_users,
+            network: self.network.map(|(subnet, prefix)| NetworkPolicy {
+                name: self.network_name,
+                subnet,
+                prefix,
+                masquerade: self.network_masquerade,
+            }),
             docker: self.docker.map(|socket| DockerPolicy {
                 networks: self.docker_network,
                 pull_timeout: Duration::from_secs(self.docker_pull_timeout),
@@ -135,6 +153,12 @@ fn docker_socket(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+fn subnet(text: &str) -> Result<(Ipv4Addr, u8), String> {
+    let parts = text.split_once('/');
+    let read = parts.and_then(|(address, bits)| Some((address.parse().ok()?, bits.parse().ok()?)));
+    read.ok_or_else(|| "a subnet is needed, such as 10.77.0.0/16".to_owned())
+}
+
 fn capability(text: &str) -> Result<u8, String> {
     let name = text.to_ascii_uppercase();
     let name = name.strip_prefix("CAP_").unwrap_or(&name);
@@ -160,6 +184,14 @@ mod tests {
         assert_eq!(docker_socket("unix:///run/d.sock"), Ok("/run/d.sock".into()));
         assert_eq!(docker_socket("/run/d.sock"), Ok("/run/d.sock".into()));
         assert!(docker_socket("tcp://1.2.3.4:2375").is_err());
+    }
+
+    #[test]
+    fn a_subnet_is_an_address_and_a_number_of_bits() {
+        assert_eq!(subnet("10.77.0.0/16"), Ok(([10, 77, 0, 0].into(), 16)));
+        for wrong in ["10.77.0.0", "10.77.0/16", "10.77.0.0/x", "fd00::/64"] {
+            assert!(subnet(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

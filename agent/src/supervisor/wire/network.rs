@@ -1,0 +1,69 @@
+//! A task's own network, as fields of frames.
+
+use std::net::Ipv4Addr;
+
+use super::WireError;
+use super::codec::{Reader, Writer};
+use crate::supervisor::task::{Network, PortMap, Traffic};
+
+impl Writer<'_> {
+    pub(super) fn network(&mut self, v: &Network) {
+        self.u32(v.subnet.into());
+        self.u8(v.prefix);
+        self.option(v.bits_a_second);
+        self.u8(u8::from(v.masquerade));
+        self.u32(u32::try_from(v.ports.len()).unwrap_or(u32::MAX));
+        for map in &v.ports {
+            self.u32(u32::from(map.host) << 16 | u32::from(map.inside));
+            self.u8(u8::from(map.udp));
+        }
+    }
+
+    pub(super) fn address(&mut self, v: Option<Ipv4Addr>) {
+        self.option(v.map(|address| u32::from(address).into()));
+    }
+
+    pub(super) fn traffic(&mut self, v: Option<Traffic>) {
+        self.u8(u8::from(v.is_some()));
+        if let Some(Traffic { sent_bytes, received_bytes }) = v {
+            self.u64(sent_bytes);
+            self.u64(received_bytes);
+        }
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn network(&mut self) -> Result<Network, WireError> {
+        let (subnet, prefix) = (self.u32("subnet")?.into(), self.u8("prefix")?);
+        if prefix > 32 {
+            return Err(WireError::Field { field: "prefix", problem: "above 32" });
+        }
+        Ok(Network {
+            subnet,
+            prefix,
+            bits_a_second: self.option("rate")?,
+            masquerade: self.flag("masquerade")?,
+            ports: (0..self.count("ports", 5)?).map(|_| self.port()).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn port(&mut self) -> Result<PortMap, WireError> {
+        let [b0, b1, b2, b3] = self.u32("ports")?.to_be_bytes();
+        let (host, inside) = (u16::from_be_bytes([b0, b1]), u16::from_be_bytes([b2, b3]));
+        Ok(PortMap { host, inside, udp: self.flag("udp")? })
+    }
+
+    pub(super) fn address(&mut self) -> Result<Option<Ipv4Addr>, WireError> {
+        let wrong = WireError::Field { field: "address", problem: "not an IPv4 address" };
+        let number = self.option("address")?.map(u32::try_from).transpose();
+        Ok(number.map_err(|_| wrong)?.map(Ipv4Addr::from))
+    }
+
+    pub(super) fn traffic(&mut self) -> Result<Option<Traffic>, WireError> {
+        if !self.flag("traffic")? {
+            return Ok(None);
+        }
+        let (sent_bytes, received_bytes) = (self.u64("sent")?, self.u64("received")?);
+        Ok(Some(Traffic { sent_bytes, received_bytes }))
+    }
+}

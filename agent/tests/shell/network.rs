@@ -1,0 +1,159 @@
+//! Tasks with networks of their own, through the whole agent. Each test has a network of its own as
+//! well, in which the agent and its supervisor are.
+
+use crate::rig::{Agent, Connection, Master, config, shell, soon};
+use agent::{NetworkPolicy, Stop};
+use proto::{
+    Check, CheckKind, CheckStatus, Checks, ContainerInfo, ContainerNetwork, Exit, Flavor, Piece,
+    Ranges, ResourceName, TaskBody, TaskInfo, TaskPayload, TaskState, Value,
+};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+/// Moves this test, which is one thread, into a new network; false, with the reason, when it may not
+/// or when what its tasks run is missing.
+#[allow(clippy::print_stdout, reason = "what did not run is said")]
+pub(crate) fn leave_network() -> bool {
+    if !rustix::process::geteuid().is_root() {
+        println!("not run: networks need root");
+        return false;
+    }
+    if !std::path::Path::new("/usr/bin/busybox").exists() {
+        println!("not run: its tasks run /usr/bin/busybox");
+        return false;
+    }
+    // SAFETY: the flag concerns no memory and no descriptors.
+    #[allow(unsafe_code)]
+    let left = unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) };
+    left.expect("root may leave its network");
+    let mut up = std::process::Command::new("/usr/bin/busybox");
+    assert!(up.args(["ip", "link", "set", "lo", "up"]).status().unwrap().success());
+    true
+}
+
+/// The links of this test's network besides the loopback.
+pub(crate) fn links() -> Vec<String> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+    let names = table.lines().skip(2).filter_map(|line| line.split(':').next());
+    let names = names.map(|name| name.trim().to_owned());
+    names.filter(|name| name != "lo").collect()
+}
+
+pub(crate) fn policy() -> NetworkPolicy {
+    NetworkPolicy {
+        name: NetworkPolicy::NAME.to_owned(),
+        subnet: [10, 198, 0, 0].into(),
+        prefix: 24,
+        masquerade: false,
+    }
+}
+
+/// The same task, holding bandwidth and a port.
+pub(crate) fn holding(mut task: TaskInfo, port: u64) -> TaskInfo {
+    let values =
+        [("network", Value::Scalar(16_000)), ("ports", Value::Ranges(Ranges::new([(port, port)])))];
+    for (name, value) in values {
+        let (name, flavor) = (ResourceName::new(name), Flavor::default());
+        task.resources.add_piece(Piece { name, flavor, value });
+    }
+    task
+}
+
+fn body(mut task: TaskInfo, change: impl FnOnce(&mut TaskBody)) -> TaskInfo {
+    let mut body = task.payload.open().unwrap();
+    change(&mut body);
+    task.payload = TaskPayload::new(&body);
+    task
+}
+
+fn asking(name: &str, task: TaskInfo) -> TaskInfo {
+    let network = ContainerNetwork { name: name.into(), port_mappings: Vec::new() };
+    let asked = ContainerInfo { network: Some(Box::new(network)), ..ContainerInfo::default() };
+    body(task, |body| body.container = Some(asked))
+}
+
+async fn said(link: &mut Connection, task: TaskInfo) -> String {
+    let end = link.run_to_end(task).await;
+    assert_eq!(end.state, TaskState::Failed);
+    end.message.unwrap().to_string()
+}
+
+#[tokio::test]
+async fn a_task_that_holds_bandwidth_is_reached_at_its_port_checked_and_told() {
+    if !leave_network() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let mut with = config(&master, dir.path());
+    with.resources = Some("cpus:4;mem:4096;disk:1000;network:100".to_owned());
+    with.policy.network = Some(policy());
+    let agent = Agent::start(with.clone()).await;
+    let mut link = master.admit().await;
+    let line = "while echo hello | /usr/bin/busybox nc -l -p $PORT; do :; done";
+    let interval = Duration::from_millis(100);
+    let kind = CheckKind::Tcp { port: 31_007, ipv6: false };
+    let check = Check { kind, delay: Duration::ZERO, interval, timeout: Duration::from_secs(20) };
+    let checks = Arc::new(Checks { health: None, check: Some(check) });
+    let task = holding(shell("t", line), 31_007);
+    link.run(vec![body(task, |body| body.checks = Some(checks))]);
+    // It is looked at where it is.
+    while link.acknowledged().await.check_status != Some(CheckStatus::Tcp(Some(true))) {}
+    let mut greeting = String::new();
+    soon(async {
+        while greeting.is_empty() {
+            if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", 31_007)).await {
+                let _ = stream.read_to_string(&mut greeting).await;
+            }
+        }
+    })
+    .await;
+    assert_eq!(greeting, "hello\n");
+    agent.abort().await;
+    let agent = Agent::start(with).await;
+    let mut link = master.admit().await;
+    // The agent that came back knows where it is, and what has passed.
+    let told = soon(async {
+        loop {
+            let (_, text) = agent.get("/containers").await;
+            let all: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+            let sent = all.first().and_then(|one| one["statistics"]["net_tx_bytes"].as_u64());
+            if sent.is_some_and(|sent| sent > 0) {
+                return all.into_iter().next().unwrap();
+            }
+        }
+    })
+    .await;
+    assert!(told["statistics"]["net_rx_bytes"].as_u64().unwrap() > 0, "{told}");
+    let address = &told["status"]["network_infos"][0]["ip_addresses"][0]["ip_address"];
+    assert_eq!(address, "10.198.0.2", "{told}");
+    let (_, metrics) = agent.get("/metrics").await;
+    assert!(metrics.contains("\ntepui_agent_usage_received_bytes_total "), "{metrics}");
+    assert_eq!(links().len(), 1);
+    link.kill("t");
+    assert_eq!(link.end().await.state, TaskState::Killed);
+    assert_eq!(links(), Vec::<String>::new());
+    agent.stop(Stop::EndTasks).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_had_of_networks_is_refused_by_name_and_bandwidth_alone_is_counted() {
+    if !leave_network() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let mut without = config(&master, dir.path());
+    without.resources = Some("cpus:4;mem:4096;disk:1000;network:100".to_owned());
+    let agent = Agent::start(without).await;
+    let mut link = master.admit().await;
+    let message = said(&mut link, asking("tepui", shell("asks", "true"))).await;
+    assert!(message.contains("(container.network_infos; --network)"), "{message}");
+    // Without a subnet bandwidth is a number, as with Mesos' agents.
+    let line = "[ -z \"$MESOS_CONTAINER_IP\" ]";
+    let end = link.run_to_end(holding(shell("counted", line), 31_000)).await;
+    assert_eq!(end.outcome.unwrap().exit, Some(Exit::Code(0)));
+    agent.stop(Stop::EndTasks).await;
+}
