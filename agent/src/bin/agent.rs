@@ -38,7 +38,8 @@ fn main() -> ExitCode {
         if collect {
             config.gc_delay = std::time::Duration::ZERO;
         }
-        config.resources = Some("cpus:4000;mem:1000000;disk:1000;network:1000".to_owned());
+        let bandwidth = if subnet.is_some() { ";network:1000" } else { "" };
+        config.resources = Some(format!("cpus:4000;mem:1000000;disk:1000{bandwidth}"));
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let Ok(listener) = agent::listen(address).await else { return ExitCode::FAILURE };
         match agent::run(config, listener, std::future::pending()).await {

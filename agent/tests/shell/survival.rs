@@ -19,7 +19,11 @@ use tokio::process::{Child, Command};
 /// Cases at one time: most of their time is waiting.
 const AT_ONCE: usize = 4;
 
-const RESOURCES: &str = "cpus:4000;mem:1000000;disk:1000;network:1000";
+/// What the agents have that are killed.
+fn resources(case: Case) -> Option<String> {
+    let bandwidth = if case.cgroups { ";network:1000" } else { "" };
+    Some(format!("cpus:4000;mem:1000000;disk:1000{bandwidth}"))
+}
 
 /// Waits for what no one reports: changes of files and of the table of processes.
 pub(crate) async fn until(what: impl Fn() -> bool) {
@@ -225,7 +229,7 @@ fn group_name(place: &Place) -> String {
 async fn aftermath(case: Case, place: &Place, master: &mut Master, told: &mut Told) -> String {
     let mut config = config(master, &place.work());
     config.cgroups = case.cgroups;
-    config.resources = Some(RESOURCES.to_owned());
+    config.resources = resources(case);
     let agent = Agent::start(config).await;
     let mut link = master.admit_knowing(Some(agent.address.port()), told.living()).await;
     let kept: Vec<_> = link.tasks.iter().map(|task| task.task_id.to_string()).collect();
@@ -257,7 +261,7 @@ async fn leaves_nothing(case: Case, place: &Place, master: &mut Master) {
     let mut config = config(master, &place.work());
     config.cgroups = case.cgroups;
     config.gc_delay = Duration::ZERO;
-    config.resources = Some(RESOURCES.to_owned());
+    config.resources = resources(case);
     let agent = Agent::start(config).await;
     let _link = master.admit_knowing(Some(agent.address.port()), Vec::new()).await;
     let sandboxes = place.work().join("sandboxes");
