@@ -7,7 +7,7 @@ mod identity;
 mod watching;
 
 use crate::addresses::Addresses;
-use crate::checkpoint::{self, Change, Committed, Loaded, Writer};
+use crate::checkpoint::{self, Change, Committed, Writer};
 use crate::config::{Config, Layout};
 use crate::containerizer::native::{Native, NativeOptions};
 use crate::containerizer::{ContainerEvent, Containerizer};
@@ -74,7 +74,7 @@ pub async fn run(
     let mut loaded = checkpoint::load(&*store);
     let seed = uuid::Uuid::new_v4().as_u64_pair();
     checkpoint::keep_nonce(&*store, &mut loaded, seed.1);
-    check_reconfiguration(&loaded, &info, &machine.boot_id, &layout)?;
+    check_reconfiguration(&loaded.recovered, &info, &machine.boot_id, &layout)?;
 
     fail_point!("checkpoint-loaded");
     let clock = Clock::start();
@@ -84,7 +84,6 @@ pub async fn run(
     let mut containers = first_report(&mut events, &mut addresses, &clock).await;
     let native = Pair::start(native, &config, &layout, &machine.boot_id).await;
     containers.extend(containers::report(native.report_docker(), &clock));
-    let (writer, committed) = Writer::start(store).map_err(Error::Thread)?;
     let supervisor = supervisor_identity(native.native.supervisor_pid());
     let mut first = loaded.repairs;
     first.push(checkpoint::supervisor_change(&supervisor));
@@ -94,6 +93,9 @@ pub async fn run(
         containers,
         ..loaded.recovered
     };
+    // What runs, and uses what the agent has, is known only now.
+    check_reconfiguration(&recovered, &info, &machine.boot_id, &layout)?;
+    let (writer, committed) = Writer::start(store).map_err(Error::Thread)?;
     take_orphans(&layout, &mut recovered, &mut first);
     let (inbox, inputs) = mpsc::channel(INBOX);
     let masters = Masters::new(&config.masters);
@@ -145,16 +147,12 @@ fn take_orphans(layout: &Layout, recovered: &mut Recovered, first: &mut Vec<Chan
 }
 
 fn check_reconfiguration(
-    loaded: &Loaded,
+    recovered: &Recovered,
     info: &AgentInfo,
     boot_id: &str,
     layout: &Layout,
 ) -> Result<(), Error> {
-    let Some(old) = loaded.recovered.agent.as_ref().filter(|old| &*old.boot_id == boot_id) else {
-        // After a reboot an agent that changed comes as another one.
-        return Ok(());
-    };
-    agent_core::reconfiguration(&old.info, info)
+    agent_core::reconfiguration(recovered, info, boot_id)
         .map_err(|message| Error::Reconfigured { dir: layout.root.clone(), message })
 }
 

@@ -14,7 +14,7 @@ use crate::input::{
 };
 use crate::link::Link;
 use crate::random::Random;
-use crate::reconfiguration::reconfiguration;
+use crate::reconfiguration::same_place;
 use crate::state::{Agent, Counters, Phase, Task, TaskKey};
 use crate::status_updates::Report;
 use crate::task::{Tombstones, task_record};
@@ -129,7 +129,7 @@ impl Agent {
             // Even when it comes back as another agent, it is one of the same cluster.
             self.cluster_id = self.cluster_id.take().or_else(|| identity.cluster_id.clone());
             self.rebooted = identity.boot_id != self.options.boot_id;
-            let same = reconfiguration(&identity.info, &self.options.info).is_ok();
+            let same = same_place(&identity.info, &self.options.info).is_ok();
             let kept = recovered.volumes.as_ref();
             let kept =
                 kept.is_some_and(|r| r.agent_id == identity.agent_id && !r.volumes.is_empty());

@@ -1,7 +1,7 @@
 //! A small world for the tests: an agent, its clock, and what it has decided.
 
 use crate::{
-    Agent, AgentRecord, CheckpointOp, Container, Effect, Exited, Input, Launch, Options, Recovered,
+    Agent, CheckpointOp, Container, Effect, Exited, Input, Launch, Options, Recovered,
 };
 use proto::agent_link::{AgentCall, AgentEvent};
 use proto::{
@@ -366,14 +366,4 @@ pub(crate) fn exited(exit: Exit) -> Exited {
 
 pub(crate) fn killed_by(signal: i32) -> Exited {
     Exited { kill_requested: true, ..exited(Exit::Signal(signal)) }
-}
-
-pub(crate) fn identity() -> AgentRecord {
-    AgentRecord {
-        cluster_id: None,
-        agent_id: agent_id(),
-        master_id: MasterId::new("M").unwrap(),
-        info: AgentInfo { id: Some(agent_id()), ..agent_info() },
-        boot_id: "boot-1".into(),
-    }
 }

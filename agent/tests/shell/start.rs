@@ -1,8 +1,9 @@
 //! What an agent refuses to start with, and how it stops.
 
-use crate::rig::{Agent, BOUND, Master, config, shell, soon};
+use crate::rig::{Agent, BOUND, Master, config, framework_id, shell, soon};
 use agent::Stop;
 use proto::agent_link::AgentEvent;
+use proto::{TaskId, TaskState};
 
 #[tokio::test]
 async fn two_agents_with_one_work_directory_do_not_go() {
@@ -44,24 +45,34 @@ async fn the_directory_of_another_component_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_changed_description_is_refused_and_the_old_one_is_taken_again() {
+async fn less_than_tasks_use_is_refused_and_more_is_taken_while_they_run() {
     let dir = tempfile::tempdir().unwrap();
     let mut master = Master::start().await;
     let agent = Agent::start(config(&master, dir.path())).await;
-    let _link = master.admit().await;
-    agent.registered().await;
+    let mut link = master.admit().await;
+    link.start(shell("t", "sleep 1000")).await;
     agent.stop(Stop::KeepTasks).await;
     let mut changed = config(&master, dir.path());
-    changed.resources = Some("cpus:8;mem:4096;disk:1000".to_owned());
-    let error = Agent::start(changed).await.error().await.to_string();
-    assert!(error.contains("resources") && error.contains("cpus:8"), "{error}");
+    changed.resources = Some("cpus:4;mem:15;disk:1000".to_owned());
+    let error = Agent::start(changed).await.error().await;
+    assert!(matches!(error, agent::Error::Reconfigured { .. }), "which is a conflict: {error:?}");
+    let error = error.to_string();
+    for part in ["task t of framework M-0000", "mem 16", "at least 'cpus:0.01; mem:16'"] {
+        assert!(error.contains(part), "'{part}' is missing: {error}");
+    }
+    let mut other = config(&master, dir.path());
+    other.hostname = Some("elsewhere".to_owned());
+    let error = Agent::start(other).await.error().await.to_string();
+    assert!(error.contains("hostname") && error.contains("elsewhere"), "{error}");
+
     let mut changed = config(&master, dir.path());
+    changed.resources = Some("cpus:8;mem:4096;disk:500;licences:3".to_owned());
     changed.attributes = Some("zone:b".to_owned());
-    let error = Agent::start(changed).await.error().await.to_string();
-    assert!(error.contains("zone:b"), "{error}");
-    let agent = Agent::start(config(&master, dir.path())).await;
-    let link = master.admit().await;
-    assert!(link.tasks.is_empty(), "it kept its id and has no tasks");
+    let agent = Agent::start(changed).await;
+    // It fails on an agent that registers anew.
+    let link = master.admit_and_reconcile(vec![(framework_id(), TaskId::new("t").unwrap())]).await;
+    assert_eq!(link.tasks.len(), 1, "it has its task");
+    assert_eq!(link.tasks[0].state, TaskState::Running);
     agent.stop(Stop::EndTasks).await;
 }
 

@@ -1,12 +1,9 @@
 //! A new process on an old work directory.
 
-use super::reconfiguration;
-use crate::testing::{
-    World, agent_info, exited, framework, identity, key, killed_by, options, plain_framework, task,
-};
+use crate::testing::{World, exited, framework, key, killed_by, options, plain_framework, task};
 use crate::{CheckpointOp, Effect, Exited, Input, Note, Options, Recovered};
 use proto::agent_link::AgentCall;
-use proto::{Attribute, Exit, Reason, Resources, TaskInfo, TaskState};
+use proto::{Exit, Reason, Resources, TaskInfo, TaskState};
 use std::time::Duration;
 
 /// A restart after which the agent is part of the cluster again; what was sent is in `effects`.
@@ -248,16 +245,28 @@ fn a_task_that_only_the_master_knows_after_a_reboot_is_gone() {
 }
 
 #[test]
-fn a_rebooted_host_with_other_resources_is_another_agent() {
+fn a_rebooted_host_under_another_name_is_another_agent() {
     let mut world = World::registered();
     world.running("t");
     let mut options = Options { boot_id: "boot-2".into(), ..options() };
-    options.info.resources = Resources::cpus_mem(8_000, 1_000);
+    options.info.hostname = "other".into();
     let recovered = Recovered { containers: Vec::new(), ..world.found() };
     let world = World::with(options, recovered);
     assert_eq!(world.agent.agent_id(), None);
     assert!(world.disk.recovered.agent.is_none() && world.disk.recovered.tasks.is_empty());
     assert!(world.disk.recovered.frameworks.is_empty());
+}
+
+#[test]
+fn a_rebooted_host_with_less_of_everything_keeps_its_id() {
+    let mut world = World::registered();
+    world.running("t");
+    let mut options = Options { boot_id: "boot-2".into(), ..options() };
+    options.info.resources = Resources::cpus_mem(500, 1_000);
+    let recovered = Recovered { containers: Vec::new(), ..world.found() };
+    let world = back(World::with(options, recovered));
+    assert_eq!(world.agent.agent_id(), Some(&crate::testing::agent_id()));
+    assert_eq!(*world.agent.free(), Resources::cpus_mem(500, 1_000));
 }
 
 #[test]
@@ -419,27 +428,6 @@ fn recovery_twice_is_recovery_once() {
     let told = once.disk.recovered.updates.clone();
     let twice = once.restart();
     assert_eq!(twice.disk.recovered.updates, told);
-}
-
-#[test]
-fn what_may_not_change_is_named_with_both_values() {
-    let old = identity().info;
-    assert_eq!(reconfiguration(&old, &agent_info()), Ok(()));
-    let mut new = agent_info();
-    new.port = 6000;
-    assert_eq!(reconfiguration(&old, &new), Ok(()), "a port may change");
-    new.resources = Resources::cpus_mem(1_000, 1_000);
-    let text = reconfiguration(&old, &new).unwrap_err();
-    assert!(text.contains("resources") && text.contains("cpus:4") && text.contains("cpus:1"));
-    let mut new = agent_info();
-    new.attributes.push(Attribute::text("zone", "b"));
-    assert!(reconfiguration(&old, &new).unwrap_err().contains("zone:b"));
-    let mut new = agent_info();
-    new.hostname = "other".into();
-    assert!(reconfiguration(&old, &new).unwrap_err().contains("hostname"));
-    let mut new = agent_info();
-    new.domain = Some(proto::Domain { region: "r".into(), zone: "z".into() });
-    assert!(reconfiguration(&old, &new).unwrap_err().contains("r/z"));
 }
 
 #[test]

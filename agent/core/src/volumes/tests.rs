@@ -481,7 +481,7 @@ fn after_a_reboot_an_agent_with_volumes_keeps_its_id_though_it_has_changed() {
         }
         let mut changed = options();
         changed.boot_id = "boot-2".into();
-        changed.info.resources = Resources::cpus_mem(4_000, 1_000_000);
+        changed.info.hostname = "other".into();
         let recovered = crate::Recovered { containers: Vec::new(), ..world.found() };
         let world = World::with(changed, recovered);
         assert_eq!(world.agent.agent_id().is_some(), has_volumes);
