@@ -85,14 +85,16 @@ impl Identity {
             .and_then(|rest| rest.trim().parse::<u32>().ok())
             .ok_or_else(|| corrupt(dir, "the identity file has no heading"))?;
         if layout > LAYOUT {
+            // The checksum is over the heading as well: one that is right for ours says that the
+            // number is damaged, and not that somebody newer wrote the file.
+            let rest = text.split_once('\n').map_or("", |(_, rest)| rest);
+            if checked(&format!("{MAGIC} {LAYOUT}\n{rest}")).is_some() {
+                return Err(corrupt(dir, "the identity file's heading is damaged"));
+            }
             return Err(StoreError::Newer { dir: dir.to_owned(), found: layout, known: LAYOUT });
         }
-        let body_end =
-            text.find("crc ").ok_or_else(|| corrupt(dir, "the identity file is torn"))?;
-        let (body, tail) = text.split_at(body_end);
-        if tail.trim_end() != format!("crc {:08x}", crc32fast::hash(body.as_bytes())) {
-            return Err(corrupt(dir, "the identity file fails its checksum"));
-        }
+        let body = checked(text)
+            .ok_or_else(|| corrupt(dir, "the identity file is torn, or fails its checksum"))?;
         let field = |name: &str| {
             body.lines()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
@@ -143,13 +145,24 @@ impl Identity {
 /// # Errors
 /// Whose it is; or what is wrong with its identity.
 pub fn refuse_owned(dir: &Path, wanted: &str) -> Result<(), StoreError> {
-    let path = dir.join(FILE);
-    if !path.try_exists().map_err(|error| StoreError::io("read", &path, error))? {
+    let there = |name: &str| {
+        let path = dir.join(name);
+        path.try_exists().map_err(|error| StoreError::io("read", &path, error))
+    };
+    // Either may be missing, and then the other one says whose it is.
+    if !there(FILE)? && !there(COPY)? {
         return Ok(());
     }
     let Some(owner) = Identity::read(dir)? else { return Ok(()) };
     let (found, wanted) = (owner.kind, wanted.to_owned());
     Err(StoreError::OtherKind { dir: dir.to_owned(), found, wanted })
+}
+
+/// What stands before the checksum, if that is right.
+fn checked(text: &str) -> Option<&str> {
+    let (body, tail) = text.split_at(text.find("crc ")?);
+    let right = tail.trim_end() == format!("crc {:08x}", crc32fast::hash(body.as_bytes()));
+    right.then_some(body)
 }
 
 fn corrupt(dir: &Path, what: &str) -> StoreError {

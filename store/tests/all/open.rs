@@ -81,7 +81,8 @@ fn a_newer_layout_and_a_damaged_identity_are_told_apart() {
     let path = dir.path().join("identity");
     let copy = dir.path().join("identity.copy");
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("tepui-store 1", "tepui-store 2")).unwrap();
+    let body = text.split_once("crc ").unwrap().0.replace("tepui-store 1", "tepui-store 2");
+    fs::write(&path, format!("{body}crc {:08x}\n", crc32fast::hash(body.as_bytes()))).unwrap();
     let error = refused(dir.path(), Options::new("master", 1));
     assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
     for damaged in
@@ -110,8 +111,11 @@ fn of_two_identities_one_is_enough() {
     drop(store);
     let [path, copy] = ["identity", "identity.copy"].map(|name| dir.path().join(name));
     let text = fs::read_to_string(&path).unwrap();
+    // A bit of the layout's number.
+    let layout = text.replace("tepui-store 1", "tepui-store 9");
     for file in [&path, &copy] {
-        for damaged in [None, Some(""), Some("tepui-store 1\nkind m"), Some(&text[1..])] {
+        let torn = [None, Some(""), Some("tepui-store 1\nkind m"), Some(&text[1..])];
+        for damaged in torn.into_iter().chain([Some(&*layout)]) {
             match damaged {
                 None => fs::remove_file(file).unwrap(),
                 Some(damaged) => fs::write(file, damaged).unwrap(),
@@ -128,6 +132,22 @@ fn of_two_identities_one_is_enough() {
     let error = refused(dir.path(), Options::new("agent", 1));
     assert!(matches!(error, StoreError::OtherKind { .. }), "{error}");
     assert!(!path.exists());
+}
+
+#[test]
+fn a_directory_with_one_of_its_identities_is_somebodys() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(store::refuse_owned(dir.path(), "agent work directory").is_ok());
+    drop(Store::open(dir.path(), Options::new("master", 1)).unwrap());
+    let whose = || store::refuse_owned(dir.path(), "agent work directory").unwrap_err();
+    for lost in ["identity", "identity.copy"] {
+        let text = fs::read(dir.path().join(lost)).unwrap();
+        fs::remove_file(dir.path().join(lost)).unwrap();
+        let error = whose();
+        let of_master = matches!(&error, StoreError::OtherKind { found, .. } if found == "master");
+        assert!(of_master, "without {lost}: {error}");
+        fs::write(dir.path().join(lost), text).unwrap();
+    }
 }
 
 #[test]
