@@ -1,8 +1,6 @@
 //! A small world for the tests: an agent, its clock, and what it has decided.
 
-use crate::{
-    Agent, CheckpointOp, Container, Effect, Exited, Input, Launch, Options, Recovered,
-};
+use crate::{Agent, CheckpointOp, Container, Effect, Exited, Input, Launch, Options, Recovered};
 use proto::agent_link::{AgentCall, AgentEvent};
 use proto::{
     AgentId, AgentInfo, Capability, ContainerId, Exit, FrameworkId, FrameworkInfo, MasterId,
