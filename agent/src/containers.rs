@@ -115,7 +115,7 @@ pub(crate) fn container(
         Some(walls) => {
             let made = within(made, walls, command);
             match docker {
-                Some(asked) => docker::asked(made, asked, command, launch, policy.docker.as_ref()),
+                Some(asked) => docker::asked(made, asked, command, launch, policy),
                 None => Ok(made),
             }
         }

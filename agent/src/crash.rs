@@ -4,6 +4,7 @@
 use rustix::process::{Signal, getpid, kill_process};
 use std::fs::OpenOptions;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Places in the agent, from its start to the collection of a sandbox.
@@ -54,6 +55,15 @@ pub const DOCKER: [&str; 3] = ["docker-recorded", "docker-created", "docker-star
 /// The variable that names a place, which arrival there is meant, and a file that says that it
 /// happened: `PLACE:NUMBER:FILE`. Who finds the file there goes on.
 pub const VARIABLE: &str = "TEPUI_CRASH";
+
+/// The variable that has a process speak this version of the supervisor's protocol.
+pub const PROTOCOL: &str = "TEPUI_TEST_PROTOCOL";
+
+/// What that variable says.
+pub(crate) fn protocol() -> Option<u8> {
+    static SAID: OnceLock<Option<u8>> = OnceLock::new();
+    *SAID.get_or_init(|| std::env::var(PROTOCOL).ok()?.parse().ok())
+}
 
 /// Prepares what the variable asks for; nothing without it.
 ///

@@ -50,6 +50,9 @@ pub struct Policy {
     pub docker: Option<DockerPolicy>,
     /// Where tasks have networks of their own; absent means that all are in the host's.
     pub network: Option<NetworkPolicy>,
+    /// What of the host is never mounted, whatever is allowed: with what is above and below it. An
+    /// agent adds its work directory and the engine's socket.
+    pub closed: Vec<PathBuf>,
 }
 
 /// The network in which tasks of this agent have addresses of their own.
@@ -82,6 +85,7 @@ impl Default for Policy {
             users: None,
             docker: None,
             network: None,
+            closed: Vec::new(),
         }
     }
 }
@@ -103,8 +107,18 @@ pub(crate) struct Walls {
 }
 
 impl Policy {
-    /// The same with the store's whole path: the supervisor works in another directory.
-    pub(crate) fn settled(mut self) -> Self {
+    /// The same with the store's whole path, since the supervisor works in another directory, and
+    /// with what is closed: who could write there would be as good as root.
+    pub(crate) fn settled(mut self, work_dir: &Path) -> Self {
+        let socket = self.docker.as_ref().map(|docker| docker.socket.clone());
+        for own in [Some(work_dir.to_owned()), socket].into_iter().flatten() {
+            // Of a socket that is not there yet its directory counts.
+            let whole = own.canonicalize().or_else(|_| {
+                let dir = own.parent().unwrap_or(Path::new("/")).canonicalize();
+                dir.map(|dir| dir.join(own.file_name().unwrap_or_default()))
+            });
+            self.closed.push(whole.unwrap_or(own));
+        }
         if let Some(store) = &mut self.image_store
             && let Ok(whole) = store.canonicalize()
         {
@@ -202,6 +216,13 @@ impl Policy {
         let real = Path::new(path)
             .canonicalize()
             .map_err(|error| format!("the host's {path} cannot be had: {error}"))?;
+        if let Some(own) = self.closed.iter().find(|o| o.starts_with(&real) || real.starts_with(o))
+        {
+            return Err(format!(
+                "the host's {path} is never mounted: it holds, or is in, {} of this agent",
+                own.display()
+            ));
+        }
         let covers = |allowed: &&HostPath| {
             // Without links as well, so that an allowed link allows what it stands for.
             allowed.path.canonicalize().is_ok_and(|allowed| real.starts_with(allowed))

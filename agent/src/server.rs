@@ -99,7 +99,7 @@ pub async fn run(
     take_orphans(&layout, &mut recovered, &mut first);
     let (inbox, inputs) = mpsc::channel(INBOX);
     let masters = Masters::new(&config.masters);
-    let policy = config.policy.clone().settled();
+    let policy = config.policy.clone().settled(&layout.root);
     let (done, prepared) = mpsc::unbounded_channel();
     let preparing = Preparing::new(images(&policy, &layout)?, policy.image_cache_bytes, done);
     let mut performer =

@@ -34,6 +34,8 @@ pub(crate) struct Rates {
 struct Known {
     usage: Usage,
     round: u64,
+    /// Told by itself, and not in a round.
+    alone: bool,
     at_ns: u64,
     /// Absent before the second look.
     rates: Option<Rates>,
@@ -102,6 +104,10 @@ impl Usages {
                     self.asked = false;
                 }
             }
+            // A container of another engine than the supervisor, each second as well.
+            ContainerEvent::Usage { id, usage: Some(usage) } => {
+                self.take_alone(id, *usage, boot_ns());
+            }
             ContainerEvent::Ended { id, ended } => {
                 let last = self.known.remove(id).map(|known| known.usage).unwrap_or_default();
                 let cpu_time = last.cpu_time.max(ended.cpu_time);
@@ -131,8 +137,17 @@ impl Usages {
             let time = Duration::from_nanos(self.begun_ns.saturating_sub(since));
             rates(&before.usage, &usage, time)
         });
-        let known = Known { usage, round: self.round, at_ns: self.begun_ns, rates };
-        self.known.insert(id.clone(), known);
+        let (round, at_ns) = (self.round, self.begun_ns);
+        self.known.insert(id.clone(), Known { usage, round, alone: false, at_ns, rates });
+    }
+
+    fn take_alone(&mut self, id: &ContainerId, usage: Usage, at_ns: u64) {
+        let rates = self.known.get(id).map(|before| {
+            let time = Duration::from_nanos(at_ns.saturating_sub(before.at_ns));
+            rates(&before.usage, &usage, time)
+        });
+        let round = self.round;
+        self.known.insert(id.clone(), Known { usage, round, alone: true, at_ns, rates });
     }
 
     /// The figures of a container, and how fast they grow; absent before the first look.
@@ -141,7 +156,8 @@ impl Usages {
     }
 
     fn rates(&self, known: &Known) -> Option<Rates> {
-        if known.round < self.done { Some(Rates::default()) } else { known.rates }
+        let idle = known.round < self.done && !known.alone;
+        if idle { Some(Rates::default()) } else { known.rates }
     }
 
     /// When the latest round began, in nanoseconds since boot.
@@ -161,6 +177,11 @@ impl Usages {
         }
         sums
     }
+}
+
+fn boot_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
 fn rates(before: &Usage, now: &Usage, time: Duration) -> Rates {

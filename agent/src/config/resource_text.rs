@@ -9,11 +9,15 @@ use proto::{
     Attribute, AttributeValue, Encoding, Flavor, Limits, Piece, Ranges, Reservation,
     ReservationKind, ResourceName, Resources, Role, Special, Value, Wire,
 };
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::sync::Arc;
 
 const RESOURCES: &str = "--resources";
 const ATTRIBUTES: &str = "--attributes";
+/// Largest file of either.
+const FILE_BYTES: u64 = 1 << 20;
 
 /// What one entry says: a name and its value as text.
 enum Parsed {
@@ -28,11 +32,28 @@ fn wrong(setting: &'static str, given: &str, problem: impl Into<String>) -> Erro
     Error::Setting { setting, given, problem: problem.into() }
 }
 
+/// What is meant: the text itself, or with Mesos' `file:///PATH` what is in that file.
+fn content<'a>(text: &'a str, setting: &'static str) -> Result<Cow<'a, str>, Error> {
+    let Some(path) = text.trim().strip_prefix("file://") else { return Ok(Cow::Borrowed(text)) };
+    let read = || -> std::io::Result<String> {
+        let mut content = String::new();
+        let file = std::fs::File::open(path)?;
+        file.take(FILE_BYTES + 1).read_to_string(&mut content)?;
+        Ok(content)
+    };
+    match read() {
+        Ok(content) if content.len() as u64 <= FILE_BYTES => Ok(Cow::Owned(content)),
+        Ok(_) => Err(wrong(setting, text, "the file is larger than 1 MiB")),
+        Err(error) => Err(wrong(setting, text, format!("the file cannot be read: {error}"))),
+    }
+}
+
 /// Reads resources in text or JSON form.
 ///
 /// # Errors
 /// Names the entry and what it should be.
 pub(crate) fn resources(text: &str) -> Result<Resources, Error> {
+    let text = &*content(text, RESOURCES)?;
     if text.trim_start().starts_with(['[', '{']) {
         return from_json(text);
     }
@@ -59,6 +80,7 @@ pub(crate) fn resources(text: &str) -> Result<Resources, Error> {
 /// # Errors
 /// Names the entry and what it should be.
 pub(crate) fn attributes(text: &str) -> Result<Vec<Attribute>, Error> {
+    let text = &*content(text, ATTRIBUTES)?;
     let mut all = Vec::new();
     for (entry, name, value) in entries(text, ATTRIBUTES)? {
         let value = match parse(value).map_err(|problem| wrong(ATTRIBUTES, entry, problem))? {

@@ -123,6 +123,31 @@ fn attributes_are_text_numbers_or_ranges() {
 }
 
 #[test]
+fn both_are_read_from_files_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &[u8]| {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        format!("file://{}", dir.path().join(name).display())
+    };
+    let text = file("resources", b"cpus:4\nmem:1024\n");
+    assert_eq!(resources(&text).unwrap().to_string(), "cpus:4; mem:1024");
+    let json = file("json", br#"[{"name":"cpus","scalar":{"value":2}}]"#);
+    assert_eq!(resources(&json).unwrap().to_string(), "cpus:2");
+    let text = file("attributes", b"zone:a\nrack:[1-3]\n");
+    assert_eq!(attributes(&text).unwrap().len(), 2);
+    let wrong = file("wrong", b"cpus:many");
+    assert!(resources(&wrong).unwrap_err().to_string().contains("cpus:many"));
+    for (given, problem) in [
+        ("file:///no/such/file".to_owned(), "cannot be read"),
+        (file("large", &vec![b' '; (1 << 20) + 1]), "larger than 1 MiB"),
+        (file("binary", &[0xff, 0xfe]), "cannot be read"),
+    ] {
+        let error = resources(&given).unwrap_err().to_string();
+        assert!(error.contains(problem) && error.contains("file://"), "{error}");
+    }
+}
+
+#[test]
 fn what_is_not_named_is_measured() {
     let mut config = config();
     config.resources = Some("cpus:2;gpus:1".to_owned());

@@ -11,7 +11,7 @@
 pub mod native;
 
 mod isolator;
-mod user;
+pub(crate) mod user;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,6 +89,8 @@ pub struct DockerTask {
     pub stop_signal: Option<String>,
     /// Whether a small program of the engine's reaps what its first process leaves.
     pub init: Option<bool>,
+    /// The users as whom it may run, `NAME`, `UID` or `UID:GID`; absent means any but root.
+    pub users: Option<Vec<String>>,
 }
 
 /// What a containerizer tells the agent.

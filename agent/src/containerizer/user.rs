@@ -79,10 +79,7 @@ impl Users {
 
 /// The credentials of `user` (a name or a number). `Ok(None)` when that is who we already are.
 pub fn resolve_user(user: &str) -> Result<Option<Credentials>, UserError> {
-    let passwd =
-        fs::read_to_string("/etc/passwd").map_err(|e| UserError::Unreadable(e.to_string()))?;
-    let group = fs::read_to_string("/etc/group").unwrap_or_default();
-    let found = find(user, &passwd, &group)?;
+    let found = of_host(user)?;
     let own = rustix::process::geteuid().as_raw();
     if found.uid == own {
         return Ok(None);
@@ -91,6 +88,17 @@ pub fn resolve_user(user: &str) -> Result<Option<Credentials>, UserError> {
         return Err(UserError::NotPermitted { own, wanted: found.uid });
     }
     Ok(Some(found))
+}
+
+/// Who `user` (a name or a number) is on this host, with the groups that the host gives it.
+///
+/// # Errors
+/// An unknown name.
+pub(crate) fn of_host(user: &str) -> Result<Credentials, UserError> {
+    let passwd =
+        fs::read_to_string("/etc/passwd").map_err(|e| UserError::Unreadable(e.to_string()))?;
+    let group = fs::read_to_string("/etc/group").unwrap_or_default();
+    find(user, &passwd, &group)
 }
 
 /// Longest file of users that is read of an image.

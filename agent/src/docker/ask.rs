@@ -1,11 +1,12 @@
 //! What a task may ask of the engine, and what its agent's operator allows: what is not allowed is
 //! refused with a sentence that names the field and the flag.
 
-use crate::containerizer::{DockerTask, Launch, Program};
-use crate::policy::PIDS;
+use crate::containerizer::{DockerTask, Launch, MountSource, Program};
+use crate::policy::{PIDS, Policy};
 use agent_core::Launch as Order;
 use proto::{CommandInfo, DockerInfo, DockerNetwork, PortMapping, TaskInfo};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Networks that containers may have when the operator does not say.
@@ -51,9 +52,9 @@ pub(crate) fn asked(
     asked: &DockerInfo,
     command: &CommandInfo,
     launch: &Order,
-    policy: Option<&DockerPolicy>,
+    allowed: &Policy,
 ) -> Result<Launch, String> {
-    let policy = policy.ok_or("this agent has no Docker engine (--docker)")?;
+    let policy = allowed.docker.as_ref().ok_or("this agent has no Docker engine (--docker)")?;
     if asked.privileged {
         return Err("no container of this agent has all rights of the host \
                     (container.docker.privileged)"
@@ -72,6 +73,7 @@ pub(crate) fn asked(
         directory: None,
         stop_signal: None,
         init: None,
+        users: allowed.users.clone(),
     };
     if asked.parameters.len() > LIST {
         return Err(format!("there are more than {LIST} container.docker.parameters"));
@@ -79,12 +81,45 @@ pub(crate) fn asked(
     for (key, value) in &asked.parameters {
         parameter(&mut task, &mut made, key, value)?;
     }
+    for mount in made.enclosure.iter().flat_map(|walls| &walls.mounts) {
+        if let MountSource::Host(path) = &mount.source {
+            is_fixed(path)?;
+        }
+    }
     made.program = program(command);
     // The framework's user is one of the host, whom an image does not know.
     made.user = command.user.as_deref().map(str::to_owned);
     made.allocation.pids = made.allocation.pids.or(Some(PIDS));
     made.docker = Some(Box::new(task));
     Ok(made)
+}
+
+/// Whether a path of the host without links stays what it is until the engine has resolved it once
+/// more: nobody but root, or we, can put something else in the place of any of its parts.
+///
+/// # Errors
+/// Who can.
+fn is_fixed(path: &Path) -> Result<(), String> {
+    let own = rustix::process::geteuid().as_raw();
+    let trusted = |uid: u32| uid == 0 || uid == own;
+    for (dir, below) in path.ancestors().skip(1).zip(path.ancestors()) {
+        let read = |path: &Path| {
+            let found = path.symlink_metadata();
+            found.map_err(|error| format!("the host's {} cannot be had: {error}", path.display()))
+        };
+        let (holder, held) = (read(dir)?, read(below)?);
+        let sticky = holder.mode() & 0o1000 != 0;
+        let open = holder.mode() & 0o022 != 0 && !(sticky && trusted(held.uid()));
+        if !trusted(holder.uid()) || open || held.is_symlink() {
+            return Err(format!(
+                "others than root may exchange the host's {} while the engine looks at it: make \
+                 {} root's alone, or mount the path somewhere else",
+                path.display(),
+                dir.display()
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// As Mesos does it: a line for the shell, else what follows the image's name in `docker run`.
@@ -195,4 +230,38 @@ fn is_signal(value: &str) -> bool {
     let plain =
         |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || b"+-".contains(&byte);
     !name.is_empty() && name.len() <= 16 && name.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_path_that_others_can_exchange_is_not_handed_to_the_engine() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let path = root.join("shared/data/set");
+        std::fs::create_dir_all(&path).unwrap();
+        let mode = |name: &str, mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(root.join(name), mode).unwrap();
+        };
+        assert_eq!(is_fixed(&path), Ok(()));
+        // What is in it is what it was allowed for.
+        mode("shared/data/set", 0o777);
+        assert_eq!(is_fixed(&path), Ok(()));
+        for writable in [0o775, 0o757, 0o777] {
+            mode("shared/data", writable);
+            let said = is_fixed(&path).unwrap_err();
+            assert!(said.contains("make") && said.contains("shared/data root's alone"), "{said}");
+        }
+        // There nobody can move what is root's.
+        mode("shared/data", 0o1777);
+        assert_eq!(is_fixed(&path), Ok(()));
+        mode("shared/data", 0o755);
+        std::os::unix::fs::symlink(&path, root.join("shared/link")).unwrap();
+        assert!(is_fixed(&root.join("shared/link")).is_err());
+        assert!(is_fixed(&root.join("nothing")).unwrap_err().contains("cannot be had"));
+    }
 }

@@ -252,8 +252,13 @@ impl Engine {
             .await;
         match removed {
             Err(error) if error.is_missing() => Ok(()),
-            // It is being removed already.
-            Err(EngineError::Refused { status: 409, .. }) => Ok(()),
+            // It is being removed already, or cannot be at this moment: what counts is what is there.
+            Err(error @ EngineError::Refused { status: 409, .. }) => {
+                match self.inspect(name).await {
+                    Err(gone) if gone.is_missing() => Ok(()),
+                    _ => Err(error),
+                }
+            }
             other => other,
         }
     }

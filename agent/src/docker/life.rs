@@ -5,27 +5,26 @@
 //! same place. The engine may be away at any time: what must be done is tried again, with pauses,
 //! and what is asked is asked by inspection, which misses nothing.
 
-use super::engine::{Engine, EngineError};
-use super::making::{self, Made};
+use super::engine::Engine;
+use super::making::{self, Made, Progress};
+use super::order::{Answer, Answering, Order, answer};
 use super::outcome::{Seen, seen};
 use super::output::Output;
-use super::record::{End, Phase, Record, Records, State};
+use super::record::{End, Phase, Records, State};
 use super::request;
+use super::told::ended;
 use super::{Settings, usage};
-use crate::containerizer::{
-    ContainerEvent, ContainerId, Ended, Launch, LaunchError, Limitation, Recovered, SandboxFate,
-    WaitStatus,
-};
-use crate::supervisor::task::Limits;
+use crate::containerizer::{ContainerEvent, ContainerId, Launch, LaunchError};
+use bollard::container::LogOutput;
+use bollard::errors::Error as ApiError;
 use futures_util::StreamExt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::Instant;
 
 /// First and longest pause before the engine is asked again.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+pub(crate) const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// How long an engine may be away while the container's first process is gone, before the end of
 /// the container is told without its exit status.
 const AWAY: Duration = Duration::from_secs(30);
@@ -33,19 +32,6 @@ const AWAY: Duration = Duration::from_secs(30);
 const REST_OF_OUTPUT: Duration = Duration::from_secs(30);
 /// Entries of output that are stored together.
 const BATCH: usize = 256;
-
-/// What the agent wants of a container.
-#[derive(Clone, Debug)]
-pub(crate) enum Order {
-    Kill(Duration),
-    Signal(i32),
-    Update(Limits),
-    Usage,
-    /// Its end is on record with the agent.
-    Forget,
-    /// A launch that nobody waits for any more.
-    Abandon,
-}
 
 /// What all containers of an agent share.
 #[derive(Debug)]
@@ -70,6 +56,7 @@ pub(crate) struct Life {
     pub(crate) id: ContainerId,
     pub(crate) name: String,
     pub(crate) orders: UnboundedReceiver<Order>,
+    pub(crate) answering: Answering,
     pub(crate) state: State,
     /// Whether the engine has been told of a kill since it was last away.
     pub(crate) stopping: bool,
@@ -84,54 +71,79 @@ enum Over {
 impl Life {
     /// From a launch to the end.
     pub(crate) async fn begin(mut self, launch: Launch) {
-        let asking = Arc::new(AtomicBool::new(false));
-        let making = making::make(self.common.clone(), launch, self.state.clone(), asking.clone());
-        tokio::pin!(making);
-        let mut killed = None;
-        let made = loop {
-            tokio::select! {
-                made = &mut making => break made,
-                order = self.orders.recv() => match order {
-                    // What the engine was asked to make and has not answered for could not be removed.
-                    Some(Order::Kill(grace)) if asking.load(Ordering::Relaxed) => {
-                        killed = Some(grace);
-                    }
-                    Some(Order::Kill(_)) => {
-                        break Err(LaunchError::Refused("it was killed before it ran".to_owned()));
-                    }
-                    Some(Order::Abandon) => {
-                        self.discard_sandbox();
-                        return self.vanish().await;
-                    }
-                    // The agent stops; the next one removes what there is.
-                    None => return,
-                    Some(_) => {}
-                },
+        let progress = Arc::new(Progress::default());
+        let making = making::make(self.common.clone(), launch, self.state.clone(), &progress);
+        let mut killed: Option<Duration> = None;
+        let made = {
+            tokio::pin!(making);
+            loop {
+                tokio::select! {
+                    made = &mut making => break made,
+                    order = self.orders.recv() => match order {
+                        // It may run by now: then it has its grace.
+                        Some(Order::Kill(grace)) if progress.is_starting() => {
+                            killed = Some(killed.map_or(grace, |known| known.min(grace)));
+                        }
+                        Some(Order::Kill(_) | Order::Abandon) => {
+                            // What the engine was asked to make and has not answered for could not
+                            // be removed; it is not started, and removed then.
+                            progress.give_up();
+                            if !progress.is_asked() {
+                                break Err(making::killed());
+                            }
+                        }
+                        // The agent stops; the next one removes what there is.
+                        None => return,
+                        Some(_) => {}
+                    },
+                }
             }
         };
-        match made {
-            Ok(Made { state, launched }) => {
-                self.state = state;
-                self.common.tell(ContainerEvent::Launched { id: self.id.clone(), launched });
+        match self.answer_launch(made) {
+            true => {
                 if let Some(grace) = killed {
                     self.kill(grace);
                 }
                 self.go_on().await;
             }
-            Err(error) => {
-                // First the answer: what is left is removed in its own time, and by the next agent.
-                let id = self.id.clone();
-                self.discard_sandbox();
-                self.state.phase = Phase::Forgotten;
-                self.note();
-                self.common.tell(ContainerEvent::LaunchFailed { id, error });
+            // First the answer: what is left is removed in its own time, and by the next agent.
+            false => {
+                self.discard_sandbox().await;
                 self.vanish().await;
             }
         }
     }
 
-    fn discard_sandbox(&self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.state.sandbox)
+    /// Tells the agent what became of its launch, unless it has given it up meanwhile; true when
+    /// the container is to be watched. In one step with the question of who replaces the
+    /// supervisor.
+    fn answer_launch(&mut self, made: Result<Made, LaunchError>) -> bool {
+        let answering = self.answering.clone();
+        let mut answer = answer(&answering);
+        let id = self.id.clone();
+        match made {
+            _ if *answer == Answer::Unwanted => false,
+            Ok(Made { state, launched }) => {
+                self.state = state;
+                *answer = Answer::Given;
+                self.common.tell(ContainerEvent::Launched { id, launched });
+                true
+            }
+            Err(error) => {
+                self.state.phase = Phase::Forgotten;
+                self.note();
+                *answer = Answer::Unwanted;
+                self.common.tell(ContainerEvent::LaunchFailed { id, error });
+                false
+            }
+        }
+    }
+
+    /// On a thread of its own: a task may have had much fetched into it.
+    async fn discard_sandbox(&self) {
+        let sandbox = self.state.sandbox.clone();
+        let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(sandbox)).await;
+        if let Ok(Err(error)) = removed
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(container = %self.id, %error, "a sandbox could not be removed");
@@ -141,7 +153,7 @@ impl Life {
     /// From wherever its record says to the end.
     pub(crate) async fn go_on(mut self) {
         if self.state.phase == Phase::Making {
-            self.discard_sandbox();
+            self.discard_sandbox().await;
         }
         if matches!(self.state.phase, Phase::Making | Phase::Forgotten) {
             return self.vanish().await;
@@ -200,7 +212,13 @@ impl Life {
             match inspected.map(|inspected| seen(&inspected, self.state.memory)) {
                 Ok(Seen::Ended(end)) => {
                     self.rest_of_output(&mut output).await;
+                    let end = self.last_word(end).await;
                     self.ended(Some(end), &output);
+                    return Over::Ended;
+                }
+                // It was killed before the engine heard of its start, and is not started any more.
+                Ok(Seen::Created) if self.state.kill_by_unix_ns.is_some() => {
+                    self.ended(None, &output);
                     return Over::Ended;
                 }
                 Ok(Seen::Created) => {
@@ -277,14 +295,22 @@ impl Life {
         let mut logs = std::pin::pin!(logs.ready_chunks(BATCH));
         let name = self.name.clone();
         let mut wait = std::pin::pin!(common.engine.wait(&name));
-        let mut followed = true;
+        // When to ask for its output anew, once the engine has stopped telling it.
+        let mut again = None;
         loop {
             let kill_at = self.state.kill_by_unix_ns.map(until);
             tokio::select! {
-                entries = logs.next(), if followed => match entries {
-                    Some(entries) => output.store(entries.into_iter().flatten().collect()),
-                    None => followed = false,
-                },
+                entries = logs.next(), if again.is_none() => {
+                    let stopped = match entries {
+                        Some(entries) => store(output, entries).await,
+                        None => Some("the engine hung up".to_owned()),
+                    };
+                    if let Some(reason) = stopped {
+                        tracing::debug!(container = %self.id, reason, "its output stopped");
+                        again = Some(Instant::now() + PAUSES.1);
+                    }
+                }
+                () = sleep_until(again), if again.is_some() => return None,
                 () = &mut wait => return None,
                 order = self.orders.recv() => {
                     if let Some(over) = self.obey(order).await {
@@ -316,6 +342,14 @@ impl Life {
             }
             Some(Order::Usage) => self.usage(),
             Some(Order::Forget) => return Some(Over::Forgotten),
+            Some(Order::Exceeded { usage_bytes, limit_bytes }) => {
+                let known =
+                    self.state.disk_exceeded.is_some() || self.state.kill_by_unix_ns.is_some();
+                if !known {
+                    self.state.disk_exceeded = Some((usage_bytes, limit_bytes));
+                }
+                self.kill(Duration::ZERO);
+            }
             Some(Order::Abandon) => {}
             // The agent stops; the next one goes on.
             None => std::future::pending().await,
@@ -381,16 +415,19 @@ impl Life {
 
     async fn rest_of_output(&mut self, output: &mut Output) {
         let rest = async {
-            let logs = self.common.engine.logs(&self.name, output.since(), false).await?;
+            let logs = self.common.engine.logs(&self.name, output.since(), false).await;
+            let logs = logs.map_err(|error| error.to_string())?;
             let mut logs = std::pin::pin!(logs.ready_chunks(BATCH));
             while let Some(entries) = logs.next().await {
-                output.store(entries.into_iter().flatten().collect());
+                if let Some(reason) = store(output, entries).await {
+                    return Err(reason);
+                }
             }
-            Ok::<(), EngineError>(())
+            Ok(())
         };
         match tokio::time::timeout(REST_OF_OUTPUT, rest).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the rest of a task's output is lost"),
+            Ok(Err(reason)) => tracing::warn!(reason, "the rest of a task's output is lost"),
             Err(_) => tracing::warn!("the rest of a task's output did not come in time"),
         }
     }
@@ -413,43 +450,31 @@ impl Life {
     }
 }
 
-/// A container as it is told to an agent that takes it back.
-pub(crate) fn recovered(record: Record, records: &Records) -> Recovered {
-    let Record { id, launch, shared, state } = record;
-    let noted = records.dir(&id).join("output");
-    let figures = super::output::noted(&noted);
-    let ended = (state.phase == Phase::Ended).then(|| ended(&state, figures));
-    Recovered { id, record: launch, shared, launched: making::launched(&state), ended }
-}
-
-fn ended(state: &State, (stdout_bytes, stderr_bytes, lost_bytes): (u64, u64, u64)) -> Ended {
-    let end = state.end.as_ref();
-    Ended {
-        status: end.map_or(WaitStatus::Unknown, |end| status(end.code)),
-        limitation: end.and_then(|end| end.out_of_memory).map(|limit_bytes| {
-            // Who met the limit had used all of it.
-            Limitation::Memory { usage_bytes: limit_bytes, limit_bytes }
-        }),
-        kill_requested: state.kill_by_unix_ns.is_some(),
-        pids_refused: 0,
-        // The engine does not keep what a container used.
-        cpu_time: Duration::ZERO,
-        max_rss_bytes: 0,
-        lasted: end.map_or(Duration::ZERO, |end| end.lasted),
-        ended_unix_ns: end.map_or(0, |end| end.ended_unix_ns),
-        stdout_bytes,
-        stderr_bytes,
-        lost_bytes,
-        sandbox: SandboxFate::Kept(state.sandbox.clone()),
+/// Stores entries of output, off the agent's own threads: its disk may be slow. What stands before
+/// an error is stored as well; the error is returned.
+async fn store(output: &mut Output, entries: Vec<Result<LogOutput, ApiError>>) -> Option<String> {
+    let mut told = Vec::with_capacity(entries.len());
+    let mut failure = None;
+    for entry in entries {
+        match entry {
+            Ok(entry) => told.push(entry),
+            Err(error) => {
+                failure = Some(error.to_string());
+                break;
+            }
+        }
     }
-}
-
-/// The engine's code as a shell would read it: it tells signals by numbers from 129 on.
-fn status(code: u8) -> WaitStatus {
-    match code {
-        129..=192 => WaitStatus::Signaled(code - 128),
-        code => WaitStatus::Exited(code),
+    let mut taken = std::mem::take(output);
+    let stored = tokio::task::spawn_blocking(move || {
+        taken.store(told);
+        taken
+    });
+    match stored.await {
+        Ok(stored) => *output = stored,
+        // Only when the agent ends; the next one goes on from what is noted.
+        Err(error) => failure = Some(error.to_string()),
     }
+    failure
 }
 
 /// Who is to own the files of a sandbox that is there.
@@ -467,33 +492,5 @@ async fn sleep_until(at: Option<Instant>) {
         // waits: the grace of a kill
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Removes what carries this agent's label and is on no record, once the engine answers.
-pub(crate) async fn sweep(common: Arc<Common>) {
-    let label = format!("{}={}", request::AGENT_LABEL, common.settings.agent);
-    let mut pause = PAUSES.0;
-    let found = loop {
-        match common.engine.labelled(&label).await {
-            Ok(found) => break found,
-            Err(error) => {
-                tracing::debug!(%error, "what is left of earlier agents is not known");
-                // waits: the engine is away; it is asked again, with longer pauses
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSES.1);
-            }
-        }
-    };
-    for (name, labels) in found {
-        // A record is made before its container, and goes after it.
-        let known = labels.get(request::CONTAINER_LABEL);
-        if known.is_some_and(|id| common.records.knows(id)) {
-            continue;
-        }
-        match common.engine.remove(&name).await {
-            Ok(()) => tracing::warn!(name, "a container of nobody was removed"),
-            Err(error) => tracing::warn!(name, %error, "a container of nobody stays"),
-        }
     }
 }

@@ -7,10 +7,11 @@ use super::engine::EngineError;
 use super::life::Common;
 use super::outcome::{Seen, seen};
 use super::record::{Phase, State};
-use super::request;
+use super::request::{self, Rights};
 use crate::containerizer::{
     DockerTask, Enclosure, Launch, LaunchError, Launched, MountSource, Program, limits_of,
 };
+use crate::supervisor::give_volume;
 use rustix::fs::{Gid, Mode, Uid};
 use std::future::Future;
 use std::io;
@@ -23,14 +24,52 @@ use tokio::time::Instant;
 /// Pause before the engine is asked again.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// How far a launch has come, and whether it is still wanted.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    asked: AtomicBool,
+    starting: AtomicBool,
+    unwanted: AtomicBool,
+}
+
+impl Progress {
+    /// Whether the engine makes the container at this moment: giving up would leave it behind.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire) || self.is_starting()
+    }
+
+    /// Whether the engine was asked to start it.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.starting.load(Ordering::Acquire)
+    }
+
+    /// It is not to be started any more.
+    pub(crate) fn give_up(&self) {
+        self.unwanted.store(true, Ordering::Release);
+    }
+
+    /// From here on it may run; false when nobody wants that any more.
+    fn start(&self) -> bool {
+        // Both are set by who polls the launch, so nothing comes in between.
+        let wanted = !self.unwanted.load(Ordering::Acquire);
+        self.starting.store(wanted, Ordering::Release);
+        wanted
+    }
+}
+
+/// The answer to a launch that was killed in time.
+pub(crate) fn killed() -> LaunchError {
+    LaunchError::Refused("it was killed before it ran".to_owned())
+}
+
 /// A container that runs, or did.
 pub(crate) struct Made {
     pub(crate) state: State,
     pub(crate) launched: Launched,
 }
 
-/// Makes and starts a container whose record is there. While `asking` is true the engine makes it,
-/// and giving up would leave it behind.
+/// Makes and starts a container whose record is there. `progress` says how far that is, and hears
+/// when it is not to be started any more.
 ///
 /// # Errors
 /// Why it does not run. What there is of it is the caller's to remove.
@@ -38,28 +77,32 @@ pub(crate) async fn make(
     common: Arc<Common>,
     launch: Launch,
     mut state: State,
-    asking: Arc<AtomicBool>,
+    progress: &Progress,
 ) -> Result<Made, LaunchError> {
     let nobody = || LaunchError::Impossible("it asks for no container of Docker".to_owned());
     let task = launch.docker.as_deref().ok_or_else(nobody)?;
     let walls = launch.enclosure.as_deref().ok_or_else(nobody)?;
     let of_image = image(&common, task).await?;
-    let user = user(&common, &launch, walls, &of_image).await?;
+    let user = user(&common, &launch, walls, task.users.as_deref(), &of_image).await?;
     prepare_sandbox(walls, &state.sandbox, &user)?;
+    give_volumes(&launch, &user)?;
     let limits = limits_of(&launch.allocation, common.settings.defaults);
     let agent = &common.settings.agent;
     let body = request::create(&launch, task, walls, &limits, &user, &state.sandbox, agent)
         .map_err(LaunchError::Impossible)?;
     let name = request::name(launch.id.as_str());
     let create = || async {
-        asking.store(true, Ordering::Relaxed);
+        progress.asked.store(true, Ordering::Release);
         let created = common.engine.create(&name, body.clone()).await;
-        asking.store(false, Ordering::Relaxed);
+        progress.asked.store(false, Ordering::Release);
         created
     };
     let created = patiently(&common, create).await;
     created.map_err(|error| refused(&error, &launch))?;
     fail::fail_point!("docker-created");
+    if !progress.start() {
+        return Err(killed());
+    }
     state.phase = Phase::Starting;
     let noted = common.records.put(&launch.id, &state);
     noted.map_err(|error| LaunchError::Refused(format!("its record cannot be kept: {error}")))?;
@@ -153,21 +196,24 @@ async fn user(
     common: &Common,
     launch: &Launch,
     walls: &Enclosure,
+    users: Option<&[String]>,
     of_image: &str,
 ) -> Result<String, LaunchError> {
     let asked = launch.user.as_deref();
-    match request::user(asked, of_image, walls.root_allowed) {
+    let rights = Rights { mapped: false, root: walls.root_allowed, users };
+    match request::user(asked, of_image, rights) {
         Ok(user) => Ok(user),
         Err(refusal) => {
             let info = patiently(common, || common.engine.info()).await;
             let info = info.map_err(|error| LaunchError::Refused(error.to_string()))?;
             let options = info.security_options.unwrap_or_default();
-            // Root within is somebody else on the host then.
+            // Everybody within is somebody else on the host then.
             let mapped = |o: &String| o.contains("name=userns") || o.contains("name=rootless");
             if !options.iter().any(mapped) {
                 return Err(LaunchError::Impossible(refusal));
             }
-            request::user(asked, of_image, true).map_err(LaunchError::Impossible)
+            request::user(asked, of_image, Rights { mapped: true, ..rights })
+                .map_err(LaunchError::Impossible)
         }
     }
 }
@@ -202,6 +248,15 @@ fn prepare_sandbox(walls: &Enclosure, sandbox: &Path, user: &str) -> Result<(), 
         Ok(())
     };
     prepare().map_err(|error| LaunchError::Refused(format!("no sandbox: {error}")))
+}
+
+/// Gives persistent volumes to who runs, as far as one knows who that is on the host.
+fn give_volumes(launch: &Launch, user: &str) -> Result<(), LaunchError> {
+    let Some(owner) = request::owner(user) else { return Ok(()) };
+    for volume in &launch.volumes {
+        give_volume(volume, owner).map_err(LaunchError::Refused)?;
+    }
+    Ok(())
 }
 
 /// Whose fault it is that the engine refuses.

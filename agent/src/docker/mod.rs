@@ -9,11 +9,16 @@ mod ask;
 mod engine;
 mod life;
 mod making;
+mod order;
 mod outcome;
 mod output;
 pub(crate) mod pair;
 mod record;
 mod request;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod told;
 mod usage;
 
 pub(crate) use ask::asked;
@@ -25,7 +30,8 @@ use crate::containerizer::{
     NativeDefaults, Recovered, SandboxChoice, limits_of,
 };
 use engine::Engine;
-use life::{Common, Life, Order};
+use life::{Common, Life};
+use order::{Answer, Answering, Order};
 use record::{Phase, Record, Records, State};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -56,7 +62,7 @@ pub(crate) struct Settings {
 /// Containers of a Docker engine.
 pub(crate) struct Docker {
     common: Arc<Common>,
-    lives: HashMap<ContainerId, UnboundedSender<Order>>,
+    lives: HashMap<ContainerId, (UnboundedSender<Order>, Answering)>,
     /// They end with it; what they did is on record.
     tasks: JoinSet<()>,
 }
@@ -105,7 +111,7 @@ impl Docker {
             }
             docker.resume(record);
         }
-        docker.tasks.spawn(life::sweep(docker.common.clone()));
+        docker.tasks.spawn(sweep::sweep(docker.common.clone()));
         docker
     }
 
@@ -123,18 +129,19 @@ impl Docker {
         if record.state.boot_id != self.common.settings.boot_id {
             record.state.phase = Phase::Forgotten;
         }
-        let life = self.life(record.id, record.state);
+        let life = self.life(record.id, record.state, Answer::Given);
         self.tasks.spawn(life.go_on());
     }
 
-    fn life(&mut self, id: ContainerId, state: State) -> Life {
+    fn life(&mut self, id: ContainerId, state: State, answer: Answer) -> Life {
         while self.tasks.try_join_next().is_some() {}
-        self.lives.retain(|_, orders| !orders.is_closed());
+        self.lives.retain(|_, (orders, _)| !orders.is_closed());
         let (orders, received) = unbounded_channel();
-        self.lives.insert(id.clone(), orders);
+        let answering = Arc::new(Mutex::new(answer));
+        self.lives.insert(id.clone(), (orders, answering.clone()));
         let name = request::name(id.as_str());
         let common = self.common.clone();
-        Life { common, id, name, orders: received, state, stopping: false }
+        Life { common, id, name, orders: received, answering, state, stopping: false }
     }
 
     /// Whether a container is one of these.
@@ -142,29 +149,39 @@ impl Docker {
         self.lives.contains_key(id)
     }
 
-    /// All containers that run, or whose end was not forgotten.
+    /// All containers that run, or whose end was not forgotten. Those of this agent whose launch is
+    /// not answered are not among them.
     pub(crate) fn report(&self) -> Vec<Recovered> {
+        let open = |id: &ContainerId| {
+            let answering = self.lives.get(id).map(|(_, answering)| answering);
+            answering.is_some_and(|answering| *order::answer(answering) != Answer::Given)
+        };
         let reported = |record: &Record| match record.state.phase {
-            Phase::Starting | Phase::Running | Phase::Ended => true,
+            Phase::Starting | Phase::Running | Phase::Ended => !open(&record.id),
             Phase::Making | Phase::Forgotten => false,
         };
         let boot_id = &self.common.settings.boot_id;
         let mut records = self.common.records.all();
         records.retain(|record| reported(record) && record.state.boot_id == *boot_id);
-        records.into_iter().map(|record| life::recovered(record, &self.common.records)).collect()
+        records.into_iter().map(|record| told::recovered(record, &self.common.records)).collect()
     }
 
     /// Another supervisor came, and with it another channel: launches that were not answered are
-    /// given up, as all others are.
+    /// given up, as all others are. Each is either in the report that follows or given up.
     pub(crate) fn renew(&mut self, events: UnboundedSender<ContainerEvent>) {
         *self.common.events.lock().unwrap_or_else(PoisonError::into_inner) = events;
-        for orders in self.lives.values() {
-            let _ = orders.send(Order::Abandon);
+        for (orders, answering) in self.lives.values() {
+            let mut answer = order::answer(answering);
+            if *answer == Answer::Open {
+                *answer = Answer::Unwanted;
+                // It looks at the answer by itself when it comes to it.
+                let _ = orders.send(Order::Abandon);
+            }
         }
     }
 
     fn order(&self, id: &ContainerId, order: Order) {
-        if let Some(orders) = self.lives.get(id) {
+        if let Some((orders, _)) = self.lives.get(id) {
             // One that is over hears nothing any more.
             let _ = orders.send(order);
         }
@@ -188,6 +205,7 @@ impl Docker {
             started_boot_ns: 0,
             memory: limits_of(&launch.allocation, settings.defaults).memory_bytes,
             kill_by_unix_ns: None,
+            disk_exceeded: None,
             end: None,
         };
         let kept = std::fs::create_dir_all(&state.sandbox).and_then(|()| {
@@ -207,7 +225,7 @@ impl Containerizer for Docker {
     fn launch(&mut self, launch: Launch) {
         match self.prepare(&launch) {
             Ok(state) => {
-                let life = self.life(launch.id.clone(), state);
+                let life = self.life(launch.id.clone(), state, Answer::Open);
                 self.tasks.spawn(life.begin(launch));
             }
             Err(error) => self.common.tell(ContainerEvent::LaunchFailed { id: launch.id, error }),
@@ -235,13 +253,18 @@ impl Containerizer for Docker {
     }
 
     fn sample(&mut self, _all: bool) {
-        for orders in self.lives.values() {
+        for (orders, _) in self.lives.values() {
             let _ = orders.send(Order::Usage);
         }
     }
 
-    fn exceeded(&mut self, id: &ContainerId, _: Limitation) {
-        self.destroy(id);
+    fn exceeded(&mut self, id: &ContainerId, limitation: Limitation) {
+        match limitation {
+            Limitation::Disk { usage_bytes, limit_bytes } => {
+                self.order(id, Order::Exceeded { usage_bytes, limit_bytes });
+            }
+            Limitation::Memory { .. } => self.destroy(id),
+        }
     }
 
     fn forget(&mut self, id: &ContainerId) {

@@ -35,7 +35,7 @@ struct Position {
 }
 
 /// The output of one container.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Output {
     sandbox: PathBuf,
     noted: PathBuf,

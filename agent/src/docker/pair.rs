@@ -89,8 +89,10 @@ impl Containerizer for Pair {
     }
 
     fn sample(&mut self, all: bool) {
-        // The engine's containers are asked one by one, with `usage`.
         self.native.sample(all);
+        if let Some(docker) = &mut self.docker {
+            docker.sample(all);
+        }
     }
 
     fn exceeded(&mut self, id: &ContainerId, limitation: Limitation) {

@@ -57,6 +57,9 @@ pub(crate) struct State {
     pub(crate) memory: Option<u64>,
     /// When it is to be killed at the latest, in nanoseconds since the Unix epoch.
     pub(crate) kill_by_unix_ns: Option<u64>,
+    /// What it took of the disk and what it might, in bytes, if it is killed for that.
+    #[serde(default)]
+    pub(crate) disk_exceeded: Option<(u64, u64)>,
     /// How it ended; absent in phase `Ended` when nobody knows.
     pub(crate) end: Option<End>,
 }
@@ -179,6 +182,7 @@ mod tests {
             started_boot_ns: 3,
             memory: None,
             kill_by_unix_ns: None,
+            disk_exceeded: None,
             end: None,
         }
     }

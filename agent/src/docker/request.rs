@@ -1,12 +1,13 @@
 //! What the engine is asked to make of a launch.
 
+use crate::containerizer::user::of_host;
 use crate::containerizer::{
     DockerTask, Enclosure, Launch, MountSource, Program, QUOTA_PERIOD_US, Rlimit, SANDBOX,
 };
 use crate::supervisor::task::Limits;
 use bollard::models::{
     ContainerCreateBody, ContainerUpdateBody, HostConfig, HostConfigLogConfig, Mount,
-    MountTmpfsOptions, MountType, PortBinding, ResourcesUlimits, RestartPolicy,
+    MountBindOptions, MountTmpfsOptions, MountType, PortBinding, ResourcesUlimits, RestartPolicy,
     RestartPolicyNameEnum,
 };
 use std::collections::HashMap;
@@ -152,11 +153,14 @@ fn environment(launch: &Launch) -> Result<Vec<String>, String> {
 }
 
 fn mounts(launch: &Launch, walls: &Enclosure, sandbox: &Path) -> Vec<Mount> {
+    // What is mounted below a source was not asked for, and may be anything.
+    let alone = MountBindOptions { non_recursive: Some(true), ..MountBindOptions::default() };
     let bind = |source: &Path, target: &Path, read_only: bool| Mount {
         target: Some(target.to_string_lossy().into_owned()),
         source: Some(source.to_string_lossy().into_owned()),
         typ: Some(MountType::BIND),
         read_only: Some(read_only),
+        bind_options: Some(alone.clone()),
         ..Mount::default()
     };
     let inside = Path::new(SANDBOX);
@@ -260,33 +264,98 @@ fn capability(number: u8) -> Result<String, String> {
     name.map(|name| (*name).to_owned()).ok_or_else(|| format!("there is no capability {number}"))
 }
 
+/// What a container's user may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rights<'a> {
+    /// Whether the engine maps users: everybody within is somebody else on the host then.
+    pub(crate) mapped: bool,
+    /// Whether root is allowed.
+    pub(crate) root: bool,
+    /// Who is allowed; absent means anybody but root.
+    pub(crate) users: Option<&'a [String]>,
+}
+
 /// As whom a container runs: as its task says, else as its image does. Whoever is root in it is
 /// root of the host, unless the engine maps users; a name may mean root, since only the image says
-/// who that is.
+/// who that is. For the same reason it gets a group by its number always: an image may put a user
+/// into any group.
 pub(crate) fn user(
     asked: Option<&str>,
     of_image: &str,
-    root_allowed: bool,
+    rights: Rights<'_>,
 ) -> Result<String, String> {
     let user = asked.filter(|user| !user.is_empty()).unwrap_or(of_image);
-    let number = user.split(':').next().unwrap_or_default().parse::<u32>();
-    match number {
-        _ if root_allowed => Ok(user.to_owned()),
-        Ok(1..) => Ok(user.to_owned()),
-        Ok(0) => Err("the container would run as root of this host: give another user by its \
-                      number (command.user), or the agent --allow-root"
-            .to_owned()),
-        Err(_) if user.is_empty() => {
-            Err("the image names no user, and so the container would run \
-                                          as root of this host: give a user by its number \
-                                          (command.user), or the agent --allow-root"
-                .to_owned())
-        }
-        Err(_) => Err(format!(
-            "whether {user:?} is root only the image knows: give a user by its number \
-             (command.user), or the agent --allow-root"
-        )),
+    if rights.mapped || (rights.root && rights.users.is_none()) {
+        return Ok(user.to_owned());
     }
+    let (name, group) = match user.split_once(':') {
+        Some((name, group)) => (name, Some(group)),
+        None => (user, None),
+    };
+    let uid = match name.parse::<u32>() {
+        Ok(0) if !rights.root => {
+            return Err("the container would run as root of this host: give another user by its \
+                        number (command.user), or the agent --allow-root"
+                .to_owned());
+        }
+        Ok(uid) => uid,
+        Err(_) if user.is_empty() => {
+            return Err("the image names no user, and so the container would run as root of this \
+                        host: give a user by its number (command.user), or the agent --allow-root"
+                .to_owned());
+        }
+        Err(_) => {
+            return Err(format!(
+                "whether {user:?} is root only the image knows: give a user by its number \
+                 (command.user), or the agent --allow-root"
+            ));
+        }
+    };
+    let gid = match group.map(str::parse::<u32>) {
+        None => None,
+        Some(Ok(gid)) => Some(gid),
+        Some(Err(_)) => {
+            return Err(format!(
+                "whose group that of {user:?} is only the image knows: give it by its number \
+                 (command.user)"
+            ));
+        }
+    };
+    let gid = group_of(uid, gid, rights.users)?;
+    Ok(format!("{uid}:{gid}"))
+}
+
+/// The group of a user, which is the one that was asked for if the user may have it.
+fn group_of(uid: u32, asked: Option<u32>, users: Option<&[String]>) -> Result<u32, String> {
+    let own = of_host(&uid.to_string()).map_err(|error| error.to_string())?;
+    let Some(users) = users else {
+        // Root's group opens what root's name does not.
+        let may = |gid| gid != 0 && (gid == uid || gid == own.gid || own.groups.contains(&gid));
+        let gid = asked.unwrap_or(if own.gid == 0 { uid } else { own.gid });
+        return match may(gid) {
+            true => Ok(gid),
+            false => Err(format!(
+                "user {uid} has no part in the group {gid} on this agent (command.user; \
+                 --task-users {uid}:{gid})"
+            )),
+        };
+    };
+    for entry in users {
+        let (name, group) = entry.split_once(':').unwrap_or((entry, ""));
+        let Some(known) = of_host(name).ok().filter(|known| known.uid == uid) else { continue };
+        let (gid, may) = match group.parse::<u32>() {
+            Ok(gid) => (gid, asked.is_none_or(|asked| asked == gid)),
+            Err(_) => {
+                let gid = asked.unwrap_or(known.gid);
+                (gid, gid == known.gid || known.groups.contains(&gid))
+            }
+        };
+        if may {
+            return Ok(gid);
+        }
+    }
+    let group = asked.map(|gid| format!(":{gid}")).unwrap_or_default();
+    Err(format!("tasks may not run as {uid}{group} on this agent (command.user; --task-users)"))
 }
 
 /// Who owns the sandbox of such a user, as far as its number is given.

@@ -97,5 +97,28 @@ fn capabilities_and_users_are_those_of_the_operator() {
 fn a_relative_store_is_where_the_agent_was_started() {
     let policy = Policy { image_store: Some(".".into()), ..Policy::default() };
     let here = std::env::current_dir().unwrap().canonicalize().unwrap();
-    assert_eq!(policy.settled().image_store, Some(here));
+    assert_eq!(policy.settled(Path::new("/w")).image_store, Some(here));
+}
+
+#[test]
+fn what_is_the_agents_own_is_never_mounted_whatever_is_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    for name in ["work/meta", "run/engine", "data"] {
+        std::fs::create_dir_all(root.join(name)).unwrap();
+    }
+    std::os::unix::fs::symlink(root.join("run"), root.join("link")).unwrap();
+    // A socket that is not there yet, by a way with a link.
+    let docker = DockerPolicy::new(root.join("link/engine/sock"));
+    let host_paths = vec![HostPath { path: "/".into(), read_only: false }];
+    let policy = Policy { docker: Some(docker), host_paths, ..Policy::default() };
+    let policy = policy.settled(&root.join("work"));
+    let asked =
+        |path: &Path| volume("/in", true, VolumeSource::HostPath(path.to_str().unwrap().into()));
+    for path in ["", "work", "work/meta", "run", "run/engine", "link"] {
+        let said = refused(&policy, &asked(&root.join(path)));
+        assert!(said.contains("is never mounted"), "{path}: {said}");
+    }
+    assert!(refused(&policy, &asked(Path::new("/"))).contains("is never mounted"));
+    assert!(policy.walls(Some(&asked(&root.join("data"))), "c", None).is_ok());
 }

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 use super::options::Options;
 use super::task::Recovered;
-use super::wire::{self, Order, Report};
+use super::wire::{self, Order, Report, WireError};
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +32,8 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(20);
 /// How long a supervisor that is just dying may still take connections: no longer than the next
 /// one would wait for its lock.
 const DYING_LIMIT: Duration = Duration::from_secs(5);
+/// How long one of another release that has nothing to do may take to make room.
+const ROOM_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why no supervisor could be had.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,19 @@ pub enum StartError {
         /// The socket.
         socket: PathBuf,
         /// How it ended.
+        reason: String,
+    },
+    /// It speaks another version of the protocol: it is of another release.
+    #[error(
+        "the supervisor at {} has tasks, and is of another release: {reason}. Its tasks go on. To \
+         upgrade, start the release again that started it, let its tasks end (tepui drain) or end \
+         them with it (--kill-tasks-on-exit), and then start this one",
+        socket.display()
+    )]
+    OtherVersion {
+        /// The socket.
+        socket: PathBuf,
+        /// Both versions.
         reason: String,
     },
     /// It answered, but not as it should.
@@ -130,11 +145,11 @@ pub(crate) async fn start(
     command: &[OsString],
     options: &Options,
 ) -> Result<Connected, StartError> {
-    let until = tokio::time::Instant::now() + DYING_LIMIT;
+    let begun = tokio::time::Instant::now();
     loop {
         let lost = match StdStream::connect(&options.socket) {
             Ok(stream) => match handshake(stream, &options.socket).await {
-                Err(error @ StartError::Lost { .. }) => error,
+                Err(error @ (StartError::Lost { .. } | StartError::OtherVersion { .. })) => error,
                 answered => return answered,
             },
             Err(error) if absent(&error) => break,
@@ -142,9 +157,13 @@ pub(crate) async fn start(
                 return Err(StartError::Connect { socket: options.socket.clone(), source });
             }
         };
-        // A process that dies closes its connections before its listener. The kernel has no event
-        // for the latter that could be bounded.
-        if tokio::time::Instant::now() > until {
+        // A process that dies closes its connections before its listener, and one of another release
+        // ends when it runs nothing. The kernel has no event for it that could be bounded.
+        let limit = match lost {
+            StartError::OtherVersion { .. } => ROOM_LIMIT,
+            _ => DYING_LIMIT,
+        };
+        if begun.elapsed() > limit {
             return Err(lost);
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -197,6 +216,7 @@ async fn handshake(stream: StdStream, socket: &Path) -> Result<Connected, StartE
         let socket = socket.to_owned();
         match unanswered {
             Unanswered::Lost(reason) => StartError::Lost { socket, reason },
+            Unanswered::OtherVersion(reason) => StartError::OtherVersion { socket, reason },
             Unanswered::Refused(reason) => StartError::Refused { socket, reason },
         }
     })?;
@@ -207,8 +227,19 @@ async fn handshake(stream: StdStream, socket: &Path) -> Result<Connected, StartE
 enum Unanswered {
     /// The connection is over.
     Lost(String),
+    /// It speaks another version of the protocol.
+    OtherVersion(String),
     /// What it sent says no, or cannot be understood.
     Refused(String),
+}
+
+impl From<WireError> for Unanswered {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::Version(_) => Self::OtherVersion(error.to_string()),
+            other => Self::Refused(other.to_string()),
+        }
+    }
 }
 
 async fn first_state(
@@ -219,7 +250,7 @@ async fn first_state(
     let mut recovered = Vec::new();
     let mut told: BTreeMap<u64, Arc<[u8]>> = BTreeMap::new();
     loop {
-        while let Some(report) = next_report(buffer).map_err(Unanswered::Refused)? {
+        while let Some(report) = next_report(buffer)? {
             match (report, welcome.take()) {
                 (Report::Refused { reason }, _) => return Err(Unanswered::Refused(reason)),
                 (Report::Welcome { pid, isolation, warning }, None) => {
@@ -247,7 +278,7 @@ async fn first_state(
 }
 
 /// Takes the first whole frame off the buffer.
-fn next_report(buffer: &mut Vec<u8>) -> Result<Option<Report>, String> {
+fn next_report(buffer: &mut Vec<u8>) -> Result<Option<Report>, WireError> {
     let mut reports = Vec::with_capacity(1);
     let consumed = decode_some(buffer, 1, |report| reports.push(report))?;
     buffer.drain(..consumed);
@@ -255,12 +286,16 @@ fn next_report(buffer: &mut Vec<u8>) -> Result<Option<Report>, String> {
 }
 
 /// Decodes up to `most` frames; returns the bytes they took.
-fn decode_some(buffer: &[u8], most: usize, mut each: impl FnMut(Report)) -> Result<usize, String> {
+fn decode_some(
+    buffer: &[u8],
+    most: usize,
+    mut each: impl FnMut(Report),
+) -> Result<usize, WireError> {
     let mut at = 0;
     for _ in 0..most {
         let rest = &buffer[at..];
-        let Some(length) = wire::frame_length(rest).map_err(|e| e.to_string())? else { break };
-        each(Report::decode(&rest[..length]).map_err(|e| e.to_string())?);
+        let Some(length) = wire::frame_length(rest)? else { break };
+        each(Report::decode(&rest[..length])?);
         at += length;
     }
     Ok(at)

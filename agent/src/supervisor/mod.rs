@@ -43,6 +43,14 @@ pub(crate) fn trash(dir: &std::path::Path) -> std::path::PathBuf {
     enclosing::directory(dir).join(enclosure::TRASH)
 }
 
+/// Gives a volume to the user of a task that the supervisor does not run, as it would itself.
+///
+/// # Errors
+/// A sentence that names the volume.
+pub(crate) fn give_volume(volume: &task::VolumeLink, user: (u32, u32)) -> Result<(), String> {
+    volumes::open(volume, user).map(drop)
+}
+
 /// One line to the supervisor's log, which is its standard error.
 fn log(text: &str) {
     use std::io::Write;

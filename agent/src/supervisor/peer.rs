@@ -30,6 +30,8 @@ pub(super) enum Gone {
     Closed,
     /// It sent what we cannot read.
     Unreadable(String),
+    /// It is of another release, which speaks another version of the protocol.
+    OtherVersion(String),
 }
 
 /// Listens on `path`, which nobody but our user may open.
@@ -118,7 +120,10 @@ impl Peer {
     }
 
     fn parse(&mut self, orders: &mut Vec<Order>) -> Result<(), Gone> {
-        let unreadable = |error: wire::WireError| Gone::Unreadable(error.to_string());
+        let unreadable = |error: wire::WireError| match error {
+            wire::WireError::Version(_) => Gone::OtherVersion(error.to_string()),
+            other => Gone::Unreadable(other.to_string()),
+        };
         let mut at = 0;
         while let Some(length) = wire::frame_length(&self.input[at..]).map_err(unreadable)? {
             orders.push(Order::decode(&self.input[at..at + length]).map_err(unreadable)?);

@@ -257,10 +257,12 @@ impl Supervisor {
             self.obey(order);
         }
         let Some(peer) = self.peer.take() else { return };
-        if let Gone::Unreadable(problem) = gone {
+        if let Gone::Unreadable(problem) | Gone::OtherVersion(problem) = gone {
             peer.dismiss(problem.clone());
             super::log(&format!("the agent was dismissed: {problem}"));
         }
+        // Without anything to keep we only stand in the way of the supervisor of that release.
+        self.ending |= matches!(gone, Gone::OtherVersion(_)) && self.nothing_left();
         self.away_since = Some(Instant::now());
         self.shared.clear();
         self.sampler.give_up();

@@ -154,12 +154,24 @@ pub(crate) enum Report {
     },
 }
 
+/// The version that this process speaks.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) const fn version() -> u8 {
+    VERSION
+}
+
+/// The version that this process speaks: tests may have one of them be another release.
+#[cfg(feature = "failpoints")]
+pub(crate) fn version() -> u8 {
+    crate::crash::protocol().unwrap_or(VERSION)
+}
+
 /// Why a frame cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WireError {
     #[error("frame of {0} bytes is larger than the limit of {MAX_PAYLOAD}")]
     TooLong(usize),
-    #[error("protocol version {0}, this side speaks {VERSION}")]
+    #[error("protocol version {0}, this side speaks {own}", own = version())]
     Version(u8),
     #[error("unknown frame kind {0}")]
     Kind(u8),
@@ -174,7 +186,7 @@ pub(crate) fn frame_length(buffer: &[u8]) -> Result<Option<usize>, WireError> {
     if length > MAX_PAYLOAD {
         return Err(WireError::TooLong(length));
     }
-    if header[4] != VERSION {
+    if header[4] != version() {
         return Err(WireError::Version(header[4]));
     }
     Ok((buffer.len() >= HEADER + length).then_some(HEADER + length))
@@ -182,7 +194,7 @@ pub(crate) fn frame_length(buffer: &[u8]) -> Result<Option<usize>, WireError> {
 
 fn frame(out: &mut Vec<u8>, kind: u8, payload: impl FnOnce(&mut Writer<'_>)) {
     let start = out.len();
-    out.extend_from_slice(&[0, 0, 0, 0, VERSION, kind]);
+    out.extend_from_slice(&[0, 0, 0, 0, version(), kind]);
     payload(&mut Writer(out));
     let length = u32::try_from(out.len() - start - HEADER).unwrap_or(u32::MAX);
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());

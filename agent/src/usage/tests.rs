@@ -91,3 +91,16 @@ fn throttling_is_the_part_of_periods_that_were_cut_short() {
     assert_eq!(rates(&used(50), &used(20), second).cpus, 0.0);
     assert_eq!(rates(&used(0), &used(20), Duration::ZERO), Rates::default());
 }
+
+#[test]
+fn what_is_told_alone_has_its_own_rates_whatever_the_rounds_do() {
+    let mut all = Usages::default();
+    round(&mut all, 1, Vec::new());
+    all.take_alone(&id("d"), used(100), SECOND);
+    assert_eq!(all.of(&id("d")), Some((used(100), None)));
+    all.take_alone(&id("d"), used(350), SECOND * 3 / 2);
+    round(&mut all, 2, Vec::new());
+    round(&mut all, 3, Vec::new());
+    assert_eq!(all.of(&id("d")).unwrap().1.unwrap().cpus, 0.5);
+    assert_eq!(all.sums().cpus, 0.5);
+}

@@ -261,17 +261,20 @@ async fn an_agent_that_is_killed_finds_its_containers_their_ends_and_their_outpu
     let mut master = Master::start().await;
     let mut agent = spawn(&master, dir.path(), &engine, None);
     let mut link = master.admit().await;
-    link.start(plain("ends", "echo before; sleep 1; echo after; exit 5")).await;
+    let line =
+        "echo before; until [ -e $MESOS_SANDBOX/go ]; do sleep 0.05; done; echo after; exit 5";
+    link.start(plain("ends", line)).await;
     let line = "i=0; while true; do i=$((i+1)); echo $i; sleep 0.01; done";
     link.start(plain("runs", line)).await;
     // In the middle of its output, several times.
     for _ in 0..3 {
-        // waits: so that there is output to be carried
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let before = counted(dir.path());
+        until(|| counted(dir.path()) > before + 10).await;
         agent.kill().await.unwrap();
         agent = spawn(&master, dir.path(), &engine, None);
         link = master.admit().await;
     }
+    let_go(dir.path());
     let end = until_end(&mut link, "ends").await;
     assert_eq!((end.state, exit(&end)), (TaskState::Failed, Some(Exit::Code(5))), "{end:?}");
     link.kill("runs");
@@ -280,16 +283,28 @@ async fn an_agent_that_is_killed_finds_its_containers_their_ends_and_their_outpu
     agent.kill().await.unwrap();
     let found: Vec<String> = sandboxes(dir.path()).map(|path| read(&path)).collect();
     assert!(found.iter().any(|text| text == "before\nafter\n"), "{found:?}");
-    let counted = found.iter().find(|text| text.starts_with("1\n")).unwrap();
-    let count = counted.lines().count();
-    let wanted: String = (1..=count).map(|n| format!("{n}\n")).collect();
-    assert!(count > 50 && *counted == wanted, "lines are lost or doubled: {counted}");
+    let numbers = found.iter().find(|text| text.starts_with("1\n")).unwrap();
+    let wanted: String = (1..=numbers.lines().count()).map(|n| format!("{n}\n")).collect();
+    assert_eq!(*numbers, wanted, "lines are lost or doubled");
     end_all(&mut master, dir.path(), engine).await;
 }
 
 fn sandboxes(work: &Path) -> impl Iterator<Item = std::path::PathBuf> {
     let all = std::fs::read_dir(work.join("sandboxes")).unwrap().flatten();
     all.map(|entry| entry.path().join("stdout")).filter(|path| path.exists())
+}
+
+/// Lets tasks end that wait for a file.
+fn let_go(work: &Path) {
+    for sandbox in std::fs::read_dir(work.join("sandboxes")).unwrap().flatten() {
+        std::fs::write(sandbox.path().join("go"), "").unwrap();
+    }
+}
+
+/// Lines of the task that counts.
+fn counted(work: &Path) -> usize {
+    let texts = sandboxes(work).map(|path| read(&path));
+    texts.filter(|text| text.starts_with("1\n")).map(|text| text.lines().count()).sum()
 }
 
 fn read(path: &Path) -> String {
@@ -345,11 +360,14 @@ async fn an_engine_that_is_killed_is_waited_for_and_ends_are_told_when_it_is_bac
         let config = with(&engine, config(&master, dir.path()), |_| {});
         let agent = Agent::start(config).await;
         let mut link = master.admit().await;
-        link.start(plain("runs", "echo one; sleep 3; echo two; exit 8")).await;
+        let line =
+            "echo one; until [ -e $MESOS_SANDBOX/go ]; do sleep 0.05; done; echo two; exit 8";
+        link.start(plain("runs", line)).await;
         engine.kill();
         // Asked for while nobody answers.
         link.run(vec![plain("later", "exit 4")]);
         engine.run().await;
+        let_go(dir.path());
         let mut ends = [link.end().await, link.end().await];
         ends.sort_by(|a, b| a.task_id.cmp(&b.task_id));
         assert_eq!(exit(&ends[0]), Some(Exit::Code(4)), "{:?}", ends[0]);

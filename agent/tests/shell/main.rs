@@ -16,5 +16,7 @@ mod restart;
 mod rig;
 mod start;
 mod survival;
+mod unkillable;
+mod upgrade;
 mod usage;
 mod volumes;

@@ -39,16 +39,17 @@ pub(crate) struct Options {
     /// The name or address under which others reach this agent. The listening address by default.
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
-    /// What the agent has to give: 'cpus:4;mem:1024;ports:[31000-32000]', or JSON as in Mesos. What
-    /// the machine has by default.
-    #[arg(long, value_name = "RESOURCES")]
+    /// What the agent has to give: 'cpus:4;mem:1024;ports:[31000-32000]', JSON as in Mesos, or
+    /// file:///PATH with either. What the machine has by default.
+    #[arg(long, env = "TEPUI_AGENT_RESOURCES", value_name = "RESOURCES")]
     resources: Option<String>,
-    /// Facts for constraints, such as 'zone:a;level:10'.
-    #[arg(long, value_name = "ATTRIBUTES")]
+    /// Facts for constraints, such as 'zone:a;level:10', or file:///PATH with them.
+    #[arg(long, env = "TEPUI_AGENT_ATTRIBUTES", value_name = "ATTRIBUTES")]
     attributes: Option<String>,
     /// Where the agent stands. Agents of another region than the master's are offered only to
     /// frameworks that are aware of regions.
-    #[arg(long, value_name = "REGION/ZONE", value_parser = super::master::domain)]
+    #[arg(long, env = "TEPUI_AGENT_DOMAIN", value_name = "REGION/ZONE",
+        value_parser = super::master::domain)]
     domain: Option<Domain>,
     /// The cluster that the work directory must belong to.
     #[arg(long, value_name = "NAME")]

@@ -44,6 +44,7 @@ fn task() -> DockerTask {
         directory: None,
         stop_signal: None,
         init: None,
+        users: None,
     }
 }
 
@@ -115,6 +116,10 @@ fn limits_walls_and_names_are_the_agents() {
 fn mounts_are_handed_on_whole_and_never_as_text_with_colons() {
     let config = body(&task()).host_config.unwrap();
     assert_eq!(config.binds, None);
+    let mounts = config.mounts.iter().flatten();
+    let binds = mounts.filter(|mount| mount.typ == Some(MountType::BIND));
+    let alone = |mount: &Mount| mount.bind_options.as_ref().and_then(|o| o.non_recursive);
+    assert!(binds.clone().all(|mount| alone(mount) == Some(true)) && binds.count() == 4);
     let told: Vec<_> = config
         .mounts
         .unwrap()
@@ -185,11 +190,36 @@ fn nobody_is_root_by_a_way_round() {
         (Some("4294967296"), "7"),
         (None, ":7"),
     ] {
-        let refusal = user(asked, of_image, false).unwrap_err();
+        let refusal = user(asked, of_image, STRANGERS).unwrap_err();
         assert!(refusal.contains("--allow-root"), "{asked:?} {of_image:?}: {refusal}");
-        assert!(user(asked, of_image, true).is_ok());
+        assert!(user(asked, of_image, Rights { root: true, ..STRANGERS }).is_ok());
+        assert!(user(asked, of_image, Rights { mapped: true, ..STRANGERS }).is_ok());
     }
-    assert_eq!(user(None, "7:8", false), Ok("7:8".into()));
-    assert_eq!(user(Some("9"), "root", false), Ok("9".into()));
+    assert_eq!(user(None, "70007:70007", STRANGERS), Ok("70007:70007".into()));
+    // The image may have it in any group.
+    assert_eq!(user(Some("70009"), "root", STRANGERS), Ok("70009:70009".into()));
     assert_eq!((owner("7:8"), owner("9"), owner("app")), (Some((7, 8)), Some((9, 9)), None));
+}
+
+const STRANGERS: Rights<'static> = Rights { mapped: false, root: false, users: None };
+
+#[test]
+fn a_group_is_the_users_own_or_allowed_by_the_operator() {
+    for asked in ["70007:0", "70007:6", "70007:70008", "70007:disk", "70007:"] {
+        let refusal = user(Some(asked), "", STRANGERS).unwrap_err();
+        assert!(refusal.contains("command.user"), "{asked}: {refusal}");
+        assert!(user(None, asked, STRANGERS).is_err(), "{asked} of an image");
+    }
+    let named = ["70007:70008".to_owned(), "70009".to_owned()];
+    let listed = Rights { users: Some(&named), ..STRANGERS };
+    assert_eq!(user(Some("70007:70008"), "", listed), Ok("70007:70008".into()));
+    assert_eq!(user(Some("70007"), "", listed), Ok("70007:70008".into()));
+    assert_eq!(user(Some("70009"), "", listed), Ok("70009:70009".into()));
+    for asked in ["70007:70007", "70009:70008", "70010", "70009:0"] {
+        let refusal = user(Some(asked), "", listed).unwrap_err();
+        assert!(refusal.contains("--task-users"), "{asked}: {refusal}");
+    }
+    // With a list root must be on it, too.
+    let listed = Rights { root: true, ..listed };
+    assert!(user(Some("0"), "", listed).unwrap_err().contains("--task-users"));
 }

@@ -4,6 +4,8 @@ use super::{Connected, Options, StartError, start};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Connects to the socket `socket` of `dir`; a command that is run says so and fails.
@@ -51,19 +53,31 @@ async fn a_supervisor_that_dies_while_the_agent_connects_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_supervisor_of_another_version_is_refused_with_both_versions() {
+async fn a_supervisor_of_another_version_is_refused_with_both_versions_and_the_way_out() {
     let dir = tempfile::tempdir().unwrap();
-    let old = supervisor(dir.path(), |mut stream, _listener| {
-        let mut hello = [0; 6];
-        stream.read_exact(&mut hello).unwrap();
-        assert_eq!(hello, [0, 0, 0, 0, super::wire::VERSION, 1], "it hears what we speak");
-        // An old supervisor's welcome.
-        stream.write_all(&[1, 0, 0, 0, 1, 64, 0]).unwrap();
+    let (over, is_over) = (Arc::new(AtomicBool::new(false)), dir.path().join("socket"));
+    let seen = over.clone();
+    let old = supervisor(dir.path(), move |first, listener| {
+        let more = std::iter::from_fn(|| listener.accept().ok().map(|(stream, _)| stream));
+        for mut stream in std::iter::once(first).chain(more) {
+            if seen.load(Ordering::SeqCst) {
+                return;
+            }
+            let mut hello = [0; 6];
+            stream.read_exact(&mut hello).unwrap();
+            assert_eq!(hello, [0, 0, 0, 0, super::wire::VERSION, 1], "it hears what we speak");
+            // An old supervisor's welcome.
+            stream.write_all(&[1, 0, 0, 0, 1, 64, 0]).unwrap();
+        }
     });
     let error = connect(dir.path()).await.err().unwrap();
-    assert!(matches!(error, StartError::Refused { .. }), "{error}");
+    assert!(matches!(error, StartError::OtherVersion { .. }), "{error}");
     let said = error.to_string();
     let own = format!("protocol version 1, this side speaks {}", super::wire::VERSION);
-    assert!(said.contains(&own), "{said}");
+    for part in [&*own, "Its tasks go on", "tepui drain", "--kill-tasks-on-exit"] {
+        assert!(said.contains(part), "'{part}' is missing: {said}");
+    }
+    over.store(true, Ordering::SeqCst);
+    UnixStream::connect(is_over).unwrap();
     old.join().unwrap();
 }

@@ -47,7 +47,12 @@ impl Engine {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let holder = Command::new("unshare")
             .args(["--net", "--mount", "--propagation", "private", "sh", "-c"])
-            .arg("ip link set lo up && echo && exec sleep 100000")
+            // A containerd of the host is not ours to use: the daemon starts its own when it finds
+            // none.
+            .arg(
+                "ip link set lo up && for d in /run/containerd /run/docker/containerd; do \
+                 [ ! -d $d ] || mount -t tmpfs none $d; done && echo && exec sleep 100000",
+            )
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

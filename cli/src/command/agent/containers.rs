@@ -77,7 +77,8 @@ pub(crate) struct ContainerOptions {
     /// root.
     #[arg(long)]
     allow_root: bool,
-    /// The users as whom tasks outside of containers may run. Any, if not given.
+    /// The users as whom tasks outside of containers, and in those of Docker, may run: NAME, UID or
+    /// UID:GID. Any, if not given.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     task_users: Option<Vec<String>>,
     /// Run containers of type DOCKER with the engine at this socket, such as
@@ -127,6 +128,7 @@ impl ContainerOptions {
                 pull_timeout: Duration::from_secs(self.docker_pull_timeout),
                 ..DockerPolicy::new(socket)
             }),
+            ..Policy::default()
         }
     }
 }
