@@ -97,10 +97,9 @@ pub async fn run(
     check_reconfiguration(&recovered, &info, &machine.boot_id, &layout)?;
     let (writer, committed) = Writer::start(store).map_err(Error::Thread)?;
     take_orphans(&layout, &mut recovered, &mut first);
-    let (inbox, inputs) = mpsc::channel(INBOX);
     let masters = Masters::new(&config.masters);
     let policy = config.policy.clone().settled(&layout.root);
-    let (done, prepared) = mpsc::unbounded_channel();
+    let ((inbox, inputs), (done, prepared)) = (mpsc::channel(INBOX), mpsc::unbounded_channel());
     let preparing = Preparing::new(images(&policy, &layout)?, policy.image_cache_bytes, done);
     let mut performer =
         Performer::new(native, (writer, first), layout.clone(), policy, preparing, masters, inbox);
