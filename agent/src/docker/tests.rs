@@ -158,6 +158,7 @@ fn launch() -> Launch {
             shm_bytes: 1 << 20,
             root_allowed: true,
         })),
+        network: None,
         docker: Some(Box::new(DockerTask {
             image: "i:1".into(),
             force_pull: false,
