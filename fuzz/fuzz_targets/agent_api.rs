@@ -8,6 +8,7 @@ use proto::{Encoding, Limits, Wire};
 fuzz_target!(|bytes: &[u8]| {
     check::<proto::agent_api::Call>(bytes);
     check::<proto::agent_api::Response>(bytes);
+    check::<proto::agent_api::ProcessIo>(bytes);
 });
 
 fn check<T: Wire + PartialEq + std::fmt::Debug>(bytes: &[u8]) {

@@ -1,7 +1,11 @@
 //! The operator API of an agent: what people and tools may ask it.
 
 use crate::operator::TaskView;
-use crate::{AgentInfo, ContainerId, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, Time};
+use crate::{
+    AgentInfo, CommandInfo, ContainerId, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, Time,
+};
+use bytes::Bytes;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,8 +63,102 @@ pub enum Call {
     GetTasks,
     /// Itself.
     GetAgent,
+    /// Run a command in the container of a task, for as long as this connection lasts. Answered by a
+    /// stream of [`ProcessIo`].
+    LaunchNestedContainerSession {
+        /// The name of the session, within the container of the task.
+        container: ContainerPath,
+        /// What is run; of variables, those that the task does not have.
+        command: Box<CommandInfo>,
+        /// The terminal that it is to have, if any, with its size as far as that is known.
+        terminal: Option<Option<WindowSize>>,
+    },
+    /// Give input to a container: a stream of calls, of which the first names it.
+    AttachContainerInput(AttachInput),
+    /// Read what a container prints from now on. Answered by a stream of [`ProcessIo`].
+    AttachContainerOutput {
+        /// Which.
+        container: ContainerPath,
+    },
+    /// Answer when it has ended.
+    WaitContainer {
+        /// Which.
+        container: ContainerPath,
+        /// Whether this is `WAIT_NESTED_CONTAINER`, the older name.
+        nested: bool,
+    },
+    /// Send a signal.
+    KillContainer {
+        /// To which.
+        container: ContainerPath,
+        /// Which one; absent means KILL.
+        signal: Option<i32>,
+        /// Whether this is `KILL_NESTED_CONTAINER`, the older name.
+        nested: bool,
+    },
     /// A call of the Mesos API that is not built yet, by its name on the wire.
     NotBuilt(Arc<str>),
+}
+
+/// The name of a container: of its own, and of the one that it is in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContainerPath {
+    /// The container of the task; absent when `id` is that.
+    pub parent: Option<ContainerId>,
+    /// Its own.
+    pub id: ContainerId,
+}
+
+impl fmt::Display for ContainerPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.parent {
+            Some(parent) => write!(f, "{parent}.{}", self.id),
+            None => self.id.fmt(f),
+        }
+    }
+}
+
+/// A record of `ATTACH_CONTAINER_INPUT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttachInput {
+    /// The first: whose input it is.
+    Container(ContainerPath),
+    /// Those after it.
+    Io(ProcessIo),
+}
+
+/// Something that goes into a container, or comes out of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProcessIo {
+    /// Bytes. None of standard input say that there are no more.
+    Data(StandardStream, Bytes),
+    /// The terminal has another size now.
+    Resized(WindowSize),
+    /// Nothing, so that the connection is seen to be alive.
+    Heartbeat {
+        /// How often there is one.
+        interval: Option<Duration>,
+    },
+}
+
+/// One of the three streams of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandardStream {
+    /// Standard input.
+    Stdin,
+    /// Standard output; all that a terminal shows.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// The size of a terminal, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters of a line.
+    pub columns: u16,
 }
 
 /// The agent's answer. It has doubles in it (metrics), so equality is partial.
@@ -102,6 +200,13 @@ pub enum Response {
     Tasks(Tasks),
     /// To GET_AGENT.
     Agent(Box<AgentView>),
+    /// To WAIT_CONTAINER and WAIT_NESTED_CONTAINER.
+    Waited {
+        /// Whether the older name was called.
+        nested: bool,
+        /// As wait(2) has it; absent when nobody knows.
+        exit_status: Option<i32>,
+    },
     /// Done.
     Ok,
 }
@@ -194,6 +299,8 @@ pub struct FileInfo {
 pub struct ContainerView {
     /// Its id.
     pub container_id: ContainerId,
+    /// The container that it is in.
+    pub parent: Option<ContainerId>,
     /// Whose it is.
     pub framework_id: Option<FrameworkId>,
     /// The executor in it.

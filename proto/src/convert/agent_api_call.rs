@@ -1,10 +1,16 @@
 //! Calls of an agent's operator API.
 
+use super::agent_api_session::{path, read_tty, tty};
 use super::{At, maybe, need, present, text, w};
-use crate::DecodeError;
 use crate::agent_api::Call;
+use crate::{CommandInfo, DecodeError};
 use std::sync::Arc;
-use w::agent::call::{GetContainers, GetMetrics, ListFiles, ReadFile, SetLoggingLevel, Type};
+use w::agent::call::launch_nested_container_session::{Container, container};
+use w::agent::call::{
+    AttachContainerOutput, GetContainers, GetMetrics, KillContainer, KillNestedContainer,
+    LaunchNestedContainerSession, ListFiles, ReadFile, SetLoggingLevel, Type, WaitContainer,
+    WaitNestedContainer,
+};
 
 impl From<&Call> for w::agent::Call {
     fn from(call: &Call) -> Self {
@@ -35,19 +41,57 @@ impl From<&Call> for w::agent::Call {
                     show_standalone: Some(*show_standalone),
                 });
             }
-            Call::GetHealth
-            | Call::GetFlags
-            | Call::GetVersion
-            | Call::GetLoggingLevel
-            | Call::GetState
-            | Call::GetFrameworks
-            | Call::GetExecutors
-            | Call::GetTasks
-            | Call::GetAgent
-            | Call::NotBuilt(_) => {}
+            session => of_session(session, &mut out),
         }
         out
     }
+}
+
+/// Calls of sessions; others have no message of their own.
+fn of_session(call: &Call, out: &mut w::agent::Call) {
+    match call {
+        Call::LaunchNestedContainerSession { container, command, terminal } => {
+            out.launch_nested_container_session = Some(LaunchNestedContainerSession {
+                container_id: Some(container.into()),
+                command: Some((&**command).into()),
+                container: terminal.map(|size| Container {
+                    r#type: Some(container::Type::Mesos as i32),
+                    tty_info: Some(tty(size)),
+                }),
+            });
+        }
+        Call::AttachContainerInput(input) => out.attach_container_input = Some(input.into()),
+        Call::AttachContainerOutput { container } => {
+            let container_id = Some(container.into());
+            out.attach_container_output = Some(AttachContainerOutput { container_id });
+        }
+        Call::WaitContainer { container, nested: true } => {
+            let container_id = Some(container.into());
+            out.wait_nested_container = Some(WaitNestedContainer { container_id });
+        }
+        Call::WaitContainer { container, nested: false } => {
+            out.wait_container = Some(WaitContainer { container_id: Some(container.into()) });
+        }
+        Call::KillContainer { container, signal, nested: true } => {
+            let container_id = Some(container.into());
+            out.kill_nested_container = Some(KillNestedContainer { container_id, signal: *signal });
+        }
+        Call::KillContainer { container, signal, nested: false } => {
+            let container_id = Some(container.into());
+            out.kill_container = Some(KillContainer { container_id, signal: *signal });
+        }
+        _ => {}
+    }
+}
+
+fn session(wire: LaunchNestedContainerSession) -> Result<Call, DecodeError> {
+    let terminal = wire.container.and_then(|container| container.tty_info);
+    let command = present(wire.command, "command")?;
+    Ok(Call::LaunchNestedContainerSession {
+        container: need(wire.container_id, "container_id")?,
+        command: Box::new(CommandInfo::try_from(command).at("command")?),
+        terminal: terminal.map(read_tty).transpose().at("container.tty_info")?,
+    })
 }
 
 fn kind(call: &Call) -> Type {
@@ -66,6 +110,13 @@ fn kind(call: &Call) -> Type {
         Call::GetExecutors => Type::GetExecutors,
         Call::GetTasks => Type::GetTasks,
         Call::GetAgent => Type::GetAgent,
+        Call::LaunchNestedContainerSession { .. } => Type::LaunchNestedContainerSession,
+        Call::AttachContainerInput(_) => Type::AttachContainerInput,
+        Call::AttachContainerOutput { .. } => Type::AttachContainerOutput,
+        Call::WaitContainer { nested: true, .. } => Type::WaitNestedContainer,
+        Call::WaitContainer { nested: false, .. } => Type::WaitContainer,
+        Call::KillContainer { nested: true, .. } => Type::KillNestedContainer,
+        Call::KillContainer { nested: false, .. } => Type::KillContainer,
         Call::NotBuilt(name) => Type::from_str_name(name).unwrap_or(Type::Unknown),
     }
 }
@@ -115,7 +166,47 @@ impl TryFrom<w::agent::Call> for Call {
             Type::GetExecutors => Self::GetExecutors,
             Type::GetTasks => Self::GetTasks,
             Type::GetAgent => Self::GetAgent,
-            other => Self::NotBuilt(Arc::from(other.as_str_name())),
+            other => return read_session(other, call),
         })
     }
+}
+
+/// Calls of sessions, and those that are not built.
+fn read_session(kind: Type, call: w::agent::Call) -> Result<Call, DecodeError> {
+    Ok(match kind {
+        Type::LaunchNestedContainerSession => {
+            let field = "launch_nested_container_session";
+            session(present(call.launch_nested_container_session, field)?).at(field)?
+        }
+        Type::AttachContainerInput => {
+            Call::AttachContainerInput(need(call.attach_container_input, "attach_container_input")?)
+        }
+        Type::AttachContainerOutput => {
+            let field = "attach_container_output";
+            let container =
+                path(present(call.attach_container_output, field)?.container_id, field)?;
+            Call::AttachContainerOutput { container }
+        }
+        Type::WaitNestedContainer => {
+            let field = "wait_nested_container";
+            let container = path(present(call.wait_nested_container, field)?.container_id, field)?;
+            Call::WaitContainer { container, nested: true }
+        }
+        Type::WaitContainer => {
+            let wait = present(call.wait_container, "wait_container")?;
+            let container = path(wait.container_id, "wait_container")?;
+            Call::WaitContainer { container, nested: false }
+        }
+        Type::KillNestedContainer => {
+            let kill = present(call.kill_nested_container, "kill_nested_container")?;
+            let container = path(kill.container_id, "kill_nested_container")?;
+            Call::KillContainer { container, signal: kill.signal, nested: true }
+        }
+        Type::KillContainer => {
+            let kill = present(call.kill_container, "kill_container")?;
+            let container = path(kill.container_id, "kill_container")?;
+            Call::KillContainer { container, signal: kill.signal, nested: false }
+        }
+        other => Call::NotBuilt(Arc::from(other.as_str_name())),
+    })
 }

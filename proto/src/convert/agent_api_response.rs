@@ -53,6 +53,13 @@ impl From<&Response> for w::agent::Response {
             Response::Executors(executors) => out.get_executors = Some(executors.into()),
             Response::Tasks(tasks) => out.get_tasks = Some(tasks.into()),
             Response::Agent(agent) => out.get_agent = Some((&**agent).into()),
+            Response::Waited { nested: true, exit_status } => {
+                let exit_status = *exit_status;
+                out.wait_nested_container = Some(wire::WaitNestedContainer { exit_status });
+            }
+            Response::Waited { nested: false, exit_status } => {
+                out.wait_container = Some(wire::WaitContainer { exit_status: *exit_status });
+            }
             Response::Ok => {}
         }
         out
@@ -74,6 +81,8 @@ fn kind(response: &Response) -> Type {
         Response::Executors(_) => Type::GetExecutors,
         Response::Tasks(_) => Type::GetTasks,
         Response::Agent(_) => Type::GetAgent,
+        Response::Waited { nested: true, .. } => Type::WaitNestedContainer,
+        Response::Waited { nested: false, .. } => Type::WaitContainer,
         Response::Ok => Type::Ok,
     }
 }
@@ -132,10 +141,22 @@ impl TryFrom<w::agent::Response> for Response {
             Type::GetExecutors => Self::Executors(need(response.get_executors, "get_executors")?),
             Type::GetTasks => Self::Tasks(need(response.get_tasks, "get_tasks")?),
             Type::GetAgent => Self::Agent(Box::new(need(response.get_agent, "get_agent")?)),
+            Type::WaitNestedContainer => {
+                waited(true, response.wait_nested_container.map(|wait| wait.exit_status))?
+            }
+            Type::WaitContainer => {
+                waited(false, response.wait_container.map(|wait| wait.exit_status))?
+            }
             Type::Ok => Self::Ok,
             Type::Unknown => return Err(DecodeError::new("type", "UNKNOWN is not known here")),
         })
     }
+}
+
+/// How a container ended, under the older name of the call or the newer.
+fn waited(nested: bool, status: Option<Option<i32>>) -> Result<Response, DecodeError> {
+    let field = if nested { "wait_nested_container" } else { "wait_container" };
+    Ok(Response::Waited { nested, exit_status: present(status, field)? })
 }
 
 pub(super) fn flag((name, value): &(Arc<str>, Option<Arc<str>>)) -> w::Flag {

@@ -1,7 +1,7 @@
 //! Files, containers and the agent itself, as its operators see them.
 
 use super::{maybe, need, resources, text, time, w};
-use crate::agent_api::{AgentView, ContainerUsage, ContainerView, Drain, FileInfo};
+use crate::agent_api::{AgentView, ContainerPath, ContainerUsage, ContainerView, Drain, FileInfo};
 use crate::{DecodeError, Time};
 use w::agent::response::GetAgent;
 use w::agent::response::get_containers::Container;
@@ -41,7 +41,10 @@ impl From<&ContainerView> for Container {
             framework_id: view.framework_id.as_ref().map(Into::into),
             executor_id: view.executor_id.as_ref().map(Into::into),
             executor_name: view.executor_name.as_deref().map(str::to_owned),
-            container_id: Some((&view.container_id).into()),
+            container_id: Some(w::ContainerId {
+                parent: view.parent.as_ref().map(|parent| Box::new(parent.into())),
+                ..(&view.container_id).into()
+            }),
             resource_statistics: view.usage.as_ref().map(Into::into),
         }
     }
@@ -50,8 +53,10 @@ impl From<&ContainerView> for Container {
 impl TryFrom<Container> for ContainerView {
     type Error = DecodeError;
     fn try_from(wire: Container) -> Result<Self, DecodeError> {
+        let path: ContainerPath = need(wire.container_id, "container_id")?;
         Ok(Self {
-            container_id: need(wire.container_id, "container_id")?,
+            container_id: path.id,
+            parent: path.parent,
             framework_id: maybe(wire.framework_id, "framework_id")?,
             executor_id: maybe(wire.executor_id, "executor_id")?,
             executor_name: wire.executor_name.map(Into::into),

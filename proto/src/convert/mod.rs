@@ -7,6 +7,7 @@
 mod agent;
 mod agent_api_call;
 mod agent_api_response;
+mod agent_api_session;
 mod agent_api_views;
 mod agent_call;
 mod agent_event;
@@ -110,6 +111,7 @@ wire! {
     crate::executor::Event => w::executor::Event, MESOS__V1__EXECUTOR__EVENT;
     crate::agent_api::Call => w::agent::Call, MESOS__V1__AGENT__CALL;
     crate::agent_api::Response => w::agent::Response, MESOS__V1__AGENT__RESPONSE;
+    crate::agent_api::ProcessIo => w::agent::ProcessIo, MESOS__V1__AGENT__PROCESS_IO;
     crate::agent_link::AgentCall => link::AgentCall, TEPUI__V1__AGENT_CALL;
     crate::agent_link::AgentEvent => link::AgentEvent, TEPUI__V1__AGENT_EVENT;
     crate::agent_link::Command => link::AgentEvent, TEPUI__V1__AGENT_EVENT;

@@ -285,6 +285,17 @@ static MESOS__V1__VOLUME__SOURCE__TYPE: Enum = Enum { values: &[
     ("TMPFS", 1000),
 ] };
 
+static MESOS__V1__AGENT__CALL__ATTACH_CONTAINER_INPUT__TYPE: Enum = Enum { values: &[
+    ("UNKNOWN", 0),
+    ("CONTAINER_ID", 1),
+    ("PROCESS_IO", 2),
+] };
+
+static MESOS__V1__AGENT__CALL__LAUNCH_NESTED_CONTAINER_SESSION__CONTAINER__TYPE: Enum = Enum { values: &[
+    ("DOCKER", 1),
+    ("MESOS", 2),
+] };
+
 static MESOS__V1__AGENT__CALL__TYPE: Enum = Enum { values: &[
     ("UNKNOWN", 0),
     ("GET_HEALTH", 1),
@@ -321,6 +332,25 @@ static MESOS__V1__AGENT__CALL__TYPE: Enum = Enum { values: &[
     ("MARK_RESOURCE_PROVIDER_GONE", 32),
 ] };
 
+static MESOS__V1__AGENT__PROCESS_IO__CONTROL__TYPE: Enum = Enum { values: &[
+    ("UNKNOWN", 0),
+    ("TTY_INFO", 1),
+    ("HEARTBEAT", 2),
+] };
+
+static MESOS__V1__AGENT__PROCESS_IO__DATA__TYPE: Enum = Enum { values: &[
+    ("UNKNOWN", 0),
+    ("STDIN", 1),
+    ("STDOUT", 2),
+    ("STDERR", 3),
+] };
+
+static MESOS__V1__AGENT__PROCESS_IO__TYPE: Enum = Enum { values: &[
+    ("UNKNOWN", 0),
+    ("DATA", 1),
+    ("CONTROL", 2),
+] };
+
 static MESOS__V1__AGENT__RESPONSE__TYPE: Enum = Enum { values: &[
     ("UNKNOWN", 0),
     ("GET_HEALTH", 1),
@@ -335,7 +365,9 @@ static MESOS__V1__AGENT__RESPONSE__TYPE: Enum = Enum { values: &[
     ("GET_FRAMEWORKS", 10),
     ("GET_EXECUTORS", 11),
     ("GET_TASKS", 12),
+    ("WAIT_NESTED_CONTAINER", 13),
     ("GET_AGENT", 14),
+    ("WAIT_CONTAINER", 15),
     ("OK", 1001),
 ] };
 
@@ -3405,6 +3437,37 @@ pub(crate) static MESOS__V1__SECRET__VALUE: Message = Message {
     ],
 };
 
+pub(crate) static MESOS__V1__TTYINFO: Message = Message {
+    fields: &[
+        Field {
+            name: "window_size",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__TTYINFO__WINDOW_SIZE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__TTYINFO__WINDOW_SIZE: Message = Message {
+    fields: &[
+        Field {
+            name: "rows",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Uint32,
+            default: Default::None,
+        },
+        Field {
+            name: "columns",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::Uint32,
+            default: Default::None,
+        },
+    ],
+};
+
 pub(crate) static MESOS__V1__TASK: Message = Message {
     fields: &[
         Field {
@@ -4238,10 +4301,97 @@ pub(crate) static MESOS__V1__AGENT__CALL: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "wait_nested_container",
+            number: 7,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__WAIT_NESTED_CONTAINER),
+            default: Default::None,
+        },
+        Field {
+            name: "kill_nested_container",
+            number: 8,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__KILL_NESTED_CONTAINER),
+            default: Default::None,
+        },
+        Field {
+            name: "launch_nested_container_session",
+            number: 9,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__LAUNCH_NESTED_CONTAINER_SESSION),
+            default: Default::None,
+        },
+        Field {
+            name: "attach_container_input",
+            number: 10,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__ATTACH_CONTAINER_INPUT),
+            default: Default::None,
+        },
+        Field {
+            name: "attach_container_output",
+            number: 11,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__ATTACH_CONTAINER_OUTPUT),
+            default: Default::None,
+        },
+        Field {
+            name: "wait_container",
+            number: 14,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__WAIT_CONTAINER),
+            default: Default::None,
+        },
+        Field {
+            name: "kill_container",
+            number: 15,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__KILL_CONTAINER),
+            default: Default::None,
+        },
+        Field {
             name: "get_containers",
             number: 20,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__AGENT__CALL__GET_CONTAINERS),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__ATTACH_CONTAINER_INPUT: Message = Message {
+    fields: &[
+        Field {
+            name: "type",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Enum(&MESOS__V1__AGENT__CALL__ATTACH_CONTAINER_INPUT__TYPE),
+            default: Default::None,
+        },
+        Field {
+            name: "container_id",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__CONTAINER_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "process_io",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__PROCESS_IO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__ATTACH_CONTAINER_OUTPUT: Message = Message {
+    fields: &[
+        Field {
+            name: "container_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__CONTAINER_ID),
             default: Default::None,
         },
     ],
@@ -4273,6 +4423,89 @@ pub(crate) static MESOS__V1__AGENT__CALL__GET_METRICS: Message = Message {
             number: 1,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__DURATION_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__KILL_CONTAINER: Message = Message {
+    fields: &[
+        Field {
+            name: "container_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__CONTAINER_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "signal",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Int32,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__KILL_NESTED_CONTAINER: Message = Message {
+    fields: &[
+        Field {
+            name: "container_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__CONTAINER_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "signal",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Int32,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__LAUNCH_NESTED_CONTAINER_SESSION: Message = Message {
+    fields: &[
+        Field {
+            name: "container_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__CONTAINER_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "command",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__COMMAND_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "container",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__LAUNCH_NESTED_CONTAINER_SESSION__CONTAINER),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__LAUNCH_NESTED_CONTAINER_SESSION__CONTAINER: Message = Message {
+    fields: &[
+        Field {
+            name: "type",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Enum(&MESOS__V1__AGENT__CALL__LAUNCH_NESTED_CONTAINER_SESSION__CONTAINER__TYPE),
+            default: Default::None,
+        },
+        Field {
+            name: "tty_info",
+            number: 10,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__TTYINFO),
             default: Default::None,
         },
     ],
@@ -4330,6 +4563,113 @@ pub(crate) static MESOS__V1__AGENT__CALL__SET_LOGGING_LEVEL: Message = Message {
             number: 2,
             label: Label::Required,
             kind: Kind::Message(&MESOS__V1__DURATION_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__WAIT_CONTAINER: Message = Message {
+    fields: &[
+        Field {
+            name: "container_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__CONTAINER_ID),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__WAIT_NESTED_CONTAINER: Message = Message {
+    fields: &[
+        Field {
+            name: "container_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__CONTAINER_ID),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__PROCESS_IO: Message = Message {
+    fields: &[
+        Field {
+            name: "type",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Enum(&MESOS__V1__AGENT__PROCESS_IO__TYPE),
+            default: Default::None,
+        },
+        Field {
+            name: "data",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__PROCESS_IO__DATA),
+            default: Default::None,
+        },
+        Field {
+            name: "control",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__PROCESS_IO__CONTROL),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__PROCESS_IO__CONTROL: Message = Message {
+    fields: &[
+        Field {
+            name: "type",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Enum(&MESOS__V1__AGENT__PROCESS_IO__CONTROL__TYPE),
+            default: Default::None,
+        },
+        Field {
+            name: "tty_info",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__TTYINFO),
+            default: Default::None,
+        },
+        Field {
+            name: "heartbeat",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__PROCESS_IO__CONTROL__HEARTBEAT),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__PROCESS_IO__CONTROL__HEARTBEAT: Message = Message {
+    fields: &[
+        Field {
+            name: "interval",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__DURATION_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__PROCESS_IO__DATA: Message = Message {
+    fields: &[
+        Field {
+            name: "type",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Enum(&MESOS__V1__AGENT__PROCESS_IO__DATA__TYPE),
+            default: Default::None,
+        },
+        Field {
+            name: "data",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Bytes,
             default: Default::None,
         },
     ],
@@ -4429,10 +4769,24 @@ pub(crate) static MESOS__V1__AGENT__RESPONSE: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "wait_nested_container",
+            number: 14,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__WAIT_NESTED_CONTAINER),
+            default: Default::None,
+        },
+        Field {
             name: "get_agent",
             number: 15,
             label: Label::Optional,
             kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__GET_AGENT),
+            default: Default::None,
+        },
+        Field {
+            name: "wait_container",
+            number: 16,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__RESPONSE__WAIT_CONTAINER),
             default: Default::None,
         },
     ],
@@ -4737,6 +5091,30 @@ pub(crate) static MESOS__V1__AGENT__RESPONSE__READ_FILE: Message = Message {
             number: 2,
             label: Label::Required,
             kind: Kind::Bytes,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__WAIT_CONTAINER: Message = Message {
+    fields: &[
+        Field {
+            name: "exit_status",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Int32,
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__RESPONSE__WAIT_NESTED_CONTAINER: Message = Message {
+    fields: &[
+        Field {
+            name: "exit_status",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::Int32,
             default: Default::None,
         },
     ],

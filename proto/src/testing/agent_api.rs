@@ -1,14 +1,15 @@
 //! Calls and responses of an agent's operator API.
 
 use super::operator::task_view;
-use super::task::executor;
+use super::task::{command, executor};
 use super::{
     agent_info, container_id, data, executor_id, framework_id, framework_info, interval, maybe,
     nanos, text, time,
 };
+use crate::CommandInfo;
 use crate::agent_api::{
-    AgentView, Call, ContainerUsage, ContainerView, Drain, Executors, FileInfo, Frameworks,
-    Response, State, Tasks,
+    AgentView, AttachInput, Call, ContainerPath, ContainerUsage, ContainerView, Drain, Executors,
+    FileInfo, Frameworks, ProcessIo, Response, StandardStream, State, Tasks, WindowSize,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -16,6 +17,45 @@ use std::sync::Arc;
 
 /// Calls of Mesos that are not built; a few of them.
 const NOT_BUILT: [&str; 4] = ["UNKNOWN", "LAUNCH_CONTAINER", "PRUNE_IMAGES", "GET_OPERATIONS"];
+
+fn path() -> impl Strategy<Value = ContainerPath> {
+    (maybe(container_id()), container_id()).prop_map(|(parent, id)| ContainerPath { parent, id })
+}
+
+fn size() -> impl Strategy<Value = WindowSize> {
+    (any::<u16>(), any::<u16>()).prop_map(|(rows, columns)| WindowSize { rows, columns })
+}
+
+/// What goes into a container or comes out of it.
+pub fn process_io() -> impl Strategy<Value = ProcessIo> {
+    let streams = vec![StandardStream::Stdin, StandardStream::Stdout, StandardStream::Stderr];
+    prop_oneof![
+        (prop::sample::select(streams), data())
+            .prop_map(|(stream, data)| ProcessIo::Data(stream, data.to_vec().into())),
+        size().prop_map(ProcessIo::Resized),
+        maybe(nanos()).prop_map(|interval| ProcessIo::Heartbeat { interval }),
+    ]
+}
+
+/// Calls of sessions.
+fn session() -> impl Strategy<Value = Call> {
+    // Limits of a process are no part of a command on the wire.
+    let command =
+        command().prop_map(|command| Box::new(CommandInfo { rlimits: Vec::new(), ..command }));
+    prop_oneof![
+        (path(), command, maybe(maybe(size()))).prop_map(|(container, command, terminal)| {
+            Call::LaunchNestedContainerSession { container, command, terminal }
+        }),
+        path().prop_map(|path| Call::AttachContainerInput(AttachInput::Container(path))),
+        process_io().prop_map(|io| Call::AttachContainerInput(AttachInput::Io(io))),
+        path().prop_map(|container| Call::AttachContainerOutput { container }),
+        (path(), any::<bool>())
+            .prop_map(|(container, nested)| Call::WaitContainer { container, nested }),
+        (path(), maybe(any::<i32>()), any::<bool>()).prop_map(|(container, signal, nested)| {
+            Call::KillContainer { container, signal, nested }
+        }),
+    ]
+}
 
 /// Any call.
 pub fn agent_api_call() -> impl Strategy<Value = Call> {
@@ -43,6 +83,7 @@ pub fn agent_api_call() -> impl Strategy<Value = Call> {
             show_nested,
             show_standalone
         }),
+        session(),
         prop::sample::select(names).prop_map(Call::NotBuilt),
     ]
 }
@@ -81,8 +122,9 @@ fn usage() -> impl Strategy<Value = ContainerUsage> {
 
 fn container() -> impl Strategy<Value = ContainerView> {
     let whose = (maybe(framework_id()), maybe(executor_id()), maybe(text()));
-    (container_id(), whose, maybe(usage())).prop_map(|(container_id, whose, usage)| ContainerView {
-        container_id,
+    (path(), whose, maybe(usage())).prop_map(|(path, whose, usage)| ContainerView {
+        container_id: path.id,
+        parent: path.parent,
         framework_id: whose.0,
         executor_id: whose.1,
         executor_name: whose.2,
@@ -146,6 +188,8 @@ pub fn agent_api_response() -> impl Strategy<Value = Response> {
         executors().prop_map(Response::Executors),
         tasks().prop_map(Response::Tasks),
         agent().prop_map(|agent| Response::Agent(Box::new(agent))),
+        (any::<bool>(), maybe(any::<i32>()))
+            .prop_map(|(nested, exit_status)| Response::Waited { nested, exit_status }),
         Just(Response::Ok),
     ]
 }

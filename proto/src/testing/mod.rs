@@ -17,7 +17,7 @@ mod scheduler;
 mod state;
 mod task;
 
-pub use agent_api::{agent_api_call, agent_api_response};
+pub use agent_api::{agent_api_call, agent_api_response, process_io};
 pub use agent_link::{agent_call, agent_event, command};
 pub use constraints::offer_constraints;
 pub use executor::{executor_call, executor_event};

@@ -1627,6 +1627,23 @@ pub mod r_limit_info {
         }
     }
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct TtyInfo {
+    #[prost(message, optional, tag = "1")]
+    pub window_size: ::core::option::Option<tty_info::WindowSize>,
+}
+/// Nested message and enum types in `TTYInfo`.
+pub mod tty_info {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct WindowSize {
+        #[prost(uint32, optional, tag = "1")]
+        pub rows: ::core::option::Option<u32>,
+        #[prost(uint32, optional, tag = "2")]
+        pub columns: ::core::option::Option<u32>,
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct Port {

@@ -99,7 +99,7 @@ const BOXED: [&str; 12] = [
 ];
 
 /// Where the messages are that we encode and decode.
-const ROOTS: [&str; 19] = [
+const ROOTS: [&str; 20] = [
     ".mesos.v1.scheduler.Call",
     ".mesos.v1.scheduler.Event",
     ".mesos.v1.master.Call",
@@ -109,6 +109,7 @@ const ROOTS: [&str; 19] = [
     ".mesos.v1.executor.Event",
     ".mesos.v1.agent.Call",
     ".mesos.v1.agent.Response",
+    ".mesos.v1.agent.ProcessIO",
     ".mesos.v1.AgentInfo",
     ".mesos.v1.FrameworkInfo",
     ".mesos.v1.OperationStatus",

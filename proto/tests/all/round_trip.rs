@@ -105,6 +105,7 @@ messages! {
     executor_event: testing::executor_event();
     agent_api_call: testing::agent_api_call();
     agent_api_response: testing::agent_api_response();
+    process_io: testing::process_io();
     agent_call: testing::agent_call();
     agent_event: testing::agent_event();
     command: testing::command();
@@ -129,6 +130,7 @@ fn all_decoders(bytes: &[u8], encoding: Encoding) {
     drop(executor::Event::decode(bytes, encoding, limits));
     drop(agent_api::Call::decode(bytes, encoding, limits));
     drop(agent_api::Response::decode(bytes, encoding, limits));
+    drop(agent_api::ProcessIo::decode(bytes, encoding, limits));
     drop(agent_link::AgentCall::decode(bytes, encoding, limits));
     drop(agent_link::AgentEvent::decode(bytes, encoding, limits));
     drop(agent_link::Command::decode(bytes, encoding, limits));
