@@ -339,6 +339,8 @@ pub(crate) fn input(event: ContainerEvent) -> Option<Input> {
             None
         }
         ContainerEvent::Usage { .. }
+        | ContainerEvent::Entered { .. }
+        | ContainerEvent::Left { .. }
         | ContainerEvent::LogCut { .. }
         | ContainerEvent::Sampled { .. }
         | ContainerEvent::Recovered(_)

@@ -1,9 +1,12 @@
 //! Listening, and the accept loop: HTTP/1.1 with limits on slow senders and on their number.
 //!
-//! It must never hold more of a request than its head: no handler reads a body.
+//! It must never hold more of a request than its head; the one handler that reads a body bounds it.
 
-use crate::Error;
+use crate::{Config, Error};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
@@ -40,6 +43,17 @@ pub(crate) struct AcceptLimits {
     pub(crate) request_timeout: Duration,
 }
 
+impl AcceptLimits {
+    /// Those that the operator chose.
+    pub(crate) fn of(config: &Config) -> Self {
+        Self { connections: config.max_connections, request_timeout: config.request_timeout }
+    }
+}
+
+/// Who is at the other end of a request's connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
 /// Serves connections for ever; ends when it is dropped, and its connections with it.
 pub(crate) async fn accept(listener: TcpListener, router: axum::Router, limits: AcceptLimits) {
     let mut builder = http1::Builder::new();
@@ -54,8 +68,8 @@ pub(crate) async fn accept(listener: TcpListener, router: axum::Router, limits: 
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, or a connection that was gone already: those that are
                 // served go on, and the next may be accepted once one of them ends.
@@ -70,17 +84,26 @@ pub(crate) async fn accept(listener: TcpListener, router: axum::Router, limits: 
         };
         let (builder, router) = (builder.clone(), router.clone());
         connections.spawn(async move {
-            serve(stream, &builder, router).await;
+            serve(stream, from, &builder, router).await;
             drop(place);
         });
     }
 }
 
-async fn serve(stream: TcpStream, builder: &http1::Builder, router: axum::Router) {
+async fn serve(
+    stream: TcpStream,
+    from: SocketAddr,
+    builder: &http1::Builder,
+    router: axum::Router,
+) {
     // Small answers must not wait for the peer to confirm what came before them.
     let served = match stream.set_nodelay(true) {
         Ok(()) => {
-            let service = TowerToHyperService::new(router);
+            let inner = TowerToHyperService::new(router);
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(Peer(from));
+                inner.call(request)
+            });
             let served = builder.serve_connection(TokioIo::new(stream), service).await;
             served.map_err(|error| error.to_string())
         }

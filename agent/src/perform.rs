@@ -5,6 +5,7 @@
 //! crowd so are the others. A full disk holds back what waits behind it, first frees its own
 //! reserve, and tries again; what claims nothing durable (that the agent is alive) never waits.
 
+mod enter;
 mod look;
 mod say;
 

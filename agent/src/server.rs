@@ -21,6 +21,7 @@ use crate::policy::Policy;
 use crate::preparing::{Prepared, Preparing};
 use crate::sandbox::packing::Packer;
 use crate::sandboxes::Place;
+use crate::sessions::Sessions;
 use crate::usage::{self, Usages};
 use crate::{Error, containers, metrics, orphans, probe};
 use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered};
@@ -118,14 +119,14 @@ pub async fn run(
         "agent serving"
     );
     let (asks, questions) = mpsc::channel(64);
-    let router = http::router(http::Context::new(performer.sandboxes.clone(), asks));
-    let limits = AcceptLimits {
-        connections: config.max_connections,
-        request_timeout: config.request_timeout,
-    };
+    let sessions = Sessions::new(layout.supervisor.join("sessions"));
+    let rights = (sessions.clone(), config.sessions_from);
+    let router = http::router(http::Context::new(performer.sandboxes.clone(), rights, asks));
+    let limits = AcceptLimits::of(&config);
     let (effects, usages) = (Vec::new(), Usages::default());
     let (disks, measured) = Disks::start(config.disk_check_interval).map_err(Error::Thread)?;
-    let server = Server { core, clock, performer, layout, config, effects, usages, disks, packer };
+    let server =
+        Server { core, clock, performer, layout, config, effects, usages, disks, packer, sessions };
     fail_point!("agent-ready");
     let channels = Channels { inputs, events, committed, prepared, questions, measured };
     tokio::select! {
@@ -258,6 +259,7 @@ struct Server {
     effects: Vec<agent_core::Effect>,
     usages: Usages,
     disks: Disks,
+    sessions: Sessions,
 }
 
 impl Server {
@@ -329,6 +331,7 @@ impl Server {
     ) -> Result<(), Error> {
         self.usages.note(&event);
         self.performer.addresses.note(&event);
+        self.sessions.note(&event);
         if let ContainerEvent::Lost { reason } = &event {
             tracing::error!(reason, "the supervisor is gone; starting another one");
             return self.replace_supervisor(events).await;
@@ -409,6 +412,11 @@ impl Server {
             Ask::Usage(reply) => {
                 let seen = (&self.usages, &self.disks, &self.performer.addresses);
                 let _ = reply.send(http::usage(&self.core, seen, &self.clock));
+            }
+            Ask::Containers(reply) => drop(reply.send(http::container_views(&self.core))),
+            Ask::Enter(entry) => self.performer.enter(&self.core, *entry),
+            Ask::SignalSession { number, signal } => {
+                self.performer.native.signal_session(number, signal);
             }
             Ask::Health(reply) => {
                 let _ = reply.send(http::Health {

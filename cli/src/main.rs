@@ -117,6 +117,10 @@ enum Command {
     Top(command::top::Options),
     /// Show what a task wrote.
     Logs(command::logs::Options),
+    /// Run a command in the container of a task.
+    Exec(command::session::exec::Options),
+    /// Show what a task prints from now on.
+    Attach(command::session::attach::Options),
     /// Kill a job, or one task of it.
     Kill(command::kill::Options),
     /// List agents.
@@ -250,6 +254,8 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Top(options) => block_on(command::top::run(options)),
         Command::Logs(options) => block_on(command::logs::run(options)),
+        Command::Exec(options) => block_on(command::session::exec::run(options)),
+        Command::Attach(options) => block_on(command::session::attach::run(options)),
         Command::Kill(options) => block_on(command::kill::run(options)),
         Command::Agents { server, print } => {
             block_on(command::agents::run(&discover::master(&server), print.output))

@@ -1,8 +1,8 @@
 //! The one verb and the one question of the core.
 
 use crate::effect::{Effect, Note};
-use crate::input::Input;
-use crate::state::{Agent, Counters, KillCause, Timer};
+use crate::input::{Input, Launch};
+use crate::state::{Agent, Counters, KillCause, Phase, Timer};
 use proto::agent_link::{AgentCall, AgentEvent};
 use proto::{ContainerId, FrameworkId, Resources, TaskId, TaskState, Time};
 use std::sync::Arc;
@@ -171,6 +171,21 @@ impl Agent {
                     pending_updates: task.stream.pending.len(),
                 }
             })
+        })
+    }
+
+    /// What runs in a container was launched so; none when no task of ours runs in it.
+    pub fn launch_of(&self, container_id: &ContainerId) -> Option<Launch> {
+        let (framework_id, task_id) = self.containers.get(container_id)?.clone();
+        let framework = self.frameworks.get(&framework_id)?;
+        let task = framework.tasks.get(&task_id).filter(|task| task.phase == Phase::Running)?;
+        let launched = task.launched.as_ref()?;
+        Some(Launch {
+            container_id: container_id.clone(),
+            framework: framework.info.clone()?,
+            framework_id,
+            role: launched.role.clone(),
+            task: launched.info.clone(),
         })
     }
 

@@ -8,6 +8,7 @@ use resource_text::{attributes, resources};
 
 use crate::Error;
 use crate::containerizer::native::NativeDefaults;
+use crate::http::SessionsFrom;
 use crate::parts::LogPolicy;
 use crate::policy::Policy;
 use crate::probe::Machine;
@@ -69,6 +70,8 @@ pub struct Config {
     pub disk_reserve_bytes: u64,
     /// How long a supervisor without tasks waits for its agent to come back.
     pub supervisor_away_grace: Duration,
+    /// From where people may open sessions in containers.
+    pub sessions_from: SessionsFrom,
     /// Connections to the agent's own API at one time; more are refused.
     pub max_connections: usize,
     /// How long the head of a request to that API may take; an idle connection ends as well.
@@ -107,6 +110,7 @@ impl Config {
             disk_watch_interval: Duration::from_secs(60),
             disk_reserve_bytes: 32 << 20,
             supervisor_away_grace: Duration::from_secs(600),
+            sessions_from: SessionsFrom::default(),
             max_connections: 1_000,
             request_timeout: Duration::from_secs(30),
             connect_backoff: (Duration::from_millis(100), Duration::from_secs(10)),

@@ -19,7 +19,7 @@ use std::time::Duration;
 pub use crate::supervisor::task::{
     BadContainerId, ContainerId, Enclosure, Ended, LaunchError, Launched, Limitation, Mount,
     MountSource, Network, PortMap, Pressure, Program, Recovered, Rlimit, Root, SANDBOX,
-    SandboxChoice, SandboxFate, Traffic, Usage, VolumeLink, WaitStatus,
+    SandboxChoice, SandboxFate, Stdio, Traffic, Usage, VolumeLink, WaitStatus,
 };
 pub(crate) use isolator::{QUOTA_PERIOD_US, limits_of};
 pub use native::{Native, NativeDefaults, NativeOptions, StartError};
@@ -135,6 +135,22 @@ pub enum ContainerEvent {
         /// How it ended, or why it was not begun.
         result: Result<WaitStatus, LaunchError>,
     },
+    /// The session that was asked for runs, or why not.
+    Entered {
+        /// In which container.
+        id: ContainerId,
+        /// The number that it was given.
+        number: u64,
+        /// Its process id on this host.
+        result: Result<u32, LaunchError>,
+    },
+    /// The program of a session has ended.
+    Left {
+        /// The number that it was given.
+        number: u64,
+        /// How.
+        status: WaitStatus,
+    },
     /// A part of the answer to `sample`. What is not told until `complete` is as it was told last.
     Sampled {
         /// When the round began, in nanoseconds since boot.
@@ -181,6 +197,12 @@ pub trait Containerizer: Send {
     /// killed when it takes longer than `timeout`. Answered by `Looked`, unless no such container
     /// runs.
     fn look(&mut self, launch: Launch, number: u64, timeout: Duration);
+    /// Runs a program as a session in a container of the launch's id, with its walls and in its
+    /// limits, until it ends, its container does, or this containerizer is gone. Answered by
+    /// `Entered`, and then `Left`.
+    fn enter(&mut self, launch: Launch, number: u64, stdio: Stdio);
+    /// Sends a signal to the process group of a session. Silent when there is none.
+    fn signal_session(&mut self, number: u64, signal: i32);
     /// Kills every process of the container now, which has taken more than it may. Answered by
     /// `Ended` with that limitation, also if the agent is another one by then.
     fn exceeded(&mut self, id: &ContainerId, limitation: Limitation);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::isolator::{self, Defaults, Isolator};
-use super::{Allocation, ContainerEvent, ContainerId, Containerizer, Launch, Limitation};
+use super::{Allocation, ContainerEvent, ContainerId, Containerizer, Launch, Limitation, Stdio};
 use crate::parts::LogPolicy;
 use crate::supervisor::client::{self, Client, Connected, Incoming};
 use crate::supervisor::options::Options;
@@ -184,6 +184,21 @@ impl Native {
     }
 }
 
+impl Native {
+    /// Orders a program beside a container.
+    fn queue_beside(
+        &mut self,
+        launch: &Launch,
+        order: impl FnOnce(Box<TaskSpec>) -> Order,
+    ) -> Result<(), LaunchError> {
+        let mut spec = TaskSpec { record: Vec::new(), ..bare_spec(launch) };
+        check_program(&launch.program)?;
+        self.isolators.iter().try_for_each(|isolator| isolator.prepare(launch, &mut spec))?;
+        let fits = self.client.queue(&order(Box::new(spec)));
+        fits.then_some(()).ok_or_else(|| LaunchError::Impossible("it is too large".into()))
+    }
+}
+
 impl Containerizer for Native {
     fn launch(&mut self, launch: Launch) {
         let mut spec = bare_spec(&launch);
@@ -215,19 +230,25 @@ impl Containerizer for Native {
     }
 
     fn look(&mut self, launch: Launch, number: u64, timeout: Duration) {
-        let mut spec = TaskSpec { record: Vec::new(), ..bare_spec(&launch) };
-        let prepared = check_program(&launch.program).and_then(|()| {
-            self.isolators.iter().try_for_each(|isolator| isolator.prepare(&launch, &mut spec))
-        });
-        let queued = prepared.and_then(|()| {
-            let fits = self.client.queue(&Order::Look { number, timeout, spec: Box::new(spec) });
-            fits.then_some(()).ok_or_else(|| LaunchError::Impossible("it is too large".into()))
-        });
-        if let Err(error) = queued {
+        let order = |spec| Order::Look { number, timeout, spec };
+        if let Err(error) = self.queue_beside(&launch, order) {
             // A closed channel means that the agent is going away.
             let looked = ContainerEvent::Looked { id: launch.id, number, result: Err(error) };
             let _ = self.events.send(looked);
         }
+    }
+
+    fn enter(&mut self, launch: Launch, number: u64, stdio: Stdio) {
+        let order = |spec| Order::Enter { number, stdio, spec };
+        if let Err(error) = self.queue_beside(&launch, order) {
+            // A closed channel means that the agent is going away.
+            let entered = ContainerEvent::Entered { id: launch.id, number, result: Err(error) };
+            let _ = self.events.send(entered);
+        }
+    }
+
+    fn signal_session(&mut self, number: u64, signal: i32) {
+        self.client.queue(&Order::SignalSession { number, signal });
     }
 
     fn usage(&mut self, id: &ContainerId) {
@@ -276,6 +297,8 @@ fn event_of(report: Report) -> Option<ContainerEvent> {
         Report::Usage { id, usage } => ContainerEvent::Usage { id, usage },
         Report::LogCut { id } => ContainerEvent::LogCut { id },
         Report::Looked { id, number, result } => ContainerEvent::Looked { id, number, result },
+        Report::Entered { id, number, result } => ContainerEvent::Entered { id, number, result },
+        Report::Left { number, status } => ContainerEvent::Left { number, status },
         Report::Sampled { begun_boot_ns, usages, complete } => {
             ContainerEvent::Sampled { begun_boot_ns, usages, complete }
         }

@@ -27,7 +27,7 @@ pub use ask::{DOCKER_NETWORKS, DockerPolicy};
 use crate::config::{Config, Layout};
 use crate::containerizer::{
     Allocation, ContainerEvent, ContainerId, Containerizer, Launch, LaunchError, Limitation,
-    NativeDefaults, Recovered, SandboxChoice, limits_of,
+    NativeDefaults, Recovered, SandboxChoice, Stdio, limits_of,
 };
 use engine::Engine;
 use life::{Common, Life};
@@ -221,6 +221,15 @@ impl Docker {
 impl Containerizer for Docker {
     /// Launches with such checks are refused (`containers`).
     fn look(&mut self, _: Launch, _: u64, _: Duration) {}
+
+    /// Its programs are run by the engine, not beside them.
+    fn enter(&mut self, launch: Launch, number: u64, _: Stdio) {
+        let why = "sessions in containers of Docker are not built; use 'docker exec' on its host";
+        let result = Err(LaunchError::Impossible(why.into()));
+        self.common.tell(ContainerEvent::Entered { id: launch.id, number, result });
+    }
+
+    fn signal_session(&mut self, _: u64, _: i32) {}
 
     fn launch(&mut self, launch: Launch) {
         match self.prepare(&launch) {

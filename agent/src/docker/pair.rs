@@ -3,7 +3,7 @@
 use super::Docker;
 use crate::config::{Config, Layout};
 use crate::containerizer::{
-    Allocation, ContainerId, Containerizer, Launch, Limitation, Native, Recovered,
+    Allocation, ContainerId, Containerizer, Launch, Limitation, Native, Recovered, Stdio,
 };
 use std::time::Duration;
 
@@ -70,6 +70,16 @@ impl Containerizer for Pair {
     fn look(&mut self, launch: Launch, number: u64, timeout: Duration) {
         let id = launch.id.clone();
         self.of(&id).look(launch, number, timeout);
+    }
+
+    fn enter(&mut self, launch: Launch, number: u64, stdio: Stdio) {
+        let id = launch.id.clone();
+        self.of(&id).enter(launch, number, stdio);
+    }
+
+    fn signal_session(&mut self, number: u64, signal: i32) {
+        // The engine's containers have none.
+        self.native.signal_session(number, signal);
     }
 
     fn signal(&mut self, id: &ContainerId, signal: i32) {

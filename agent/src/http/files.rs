@@ -113,6 +113,17 @@ pub(super) struct Target {
     prefix: String,
 }
 
+impl Target {
+    /// A file of a container.
+    pub(super) fn of_container(container_id: &str, relative: &str) -> Self {
+        Self {
+            container_id: container_id.to_owned(),
+            relative: relative.to_owned(),
+            prefix: format!("/containers/{container_id}"),
+        }
+    }
+}
+
 impl Context {
     fn target(&self, path: Option<&str>) -> Result<Target, Refusal> {
         let path = path.filter(|path| !path.is_empty()).ok_or(Refusal::NoPath)?;
@@ -123,11 +134,7 @@ impl Context {
             .position(|part| matches!(*part, "frameworks" | "containers"))
             .ok_or_else(unknown)?;
         match &parts[from..] {
-            ["containers", id, rest @ ..] => Ok(Target {
-                container_id: (*id).to_owned(),
-                relative: rest.join("/"),
-                prefix: format!("/containers/{id}"),
-            }),
+            ["containers", id, rest @ ..] => Ok(Target::of_container(id, &rest.join("/"))),
             ["frameworks", framework, "executors", task, "runs", run, rest @ ..] => {
                 let container_id = match *run {
                     "latest" => self.sandboxes.latest(framework, task).ok_or_else(unknown)?,

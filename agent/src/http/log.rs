@@ -109,7 +109,7 @@ pub(super) async fn log(
 
 /// An answer under way.
 #[derive(Debug)]
-struct Reading {
+pub(super) struct Reading {
     context: Context,
     target: Target,
     follow: bool,
@@ -120,8 +120,27 @@ struct Reading {
 }
 
 impl Reading {
+    /// What is written to a log from now on, until its task has ended.
+    pub(super) async fn from_now(
+        context: &Context,
+        container_id: &str,
+        log: &str,
+    ) -> Result<Self, Refusal> {
+        let target = Target::of_container(container_id, log);
+        let place = context.sandboxes.of_container(container_id);
+        let at = match place.and_then(|place| place.path) {
+            Some(path) => {
+                let log = log.to_owned();
+                blocking(move || Ok(Sandbox::open(&path)?.log_bounds(&log)?.1)).await?
+            }
+            None => 0,
+        };
+        let context = context.clone();
+        Ok(Self { context, target, follow: true, at, stop: None, reader: None })
+    }
+
     /// The next piece, with the rest; none at the end.
-    async fn next(mut self) -> Result<Option<(Bytes, Self)>, Refusal> {
+    pub(super) async fn next(mut self) -> Result<Option<(Bytes, Self)>, Refusal> {
         let mut pause = FOLLOW_PAUSE.0;
         loop {
             let left = self.stop.map_or(u64::MAX, |stop| stop.saturating_sub(self.at));

@@ -1,25 +1,32 @@
 //! The agent's own API: its files, its state, its health.
 //!
-//! Reads only: nothing here changes a task. Files are resolved beneath their sandbox by the
+//! Nothing here changes a task; people may enter its container (`session`), as far as the operator
+//! allows it. Files are resolved beneath their sandbox by the
 //! kernel (`sandbox`), whatever a path says.
 
+mod call;
 mod files;
 mod log;
+mod session;
 mod state;
 #[cfg(test)]
 mod tests;
 mod usage;
 
+pub use call::SessionsFrom;
+pub(crate) use session::{Entry, EntryError};
 pub(crate) use state::state;
-pub(crate) use usage::{Container, usage};
+pub(crate) use usage::{Container, container_views, usage};
 
 use crate::config::MESOS_VERSION;
 use crate::sandboxes::Sandboxes;
+use crate::sessions::Sessions;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use axum::{Json, Router};
+use proto::agent_api::ContainerView;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,6 +37,14 @@ pub(crate) enum Ask {
     State(oneshot::Sender<Value>),
     Health(oneshot::Sender<Health>),
     Usage(oneshot::Sender<Vec<Container>>),
+    Containers(oneshot::Sender<Vec<ContainerView>>),
+    /// Run this in the container of a task.
+    Enter(Box<Entry>),
+    /// Signal the program of a session.
+    SignalSession {
+        number: u64,
+        signal: i32,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,12 +57,18 @@ pub(crate) struct Health {
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
     sandboxes: Sandboxes,
+    sessions: Sessions,
+    sessions_from: SessionsFrom,
     asks: mpsc::Sender<Ask>,
 }
 
 impl Context {
-    pub(crate) fn new(sandboxes: Sandboxes, asks: mpsc::Sender<Ask>) -> Self {
-        Self { sandboxes, asks }
+    pub(crate) fn new(
+        sandboxes: Sandboxes,
+        (sessions, sessions_from): (Sessions, SessionsFrom),
+        asks: mpsc::Sender<Ask>,
+    ) -> Self {
+        Self { sandboxes, sessions, sessions_from, asks }
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Response> {
@@ -69,9 +90,9 @@ pub(crate) fn router(context: Context) -> Router {
         .route("/slave(1)/containers", get(containers))
         .route("/monitor/statistics", get(containers))
         .route("/slave(1)/monitor/statistics", get(containers))
-        .route("/api/v1", any(not_built))
+        .route("/api/v1", post(call::call))
         .route("/api/v1/executor", any(not_built))
-        .route("/slave(1)/api/v1", any(not_built))
+        .route("/slave(1)/api/v1", post(call::call))
         .route("/slave(1)/api/v1/executor", any(not_built))
         .merge(files::router())
         .fallback(not_found)
@@ -87,10 +108,10 @@ async fn not_found(uri: axum::http::Uri) -> Response {
     (StatusCode::NOT_FOUND, text).into_response()
 }
 
-/// What Mesos' agents have and this one has not, whatever the call.
+/// What Mesos' agents have and this one has not.
 async fn not_built(uri: axum::http::Uri) -> Response {
     let text = format!(
-        "{} is not built yet: an agent takes no calls. Its state is at /state, files of its tasks \
+        "{} is not built yet: an agent runs no custom executors. Its state is at /state, files of its tasks \
          are at /files/browse and /files/read, and tasks are launched and killed at the master\n",
         uri.path()
     );

@@ -1,7 +1,8 @@
 //! The API over a real socket-less router and real files.
 
-use super::{Ask, Context, Health, router};
+use super::{Ask, Context, Health, SessionsFrom, router};
 use crate::sandboxes::{Place, Sandboxes};
+use crate::sessions::Sessions;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -22,9 +23,15 @@ fn id(name: &str) -> ContainerId {
 
 impl Api {
     fn new() -> Self {
+        Self::with_sessions(SessionsFrom::Anywhere)
+    }
+
+    fn with_sessions(from: SessionsFrom) -> Self {
         let sandboxes = Sandboxes::default();
         let (sender, asks) = mpsc::channel(1);
-        let router = router(Context::new(sandboxes.clone(), sender));
+        let sessions = Sessions::new(std::env::temp_dir().join("no-sessions-here"));
+        let rights = (sessions, from);
+        let router = router(Context::new(sandboxes.clone(), rights, sender));
         Self { sandboxes, router, asks }
     }
 
@@ -281,11 +288,55 @@ async fn the_version_is_digits_and_dots() {
 async fn calls_that_are_not_built_say_so() {
     let api = Api::new();
     for path in ["/api/v1", "/api/v1/executor", "/slave(1)/api/v1", "/slave(1)/api/v1/executor"] {
-        let request = Request::post(path).body(Body::from(r#"{"type":"GET_STATE"}"#)).unwrap();
+        let request = Request::post(path).header("content-type", "application/json");
+        let request = request.body(Body::from(r#"{"type":"GET_STATE"}"#)).unwrap();
         let (status, body, _) = api.request(request).await;
         assert_eq!(status, StatusCode::NOT_IMPLEMENTED, "{path}");
         let text = String::from_utf8(body).unwrap();
-        assert!(text.starts_with(&format!("{path} is not built yet: ")), "{text}");
+        assert!(text.contains(" is not built yet"), "{text}");
     }
-    assert_eq!(api.get("/api/v2").await.0, StatusCode::NOT_FOUND);
+}
+
+/// A session that is asked for with these headers, from there.
+async fn session(
+    from: SessionsFrom,
+    peer: Option<&str>,
+    headers: &[(&'static str, &'static str)],
+) -> (StatusCode, String) {
+    let api = Api::with_sessions(from);
+    let call = r#"{"type":"LAUNCH_NESTED_CONTAINER_SESSION","launch_nested_container_session":{
+        "container_id":{"value":"s"},"command":{"value":"id"}}}"#;
+    let mut request = Request::post("/api/v1");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let mut request = request.body(Body::from(call)).unwrap();
+    if let Some(peer) = peer {
+        request.extensions_mut().insert(crate::listen::Peer(peer.parse().unwrap()));
+    }
+    let (status, body, _) = api.request(request).await;
+    (status, String::from_utf8(body).unwrap())
+}
+
+#[tokio::test]
+async fn sessions_are_opened_from_where_the_operator_allows_it_and_by_no_page() {
+    let json = ("content-type", "application/json");
+    let (here, away) = (Some("127.0.0.1:9"), Some("192.0.2.1:9"));
+    let mapped = Some("[::ffff:127.0.0.1]:9");
+    let (loopback, anywhere) = (SessionsFrom::Loopback, SessionsFrom::Anywhere);
+    // Who may is told what is wrong with the call: it names no container of a task.
+    for (from, peer) in [(loopback, here), (loopback, mapped), (anywhere, away)] {
+        let (status, words) = session(from, peer, &[json]).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{words}");
+        assert!(words.contains("(parent)"), "{words}");
+    }
+    for (from, peer) in [(loopback, away), (loopback, None), (SessionsFrom::Nowhere, here)] {
+        let (status, words) = session(from, peer, &[json]).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{words}");
+        assert!(words.contains("--sessions-from"), "{words}");
+    }
+    let (status, _) = session(loopback, here, &[json, ("origin", "http://example.com")]).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let (status, _) = session(loopback, here, &[("content-type", "text/plain")]).await;
+    assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
 }

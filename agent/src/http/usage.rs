@@ -7,6 +7,8 @@ use crate::disks::Disks;
 use crate::usage::Usages;
 use agent_core::{Agent, TaskView};
 use clock::Clock;
+use proto::ExecutorId;
+use proto::agent_api::ContainerView;
 use serde::Serialize;
 
 /// A container with its usage. A command task is its own executor.
@@ -121,6 +123,24 @@ pub(crate) fn usage(
 ) -> Vec<Container> {
     let timestamp = crate::containers::since_boot(clock, seen.0.begun_ns()).as_secs_f64();
     core.tasks().filter_map(|task| container(&task, seen, timestamp)).collect()
+}
+
+/// The containers of tasks that run here, in Mesos' form.
+pub(crate) fn container_views(core: &Agent) -> Vec<ContainerView> {
+    let view = |task: TaskView<'_>| {
+        let container_id = task.container_id?.clone();
+        // Only what runs holds anything.
+        task.resources?;
+        Some(ContainerView {
+            container_id,
+            parent: None,
+            framework_id: Some(task.framework_id.clone()),
+            executor_id: ExecutorId::new(task.task_id.as_str()).ok(),
+            executor_name: Some(task.name.into()),
+            usage: None,
+        })
+    };
+    core.tasks().filter_map(view).collect()
 }
 
 fn container(

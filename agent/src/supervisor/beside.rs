@@ -6,13 +6,13 @@
 //! with the container.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use super::enclosing;
 use super::orders::{added_variables, limit_each_process};
 use super::server::Supervisor;
+use super::session;
 use super::spawn::{self, Image, Place};
 use super::sys::{self, Reaped};
 use super::task::{ContainerId, LaunchError, TaskSpec};
@@ -24,6 +24,16 @@ struct Beside {
     id: ContainerId,
     number: u64,
     late: Instant,
+}
+
+/// What a program reads and prints.
+pub(super) struct Io {
+    /// Standard input, output and error.
+    pub(super) opened: [OwnedFd; 3],
+    /// Whether they are a terminal, which becomes its own.
+    pub(super) terminal: bool,
+    /// Whether the user of the task may open them again.
+    pub(super) own: bool,
 }
 
 /// All that run, by their process ids.
@@ -55,7 +65,12 @@ impl Supervisor {
     pub(super) fn look(&mut self, number: u64, timeout: Duration, spec: TaskSpec) {
         let id = spec.id.clone();
         let Some(index) = self.running.get(&id).copied() else { return };
-        match self.begin_beside(index, spec) {
+        let begun = session::nothing()
+            .map_err(|error| LaunchError::Refused(format!("opening /dev/null: {error}")))
+            .and_then(|opened| {
+                self.begin_beside(index, spec, &Io { opened, terminal: false, own: false })
+            });
+        match begun {
             Ok(None) => {}
             Ok(Some(pid)) => {
                 // A century is as good as for ever, and stays within what an Instant can hold.
@@ -67,10 +82,12 @@ impl Supervisor {
         }
     }
 
-    fn begin_beside(
+    /// Starts a program beside the task of a berth; none when that is ending.
+    pub(super) fn begin_beside(
         &mut self,
         index: usize,
         mut spec: TaskSpec,
+        io: &Io,
     ) -> Result<Option<u32>, LaunchError> {
         let Some(berth) = self.berths[index].as_mut() else { return Ok(None) };
         let Some(occupant) = berth.occupant.as_ref().filter(|o| o.ending.is_none()) else {
@@ -82,15 +99,15 @@ impl Supervisor {
         if berth.group.is_none() {
             limit_each_process(&mut spec);
         }
-        let io = |what: &'static str| {
-            move |error: std::io::Error| LaunchError::Refused(format!("{what}: {error}"))
-        };
         let mark = self.mark.as_deref().filter(|_| berth.group.is_none());
         let address = occupant.network.as_ref().map(|network| network.address);
         let extra = added_variables(&spec, directory, address, mark);
         let image = Image::new(&spec, &extra)?;
-        let null = File::options().read(true).write(true).open("/dev/null");
-        let null = null.map_err(io("opening /dev/null"))?;
+        if io.own {
+            session::own(&io.opened, directory.as_fd()).map_err(|error| {
+                LaunchError::Refused(format!("giving its streams to the user of the task: {error}"))
+            })?;
+        }
         // Those of the berth may be closed by now.
         let joins = berth.group.as_ref().map(|group| group.open_joins()).transpose();
         let joins = joins.map_err(|error| LaunchError::Refused(error.to_string()))?;
@@ -98,9 +115,10 @@ impl Supervisor {
         let fds: Vec<RawFd> = joins.iter().map(AsRawFd::as_raw_fd).collect();
         let place = Place {
             directory: directory.as_fd(),
-            stdin: null.as_fd(),
-            stdout: null.as_fd(),
-            stderr: null.as_fd(),
+            stdin: io.opened[0].as_fd(),
+            stdout: io.opened[1].as_fd(),
+            stderr: io.opened[2].as_fd(),
+            terminal: io.terminal,
             joins: &fds,
             into_cgroup: None,
             entry: None,

@@ -22,7 +22,7 @@ impl Supervisor {
     pub(super) fn reap(&mut self) {
         let (mut ended, mut orphans) = (Vec::new(), false);
         while let Some(reaped) = sys::reap_one() {
-            if self.reap_beside(&reaped) {
+            if self.reap_beside(&reaped) || self.reap_session(&reaped) {
                 continue;
             }
             let Some(index) = self.pids.remove(&reaped.pid) else {
@@ -39,6 +39,7 @@ impl Supervisor {
                 max_rss_bytes: reaped.max_rss_bytes,
                 at: Instant::now(),
             });
+            self.sessions.end_of(&occupant.id);
             ended.push(index);
             fail_point!("child-reaped");
         }

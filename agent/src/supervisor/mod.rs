@@ -27,6 +27,7 @@ mod pace;
 mod peer;
 mod sampling;
 mod server;
+mod session;
 mod spawn;
 mod strays;
 mod sys;

@@ -159,6 +159,7 @@ impl Supervisor {
             stdin: self.null.as_fd(),
             stdout,
             stderr,
+            terminal: false,
             joins: berth.group.as_ref().map_or(&[], |group| group.joins()),
             into_cgroup: berth.group.as_ref().and_then(|group| group.birthplace()),
             entry: None,

@@ -24,6 +24,7 @@ use super::options::Options;
 use super::pace::Pace;
 use super::peer::{self, Gone, Peer};
 use super::sampling::Sampler;
+use super::session::Sessions;
 use super::spawn::Slots;
 use super::strays::Children;
 use super::sys;
@@ -85,6 +86,7 @@ pub(super) struct Supervisor {
     pub(super) settling: Vec<usize>,
     pub(super) kills: BTreeSet<(Instant, usize, u64)>,
     pub(super) besides: Besides,
+    pub(super) sessions: Sessions,
     pub(super) doomed: Vec<Group>,
     /// Of looks at the settling and the doomed.
     pub(super) pace: Pace,
@@ -143,6 +145,7 @@ impl Supervisor {
             settling: Vec::new(),
             kills: BTreeSet::new(),
             besides: Besides::default(),
+            sessions: Sessions::default(),
             doomed: Vec::new(),
             pace: Pace::new(Instant::now()),
             next_serial: 0,
@@ -266,6 +269,7 @@ impl Supervisor {
         self.away_since = Some(Instant::now());
         self.shared.clear();
         self.sampler.give_up();
+        self.sessions.end_all();
         if let Some((stream, _)) = self.waiting.take() {
             self.adopt(stream);
         }
@@ -280,6 +284,8 @@ impl Supervisor {
             Order::Update { id, limits } => self.update(&id, &limits),
             Order::Usage { id } => self.usage(id),
             Order::Look { number, timeout, spec } => self.look(number, timeout, *spec),
+            Order::Enter { number, stdio, spec } => self.enter_session(number, &stdio, *spec),
+            Order::SignalSession { number, signal } => self.signal_session(number, signal),
             Order::Forget { id } => {
                 fail::fail_point!("forget-taken");
                 self.ended.remove(&id);

@@ -121,6 +121,8 @@ pub(super) struct Place<'a> {
     pub(super) stdin: BorrowedFd<'a>,
     pub(super) stdout: BorrowedFd<'a>,
     pub(super) stderr: BorrowedFd<'a>,
+    /// Whether these are a terminal, which is to be that of its session.
+    pub(super) terminal: bool,
     /// `tasks` files (v1) or `cgroup.procs` (v2 without clone3) to which the child writes `0`.
     pub(super) joins: &'a [RawFd],
     /// Directory of a v2 cgroup to be born in.
@@ -140,6 +142,7 @@ enum Step {
     Rlimit,
     Directory,
     Stdio,
+    Terminal,
     Groups,
     Gid,
     Uid,
@@ -164,6 +167,7 @@ impl Step {
             Self::Rlimit => "setrlimit",
             Self::Directory => "changing into the sandbox",
             Self::Stdio => "dup2",
+            Self::Terminal => "taking the terminal",
             Self::Groups => "setgroups",
             Self::Gid => "setgid",
             Self::Uid => "setuid",
@@ -194,6 +198,7 @@ struct Job {
     gid: c_long,
     directory: RawFd,
     stdio: [RawFd; 3],
+    terminal: bool,
     joins: *const RawFd,
     join_count: usize,
     /// Our descriptors are shared: leave them, with a copy of those below this number. Or -1.
@@ -241,6 +246,7 @@ pub(super) fn spawn(
         gid: image.credentials.map_or(-1, |c| c_long::from(c.gid)),
         directory,
         stdio: [stdin, stdout, stderr],
+        terminal: place.terminal,
         joins: place.joins.as_ptr(),
         join_count: place.joins.len(),
         leave_from,
@@ -342,6 +348,9 @@ unsafe fn prepare(job: &Job) -> Step {
                 return Step::Stdio;
             }
             target += 1;
+        }
+        if job.terminal && libc::syscall(libc::SYS_ioctl, 0, libc::TIOCSCTTY, 0) < 0 {
+            return Step::Terminal;
         }
         step = entry.map_or(Step::None, |entry| entry.bound());
         if step == Step::None {

@@ -245,6 +245,16 @@ pub struct TaskSpec {
     pub shared: Option<u64>,
 }
 
+/// What a program in the container of a task reads and writes: files that the agent made, and holds
+/// the other ends of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stdio {
+    /// Named pipes: standard input, output and error.
+    Pipes([PathBuf; 3]),
+    /// A terminal, all three.
+    Terminal(PathBuf),
+}
+
 /// A task is running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launched {

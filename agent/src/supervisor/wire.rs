@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use self::codec::{Reader, Writer};
 use super::task::{
-    ContainerId, Ended, LaunchError, Launched, Limitation, Limits, Recovered, TaskSpec, Usage,
-    WaitStatus,
+    ContainerId, Ended, LaunchError, Launched, Limitation, Limits, Recovered, Stdio, TaskSpec,
+    Usage, WaitStatus,
 };
 use crate::parts::LogPolicy;
 
@@ -81,6 +81,18 @@ pub(crate) enum Order {
     Exceeded {
         id: ContainerId,
         limitation: Limitation,
+    },
+    /// Run this in the container of its id as a session of this number, which ends with this
+    /// connection.
+    Enter {
+        number: u64,
+        stdio: Stdio,
+        spec: Box<TaskSpec>,
+    },
+    /// Signal the process group of a session.
+    SignalSession {
+        number: u64,
+        signal: i32,
     },
 }
 
@@ -151,6 +163,17 @@ pub(crate) enum Report {
         begun_boot_ns: u64,
         usages: Vec<(ContainerId, Usage)>,
         complete: bool,
+    },
+    /// The session that was asked for runs, with this process id, or why not.
+    Entered {
+        id: ContainerId,
+        number: u64,
+        result: Result<u32, LaunchError>,
+    },
+    /// How the program of a session ended.
+    Left {
+        number: u64,
+        status: WaitStatus,
     },
 }
 
@@ -259,15 +282,9 @@ impl Order {
                 w.limits(limits);
             }),
             Self::Usage { id } => frame(out, 6, |w| w.id(id)),
-            Self::Look { number, timeout, spec } => frame(out, 16, |w| {
-                w.u64(*number);
-                w.duration(*timeout);
-                w.u8(u8::from(spec.enclosure.is_some()));
-                if let Some(enclosure) = &spec.enclosure {
-                    w.enclosure(enclosure);
-                }
-                w.spec(spec);
-            }),
+            Self::Look { number, timeout, spec } => {
+                frame(out, 16, |w| w.look(*number, *timeout, spec));
+            }
             Self::Forget { id } => frame(out, 7, |w| w.id(id)),
             Self::Shutdown => frame(out, 8, |_| {}),
             Self::Share { key, bytes } => frame(out, 9, |w| w.shared(*key, bytes)),
@@ -280,6 +297,10 @@ impl Order {
                 w.id(id);
                 w.limitation(Some(*limitation));
             }),
+            Self::Enter { number, stdio, spec } => {
+                frame(out, 20, |w| w.enter(*number, stdio, spec))
+            }
+            Self::SignalSession { number, signal } => frame(out, 21, |w| w.kill(*number, *signal)),
             Self::Sample { all } => frame(out, 15, |w| w.u8(u8::from(*all))),
         }
     }
@@ -316,10 +337,7 @@ impl Order {
             }
             16 => {
                 let (number, timeout) = (r.u64("number")?, r.duration("timeout")?);
-                let enclosure = r.flag("enclosure")?.then(|| r.enclosure()).transpose()?;
-                let enclosure = enclosure.map(Box::new);
-                let spec = Box::new(TaskSpec { enclosure, ..r.spec()? });
-                Self::Look { number, timeout, spec }
+                Self::Look { number, timeout, spec: Box::new(r.walled_spec()?) }
             }
             3 => Self::Signal { id: r.id()?, signal: r.u32("signal")?.cast_signed() },
             4 => Self::Kill { id: r.id()?, grace: r.duration("grace")? },
@@ -335,6 +353,14 @@ impl Order {
                 let absent = WireError::Field { field: "limitation", problem: "missing" };
                 Self::Exceeded { id, limitation: limitation.ok_or(absent)? }
             }
+            20 => {
+                let (number, stdio) = (r.u64("number")?, r.stdio()?);
+                Self::Enter { number, stdio, spec: Box::new(r.walled_spec()?) }
+            }
+            21 => Self::SignalSession {
+                number: r.u64("number")?,
+                signal: r.u32("signal")?.cast_signed(),
+            },
             15 => Self::Sample { all: r.flag("all")? },
             _ => return Err(WireError::Kind(kind)),
         };
@@ -393,6 +419,19 @@ impl Report {
                     Err(error) => w.launch_error(error),
                 }
             }),
+            Self::Entered { id, number, result } => frame(out, 79, |w| {
+                w.id(id);
+                w.u64(*number);
+                w.u8(u8::from(result.is_err()));
+                match result {
+                    Ok(pid) => w.u32(*pid),
+                    Err(error) => w.launch_error(error),
+                }
+            }),
+            Self::Left { number, status } => frame(out, 80, |w| {
+                w.u64(*number);
+                w.status(*status);
+            }),
             Self::Refused { reason } => frame(out, 72, |w| w.text(reason)),
             Self::ShutdownRefused { running } => frame(out, 73, |w| w.u32(*running)),
             Self::LogCut { id } => frame(out, 76, |w| w.id(id)),
@@ -435,6 +474,13 @@ impl Report {
                 let result = if failed { Err(r.launch_error()?) } else { Ok(r.status()?) };
                 Self::Looked { id, number, result }
             }
+            79 => {
+                let (id, number) = (r.id()?, r.u64("number")?);
+                let failed = r.flag("failed")?;
+                let result = if failed { Err(r.launch_error()?) } else { Ok(r.u32("pid")?) };
+                Self::Entered { id, number, result }
+            }
+            80 => Self::Left { number: r.u64("number")?, status: r.status()? },
             72 => Self::Refused { reason: r.text("reason")? },
             73 => Self::ShutdownRefused { running: r.u32("running")? },
             76 => Self::LogCut { id: r.id()? },

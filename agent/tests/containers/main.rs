@@ -14,5 +14,6 @@ mod limits;
 mod network;
 mod restart;
 mod rig;
+mod sessions;
 mod usage;
 mod v2;

@@ -14,6 +14,7 @@ mod network;
 mod redirect;
 mod restart;
 mod rig;
+mod sessions;
 mod start;
 mod survival;
 mod unkillable;

@@ -66,6 +66,9 @@ pub(crate) struct Options {
     /// The most processes and threads that one task may have.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pids: Option<u64>,
+    /// From where people may open sessions in containers of tasks ('tepui exec').
+    #[arg(long, value_name = "WHERE", default_value = "loopback", value_parser = sessions_from)]
+    sessions_from: agent::SessionsFrom,
     /// End all tasks, and their supervisor, when the agent is told to stop.
     #[arg(long)]
     kill_tasks_on_exit: bool,
@@ -91,6 +94,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     config.cgroups = !options.no_cgroups;
     config.cpu_ceiling = options.cpu_ceiling;
     config.pids = options.pids;
+    config.sessions_from = options.sessions_from;
     config.logs = options.logs.policy();
     config.disk_limits = !options.no_disk_limits;
     config.policy = options.containers.policy();
@@ -104,6 +108,15 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
         };
         agent::run(config, listener, stop).await.map_err(|e| failure(&e))
     })
+}
+
+fn sessions_from(text: &str) -> Result<agent::SessionsFrom, String> {
+    match text {
+        "nowhere" => Ok(agent::SessionsFrom::Nowhere),
+        "loopback" => Ok(agent::SessionsFrom::Loopback),
+        "anywhere" => Ok(agent::SessionsFrom::Anywhere),
+        other => Err(format!("'{other}' is none of nowhere, loopback and anywhere")),
+    }
 }
 
 fn failure(error: &agent::Error) -> Failure {

@@ -66,7 +66,8 @@ fn since(text: &str) -> Result<Since, String> {
 
 /// Prints the log.
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
-    let (task, framework) = task(&options).await?;
+    let (task, framework) =
+        task_of(&options.server, &options.task, options.framework.as_deref()).await?;
     let is_launched = framework.is_some() && options.framework.is_none();
     let mut path = format!("/logs?task_id={}&follow={}", escape(&task), options.follow);
     if options.stderr {
@@ -101,20 +102,21 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
 
 /// The ids of the task, and of its framework as far as it is known: what a job is called, else the
 /// id of a task.
-async fn task(options: &Options) -> Result<(String, Option<String>), Failure> {
-    let plain = (options.task.clone(), options.framework.clone());
-    if options.framework.is_some() {
+pub(crate) async fn task_of(
+    server: &Server,
+    named: &str,
+    framework: Option<&str>,
+) -> Result<(String, Option<String>), Failure> {
+    let plain = (named.to_owned(), framework.map(str::to_owned));
+    if framework.is_some() {
         return Ok(plain);
     }
-    let target: Result<Target, String> = options.task.parse();
-    let Some(jobs) = discover::jobs_if_any(&options.server).await? else {
+    let target: Result<Target, String> = named.parse();
+    let Some(jobs) = discover::jobs_if_any(server).await? else {
         return match target {
             // No task has a slash in its id.
-            Ok(Target { index: Some(_), .. }) if options.task.contains('/') => {
-                Err(discover::jobs(&options.server)
-                    .await
-                    .err()
-                    .unwrap_or_else(Failure::other_answer))
+            Ok(Target { index: Some(_), .. }) if named.contains('/') => {
+                Err(discover::jobs(server).await.err().unwrap_or_else(Failure::other_answer))
             }
             _ => Ok(plain),
         };
@@ -124,10 +126,8 @@ async fn task(options: &Options) -> Result<(String, Option<String>), Failure> {
         Err(_) => return Ok(plain),
     };
     match unit {
-        Ok(unit) => of_unit(&unit, &options.task),
-        Err(failure) if failure.code == Code::NotFound as u8 && !options.task.contains('/') => {
-            Ok(plain)
-        }
+        Ok(unit) => of_unit(&unit, named),
+        Err(failure) if failure.code == Code::NotFound as u8 && !named.contains('/') => Ok(plain),
         Err(failure) => Err(failure),
     }
 }

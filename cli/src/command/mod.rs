@@ -22,6 +22,7 @@ pub(crate) mod reservations;
 pub(crate) mod reserve;
 pub(crate) mod roles;
 pub(crate) mod run;
+pub(crate) mod session;
 pub(crate) mod teardown;
 pub(crate) mod top;
 pub(crate) mod unreserve;

@@ -28,5 +28,6 @@ mod python;
 mod quota;
 mod replicated_state;
 mod run;
+mod sessions;
 mod up;
 mod volumes;

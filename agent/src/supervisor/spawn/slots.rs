@@ -43,7 +43,10 @@ impl Slots {
     }
 
     /// Puts copies of `wanted` where a child finds them; gives their numbers.
-    pub(super) fn fill(&mut self, wanted: [BorrowedFd<'_>; 4]) -> io::Result<[RawFd; 4]> {
+    pub(in crate::supervisor) fn fill(
+        &mut self,
+        wanted: [BorrowedFd<'_>; 4],
+    ) -> io::Result<[RawFd; 4]> {
         for (slot, fd) in self.reserved.iter_mut().zip(wanted) {
             dup3(fd, slot, DupFlags::CLOEXEC)?;
         }

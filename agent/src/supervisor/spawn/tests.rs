@@ -61,6 +61,7 @@ fn a_child_is_born_inside_a_v2_cgroup() {
         stdin: null.as_fd(),
         stdout: write.as_fd(),
         stderr: write.as_fd(),
+        terminal: false,
         joins: &[],
         into_cgroup: Some(inside.as_fd()),
         entry: None,

@@ -1,12 +1,55 @@
 //! The walls around a task, as fields of a frame.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::WireError;
 use super::codec::{Reader, Writer};
-use crate::supervisor::task::{Enclosure, Mount, MountSource, Root};
+use crate::supervisor::task::{Enclosure, Mount, MountSource, Root, Stdio, TaskSpec};
 
 impl Writer<'_> {
+    /// A check of a task.
+    pub(super) fn look(&mut self, number: u64, timeout: Duration, spec: &TaskSpec) {
+        self.u64(number);
+        self.duration(timeout);
+        self.walled_spec(spec);
+    }
+
+    /// A session in its container.
+    pub(super) fn enter(&mut self, number: u64, stdio: &Stdio, spec: &TaskSpec) {
+        self.u64(number);
+        self.stdio(stdio);
+        self.walled_spec(spec);
+    }
+
+    /// A signal to a session.
+    pub(super) fn kill(&mut self, number: u64, signal: i32) {
+        self.u64(number);
+        self.u32(signal.cast_unsigned());
+    }
+
+    /// A program beside a task, with the walls of that.
+    fn walled_spec(&mut self, spec: &TaskSpec) {
+        self.u8(u8::from(spec.enclosure.is_some()));
+        if let Some(enclosure) = &spec.enclosure {
+            self.enclosure(enclosure);
+        }
+        self.spec(spec);
+    }
+
+    fn stdio(&mut self, stdio: &Stdio) {
+        match stdio {
+            Stdio::Pipes(paths) => {
+                self.u8(0);
+                paths.iter().for_each(|path| self.path(path));
+            }
+            Stdio::Terminal(path) => {
+                self.u8(1);
+                self.path(path);
+            }
+        }
+    }
+
     pub(super) fn enclosure(&mut self, v: &Enclosure) {
         match &v.root {
             Root::Host => self.u8(0),
@@ -44,6 +87,20 @@ impl Writer<'_> {
 }
 
 impl Reader<'_> {
+    pub(super) fn walled_spec(&mut self) -> Result<TaskSpec, WireError> {
+        let enclosure = self.flag("enclosure")?.then(|| self.enclosure()).transpose()?;
+        let enclosure = enclosure.map(Box::new);
+        Ok(TaskSpec { enclosure, ..self.spec()? })
+    }
+
+    pub(super) fn stdio(&mut self) -> Result<Stdio, WireError> {
+        if self.flag("terminal")? {
+            return Ok(Stdio::Terminal(self.absolute("terminal")?));
+        }
+        let (stdin, stdout) = (self.absolute("stdin")?, self.absolute("stdout")?);
+        Ok(Stdio::Pipes([stdin, stdout, self.absolute("stderr")?]))
+    }
+
     pub(super) fn enclosure(&mut self) -> Result<Enclosure, WireError> {
         let root = if self.flag("root")? { Root::Image(self.path("image")?) } else { Root::Host };
         Ok(Enclosure {

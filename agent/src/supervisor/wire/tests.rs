@@ -132,6 +132,17 @@ fn orders() -> Vec<Order> {
             id: id(),
             limitation: Limitation::Disk { usage_bytes: 3, limit_bytes: 2 },
         },
+        Order::Enter {
+            number: 9,
+            stdio: Stdio::Terminal("/dev/pts/3".into()),
+            spec: Box::new(TaskSpec { enclosure: Some(enclosure()), ..spec() }),
+        },
+        Order::Enter {
+            number: 9,
+            stdio: Stdio::Pipes(["/a", "/b", "/c"].map(Into::into)),
+            spec: Box::new(spec()),
+        },
+        Order::SignalSession { number: 9, signal: 15 },
     ]
 }
 
@@ -179,6 +190,9 @@ fn reports() -> Vec<Report> {
         Report::ShutdownRefused { running: 3 },
         Report::LogCut { id: id() },
         Report::Sampled { begun_boot_ns: 5, usages: usages(), complete: true },
+        Report::Entered { id: id(), number: 9, result: Ok(77) },
+        Report::Entered { id: id(), number: 9, result: Err(LaunchError::AlreadyExists) },
+        Report::Left { number: 9, status: WaitStatus::Signaled(9) },
     ]
 }
 
