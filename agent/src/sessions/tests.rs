@@ -1,3 +1,5 @@
+//! What sessions there may be, what they are called, and that bytes go both ways.
+
 use super::*;
 use proto::ContainerId;
 
