@@ -57,10 +57,27 @@ pub(crate) fn begin(look: &Look, own: Option<Ipv4Addr>, inbox: &mpsc::Sender<Inp
 }
 
 async fn connect(address: SocketAddr) -> Seen {
-    match TcpStream::connect(address).await {
+    match reach(address).await {
         Ok(_) => Seen::Connected,
-        Err(error) => not_connected(address, &error),
+        Err(seen) => seen,
     }
+}
+
+/// A connection that somebody has taken; else what is seen.
+async fn reach(address: SocketAddr) -> Result<TcpStream, Seen> {
+    match TcpStream::connect(address).await {
+        Ok(stream) if is_own(&stream) => {
+            Err(Seen::Refused(format!("connecting to {address}: nobody listens").into()))
+        }
+        Ok(stream) => Ok(stream),
+        Err(error) => Err(not_connected(address, &error)),
+    }
+}
+
+/// Whether both ends are this one: where nobody listens at a port that the kernel gives out, a
+/// connection may get that very port for itself, and takes itself.
+fn is_own(stream: &TcpStream) -> bool {
+    stream.local_addr().is_ok_and(|own| stream.peer_addr().is_ok_and(|peer| own == peer))
 }
 
 /// A host without descriptors, ports or memory says nothing of a task.
@@ -74,9 +91,9 @@ fn not_connected(address: SocketAddr, error: &io::Error) -> Seen {
 }
 
 async fn ask(address: SocketAddr, path: &str) -> Seen {
-    let mut stream = match TcpStream::connect(address).await {
+    let mut stream = match reach(address).await {
         Ok(stream) => stream,
-        Err(error) => return not_connected(address, &error),
+        Err(seen) => return seen,
     };
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: tepui\r\nAccept: */*\r\n\

@@ -93,6 +93,21 @@ async fn a_connection_is_taken_or_not() {
 }
 
 #[tokio::test]
+async fn a_connection_that_takes_itself_is_taken_by_nobody() {
+    // What the kernel may do to any connection to a free port of its own range, done on purpose.
+    let (free, port) = listener().await;
+    drop(free);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(address).unwrap();
+    let own = socket.connect(address).await.unwrap();
+    assert!(is_own(&own));
+    let (listener, port) = listener().await;
+    let other = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    assert!(!is_own(&other) && !is_own(&listener.accept().await.unwrap().0));
+}
+
+#[tokio::test]
 async fn the_status_of_an_answer_is_seen_and_redirections_are_not_followed() {
     let (seen, request) = answered(Some("/ok?a=%20"), b"HTTP/1.1 204 No Content\r\n\r\n").await;
     assert_eq!(seen, Seen::Answered(204));

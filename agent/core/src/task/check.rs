@@ -3,9 +3,10 @@
 //!
 //! The first look comes after the delay, the next one an interval after the end of the one before;
 //! one that takes too long has failed, and its answer is not heard any more. Until the grace period
-//! is over, or the task was well once, failures of the health check do not count. Whoever orders a
-//! kill ends the looking. A task that was taken back after a restart of the agent is looked at as
-//! before, but its failures are counted anew.
+//! is over, or the task was well once, failures of the health check do not count. A look that the
+//! host cannot begin says nothing of the task, but for one whose health was never looked at: that
+//! counts as a failure. Whoever orders a kill ends the looking. A task that was taken back after a
+//! restart of the agent is looked at as before, but its failures are counted anew.
 
 use crate::effect::{Effect, Look};
 use crate::input::{Launch, Seen, SeenRecord};
@@ -40,6 +41,9 @@ pub(crate) struct Watch {
     failure: Arc<str>,
     /// Failed too often: its end is a failure.
     pub(crate) doomed: bool,
+    /// Whether its health was ever looked at, whatever was seen: a look that could not be begun was
+    /// none.
+    looked: bool,
     health: Stage,
     check: Stage,
     /// Looks are numbered, so that an answer that comes too late is known as such.
@@ -78,6 +82,7 @@ impl Watch {
             failures: 0,
             failure: Arc::from(""),
             doomed: known.doomed,
+            looked: known.healthy == Some(true),
             health: Stage::Over,
             check: Stage::Over,
             looks: 0,
@@ -241,13 +246,22 @@ impl Agent {
         let Some(interval) = watch.asked(subject).map(|check| check.interval) else { return };
         // Before what follows, which may end the looking.
         self.wait_to_look(key, subject, now + interval.max(least));
+        let Some(watch) = self.task_mut(key).and_then(|task| task.watch.as_mut()) else { return };
         match (subject, seen) {
-            // The host is at fault, not the task.
+            // The host is at fault, not the task; but a check that could never be begun keeps
+            // nobody alive.
+            (Subject::Health, Seen::Unable(why)) if !watch.looked => {
+                let failure = format!("its health cannot be looked at: {why}").into();
+                self.unwell(now, key, failure, effects);
+            }
             (_, Seen::Unable(_)) => {}
-            (Subject::Health, seen) => match failure(seen) {
-                None => self.well(now, key, effects),
-                Some(failure) => self.unwell(now, key, failure, effects),
-            },
+            (Subject::Health, seen) => {
+                watch.looked = true;
+                match failure(seen) {
+                    None => self.well(now, key, effects),
+                    Some(failure) => self.unwell(now, key, failure, effects),
+                }
+            }
             (Subject::Check, seen) => self.check_seen(now, key, seen, effects),
         }
     }

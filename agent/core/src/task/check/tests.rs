@@ -215,6 +215,26 @@ fn a_host_that_cannot_look_says_nothing_of_the_task() {
 }
 
 #[test]
+fn a_health_check_that_can_never_be_begun_fails_once_the_grace_is_over() {
+    let strict = HealthCheck { consecutive_failures: 2, grace_period: Duration::ZERO, ..health() };
+    let mut world = running(checked(Some(strict), None));
+    let unable = || Seen::Unable("it has no such user".into());
+    let told = look(&mut world, unable()).unwrap();
+    assert_eq!(told.healthy, Some(false));
+    let why = "its health cannot be looked at: it has no such user";
+    assert_eq!(told.message.as_deref(), Some(why));
+    look(&mut world, unable());
+    assert_eq!(world.kills.len(), 1);
+    // Within the grace it counts as little as any failure.
+    let patient = HealthCheck { grace_period: 3_600 * SECOND, ..health() };
+    let mut world = running(checked(Some(patient), None));
+    for _ in 0..10 {
+        assert_eq!(look(&mut world, unable()), None);
+    }
+    assert_eq!(world.kills, []);
+}
+
+#[test]
 fn a_check_tells_what_it_sees_when_that_changes_and_ends_nothing() {
     let command = Box::default();
     let check = Check { kind: CheckKind::Command(command), ..tcp() };
