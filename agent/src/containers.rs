@@ -80,9 +80,6 @@ pub(crate) fn container(
     let record = record(launch, body);
     let command = body.command.as_ref().ok_or("the task has no command")?;
     let walls = policy.walls(body.container.as_ref(), launch.container_id.as_str(), image)?;
-    if !command.uris.is_empty() {
-        return Err("this agent does not fetch files yet (command.uris)".to_owned());
-    }
     let made = containerizer::Launch {
         id: native_id(&launch.container_id)?,
         program: match body.container.as_ref().is_some_and(|asked| asked.docker.is_some()) {
@@ -150,7 +147,6 @@ pub(crate) fn beside(
     launch: &Launch,
     asked: &CommandInfo,
     image: Option<&images::Image>,
-    frameworks: &mut Frameworks,
     disk: &VolumeDisk,
     policy: &Policy,
 ) -> Result<containerizer::Launch, String> {
@@ -166,6 +162,8 @@ pub(crate) fn beside(
         ..asked.clone()
     };
     let body = TaskBody { command: Some(command), data: None, ..body };
+    // No record of it is kept.
+    let frameworks = &mut Frameworks::default();
     container(launch, &body, image, frameworks, disk, policy).map(|made| containerizer::Launch {
         shared: None,
         record: Vec::new(),

@@ -6,6 +6,7 @@
 //! reserve, and tries again; what claims nothing durable (that the agent is alive) never waits.
 
 mod enter;
+mod launch;
 mod look;
 mod say;
 
@@ -20,13 +21,14 @@ use crate::docker::pair::Pair;
 use crate::link::{Masters, Stream};
 use crate::metrics::Counts;
 use crate::policy::Policy;
-use crate::preparing::{Preparation, Prepared, Preparing};
-use crate::sandboxes::{Place, Sandboxes};
+use crate::preparing::Preparing;
+use crate::sandboxes::Sandboxes;
 use crate::volumes::VolumeDisk;
-use agent_core::{CheckpointOp, Effect, Input, Launch, Note, VolumeOrder};
+use agent_core::{CheckpointOp, Effect, Input, Note, VolumeOrder};
 use fail::fail_point;
+pub(crate) use look::Beside;
 use proto::agent_link::AgentCall;
-use proto::{ClusterId, ContainerId, TaskBody};
+use proto::{ClusterId, ContainerId};
 use say::say;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -372,59 +374,6 @@ impl Performer {
         } else {
             self.failure = Some(error);
         }
-    }
-
-    fn launch(&mut self, launch: &Launch) {
-        fail_point!("launch-taken");
-        let task = (launch.framework_id.clone(), launch.task.task_id.clone());
-        let place = Place { path: None, running: true };
-        self.sandboxes.insert(&launch.container_id, task, place);
-        match launch.task.payload.open() {
-            Ok(body) => {
-                let image = body.container.as_ref().and_then(|asked| asked.image.as_ref());
-                let preparation = self.preparing.begin(launch, image);
-                self.go_on(launch, &body, preparation);
-            }
-            Err(error) => self.refuse(launch, error.to_string()),
-        }
-    }
-
-    /// What launches waited for is there, or is not to be had.
-    pub(crate) fn prepared(&mut self, prepared: Prepared) {
-        for (launch, preparation) in self.preparing.finish(prepared) {
-            match launch.task.payload.open() {
-                Ok(body) => self.go_on(&launch, &body, preparation),
-                Err(error) => self.refuse(&launch, error.to_string()),
-            }
-        }
-    }
-
-    fn go_on(&mut self, launch: &Launch, body: &TaskBody, preparation: Preparation) {
-        let image = match preparation {
-            Preparation::Waiting => return,
-            Preparation::Refused(input) => return self.answers.push(input),
-            Preparation::Ready(image) => image,
-        };
-        let (disk, policy) = (&self.volumes, &self.policy);
-        let image = image.as_deref();
-        match containers::container(launch, body, image, &mut self.frameworks, disk, policy) {
-            Ok(container) => {
-                self.native.launch(container);
-                fail_point!("launch-ordered");
-            }
-            Err(message) => {
-                self.preparing.release(&launch.container_id);
-                self.refuse(launch, message);
-            }
-        }
-    }
-
-    fn refuse(&mut self, launch: &Launch, message: String) {
-        self.answers.push(Input::LaunchFailed {
-            container_id: launch.container_id.clone(),
-            message: message.into(),
-            exit: Some(containers::CANNOT_EXECUTE),
-        });
     }
 
     fn apply_volumes(&self, order: VolumeOrder) {

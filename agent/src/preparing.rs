@@ -1,19 +1,37 @@
-//! Launches that need something first: an image that is not unpacked yet.
+//! Launches that need something first: an image that is not unpacked yet, files that are fetched.
 //!
 //! Unpacking takes as long as it takes, on a thread of its own, and everything else goes on. All
 //! launches of one image wait for the same work; when none of them is left, it is given up.
 
+use crate::Error;
+use crate::config::{Config, Layout};
+use crate::containerizer;
 use crate::containers::CANNOT_EXECUTE;
+use crate::fetching::{Fetched, Fetching, Places, discard};
+use crate::perform::Beside;
+use crate::policy::Policy;
 use agent_core::{Input, Launch};
 use images::{Image, ImageError, Store};
-use proto::ContainerId;
+use proto::{ContainerId, FetchUri};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::AbortHandle;
+
+/// What came of preparing.
+pub(crate) enum Prepared {
+    /// An image, for all launches that wait for it.
+    Image(PreparedImage),
+    /// The files of one launch.
+    Files(Fetched),
+    /// A look at a task.
+    Look(Box<Beside>),
+}
 
 /// What came of preparing an image.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedImage {
     name: Arc<str>,
     image: Result<Image, ImageError>,
 }
@@ -39,6 +57,28 @@ pub(crate) struct Preparing {
     held: BTreeMap<ContainerId, Arc<Image>>,
     /// Held while images are being removed.
     collecting: Arc<Mutex<()>>,
+    /// Absent means that nothing is fetched.
+    fetching: Option<Arc<Fetching>>,
+    fetches: BTreeMap<ContainerId, Fetch>,
+}
+
+/// A launch whose files are being fetched, or were.
+enum Fetch {
+    UnderWay {
+        made: Box<containerizer::Launch>,
+        _work: Work,
+    },
+    /// Its sandbox, until the supervisor has taken it.
+    Whole(PathBuf),
+}
+
+/// Ends when nobody waits for it any more.
+struct Work(AbortHandle);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 struct Waiting {
@@ -47,6 +87,22 @@ struct Waiting {
 }
 
 impl Preparing {
+    /// What the launches of an agent need first: its images and the files of tasks.
+    ///
+    /// # Errors
+    /// Which directory cannot be used.
+    pub(crate) fn open(
+        config: &Config,
+        policy: &Policy,
+        layout: &Layout,
+        done: UnboundedSender<Prepared>,
+    ) -> Result<Self, Error> {
+        let preparing = Self::new(images(policy, layout)?, policy.image_cache_bytes, done);
+        let opened = Fetching::open(config.fetch.clone(), Places::of(layout));
+        let failed = |source| Error::WorkDir { dir: layout.root.clone(), source };
+        opened.map(|fetching| preparing.fetching(fetching)).map_err(failed)
+    }
+
     pub(crate) fn new(
         store: Option<Store>,
         cache_bytes: u64,
@@ -59,6 +115,60 @@ impl Preparing {
             waiting: BTreeMap::new(),
             held: BTreeMap::new(),
             collecting: Arc::default(),
+            fetching: None,
+            fetches: BTreeMap::new(),
+        }
+    }
+
+    /// The same, which also fetches files.
+    pub(crate) fn fetching(self, fetching: Arc<Fetching>) -> Self {
+        Self { fetching: Some(fetching), ..self }
+    }
+
+    /// Begins to fetch files for a container that is made up, and keeps it until they are there; the
+    /// launch's end if they cannot be fetched.
+    pub(crate) fn fetch(
+        &mut self,
+        launch: &Launch,
+        made: containerizer::Launch,
+        uris: &[FetchUri],
+    ) -> Option<Input> {
+        let id = &launch.container_id;
+        let begun = match &self.fetching {
+            Some(fetching) => fetching.begin(id, &made, uris, self.done.clone()),
+            None => Err("this agent fetches no files".to_owned()),
+        };
+        let fetch = match begun {
+            Ok(task) => Fetch::UnderWay { made: Box::new(made), _work: Work(task) },
+            Err(problem) => return Some(unfetched(id, problem)),
+        };
+        self.fetches.insert(id.clone(), fetch);
+        None
+    }
+
+    /// The container whose files are there now, or why there is none; nothing if nobody wants it
+    /// any more.
+    pub(crate) fn fetched(
+        &mut self,
+        fetched: Fetched,
+    ) -> Option<Result<containerizer::Launch, Input>> {
+        let Fetched { container_id, sandbox } = fetched;
+        let wanted = match self.fetches.remove(&container_id) {
+            Some(Fetch::UnderWay { made, .. }) => Some(*made),
+            Some(Fetch::Whole(_)) | None => None,
+        };
+        match (wanted, sandbox) {
+            (Some(made), Ok(sandbox)) => {
+                let at = containerizer::SandboxChoice::At(sandbox.clone());
+                self.fetches.insert(container_id, Fetch::Whole(sandbox));
+                Some(Ok(containerizer::Launch { sandbox: at, ..made }))
+            }
+            (Some(_), Err(problem)) => Some(Err(unfetched(&container_id, problem))),
+            (None, Ok(sandbox)) => {
+                discard(sandbox);
+                None
+            }
+            (None, Err(_)) => None,
         }
     }
 
@@ -97,7 +207,7 @@ impl Preparing {
             let Some(store) = store else { return };
             let image = store.provide(&name, &|| wanted.load(Ordering::Relaxed));
             // The agent may have ended; the next one unpacks it anew, or finds it.
-            let _ = done.send(Prepared { name, image });
+            let _ = done.send(Prepared::Image(PreparedImage { name, image }));
         });
     }
 
@@ -106,14 +216,18 @@ impl Preparing {
         Preparation::Ready(Some(image))
     }
 
-    /// An image that is unpacked: of a task that runs, it is.
-    pub(crate) fn at_hand(&self, name: &str) -> Option<Image> {
-        self.store.as_ref()?.ready(name).ok().flatten()
+    /// Prepares something that reads the disk, beside everything else.
+    pub(crate) fn aside(&self, work: impl FnOnce(Option<&Store>) -> Prepared + Send + 'static) {
+        let (store, done) = (self.store.clone(), self.done.clone());
+        tokio::task::spawn_blocking(move || {
+            // The agent may have ended; the next one looks anew.
+            let _ = done.send(work(store.as_deref()));
+        });
     }
 
     /// The launches that waited for this, each with what can be done now.
-    pub(crate) fn finish(&mut self, prepared: Prepared) -> Vec<(Launch, Preparation)> {
-        let Prepared { name, image } = prepared;
+    pub(crate) fn finish(&mut self, prepared: PreparedImage) -> Vec<(Launch, Preparation)> {
+        let PreparedImage { name, image } = prepared;
         let Some(waiting) = self.waiting.remove(&name) else { return Vec::new() };
         match image {
             Ok(image) => {
@@ -146,6 +260,12 @@ impl Preparing {
 
     /// A launch that waits is not wanted any more: its end, or none if it does not wait.
     pub(crate) fn cancel(&mut self, container_id: &ContainerId) -> Option<Input> {
+        if let Some(Fetch::UnderWay { .. }) = self.fetches.get(container_id) {
+            // What fetches for it ends with it.
+            self.fetches.remove(container_id);
+            self.held.remove(container_id);
+            return Some(unfetched(container_id, "it was killed before".to_owned()));
+        }
         for waiting in self.waiting.values_mut() {
             let at = waiting.launches.iter().position(|l| l.container_id == *container_id);
             let Some(at) = at else { continue };
@@ -158,14 +278,25 @@ impl Preparing {
         None
     }
 
-    /// The supervisor answered: it holds the image now, or nobody needs it.
-    pub(crate) fn release(&mut self, container_id: &ContainerId) {
+    /// The supervisor answered: it holds the image now and the sandbox is the task's, or nobody
+    /// needs them.
+    pub(crate) fn release(&mut self, container_id: &ContainerId, launched: bool) {
         self.held.remove(container_id);
+        if let Some(Fetch::Whole(sandbox)) = self.fetches.remove(container_id)
+            && !launched
+        {
+            discard(sandbox);
+        }
     }
 
     /// All that waits, or was on its way, is lost.
     pub(crate) fn clear(&mut self) {
         self.held.clear();
+        for fetch in std::mem::take(&mut self.fetches).into_values() {
+            if let Fetch::Whole(sandbox) = fetch {
+                discard(sandbox);
+            }
+        }
         for waiting in self.waiting.values_mut() {
             waiting.launches.clear();
             waiting.wanted.store(false, Ordering::Relaxed);
@@ -173,6 +304,9 @@ impl Preparing {
     }
 
     pub(crate) fn waits(&self, container_id: &ContainerId) -> bool {
+        if let Some(Fetch::UnderWay { .. }) = self.fetches.get(container_id) {
+            return true;
+        }
         let mut all = self.waiting.values().flat_map(|waiting| &waiting.launches);
         all.any(|launch| launch.container_id == *container_id)
     }
@@ -196,6 +330,20 @@ impl Preparing {
             }
         });
     }
+}
+
+/// Where images come from, if the operator has any.
+fn images(policy: &Policy, layout: &Layout) -> Result<Option<Store>, Error> {
+    let Some(sources) = policy.image_store.clone() else { return Ok(None) };
+    let limits = images::Limits { bytes: policy.image_cache_bytes, ..images::Limits::default() };
+    let store = Store::open(sources, layout.images.clone(), limits);
+    store.map(Some).map_err(|source| Error::WorkDir { dir: layout.images.clone(), source })
+}
+
+/// Nothing of it is the command's fault: as with Mesos, the container could not be launched.
+fn unfetched(container_id: &ContainerId, problem: String) -> Input {
+    let container_id = container_id.clone();
+    Input::LaunchFailed { container_id, message: problem.into(), exit: None }
 }
 
 fn refused(launch: &Launch, error: &ImageError) -> Input {

@@ -17,7 +17,6 @@ use crate::http::{self, Ask};
 use crate::link::Masters;
 use crate::listen::{AcceptLimits, accept};
 use crate::perform::Performer;
-use crate::policy::Policy;
 use crate::preparing::{Prepared, Preparing};
 use crate::sandbox::packing::Packer;
 use crate::sandboxes::Place;
@@ -101,7 +100,7 @@ pub async fn run(
     let masters = Masters::new(&config.masters);
     let policy = config.policy.clone().settled(&layout.root);
     let ((inbox, inputs), (done, prepared)) = (mpsc::channel(INBOX), mpsc::unbounded_channel());
-    let preparing = Preparing::new(images(&policy, &layout)?, policy.image_cache_bytes, done);
+    let preparing = Preparing::open(&config, &policy, &layout, done)?;
     let mut performer =
         Performer::new(native, (writer, first), layout.clone(), policy, preparing, masters, inbox);
     performer.addresses = addresses;
@@ -154,14 +153,6 @@ fn check_reconfiguration(
 ) -> Result<(), Error> {
     agent_core::reconfiguration(recovered, info, boot_id)
         .map_err(|message| Error::Reconfigured { dir: layout.root.clone(), message })
-}
-
-/// Where images come from, if the operator has any.
-fn images(policy: &Policy, layout: &Layout) -> Result<Option<images::Store>, Error> {
-    let Some(sources) = policy.image_store.clone() else { return Ok(None) };
-    let limits = images::Limits { bytes: policy.image_cache_bytes, ..images::Limits::default() };
-    let store = images::Store::open(sources, layout.images.clone(), limits);
-    store.map(Some).map_err(|source| Error::WorkDir { dir: layout.images.clone(), source })
 }
 
 fn native_options(config: &Config, layout: &Layout) -> NativeOptions {
@@ -352,7 +343,8 @@ impl Server {
         if let Input::Launched { container_id, .. } | Input::LaunchFailed { container_id, .. } =
             input
         {
-            self.performer.preparing.release(container_id);
+            let launched = matches!(input, Input::Launched { .. });
+            self.performer.preparing.release(container_id, launched);
         }
         let sandboxes = &self.performer.sandboxes;
         match input {

@@ -206,6 +206,9 @@ enum Command {
         #[arg(allow_hyphen_values = true, num_args = 0..)]
         arguments: Vec<std::ffi::OsString>,
     },
+    /// What fetches the files of a task; started by the agent.
+    #[command(hide = true)]
+    Fetch,
 }
 
 fn main() -> ExitCode {
@@ -213,6 +216,10 @@ fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
     if words.next().is_some_and(|word| word == "supervise") {
         return ExitCode::from(agent::supervisor::main(words));
+    }
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == "fetch") {
+        return ExitCode::from(agent::fetch_files());
     }
     let parsed = help::command().try_get_matches();
     let parsed = parsed.and_then(|matches| Arguments::from_arg_matches(&matches));
@@ -244,6 +251,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Jobs(command) => command::jobs::run(command),
         Command::Version { print } => command::version::run(print.output),
         Command::Completions { shell } => command::completions::run(shell),
+        Command::Fetch => Err(Failure::exit(agent::fetch_files())),
         Command::Supervise { arguments } => Err(Failure::exit(agent::supervisor::main(arguments))),
         Command::Up(options) => block_on(command::up::run(options)),
         Command::Demo(options) => block_on(command::demo::run(options)),

@@ -16,7 +16,7 @@ use tar::EntryType;
 /// What a name, or a set of attributes, may take.
 const EXTENSION_BYTES: u64 = 64 << 10;
 /// Longest path in an archive, and longest name in it.
-const PATH_BYTES: usize = 4096;
+pub(crate) const PATH_BYTES: usize = 4096;
 const NAME_BYTES: usize = 255;
 /// What the names of one layer may take while it is laid down.
 const NAMES_BYTES: usize = 128 << 20;
@@ -35,6 +35,39 @@ pub(crate) struct Budget {
     pub(crate) unlooked: u64,
 }
 
+impl Budget {
+    pub(crate) fn take_entry(&mut self) -> Result<(), Fault> {
+        let left = self.entries.checked_sub(1);
+        self.entries =
+            left.ok_or_else(|| Fault::Unfit("it has more files than are allowed".into()))?;
+        Ok(())
+    }
+
+    /// `at` is where in it.
+    pub(crate) fn take_bytes(&mut self, bytes: u64, at: &Path) -> Result<(), Fault> {
+        self.bytes = self.bytes.checked_sub(bytes).ok_or_else(|| {
+            Fault::Unfit(format!("it is larger than is allowed (at {})", at.display()))
+        })?;
+        Ok(())
+    }
+
+    /// Looks whether there is space, now and then.
+    pub(crate) fn look(&mut self, tree: &Tree, bytes: u64) -> Result<(), Fault> {
+        self.unlooked += bytes;
+        if self.unlooked < LOOK_BYTES {
+            return Ok(());
+        }
+        self.unlooked = 0;
+        let free = tree.free_bytes()?;
+        if free < self.keep_free {
+            let text = format!("{free} bytes are free, and {} stay free", self.keep_free);
+            let source = io::Error::new(io::ErrorKind::StorageFull, text);
+            return Err(Fault::Disk { doing: "writing".into(), source });
+        }
+        Ok(())
+    }
+}
+
 /// Asked now and then: whether anybody still waits.
 pub(crate) type Wanted<'a> = &'a dyn Fn() -> bool;
 
@@ -45,28 +78,20 @@ pub(crate) fn apply(
     budget: &mut Budget,
     wanted: Wanted<'_>,
 ) -> Result<(), Fault> {
-    let mut archive = tar::Archive::new(archive);
-    let mut layer = Layer { tree, budget, made: BTreeSet::new(), made_bytes: 0 };
-    let mut said = Said::default();
-    let entries = archive.entries().map_err(Fault::reading("an archive in it"))?.raw(true);
-    for entry in entries {
-        if !wanted() {
-            return Err(Fault::GivenUp);
-        }
-        let mut entry = entry.map_err(Fault::reading("an archive in it"))?;
-        layer.budget.entries = layer
-            .budget
-            .entries
-            .checked_sub(1)
-            .ok_or_else(|| Fault::Unfit("it has more files than an image may have".into()))?;
-        if said.takes(&mut entry)? {
-            continue;
-        }
-        layer.lay(&mut entry, &std::mem::take(&mut said), wanted)?;
-    }
-    Ok(())
+    let layer = Layer { tree, budget, plain: false, made: BTreeSet::new(), made_bytes: 0 };
+    layer.read(archive, wanted)
 }
 
+/// Unpacks an archive that is no layer: no name in it means that another one goes, the directory
+/// itself stays as it is, and whoever unpacks it can read and remove all of it.
+pub(crate) fn apply_plain(
+    archive: impl Read,
+    tree: &Tree,
+    budget: &mut Budget,
+) -> Result<(), Fault> {
+    let layer = Layer { tree, budget, plain: true, made: BTreeSet::new(), made_bytes: 0 };
+    layer.read(archive, &|| true)
+}
 /// What extensions said of the next entry.
 #[derive(Default)]
 struct Said {
@@ -138,12 +163,32 @@ fn text(entry: &mut tar::Entry<'_, impl Read>) -> Result<Vec<u8>, Fault> {
 struct Layer<'a> {
     tree: &'a Tree,
     budget: &'a mut Budget,
+    /// It is an archive like any other, not a part of an image.
+    plain: bool,
     /// What this layer has made, with all directories above: a whiteout does not mean it.
     made: BTreeSet<PathBuf>,
     made_bytes: usize,
 }
 
 impl Layer<'_> {
+    fn read(mut self, archive: impl Read, wanted: Wanted<'_>) -> Result<(), Fault> {
+        let mut archive = tar::Archive::new(archive);
+        let mut said = Said::default();
+        let entries = archive.entries().map_err(Fault::reading("an archive in it"))?.raw(true);
+        for entry in entries {
+            if !wanted() {
+                return Err(Fault::GivenUp);
+            }
+            let mut entry = entry.map_err(Fault::reading("an archive in it"))?;
+            self.budget.take_entry()?;
+            if said.takes(&mut entry)? {
+                continue;
+            }
+            self.lay(&mut entry, &std::mem::take(&mut said), wanted)?;
+        }
+        Ok(())
+    }
+
     fn lay(
         &mut self,
         entry: &mut tar::Entry<'_, impl Read>,
@@ -154,14 +199,19 @@ impl Layer<'_> {
         let path = within(&name)?;
         let kind = entry.header().entry_type();
         if let Some(file) = path.file_name().map(OsStr::as_bytes)
+            && !self.plain
             && file.starts_with(WHITEOUT)
         {
             return self.white_out(&path, file);
         }
-        let meta = meta(entry.header(), said)?;
+        let mut meta = meta(entry.header(), said)?;
+        if self.plain {
+            meta.mode |= if kind == EntryType::Directory { 0o700 } else { 0o600 };
+        }
         if path.as_os_str().is_empty() {
             // The root itself: its directory is there, only what it is like is taken over.
             return match kind {
+                EntryType::Directory if self.plain => Ok(()),
                 EntryType::Directory => self.tree.own_root(meta),
                 _ => Err(Fault::Unfit("an archive in it has a root that is no directory".into())),
             };
@@ -216,9 +266,7 @@ impl Layer<'_> {
                 "{path} is larger than the 8 GiB of a plain archive"
             )));
         }
-        self.budget.bytes = self.budget.bytes.checked_sub(size).ok_or_else(|| {
-            Fault::Unfit(format!("it is larger than an image may be (at {})", path.display()))
-        })?;
+        self.budget.take_bytes(size, path)?;
         let mut file = self.tree.file(path)?;
         let mut left = size;
         while left > 0 {
@@ -226,7 +274,7 @@ impl Layer<'_> {
                 return Err(Fault::GivenUp);
             }
             let piece = left.min(LOOK_BYTES);
-            self.look(piece)?;
+            self.budget.look(self.tree, piece)?;
             let copied = copy(&mut entry.by_ref().take(piece), &mut file, path)?;
             if copied < piece {
                 return Err(Fault::Unfit(format!(
@@ -237,22 +285,6 @@ impl Layer<'_> {
             left -= piece;
         }
         self.tree.own(&file, path, meta)
-    }
-
-    /// Looks whether there is space, now and then.
-    fn look(&mut self, bytes: u64) -> Result<(), Fault> {
-        self.budget.unlooked += bytes;
-        if self.budget.unlooked < LOOK_BYTES {
-            return Ok(());
-        }
-        self.budget.unlooked = 0;
-        let free = self.tree.free_bytes()?;
-        if free < self.budget.keep_free {
-            let text = format!("{free} bytes are free, and {} stay free", self.budget.keep_free);
-            let source = io::Error::new(io::ErrorKind::StorageFull, text);
-            return Err(Fault::Disk { doing: "writing".into(), source });
-        }
-        Ok(())
     }
 
     fn white_out(&mut self, path: &Path, file: &[u8]) -> Result<(), Fault> {
@@ -276,6 +308,9 @@ impl Layer<'_> {
     }
 
     fn note(&mut self, path: PathBuf) -> Result<(), Fault> {
+        if self.plain {
+            return Ok(());
+        }
         let mut next = Some(path);
         while let Some(path) = next.filter(|path| !path.as_os_str().is_empty()) {
             if self.made.contains(&path) {
@@ -322,7 +357,7 @@ fn meta(header: &tar::Header, said: &Said) -> Result<Meta, Fault> {
 }
 
 /// A path below the root: absolute ones are meant from there, `.` means nothing, `..` is refused.
-fn within(name: &[u8]) -> Result<PathBuf, Fault> {
+pub(crate) fn within(name: &[u8]) -> Result<PathBuf, Fault> {
     let shown = || String::from_utf8_lossy(&name[..name.len().min(200)]).into_owned();
     if name.len() > PATH_BYTES || name.contains(&0) {
         return Err(Fault::Unfit(format!("it has a path that cannot be: {:?}", shown())));

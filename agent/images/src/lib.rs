@@ -6,12 +6,14 @@
 //! file system. Archives may be packed with gzip or zstd. Nothing is fetched, and nothing in the
 //! operator's store is ever changed: what is unpacked goes to a directory of the agent's own, under
 //! the digest of the image's configuration, and the least recently used goes when there is too much.
+//! Other archives, which tasks have fetched, are unpacked by the same hands.
 //!
 //! An image is a stranger's work. Whatever it says, nothing outside of its own directory is
 //! touched: every path is resolved by the kernel as if that directory were the root, devices and
 //! setuid bits are left out, and bytes, entries and depths are counted before they are written.
 #![forbid(unsafe_code)]
 
+mod archive;
 mod blobs;
 mod compression;
 mod digest;
@@ -22,6 +24,7 @@ mod settings;
 mod store;
 mod tree;
 
+pub use archive::{ArchiveError, Form, unpack};
 pub use digest::Digest;
 pub use error::ImageError;
 pub use settings::Settings;

@@ -69,6 +69,12 @@ impl Tree {
         Ok(Self { root, depth, chown: rustix::process::geteuid().is_root() })
     }
 
+    /// A directory that is there, for whoever unpacks: owners are not set.
+    pub(crate) fn at(root: OwnedFd) -> Result<Self, Fault> {
+        let depth = depth_of(root.as_fd())?;
+        Ok(Self { root, depth, chown: false })
+    }
+
     fn resolve(&self, path: &Path) -> Result<OwnedFd, Errno> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -9,6 +9,7 @@ use resource_text::{attributes, resources};
 use crate::Error;
 use crate::containerizer::native::NativeDefaults;
 use crate::http::SessionsFrom;
+use crate::fetching::FetchPolicy;
 use crate::parts::LogPolicy;
 use crate::policy::Policy;
 use crate::probe::Machine;
@@ -54,6 +55,8 @@ pub struct Config {
     pub pids: Option<u64>,
     /// What containers may have.
     pub policy: Policy,
+    /// What tasks may fetch, and how.
+    pub fetch: FetchPolicy,
     /// Whether a task ends whose sandbox takes more than the `disk` that it asked for.
     pub disk_limits: bool,
     /// How often sandboxes are measured, at the most.
@@ -89,6 +92,8 @@ impl Config {
         work_dir: impl Into<PathBuf>,
         supervise: Vec<OsString>,
     ) -> Self {
+        // The same program, told to do the other thing.
+        let fetch = supervise.first().cloned().into_iter().chain(["fetch".into()]).collect();
         Self {
             masters,
             work_dir: work_dir.into(),
@@ -102,6 +107,7 @@ impl Config {
             cpu_ceiling: false,
             pids: None,
             policy: Policy::default(),
+            fetch: FetchPolicy::new(fetch),
             disk_limits: true,
             disk_check_interval: Duration::from_secs(10),
             logs: LogPolicy::default(),
@@ -182,6 +188,10 @@ impl Config {
                 return wrong("--network", &given, "only an agent that runs as root can have it");
             }
         }
+        if let Some(dir) = self.fetch.from.iter().find(|dir| !dir.is_absolute()) {
+            let given = dir.display().to_string();
+            return wrong("--fetch-from", &given, "should be an absolute path");
+        }
         if let Some(text) = &self.resources {
             resources(text)?;
         }
@@ -244,6 +254,10 @@ pub(crate) struct Layout {
     pub(crate) volumes: PathBuf,
     /// What was unpacked of the image store.
     pub(crate) images: PathBuf,
+    /// Sandboxes whose files are being fetched.
+    pub(crate) fetching: PathBuf,
+    /// What is kept of what was fetched.
+    pub(crate) fetched: PathBuf,
     pub(crate) reserve: PathBuf,
     /// Records of what the Docker engine was given.
     pub(crate) docker: PathBuf,
@@ -273,8 +287,8 @@ impl Layout {
         let volumes = root.join("volumes");
         crate::volumes::make_root(&volumes).map_err(failed)?;
         let name = format!("agent-{:016x}", fnv(root.as_os_str().as_encoded_bytes()));
-        let [checkpoint, images, reserve, docker] =
-            ["meta", "images", "reserve", "docker"].map(|n| root.join(n));
+        let [checkpoint, images, fetching, fetched, reserve, docker] =
+            ["meta", "images", "fetching", "fetched", "reserve", "docker"].map(|n| root.join(n));
         Ok(Self {
             root,
             checkpoint,
@@ -283,6 +297,8 @@ impl Layout {
             sandboxes,
             volumes,
             images,
+            fetching,
+            fetched,
             reserve,
             docker,
             name,

@@ -6,8 +6,8 @@ use crate::policy::Policy;
 use crate::volumes::VolumeDisk;
 use agent_core::Launch;
 use proto::{
-    AgentId, CommandInfo, ContainerId, ContainerInfo, Exit, FetchUri, FrameworkId, FrameworkInfo,
-    Resources, Role, TaskBody, TaskId, TaskInfo, TaskPayload,
+    AgentId, CommandInfo, ContainerId, ContainerInfo, Exit, FrameworkId, FrameworkInfo, Resources,
+    Role, TaskBody, TaskId, TaskInfo, TaskPayload,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -118,15 +118,6 @@ fn limits_override_the_request() {
 fn what_cannot_be_run_is_refused_with_the_reason() {
     let refusal = |command| container(&launch(command)).unwrap_err();
     assert!(refusal(shell("")).contains("no value"));
-    let uri = FetchUri {
-        value: "http://x/y".into(),
-        executable: false,
-        extract: true,
-        cache: false,
-        output_file: None,
-    };
-    let command = CommandInfo { uris: vec![uri], ..shell("true") };
-    assert!(refusal(command).contains("fetch"));
 }
 
 #[test]

@@ -1,13 +1,23 @@
 //! Looks at tasks, begun: over the network by this process, commands by the containerizer.
 
 use super::Performer;
-use crate::containerizer::Containerizer;
+use crate::containerizer::{self, Containerizer};
+use crate::policy::Policy;
+use crate::preparing::Prepared;
+use crate::volumes::VolumeDisk;
 use crate::{containers, looking};
 use agent_core::{Input, Look, Seen};
-use proto::CheckKind;
+use proto::{CheckKind, ContainerInfo, VolumeSource};
+use std::time::Duration;
 
 /// How much longer than the core waits for a look its program may live: what is late, the core says.
-const LATER: std::time::Duration = std::time::Duration::from_secs(1);
+const LATER: Duration = Duration::from_secs(1);
+
+/// A look by a command that is made up, or why it cannot be begun.
+pub(crate) struct Beside {
+    made: Result<Box<containerizer::Launch>, Seen>,
+    look: Look,
+}
 
 impl Performer {
     /// Looks at a task; what cannot be begun is answered at once.
@@ -17,20 +27,48 @@ impl Performer {
         if looking::begin(look, own, &self.inbox) {
             return;
         }
-        let Some(CheckKind::Command(command)) = look.kind() else { return };
+        let Some(CheckKind::Command(_)) = look.kind() else { return };
         let container = look.launch.task.payload.open().ok().and_then(|body| body.container);
-        let name = container.and_then(|asked| asked.image);
-        let image = name.as_ref().and_then(|name| self.preparing.at_hand(name));
-        let (disk, policy) = (&self.volumes, &self.policy);
-        let (frameworks, image) = (&mut self.frameworks, image.as_ref());
-        match containers::beside(&look.launch, command, image, frameworks, disk, policy) {
-            Ok(beside) => self.native.look(beside, looking::number(look), look.timeout + LATER),
-            Err(message) => self.answers.push(Input::Looked {
-                container_id: look.launch.container_id.clone(),
+        let name = container.as_ref().and_then(|asked| asked.image.clone());
+        let (look, disk, policy) = (look.clone(), self.volumes.clone(), self.policy.clone());
+        if !container.is_some_and(|asked| reads_host(&asked)) {
+            return self.look_beside(make(look, None, &disk, &policy));
+        }
+        // Its image and the paths of the host are looked up on the disk, which may take its time.
+        self.preparing.aside(move |store| {
+            let image = name.and_then(|name| store?.ready(&name).ok().flatten());
+            Prepared::Look(Box::new(make(look, image.as_ref(), &disk, &policy)))
+        });
+    }
+
+    /// Begins a look by a command that is made up.
+    pub(super) fn look_beside(&mut self, beside: Beside) {
+        let Beside { made, look } = beside;
+        match made {
+            Ok(made) => self.native.look(*made, looking::number(&look), look.timeout + LATER),
+            Err(seen) => self.answers.push(Input::Looked {
+                container_id: look.launch.container_id,
                 subject: look.subject,
                 number: look.number,
-                seen: Seen::Unable(message.into()),
+                seen,
             }),
         }
     }
+}
+
+/// Whether making up such a container reads the disk.
+fn reads_host(asked: &ContainerInfo) -> bool {
+    let of_host = |source: &VolumeSource| matches!(source, VolumeSource::HostPath(_));
+    asked.image.is_some() || asked.volumes.iter().any(|volume| of_host(&volume.source))
+}
+
+fn make(look: Look, image: Option<&images::Image>, disk: &VolumeDisk, policy: &Policy) -> Beside {
+    let made = match look.kind() {
+        Some(CheckKind::Command(command)) => {
+            containers::beside(&look.launch, command, image, disk, policy)
+        }
+        _ => Err("its check is no command".to_owned()),
+    };
+    let made = made.map(Box::new).map_err(|message| Seen::Unable(message.into()));
+    Beside { made, look }
 }

@@ -58,6 +58,7 @@ impl Rig {
 
     async fn finish(&mut self) -> Vec<(String, Preparation)> {
         let prepared = tokio::time::timeout(BOUND, self.done.recv()).await.unwrap().unwrap();
+        let Prepared::Image(prepared) = prepared else { panic!("nothing is fetched here") };
         let finished = self.preparing.finish(prepared).into_iter();
         finished.map(|(launch, what)| (launch.container_id.to_string(), what)).collect()
     }
@@ -152,6 +153,6 @@ async fn an_image_stays_until_the_supervisor_has_answered() {
     let unpacked = || std::fs::read_dir(rig.dir.path().join("unpacked")).unwrap().count();
     let store = rig.preparing.store.clone().unwrap();
     assert_eq!((store.collect(0).unwrap().images, unpacked()), (0, 2));
-    rig.preparing.release(&ContainerId::new("a").unwrap());
+    rig.preparing.release(&ContainerId::new("a").unwrap(), true);
     assert_eq!((store.collect(0).unwrap().images, unpacked()), (1, 1));
 }

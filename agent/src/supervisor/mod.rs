@@ -19,6 +19,7 @@ mod daemon;
 mod enclosing;
 mod enclosure;
 mod ending;
+mod handing;
 mod network;
 pub mod options;
 mod orders;
@@ -50,6 +51,11 @@ pub(crate) fn trash(dir: &std::path::Path) -> std::path::PathBuf {
 /// A sentence that names the volume.
 pub(crate) fn give_volume(volume: &task::VolumeLink, user: (u32, u32)) -> Result<(), String> {
     volumes::open(volume, user).map(drop)
+}
+
+/// The filter of system calls of enclosed tasks, for others that read what strangers wrote.
+pub(crate) fn filter() -> Vec<libc::sock_filter> {
+    enclosure::filter()
 }
 
 /// One line to the supervisor's log, which is its standard error.

@@ -10,6 +10,7 @@ use fail::fail_point;
 use super::berth::{Berth, BerthError, Directory, Occupant};
 use super::enclosing;
 use super::enclosure::{Standing, Wanted};
+use super::handing;
 use super::network::{self, Networks};
 use super::options::Options;
 use super::server::{POOL, Supervisor};
@@ -350,7 +351,10 @@ fn prepare(
     let failed = |what| move |source| refused(&BerthError::Io { what, source });
     let own = match &spec.sandbox {
         SandboxChoice::At(path) => {
-            Some(Directory::open(path).map_err(failed("the sandbox that was given"))?)
+            let given = Directory::open(path).map_err(failed("the sandbox that was given"))?;
+            let user = owner.unwrap_or_else(super::berth::ourselves);
+            handing::over(given.as_fd(), user).map_err(failed("the sandbox that was given"))?;
+            Some(given)
         }
         SandboxChoice::Pooled => {
             berth.prepare_directory(sandboxes, next, owner).map_err(|e| refused(&e))?;

@@ -1,6 +1,7 @@
 //! `tepui agent`: runs an agent.
 
 mod containers;
+mod fetch;
 mod logs;
 
 use super::master::with_causes;
@@ -75,6 +76,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     containers: containers::ContainerOptions,
     #[command(flatten)]
+    fetch: fetch::FetchOptions,
+    #[command(flatten)]
     logs: logs::LogOptions,
     #[command(flatten)]
     daemon: daemon::DaemonOptions,
@@ -96,6 +99,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     config.pids = options.pids;
     config.sessions_from = options.sessions_from;
     config.logs = options.logs.policy();
+    options.fetch.apply(&mut config.fetch);
     config.disk_limits = !options.no_disk_limits;
     config.policy = options.containers.policy();
     let how =

@@ -44,7 +44,7 @@ const OWNER_OF_PROST: &str = "proto";
 
 const CORES: [&str; 6] =
     ["proto", "registrar-core", "master-core", "agent-core", "driver", "fenzo"];
-const ALL_BUT_TOOLS: [&str; 15] = [
+const ALL_BUT_TOOLS: [&str; 16] = [
     "proto",
     "store",
     "clock",
@@ -55,6 +55,7 @@ const ALL_BUT_TOOLS: [&str; 15] = [
     "master",
     "agent-core",
     "images",
+    "fetch",
     "agent",
     "fenzo",
     "driver",
@@ -74,7 +75,12 @@ const TABLE: &[Row] = &[
     row("registrar", &["registrar-core", "proto", "store", "clock", "grpc"], Foreign::All),
     row("master", &["master-core", "registrar", "proto", "store", "clock", "grpc"], Foreign::All),
     row("images", &[], Foreign::NoRuntime),
-    row("agent", &["agent-core", "images", "proto", "store", "clock", "grpc"], Foreign::All),
+    row("fetch", &["images"], Foreign::All),
+    row(
+        "agent",
+        &["agent-core", "images", "fetch", "proto", "store", "clock", "grpc"],
+        Foreign::All,
+    ),
     row("driver", &["proto", "store", "clock", "grpc", "fenzo"], Foreign::All),
     row("jobs", &["driver", "fenzo", "proto", "store", "grpc"], Foreign::All),
     row("tepui", &ALL_BUT_TOOLS, Foreign::All),

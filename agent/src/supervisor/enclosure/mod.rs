@@ -287,3 +287,8 @@ fn spawn_error(failed: Failed, wanted: &Wanted<'_>) -> LaunchError {
     };
     LaunchError::Spawn { step: format!("making the container: {step}"), errno: failed.errno }
 }
+
+/// What every enclosed process may ask of the kernel.
+pub(super) fn filter() -> Vec<libc::sock_filter> {
+    seccomp::Filter::standard().instructions().to_vec()
+}

@@ -176,9 +176,6 @@ fn check_command(task: &TaskInfo) -> Result<(), TaskInvalid> {
     let Some(value) = command.value.as_deref().filter(|value| !value.is_empty()) else {
         return wrong("has no value".to_owned());
     };
-    if !command.uris.is_empty() {
-        return Err(TaskInvalid::NotBuilt("URIs of commands"));
-    }
     if value.contains('\0') || command.arguments.iter().any(|argument| argument.contains('\0')) {
         return wrong("holds a NUL character".to_owned());
     }

@@ -3,8 +3,8 @@
 use crate::testing::*;
 use proto::scheduler::CallBody;
 use proto::{
-    CommandInfo, ExecutorInfo, FetchUri, Filters, Operation, Resources, TaskBody, TaskInfo,
-    TaskPayload, UnreadableTask,
+    CommandInfo, ExecutorInfo, Filters, Operation, Resources, TaskBody, TaskInfo, TaskPayload,
+    UnreadableTask,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -271,16 +271,6 @@ fn a_command_that_no_agent_can_run_is_the_tasks_error() {
     assert_eq!(invalid_command(empty), "Task's command has no value");
     let nul = |command: &mut CommandInfo| command.arguments = vec![Arc::from("a\0")];
     assert_eq!(invalid_command(nul), "Task's command holds a NUL character");
-    let fetch = |command: &mut CommandInfo| {
-        command.uris = vec![FetchUri {
-            value: Arc::from("http://h/f"),
-            executable: false,
-            extract: true,
-            cache: false,
-            output_file: None,
-        }];
-    };
-    assert_eq!(invalid_command(fetch), "URIs of commands are not built yet");
     let variable = |name: &'static str, value: &'static str| {
         move |command: &mut CommandInfo| {
             command.environment = vec![(Arc::from(name), Arc::from(value))];

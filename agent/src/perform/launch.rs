@@ -1,0 +1,93 @@
+//! Launches on their way to the containerizer: first what they need, then the container.
+
+use super::Performer;
+use crate::containerizer::{self, Containerizer};
+use crate::containers;
+use crate::fetching::Fetched;
+use crate::preparing::{Preparation, Prepared};
+use crate::sandboxes::Place;
+use agent_core::{Input, Launch};
+use fail::fail_point;
+use proto::{FetchUri, TaskBody};
+
+impl Performer {
+    pub(super) fn launch(&mut self, launch: &Launch) {
+        fail_point!("launch-taken");
+        let task = (launch.framework_id.clone(), launch.task.task_id.clone());
+        let place = Place { path: None, running: true };
+        self.sandboxes.insert(&launch.container_id, task, place);
+        match launch.task.payload.open() {
+            Ok(body) => {
+                let image = body.container.as_ref().and_then(|asked| asked.image.as_ref());
+                let preparation = self.preparing.begin(launch, image);
+                self.go_on(launch, &body, preparation);
+            }
+            Err(error) => self.refuse(launch, error.to_string()),
+        }
+    }
+
+    /// What launches waited for is there, or is not to be had.
+    pub(crate) fn prepared(&mut self, prepared: Prepared) {
+        let image = match prepared {
+            Prepared::Image(image) => image,
+            Prepared::Files(files) => return self.fetched(files),
+            Prepared::Look(beside) => return self.look_beside(*beside),
+        };
+        for (launch, preparation) in self.preparing.finish(image) {
+            match launch.task.payload.open() {
+                Ok(body) => self.go_on(&launch, &body, preparation),
+                Err(error) => self.refuse(&launch, error.to_string()),
+            }
+        }
+    }
+
+    fn go_on(&mut self, launch: &Launch, body: &TaskBody, preparation: Preparation) {
+        let image = match preparation {
+            Preparation::Waiting => return,
+            Preparation::Refused(input) => return self.answers.push(input),
+            Preparation::Ready(image) => image,
+        };
+        let (disk, policy) = (&self.volumes, &self.policy);
+        let image = image.as_deref();
+        match containers::container(launch, body, image, &mut self.frameworks, disk, policy) {
+            Ok(container) => {
+                let uris = body.command.as_ref().map_or(&[][..], |command| &command.uris);
+                if !uris.is_empty() {
+                    return self.fetch(launch, container, uris);
+                }
+                self.native.launch(container);
+                fail_point!("launch-ordered");
+            }
+            Err(message) => {
+                self.preparing.release(&launch.container_id, false);
+                self.refuse(launch, message);
+            }
+        }
+    }
+
+    fn fetch(&mut self, launch: &Launch, made: containerizer::Launch, uris: &[FetchUri]) {
+        if let Some(end) = self.preparing.fetch(launch, made, uris) {
+            self.preparing.release(&launch.container_id, false);
+            self.answers.push(end);
+        }
+    }
+
+    fn fetched(&mut self, fetched: Fetched) {
+        match self.preparing.fetched(fetched) {
+            None => {}
+            Some(Ok(container)) => {
+                self.native.launch(container);
+                fail_point!("launch-ordered");
+            }
+            Some(Err(end)) => self.answers.push(end),
+        }
+    }
+
+    fn refuse(&mut self, launch: &Launch, message: String) {
+        self.answers.push(Input::LaunchFailed {
+            container_id: launch.container_id.clone(),
+            message: message.into(),
+            exit: Some(containers::CANNOT_EXECUTE),
+        });
+    }
+}
