@@ -25,6 +25,7 @@ use crate::preparing::Preparing;
 use crate::sandboxes::Sandboxes;
 use crate::volumes::VolumeDisk;
 use agent_core::{CheckpointOp, Effect, Input, Note, VolumeOrder};
+pub(crate) use enter::MadeSession;
 use fail::fail_point;
 pub(crate) use look::Beside;
 use proto::agent_link::AgentCall;

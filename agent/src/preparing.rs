@@ -8,7 +8,7 @@ use crate::config::{Config, Layout};
 use crate::containerizer;
 use crate::containers::CANNOT_EXECUTE;
 use crate::fetching::{Fetched, Fetching, Places, discard};
-use crate::perform::Beside;
+use crate::perform::{Beside, MadeSession};
 use crate::policy::Policy;
 use agent_core::{Input, Launch};
 use images::{Image, ImageError, Store};
@@ -28,6 +28,8 @@ pub(crate) enum Prepared {
     Files(Fetched),
     /// A look at a task.
     Look(Box<Beside>),
+    /// A session in a task's container.
+    Session(Box<MadeSession>),
 }
 
 /// What came of preparing an image.

@@ -8,8 +8,8 @@ use resource_text::{attributes, resources};
 
 use crate::Error;
 use crate::containerizer::native::NativeDefaults;
-use crate::http::SessionsFrom;
 use crate::fetching::FetchPolicy;
+use crate::http::SessionsFrom;
 use crate::parts::LogPolicy;
 use crate::policy::Policy;
 use crate::probe::Machine;

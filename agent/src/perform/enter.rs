@@ -1,28 +1,46 @@
 //! Sessions in containers of tasks, ordered.
 
 use super::Performer;
-use crate::containerizer::Containerizer;
+use crate::containerizer::{self, Containerizer};
 use crate::containers;
 use crate::http::{Entry, EntryError};
+use crate::preparing::Prepared;
 use agent_core::Agent;
 
+/// A session that is made up, or why it cannot be.
+pub(crate) struct MadeSession {
+    made: Result<containerizer::Launch, String>,
+    entry: Entry,
+}
+
 impl Performer {
-    /// Orders a session, and says whether it could. What came of it is an event.
+    /// Makes a session up and orders it, and says whether it could. What came of it is an event.
     pub(crate) fn enter(&mut self, core: &Agent, entry: Entry) {
-        let Entry { container, number, command, stdio, reply } = entry;
-        let Some(launch) = core.launch_of(&container) else {
+        let Some(launch) = core.launch_of(&entry.container) else {
             // Who asked may be gone.
-            let _ = reply.send(Err(EntryError::NoContainer));
+            let _ = entry.reply.send(Err(EntryError::NoContainer));
             return;
         };
-        let body = launch.task.payload.open().ok();
-        let name = body.and_then(|body| body.container).and_then(|asked| asked.image);
-        let image = name.as_ref().and_then(|name| self.preparing.at_hand(name));
-        let (disk, policy) = (&self.volumes, &self.policy);
-        let (frameworks, image) = (&mut self.frameworks, image.as_ref());
-        let ordered = containers::beside(&launch, &command, image, frameworks, disk, policy)
-            .map(|beside| self.native.enter(beside, number, stdio));
-        // Who asked may be gone; then the session ends as soon as it has begun.
-        let _ = reply.send(ordered.map_err(EntryError::Impossible));
+        let (disk, policy) = (self.volumes.clone(), self.policy.clone());
+        // Its image and the paths of the host are looked up on the disk, which may take its time.
+        self.preparing.aside(move |store| {
+            let body = launch.task.payload.open().ok();
+            let name = body.and_then(|body| body.container).and_then(|asked| asked.image);
+            let image = name.and_then(|name| store?.ready(&name).ok().flatten());
+            let image = image.as_ref();
+            let made = containers::beside(&launch, &entry.command, image, &disk, &policy);
+            Prepared::Session(Box::new(MadeSession { made, entry }))
+        });
+    }
+
+    /// Orders a session that is made up.
+    pub(super) fn enter_made(&mut self, session: MadeSession) {
+        let MadeSession { made, entry } = session;
+        let Entry { number, stdio, reply, .. } = entry;
+        let ordered = made.map(|made| self.native.enter(made, number, stdio));
+        // Whoever asked and is gone by now has ended the session before it was there to be ended.
+        if reply.send(ordered.map_err(EntryError::Impossible)).is_err() {
+            self.native.signal_session(number, libc::SIGKILL);
+        }
     }
 }

@@ -32,6 +32,7 @@ impl Performer {
             Prepared::Image(image) => image,
             Prepared::Files(files) => return self.fetched(files),
             Prepared::Look(beside) => return self.look_beside(*beside),
+            Prepared::Session(session) => return self.enter_made(*session),
         };
         for (launch, preparation) in self.preparing.finish(image) {
             match launch.task.payload.open() {

@@ -298,7 +298,7 @@ impl Order {
                 w.limitation(Some(*limitation));
             }),
             Self::Enter { number, stdio, spec } => {
-                frame(out, 20, |w| w.enter(*number, stdio, spec))
+                frame(out, 20, |w| w.enter(*number, stdio, spec));
             }
             Self::SignalSession { number, signal } => frame(out, 21, |w| w.kill(*number, *signal)),
             Self::Sample { all } => frame(out, 15, |w| w.u8(u8::from(*all))),
