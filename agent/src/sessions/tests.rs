@@ -36,7 +36,8 @@ async fn a_session_is_known_by_its_name_until_others_have_come_and_gone() {
     }
     assert!(all.find(&path("c", "one")).is_none());
     assert!(all.find(&path("c", "s0")).is_some());
-    assert_eq!((lock(&all.known).all.len(), lock(&all.known).names.len()), (OVER, OVER));
+    let known = lock(&all.known);
+    assert_eq!((known.all.len(), known.names.len()), (OVER, OVER));
 }
 
 #[tokio::test]
