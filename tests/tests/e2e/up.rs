@@ -170,7 +170,8 @@ fn data_of_a_newer_version_are_refused() {
         let text = fs::read_to_string(&file).unwrap();
         let (heading, rest) = text.split_once('\n').unwrap();
         let (name, _) = heading.rsplit_once(' ').unwrap();
-        fs::write(&file, format!("{name} 99\n{rest}")).unwrap();
+        // With more in it: the number alone would be damage, which the copy makes up for.
+        fs::write(&file, format!("{name} 99\nmore of-a-newer-version\n{rest}")).unwrap();
         let said = tepui(&[
             "up",
             "--port",
