@@ -221,10 +221,17 @@ impl Connection {
         status
     }
 
-    /// Runs a task to its end; its last update.
+    /// Runs a task to its end; its last update. An end of another may come again before, when an
+    /// agent was killed before it had noted that somebody knows it.
     pub(crate) async fn run_to_end(&mut self, task: TaskInfo) -> TaskStatus {
+        let id = task.task_id.clone();
         self.run(vec![task]);
-        self.end().await
+        loop {
+            let end = self.end().await;
+            if end.task_id == id {
+                return end;
+            }
+        }
     }
 
     /// The next end of a task; what comes before it may come twice.
