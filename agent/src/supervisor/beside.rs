@@ -140,6 +140,11 @@ impl Supervisor {
         started.map(Some)
     }
 
+    /// Whether this is the first process of a program beside a task.
+    pub(super) fn is_beside(&self, pid: u32) -> bool {
+        self.besides.running.contains_key(&pid) || self.sessions.is_of_one(pid)
+    }
+
     /// The end of a program beside a task, if this is one.
     pub(super) fn reap_beside(&mut self, reaped: &Reaped) -> bool {
         let Some(Beside { id, number, late }) = self.besides.running.remove(&reaped.pid) else {

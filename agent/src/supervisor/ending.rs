@@ -21,7 +21,9 @@ impl Supervisor {
     /// Takes the statuses of all children that have ended.
     pub(super) fn reap(&mut self) {
         let (mut ended, mut orphans) = (Vec::new(), false);
-        while let Some(reaped) = sys::reap_one() {
+        loop {
+            let next = self.sessions.end_group_of_next();
+            let Some(reaped) = sys::reap_one(next) else { break };
             if self.reap_beside(&reaped) || self.reap_session(&reaped) {
                 continue;
             }
@@ -72,7 +74,7 @@ impl Supervisor {
             None => self.children.unknown(&self.pids),
         };
         let children = children.map(|mut children| {
-            children.retain(|pid| !self.inits.contains_key(pid));
+            children.retain(|pid| !self.inits.contains_key(pid) && !self.is_beside(*pid));
             children
         });
         for index in ended {

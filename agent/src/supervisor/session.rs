@@ -36,10 +36,30 @@ pub(super) struct Sessions {
 impl Sessions {
     fn signal(&self, number: u64, signal: i32) {
         if let Some(session) = self.running.get(&number).filter(|_| (1..=64).contains(&signal)) {
-            // Not reaped yet, so the number is still its own.
-            sys::signal_child(session.pid, true, signal);
-            sys::signal_child(session.pid, false, signal);
+            // Not reaped yet, so the number is still its own. Its leader may not have made the group
+            // yet, or may have been given to another; none is to get a signal twice but KILL.
+            let told = sys::signal_child(session.pid, true, signal);
+            if !told || signal == libc::SIGKILL {
+                sys::signal_child(session.pid, false, signal);
+            }
         }
+    }
+
+    /// Kills what the next child that is to be reaped has left in its process group, if it led a
+    /// session; its number. None when nothing is known of the next: it is no session's.
+    pub(super) fn end_group_of_next(&self) -> Option<u32> {
+        if self.pids.is_empty() {
+            return None;
+        }
+        let next = sys::ended_child()?;
+        if self.pids.contains_key(&next) {
+            sys::signal_child(next, true, libc::SIGKILL);
+        }
+        Some(next)
+    }
+
+    pub(super) fn is_of_one(&self, pid: u32) -> bool {
+        self.pids.contains_key(&pid)
     }
 
     /// Kills those of one container.

@@ -1,6 +1,6 @@
 //! Starts a task's first process: clone sharing memory, a handful of raw system calls, execve.
 //!
-//! The child shares our memory until it executes (`CLONE_VM | CLONE_VFORK`, as posix_spawn does),
+//! The child shares our memory until it executes (`CLONE_VM`, as with posix_spawn; we wait),
 //! so the cost does not grow with our size and a failure can be reported by plain stores. In
 //! return the child may only make raw system calls on data prepared beforehand: no allocation, no
 //! locks, and none of libc's set*id functions, which would signal the parent's threads. Our

@@ -17,13 +17,30 @@ pub(super) struct Reaped {
     pub(super) max_rss_bytes: u64,
 }
 
-/// Takes the status of one child that has ended, if there is one.
-pub(super) fn reap_one() -> Option<Reaped> {
+/// A child that has ended, if there is one. Its number, and that of its group, stay its own until it
+/// is reaped.
+pub(super) fn ended_child() -> Option<u32> {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: siginfo_t is plain integers, for which all zeroes is a value; waitid fills it, and
+    // leaves the zeroes when no child has ended.
+    let pid = unsafe {
+        let mut told: libc::siginfo_t = std::mem::zeroed();
+        if libc::waitid(libc::P_ALL, 0, &raw mut told, options) < 0 {
+            return None;
+        }
+        told.si_pid()
+    };
+    u32::try_from(pid).ok().filter(|pid| *pid > 0)
+}
+
+/// Takes the status of one child that has ended, if there is one: of `pid`, or of any.
+pub(super) fn reap_one(pid: Option<u32>) -> Option<Reaped> {
+    let wanted = pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(-1);
     let mut status = 0;
     // SAFETY: rusage is plain integers, for which all zeroes is a value.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are to live locals.
-    let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut usage) };
+    let pid = unsafe { libc::wait4(wanted, &raw mut status, libc::WNOHANG, &raw mut usage) };
     let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0)?;
     let time = |t: libc::timeval| {
         let micros = u32::try_from(t.tv_usec).unwrap_or(0);
