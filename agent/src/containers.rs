@@ -139,7 +139,7 @@ fn can_be_looked_at(docker: &DockerInfo, checks: &Checks) -> Result<(), String> 
 }
 
 /// The program of a check, as a container beside that of its task: with the same walls, and the
-/// user and variables of the task where it does not name its own.
+/// variables of the task where it does not name its own, and the task's user.
 ///
 /// # Errors
 /// Why it cannot be, as a clause.
@@ -157,18 +157,22 @@ pub(crate) fn beside(
     environment.extend(asked.environment.iter().cloned());
     let command = CommandInfo {
         environment,
-        user: asked.user.clone().or(of_task.user),
+        // Whether another may be had was asked of the task alone.
+        user: of_task.user,
         rlimits: of_task.rlimits,
         ..asked.clone()
     };
     let body = TaskBody { command: Some(command), data: None, ..body };
     // No record of it is kept.
     let frameworks = &mut Frameworks::default();
-    container(launch, &body, image, frameworks, disk, policy).map(|made| containerizer::Launch {
-        shared: None,
-        record: Vec::new(),
-        ..made
-    })
+    let made = container(launch, &body, image, frameworks, disk, policy)?;
+    match (&asked.user, &made.user) {
+        (Some(asked), own) if own.as_deref() != Some(&**asked) => Err(format!(
+            "command.user: '{asked}': what runs in a task's container runs as the task's user{}",
+            own.as_ref().map_or_else(String::new, |own| format!(" ('{own}')"))
+        )),
+        _ => Ok(containerizer::Launch { shared: None, record: Vec::new(), ..made }),
+    }
 }
 
 /// The same container with walls around it: what its image says where the task says nothing, and

@@ -52,7 +52,20 @@ impl AcceptLimits {
 
 /// Who is at the other end of a request's connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// The address of ours that it connected to.
+    pub(crate) to: SocketAddr,
+}
+
+impl Peer {
+    /// Whether it is a process of this machine: one that came by the loopback, or from the address
+    /// that it connected to.
+    pub(crate) fn is_of_this_machine(self) -> bool {
+        let (from, to) = (self.address.ip().to_canonical(), self.to.ip().to_canonical());
+        from.is_loopback() || from == to
+    }
+}
 
 /// Serves connections for ever; ends when it is dropped, and its connections with it.
 pub(crate) async fn accept(listener: TcpListener, router: axum::Router, limits: AcceptLimits) {
@@ -97,11 +110,11 @@ async fn serve(
     router: axum::Router,
 ) {
     // Small answers must not wait for the peer to confirm what came before them.
-    let served = match stream.set_nodelay(true) {
-        Ok(()) => {
+    let served = match stream.set_nodelay(true).and_then(|()| stream.local_addr()) {
+        Ok(to) => {
             let inner = TowerToHyperService::new(router);
             let service = service_fn(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(Peer(from));
+                request.extensions_mut().insert(Peer { address: from, to });
                 inner.call(request)
             });
             let served = builder.serve_connection(TokioIo::new(stream), service).await;

@@ -322,7 +322,9 @@ impl Server {
     ) -> Result<(), Error> {
         self.usages.note(&event);
         self.performer.addresses.note(&event);
-        self.sessions.note(&event);
+        if let Some(number) = self.sessions.note(&event) {
+            self.performer.native.signal_session(number, libc::SIGKILL);
+        }
         if let ContainerEvent::Lost { reason } = &event {
             tracing::error!(reason, "the supervisor is gone; starting another one");
             return self.replace_supervisor(events).await;

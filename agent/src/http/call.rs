@@ -160,7 +160,7 @@ fn may_enter(context: &Context, headers: &HeaderMap, peer: Option<Peer>) -> Resu
     if headers.contains_key(header::ORIGIN) {
         return denied("pages in browsers may not open sessions");
     }
-    let local = peer.is_some_and(|Peer(address)| address.ip().to_canonical().is_loopback());
+    let local = peer.is_some_and(Peer::is_of_this_machine);
     match context.sessions_from {
         SessionsFrom::Anywhere => Ok(()),
         SessionsFrom::Loopback if local => Ok(()),

@@ -63,6 +63,8 @@ struct Tied {
     context: Context,
     /// Whether the server was asked for it.
     is_asked: bool,
+    /// What the server has not answered yet.
+    ordered: Option<oneshot::Receiver<Result<(), EntryError>>>,
 }
 
 impl Drop for Tied {
@@ -71,15 +73,34 @@ impl Drop for Tied {
             let error = LaunchError::Refused("its client is gone".into());
             self.context.sessions.failed(self.session.number, error);
         } else if !self.session.state().borrow().is_over() {
-            let (asks, number) = (self.context.asks.clone(), self.session.number);
-            let kill = Ask::SignalSession { number, signal: libc::SIGKILL };
+            let (context, number) = (self.context.clone(), self.session.number);
+            let ordered = self.ordered.take();
             // Here nothing can be waited for; without a runtime the agent is ending, and with it
             // every session.
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move { asks.send(kill).await });
+                runtime.spawn(async move { give_up(&context, number, ordered).await });
             }
         }
     }
+}
+
+/// Ends a session whose client is gone: kills its program once that is ordered. One that is refused
+/// would else be waited for by nobody, and keep its place.
+async fn give_up(
+    context: &Context,
+    number: u64,
+    ordered: Option<oneshot::Receiver<Result<(), EntryError>>>,
+) {
+    if let Some(ordered) = ordered
+        && !matches!(ordered.await, Ok(Ok(())))
+    {
+        let error = LaunchError::Refused("its client is gone".into());
+        context.sessions.failed(number, error);
+        return;
+    }
+    let kill = Ask::SignalSession { number, signal: libc::SIGKILL };
+    // An agent that ends takes its sessions with it.
+    let _ = context.asks.send(kill).await;
 }
 
 pub(super) async fn launch(
@@ -102,15 +123,24 @@ pub(super) async fn launch(
         };
         Refusal::new(status, error.to_string())
     })?;
-    let mut tied =
-        Tied { session: Arc::clone(&session), context: context.clone(), is_asked: false };
+    let mut tied = Tied {
+        session: Arc::clone(&session),
+        context: context.clone(),
+        is_asked: false,
+        ordered: None,
+    };
     let number = session.number;
     let missing = format!("no container {container} of a task is running on this agent");
     let (reply, ordered) = oneshot::channel();
     let entry = Box::new(Entry { container, number, command, stdio, reply });
     let sent = context.asks.send(Ask::Enter(entry)).await;
     tied.is_asked = sent.is_ok();
-    let ordered = if tied.is_asked { ordered.await.ok() } else { None };
+    // It stays with what ends the session, which may happen while it is waited for.
+    let ordered = match tied.ordered.insert(ordered) {
+        ordered if tied.is_asked => ordered.await.ok(),
+        _ => None,
+    };
+    tied.ordered = None;
     let refused = match ordered {
         Some(Ok(())) => None,
         Some(Err(EntryError::NoContainer)) => Some(Refusal::new(StatusCode::NOT_FOUND, missing)),
@@ -272,6 +302,12 @@ pub(super) async fn kill(
     }
     let session = context.sessions.find(path).ok_or_else(|| no_session(path))?;
     let stopping = |_| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping");
+    // A signal could else be there before the program, and be lost.
+    let mut state = session.state();
+    let begun = tokio::time::timeout(PATIENCE, state.wait_for(|state| *state != State::Asked));
+    if begun.await.is_err() {
+        return Err(Refusal::new(StatusCode::CONFLICT, format!("{path} has not begun yet")));
+    }
     let ask = Ask::SignalSession { number: session.number, signal };
     context.asks.send(ask).await.map_err(stopping)?;
     Ok(StatusCode::OK.into_response())

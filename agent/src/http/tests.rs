@@ -1,6 +1,7 @@
 //! The API over a real socket-less router and real files.
 
-use super::{Ask, Context, Health, SessionsFrom, router};
+use super::{Ask, Context, EntryError, Health, SessionsFrom, router};
+use crate::containerizer::{ContainerEvent, WaitStatus};
 use crate::sandboxes::{Place, Sandboxes};
 use crate::sessions::Sessions;
 use axum::body::Body;
@@ -15,6 +16,7 @@ struct Api {
     sandboxes: Sandboxes,
     router: axum::Router,
     asks: mpsc::Receiver<Ask>,
+    sessions: Sessions,
 }
 
 fn id(name: &str) -> ContainerId {
@@ -30,9 +32,9 @@ impl Api {
         let sandboxes = Sandboxes::default();
         let (sender, asks) = mpsc::channel(1);
         let sessions = Sessions::new(std::env::temp_dir().join("no-sessions-here"));
-        let rights = (sessions, from);
+        let rights = (sessions.clone(), from);
         let router = router(Context::new(sandboxes.clone(), rights, sender));
-        Self { sandboxes, router, asks }
+        Self { sandboxes, router, asks, sessions }
     }
 
     /// With the files of a running task `t` of framework `F` in container `c`.
@@ -312,7 +314,10 @@ async fn session(
     }
     let mut request = request.body(Body::from(call)).unwrap();
     if let Some(peer) = peer {
-        request.extensions_mut().insert(crate::listen::Peer(peer.parse().unwrap()));
+        request.extensions_mut().insert(crate::listen::Peer {
+            address: peer.parse().unwrap(),
+            to: "10.0.0.2:5051".parse().unwrap(),
+        });
     }
     let (status, body, _) = api.request(request).await;
     (status, String::from_utf8(body).unwrap())
@@ -325,7 +330,9 @@ async fn sessions_are_opened_from_where_the_operator_allows_it_and_by_no_page() 
     let mapped = Some("[::ffff:127.0.0.1]:9");
     let (loopback, anywhere) = (SessionsFrom::Loopback, SessionsFrom::Anywhere);
     // Who may is told what is wrong with the call: it names no container of a task.
-    for (from, peer) in [(loopback, here), (loopback, mapped), (anywhere, away)] {
+    // What connects to an address of the agent's machine from that address is on it.
+    let own = Some("10.0.0.2:9");
+    for (from, peer) in [(loopback, here), (loopback, mapped), (loopback, own), (anywhere, away)] {
         let (status, words) = session(from, peer, &[json]).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{words}");
         assert!(words.contains("(parent)"), "{words}");
@@ -339,4 +346,35 @@ async fn sessions_are_opened_from_where_the_operator_allows_it_and_by_no_page() 
     assert_eq!(status, StatusCode::FORBIDDEN);
     let (status, _) = session(loopback, here, &[("content-type", "text/plain")]).await;
     assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+}
+
+#[tokio::test]
+async fn a_session_whose_client_left_before_it_was_ordered_keeps_no_place() {
+    let mut api = Api::new();
+    // More than one container may have.
+    for n in 0..20 {
+        let call = format!(
+            r#"{{"type":"LAUNCH_NESTED_CONTAINER_SESSION","launch_nested_container_session":{{
+            "container_id":{{"value":"s{n}","parent":{{"value":"c"}}}},"command":{{"value":"id"}}}}}}"#
+        );
+        let request = Request::post("/api/v1").header("content-type", "application/json");
+        let request = request.body(Body::from(call)).unwrap();
+        let answer = tokio::spawn(api.router.clone().oneshot(request));
+        let Some(Ask::Enter(entry)) = api.asks.recv().await else { panic!("{n} is refused") };
+        answer.abort();
+        assert!(answer.await.unwrap_err().is_cancelled());
+        if n % 2 == 0 {
+            entry.reply.send(Err(EntryError::NoContainer)).unwrap();
+        } else {
+            entry.reply.send(Ok(())).unwrap();
+            let Some(Ask::SignalSession { number, signal }) = api.asks.recv().await else {
+                panic!("its program goes on")
+            };
+            assert_eq!((number, signal), (entry.number, libc::SIGKILL));
+            let over = ContainerEvent::Left { number, status: WaitStatus::Signaled(9) };
+            assert_eq!(api.sessions.note(&over), None);
+        }
+        // It is given up beside.
+        tokio::task::yield_now().await;
+    }
 }

@@ -128,7 +128,10 @@ impl Sessions {
     pub(crate) fn new(dir: PathBuf) -> Self {
         // There is none after a clean end.
         let _ = std::fs::remove_dir_all(&dir);
-        Self { known: Arc::default(), dir }
+        // The supervisor may still tell of a former agent's sessions: they had other numbers.
+        let next = uuid::Uuid::new_v4().as_u64_pair().0 >> 16;
+        let known = Known { next, ..Known::default() };
+        Self { known: Arc::new(Mutex::new(known)), dir }
     }
 
     /// Makes a session, with a terminal if one is wanted. The supervisor is to be asked then.
@@ -169,8 +172,16 @@ impl Sessions {
 
     /// Both sides have opened them, or never will.
     fn remove_pipes(&self, number: u64) {
-        // A terminal has none.
-        let _ = std::fs::remove_dir_all(self.dir.join(number.to_string()));
+        let dir = self.dir.join(number.to_string());
+        let remove = move || {
+            // A terminal has none.
+            let _ = std::fs::remove_dir_all(dir);
+        };
+        // Nobody waits for the disk when it can be helped.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
     }
 
     pub(crate) fn find(&self, path: &ContainerPath) -> Option<Arc<Session>> {
@@ -187,17 +198,20 @@ impl Sessions {
         paths
     }
 
-    /// Takes in what containerizers tell of sessions.
-    pub(crate) fn note(&self, event: &ContainerEvent) {
+    /// Takes in what containerizers tell of sessions. Returns the number of one whose program is to
+    /// be killed: it began after nobody waited for it any more.
+    pub(crate) fn note(&self, event: &ContainerEvent) -> Option<u64> {
         match event {
             ContainerEvent::Entered { number, result: Ok(_), .. } => {
                 self.remove_pipes(*number);
-                self.change(*number, State::Running);
+                return (!self.change(*number, State::Running)).then_some(*number);
             }
             ContainerEvent::Entered { number, result: Err(error), .. } => {
                 self.failed(*number, error.clone());
             }
-            ContainerEvent::Left { number, status } => self.change(*number, State::Over(*status)),
+            ContainerEvent::Left { number, status } => {
+                self.change(*number, State::Over(*status));
+            }
             ContainerEvent::Lost { .. } => {
                 let numbers: Vec<u64> = lock(&self.known).all.keys().copied().collect();
                 for number in numbers {
@@ -207,6 +221,7 @@ impl Sessions {
             }
             _ => {}
         }
+        None
     }
 
     /// It was not started.
@@ -215,11 +230,12 @@ impl Sessions {
         self.change(number, State::Failed(error));
     }
 
-    fn change(&self, number: u64, state: State) {
+    /// False when it is over, or nobody knows it.
+    fn change(&self, number: u64, state: State) -> bool {
         let mut known = lock(&self.known);
-        let Some(session) = known.all.get(&number).cloned() else { return };
+        let Some(session) = known.all.get(&number).cloned() else { return false };
         if session.state.borrow().is_over() {
-            return;
+            return false;
         }
         let failed = matches!(state, State::Failed(_));
         if state.is_over() {
@@ -238,6 +254,7 @@ impl Sessions {
         {
             known.names.remove(&gone.path);
         }
+        true
     }
 }
 

@@ -22,14 +22,19 @@ async fn a_session_is_known_by_its_name_until_others_have_come_and_gone() {
     let again = all.open(&path("c", "one"), None).unwrap_err();
     assert_eq!(again.to_string(), "there is a session c.one already");
     let container = crate::containerizer::ContainerId::new("c").unwrap();
-    all.note(&ContainerEvent::Entered { id: container, number: session.number, result: Ok(7) });
+    let entered = ContainerEvent::Entered { id: container, number: session.number, result: Ok(7) };
+    assert_eq!(all.note(&entered), None);
     assert_eq!(all.running(), [path("c", "one")]);
-    assert!(pipes.iter().all(|pipe| !pipe.exists()), "both sides have them open");
+    while pipes.iter().any(|pipe| pipe.exists()) {
+        // Both sides have them open.
+        tokio::task::yield_now().await;
+    }
     assert!(session.take_input().is_some());
     assert!(session.take_input().is_none(), "one at a time");
     all.note(&left(session.number));
     assert_eq!(session.over().await, State::Over(WaitStatus::Exited(3)));
     assert!(all.running().is_empty());
+    assert_eq!(all.note(&entered), Some(session.number), "it began when it was over");
     for n in 0..OVER {
         let (other, ..) = all.open(&path("c", &format!("s{n}")), None).unwrap();
         all.note(&left(other.number));

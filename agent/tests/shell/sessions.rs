@@ -176,13 +176,19 @@ async fn a_command_reads_and_prints_and_its_status_is_told() {
     assert!(head.starts_with("HTTP/1.0 409"), "{head}");
     // What cannot be run is refused at once, and a task that is not there as well.
     let parent = session.path.parent.clone();
-    for (parent, value, wanted) in [
-        (parent, "/no/such", "400 execve /no/such failed"),
-        (ContainerId::new("x").ok(), "true", "404 no container x of a task is running"),
+    for (parent, value, user, wanted) in [
+        (parent.clone(), "/no/such", None, "400 execve /no/such failed"),
+        (ContainerId::new("x").ok(), "true", None, "404 no container x of a task is running"),
+        (parent, "true", Some("nobody"), "400 command.user: 'nobody': what runs in a task's"),
     ] {
+        let command = CommandInfo {
+            value: Some(value.into()),
+            user: user.map(Into::into),
+            ..CommandInfo::default()
+        };
         let refused = Call::LaunchNestedContainerSession {
             container: ContainerPath { parent, id: ContainerId::new("r").unwrap() },
-            command: Box::new(CommandInfo { value: Some(value.into()), ..CommandInfo::default() }),
+            command: Box::new(command),
             terminal: None,
         };
         let words = answer(&agent, &refused).await.unwrap_err();
@@ -225,6 +231,18 @@ async fn there(path: &std::path::Path) {
     .await;
 }
 
+/// Waits until there is no such process.
+async fn gone(pid: &str) {
+    let process = std::path::PathBuf::from(format!("/proc/{}", pid.trim()));
+    soon(async {
+        while process.exists() {
+            // waits: for the supervisor, which tells nobody
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_session_ends_with_its_client_its_task_and_its_agent() {
     let dir = tempfile::tempdir().unwrap();
@@ -243,6 +261,13 @@ async fn a_session_ends_with_its_client_its_task_and_its_agent() {
     assert!(call(&agent, &kill).await.0.starts_with("HTTP/1.0 200"));
     killed.output.rest().await;
     assert_eq!(status(&agent, &killed.path).await, Some(15));
+    // Its command ends, and what that left in its process group with it.
+    let pid = dir.path().join("left");
+    let line = format!("sleep 1000 > /dev/null 2>&1 & echo $! > {}", pid.display());
+    let ended = begin(&agent, "ended", &line, None).await;
+    ended.output.rest().await;
+    assert_eq!(status(&agent, &ended.path).await, Some(0));
+    gone(&std::fs::read_to_string(pid).unwrap()).await;
     // The task ends.
     let orphan = begin(&agent, "task", "exec sleep 1000", None).await;
     link.kill("t");
@@ -258,14 +283,7 @@ async fn a_session_ends_with_its_client_its_task_and_its_agent() {
     let pid = std::fs::read_to_string(pid).unwrap();
     agent.stop(Stop::KeepTasks).await;
     drop(last);
-    let process = std::path::PathBuf::from(format!("/proc/{}", pid.trim()));
-    soon(async {
-        while process.exists() {
-            // waits: for the supervisor, which tells nobody
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    gone(&pid).await;
     let agent = Agent::start(config(&master, dir.path())).await;
     let link = master.admit().await;
     assert_eq!(link.tasks.len(), 1);
