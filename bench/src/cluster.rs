@@ -64,16 +64,17 @@ impl Cluster {
 
     /// Process ids by what they are: the word after the program's name.
     pub(crate) fn processes(&self) -> Vec<(String, u32)> {
-        processes(self.place.path())
+        processes_in(self.place.path())
     }
 }
 
 /// The ids of all processes of `tepui` that work in a directory.
 pub(crate) fn processes_of(place: &Path) -> Vec<u32> {
-    processes(place).into_iter().map(|(_, pid)| pid).collect()
+    processes_in(place).into_iter().map(|(_, pid)| pid).collect()
 }
 
-fn processes(place: &Path) -> Vec<(String, u32)> {
+/// The processes of `tepui` that work in a directory: the word after the program's name, and the id.
+pub(crate) fn processes_in(place: &Path) -> Vec<(String, u32)> {
     let place = place.display().to_string();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("proc is mounted").flatten() {

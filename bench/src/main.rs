@@ -11,10 +11,13 @@ mod reads;
 mod allocator;
 mod calm;
 mod cluster;
+mod containers;
 mod cpu;
 mod crowd;
 mod failover;
 mod floor;
+mod framework;
+mod idle;
 mod latency;
 mod launches;
 mod lean;
@@ -23,13 +26,16 @@ mod masters;
 mod memory;
 mod offers;
 mod outage;
+mod parts;
 mod plain;
 mod raw;
 mod registrar;
+mod running;
 mod snapshot;
 mod stats;
 mod streams;
 mod tasks;
+mod walls;
 mod wire;
 
 fn main() {
@@ -54,6 +60,9 @@ fn part() {
         ["tasks", "masters"] => launches::run(),
         ["tasks", "--large"] => tasks::run(true),
         ["latency"] => latency::run(),
+        ["running"] => running::run(),
+        ["idle"] => idle::run(),
+        ["containers"] => containers::run(),
         ["offers"] => offers::run(),
         ["memory"] => memory::run(),
         ["reads"] => reads::run(),
@@ -84,7 +93,7 @@ fn part() {
         ["reads-floor", file] => reads::floor::run(file),
         _ => {
             eprintln!(
-                "bench: name one of: allocator [PART], floors, tasks [--large|masters], latency, offers, masters [AGENTS|calm|outage], memory, reads [memory], registrar [snapshot|day [COMMITS]], wire [AGENTS FRAMEWORKS], failover [AGENTS]"
+                "bench: name one of: allocator [PART], floors, tasks [--large|masters], latency, running, idle, containers, offers, masters [AGENTS|calm|outage], memory, reads [memory], registrar [snapshot|day [COMMITS]], wire [AGENTS FRAMEWORKS], failover [AGENTS]"
             );
             std::process::exit(2);
         }

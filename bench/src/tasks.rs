@@ -14,7 +14,7 @@ const LARGE: usize = 100_000;
 
 /// What one task asks for: so little that a hundred are under way at once. Most of a task's life is
 /// spent on its way, so that with as many as there are processors these would mostly be idle.
-const TASK: &str = r#""exec":["/bin/true"],"cpus":0.02,"mem":8"#;
+pub(crate) const TASK: &str = r#""exec":["/bin/true"],"cpus":0.02,"mem":8"#;
 pub(crate) const AGENT: &str = "cpus:2;mem:4096";
 
 /// Runs all sizes, bare and with cgroups.
@@ -67,8 +67,13 @@ pub(crate) fn run(large: bool) {
 
 /// Submits one array job and waits for its end; gives the seconds.
 pub(crate) fn job(address: &str, name: &str, count: usize) -> f64 {
+    job_of(address, name, count, TASK)
+}
+
+/// The same of tasks with these fields.
+pub(crate) fn job_of(address: &str, name: &str, count: usize, task: &str) -> f64 {
     let mut http = Http::connect(address);
-    let spec = format!(r#"{{"kind":"batch","name":"{name}","array":{count},"task":{{{TASK}}}}}"#);
+    let spec = format!(r#"{{"kind":"batch","name":"{name}","array":{count},"task":{{{task}}}}}"#);
     let start = Instant::now();
     let submitted = http.post(&format!("/v1/jobs?format=json&token={name}"), &spec);
     let id = submitted["id"].as_str().unwrap_or_else(|| panic!("{submitted}")).to_owned();

@@ -70,6 +70,27 @@ const BENCHES: &[Bench] = &[
         arguments: &["latency"],
     },
     Bench {
+        name: "running",
+        about: "ACCEPT to TASK_RUNNING, alone and beside launches, bare and with cgroups",
+        package: "bench",
+        binary: "bench",
+        arguments: &["running"],
+    },
+    Bench {
+        name: "idle",
+        about: "1,000 idle tasks: memory and processor of their agent, and until a new one has them",
+        package: "bench",
+        binary: "bench",
+        arguments: &["idle"],
+    },
+    Bench {
+        name: "containers",
+        about: "containers on an image, beside bare system calls, runc and docker",
+        package: "bench",
+        binary: "bench",
+        arguments: &["containers"],
+    },
+    Bench {
         name: "masters",
         about: "three masters: the leading one killed until offers flow; all of them killed",
         package: "bench",
