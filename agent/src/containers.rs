@@ -4,7 +4,7 @@
 //! It decides nothing: what cannot be run is refused with a sentence, which the core reports.
 
 mod network;
-mod ports;
+pub(crate) mod ports;
 
 use crate::checkpoint::Record;
 use crate::containerizer::{

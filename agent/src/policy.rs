@@ -50,6 +50,8 @@ pub struct Policy {
     pub docker: Option<DockerPolicy>,
     /// Where tasks have networks of their own; absent means that all are in the host's.
     pub network: Option<NetworkPolicy>,
+    /// Whether a task is started only if nobody else has the ports that it holds.
+    pub check_ports: bool,
     /// What of the host is never mounted, whatever is allowed: with what is above and below it. An
     /// agent adds its work directory and the engine's socket.
     pub closed: Vec<PathBuf>,
@@ -85,6 +87,7 @@ impl Default for Policy {
             users: None,
             docker: None,
             network: None,
+            check_ports: false,
             closed: Vec::new(),
         }
     }

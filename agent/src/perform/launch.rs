@@ -8,7 +8,7 @@ use crate::preparing::{Preparation, Prepared};
 use crate::sandboxes::Place;
 use agent_core::{Input, Launch};
 use fail::fail_point;
-use proto::{FetchUri, TaskBody};
+use proto::{Exit, FetchUri, TaskBody};
 
 impl Performer {
     pub(super) fn launch(&mut self, launch: &Launch) {
@@ -52,6 +52,13 @@ impl Performer {
         let image = image.as_deref();
         match containers::container(launch, body, image, &mut self.frameworks, disk, policy) {
             Ok(container) => {
+                if policy.check_ports
+                    && let Err(message) = containers::ports::are_free(&launch.task)
+                {
+                    self.preparing.release(&launch.container_id, false);
+                    // It may well run elsewhere.
+                    return self.fail(launch, message, None);
+                }
                 let uris = body.command.as_ref().map_or(&[][..], |command| &command.uris);
                 if !uris.is_empty() {
                     return self.fetch(launch, container, uris);
@@ -85,10 +92,11 @@ impl Performer {
     }
 
     fn refuse(&mut self, launch: &Launch, message: String) {
-        self.answers.push(Input::LaunchFailed {
-            container_id: launch.container_id.clone(),
-            message: message.into(),
-            exit: Some(containers::CANNOT_EXECUTE),
-        });
+        self.fail(launch, message, Some(containers::CANNOT_EXECUTE));
+    }
+
+    fn fail(&mut self, launch: &Launch, message: String, exit: Option<Exit>) {
+        let (container_id, message) = (launch.container_id.clone(), message.into());
+        self.answers.push(Input::LaunchFailed { container_id, message, exit });
     }
 }

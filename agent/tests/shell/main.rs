@@ -12,6 +12,7 @@ mod life;
 mod logs;
 mod matrix;
 mod network;
+mod ports;
 mod redirect;
 mod restart;
 mod rig;

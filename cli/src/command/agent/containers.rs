@@ -81,6 +81,10 @@ pub(crate) struct ContainerOptions {
     /// UID:GID. Any, if not given.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     task_users: Option<Vec<String>>,
+    /// Before a task starts, try whether the ports that it holds are free on this host, by TCP and
+    /// UDP; a task with a port that something else uses fails, and the port is named.
+    #[arg(long)]
+    check_ports: bool,
     /// Run containers of type DOCKER with the engine at this socket, such as
     /// unix:///var/run/docker.sock. Such tasks are refused if it is not given.
     #[arg(long, value_name = "SOCKET", value_parser = docker_socket)]
@@ -117,6 +121,7 @@ impl ContainerOptions {
             capabilities: self.allow_capability,
             root: self.allow_root,
             users: self.task_users,
+            check_ports: self.check_ports,
             network: self.network.map(|(subnet, prefix)| NetworkPolicy {
                 name: self.network_name,
                 subnet,
