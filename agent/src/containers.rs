@@ -20,9 +20,9 @@ use agent_core::{Container, Exited, Input, Launch, Mount, TaskRecord};
 use clock::Clock;
 use proto::{
     CheckKind, Checks, CommandInfo, ContainerId, DockerInfo, DockerNetwork, Exit, FrameworkInfo,
-    LimitHit, TaskBody, TaskInfo, TaskOutcome, TaskUsage, Time,
+    LimitHit, Resources, TaskBody, TaskInfo, TaskOutcome, TaskUsage, Time,
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -271,20 +271,28 @@ fn volumes(task: &TaskInfo, disk: &VolumeDisk) -> Vec<VolumeLink> {
 }
 
 fn allocation(task: &TaskInfo) -> Allocation {
-    let limit = |name: &str| task.limits.get(name).copied();
+    allocated(&task.resources, &task.limits)
+}
+
+/// What a container gets that may use this.
+pub(crate) fn allocated(
+    resources: &Resources,
+    limits: &BTreeMap<Arc<str>, Option<u64>>,
+) -> Allocation {
+    let limit = |name: &str| limits.get(name).copied();
     let bytes = |milli: u64| {
         let bytes = u128::from(milli) * (1 << 20) / 1000;
         u64::try_from(bytes).unwrap_or(u64::MAX)
     };
     let memory = match limit("mem") {
         Some(limit) => limit,
-        None => match task.resources.mem() {
+        None => match resources.mem() {
             0 => Some(LEAST_MEMORY),
             asked => Some(asked),
         },
     };
     Allocation {
-        cpus_milli: task.resources.cpus(),
+        cpus_milli: resources.cpus(),
         memory_bytes: memory.map(bytes),
         cpu_limit_milli: limit("cpus").flatten(),
         pids: limit("pids").flatten().map(|milli| (milli / 1000).max(1)),

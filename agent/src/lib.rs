@@ -13,6 +13,7 @@ pub mod crash;
 mod disks;
 mod docker;
 mod error;
+mod executors;
 mod fetching;
 mod http;
 mod link;

@@ -1,6 +1,7 @@
 //! Listening, and the accept loop: HTTP/1.1 with limits on slow senders and on their number.
 //!
-//! It must never hold more of a request than its head; the one handler that reads a body bounds it.
+//! It must never hold more of a request than its head: the two handlers that read a body (calls, and
+//! custom executors' once their token was seen) bound it.
 
 use crate::{Config, Error};
 use hyper::Request;

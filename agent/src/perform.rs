@@ -9,6 +9,7 @@ mod enter;
 mod launch;
 mod look;
 mod say;
+mod sweep;
 
 use crate::Error;
 use crate::addresses::Addresses;
@@ -18,6 +19,7 @@ use crate::containerizer::Containerizer;
 use crate::containerizer::native::Native;
 use crate::containers;
 use crate::docker::pair::Pair;
+use crate::executors;
 use crate::link::{Masters, Stream};
 use crate::metrics::Counts;
 use crate::policy::Policy;
@@ -55,6 +57,8 @@ pub(crate) struct Performer {
     pub(crate) addresses: Addresses,
     frameworks: containers::Frameworks,
     policy: Policy,
+    pub(crate) employer: executors::Settings,
+    pub(crate) streams: executors::Streams,
     pub(crate) preparing: Preparing,
     /// Held while layers of ended containers are being removed.
     emptying: std::sync::Arc<std::sync::Mutex<()>>,
@@ -158,7 +162,7 @@ impl Performer {
         native: Pair,
         (writer, first): (Writer, Vec<Change>),
         layout: Layout,
-        policy: Policy,
+        (policy, employer): (Policy, executors::Settings),
         preparing: Preparing,
         masters: Masters,
         inbox: mpsc::Sender<Input>,
@@ -170,6 +174,8 @@ impl Performer {
             addresses: Addresses::default(),
             frameworks: containers::Frameworks::default(),
             policy,
+            employer,
+            streams: executors::Streams::default(),
             preparing,
             emptying: std::sync::Arc::default(),
             volumes: VolumeDisk::new(layout.volumes.clone()),
@@ -324,6 +330,15 @@ impl Performer {
                     fail_point!("kill-ordered");
                 }
             }
+            Effect::Resize { container_id, resources, limits } => {
+                if let Ok(id) = containers::native_id(&container_id) {
+                    self.native.update(&id, containers::allocated(&resources, &limits));
+                }
+            }
+            Effect::ToExecutor { container_id, stream, event } => {
+                self.streams.send(&container_id, stream, &event);
+            }
+            Effect::CloseExecutor { stream, .. } => self.streams.close(stream),
             Effect::Connect { link } => {
                 tracing::debug!(link, master = self.masters.current(), "connecting");
                 let (masters, inbox) = (self.masters.clone(), self.inbox.clone());
@@ -394,26 +409,6 @@ impl Performer {
                 }
             }
             let _ = inbox.send(Input::VolumesDeleted { number, failures: undeleted }).await;
-        });
-    }
-
-    /// Removes what earlier runs of the agent deleted and did not get to remove.
-    pub(crate) fn sweep_volumes(&self) {
-        tokio::spawn(self.volumes.clone().sweep());
-    }
-
-    /// Removes what containers wrote over their images, unless that is being done.
-    pub(crate) fn empty_trash(&self) {
-        let (trash, emptying) =
-            (crate::supervisor::trash(&self.layout.supervisor), self.emptying.clone());
-        tokio::task::spawn_blocking(move || {
-            let Ok(_alone) = emptying.try_lock() else { return };
-            for entry in std::fs::read_dir(&trash).into_iter().flatten().flatten() {
-                if let Err(error) = std::fs::remove_dir_all(entry.path()) {
-                    let path = entry.path();
-                    tracing::warn!(path = %path.display(), %error, "a layer could not be removed");
-                }
-            }
         });
     }
 

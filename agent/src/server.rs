@@ -3,6 +3,8 @@
 //! Inputs are taken in batches and stepped; their effects leave together. Nothing here decides
 //! what happens to a task.
 
+mod api;
+mod calls;
 mod identity;
 mod watching;
 
@@ -23,9 +25,10 @@ use crate::sandboxes::Place;
 use crate::sessions::Sessions;
 use crate::usage::{self, Usages};
 use crate::{Error, containers, metrics, orphans, probe};
-use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered};
+use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered, TaskView};
 use clock::Clock;
 use fail::fail_point;
+use api::{employer, router};
 use identity::{hostname, supervisor_identity};
 use proto::{AgentInfo, ClusterId};
 use std::future::Future;
@@ -84,6 +87,7 @@ pub async fn run(
     let mut containers = first_report(&mut events, &mut addresses, &clock).await;
     let native = Pair::start(native, &config, &layout, &machine.boot_id).await;
     containers.extend(containers::report(native.report_docker(), &clock));
+    let employer = employer(&config, address, checkpoint::secret(&*store)?);
     let supervisor = supervisor_identity(native.native.supervisor_pid());
     let mut first = loaded.repairs;
     first.push(checkpoint::supervisor_change(&supervisor));
@@ -101,8 +105,10 @@ pub async fn run(
     let policy = config.policy.clone().settled(&layout.root);
     let ((inbox, inputs), (done, prepared)) = (mpsc::channel(INBOX), mpsc::unbounded_channel());
     let preparing = Preparing::open(&config, &policy, &layout, done)?;
+    let says = inbox.clone();
+    let (rules, files) = ((policy, employer), (writer, first));
     let mut performer =
-        Performer::new(native, (writer, first), layout.clone(), policy, preparing, masters, inbox);
+        Performer::new(native, files, layout.clone(), rules, preparing, masters, inbox);
     performer.addresses = addresses;
     let packer = Packer::start().map_err(Error::Thread)?;
     index(&performer, &recovered, &packer);
@@ -119,8 +125,7 @@ pub async fn run(
     );
     let (asks, questions) = mpsc::channel(64);
     let sessions = Sessions::new(layout.supervisor.join("sessions"));
-    let rights = (sessions.clone(), config.sessions_from);
-    let router = http::router(http::Context::new(performer.sandboxes.clone(), rights, asks));
+    let router = router(&performer, &sessions, &config, asks, says);
     let limits = AcceptLimits::of(&config);
     let (effects, usages) = (Vec::new(), Usages::default());
     let (disks, measured) = Disks::start(config.disk_check_interval).map_err(Error::Thread)?;
@@ -185,6 +190,9 @@ fn options(
         connect_backoff_max,
         update_retry,
         update_retry_max,
+        executor_registration_timeout: config.executor_registration_timeout,
+        executor_reregistration_timeout: config.executor_reregistration_timeout,
+        executor_shutdown_grace: config.executor_shutdown_grace,
         gc_delay: config.gc_delay,
         gc_disk_headroom_ppm: config.gc_disk_headroom_ppm,
         cluster_id,
@@ -375,12 +383,13 @@ impl Server {
         let of_docker = self.performer.native.report_docker();
         containers.extend(containers::report(of_docker, &self.clock));
         let known: Vec<_> = containers.iter().map(|c| c.container_id.clone()).collect();
-        for task in self.core.tasks().filter(|task| !task.state.is_terminal()) {
-            let lost = task.container_id.filter(|id| !known.contains(id));
-            if let Some(id) = lost {
-                let path = task.sandbox.map(|path| path.as_ref().into());
-                self.performer.sandboxes.ended(id, path);
-            }
+        let plain = |task: &TaskView<'_>| task.executor_id.is_none() && !task.state.is_terminal();
+        let tasks = self.core.tasks().filter(plain);
+        let of_tasks = tasks.filter_map(|task| Some((task.container_id?, task.sandbox)));
+        let executors = self.core.executors().map(|e| (e.container_id, e.sandbox));
+        for (id, path) in of_tasks.chain(executors).filter(|(id, _)| !known.contains(id)) {
+            let path = path.map(|path| path.as_ref().into());
+            self.performer.sandboxes.ended(id, path);
         }
         self.step(Input::Supervisor { containers });
         Ok(())
@@ -403,6 +412,7 @@ impl Server {
                 let state = http::state(&self.core, admitted, isolation, started, &self.config);
                 let _ = reply.send(state);
             }
+            Ask::Executor(asked) => self.executor_call(*asked),
             Ask::Usage(reply) => {
                 let seen = (&self.usages, &self.disks, &self.performer.addresses);
                 let _ = reply.send(http::usage(&self.core, seen, &self.clock));
@@ -433,8 +443,9 @@ impl Server {
         let mut living: Vec<_> = self
             .core
             .tasks()
-            .filter(|task| !task.state.is_terminal())
+            .filter(|task| !task.state.is_terminal() && task.executor_id.is_none())
             .filter_map(|task| task.container_id)
+            .chain(self.core.executors().map(|executor| executor.container_id))
             .filter(|id| !self.performer.preparing.waits(id))
             .filter_map(|id| containers::native_id(id).ok())
             .collect();

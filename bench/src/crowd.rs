@@ -140,6 +140,7 @@ impl Crowd {
             version: Arc::from("1"),
             tasks: (0..self.tasks).map(|at| task(n, at, &owners)).collect(),
             frameworks: owners,
+            executors: Vec::new(),
         })
     }
 }

@@ -276,7 +276,13 @@ async fn live(
     let call = match &info.id {
         None => AgentCall::Register { info, version, nonce: u64::from(n) },
         Some(_) => {
-            AgentCall::Reregister { info, version, tasks: Vec::new(), frameworks: Vec::new() }
+            AgentCall::Reregister {
+                info,
+                version,
+                tasks: Vec::new(),
+                frameworks: Vec::new(),
+                executors: Vec::new(),
+            }
         }
     };
     let mut is_there = false;

@@ -4,8 +4,8 @@
 //! broken stream (status updates) is repeated by the agent until it is acknowledged.
 
 use crate::{
-    AgentId, AgentInfo, ExecutorId, FrameworkId, FrameworkInfo, MasterId, Piece, Resources, Role,
-    StatusUuid, TaskId, TaskInfo, TaskShown, TaskState, TaskStatus, VolumeId,
+    AgentId, AgentInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, MasterId, Piece,
+    Resources, Role, StatusUuid, TaskId, TaskInfo, TaskShown, TaskState, TaskStatus, VolumeId,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +32,10 @@ pub enum AgentCall {
         version: Arc<str>,
         /// All tasks that it knows: living, and ended but not yet acknowledged.
         tasks: Vec<AgentTask>,
-        /// The frameworks of these tasks.
+        /// The frameworks of these tasks and executors.
         frameworks: Vec<FrameworkInfo>,
+        /// The custom executors that run, or are being started.
+        executors: Vec<AgentExecutor>,
     },
     /// A status update, and the newest state of the task (for accounting; updates are sent one
     /// at a time per task and may lag behind).
@@ -58,6 +60,17 @@ pub enum AgentCall {
         executor_id: ExecutorId,
         /// The bytes.
         data: Arc<[u8]>,
+    },
+    /// A custom executor is there no more: what it used beside its tasks is free. The ends of its
+    /// tasks are told by updates of their own.
+    ExecutorEnded {
+        /// Whose.
+        framework_id: FrameworkId,
+        /// Which.
+        executor_id: ExecutorId,
+        /// How it ended, as wait(2) has it, or -1 if it could not be started; absent when no start
+        /// of it was tried, because none of its tasks was taken.
+        status: Option<i32>,
     },
     /// The answer to `Volumes`: all that it asked for is done, but for what failed.
     VolumesApplied {
@@ -101,6 +114,17 @@ pub struct AgentTask {
     pub executor_id: Option<ExecutorId>,
     /// What else is shown of it.
     pub shown: Option<TaskShown>,
+}
+
+/// A custom executor as its agent knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentExecutor {
+    /// Whose.
+    pub framework_id: FrameworkId,
+    /// The role its resources are allocated to.
+    pub role: Role,
+    /// The executor, with what it uses beside its tasks.
+    pub info: ExecutorInfo,
 }
 
 /// What the master says to an agent, and in which epoch it says it: the whole message.
@@ -160,6 +184,25 @@ pub enum AgentEvent {
         role: Role,
         /// The tasks.
         tasks: Vec<TaskInfo>,
+    },
+    /// Have tasks of one framework run by its custom executors: each names its own.
+    RunByExecutors {
+        /// The framework.
+        framework: Arc<FrameworkInfo>,
+        /// The role of the resources.
+        role: Role,
+        /// The tasks.
+        tasks: Vec<TaskInfo>,
+        /// The executors that do not run yet, as far as the master knows, and whose resources it
+        /// has set aside: no other is started. A task whose executor ended meanwhile is dropped.
+        start: Vec<ExecutorId>,
+    },
+    /// Let a custom executor end, with all its tasks.
+    ShutdownExecutor {
+        /// Whose.
+        framework_id: FrameworkId,
+        /// Which.
+        executor_id: ExecutorId,
     },
     /// Kill a task.
     Kill {

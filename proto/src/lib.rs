@@ -70,7 +70,7 @@ pub use resources::{
 pub use role::Role;
 pub use task::{
     CommandInfo, ContainerInfo, ContainerNetwork, ContainerVolume, DockerInfo, DockerNetwork,
-    ExecutorInfo, Exit, FetchUri, LimitHit, PortMapping, Reason, Source, TaskBody, TaskInfo,
+    ExecutorInfo, ExecutorKind, Exit, FetchUri, LimitHit, PortMapping, Reason, Source, TaskBody, TaskInfo,
     TaskOutcome, TaskPayload, TaskShown, TaskStatus, TaskUsage, VolumeSource,
 };
 pub use task_state::{TaskState, Transition};

@@ -219,6 +219,15 @@ pub struct ExecutorInfo {
     pub payload: Arc<[u8]>,
 }
 
+/// Who provides an executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExecutorKind {
+    /// The agent: it runs groups of tasks.
+    Default,
+    /// The framework.
+    Custom,
+}
+
 /// Who made a status update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

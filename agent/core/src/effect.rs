@@ -10,7 +10,11 @@ use crate::input::{
 };
 use crate::{Subject, Volume};
 use proto::agent_link::AgentCall;
-use proto::{AgentId, CheckKind, ClusterId, ContainerId, FrameworkId, FrameworkInfo, TaskId};
+use proto::executor::Event;
+use proto::{
+    AgentId, CheckKind, ClusterId, ContainerId, FrameworkId, FrameworkInfo, Resources, TaskId,
+};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +25,8 @@ pub enum Effect {
     Persist(CheckpointOp),
     /// Write this, in order with the other records; nothing waits for it.
     Record(CheckpointOp),
-    /// Start a container. Answered by `Launched` or `LaunchFailed`, then `Exited`.
+    /// Start a container. Answered by `Launched` or `LaunchFailed`, then `Exited`. A task that
+    /// names an executor stands for that executor: what is started is the executor itself.
     Launch(Box<Launch>),
     /// Look at a task. Answered by `Looked`, unless that takes longer than the time-out, after
     /// which nobody waits for it: what was begun is ended then.
@@ -32,6 +37,31 @@ pub enum Effect {
         container_id: ContainerId,
         /// Between TERM and KILL.
         grace: Duration,
+    },
+    /// Give a running container other limits.
+    Resize {
+        /// Which. An unknown one is ignored.
+        container_id: ContainerId,
+        /// What it may use.
+        resources: Resources,
+        /// Limits above that, by resource name, in thousandths; `None` means unlimited.
+        limits: BTreeMap<Arc<str>, Option<u64>>,
+    },
+    /// Say this to a custom executor. Lost without notice when its stream is broken.
+    ToExecutor {
+        /// Its container.
+        container_id: ContainerId,
+        /// On which of its streams.
+        stream: u64,
+        /// What.
+        event: Box<Event>,
+    },
+    /// Close a stream of a custom executor: it has another one, or has ended.
+    CloseExecutor {
+        /// Its container.
+        container_id: ContainerId,
+        /// Which stream.
+        stream: u64,
     },
     /// The end of this container is durable and acknowledged, or wanted by nobody: the supervisor
     /// may drop it. Leaves before the record of its task is deleted, so that no crash can find the

@@ -1,6 +1,6 @@
 //! What can happen to an agent: its only way to learn anything.
 
-use crate::{Subject, Volume};
+use crate::{ExecutorInput, Subject, Volume};
 use proto::agent_link::{AgentEvent, VolumeFailure};
 use proto::{
     AgentId, AgentInfo, CheckStatus, ClusterId, ContainerId, FrameworkId, FrameworkInfo, MasterId,
@@ -83,6 +83,13 @@ pub enum Input {
         number: u64,
         /// What was seen.
         seen: Seen,
+    },
+    /// A custom executor says something, or its stream is closed.
+    Executor {
+        /// Its container.
+        container_id: ContainerId,
+        /// What.
+        input: ExecutorInput,
     },
     /// The process that supervises the tasks was lost and another one runs now: these are all the
     /// containers that it knows.

@@ -38,9 +38,13 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     ),
     ("A8", "An agent without an id has no tasks."),
     ("A9", "After a step nothing is overdue."),
-    ("A10", "Updates that wait have distinct uuids."),
+    ("A10", "Updates of a task that wait have distinct uuids."),
     ("A11", "No living task uses a volume that is being deleted."),
     ("A12", "What a registered agent obeyed last was said in the newest epoch that it has seen."),
+    (
+        "A13",
+        "Custom executors, their tasks and their frameworks know each other; one that is waited for has one timer, and one that has ended is kept only while tasks of it are.",
+    ),
 ];
 
 fn broken(id: &'static str, text: impl Into<String>) -> Result<(), Violation> {
@@ -55,13 +59,13 @@ impl Agent {
     pub fn check(&self, now: Time) -> Result<(), Violation> {
         let mut held = self.free.clone();
         let mut timers = BTreeSet::new();
-        let mut uuids = BTreeSet::new();
         let mut containers = 0;
         for (framework_id, framework) in &self.frameworks {
             for (task_id, task) in &framework.tasks {
                 let key = (framework_id.clone(), task_id.clone());
                 self.check_task(&key, task)?;
                 self.check_queue(&key, task)?;
+                let mut uuids = BTreeSet::new();
                 for status in &task.stream.pending {
                     if !status.uuid.is_some_and(|uuid| uuids.insert(uuid)) {
                         return broken("A10", format!("task {key:?}: {:?}", status.uuid));
@@ -94,7 +98,46 @@ impl Agent {
         if timers != self.timers {
             return broken("A7", format!("expected {timers:?}, have {:?}", self.timers));
         }
+        for executor in self.executors.values().filter(|executor| executor.holds) {
+            held.add(&executor.info.resources);
+        }
+        self.check_executors()?;
         self.check_whole(now, &held)
+    }
+
+    fn check_executors(&self) -> Result<(), Violation> {
+        let timers: BTreeSet<_> = self
+            .executors
+            .iter()
+            .filter_map(|(id, executor)| Some((executor.waits?.0, id.clone())))
+            .collect();
+        if timers != self.executor_timers {
+            return broken("A13", format!("expected {timers:?}, have {:?}", self.executor_timers));
+        }
+        for (id, executor) in &self.executors {
+            let framework = self.frameworks.get(&executor.framework_id);
+            let listed = framework.is_some_and(|framework| {
+                framework.executors.get(&executor.info.executor_id) == Some(id)
+            });
+            let over = executor.phase == Phase::Ended;
+            let idle = executor.tasks.is_empty();
+            if listed == over || (over && (idle || executor.holds || executor.waits.is_some())) {
+                return broken("A13", format!("executor {id} in {:?}", executor.phase));
+            }
+            let tasks = executor.tasks.iter();
+            let mut keys = tasks.map(|task| (executor.framework_id.clone(), task.clone()));
+            let own =
+                |key: TaskKey| self.task(&key).is_some_and(|task| task.container_id() == Some(id));
+            if !keys.all(own) {
+                return broken("A13", format!("executor {id} has a task that is not there"));
+            }
+        }
+        let listed: usize = self.frameworks.values().map(|f| f.executors.len()).sum();
+        let living = self.executors.values().filter(|e| e.phase != Phase::Ended).count();
+        if listed != living {
+            return broken("A13", format!("{listed} executors of frameworks, {living} live"));
+        }
+        Ok(())
     }
 
     fn check_whole(&self, now: Time, held: &Resources) -> Result<(), Violation> {
@@ -135,7 +178,10 @@ impl Agent {
             return broken("A5", format!("task {key:?} is abandoned"));
         }
         let living = task.phase != Phase::Ended;
-        let known = task.container_id().is_some_and(|id| self.containers.get(id) == Some(key));
+        let known = task.container_id().is_some_and(|id| match task.executor_id() {
+            Some(_) => self.executors.get(id).is_some_and(|e| e.tasks.contains(&key.1)),
+            None => self.containers.get(id) == Some(key),
+        });
         if living && !known {
             return broken("A4", format!("task {key:?} has no container"));
         }
@@ -160,7 +206,8 @@ impl Agent {
         let advances = pending.iter().zip(pending.iter().skip(1)).all(|(a, b)| {
             match a.state.transition(b.state) {
                 Transition::Advance => true,
-                Transition::Repeat => is_sight(b),
+                // A custom executor tells what it likes.
+                Transition::Repeat => is_sight(b) || task.executor_id().is_some(),
                 Transition::Stale => false,
             }
         });

@@ -12,6 +12,7 @@
 
 mod effect;
 mod epoch;
+mod executor;
 mod gc;
 mod input;
 mod invariants;
@@ -29,6 +30,7 @@ mod testing;
 mod volumes;
 
 pub use effect::{CheckpointOp, Effect, Look, Note, VolumeOrder, WantedVolume};
+pub use executor::{ExecutorInput, ExecutorView};
 pub use input::{
     AgentRecord, Container, EpochRecord, Exited, Input, Launch, Recovered, SandboxRecord, Seen,
     SeenRecord, TaskRecord, UpdatesRecord, VolumesRecord,

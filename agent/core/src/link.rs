@@ -133,10 +133,11 @@ impl Agent {
                 let frameworks = self
                     .frameworks
                     .values()
-                    .filter(|framework| !framework.tasks.is_empty())
+                    .filter(|framework| framework.is_busy())
                     .filter_map(|framework| framework.info.as_deref().cloned())
                     .collect();
-                AgentCall::Reregister { info, version, tasks: self.agent_tasks(), frameworks }
+                let (tasks, executors) = (self.agent_tasks(), self.agent_executors());
+                AgentCall::Reregister { info, version, tasks, frameworks, executors }
             }
         };
         effects.push(Effect::ToMaster { link: number, call });
@@ -185,7 +186,8 @@ impl Agent {
                         .pending
                         .front()
                         .and_then(|status| Some((status.state, status.uuid?))),
-                    executor_id: None,
+                    executor_id: launched
+                        .and_then(|l| Some(l.info.executor.as_ref()?.executor_id.clone())),
                     shown: launched.and_then(|l| l.info.payload.shown()),
                 });
             }

@@ -31,6 +31,15 @@ pub struct Options {
     pub update_retry_max: Duration,
     /// Between TERM and KILL for a task that does not say.
     pub kill_grace: Duration,
+    /// How long a custom executor may take from its start to its first SUBSCRIBE.
+    pub executor_registration_timeout: Duration,
+    /// How long a custom executor may take to subscribe to an agent that was started anew.
+    pub executor_reregistration_timeout: Duration,
+    /// Between SHUTDOWN and KILL for a custom executor that does not say.
+    pub executor_shutdown_grace: Duration,
+    /// Updates of one task of a custom executor that may wait for their acknowledgement; while
+    /// there are so many, others than its end are not taken.
+    pub executor_updates_max: usize,
     /// The shortest pause between two looks at one task, whatever its checks ask for.
     pub check_interval_min: Duration,
     /// How long one look may take, whatever its check asks for.
@@ -72,6 +81,10 @@ impl Options {
             update_retry: Duration::from_secs(10),
             update_retry_max: Duration::from_secs(600),
             kill_grace: Duration::from_secs(3),
+            executor_registration_timeout: Duration::from_secs(60),
+            executor_reregistration_timeout: Duration::from_secs(10),
+            executor_shutdown_grace: Duration::from_secs(5),
+            executor_updates_max: 1_000,
             check_interval_min: Duration::from_millis(100),
             check_timeout_max: Duration::from_secs(3600),
             unkillable_after: Duration::from_secs(10),

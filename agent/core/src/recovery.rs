@@ -8,6 +8,7 @@
 use crate::Options;
 use crate::effect::{CheckpointOp, Effect, Note};
 use crate::epoch::Epochs;
+use crate::executor::split;
 use crate::gc::Sandboxes;
 use crate::input::{
     AgentRecord, Container, Exited, Launch, Recovered, SandboxRecord, TaskRecord, UpdatesRecord,
@@ -52,6 +53,8 @@ impl Agent {
             epochs: Epochs::default(),
             frameworks: BTreeMap::new(),
             containers: BTreeMap::new(),
+            executors: BTreeMap::new(),
+            executor_timers: BTreeSet::new(),
             strays: BTreeSet::new(),
             timers: BTreeSet::new(),
             tombstones: Tombstones::default(),
@@ -98,7 +101,10 @@ impl Agent {
             .into_iter()
             .map(|record| ((record.framework_id.clone(), record.task.task_id.clone()), record))
             .collect();
-        let containers = std::mem::take(&mut recovered.containers);
+        let (executors, containers) = split(std::mem::take(&mut recovered.containers));
+        for container in executors {
+            self.adopt_executor(now, container, &mut records, &mut updates, effects);
+        }
         for container in self.undisputed(containers, &records, effects) {
             self.adopt(now, container, &mut records, &mut updates, &mut tally, effects);
         }
@@ -424,7 +430,7 @@ impl Agent {
 
     fn prune_frameworks(&mut self, effects: &mut Vec<Effect>) {
         self.frameworks.retain(|id, framework| {
-            let keep = !framework.tasks.is_empty();
+            let keep = framework.is_busy();
             if !keep && framework.recorded {
                 effects.push(Effect::Record(CheckpointOp::DeleteFramework(id.clone())));
             }
@@ -450,7 +456,7 @@ impl Agent {
             keep
         });
         self.strays.retain(|id| known.contains(id));
-        let mut tasks = 0;
+        let mut tasks = self.executors_lost(now, &known, effects);
         for key in lost {
             let Some(task) = self.task(&key).filter(|task| task.phase != Phase::Ended) else {
                 continue;
@@ -461,6 +467,10 @@ impl Agent {
         }
         for container in containers {
             let id = container.container_id;
+            if self.executors.contains_key(&id) {
+                self.executor_found(now, &id, (container.sandbox, container.exited), effects);
+                continue;
+            }
             if !self.containers.contains_key(&id) {
                 self.stray(id, container.exited.is_some(), effects);
                 continue;
@@ -475,7 +485,7 @@ impl Agent {
     }
 }
 
-fn supervisor_lost() -> Report {
+pub(crate) fn supervisor_lost() -> Report {
     let message = "The process that supervised the task was lost, and its exit status with it";
     Report::of_agent(TaskState::Failed, Reason::SupervisorLost, message)
 }

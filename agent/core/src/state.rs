@@ -3,6 +3,7 @@
 //! Data and the smallest lookups only; each verb has a file of its own.
 
 use crate::epoch::Epochs;
+use crate::executor::Executor;
 use crate::gc::Sandboxes;
 use crate::input::{AgentRecord, Launch};
 use crate::link::Link;
@@ -12,8 +13,8 @@ use crate::task::{Subject, Tombstones, Watch};
 use crate::volumes::Volumes;
 use crate::{Effect, Options};
 use proto::{
-    Capability, ClusterId, ContainerId, FrameworkId, FrameworkInfo, Resources, Role, TaskId,
-    TaskInfo, TaskState, Time,
+    Capability, ClusterId, ContainerId, ExecutorId, FrameworkId, FrameworkInfo, Resources, Role,
+    TaskId, TaskInfo, TaskState, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,6 +42,10 @@ pub struct Agent {
     pub(crate) frameworks: BTreeMap<FrameworkId, Framework>,
     /// The containers that the supervisor knows or is about to know, with their tasks.
     pub(crate) containers: BTreeMap<ContainerId, TaskKey>,
+    /// Custom executors, by their containers.
+    pub(crate) executors: BTreeMap<ContainerId, Executor>,
+    /// Until when they are waited for.
+    pub(crate) executor_timers: BTreeSet<(Time, ContainerId)>,
     /// Containers whose launch could not be read: killed, and forgotten when they have ended.
     pub(crate) strays: BTreeSet<ContainerId>,
     pub(crate) timers: BTreeSet<(Time, Timer, FrameworkId, TaskId)>,
@@ -77,9 +82,16 @@ pub(crate) struct Framework {
     /// The master removed it: its tasks end silently.
     pub(crate) shutdown: bool,
     pub(crate) tasks: BTreeMap<TaskId, Task>,
+    /// The containers of its executors that have not ended.
+    pub(crate) executors: BTreeMap<ExecutorId, ContainerId>,
 }
 
 impl Framework {
+    /// Whether it has tasks or executors here.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.tasks.is_empty() || !self.executors.is_empty()
+    }
+
     pub(crate) fn understands(&self, capability: Capability) -> bool {
         self.info.as_ref().is_some_and(|info| info.capabilities.has(capability))
     }
@@ -228,6 +240,11 @@ impl Task {
 
     pub(crate) fn container_id(&self) -> Option<&ContainerId> {
         self.launched.as_ref().map(|launched| &launched.container_id)
+    }
+
+    /// Its custom executor.
+    pub(crate) fn executor_id(&self) -> Option<&ExecutorId> {
+        self.launched.as_ref()?.info.executor.as_ref().map(|info| &info.executor_id)
     }
 
     /// Whether nobody is to hear of it.

@@ -22,9 +22,15 @@ use std::time::Duration;
 pub(crate) struct Stream {
     /// Not acknowledged, oldest first.
     pub(crate) pending: VecDeque<Arc<TaskStatus>>,
+    /// Of the last updates of a custom executor, newest last: it repeats those of which it did not
+    /// hear that they are on record.
+    pub(crate) recent: VecDeque<StatusUuid>,
     /// Set while the oldest is under way on the current stream.
     pub(crate) in_flight: Option<InFlight>,
 }
+
+/// Updates of a custom executor that are known again once they are acknowledged.
+pub(crate) const RECENT: usize = 16;
 
 /// The delivery of a queue's oldest update.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +97,8 @@ impl Agent {
             None => return,
             Some(task) if task.is_abandoned() => return,
             Some(task) if task.state.transition(report.state) != Transition::Advance => return,
+            // The container of a custom executor is that of all its tasks.
+            Some(task) if task.executor_id().is_some() => None,
             Some(task) => task.container_id().map(|id| update_uuid(id, kind(report.state))),
         };
         let uuid = uuid.unwrap_or_else(|| self.random.uuid());
@@ -127,27 +135,40 @@ impl Agent {
     ) {
         let agent_id = self.identity.as_ref().map(|identity| identity.agent_id.clone());
         let Some(task) = self.task_mut(key) else { return };
-        task.state = report.state;
         let watch = task.watch.as_deref();
         let healthy = watch.and_then(|watch| match report.state.is_terminal() {
             true => watch.doomed.then_some(false),
             false => watch.healthy,
         });
         let check_status = watch.and_then(|watch| watch.status);
-        task.stream.pending.push_back(Arc::new(TaskStatus {
+        let own =
+            || ExecutorId::new(key.1.as_str()).ok().filter(|_| report.source == Source::Executor);
+        let status = TaskStatus {
             reason: report.reason,
             message: report.message,
             agent_id,
-            executor_id: (report.source == Source::Executor)
-                .then(|| ExecutorId::new(key.1.as_str()).ok())
-                .flatten(),
+            executor_id: task.executor_id().cloned().or_else(own),
             uuid: Some(uuid),
             container_id: task.container_id().cloned(),
             outcome: report.outcome,
             healthy,
             check_status,
             ..TaskStatus::new(key.1.clone(), report.state, report.source, now)
-        }));
+        };
+        self.queue_status(now, key, status, effects);
+    }
+
+    /// Queues an update as it is.
+    pub(crate) fn queue_status(
+        &mut self,
+        now: Time,
+        key: &TaskKey,
+        status: TaskStatus,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(task) = self.task_mut(key) else { return };
+        task.state = status.state;
+        task.stream.pending.push_back(Arc::new(status));
         effects.push(Effect::Persist(CheckpointOp::PutUpdates(record(key, task))));
         self.send_next(now, key, effects);
     }
@@ -277,7 +298,7 @@ impl Agent {
         tasks.map(|task| task.stream.pending.len()).sum()
     }
 
-    fn count_end(&mut self, state: TaskState) {
+    pub(crate) fn count_end(&mut self, state: TaskState) {
         match state {
             TaskState::Finished => self.counters.finished += 1,
             TaskState::Failed => self.counters.failed += 1,

@@ -1,10 +1,10 @@
 //! The one verb and the one question of the core.
 
-use crate::effect::{Effect, Note};
+use crate::effect::Effect;
 use crate::input::{Input, Launch};
 use crate::state::{Agent, Counters, KillCause, Phase, Timer};
 use proto::agent_link::{AgentCall, AgentEvent};
-use proto::{ContainerId, FrameworkId, Resources, TaskId, TaskState, Time};
+use proto::{ContainerId, ExecutorId, FrameworkId, Resources, TaskId, TaskState, Time};
 use std::sync::Arc;
 
 /// A task as the outside may see it.
@@ -18,8 +18,10 @@ pub struct TaskView<'a> {
     pub name: &'a str,
     /// The newest state that an update was made for.
     pub state: TaskState,
-    /// Its container.
+    /// Its container; that of its executor for a task of a custom one.
     pub container_id: Option<&'a ContainerId>,
+    /// Its custom executor.
+    pub executor_id: Option<&'a ExecutorId>,
     /// What it holds of the agent; absent once it ended.
     pub resources: Option<&'a Resources>,
     /// Its working directory while it runs.
@@ -59,6 +61,9 @@ impl Agent {
             }
             Input::Looked { container_id, subject, number, seen } => {
                 self.looked(now, &container_id, (subject, number), &seen, effects);
+            }
+            Input::Executor { container_id, input } => {
+                self.executor_input(now, &container_id, input, effects);
             }
             Input::Supervisor { containers } => {
                 self.supervisor_restarted(now, containers, effects);
@@ -102,6 +107,12 @@ impl Agent {
             AgentEvent::Run { framework, role, tasks } => {
                 self.run(now, framework, &role, tasks, effects);
             }
+            AgentEvent::RunByExecutors { framework, role, tasks, start } => {
+                self.run_by_executors(now, framework, &role, tasks, &start, effects);
+            }
+            AgentEvent::ShutdownExecutor { framework_id, executor_id } => {
+                self.shutdown_executor(now, &framework_id, &executor_id, effects);
+            }
             AgentEvent::Kill { framework_id, task_id, grace, draining } => {
                 let cause = if draining { KillCause::Drained } else { KillCause::Requested };
                 self.kill(now, (framework_id, task_id), cause, grace, effects);
@@ -119,9 +130,8 @@ impl Agent {
                     self.resend(now, &id, effects);
                 }
             }
-            AgentEvent::Message { executor_id, .. } => {
-                let message = format!("a message for {executor_id}, which is no custom executor");
-                effects.push(Effect::Note(Note::Ignored { message: message.into() }));
+            AgentEvent::Message { framework_id, executor_id, data } => {
+                self.message_to_executor(&framework_id, &executor_id, data, effects);
             }
             AgentEvent::Volumes { sequence, volumes, destroyed } => {
                 self.apply_volumes(sequence, &volumes, &destroyed, effects);
@@ -141,6 +151,11 @@ impl Agent {
                 Timer::Death => self.outlived_its_kill(now, &key, effects),
             }
         }
+        while let Some((_, container_id)) =
+            self.executor_timers.first().filter(|(at, _)| *at <= now).cloned()
+        {
+            self.executor_due(&container_id, effects);
+        }
         self.link_tick(now, effects);
         self.tombstones.expire(now);
         if self.gc_deadline().is_some_and(|at| at <= now) {
@@ -151,7 +166,12 @@ impl Agent {
     /// When the agent wants its next `Tick`.
     pub fn deadline(&self) -> Option<Time> {
         let timer = self.timers.first().map(|(at, ..)| *at);
-        let others = [self.link_deadline(), self.tombstones.deadline(), self.gc_deadline()];
+        let others = [
+            self.link_deadline(),
+            self.tombstones.deadline(),
+            self.gc_deadline(),
+            self.executor_deadline(),
+        ];
         others.into_iter().flatten().chain(timer).min()
     }
 
@@ -166,6 +186,8 @@ impl Agent {
                     name: launched.map_or("", |launched| &launched.info.name),
                     state: task.state,
                     container_id: task.container_id(),
+                    executor_id: launched
+                        .and_then(|l| Some(&l.info.executor.as_ref()?.executor_id)),
                     resources: launched.filter(|l| l.holds).map(|l| &l.info.resources),
                     sandbox: launched.and_then(|launched| launched.sandbox.as_ref()),
                     pending_updates: task.stream.pending.len(),

@@ -12,6 +12,7 @@ pub(crate) use record::Record;
 pub(crate) use writer::{Committed, Writer};
 
 use crate::Error;
+use crate::executors::Secret;
 use agent_core::{CheckpointOp, Recovered};
 use proto::{FrameworkId, TaskId};
 use std::path::Path;
@@ -25,6 +26,7 @@ const AGENT: u8 = b'A';
 const EPOCH: u8 = b'E';
 const FRAMEWORK: u8 = b'F';
 const NONCE: u8 = b'N';
+const SECRET: u8 = b'K';
 const SANDBOX: u8 = b'B';
 const SUPERVISOR: u8 = b'S';
 const TASK: u8 = b'T';
@@ -182,6 +184,22 @@ pub(crate) fn keep_nonce(store: &dyn Storage, loaded: &mut Loaded, nonce: u64) {
         // It registers all the same; only a kill at the worst moment would cost it its id.
         Err(error) => tracing::warn!(%error, "the agent's nonce cannot be kept"),
     }
+}
+
+/// The secret of the executors' tokens: kept from the first start on.
+///
+/// # Errors
+/// When it cannot be kept: executors could not come back to the next agent.
+pub(crate) fn secret(store: &dyn Storage) -> Result<Secret, Arc<StoreError>> {
+    let kept = store.get(&[SECRET]).ok().flatten();
+    if let Some(secret) = kept.and_then(|bytes| Secret::from_bytes(&bytes)) {
+        return Ok(secret);
+    }
+    let secret = Secret::new();
+    let mut batch = store::Batch::new();
+    batch.put(vec![SECRET], secret.as_bytes().to_vec());
+    store.commit(batch).map_err(Arc::new)?;
+    Ok(secret)
 }
 
 /// Notes which supervisor the agent uses.

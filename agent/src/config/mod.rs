@@ -71,6 +71,16 @@ pub struct Config {
     pub disk_watch_interval: Duration,
     /// Bytes of the disk that are kept for the checkpoint when everything else has filled it.
     pub disk_reserve_bytes: u64,
+    /// How long a custom executor may take from its start to its first SUBSCRIBE.
+    pub executor_registration_timeout: Duration,
+    /// How long a custom executor may take to subscribe to an agent that was started anew.
+    pub executor_reregistration_timeout: Duration,
+    /// Between SHUTDOWN and KILL for a custom executor that does not say.
+    pub executor_shutdown_grace: Duration,
+    /// How long custom executors are told to wait for an agent that is away.
+    pub recovery_timeout: Duration,
+    /// Whether custom executors may call without the token that each of them is given.
+    pub executors_without_token: bool,
     /// How long a supervisor without tasks waits for its agent to come back.
     pub supervisor_away_grace: Duration,
     /// From where people may open sessions in containers.
@@ -115,6 +125,11 @@ impl Config {
             gc_disk_headroom_ppm: 100_000,
             disk_watch_interval: Duration::from_secs(60),
             disk_reserve_bytes: 32 << 20,
+            executor_registration_timeout: Duration::from_secs(60),
+            executor_reregistration_timeout: Duration::from_secs(10),
+            executor_shutdown_grace: Duration::from_secs(5),
+            recovery_timeout: Duration::from_secs(15 * 60),
+            executors_without_token: false,
             supervisor_away_grace: Duration::from_secs(600),
             sessions_from: SessionsFrom::default(),
             max_connections: 1_000,

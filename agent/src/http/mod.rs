@@ -24,7 +24,7 @@ use crate::sessions::Sessions;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use proto::agent_api::ContainerView;
 use serde_json::{Value, json};
@@ -45,6 +45,7 @@ pub(crate) enum Ask {
         number: u64,
         signal: i32,
     },
+    Executor(Box<crate::executors::Asked>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,9 +92,7 @@ pub(crate) fn router(context: Context) -> Router {
         .route("/monitor/statistics", get(containers))
         .route("/slave(1)/monitor/statistics", get(containers))
         .route("/api/v1", post(call::call))
-        .route("/api/v1/executor", any(not_built))
         .route("/slave(1)/api/v1", post(call::call))
-        .route("/slave(1)/api/v1/executor", any(not_built))
         .merge(files::router())
         .fallback(not_found)
         .with_state(context)
@@ -106,16 +105,6 @@ async fn not_found(uri: axum::http::Uri) -> Response {
         uri.path()
     );
     (StatusCode::NOT_FOUND, text).into_response()
-}
-
-/// What Mesos' agents have and this one has not.
-async fn not_built(uri: axum::http::Uri) -> Response {
-    let text = format!(
-        "{} is not built yet: an agent runs no custom executors. Its state is at /state, files of its tasks \
-         are at /files/browse and /files/read, and tasks are launched and killed at the master\n",
-        uri.path()
-    );
-    (StatusCode::NOT_IMPLEMENTED, text).into_response()
 }
 
 async fn version() -> Json<Value> {

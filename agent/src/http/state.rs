@@ -2,9 +2,10 @@
 //! sandbox.
 
 use crate::config::{Config, MESOS_VERSION, attribute_text};
-use agent_core::{Agent, TaskView};
+use agent_core::{Agent, ExecutorView, TaskView};
 use proto::{Flavor, Piece, Resources, Time, Value as Amount};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// The state at this moment. `admitted` is whether it is registered under an id that is durable,
 /// `isolation` how its tasks are kept apart.
@@ -63,17 +64,41 @@ fn resources(all: &Resources) -> Value {
 }
 
 fn frameworks(core: &Agent) -> Vec<Value> {
-    let mut all: Vec<(String, Vec<Value>)> = Vec::new();
-    for task in core.tasks() {
-        let id = task.framework_id.as_str();
-        if all.last().is_none_or(|(last, _)| last != id) {
-            all.push((id.to_owned(), Vec::new()));
-        }
-        if let Some((_, executors)) = all.last_mut() {
-            executors.push(executor(&task));
-        }
+    let mut all: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for own in core.executors() {
+        let executors = all.entry(own.framework_id.to_string()).or_default();
+        executors.push(custom_executor(core, &own));
+    }
+    for own in core.tasks().filter(|task| task.executor_id.is_none()) {
+        all.entry(own.framework_id.to_string()).or_default().push(executor(&own));
     }
     all.into_iter().map(|(id, executors)| json!({ "id": id, "executors": executors })).collect()
+}
+
+/// An executor of a framework's own, with its tasks.
+fn custom_executor(core: &Agent, own: &ExecutorView<'_>) -> Value {
+    let id = &own.info.executor_id;
+    let here = |task: &TaskView<'_>| task.container_id == Some(own.container_id);
+    json!({
+        "id": id.as_str(),
+        "name": &*own.info.name(),
+        "container": own.container_id.as_str(),
+        "directory": format!(
+            "/frameworks/{}/executors/{id}/runs/{}",
+            own.framework_id, own.container_id
+        ),
+        "resources": resources(&own.resources),
+        "tasks": core.tasks().filter(here).map(|task| task_of(&task)).collect::<Vec<_>>(),
+    })
+}
+
+fn task_of(task: &TaskView<'_>) -> Value {
+    json!({
+        "id": task.task_id.as_str(),
+        "name": task.name,
+        "state": task.state.name(),
+        "resources": task.resources.map(resources),
+    })
 }
 
 /// A command task is its own executor.
@@ -89,11 +114,6 @@ fn executor(task: &TaskView<'_>) -> Value {
         "name": task.name,
         "container": task.container_id.map(ToString::to_string),
         "directory": directory,
-        "tasks": [{
-            "id": task.task_id.as_str(),
-            "name": task.name,
-            "state": task.state.name(),
-            "resources": task.resources.map(resources),
-        }],
+        "tasks": [task_of(task)],
     })
 }

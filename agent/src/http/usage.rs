@@ -5,11 +5,12 @@ use crate::addresses::Addresses;
 use crate::containers::native_id;
 use crate::disks::Disks;
 use crate::usage::Usages;
-use agent_core::{Agent, TaskView};
+use agent_core::Agent;
 use clock::Clock;
-use proto::ExecutorId;
 use proto::agent_api::ContainerView;
+use proto::{ContainerId, ExecutorId, FrameworkId, Resources};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// A container with its usage. A command task is its own executor.
 #[derive(Debug, Serialize)]
@@ -122,46 +123,75 @@ pub(crate) fn usage(
     clock: &Clock,
 ) -> Vec<Container> {
     let timestamp = crate::containers::since_boot(clock, seen.0.begun_ns()).as_secs_f64();
-    core.tasks().filter_map(|task| container(&task, seen, timestamp)).collect()
+    rows(core).filter_map(|row| container(&row, seen, timestamp)).collect()
 }
 
-/// The containers of tasks that run here, in Mesos' form.
+/// The containers that run here, in Mesos' form.
 pub(crate) fn container_views(core: &Agent) -> Vec<ContainerView> {
-    let view = |task: TaskView<'_>| {
-        let container_id = task.container_id?.clone();
+    let view = |row: Row<'_>| {
         // Only what runs holds anything.
-        task.resources?;
+        row.resources?;
         Some(ContainerView {
-            container_id,
+            container_id: row.container_id.clone(),
             parent: None,
-            framework_id: Some(task.framework_id.clone()),
-            executor_id: ExecutorId::new(task.task_id.as_str()).ok(),
-            executor_name: Some(task.name.into()),
+            framework_id: Some(row.framework_id.clone()),
+            executor_id: ExecutorId::new(row.id).ok(),
+            executor_name: Some(row.name),
             usage: None,
         })
     };
-    core.tasks().filter_map(view).collect()
+    rows(core).filter_map(view).collect()
+}
+
+/// Who has a container: a command task, or a custom executor with all its tasks.
+struct Row<'a> {
+    container_id: &'a ContainerId,
+    framework_id: &'a FrameworkId,
+    id: &'a str,
+    name: Arc<str>,
+    resources: Option<Resources>,
+}
+
+fn rows(core: &Agent) -> impl Iterator<Item = Row<'_>> {
+    let plain = core.tasks().filter(|task| task.executor_id.is_none());
+    let of_tasks = plain.filter_map(|task| {
+        Some(Row {
+            container_id: task.container_id?,
+            framework_id: task.framework_id,
+            id: task.task_id.as_str(),
+            name: task.name.into(),
+            resources: task.resources.cloned(),
+        })
+    });
+    let of_executors = core.executors().map(|executor| Row {
+        container_id: executor.container_id,
+        framework_id: executor.framework_id,
+        id: executor.info.executor_id.as_str(),
+        name: executor.info.name(),
+        resources: Some(executor.resources),
+    });
+    of_tasks.chain(of_executors)
 }
 
 fn container(
-    task: &TaskView<'_>,
+    task: &Row<'_>,
     (usages, disks, addresses): (&Usages, &Disks, &Addresses),
     timestamp: f64,
 ) -> Option<Container> {
-    let container_id = task.container_id?;
+    let container_id = task.container_id;
     let id = native_id(container_id).ok()?;
     let (usage, rates) = usages.of(&id)?;
     let disk = disks.of(&id);
-    let allocated = task.resources.map_or(0, |all| all.cpus()) as f64 / 1000.0;
+    let allocated = task.resources.as_ref().map_or(0, Resources::cpus) as f64 / 1000.0;
     let quota =
         usage.cpu_quota_us.map(|us| us as f64 / crate::containerizer::QUOTA_PERIOD_US as f64);
     let user = usage.cpu_time.saturating_sub(usage.system_time);
     Some(Container {
         container_id: container_id.to_string(),
-        executor_id: task.task_id.to_string(),
-        executor_name: task.name.to_owned(),
+        executor_id: task.id.to_owned(),
+        executor_name: task.name.to_string(),
         framework_id: task.framework_id.to_string(),
-        source: task.task_id.to_string(),
+        source: task.id.to_owned(),
         status: ContainerStatus {
             network_infos: addresses.of(&id).map(network).into_iter().collect(),
         },
@@ -183,8 +213,8 @@ fn container(
             net_tx_bytes: usage.traffic.map(|traffic| traffic.sent_bytes),
         },
         tepui: Beside {
-            task_id: task.task_id.to_string(),
-            task_name: task.name.to_owned(),
+            task_id: task.id.to_owned(),
+            task_name: task.name.to_string(),
             rates: rates.map(|rates| Rates {
                 cpus_used: rates.cpus,
                 throttled_ratio: rates.throttled,

@@ -3,6 +3,7 @@
 use super::Performer;
 use crate::containerizer::{self, Containerizer};
 use crate::containers;
+use crate::executors;
 use crate::fetching::Fetched;
 use crate::preparing::{Preparation, Prepared};
 use crate::sandboxes::Place;
@@ -51,7 +52,7 @@ impl Performer {
         let (disk, policy) = (&self.volumes, &self.policy);
         let image = image.as_deref();
         match containers::container(launch, body, image, &mut self.frameworks, disk, policy) {
-            Ok(container) => {
+            Ok(mut container) => {
                 if policy.check_ports
                     && let Err(message) = containers::ports::are_free(&launch.task)
                 {
@@ -59,6 +60,7 @@ impl Performer {
                     // It may well run elsewhere.
                     return self.fail(launch, message, None);
                 }
+                executors::variables(&self.employer, launch, &mut container.environment);
                 let uris = body.command.as_ref().map_or(&[][..], |command| &command.uris);
                 if !uris.is_empty() {
                     return self.fetch(launch, container, uris);

@@ -4,14 +4,14 @@ use super::Server;
 use crate::containerizer::Containerizer;
 use crate::containers;
 use crate::disks::{Asked, Measured};
-use agent_core::{Input, TaskView};
-use proto::Value;
+use agent_core::Input;
+use proto::{ContainerId, Resources, Value};
 use tokio::time::Instant;
 
 /// Bytes that the sandbox of a task may take; none when it asked for no disk. Volumes and disks of
 /// their own are elsewhere.
-fn disk_limit(task: &TaskView<'_>) -> Option<u64> {
-    let pieces = task.resources?.pieces().iter();
+fn disk_limit(resources: &Resources) -> Option<u64> {
+    let pieces = resources.pieces().iter();
     let own = pieces.filter(|piece| piece.name.as_str() == "disk" && piece.flavor.disk().is_none());
     let milli = own.fold(0_u64, |sum, piece| match piece.value {
         Value::Scalar(milli) => sum.saturating_add(milli),
@@ -28,19 +28,27 @@ impl Server {
             self.performer.native.sample(all);
         }
         if self.config.disk_limits && self.disks.is_due(Instant::now()) {
-            let asked = self.core.tasks().filter_map(|task| self.sandbox(&task)).collect();
+            // Tasks of custom executors have no sandbox but that of their executor.
+            let tasks = self.core.tasks().filter(|task| task.executor_id.is_none());
+            let tasks = tasks.filter_map(|task| {
+                self.sandbox(disk_limit(task.resources?)?, task.container_id?, task.sandbox?)
+            });
+            let executors = self.core.executors().filter_map(|executor| {
+                let limit = disk_limit(&executor.resources)?;
+                self.sandbox(limit, executor.container_id, executor.sandbox?)
+            });
+            let asked = tasks.chain(executors).collect();
             self.disks.measure(asked);
         }
     }
 
-    /// The sandbox of a task that asked for disk; none before it was looked at.
-    fn sandbox(&self, task: &TaskView<'_>) -> Option<Asked> {
-        let (limit, path) = (disk_limit(task)?, task.sandbox?);
-        let id = containers::native_id(task.container_id?).ok()?;
+    /// The sandbox of a container that asked for disk; none before it was looked at.
+    fn sandbox(&self, limit: u64, container_id: &ContainerId, path: &str) -> Option<Asked> {
+        let id = containers::native_id(container_id).ok()?;
         let (usage, _) = self.usages.of(&id)?;
         let known = usage.whole_container && !usage.cpu_time.is_zero();
         let cpu_time = known.then_some(usage.cpu_time);
-        Some(Asked { id, path: path.as_ref().into(), limit, cpu_time, entries: 0 })
+        Some(Asked { id, path: path.into(), limit, cpu_time, entries: 0 })
     }
 
     pub(super) fn measured(&mut self, measured: Measured) {

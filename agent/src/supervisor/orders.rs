@@ -387,6 +387,15 @@ pub(super) fn added_variables(
         };
         added.push(format!("MESOS_SANDBOX={}", path.display()));
     }
+    let named = |name: &str| spec.environment.iter().any(|v| v.starts_with(name));
+    if named("MESOS_EXECUTOR_ID=") && !named("MESOS_DIRECTORY=") {
+        // Executors know it by its older name as well.
+        let directory = match spec.enclosure {
+            Some(_) => std::path::Path::new(SANDBOX),
+            None => &directory.path,
+        };
+        added.push(format!("MESOS_DIRECTORY={}", directory.display()));
+    }
     if let Some(mark) = mark.filter(|_| spec.enclosure.is_none()) {
         added.push(format!("{}={}", strays::MARK, spec.id));
         added.push(format!("{}={mark}", strays::OWNER));

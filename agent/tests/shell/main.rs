@@ -7,6 +7,7 @@ mod checks;
 mod containers;
 mod disk;
 mod docker;
+mod executors;
 mod fetch;
 mod life;
 mod logs;

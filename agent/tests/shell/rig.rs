@@ -308,7 +308,12 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) async fn start(config: Config) -> Self {
-        let listener = agent::listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+        Self::start_at(config, 0).await
+    }
+
+    /// An agent on this port, or on any if it is 0.
+    pub(crate) async fn start_at(config: Config, port: u16) -> Self {
+        let listener = agent::listen(([127, 0, 0, 1], port).into()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move { stopped.await.unwrap_or(Stop::KeepTasks) };

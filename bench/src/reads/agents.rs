@@ -146,6 +146,7 @@ async fn admit(link: &mut Duplex<AgentCall, AgentEvent>, n: u32, count: u32) {
         info: AgentInfo { id: Some(id), ..info },
         version,
         frameworks: vec![framework],
+        executors: Vec::new(),
     };
     link.sender.send(call).await.expect("the stream is open");
     let back = answer(link).await;

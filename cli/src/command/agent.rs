@@ -1,6 +1,7 @@
 //! `tepui agent`: runs an agent.
 
 mod containers;
+mod executors;
 mod fetch;
 mod logs;
 
@@ -76,6 +77,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     containers: containers::ContainerOptions,
     #[command(flatten)]
+    executors: executors::ExecutorOptions,
     fetch: fetch::FetchOptions,
     #[command(flatten)]
     logs: logs::LogOptions,
@@ -102,6 +104,7 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     options.fetch.apply(&mut config.fetch);
     config.disk_limits = !options.no_disk_limits;
     config.policy = options.containers.policy();
+    options.executors.apply(&mut config);
     let how =
         if options.kill_tasks_on_exit { agent::Stop::EndTasks } else { agent::Stop::KeepTasks };
     daemon::run(&options.daemon, async move |stop| {

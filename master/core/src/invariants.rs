@@ -293,6 +293,14 @@ fn accounts(m: &Master, found: &mut Found) {
                 });
             }
         }
+        for ((_, id), executor) in agent.executors.iter().filter(|(_, e)| e.holds) {
+            if agent.has_shared {
+                used.add(&executor.info.resources);
+            }
+            found.unless(take(&mut rest, &executor.info.resources).is_ok(), "M5", || {
+                format!("{}: executor {id} holds what is not there", agent.id)
+            });
+        }
         let unused = rest.clone();
         let mut offered = Resources::new();
         for offer in agent.offers.iter().filter_map(|number| m.offers.get(number)) {

@@ -10,6 +10,7 @@ mod agent;
 mod allocator;
 mod deadlines;
 mod effect;
+mod executor;
 mod explain;
 mod framework;
 mod gauges;
@@ -222,8 +223,9 @@ impl Master {
             (AgentCall::Register { info, version, nonce }, _) => {
                 self.register(connection, info, version, nonce, out);
             }
-            (AgentCall::Reregister { info, version, tasks, frameworks }, _) => {
+            (AgentCall::Reregister { info, version, tasks, frameworks, executors }, _) => {
                 let returning = Returning::of(info, version, tasks, frameworks);
+                let returning = Returning { executors, ..returning };
                 self.reregister(connection, returning, out);
             }
             (AgentCall::Update { framework_id, status, latest_state }, Some(agent)) => {
@@ -231,6 +233,9 @@ impl Master {
             }
             (AgentCall::Message { framework_id, executor_id, data }, Some(agent)) => {
                 self.message_to_framework(agent, &framework_id, executor_id, data, out);
+            }
+            (AgentCall::ExecutorEnded { framework_id, executor_id, status }, Some(agent)) => {
+                self.executor_ended(agent, &framework_id, executor_id, status, out);
             }
             (AgentCall::VolumesApplied { sequence, failures }, Some(agent)) => {
                 self.volumes_applied(agent, sequence, failures, out);
@@ -241,6 +246,7 @@ impl Master {
             | (
                 AgentCall::Update { .. }
                 | AgentCall::Message { .. }
+                | AgentCall::ExecutorEnded { .. }
                 | AgentCall::VolumesApplied { .. },
                 None,
             ) => {}

@@ -219,6 +219,7 @@ impl Cluster {
             version: Arc::from("0.1.0"),
             tasks,
             frameworks: frameworks.iter().map(describe).collect(),
+            executors: Vec::new(),
         };
         self.agent_call(agent, call)
     }

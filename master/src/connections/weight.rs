@@ -50,6 +50,11 @@ impl Weigh for Command {
                 AgentEvent::Run { framework: info, tasks, .. } => {
                     framework(info) + tasks.iter().map(task).sum::<usize>()
                 }
+                AgentEvent::RunByExecutors { framework: info, tasks, start, .. } => {
+                    let start = start.len() * SMALL;
+                    framework(info) + tasks.iter().map(task).sum::<usize>() + start
+                }
+                AgentEvent::ShutdownExecutor { .. } => SMALL,
                 AgentEvent::UpdateFramework { framework: info } => framework(info),
                 AgentEvent::Reregistered { reconcile, .. } => reconcile.len() * SMALL,
                 AgentEvent::Message { data, .. } => SMALL + data.len(),

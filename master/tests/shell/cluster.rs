@@ -111,6 +111,7 @@ impl Agent {
             version: Arc::from("1"),
             tasks: Vec::new(),
             frameworks: Vec::new(),
+            executors: Vec::new(),
         };
         link.sender.send(call).await.unwrap();
         match within("Reregistered", link.incoming.next()).await.unwrap() {

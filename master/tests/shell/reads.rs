@@ -327,6 +327,7 @@ pub(crate) fn many_tasks(agent: &Agent, count: u32) -> AgentCall {
         version: Arc::from("1"),
         tasks: (0..count).map(task).collect(),
         frameworks: vec![info],
+        executors: Vec::new(),
     }
 }
 

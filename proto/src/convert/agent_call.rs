@@ -2,7 +2,7 @@
 
 use super::resources::{self, Style};
 use super::{At, known, link, list, maybe, need, present, tail, text};
-use crate::agent_link::{AgentCall, AgentTask, VolumeFailure};
+use crate::agent_link::{AgentCall, AgentExecutor, AgentTask, VolumeFailure};
 use crate::{DecodeError, Role, TaskShown, TaskState, VolumeId};
 use link::agent_call::{self as wire, Call, volumes_applied};
 
@@ -14,12 +14,13 @@ impl From<&AgentCall> for link::AgentCall {
                 version: Some(version.to_string()),
                 nonce: Some(*nonce),
             }),
-            AgentCall::Reregister { info, version, tasks, frameworks } => {
+            AgentCall::Reregister { info, version, tasks, frameworks, executors } => {
                 Call::Reregister(wire::Reregister {
                     info: Some(info.into()),
                     version: Some(version.to_string()),
                     tasks: tasks.iter().map(Into::into).collect(),
                     frameworks: frameworks.iter().map(Into::into).collect(),
+                    executors: executors.iter().map(Into::into).collect(),
                 })
             }
             AgentCall::Update { framework_id, status, latest_state } => {
@@ -35,6 +36,13 @@ impl From<&AgentCall> for link::AgentCall {
                     framework_id: Some(framework_id.as_str().to_owned()),
                     executor_id: Some(executor_id.as_str().to_owned()),
                     data: Some(data.to_vec()),
+                })
+            }
+            AgentCall::ExecutorEnded { framework_id, executor_id, status } => {
+                Call::ExecutorEnded(wire::ExecutorEnded {
+                    framework_id: Some(framework_id.as_str().to_owned()),
+                    executor_id: Some(executor_id.as_str().to_owned()),
+                    status: *status,
                 })
             }
             AgentCall::VolumesApplied { sequence, failures } => {
@@ -59,6 +67,7 @@ impl TryFrom<link::AgentCall> for AgentCall {
                 Ok(Self::Pong { sequence: present(wire.sequence, "pong.sequence")? })
             }
             Call::Message(wire) => message(wire).at("message"),
+            Call::ExecutorEnded(wire) => executor_ended(wire).at("executor_ended"),
             Call::VolumesApplied(wire) => volumes_applied(wire).at("volumes_applied"),
         }
     }
@@ -78,6 +87,7 @@ fn reregister(wire: wire::Reregister) -> Result<AgentCall, DecodeError> {
         version: text(wire.version, "version")?,
         tasks: share(list(wire.tasks, "tasks")?),
         frameworks: list(wire.frameworks, "frameworks")?,
+        executors: list(wire.executors, "executors")?,
     })
 }
 
@@ -115,6 +125,35 @@ fn message(wire: link::ExecutorMessage) -> Result<AgentCall, DecodeError> {
         executor_id: need(wire.executor_id, "executor_id")?,
         data: present(wire.data, "data")?.into(),
     })
+}
+
+fn executor_ended(wire: wire::ExecutorEnded) -> Result<AgentCall, DecodeError> {
+    Ok(AgentCall::ExecutorEnded {
+        framework_id: need(wire.framework_id, "framework_id")?,
+        executor_id: need(wire.executor_id, "executor_id")?,
+        status: wire.status,
+    })
+}
+
+impl From<&AgentExecutor> for wire::Executor {
+    fn from(executor: &AgentExecutor) -> Self {
+        Self {
+            framework_id: Some(executor.framework_id.as_str().to_owned()),
+            role: Some(executor.role.as_str().to_owned()),
+            info: Some((&executor.info).into()),
+        }
+    }
+}
+
+impl TryFrom<wire::Executor> for AgentExecutor {
+    type Error = DecodeError;
+    fn try_from(wire: wire::Executor) -> Result<Self, DecodeError> {
+        Ok(Self {
+            framework_id: need(wire.framework_id, "framework_id")?,
+            role: need(wire.role, "role")?,
+            info: need(wire.info, "info")?,
+        })
+    }
 }
 
 fn volumes_applied(wire: wire::VolumesApplied) -> Result<AgentCall, DecodeError> {

@@ -30,11 +30,11 @@ impl From<&AgentEvent> for link::AgentEvent {
                 gone: Some(*gone),
             }),
             AgentEvent::Ping { sequence } => Event::Ping(wire::Ping { sequence: Some(*sequence) }),
-            AgentEvent::Run { framework, role, tasks } => Event::Run(wire::Run {
-                framework: Some((&**framework).into()),
-                role: owned(role),
-                tasks: tasks.iter().map(tail::TaskInfo::from).collect(),
-            }),
+            AgentEvent::Run { .. }
+            | AgentEvent::RunByExecutors { .. }
+            | AgentEvent::ShutdownExecutor { .. } => {
+                return Self { epoch: None, event: order(event) };
+            }
             AgentEvent::Kill { framework_id, task_id, grace, draining } => {
                 Event::Kill(wire::Kill {
                     framework_id: owned(framework_id),
@@ -75,6 +75,32 @@ impl From<&AgentEvent> for link::AgentEvent {
         };
         Self { epoch: None, event: Some(event) }
     }
+}
+
+/// Orders to run tasks, and to end executors.
+fn order(event: &AgentEvent) -> Option<Event> {
+    Some(match event {
+        AgentEvent::Run { framework, role, tasks } => Event::Run(wire::Run {
+            framework: Some((&**framework).into()),
+            role: owned(role),
+            tasks: tasks.iter().map(tail::TaskInfo::from).collect(),
+        }),
+        AgentEvent::RunByExecutors { framework, role, tasks, start } => {
+            Event::RunByExecutors(wire::RunByExecutors {
+                framework: Some((&**framework).into()),
+                role: owned(role),
+                tasks: tasks.iter().map(tail::TaskInfo::from).collect(),
+                start: start.iter().map(ToString::to_string).collect(),
+            })
+        }
+        AgentEvent::ShutdownExecutor { framework_id, executor_id } => {
+            Event::ShutdownExecutor(wire::ShutdownExecutor {
+                framework_id: owned(framework_id),
+                executor_id: owned(executor_id),
+            })
+        }
+        _ => return None,
+    })
 }
 
 impl From<&Command> for link::AgentEvent {
@@ -118,6 +144,11 @@ impl TryFrom<link::AgentEvent> for AgentEvent {
                 Ok(Self::Ping { sequence: present(wire.sequence, "ping.sequence")? })
             }
             Event::Run(wire) => run(wire).at("run"),
+            Event::RunByExecutors(wire) => run_by_executors(wire).at("run_by_executors"),
+            Event::ShutdownExecutor(wire) => Ok(Self::ShutdownExecutor {
+                framework_id: need(wire.framework_id, "shutdown_executor.framework_id")?,
+                executor_id: need(wire.executor_id, "shutdown_executor.executor_id")?,
+            }),
             Event::Kill(wire) => kill(wire).at("kill"),
             Event::Acknowledge(wire) => acknowledge(wire).at("acknowledge"),
             Event::ShutdownFramework(wire) => {
@@ -163,6 +194,15 @@ fn run(wire: wire::Run) -> Result<AgentEvent, DecodeError> {
         framework: Arc::new(need(wire.framework, "framework")?),
         role: need(wire.role, "role")?,
         tasks: list(wire.tasks, "tasks")?,
+    })
+}
+
+fn run_by_executors(wire: wire::RunByExecutors) -> Result<AgentEvent, DecodeError> {
+    Ok(AgentEvent::RunByExecutors {
+        framework: Arc::new(need(wire.framework, "framework")?),
+        role: need(wire.role, "role")?,
+        tasks: list(wire.tasks, "tasks")?,
+        start: list(wire.start, "start")?,
     })
 }
 

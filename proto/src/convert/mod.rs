@@ -17,6 +17,7 @@ mod constraints;
 mod container;
 mod decline_in;
 mod executor;
+mod executor_info;
 mod flavor;
 mod framework;
 mod id;

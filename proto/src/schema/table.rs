@@ -8677,6 +8677,65 @@ pub(crate) static TEPUI__V1__AGENT_CALL: Message = Message {
             kind: Kind::Message(&TEPUI__V1__AGENT_CALL__VOLUMES_APPLIED),
             default: Default::None,
         },
+        Field {
+            name: "executor_ended",
+            number: 7,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__AGENT_CALL__EXECUTOR_ENDED),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__AGENT_CALL__EXECUTOR: Message = Message {
+    fields: &[
+        Field {
+            name: "framework_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+        Field {
+            name: "role",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+        Field {
+            name: "info",
+            number: 3,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__EXECUTOR_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__AGENT_CALL__EXECUTOR_ENDED: Message = Message {
+    fields: &[
+        Field {
+            name: "framework_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+        Field {
+            name: "executor_id",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+        Field {
+            name: "status",
+            number: 3,
+            label: Label::Optional,
+            kind: Kind::Int32,
+            default: Default::None,
+        },
     ],
 };
 
@@ -8746,6 +8805,13 @@ pub(crate) static TEPUI__V1__AGENT_CALL__REREGISTER: Message = Message {
             number: 4,
             label: Label::Repeated,
             kind: Kind::Message(&MESOS__V1__FRAMEWORK_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "executors",
+            number: 5,
+            label: Label::Repeated,
+            kind: Kind::Message(&TEPUI__V1__AGENT_CALL__EXECUTOR),
             default: Default::None,
         },
     ],
@@ -8977,6 +9043,20 @@ pub(crate) static TEPUI__V1__AGENT_EVENT: Message = Message {
             default: Default::None,
         },
         Field {
+            name: "run_by_executors",
+            number: 12,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__AGENT_EVENT__RUN_BY_EXECUTORS),
+            default: Default::None,
+        },
+        Field {
+            name: "shutdown_executor",
+            number: 13,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__AGENT_EVENT__SHUTDOWN_EXECUTOR),
+            default: Default::None,
+        },
+        Field {
             name: "epoch",
             number: 15,
             label: Label::Optional,
@@ -9156,6 +9236,58 @@ pub(crate) static TEPUI__V1__AGENT_EVENT__RUN: Message = Message {
             number: 3,
             label: Label::Repeated,
             kind: Kind::Message(&MESOS__V1__TASK_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__AGENT_EVENT__RUN_BY_EXECUTORS: Message = Message {
+    fields: &[
+        Field {
+            name: "framework",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__FRAMEWORK_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "role",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+        Field {
+            name: "tasks",
+            number: 3,
+            label: Label::Repeated,
+            kind: Kind::Message(&MESOS__V1__TASK_INFO),
+            default: Default::None,
+        },
+        Field {
+            name: "start",
+            number: 4,
+            label: Label::Repeated,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__AGENT_EVENT__SHUTDOWN_EXECUTOR: Message = Message {
+    fields: &[
+        Field {
+            name: "framework_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::String(Text::Name),
+            default: Default::None,
+        },
+        Field {
+            name: "executor_id",
+            number: 2,
+            label: Label::Required,
+            kind: Kind::String(Text::Name),
             default: Default::None,
         },
     ],

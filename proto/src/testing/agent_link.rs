@@ -1,12 +1,12 @@
 //! The private link between agent and master.
 
-use super::task::{task_shown, task_state};
+use super::task::{executor, task_shown, task_state};
 use super::{
     agent_id, agent_info, data, executor_id, framework_id, framework_info, master_id, maybe, nanos,
     resources, role, task_id, task_info, task_status, text, uuid, volume, volume_id,
 };
 use crate::Piece;
-use crate::agent_link::{AgentCall, AgentEvent, AgentTask, Command, VolumeFailure};
+use crate::agent_link::{AgentCall, AgentEvent, AgentExecutor, AgentTask, Command, VolumeFailure};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -40,17 +40,38 @@ fn volume_failure() -> impl Strategy<Value = VolumeFailure> {
     })
 }
 
+fn agent_executor() -> impl Strategy<Value = AgentExecutor> {
+    (framework_id(), role(), executor()).prop_map(|(framework_id, role, info)| AgentExecutor {
+        framework_id,
+        role,
+        info,
+    })
+}
+
+fn reregister() -> impl Strategy<Value = AgentCall> {
+    let who = (agent_info(), text(), vec(framework_info(), 0..2));
+    (who, vec(agent_task(), 0..3), vec(agent_executor(), 0..3)).prop_map(
+        |((info, version, frameworks), tasks, executors)| AgentCall::Reregister {
+            info,
+            version,
+            tasks,
+            frameworks,
+            executors,
+        },
+    )
+}
+
 /// Anything that an agent says.
 pub fn agent_call() -> impl Strategy<Value = AgentCall> {
     prop_oneof![
         (agent_info(), text(), any::<u64>())
             .prop_map(|(info, version, nonce)| AgentCall::Register { info, version, nonce }),
-        (agent_info(), text(), vec(agent_task(), 0..3), vec(framework_info(), 0..2)).prop_map(
-            |(info, version, tasks, frameworks)| AgentCall::Reregister {
-                info,
-                version,
-                tasks,
-                frameworks,
+        reregister(),
+        (framework_id(), executor_id(), maybe(any::<i32>())).prop_map(
+            |(framework_id, executor_id, status)| AgentCall::ExecutorEnded {
+                framework_id,
+                executor_id,
+                status,
             }
         ),
         (framework_id(), task_status(), task_state()).prop_map(
@@ -87,6 +108,21 @@ pub fn agent_event() -> impl Strategy<Value = AgentEvent> {
         any::<u64>().prop_map(|sequence| AgentEvent::Ping { sequence }),
         (framework_info().prop_map(Arc::new), role(), vec(task_info(), 0..3))
             .prop_map(|(framework, role, tasks)| AgentEvent::Run { framework, role, tasks }),
+        (
+            framework_info().prop_map(Arc::new),
+            role(),
+            vec(task_info(), 0..3),
+            vec(executor_id(), 0..3)
+        )
+            .prop_map(|(framework, role, tasks, start)| AgentEvent::RunByExecutors {
+                framework,
+                role,
+                tasks,
+                start,
+            }),
+        (framework_id(), executor_id()).prop_map(|(framework_id, executor_id)| {
+            AgentEvent::ShutdownExecutor { framework_id, executor_id }
+        }),
         (framework_id(), task_id(), maybe(nanos()), any::<bool>()).prop_map(
             |(framework_id, task_id, grace, draining)| AgentEvent::Kill {
                 framework_id,

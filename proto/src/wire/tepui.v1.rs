@@ -198,7 +198,7 @@ pub struct ResourceList {
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct AgentCall {
-    #[prost(oneof = "agent_call::Call", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "agent_call::Call", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub call: ::core::option::Option<agent_call::Call>,
 }
 /// Nested message and enum types in `AgentCall`.
@@ -258,6 +258,28 @@ pub mod agent_call {
         pub frameworks: ::prost::alloc::vec::Vec<
             super::super::super::mesos::v1::FrameworkInfo,
         >,
+        #[prost(message, repeated, tag = "5")]
+        pub executors: ::prost::alloc::vec::Vec<Executor>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Executor {
+        #[prost(string, optional, tag = "1")]
+        pub framework_id: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(string, optional, tag = "2")]
+        pub role: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(message, optional, tag = "3")]
+        pub info: ::core::option::Option<crate::wire::tail::ExecutorInfo>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct ExecutorEnded {
+        #[prost(string, optional, tag = "1")]
+        pub framework_id: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(string, optional, tag = "2")]
+        pub executor_id: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(int32, optional, tag = "3")]
+        pub status: ::core::option::Option<i32>,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     #[prost(skip_debug)]
@@ -315,6 +337,8 @@ pub mod agent_call {
         Message(super::ExecutorMessage),
         #[prost(message, tag = "6")]
         VolumesApplied(VolumesApplied),
+        #[prost(message, tag = "7")]
+        ExecutorEnded(ExecutorEnded),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -332,7 +356,10 @@ pub struct ExecutorMessage {
 pub struct AgentEvent {
     #[prost(uint64, optional, tag = "15")]
     pub epoch: ::core::option::Option<u64>,
-    #[prost(oneof = "agent_event::Event", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(
+        oneof = "agent_event::Event",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
+    )]
     pub event: ::core::option::Option<agent_event::Event>,
 }
 /// Nested message and enum types in `AgentEvent`.
@@ -392,6 +419,28 @@ pub mod agent_event {
         pub role: ::core::option::Option<::prost::alloc::string::String>,
         #[prost(message, repeated, tag = "3")]
         pub tasks: ::prost::alloc::vec::Vec<crate::wire::tail::TaskInfo>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct RunByExecutors {
+        #[prost(message, optional, tag = "1")]
+        pub framework: ::core::option::Option<
+            super::super::super::mesos::v1::FrameworkInfo,
+        >,
+        #[prost(string, optional, tag = "2")]
+        pub role: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(message, repeated, tag = "3")]
+        pub tasks: ::prost::alloc::vec::Vec<crate::wire::tail::TaskInfo>,
+        #[prost(string, repeated, tag = "4")]
+        pub start: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct ShutdownExecutor {
+        #[prost(string, optional, tag = "1")]
+        pub framework_id: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(string, optional, tag = "2")]
+        pub executor_id: ::core::option::Option<::prost::alloc::string::String>,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     #[prost(skip_debug)]
@@ -464,5 +513,9 @@ pub mod agent_event {
         Message(super::ExecutorMessage),
         #[prost(message, tag = "11")]
         Volumes(Volumes),
+        #[prost(message, tag = "12")]
+        RunByExecutors(RunByExecutors),
+        #[prost(message, tag = "13")]
+        ShutdownExecutor(ShutdownExecutor),
     }
 }

@@ -243,6 +243,8 @@ impl World {
                 self.answer_agent(i, input);
             }
             Effect::Look(look) => self.look(i, &look),
+            // No framework here has executors of its own.
+            Effect::Resize { .. } | Effect::ToExecutor { .. } | Effect::CloseExecutor { .. } => {}
             Effect::ApplyVolumes(order) => self.apply_volumes(i, &order),
             // For people.
             Effect::Note(_) => {}

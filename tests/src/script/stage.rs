@@ -384,6 +384,9 @@ impl Stage {
                 Some(format!("UPDATE {} {}", status.task_id, status.state))
             }
             AgentCall::Message { .. } => Some("MESSAGE".to_owned()),
+            AgentCall::ExecutorEnded { executor_id, status, .. } => {
+                Some(format!("EXECUTOR ENDED {executor_id} {status:?}"))
+            }
             AgentCall::VolumesApplied { sequence, failures } => {
                 let failed = failures.iter().map(|failure| format!(" {} failed", failure.id));
                 Some(format!("VOLUMES APPLIED {sequence}{}", failed.collect::<String>()))

@@ -16,6 +16,10 @@ impl Agent {
         exited: Exited,
         effects: &mut Vec<Effect>,
     ) {
+        if self.executors.contains_key(container_id) {
+            self.executor_exited(now, container_id, exited, effects);
+            return;
+        }
         if self.strays.remove(container_id) {
             effects.push(Effect::Forget { container_id: container_id.clone() });
             return;
@@ -86,6 +90,7 @@ impl Agent {
     /// Nothing is left to do for an ended task: its records go, and the supervisor may forget it.
     pub(crate) fn complete(&mut self, key: &TaskKey, effects: &mut Vec<Effect>) {
         self.cancel_retry(key);
+        let executor = self.executor_of(key);
         let Some(framework) = self.frameworks.get_mut(&key.0) else { return };
         let Some(task) = framework.tasks.remove(&key.1) else { return };
         // First the supervisor forgets, then the checkpoint: the other way round a crash in between
@@ -94,6 +99,9 @@ impl Agent {
             && self.containers.remove(&launched.container_id).is_some()
         {
             effects.push(Effect::Forget { container_id: launched.container_id });
+        }
+        if let Some(container_id) = executor {
+            self.executor_task_gone(&container_id, &key.1, effects);
         }
         effects.push(Effect::Record(CheckpointOp::DeleteTask {
             framework_id: key.0.clone(),
@@ -105,9 +113,13 @@ impl Agent {
 
     /// Drops a framework that was shut down and has no task any more, or whose description is
     /// unknown; others are kept, up to a limit, because they will be back.
-    fn forget_idle(&mut self, framework_id: &proto::FrameworkId, effects: &mut Vec<Effect>) {
+    pub(crate) fn forget_idle(
+        &mut self,
+        framework_id: &proto::FrameworkId,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(framework) = self.frameworks.get(framework_id) else { return };
-        if !framework.tasks.is_empty() {
+        if framework.is_busy() {
             return;
         }
         if framework.shutdown || framework.info.is_none() || self.leaving {
@@ -184,7 +196,7 @@ fn how_it_ended(task: &Task, exited: &Exited) -> Report {
     report
 }
 
-fn limit_reason(limit: &LimitHit) -> Reason {
+pub(crate) fn limit_reason(limit: &LimitHit) -> Reason {
     match &*limit.resource {
         "mem" => Reason::ContainerLimitationMemory,
         "disk" => Reason::ContainerLimitationDisk,
@@ -192,7 +204,7 @@ fn limit_reason(limit: &LimitHit) -> Reason {
     }
 }
 
-fn limit_message(limit: &LimitHit) -> String {
+pub(crate) fn limit_message(limit: &LimitHit) -> String {
     let megabytes = |bytes: u64| {
         let tenths = (bytes as f64 / 1_048_576.0 * 10.0).round() / 10.0;
         format!("{tenths} MB")
@@ -212,7 +224,7 @@ fn limit_message(limit: &LimitHit) -> String {
     }
 }
 
-fn exit_message(exit: Exit) -> String {
+pub(crate) fn exit_message(exit: Exit) -> String {
     match exit {
         Exit::Code(code) => format!("Command exited with status {code}"),
         Exit::Signal(signal) => match signal_name(signal) {

@@ -83,6 +83,10 @@ impl Agent {
         let Some(launched) = task.launched.as_ref().filter(|_| task.phase != Phase::Ended) else {
             return;
         };
+        if let Some(container_id) = self.executor_of(&key) {
+            self.kill_by_executor(now, &key, &container_id, (cause, grace), effects);
+            return;
+        }
         let grace = grace.unwrap_or_else(|| self.kill_grace(&launched.info));
         self.order_kill(now, &key, cause, grace, effects);
     }

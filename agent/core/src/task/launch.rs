@@ -19,6 +19,10 @@ impl Agent {
         sandbox: Arc<str>,
         effects: &mut Vec<Effect>,
     ) {
+        if self.executors.contains_key(&container_id) {
+            self.executor_launched(now, &container_id, sandbox, effects);
+            return;
+        }
         let task = self.key_of(&container_id).and_then(|key| self.task(&key));
         if task.is_some_and(|task| task.phase != Phase::Ended) {
             self.container_launched(now, &container_id, (now, None), sandbox, effects);
@@ -87,6 +91,10 @@ impl Agent {
         (message, exit): (Arc<str>, Option<proto::Exit>),
         effects: &mut Vec<Effect>,
     ) {
+        if self.executors.contains_key(container_id) {
+            self.executor_launch_failed(now, container_id, &message, effects);
+            return;
+        }
         let Some(key) = self.key_of(container_id) else { return };
         let Some(task) = self.task(&key) else { return };
         if task.phase != Phase::Launching {

@@ -21,7 +21,7 @@ impl Agent {
         framework.shutdown = true;
         let keys: Vec<TaskKey> =
             framework.tasks.keys().map(|task| (framework_id.clone(), task.clone())).collect();
-        if keys.is_empty() {
+        if !framework.is_busy() {
             if framework.recorded {
                 effects.push(Effect::Record(CheckpointOp::DeleteFramework(framework_id.clone())));
             }
@@ -30,6 +30,7 @@ impl Agent {
         for key in keys {
             self.abandon(now, &key, None, effects);
         }
+        self.shut_down_all(now, Some(framework_id), effects);
     }
 
     /// The agent's id is gone for ever: everything that belongs to it ends.
@@ -44,6 +45,7 @@ impl Agent {
         for key in keys {
             self.abandon(now, &key, Some(Duration::ZERO), effects);
         }
+        self.shut_down_all(now, None, effects);
         self.left(effects);
     }
 
@@ -62,6 +64,11 @@ impl Agent {
             self.complete(key, effects);
             return;
         }
+        if task.executor_id().is_some() {
+            // It ends with its executor.
+            task.kill = Some(KillCause::Abandoned);
+            return;
+        }
         let Some(launched) = &task.launched else { return };
         let info = launched.info.clone();
         let grace = grace.unwrap_or_else(|| self.kill_grace(&info));
@@ -70,7 +77,8 @@ impl Agent {
 
     /// The last task of an agent that is gone has ended: it is nobody now, and starts anew.
     pub(crate) fn left(&mut self, effects: &mut Vec<Effect>) {
-        if !self.leaving || self.frameworks.values().any(|f| !f.tasks.is_empty()) {
+        let busy = self.frameworks.values().any(|framework| framework.is_busy());
+        if !self.leaving || busy || !self.executors.is_empty() {
             return;
         }
         self.leaving = false;

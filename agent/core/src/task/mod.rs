@@ -10,5 +10,6 @@ mod run;
 
 pub use check::Subject;
 pub(crate) use check::Watch;
+pub(crate) use exit::{exit_message, limit_message, limit_reason};
 pub(crate) use kill::Tombstones;
-pub(crate) use run::task_record;
+pub(crate) use run::{Refusal, task_record};

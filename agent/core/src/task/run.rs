@@ -10,14 +10,14 @@ use proto::{FrameworkId, FrameworkInfo, Reason, Role, TaskInfo, TaskState, Time}
 use std::sync::Arc;
 
 /// Why a task is not launched.
-struct Refusal {
+pub(crate) struct Refusal {
     state: TaskState,
     reason: Reason,
     message: String,
 }
 
 impl Refusal {
-    fn new(state: TaskState, reason: Reason, message: impl Into<String>) -> Self {
+    pub(crate) fn new(state: TaskState, reason: Reason, message: impl Into<String>) -> Self {
         Self { state, reason, message: message.into() }
     }
 }
@@ -74,7 +74,7 @@ impl Agent {
 
     /// Forgets a framework without tasks when too many are remembered.
     fn make_room(&mut self, effects: &mut Vec<Effect>) {
-        let idle = |framework: &Framework| framework.tasks.is_empty();
+        let idle = |framework: &Framework| !framework.is_busy();
         if self.frameworks.values().filter(|f| idle(f)).count() < self.options.idle_frameworks_max {
             return;
         }
@@ -85,8 +85,9 @@ impl Agent {
         }
     }
 
-    fn refusal(&self, key: &TaskKey, task: &TaskInfo) -> Option<Refusal> {
-        use TaskState::{Dropped, Error, Killed};
+    /// What keeps any task from being launched.
+    pub(crate) fn refusal_of_any(&self, key: &TaskKey, task: &TaskInfo) -> Option<Refusal> {
+        use TaskState::{Dropped, Killed};
         if self.tombstones.contains(key) {
             let message = "Killed before it was launched";
             return Some(Refusal::new(Killed, Reason::TaskKilledDuringLaunch, message));
@@ -99,14 +100,22 @@ impl Agent {
             let message = format!("The task is for agent {}", task.agent_id);
             return Some(Refusal::new(Dropped, Reason::AgentUnknown, message));
         }
-        let unable = |what: &str| {
-            Some(Refusal::new(Error, Reason::TaskInvalid, format!("This agent cannot run {what}")))
-        };
+        None
+    }
+
+    fn refusal(&self, key: &TaskKey, task: &TaskInfo) -> Option<Refusal> {
+        use TaskState::{Dropped, Error};
+        if let Some(refusal) = self.refusal_of_any(key, task) {
+            return Some(refusal);
+        }
         if task.executor.is_some() {
-            return unable("custom executors");
+            let message = "A task of a custom executor needs an order of its own";
+            return Some(Refusal::new(Error, Reason::TaskInvalid, message));
         }
         if task.payload.has_container {
-            return unable("containers with networks of their own, except those of Docker");
+            let message = "This agent cannot run containers with networks of their own, except \
+                           those of Docker";
+            return Some(Refusal::new(Error, Reason::TaskInvalid, message));
         }
         if !task.payload.has_command {
             return Some(Refusal::new(Error, Reason::TaskInvalid, "The task has no command"));
@@ -120,7 +129,7 @@ impl Agent {
         })
     }
 
-    fn refuse_launch(
+    pub(crate) fn refuse_launch(
         &mut self,
         now: Time,
         key: &TaskKey,

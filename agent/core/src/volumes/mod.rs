@@ -151,6 +151,8 @@ impl Agent {
         self.volumes.making.is_some()
             && match event {
                 AgentEvent::Run { .. }
+                | AgentEvent::RunByExecutors { .. }
+                | AgentEvent::ShutdownExecutor { .. }
                 | AgentEvent::Volumes { .. }
                 | AgentEvent::ShutdownFramework { .. }
                 | AgentEvent::UpdateFramework { .. } => true,

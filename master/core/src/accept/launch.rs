@@ -6,7 +6,28 @@ use crate::effect::Effect;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::{Report, Task};
-use proto::{AgentId, Reason, Resources, Role, TaskId, TaskInfo, TaskState};
+use proto::agent_link::AgentEvent;
+use proto::{
+    AgentId, ExecutorId, ExecutorInfo, Reason, Resources, Role, TaskId, TaskInfo, TaskState,
+};
+use std::sync::Arc;
+
+/// What an agent is to run of one LAUNCH.
+#[derive(Debug, Default)]
+pub(super) struct Launches {
+    /// Command tasks.
+    plain: Vec<TaskInfo>,
+    /// Tasks of custom executors.
+    by_executors: Vec<TaskInfo>,
+    /// Those of these executors that are to be started.
+    start: Vec<ExecutorId>,
+}
+
+impl Launches {
+    pub(super) fn len(&self) -> usize {
+        self.plain.len() + self.by_executors.len()
+    }
+}
 
 impl Master {
     /// Launches what is right of `tasks`, and gives what the agent is to run.
@@ -18,17 +39,27 @@ impl Master {
         tasks: Vec<TaskInfo>,
         remaining: &mut Resources,
         out: &mut Vec<Effect>,
-    ) -> Vec<TaskInfo> {
-        let mut run = Vec::with_capacity(tasks.len());
-        for task in tasks {
+    ) -> Launches {
+        let mut run = Launches { plain: Vec::with_capacity(tasks.len()), ..Launches::default() };
+        for mut task in tasks {
             match self.validate(framework, agent, role, &task, remaining) {
                 Ok(()) => {
+                    if let Some(executor) = &mut task.executor {
+                        executor.framework_id = Some(self.frameworks[framework].id.clone());
+                        let executor = Arc::new(executor.clone());
+                        if self.employ(framework, agent, role, &executor, remaining) {
+                            run.start.push(executor.executor_id.clone());
+                        }
+                    }
                     take(remaining, &task.resources).expect("the task was checked to fit");
                     let record = Task::launched(agent, role.clone(), &task, self.now);
                     self.insert_task(framework, task.task_id.clone(), record);
                     self.take_up(framework, &task.task_id, &task.resources);
                     self.publish_task(framework, &task.task_id);
-                    run.push(task);
+                    match task.executor {
+                        Some(_) => run.by_executors.push(task),
+                        None => run.plain.push(task),
+                    }
                 }
                 Err(invalid) => {
                     let (id, agent_id) = (&task.task_id, Some(task.agent_id.clone()));
@@ -38,6 +69,44 @@ impl Master {
         }
         self.counters.tasks_launched += run.len() as u64;
         run
+    }
+
+    /// Sets aside what an executor uses, unless it is there; says whether it is to be started.
+    fn employ(
+        &mut self,
+        framework: FrameworkOrd,
+        agent: AgentOrd,
+        role: &Role,
+        executor: &Arc<ExecutorInfo>,
+        remaining: &mut Resources,
+    ) -> bool {
+        let key = (framework, executor.executor_id.clone());
+        let new = !self.agents[agent].executors.contains_key(&key);
+        if new {
+            take(remaining, &executor.resources).expect("the executor was checked to fit");
+            self.add_executor(agent, framework, executor.clone(), role.clone());
+        }
+        new
+    }
+
+    /// What the agent is told of a LAUNCH.
+    pub(super) fn orders(
+        &self,
+        framework: FrameworkOrd,
+        role: &Role,
+        run: Launches,
+    ) -> impl Iterator<Item = AgentEvent> {
+        let info = &self.frameworks[framework].info;
+        let (framework, role) = (info.clone(), role.clone());
+        let plain = (!run.plain.is_empty()).then_some(run.plain).map(|tasks| {
+            let (framework, role) = (framework.clone(), role.clone());
+            AgentEvent::Run { framework, role, tasks }
+        });
+        let start = run.start;
+        let tasks = (!run.by_executors.is_empty()).then_some(run.by_executors);
+        let custom =
+            tasks.map(|tasks| AgentEvent::RunByExecutors { framework, role, tasks, start });
+        plain.into_iter().chain(custom)
     }
 
     /// Answers for a task that is wrong.

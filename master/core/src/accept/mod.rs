@@ -15,7 +15,6 @@ use crate::effect::{Effect, Refusal};
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::Report;
-use proto::agent_link::AgentEvent;
 use proto::{
     AgentId, Filters, OfferId, Operation, Reason, Resources, Role, TaskId, TaskState,
     UnreadableTask,
@@ -143,11 +142,7 @@ impl Master {
                 Operation::Launch(tasks) => {
                     let run = self.launch(framework, agent, role, tasks, remaining, out);
                     launched += run.len();
-                    if !run.is_empty() {
-                        let framework = self.frameworks[framework].info.clone();
-                        let role = role.clone();
-                        runs.push(AgentEvent::Run { framework, role, tasks: run });
-                    }
+                    runs.extend(self.orders(framework, role, run));
                     if draft.is_none() {
                         runs.drain(..).for_each(|run| self.send(agent, run, out));
                     }

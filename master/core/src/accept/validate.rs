@@ -3,7 +3,11 @@
 use crate::operation::volumes::volume_key;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
-use proto::{AgentId, Piece, Resources, Role, Shortfall, TaskId, TaskInfo, VolumeId};
+use proto::{
+    AgentId, ExecutorInfo, ExecutorKind, Piece, Resources, Role, Shortfall, TaskId, TaskInfo,
+    VolumeId,
+};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -34,6 +38,8 @@ pub(crate) enum TaskInvalid {
     CommandOrExecutor,
     /// A command without a value, or with what no process can be given.
     Command(Box<str>),
+    /// An executor that cannot be.
+    Executor(Box<str>),
     /// Not built yet.
     NotBuilt(&'static str),
     /// More than what remains of the offers.
@@ -83,6 +89,7 @@ impl fmt::Display for TaskInvalid {
             Self::CommandOrExecutor => {
                 f.write_str("Task must have either a command or an executor, and not both")
             }
+            Self::Executor(problem) => write!(f, "Task's executor {problem}"),
             Self::Command(problem) => write!(f, "Task's command {problem}"),
             Self::NotBuilt(what) => write!(f, "{what} are not built yet"),
             Self::TooMuch(too_much) => {
@@ -126,18 +133,96 @@ impl Master {
         if task.payload.has_command == task.executor.is_some() {
             return Err(TaskInvalid::CommandOrExecutor);
         }
-        if task.executor.is_some() {
-            return Err(TaskInvalid::NotBuilt("Custom executors"));
-        }
-        check_command(task)?;
-        match remaining.shortfall(&task.resources) {
+        let wanted = match &task.executor {
+            None => {
+                check_command(task)?;
+                Cow::Borrowed(&task.resources)
+            }
+            Some(executor) => {
+                self.check_executor(framework, agent, (task, executor))?;
+                self.with_executor(framework, agent, (task, executor))
+            }
+        };
+        match remaining.shortfall(&wanted) {
             None => Ok(()),
             Some(short) => {
-                let (wanted, remaining) = (task.resources.clone(), remaining.clone());
+                let (wanted, remaining) = (wanted.into_owned(), remaining.clone());
                 Err(TaskInvalid::TooMuch(Box::new(TooMuch { wanted, remaining, short })))
             }
         }
     }
+}
+
+impl Master {
+    /// What a task needs, with its executor if that is to be started.
+    fn with_executor<'a>(
+        &self,
+        framework: FrameworkOrd,
+        agent: AgentOrd,
+        (task, executor): (&'a TaskInfo, &ExecutorInfo),
+    ) -> Cow<'a, Resources> {
+        let key = (framework, executor.executor_id.clone());
+        if self.agents[agent].executors.contains_key(&key) {
+            return Cow::Borrowed(&task.resources);
+        }
+        let mut all = task.resources.clone();
+        all.add(&executor.resources);
+        Cow::Owned(all)
+    }
+
+    fn check_executor(
+        &self,
+        framework: FrameworkOrd,
+        agent: AgentOrd,
+        (task, executor): (&TaskInfo, &ExecutorInfo),
+    ) -> Result<(), TaskInvalid> {
+        let wrong = |problem: String| Err(TaskInvalid::Executor(problem.into()));
+        let own = &self.frameworks[framework].id;
+        if let Some(other) = executor.framework_id.as_ref().filter(|id| *id != own) {
+            return wrong(format!("has framework ID {other}, not {own}"));
+        }
+        if executor.kind() == ExecutorKind::Default {
+            return wrong("is of type DEFAULT, which runs groups of tasks only".to_owned());
+        }
+        let mut pieces = task.resources.pieces().iter().chain(executor.resources.pieces());
+        if pieces.any(|piece| piece.flavor.volume().is_some() || piece.flavor.is_shared()) {
+            return Err(TaskInvalid::NotBuilt("Persistent volumes of custom executors"));
+        }
+        let known = self.agents[agent].executors.get(&(framework, executor.executor_id.clone()));
+        if let Some(known) = known {
+            let described = ExecutorInfo { framework_id: Some(own.clone()), ..executor.clone() };
+            return match described == *known.info {
+                true => Ok(()),
+                false => wrong(format!(
+                    "is not the one that runs on agent {} under the id {}: an executor that runs \
+                     is described in the same way by each of its tasks",
+                    self.agents[agent].id, executor.executor_id
+                )),
+            };
+        }
+        let started = executor.as_task(task.agent_id.clone(), executor.resources.clone());
+        match started {
+            Err(error) => wrong(format!("cannot be run: {error}")),
+            Ok(started) if started.payload.has_container => Err(TaskInvalid::NotBuilt(
+                "Containers with networks of their own, except those of Docker,",
+            )),
+            Ok(started) if is_of_docker(&started) => {
+                Err(TaskInvalid::NotBuilt("Custom executors in containers of Docker"))
+            }
+            Ok(started) if !started.payload.has_command => wrong("has no command".to_owned()),
+            Ok(started) => match check_command(&started) {
+                Err(TaskInvalid::Command(problem)) => {
+                    wrong(format!("has a command that {problem}"))
+                }
+                checked => checked,
+            },
+        }
+    }
+}
+
+fn is_of_docker(task: &TaskInfo) -> bool {
+    let container = task.payload.open().ok().and_then(|body| body.container);
+    container.is_some_and(|container| container.docker.is_some())
 }
 
 fn check_resources(task: &TaskInfo, role: &Role) -> Result<(), TaskInvalid> {

@@ -22,13 +22,16 @@ use crate::allocator::filters::AgentFilters;
 use crate::allocator::held::Sort;
 use crate::deadlines::Deadline;
 use crate::effect::Effect;
+use crate::executor::Executor;
 use crate::input::ConnectionId;
 use crate::maintenance::inverse::Asked;
 use crate::operation::volumes::VolumeKey;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use proto::agent_link::AgentEvent;
-use proto::{AgentId, AgentInfo, Attribute, Resources, Shortfall, TaskId, Time, Unavailability};
+use proto::{
+    AgentId, AgentInfo, Attribute, ExecutorId, Resources, Shortfall, TaskId, Time, Unavailability,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -81,6 +84,8 @@ pub(crate) struct Agent {
     /// What of it is counted as available in the cluster.
     pub(crate) counted: Arc<Parts>,
     pub(crate) tasks: BTreeSet<(FrameworkOrd, TaskId)>,
+    /// Custom executors that run here, or are being started.
+    pub(crate) executors: BTreeMap<(FrameworkOrd, ExecutorId), Executor>,
     /// The numbers of its offers, in order: mostly there is one.
     pub(crate) offers: Vec<u64>,
     pub(crate) filters: AgentFilters,
@@ -182,6 +187,7 @@ impl Master {
             has_shared: has_shared(&info.resources),
             info,
             tasks: BTreeSet::new(),
+            executors: BTreeMap::new(),
             offers: Vec::new(),
             filters: AgentFilters::default(),
             free_key: None,
@@ -197,6 +203,7 @@ impl Master {
 
     /// Takes an agent that holds no offers and no tasks any more out of the tables.
     pub(crate) fn drop_agent(&mut self, ord: AgentOrd) {
+        self.clear_executors(ord);
         self.unbind_agent(ord);
         self.clear_agent_filters(ord);
         self.set_drain_deadline(ord, None);

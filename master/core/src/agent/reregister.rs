@@ -12,7 +12,7 @@ use crate::registry::{RegistryOp, changed_of, configured_of, with_changes};
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::{Report, Task};
-use proto::agent_link::{AgentEvent, AgentTask};
+use proto::agent_link::{AgentEvent, AgentExecutor, AgentTask};
 use proto::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, Reason, Resources, TaskId, Time};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -29,6 +29,7 @@ pub(crate) struct Returning {
     pub(crate) version: Arc<str>,
     pub(crate) tasks: Vec<AgentTask>,
     pub(crate) frameworks: Vec<FrameworkInfo>,
+    pub(crate) executors: Vec<AgentExecutor>,
 }
 
 impl Returning {
@@ -38,7 +39,7 @@ impl Returning {
         tasks: Vec<AgentTask>,
         frameworks: Vec<FrameworkInfo>,
     ) -> Self {
-        Self { info, configured: None, version, tasks, frameworks }
+        Self { info, configured: None, version, tasks, frameworks, executors: Vec::new() }
     }
 }
 
@@ -191,6 +192,36 @@ impl Master {
                 })?;
             }
         }
+        self.check_executors(returning, free)
+    }
+
+    /// As for tasks: executors are of frameworks that are described, each is there once, and what
+    /// they use is there.
+    fn check_executors(&self, returning: &Returning, mut free: Resources) -> Result<(), String> {
+        let mut seen = BTreeSet::new();
+        for AgentExecutor { framework_id, info, .. } in &returning.executors {
+            let id = &info.executor_id;
+            if !seen.insert((framework_id, id)) {
+                return Err(format!("executor {id} is reported twice"));
+            }
+            if self.registry.is_completed(framework_id) {
+                continue;
+            }
+            let described = self.framework_ids.contains_key(framework_id)
+                || returning.frameworks.iter().any(|f| f.id.as_ref() == Some(framework_id));
+            if !described {
+                return Err(format!(
+                    "executor {id} is of framework {framework_id}, which is not described"
+                ));
+            }
+            take(&mut free, &info.resources).map_err(|short| {
+                let total = &returning.info.resources;
+                format!(
+                    "the agent's resources ({total}) do not hold its executors: executor {id} \
+                     {short}; give the agent at least what its tasks and executors use"
+                )
+            })?;
+        }
         Ok(())
     }
 
@@ -268,14 +299,16 @@ impl Master {
         for (framework, task_id) in &missing {
             self.lay_down(*framework, task_id);
         }
+        self.clear_executors(ord);
         let configured = returning.configured.clone();
         self.set_total(ord, returning.info.resources.clone(), configured);
+        self.settle_executors(ord, returning, &mut owed);
         for report in &returning.tasks {
             if self.registry.is_completed(&report.framework_id) {
                 owed.over.insert(report.framework_id.clone());
                 continue;
             }
-            let framework = self.framework_of(report, &returning.frameworks);
+            let framework = self.framework_of(&report.framework_id, &returning.frameworks);
             missing.remove(&(framework, report.task_id.clone()));
             self.settle_task(ord, framework, report, unreachable, &mut owed);
         }
@@ -285,6 +318,18 @@ impl Master {
         self.index_used(ord);
         self.reconcile_shelved(ord, &mut owed);
         owed
+    }
+
+    /// The executors that the agent reports are those that there are.
+    fn settle_executors(&mut self, ord: AgentOrd, returning: &Returning, owed: &mut Owed) {
+        for AgentExecutor { framework_id, role, info } in &returning.executors {
+            if self.registry.is_completed(framework_id) {
+                owed.over.insert(framework_id.clone());
+                continue;
+            }
+            let framework = self.framework_of(framework_id, &returning.frameworks);
+            self.add_executor(ord, framework, Arc::new(info.clone()), role.clone());
+        }
     }
 
     /// One task that the agent reports.
@@ -354,11 +399,11 @@ impl Master {
     }
 
     /// The framework of a reported task; one that nobody knew yet is recovered from the report.
-    fn framework_of(&mut self, report: &AgentTask, described: &[FrameworkInfo]) -> FrameworkOrd {
-        if let Some(ord) = self.framework_ord(&report.framework_id) {
+    fn framework_of(&mut self, id: &FrameworkId, described: &[FrameworkInfo]) -> FrameworkOrd {
+        if let Some(ord) = self.framework_ord(id) {
             return ord;
         }
-        let info = described.iter().find(|info| info.id.as_ref() == Some(&report.framework_id));
+        let info = described.iter().find(|info| info.id.as_ref() == Some(id));
         let info = info.cloned().expect("check_return saw the description");
         // Its scheduler could not come back before there was a master.
         let grace = info.failover_timeout.max(self.options.framework_reregister_timeout);

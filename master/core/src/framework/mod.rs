@@ -14,6 +14,7 @@ pub(crate) mod suppress_revive;
 pub(crate) mod teardown;
 pub(crate) mod update;
 
+use crate::agent::Agent;
 use crate::allocator::demand::DemandBook;
 use crate::deadlines::Deadline;
 use crate::framework::constraints::Constraints;
@@ -174,6 +175,12 @@ impl Master {
 
     /// The agents on which the framework has tasks.
     pub(crate) fn agents_of(&self, ord: FrameworkOrd) -> BTreeSet<AgentOrd> {
-        self.frameworks[ord].tasks.values().map(|task| task.agent).collect()
+        let record = &self.frameworks[ord];
+        let mut all: BTreeSet<AgentOrd> = record.tasks.values().map(|task| task.agent).collect();
+        if record.uses_executors {
+            let has = |agent: &Agent| agent.executors.keys().any(|(of, _)| *of == ord);
+            all.extend(self.agents.iter().filter(|(_, agent)| has(agent)).map(|(at, _)| at));
+        }
+        all
     }
 }

@@ -44,6 +44,7 @@ impl Master {
             self.send(agent, AgentEvent::ShutdownFramework { framework_id }, out);
         }
         self.end_tasks(ord);
+        self.end_executors(ord);
         self.disown_operations(&framework_id, out);
         self.set_failover_deadline(ord, None);
         self.set_minimum(ord, false);

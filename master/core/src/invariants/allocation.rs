@@ -6,6 +6,7 @@ use crate::allocator::Mark;
 use crate::allocator::held::Sort;
 use crate::allocator::offering::{Look, Stage};
 use crate::allocator::sorter::Walk;
+use crate::executor::Executor;
 use crate::framework::Framework;
 use crate::operator::is_below;
 use crate::state::Master;
@@ -144,6 +145,10 @@ fn shares(m: &Master, found: &mut Found) {
         let own = expected.entry((&offer.role, offer.framework)).or_default();
         tally(own, &offer.resources, alone);
     }
+    for (framework, executor) in held_executors(m) {
+        let own = expected.entry((&executor.role, framework)).or_default();
+        tally(own, &executor.info.resources, alone);
+    }
     for (ord, framework) in m.frameworks.iter() {
         for task in framework.tasks.values().filter(|task| task.holds) {
             tally(expected.entry((&task.role, ord)).or_default(), &task.resources, alone);
@@ -190,6 +195,13 @@ fn demands(m: &Master, found: &mut Found) {
     }
 }
 
+/// The executors whose resources are counted as used, with their frameworks.
+fn held_executors(m: &Master) -> impl Iterator<Item = (FrameworkOrd, &Executor)> {
+    let all = m.agents.iter().flat_map(|(_, agent)| agent.executors.iter());
+    all.filter(|(_, executor)| executor.holds)
+        .map(|((framework, _), executor)| (*framework, executor))
+}
+
 /// Adds the scalars of those pieces that count.
 fn tally(all: &mut Quantities, resources: &Resources, counts: impl Fn(&Piece) -> bool) {
     for piece in resources.pieces() {
@@ -232,6 +244,9 @@ fn consumption(m: &Master) -> BTreeMap<Role, Quantities> {
         for task in framework.tasks.values().filter(|task| task.holds) {
             tally(own.entry(&task.role).or_default(), &task.resources, is_plain);
         }
+    }
+    for (_, executor) in held_executors(m) {
+        tally(own.entry(&executor.role).or_default(), &executor.info.resources, is_plain);
     }
     let mut all: BTreeMap<Role, Quantities> = BTreeMap::new();
     for (role, amounts) in own {

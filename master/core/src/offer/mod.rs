@@ -12,8 +12,7 @@ use crate::allocator::offering::Offering;
 use crate::deadlines::Deadline;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd, SeatOrd};
-use proto::{ExecutorId, Offer, OfferId, Resources, Role, Time};
-use std::collections::BTreeSet;
+use proto::{Offer, OfferId, Resources, Role, Time};
 use std::sync::Arc;
 
 /// A master's id is a UUID; others take the long way.
@@ -76,17 +75,6 @@ impl Master {
         let record = OfferRecord { id, framework, agent, role, resources, parts, until, credit };
         self.offers.insert(number, record);
         offer
-    }
-
-    /// The framework's custom executors on the agent.
-    fn executors_of(&self, framework: FrameworkOrd, agent: AgentOrd) -> Vec<ExecutorId> {
-        let all = &self.frameworks[framework].tasks;
-        if all.is_empty() || !self.frameworks[framework].uses_executors {
-            return Vec::new();
-        }
-        let here = all.values().filter(|task| task.agent == agent && !task.state.is_terminal());
-        let ids: BTreeSet<&ExecutorId> = here.filter_map(|t| t.executor_id.as_ref()).collect();
-        ids.into_iter().cloned().collect()
     }
 
     /// Takes an offer out of the tables and frees what it holds.

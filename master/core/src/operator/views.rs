@@ -154,7 +154,7 @@ impl Master {
     }
 
     fn framework_view(&self, framework: &Framework) -> FrameworkView {
-        let mut allocated = Resources::new();
+        let mut allocated = self.held_by_executors(self.framework_ids[&framework.id]);
         for task in framework.tasks.values().filter(|task| task.holds) {
             allocated.add(&task.resources);
         }

@@ -1,6 +1,7 @@
 //! SHUTDOWN: a framework wants an executor gone, with all its tasks.
 //!
-//! The executor of a command task goes by the task's id. An executor that is not known here is
+//! A custom executor is asked by its agent to end. The executor of a command task goes by the
+//! task's id. An executor that is not known here is
 //! passed over, as in Mesos: it has ended, or its tasks are on an agent that is away.
 
 use super::Kill;
@@ -18,15 +19,24 @@ impl Master {
         agent_id: &AgentId,
         out: &mut Vec<Effect>,
     ) {
-        let record = &self.frameworks[framework];
         let agent = self.agent_ord(agent_id);
+        let custom = agent.filter(|agent| {
+            let key = (framework, executor_id.clone());
+            self.agents[*agent].executors.contains_key(&key)
+        });
+        if let Some(agent) = custom {
+            let framework_id = self.frameworks[framework].id.clone();
+            let executor_id = executor_id.clone();
+            self.send(agent, AgentEvent::ShutdownExecutor { framework_id, executor_id }, out);
+            return;
+        }
+        let record = &self.frameworks[framework];
         let own: Vec<TaskId> = record
             .tasks
             .iter()
             .filter(|(_, task)| Some(task.agent) == agent && !task.state.is_terminal())
-            .filter(|(task_id, task)| match &task.executor_id {
-                Some(id) => id == executor_id,
-                None => task_id.as_str() == executor_id.as_str(),
+            .filter(|(task_id, task)| {
+                task.executor_id.is_none() && task_id.as_str() == executor_id.as_str()
             })
             .map(|(task_id, _)| task_id.clone())
             .collect();

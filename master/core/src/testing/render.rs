@@ -113,8 +113,12 @@ fn event_text(event: &Event) -> String {
         Event::Message { agent_id, executor_id, data } => {
             format!("MESSAGE {executor_id} on {agent_id}, {} bytes", data.len())
         }
-        Event::Failure { agent_id, .. } => {
-            format!("FAILURE {}", agent_id.as_ref().map_or("?", |id| id.as_str()))
+        Event::Failure { agent_id, executor_id, status } => {
+            let agent = agent_id.as_ref().map_or("?", |id| id.as_str());
+            match (executor_id, status) {
+                (Some(executor), status) => format!("FAILURE {executor} on {agent}, {status:?}"),
+                (None, _) => format!("FAILURE {agent}"),
+            }
         }
         Event::InverseOffers(offers) => {
             let one = |offer: &InverseOffer| {
@@ -191,6 +195,15 @@ fn agent_text(event: &AgentEvent) -> String {
         AgentEvent::Run { framework, role, tasks } => {
             let tasks: Vec<&str> = tasks.iter().map(|task| task.task_id.as_str()).collect();
             format!("RUN {} {role} {}", id_of(framework), tasks.join(" "))
+        }
+        AgentEvent::RunByExecutors { framework, role, tasks, start } => {
+            let tasks: Vec<&str> = tasks.iter().map(|task| task.task_id.as_str()).collect();
+            let start: Vec<&str> = start.iter().map(|id| id.as_str()).collect();
+            let (tasks, start) = (tasks.join(" "), start.join(" "));
+            format!("RUN {} {role} {tasks} by executors, start {start}", id_of(framework))
+        }
+        AgentEvent::ShutdownExecutor { framework_id, executor_id } => {
+            format!("SHUTDOWN {framework_id}/{executor_id}")
         }
         AgentEvent::Kill { framework_id, task_id, grace, .. } => {
             let grace = grace.map(|grace| format!(" grace {grace:?}")).unwrap_or_default();

@@ -399,7 +399,7 @@ fn an_agent_that_is_refused_on_its_own_stream_is_disconnected() {
     c.framework();
     let info = proto::AgentInfo { id: None, ..agent.info.clone() };
     let (version, tasks, frameworks) = (Arc::from("1"), vec![], vec![]);
-    let call = AgentCall::Reregister { info, version, tasks, frameworks };
+    let call = AgentCall::Reregister { info, version, tasks, frameworks, executors: vec![] };
     expect(
         &c.agent_call(&agent, call),
         &[

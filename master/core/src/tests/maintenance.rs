@@ -151,7 +151,13 @@ fn no_agent_is_admitted_on_a_machine_that_is_down_by_the_next_master_neither() {
     let connection = c.connection();
     let info = AgentInfo { id: Some(agent_id("x")), ..agent_info("a", cpus_mem(1, 64)) };
     let version = Arc::from("1");
-    let call = AgentCall::Reregister { info, version, tasks: vec![], frameworks: vec![] };
+    let call = AgentCall::Reregister {
+        info,
+        version,
+        tasks: vec![],
+        frameworks: vec![],
+        executors: vec![],
+    };
     let lines = c.feed(crate::Input::AgentCall { connection, call });
     assert!(lines[0].contains("REFUSED the machine is down for maintenance"), "{lines:?}");
     stop(&mut c, &["a"]);

@@ -364,7 +364,9 @@ fn act_agent(c: &mut Cluster, streams: &mut Streams, deed: Deed) {
             };
             let tasks: Vec<AgentTask> = tasks.into_iter().map(task).collect();
             let frameworks = (0..4).map(info_of).collect();
-            let call = AgentCall::Reregister { info, version: Arc::from("1"), tasks, frameworks };
+            let executors = Vec::new();
+            let version = Arc::from("1");
+            let call = AgentCall::Reregister { info, version, tasks, frameworks, executors };
             c.feed(Input::AgentCall { connection: at(stream, streams), call });
         }
         Deed::Update { stream, who, task, state: s, latest, byte } => {

@@ -1,0 +1,165 @@
+//! Taking executors back after the agent was started anew: the supervisor knows them, the
+//! checkpoint knows their tasks.
+
+use super::{Executor, Wait};
+use crate::effect::Effect;
+use crate::input::{Container, Exited, Launch, TaskRecord, UpdatesRecord};
+use crate::recovery::supervisor_lost;
+use crate::state::{Agent, Phase, Task, TaskKey};
+use crate::volumes::claim;
+use proto::{ContainerId, TaskState, Time};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Whether a launch is that of an executor: the task in its place names it.
+fn is_of_executor(launch: &Launch) -> bool {
+    launch.task.executor.is_some()
+}
+
+/// Containers of executors, and the others.
+pub(crate) fn split(containers: Vec<Container>) -> (Vec<Container>, Vec<Container>) {
+    containers
+        .into_iter()
+        .partition(|container| container.launch.as_ref().is_some_and(is_of_executor))
+}
+
+impl Agent {
+    /// Takes an executor back, with those of its tasks that are on record. It has some time to
+    /// subscribe anew.
+    pub(crate) fn adopt_executor(
+        &mut self,
+        now: Time,
+        container: Container,
+        records: &mut BTreeMap<TaskKey, TaskRecord>,
+        updates: &mut BTreeMap<TaskKey, UpdatesRecord>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Container { container_id, launch, sandbox, exited, .. } = container;
+        let Some(launch) = launch else { return };
+        let Some(info) = launch.task.executor.clone() else { return };
+        let (framework_id, role) = (launch.framework_id.clone(), launch.role.clone());
+        if self.frameworks.get(&framework_id).is_none_or(|framework| framework.info.is_none()) {
+            self.remember_framework(&framework_id, launch.framework.clone(), effects);
+        }
+        let framework = self.frameworks.entry(framework_id.clone()).or_default();
+        framework.executors.insert(info.executor_id.clone(), container_id.clone());
+        let executor = Executor {
+            framework_id: framework_id.clone(),
+            role,
+            phase: Phase::Running,
+            sandbox: Some(sandbox),
+            stream: None,
+            has_heard: true,
+            waits: None,
+            ending: false,
+            doom: None,
+            holds: self.free.subtract(&info.resources).is_ok(),
+            tasks: Vec::new(),
+            info: Arc::new(info),
+        };
+        self.executors.insert(container_id.clone(), executor);
+        let own: Vec<TaskKey> = records
+            .iter()
+            .filter(|(_, record)| record.container_id == container_id)
+            .map(|(key, _)| key.clone())
+            .collect();
+        let mut reported = false;
+        for key in own {
+            let Some(record) = records.remove(&key) else { continue };
+            let history = updates.remove(&key);
+            let history = history.filter(|h| h.container_id.as_ref() == Some(&container_id));
+            reported |= history.is_some();
+            self.adopt_executor_task(&key, record, history, &launch, effects);
+        }
+        match exited {
+            Some(exited) => self.executor_exited(now, &container_id, exited, effects),
+            None => {
+                // One that may never have subscribed has as long as at its start.
+                let pause = match reported {
+                    true => self.options.executor_reregistration_timeout,
+                    false => self.options.executor_registration_timeout,
+                };
+                let wait = match reported {
+                    true => Wait::Reregistration,
+                    false => Wait::Registration,
+                };
+                self.wait_for(&container_id, Some((now + pause, wait)));
+            }
+        }
+    }
+
+    /// Ends the executors that a new supervisor does not know; says how many tasks ended with them.
+    pub(crate) fn executors_lost(
+        &mut self,
+        now: Time,
+        known: &BTreeSet<ContainerId>,
+        effects: &mut Vec<Effect>,
+    ) -> usize {
+        let lost = |(id, executor): (&ContainerId, &Executor)| {
+            (executor.phase != Phase::Ended && !known.contains(id)).then(|| id.clone())
+        };
+        let lost: Vec<ContainerId> = self.executors.iter().filter_map(lost).collect();
+        let mut tasks = 0;
+        for container_id in lost {
+            tasks += self.executors.get(&container_id).map_or(0, |e| self.living(e).count());
+            self.executor_lost(now, &container_id, &supervisor_lost(), effects);
+        }
+        tasks
+    }
+
+    /// A new supervisor knows an executor.
+    pub(crate) fn executor_found(
+        &mut self,
+        now: Time,
+        container_id: &ContainerId,
+        (sandbox, exited): (Arc<str>, Option<Exited>),
+        effects: &mut Vec<Effect>,
+    ) {
+        self.executor_launched(now, container_id, sandbox, effects);
+        if let Some(exited) = exited {
+            self.executor_exited(now, container_id, exited, effects);
+        }
+    }
+
+    fn adopt_executor_task(
+        &mut self,
+        key: &TaskKey,
+        record: TaskRecord,
+        history: Option<UpdatesRecord>,
+        executor: &Launch,
+        effects: &mut Vec<Effect>,
+    ) {
+        let container_id: ContainerId = record.container_id.clone();
+        let mut task = Task::launching(&Launch {
+            container_id: container_id.clone(),
+            framework: executor.framework.clone(),
+            framework_id: key.0.clone(),
+            role: record.role,
+            task: record.task,
+        });
+        if let Some(history) = history {
+            task.state = history.state;
+            task.stream.pending = history.pending.into();
+        }
+        let over = task.state.is_terminal();
+        task.phase = match (over, task.state) {
+            (true, _) => Phase::Ended,
+            (false, TaskState::Staging) => Phase::Launching,
+            (false, _) => Phase::Running,
+        };
+        if let Some(launched) = &mut task.launched {
+            let claimed = claim(&launched.info.resources);
+            launched.holds = !over && self.free.subtract(&claimed).is_ok();
+        }
+        let delivered = over && task.stream.pending.is_empty();
+        if let Some(framework) = self.frameworks.get_mut(&key.0) {
+            framework.tasks.insert(key.1.clone(), task);
+        }
+        if let Some(executor) = self.executors.get_mut(&container_id) {
+            executor.tasks.push(key.1.clone());
+        }
+        if delivered {
+            self.complete(key, effects);
+        }
+    }
+}
