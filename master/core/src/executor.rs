@@ -58,6 +58,7 @@ impl Master {
             self.allocator.sorter.release(&executor.role, framework, &parts);
             self.eased();
         }
+        self.publisher.load(agent, self.now);
         Some(executor)
     }
 

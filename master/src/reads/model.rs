@@ -76,7 +76,7 @@ pub(crate) struct Share {
     pub(crate) offered: Resources,
     /// The loads with its offers, and where in each they are.
     pub(crate) offers: Vec<(Arc<AgentLoad>, usize)>,
-    /// The agents with tasks of it.
+    /// The agents with tasks or executors of it.
     pub(crate) agents: BTreeSet<AgentId>,
 }
 
@@ -174,6 +174,13 @@ impl Model {
                 sums.add_agent(&row.record.info.resources);
             }
             let Some(load) = &row.load else { continue };
+            for executor in load.executors.iter().filter(|executor| executor.holds) {
+                let used = &executor.info.resources;
+                let share = sums.frameworks.entry(executor.framework_id.clone()).or_default();
+                share.used.add(used);
+                share.agents.insert(load.agent_id.clone());
+                sums.roles.entry(executor.role.clone()).or_default().used.add(used);
+            }
             for (at, offer) in load.offers.iter().enumerate() {
                 let share = sums.frameworks.entry(offer.framework_id.clone()).or_default();
                 share.offered.add(&offer.resources);

@@ -65,7 +65,13 @@ fn attribute(attribute: &Attribute) -> usize {
 
 fn load(load: &AgentLoad) -> usize {
     let offers = load.offers.iter().map(|offer| SMALL + resources(&offer.resources)).sum::<usize>();
-    resources(&load.allocated) + resources(&load.offered) + offers + load.asked.len() * SMALL
+    let executors = load.executors.iter();
+    let executors = executors.map(|e| SMALL + resources(&e.info.resources) + e.info.payload.len());
+    resources(&load.allocated)
+        + resources(&load.offered)
+        + offers
+        + executors.sum::<usize>()
+        + load.asked.len() * SMALL
 }
 
 fn framework_row(row: &FrameworkRow) -> usize {

@@ -3,9 +3,13 @@
 //! Whoever changes an agent or a framework marks it; its record is made once, at the end of the
 //! step. Loads and demands wait for `Options::publish_interval`, and then leave in bounded slices.
 
-use super::{AgentLoad, AgentRecord, AskedBrief, Change, FrameworkRecord, OfferBrief, TaskRecord};
+use super::{
+    AgentLoad, AgentRecord, AskedBrief, Change, ExecutorBrief, FrameworkRecord, OfferBrief,
+    TaskRecord,
+};
 use crate::agent::Agent;
 use crate::effect::Effect;
+use crate::executor::Executor;
 use crate::framework::Framework;
 use crate::maintenance::inverse::Asked;
 use crate::registry::{AdmittedAgent, RegistryOp};
@@ -13,7 +17,7 @@ use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd, OrdSet};
 use crate::task::Task;
 use proto::operator::AgentStanding;
-use proto::{AgentId, FrameworkId, TaskId, Time};
+use proto::{AgentId, ExecutorId, FrameworkId, TaskId, Time};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -245,9 +249,16 @@ impl Master {
             inverse_offer: asked.number.map(|number| self.offer_id(number)),
             answer: asked.answer,
         };
+        let executor = |((framework, _), executor): (&(FrameworkOrd, ExecutorId), &Executor)| ExecutorBrief {
+            framework_id: self.frameworks[*framework].id.clone(),
+            role: executor.role.clone(),
+            info: executor.info.clone(),
+            holds: executor.holds,
+        };
         AgentLoad {
             agent_id: agent.id.clone(),
             allocated: agent.used.clone(),
+            executors: agent.executors.iter().map(executor).collect(),
             offered: agent.offered.clone(),
             offers: agent.offers.iter().map(brief).collect(),
             asked: agent.asked.iter().map(asked).collect(),

@@ -17,7 +17,7 @@ pub use crate::task::{PastTask, Step};
 use proto::operator::AgentStanding;
 use proto::scheduler::Demand;
 use proto::{
-    AgentId, AgentInfo, ExecutorId, FrameworkId, FrameworkInfo, InverseOfferAnswer,
+    AgentId, AgentInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, InverseOfferAnswer,
     OfferConstraints, OfferId, Resources, Role, TaskId, TaskShown, TaskState, TaskStatus, Time,
     Unavailability,
 };
@@ -113,14 +113,29 @@ pub struct AgentRecord {
 pub struct AgentLoad {
     /// Which.
     pub agent_id: AgentId,
-    /// What living tasks hold.
+    /// What living tasks and executors hold.
     pub allocated: Resources,
+    /// Its custom executors.
+    pub executors: Vec<ExecutorBrief>,
     /// What is in offers.
     pub offered: Resources,
     /// The offers.
     pub offers: Vec<OfferBrief>,
     /// Frameworks that were asked to leave because the machine will be away.
     pub asked: Vec<AskedBrief>,
+}
+
+/// A custom executor; its agent is that of its load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutorBrief {
+    /// Whose.
+    pub framework_id: FrameworkId,
+    /// The role that its resources are allocated to.
+    pub role: Role,
+    /// The executor, with what it uses beside its tasks.
+    pub info: Arc<ExecutorInfo>,
+    /// Whether that is counted as used.
+    pub holds: bool,
 }
 
 /// A framework that was asked to leave an agent.

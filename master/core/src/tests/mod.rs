@@ -8,6 +8,7 @@ mod bulk;
 mod calls;
 mod demand;
 mod drain;
+mod executors;
 
 mod explain;
 mod explain_rules;

@@ -4,8 +4,8 @@ use crate::connections::Message;
 use crate::http::{Context, Refusal, Totals, legacy};
 use crate::logging::{Logging, NoControl};
 use http::StatusCode;
-use proto::operator::{Call, Response};
-use proto::{Role, Weight};
+use proto::operator::{Call, ExecutorView, Response};
+use proto::{ExecutorInfo, Role, Weight};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -39,8 +39,18 @@ pub(crate) async fn answer(context: &Context, call: &Call) -> Result<Option<Resp
             };
             Response::Weights(model.facts.weights().iter().map(weight).collect())
         }
-        // Only command tasks run here, and those have no executor of their own.
-        Call::GetExecutors => Response::Executors(Vec::new()),
+        // A command task has no executor of its own.
+        Call::GetExecutors => {
+            let model = context.model().await?;
+            let loads = model.agents.iter().filter_map(|(_, row)| row.load.as_ref());
+            let all = loads.flat_map(|load| {
+                load.executors.iter().map(|executor| ExecutorView {
+                    info: ExecutorInfo::clone(&executor.info),
+                    agent_id: load.agent_id.clone(),
+                })
+            });
+            Response::Executors(all.collect())
+        }
         Call::ListFiles { path } | Call::ReadFile { path, .. } => {
             return Err(Refusal::new(StatusCode::NOT_FOUND, legacy::no_file(path)));
         }
