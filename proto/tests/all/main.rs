@@ -5,6 +5,7 @@
 
 mod algebra;
 mod checks;
+mod executors;
 mod fresh;
 mod golden;
 mod golden_operator;
