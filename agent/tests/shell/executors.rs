@@ -162,7 +162,8 @@ async fn an_executor_and_its_tasks_outlive_their_agent() {
     assert_eq!(link.tasks.len(), 1);
     assert_eq!(link.tasks[0].executor_id, Some(executor_id("e")));
     link.kill("a");
-    assert_eq!(link.acknowledged().await.state, TaskState::Killed);
+    // That it runs may be told again: the acknowledgement may have come too late.
+    assert_eq!(link.end().await.state, TaskState::Killed);
     link.employ(vec![task("b", "finish", &own)], false);
     assert_eq!(link.end().await.state, TaskState::Finished);
     agent.stop(Stop::EndTasks).await;
