@@ -275,15 +275,13 @@ async fn live(
     let version = Arc::from("1");
     let call = match &info.id {
         None => AgentCall::Register { info, version, nonce: u64::from(n) },
-        Some(_) => {
-            AgentCall::Reregister {
-                info,
-                version,
-                tasks: Vec::new(),
-                frameworks: Vec::new(),
-                executors: Vec::new(),
-            }
-        }
+        Some(_) => AgentCall::Reregister {
+            info,
+            version,
+            tasks: Vec::new(),
+            frameworks: Vec::new(),
+            executors: Vec::new(),
+        },
     };
     let mut is_there = false;
     let mut say = Some(call);

@@ -108,11 +108,13 @@ impl World {
         world
     }
 
+    /// The master was silent while time passed: the agent is at it again.
+    fn back(&mut self) {
+        self.pass(Duration::from_secs(1));
+        self.register();
+    }
+
     fn executor_exits(&mut self, exit: Exit) {
-        if !self.agent.is_registered() {
-            // The master was silent while time passed.
-            self.register();
-        }
         let container_id = self.home();
         let exited = exited(exit);
         self.containers.get_mut(&container_id).unwrap().exited = Some(exited.clone());
@@ -252,6 +254,7 @@ fn an_executor_that_does_not_subscribe_in_time_ends_with_its_tasks() {
     world.step(Input::Launched { container_id: container_id.clone(), sandbox: "/s/e".into() });
     world.pass(options().executor_registration_timeout);
     assert_eq!(world.kills, [(container_id, Duration::ZERO)]);
+    world.back();
     world.executor_exits(Exit::Signal(9));
     assert_eq!(world.last().reason, Some(Reason::ExecutorRegistrationTimeout));
     assert_eq!(world.last().state, TaskState::Failed);
@@ -292,6 +295,7 @@ fn a_shutdown_has_its_grace_and_then_its_end() {
     assert!(world.kills.is_empty());
     world.pass(options().executor_shutdown_grace);
     assert_eq!(world.kills.len(), 1);
+    world.back();
     world.executor_exits(Exit::Signal(9));
     assert_eq!(world.last().reason, Some(Reason::ExecutorTerminated));
 }
@@ -379,6 +383,7 @@ fn an_executor_that_does_not_come_back_ends_and_its_tasks_are_gone() {
     world.effects.clear();
     world.pass(options().executor_reregistration_timeout);
     assert_eq!(world.kills.len(), 1);
+    world.back();
     world.executor_exits(Exit::Signal(9));
     assert_eq!(world.last().reason, Some(Reason::ExecutorReregistrationTimeout));
     assert_eq!(world.last().state, TaskState::Gone);

@@ -249,12 +249,13 @@ impl Master {
             inverse_offer: asked.number.map(|number| self.offer_id(number)),
             answer: asked.answer,
         };
-        let executor = |((framework, _), executor): (&(FrameworkOrd, ExecutorId), &Executor)| ExecutorBrief {
-            framework_id: self.frameworks[*framework].id.clone(),
-            role: executor.role.clone(),
-            info: executor.info.clone(),
-            holds: executor.holds,
-        };
+        let executor =
+            |((framework, _), executor): (&(FrameworkOrd, ExecutorId), &Executor)| ExecutorBrief {
+                framework_id: self.frameworks[*framework].id.clone(),
+                role: executor.role.clone(),
+                info: executor.info.clone(),
+                holds: executor.holds,
+            };
         AgentLoad {
             agent_id: agent.id.clone(),
             allocated: agent.used.clone(),

@@ -168,8 +168,7 @@ fn an_agent_that_comes_back_says_which_executors_there_are() {
     let lines = come_back(&mut c, &mut agent, vec![reported("f"), reported("f")]);
     assert!(lines[0].contains("executor f is reported twice"), "{lines:?}");
     let much = ExecutorInfo { resources: cpus_mem(9, 32), ..executor("h") };
-    let lines =
-        come_back(&mut c, &mut agent, vec![AgentExecutor { info: much, ..reported("h") }]);
+    let lines = come_back(&mut c, &mut agent, vec![AgentExecutor { info: much, ..reported("h") }]);
     assert!(lines[0].contains("do not hold its executors"), "{lines:?}");
 }
 
