@@ -1,3 +1,5 @@
+//! Tokens, and streams that nobody reads.
+
 use super::*;
 use crate::executors::token::Secret;
 
