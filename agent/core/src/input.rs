@@ -4,7 +4,7 @@ use crate::{ExecutorInput, Subject, Volume};
 use proto::agent_link::{AgentEvent, VolumeFailure};
 use proto::{
     AgentId, AgentInfo, CheckStatus, ClusterId, ContainerId, FrameworkId, FrameworkInfo, MasterId,
-    Role, TaskId, TaskInfo, TaskOutcome, TaskState, TaskStatus, Time,
+    Role, StatusUuid, TaskId, TaskInfo, TaskOutcome, TaskState, TaskStatus, Time,
 };
 use std::sync::Arc;
 
@@ -264,6 +264,9 @@ pub struct UpdatesRecord {
     pub pending: Vec<Arc<TaskStatus>>,
     /// What its checks have seen; absent for a task that has none.
     pub seen: Option<SeenRecord>,
+    /// The last updates that its custom executor made, acknowledged or not, newest last: it may
+    /// repeat them to an agent that was started anew.
+    pub recent: Vec<StatusUuid>,
 }
 
 /// What is known of a task that is looked at.

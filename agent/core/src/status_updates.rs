@@ -327,6 +327,7 @@ pub(crate) fn record(key: &TaskKey, task: &Task) -> UpdatesRecord {
         state: task.state,
         pending: task.stream.pending.iter().cloned().collect(),
         seen: task.watch.as_ref().map(|watch| watch.record()),
+        recent: task.stream.recent.iter().copied().collect(),
     }
 }
 

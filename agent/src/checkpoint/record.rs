@@ -10,7 +10,7 @@ use agent_core::{
 };
 use proto::{
     AgentInfo, ContainerId, DecodeError, Encoding, FrameworkInfo, Limits, Reason, Role, Source,
-    TaskInfo, TaskState, TaskStatus, Time, Wire,
+    StatusUuid, TaskInfo, TaskState, TaskStatus, Time, Wire,
 };
 use std::sync::Arc;
 
@@ -175,6 +175,15 @@ fn sight(record: &UpdatesRecord, seen: &SeenRecord) -> TaskStatus {
     }
 }
 
+/// The last updates of a custom executor, in the form of a status of its own that is no update either.
+fn repeats(record: &UpdatesRecord) -> TaskStatus {
+    let uuids: Vec<u8> = record.recent.iter().flat_map(|uuid| uuid.0).collect();
+    TaskStatus {
+        data: Some(uuids.into()),
+        ..TaskStatus::new(record.task_id.clone(), record.state, Source::Executor, Time::ZERO)
+    }
+}
+
 impl Record for UpdatesRecord {
     fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
@@ -186,6 +195,9 @@ impl Record for UpdatesRecord {
         }
         if let Some(seen) = &self.seen {
             out.wire(&sight(self, seen));
+        }
+        if !self.recent.is_empty() {
+            out.wire(&repeats(self));
         }
         out.done()
     }
@@ -199,11 +211,14 @@ impl Record for UpdatesRecord {
         };
         let state = TaskState::from_name(from.text()?)
             .ok_or_else(|| broken("names a state that does not exist"))?;
-        let (mut pending, mut seen) = (Vec::new(), None);
+        let (mut pending, mut seen, mut recent) = (Vec::new(), None, Vec::new());
         while !from.0.is_empty() {
             let status = from.wire::<TaskStatus>()?;
             if status.uuid.is_some() {
                 pending.push(Arc::new(status));
+            } else if status.source == Source::Executor {
+                let data = status.data.unwrap_or_default();
+                recent = data.as_chunks().0.iter().copied().map(StatusUuid).collect();
             } else {
                 seen = Some(SeenRecord {
                     healthy: status.healthy,
@@ -212,7 +227,7 @@ impl Record for UpdatesRecord {
                 });
             }
         }
-        Ok(Self { framework_id, task_id, container_id, state, pending, seen })
+        Ok(Self { framework_id, task_id, container_id, state, pending, seen, recent })
     }
 }
 

@@ -57,6 +57,7 @@ fn updates_record(id: &str) -> UpdatesRecord {
         state: TaskState::Failed,
         pending: vec![Arc::new(status)],
         seen: None,
+        recent: vec![StatusUuid([4; 16]), StatusUuid([3; 16])],
     }
 }
 

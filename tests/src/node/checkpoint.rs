@@ -153,6 +153,7 @@ mod tests {
             state: proto::TaskState::Running,
             pending: Vec::new(),
             seen: None,
+            recent: Vec::new(),
         };
         let mut checkpoint = Checkpoint::default();
         checkpoint.apply(CheckpointOp::PutUpdates(record.clone()));

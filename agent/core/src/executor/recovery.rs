@@ -140,6 +140,7 @@ impl Agent {
         if let Some(history) = history {
             task.state = history.state;
             task.stream.pending = history.pending.into();
+            task.stream.recent = history.recent.into();
         }
         let over = task.state.is_terminal();
         task.phase = match (over, task.state) {

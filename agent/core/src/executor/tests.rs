@@ -449,3 +449,24 @@ fn an_executor_cannot_fill_the_queue_of_a_task() {
     world.reports("a", TaskState::Finished, 255);
     assert_eq!(world.agent.pending_updates(), most + 1);
 }
+
+#[test]
+fn what_an_executor_repeats_to_an_agent_that_was_started_anew_is_told_once() {
+    let mut world = World::employing(&["a"]);
+    world.reports("a", TaskState::Starting, 6);
+    world.acknowledge_last();
+    world.reports("a", TaskState::Running, 7);
+    world.acknowledge_last();
+    // It did not hear that they are on record.
+    let mut world = world.restart();
+    world.register();
+    world.effects.clear();
+    let tasks = vec![TaskId::new("a").unwrap()];
+    let updates = vec![status("a", TaskState::Starting, 6), status("a", TaskState::Running, 7)];
+    world.says(ExecutorInput::Subscribed { stream: 1, tasks, updates });
+    assert_eq!(world.heard(), ["1 SUBSCRIBED", "1 ACKNOWLEDGED a 6", "1 ACKNOWLEDGED a 7"]);
+    assert!(world.sent().is_empty(), "{:?}", world.sent());
+    // What it adds is news.
+    world.reports("a", TaskState::Running, 8);
+    assert_eq!(world.last().uuid, Some(StatusUuid([8; 16])));
+}
