@@ -65,7 +65,7 @@ pub(crate) struct Performer {
     layout: Layout,
     volumes: VolumeDisk,
     masters: Masters,
-    inbox: mpsc::Sender<Input>,
+    pub(crate) inbox: mpsc::Sender<Input>,
     stream: Option<Stream>,
     /// Whether the registration on the current stream was announced, which is once the identity
     /// that it gave is durable.

@@ -105,7 +105,6 @@ pub async fn run(
     let policy = config.policy.clone().settled(&layout.root);
     let ((inbox, inputs), (done, prepared)) = (mpsc::channel(INBOX), mpsc::unbounded_channel());
     let preparing = Preparing::open(&config, &policy, &layout, done)?;
-    let says = inbox.clone();
     let (rules, files) = ((policy, employer), (writer, first));
     let mut performer =
         Performer::new(native, files, layout.clone(), rules, preparing, masters, inbox);
@@ -125,9 +124,8 @@ pub async fn run(
     );
     let (asks, questions) = mpsc::channel(64);
     let sessions = Sessions::new(layout.supervisor.join("sessions"));
-    let router = router(&performer, &sessions, &config, asks, says);
-    let limits = AcceptLimits::of(&config);
-    let (effects, usages) = (Vec::new(), Usages::default());
+    let router = router(&performer, &sessions, &config, asks);
+    let (effects, usages, limits) = (Vec::new(), Usages::default(), AcceptLimits::of(&config));
     let (disks, measured) = Disks::start(config.disk_check_interval).map_err(Error::Thread)?;
     let server =
         Server { core, clock, performer, layout, config, effects, usages, disks, packer, sessions };

@@ -5,7 +5,6 @@ use crate::executors;
 use crate::http::{self, Ask};
 use crate::perform::Performer;
 use crate::sessions::Sessions;
-use agent_core::Input;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::sync::mpsc;
 
@@ -15,12 +14,11 @@ pub(super) fn router(
     sessions: &Sessions,
     config: &Config,
     asks: mpsc::Sender<Ask>,
-    inbox: mpsc::Sender<Input>,
 ) -> axum::Router {
     let calls = executors::Context {
         streams: performer.streams.clone(),
         asks: asks.clone(),
-        inbox,
+        inbox: performer.inbox.clone(),
         secret: performer.employer.secret.clone(),
         open_to_all: config.executors_without_token,
         timeout: config.request_timeout,

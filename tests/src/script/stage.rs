@@ -350,6 +350,8 @@ impl Stage {
                     self.queue.push_back(Message::ToAgent(name.to_owned(), input));
                 }
             }
+            // No framework here has executors of its own.
+            E::Resize { .. } | E::ToExecutor { .. } | E::CloseExecutor { .. } => {}
             E::CollectSandbox { .. } | E::Note(_) => {}
         }
     }
