@@ -167,6 +167,7 @@ impl Read<AgentCall> {
             AgentCall::Update { .. }
             | AgentCall::Pong { .. }
             | AgentCall::Message { .. }
+            | AgentCall::ExecutorEnded { .. }
             | AgentCall::VolumesApplied { .. } => None,
         };
         too_long.map_or(Self::Message(call), Self::Unreadable)

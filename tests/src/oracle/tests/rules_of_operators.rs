@@ -119,7 +119,8 @@ fn i4_an_agent_tells_an_outdated_master_of_more_than_there_is() {
         executor_id: None,
         shown: None,
     }];
-    let call = AgentCall::Reregister { info, version, tasks, frameworks: Vec::new() };
+    let (frameworks, executors) = (Vec::new(), Vec::new());
+    let call = AgentCall::Reregister { info, version, tasks, frameworks, executors };
     let back = AgentEvent::Reregistered {
         agent_id: agent(),
         master_id: MasterId::new("m").unwrap(),
