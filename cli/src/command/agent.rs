@@ -78,6 +78,7 @@ pub(crate) struct Options {
     containers: containers::ContainerOptions,
     #[command(flatten)]
     executors: executors::ExecutorOptions,
+    #[command(flatten)]
     fetch: fetch::FetchOptions,
     #[command(flatten)]
     logs: logs::LogOptions,
