@@ -267,7 +267,6 @@ impl Performer {
     /// Another supervisor took the place of one that was lost.
     pub(crate) fn replace_native(&mut self, native: Native, noted: Change) {
         self.native.replace_native(native);
-        self.preparing.clear();
         self.commits.gathering.push(noted);
         self.commits.gathering_since.get_or_insert_with(Instant::now);
     }

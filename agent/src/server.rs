@@ -28,6 +28,7 @@ use clock::Clock;
 use fail::fail_point;
 use identity::{hostname, supervisor_identity};
 use proto::{AgentInfo, ClusterId};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -374,9 +375,10 @@ impl Server {
         let mut containers = first_report(events, addresses, &self.clock).await;
         let of_docker = self.performer.native.report_docker();
         containers.extend(containers::report(of_docker, &self.clock));
-        let known: Vec<_> = containers.iter().map(|c| c.container_id.clone()).collect();
+        let known: BTreeSet<_> = containers.iter().map(|c| c.container_id.clone()).collect();
+        self.performer.preparing.clear(&known);
         for task in self.core.tasks().filter(|task| !task.state.is_terminal()) {
-            let lost = task.container_id.filter(|id| !known.contains(id));
+            let lost = task.container_id.filter(|id| !known.contains(*id));
             if let Some(id) = lost {
                 let path = task.sandbox.map(|path| path.as_ref().into());
                 self.performer.sandboxes.ended(id, path);
