@@ -142,7 +142,7 @@ impl Life {
     /// On a thread of its own: a task may have had much fetched into it.
     async fn discard_sandbox(&self) {
         let sandbox = self.state.sandbox.clone();
-        let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(sandbox)).await;
+        let removed = tokio::task::spawn_blocking(move || making::remove(&sandbox)).await;
         if let Ok(Err(error)) = removed
             && error.kind() != std::io::ErrorKind::NotFound
         {
