@@ -389,17 +389,19 @@ fn exited(ended: Ended) -> Exited {
 pub(crate) fn report(recovered: Vec<containerizer::Recovered>, clock: &Clock) -> Vec<Container> {
     let mut frameworks = Vec::new();
     let known = recovered.into_iter().filter_map(|container| {
-        let launch = launch_of(&container, &mut frameworks)
-            .inspect_err(|error| {
-                tracing::error!(container = %container.id, %error, "a container's launch cannot be read");
-            })
-            .ok();
+        // Of what is left of a lost supervisor the checkpoint knows more than this one does.
+        let launch = (!container.remains).then(|| launch_of(&container, &mut frameworks));
+        let launch = launch.transpose().unwrap_or_else(|error| {
+            tracing::error!(container = %container.id, %error, "a container's launch cannot be read");
+            None
+        });
         Some(Container {
             container_id: core_id(&container.id)?,
             launch,
             started: since_boot(clock, container.launched.started_boot_ns),
             sandbox: container.launched.sandbox.to_string_lossy().into(),
             exited: container.ended.map(exited),
+            remains: container.remains,
         })
     });
     known.collect()

@@ -23,7 +23,7 @@ use crate::sandboxes::Place;
 use crate::sessions::Sessions;
 use crate::usage::{self, Usages};
 use crate::{Error, containers, metrics, orphans, probe};
-use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered};
+use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered, TaskRecord};
 use clock::Clock;
 use fail::fail_point;
 use identity::{hostname, supervisor_identity};
@@ -220,8 +220,13 @@ fn index(performer: &Performer, recovered: &Recovered, packer: &Packer) {
         sandboxes.insert(&record.container_id, task, Place { path, running: false });
     }
     for container in &recovered.containers {
-        let Some(launch) = &container.launch else { continue };
-        let task = (launch.framework_id.clone(), launch.task.task_id.clone());
+        let launch = container.launch.as_ref().map(|l| (&l.framework_id, &l.task.task_id));
+        // The checkpoint knows what a supervisor does not that came after a lost one.
+        let is_its = |record: &&TaskRecord| record.container_id == container.container_id;
+        let record = || recovered.tasks.iter().find(is_its);
+        let task = launch.or_else(|| record().map(|r| (&r.framework_id, &r.task.task_id)));
+        let Some((framework_id, task_id)) = task else { continue };
+        let task = (framework_id.clone(), task_id.clone());
         let path = match &container.exited {
             None => Some(container.sandbox.clone()),
             Some(exited) => exited.sandbox.clone(),

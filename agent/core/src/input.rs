@@ -164,6 +164,9 @@ pub struct Container {
     pub sandbox: Arc<str>,
     /// How it ended; absent while it runs.
     pub exited: Option<Exited>,
+    /// The supervisor that started it was lost: what was left of it was killed, and had not ended
+    /// when the one that tells this began.
+    pub remains: bool,
 }
 
 /// All that is needed to run a task, and to take it back after a restart of the agent: it is

@@ -15,9 +15,9 @@ use crate::input::{
 use crate::link::Link;
 use crate::random::Random;
 use crate::reconfiguration::same_place;
-use crate::state::{Agent, Counters, Phase, Task, TaskKey};
+use crate::state::{Agent, Counters, KillCause, Phase, Task, TaskKey};
 use crate::status_updates::Report;
-use crate::task::{Tombstones, task_record};
+use crate::task::{Tombstones, supervisor_lost, task_record};
 use crate::volumes::{Volumes, claim};
 use proto::{AgentInfo, ContainerId, Reason, TaskState, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -271,13 +271,19 @@ impl Agent {
             task.stream.pending = history.pending.into();
         }
         let over = task.state.is_terminal();
+        if container.remains {
+            task.doom(KillCause::SupervisorLost);
+        }
         self.insert_adopted(&key, task, over, &container.sandbox);
         match container.exited {
             None => {
                 tally.running += 1;
-                let Container { container_id, started, sandbox, .. } = container;
+                let Container { container_id, started, sandbox, remains, .. } = container;
                 self.container_launched(now, &container_id, (started, seen), sandbox, effects);
                 self.kill_doomed(now, &key, effects);
+                if remains {
+                    self.end_remains(now, &key, effects);
+                }
             }
             Some(exited) => {
                 tally.ended += 1;
@@ -432,6 +438,14 @@ impl Agent {
         });
     }
 
+    /// What is left of a task whose supervisor was lost was killed: it holds what the task holds, and
+    /// is shown as what it is, until it ends.
+    fn end_remains(&mut self, now: Time, key: &TaskKey, effects: &mut Vec<Effect>) {
+        if self.task(key).is_some_and(|task| task.phase == Phase::Running) {
+            self.order_kill(now, key, KillCause::SupervisorLost, Duration::ZERO, effects);
+        }
+    }
+
     /// The supervisor was lost and another one runs: what it does not know has ended unseen.
     pub(crate) fn supervisor_restarted(
         &mut self,
@@ -467,17 +481,15 @@ impl Agent {
             }
             let started = (container.started, None);
             self.container_launched(now, &id, started, container.sandbox, effects);
+            if let Some(key) = self.key_of(&id).filter(|_| container.remains) {
+                self.end_remains(now, &key, effects);
+            }
             if let Some(exited) = container.exited {
                 self.container_exited(now, &id, exited, effects);
             }
         }
         effects.push(Effect::Note(Note::SupervisorLost { tasks }));
     }
-}
-
-fn supervisor_lost() -> Report {
-    let message = "The process that supervised the task was lost, and its exit status with it";
-    Report::of_agent(TaskState::Failed, Reason::SupervisorLost, message)
 }
 
 #[cfg(test)]

@@ -237,6 +237,7 @@ impl World {
             started: self.now,
             sandbox: format!("/s/{}", launch.container_id).into(),
             exited: None,
+            remains: false,
         }
     }
 

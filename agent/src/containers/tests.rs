@@ -166,7 +166,8 @@ fn a_launch_comes_back_as_it_was_with_its_framework_kept_once() {
     let mut read = Vec::new();
     let back = made.map(|made| {
         let (id, record, shared) = (made.id, made.record, made.shared);
-        let known = Recovered { id, record, shared, launched: launched.clone(), ended: None };
+        let (launched, ended, remains) = (launched.clone(), None, false);
+        let known = Recovered { id, record, shared, launched, ended, remains };
         launch_of(&known, &mut read).unwrap()
     });
     assert_eq!(read.len(), 1, "and is read once");

@@ -37,7 +37,14 @@ pub(crate) fn recovered(record: Record, records: &Records) -> Recovered {
     let noted = records.dir(&id).join("output");
     let figures = super::output::noted(&noted);
     let ended = (state.phase == Phase::Ended).then(|| ended(&state, figures));
-    Recovered { id, record: launch, shared, launched: making::launched(&state), ended }
+    Recovered {
+        id,
+        record: launch,
+        shared,
+        launched: making::launched(&state),
+        ended,
+        remains: false,
+    }
 }
 
 pub(crate) fn ended(

@@ -128,6 +128,8 @@ pub(super) struct Occupant {
 /// A prepared place, with or without a task in it.
 #[derive(Debug)]
 pub(super) struct Berth {
+    /// The number that its group is named by.
+    pub(super) number: u64,
     pub(super) group: Option<Group>,
     /// stdout and stderr.
     pub(super) streams: [Stream; 2],
@@ -154,6 +156,7 @@ impl Berth {
         let pipe =
             |name| Stream::new(name).map_err(|source| BerthError::Io { what: "a pipe", source });
         Ok(Self {
+            number: 0,
             streams: [pipe("stdout")?, pipe("stderr")?],
             group: tree.map(|tree| Group::make(tree, name)).transpose()?,
             directory: None,

@@ -115,6 +115,7 @@ impl Supervisor {
                 shared: occupant.shared,
                 launched: occupant.launched,
                 ended: Some(ended),
+                remains: false,
             },
         );
         fail_point!("end-told");

@@ -26,6 +26,8 @@ mod orders;
 mod output;
 mod pace;
 mod peer;
+mod remains;
+mod roll;
 mod sampling;
 mod server;
 mod session;

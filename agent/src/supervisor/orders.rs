@@ -13,6 +13,7 @@ use super::enclosure::{Standing, Wanted};
 use super::handing;
 use super::network::{self, Networks};
 use super::options::Options;
+use super::roll::Entry;
 use super::server::{POOL, Supervisor};
 use super::spawn::{self, Image, Place};
 use super::strays;
@@ -66,7 +67,8 @@ impl Supervisor {
             return Ok(index);
         }
         self.next_group += 1;
-        let berth = Berth::make(self.tree.as_ref(), &format!("{:08}", self.next_group))?;
+        let mut berth = Berth::make(self.tree.as_ref(), &format!("{:08}", self.next_group))?;
+        berth.number = self.next_group;
         fail_point!("berth-made");
         let index = self.vacant.pop().unwrap_or_else(|| {
             self.berths.push(None);
@@ -207,6 +209,9 @@ impl Supervisor {
         }
         self.running.insert(occupant.id.clone(), index);
         let berth = self.berths[index].as_mut().expect("who was started has a berth");
+        let Launched { pid, started_boot_ns, sandbox, .. } = occupant.launched.clone();
+        let (id, group) = (occupant.id.clone(), berth.number);
+        self.roll.note(index, &Entry { id, group, pid, started_boot_ns, sandbox });
         berth.occupant = Some(Occupant { serial: self.next_serial, ..occupant });
         if occupied > POOL {
             berth.slim();

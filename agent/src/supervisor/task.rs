@@ -431,4 +431,7 @@ pub struct Recovered {
     pub launched: Launched,
     /// `None` while it runs.
     pub ended: Option<Ended>,
+    /// Its supervisor was lost: processes of it were killed and had not ended when this one began.
+    /// There is no record of its launch.
+    pub remains: bool,
 }

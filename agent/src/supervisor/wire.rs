@@ -378,6 +378,7 @@ impl Report {
                 w.text(warning.as_deref().unwrap_or(""));
             }),
             Self::Shared { key, bytes } => frame(out, 74, |w| w.shared(*key, bytes)),
+            Self::Known { known, .. } if known.remains => frame(out, 81, |w| w.known(known)),
             Self::Known { known, shared: None } => frame(out, 65, |w| w.known(known)),
             Self::Known { known, shared: Some(key) } => frame(out, 75, |w| {
                 w.u64(*key);
@@ -453,6 +454,10 @@ impl Report {
             75 => {
                 let shared = Some(r.u64("key")?);
                 Self::Known { known: Box::new(r.known()?), shared }
+            }
+            81 => {
+                let known = Recovered { remains: true, ..r.known()? };
+                Self::Known { known: Box::new(known), shared: None }
             }
             66 => Self::Complete,
             67 => Self::Launched { id: r.id()?, launched: r.launched()? },

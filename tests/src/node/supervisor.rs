@@ -81,6 +81,7 @@ impl Process {
             started: self.started,
             sandbox: self.sandbox.clone(),
             exited: self.exited.clone(),
+            remains: false,
         }
     }
 }

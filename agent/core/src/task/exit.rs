@@ -134,6 +134,9 @@ fn end_report(task: &Task, exited: &Exited) -> Report {
 }
 
 fn how_it_ended(task: &Task, exited: &Exited) -> Report {
+    if task.kill == Some(KillCause::SupervisorLost) {
+        return supervisor_lost();
+    }
     let mut report = Report::of_command(TaskState::Failed);
     report.outcome = Some(exited.outcome.clone());
     let longest = task.launched.as_ref().and_then(|l| l.info.max_completion_time);
@@ -182,6 +185,11 @@ fn how_it_ended(task: &Task, exited: &Exited) -> Report {
     }
     report.message = Some(exit_message(exit).into());
     report
+}
+
+pub(crate) fn supervisor_lost() -> Report {
+    let message = "The process that supervised the task was lost, and its exit status with it";
+    Report::of_agent(TaskState::Failed, Reason::SupervisorLost, message)
 }
 
 fn limit_reason(limit: &LimitHit) -> Reason {

@@ -87,8 +87,7 @@ impl Agent {
         self.order_kill(now, &key, cause, grace, effects);
     }
 
-    /// Orders the kill of a living task. The first cause stays, except that a task which is to
-    /// end silently stays silent.
+    /// Orders the kill of a living task. The first cause stays (`Task::doom` names the exceptions).
     pub(crate) fn order_kill(
         &mut self,
         now: Time,
@@ -100,9 +99,7 @@ impl Agent {
         let after = self.options.unkillable_after;
         let Some(task) = self.task_mut(key) else { return };
         let Some(container_id) = task.container_id().cloned() else { return };
-        if task.kill.is_none() || cause == KillCause::Abandoned {
-            task.kill = Some(cause);
-        }
+        task.doom(cause);
         self.end_looking(key);
         let Some(task) = self.task_mut(key) else { return };
         let running = task.phase == Phase::Running;

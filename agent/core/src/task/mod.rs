@@ -10,5 +10,6 @@ mod run;
 
 pub use check::Subject;
 pub(crate) use check::Watch;
+pub(crate) use exit::supervisor_lost;
 pub(crate) use kill::Tombstones;
 pub(crate) use run::task_record;

@@ -21,12 +21,12 @@ pub(super) use group::Group;
 pub(crate) use usage::stalled;
 pub(super) use usage::traffic_of;
 
+use super::remains::SOON;
+
 /// The group above all agents of this machine.
 const TOP: &str = "tepui";
 /// The group of the supervisor itself, beside those of the containers.
 const OWN: &str = "supervisor";
-/// How long leftovers of a former supervisor may take to die.
-const CLEAR_LIMIT: Duration = Duration::from_secs(10);
 /// How long our own directories may be busy after the last process has left them.
 const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -62,6 +62,8 @@ pub(super) struct Tree {
     controllers: Vec<Mounted>,
     /// Trees without limits that a service manager kills by; we only step out of its reach there.
     others: Vec<PathBuf>,
+    /// Groups of a former supervisor whose processes were killed and do not end.
+    pub(super) left: Vec<PathBuf>,
     /// Held locked for as long as we live.
     _lock: File,
 }
@@ -106,7 +108,7 @@ impl Tree {
         let others = if version == Version::V1 { untyped_roots(name) } else { Vec::new() };
         sweep(&roots, &others);
         drop(alone);
-        let tree = Self { version, roots, controllers, others, _lock: lock };
+        let mut tree = Self { version, roots, controllers, others, left: Vec::new(), _lock: lock };
         tree.clear()?;
         if version == Version::V2 {
             delegate(&tree.roots[0])?;
@@ -127,16 +129,25 @@ impl Tree {
         self.controllers.iter().find(|(name, _)| *name == controller).map(|(_, p)| p.as_path())
     }
 
-    /// Kills and removes every group below ours.
-    fn clear(&self) -> Result<(), CgroupError> {
-        let deadline = Instant::now() + CLEAR_LIMIT;
+    /// Kills and removes every group below ours; what does not end in time is left.
+    fn clear(&mut self) -> Result<(), CgroupError> {
+        let deadline = Instant::now() + SOON;
         for root in &self.roots {
             let entries = fs::read_dir(root).map_err(io_error("cannot list", root))?;
-            for entry in entries.flatten().filter(|e| e.path().is_dir()) {
-                clear_group(&entry.path(), deadline)?;
-            }
+            self.left.extend(entries.flatten().map(|e| e.path()).filter(|path| path.is_dir()));
         }
-        Ok(())
+        loop {
+            self.left.retain(|path| !clear_group(path));
+            if self.left.is_empty() || Instant::now() > deadline {
+                break;
+            }
+            // Start-up only; the kernel offers no event for the last process of a v1 group.
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        match self.left.iter().find(|path| path.ends_with(OWN)) {
+            Some(path) => Err(CgroupError::Stuck(path.clone())),
+            None => Ok(()),
+        }
     }
 
     fn move_in(&self) -> Result<(), CgroupError> {
@@ -298,23 +309,17 @@ fn delegate(path: &Path) -> Result<(), CgroupError> {
     Ok(())
 }
 
-/// Kills what is in one group of a former supervisor and removes it.
-fn clear_group(path: &Path, deadline: Instant) -> Result<(), CgroupError> {
-    loop {
-        match fs::remove_dir(path) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(_) if Instant::now() > deadline => {
-                return Err(CgroupError::Stuck(path.to_owned()));
-            }
-            Err(_) => {}
-        }
-        if !path.join("cgroup.kill").exists() || fs::write(path.join("cgroup.kill"), "1").is_err() {
-            let _ = group::kill_by_listing(path);
-            // A v1 freezer of a supervisor that died in the middle of a kill.
-            let _ = fs::write(path.join("freezer.state"), "THAWED");
-        }
-        // Start-up only; the kernel offers no event for the last process of a v1 group.
-        std::thread::sleep(Duration::from_millis(2));
+/// Kills what is in one group of a former supervisor; whether it is removed.
+fn clear_group(path: &Path) -> bool {
+    match fs::remove_dir(path) {
+        Ok(()) => return true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return true,
+        Err(_) => {}
     }
+    if !path.join("cgroup.kill").exists() || fs::write(path.join("cgroup.kill"), "1").is_err() {
+        let _ = group::kill_by_listing(path);
+        // A v1 freezer of a supervisor that died in the middle of a kill.
+        let _ = fs::write(path.join("freezer.state"), "THAWED");
+    }
+    false
 }

@@ -295,6 +295,7 @@ impl<'a> Reader<'a> {
             shared: None,
             launched: self.launched()?,
             ended: self.flag("ended")?.then(|| self.ended()).transpose()?,
+            remains: false,
         })
     }
     pub(super) fn credentials(&mut self) -> Result<Credentials, WireError> {

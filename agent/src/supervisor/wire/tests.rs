@@ -158,8 +158,17 @@ fn usages() -> Vec<(ContainerId, Usage)> {
 fn reports() -> Vec<Report> {
     let known = |ended, shared| {
         let record = vec![1];
-        let known = Recovered { id: id(), record, shared: None, launched: launched(), ended };
+        let (shared_record, remains) = (None, false);
+        let launched = launched();
+        let known = Recovered { id: id(), record, shared: shared_record, launched, ended, remains };
         Report::Known { known: Box::new(known), shared }
+    };
+    let remains = |ended| match known(ended, None) {
+        Report::Known { known, shared } => {
+            let known = Box::new(Recovered { remains: true, record: Vec::new(), ..*known });
+            Report::Known { known, shared }
+        }
+        other => other,
     };
     let failed = |error| Report::LaunchFailed { id: id(), error };
     let usage = Usage { pids: 4, memory_limit_bytes: Some(3), ..Usage::default() };
@@ -167,6 +176,8 @@ fn reports() -> Vec<Report> {
         Report::Welcome { pid: 1, isolation: "v1".into(), warning: Some("w".into()) },
         Report::Welcome { pid: 1, isolation: "v2".into(), warning: None },
         known(None, None),
+        remains(None),
+        remains(Some(ended())),
         known(Some(ended()), None),
         known(Some(ended()), Some(7)),
         Report::Shared { key: 7, bytes: [].into() },
