@@ -402,6 +402,7 @@ pub(crate) fn report(recovered: Vec<containerizer::Recovered>, clock: &Clock) ->
             sandbox: container.launched.sandbox.to_string_lossy().into(),
             exited: container.ended.map(exited),
             remains: container.remains,
+            kill_requested: container.kill_requested,
         })
     });
     known.collect()

@@ -167,6 +167,8 @@ pub struct Container {
     /// The supervisor that started it was lost: what was left of it was killed, and had not ended
     /// when the one that tells this began.
     pub remains: bool,
+    /// Whether an order to kill it was taken while it ran: the supervisor sees to its end.
+    pub kill_requested: bool,
 }
 
 /// All that is needed to run a task, and to take it back after a restart of the agent: it is

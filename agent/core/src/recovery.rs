@@ -278,8 +278,12 @@ impl Agent {
         match container.exited {
             None => {
                 tally.running += 1;
-                let Container { container_id, started, sandbox, remains, .. } = container;
+                let Container { container_id, started, sandbox, remains, kill_requested, .. } =
+                    container;
                 self.container_launched(now, &container_id, (started, seen), sandbox, effects);
+                if kill_requested {
+                    self.expect_death(now, &key);
+                }
                 self.kill_doomed(now, &key, effects);
                 if remains {
                     self.end_remains(now, &key, effects);

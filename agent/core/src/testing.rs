@@ -238,6 +238,7 @@ impl World {
             sandbox: format!("/s/{}", launch.container_id).into(),
             exited: None,
             remains: false,
+            kill_requested: false,
         }
     }
 

@@ -167,7 +167,8 @@ fn a_launch_comes_back_as_it_was_with_its_framework_kept_once() {
     let back = made.map(|made| {
         let (id, record, shared) = (made.id, made.record, made.shared);
         let (launched, ended, remains) = (launched.clone(), None, false);
-        let known = Recovered { id, record, shared, launched, ended, remains };
+        let kill_requested = false;
+        let known = Recovered { id, record, shared, launched, ended, remains, kill_requested };
         launch_of(&known, &mut read).unwrap()
     });
     assert_eq!(read.len(), 1, "and is read once");

@@ -114,6 +114,7 @@ impl Supervisor {
                 record: occupant.record,
                 shared: occupant.shared,
                 launched: occupant.launched,
+                kill_requested: ended.kill_requested,
                 ended: Some(ended),
                 remains: false,
             },

@@ -86,7 +86,15 @@ fn recovered(id: ContainerId, entry: Option<&Entry>, pid: u32) -> Recovered {
         sandbox: entry.map(|entry| entry.sandbox.clone()).unwrap_or_default(),
         address: None,
     };
-    Recovered { id, record: Vec::new(), shared: None, launched, ended: None, remains: true }
+    Recovered {
+        id,
+        record: Vec::new(),
+        shared: None,
+        launched,
+        ended: None,
+        kill_requested: false,
+        remains: true,
+    }
 }
 
 impl Remains {

@@ -332,6 +332,7 @@ impl Supervisor {
                 launched: occupant.launched.clone(),
                 ended: None,
                 remains: false,
+                kill_requested: occupant.kill_requested,
             });
         let left = self.remains.iter().filter_map(|one| one.known.clone());
         // What many have in common is told once.

@@ -434,4 +434,6 @@ pub struct Recovered {
     /// Its supervisor was lost: processes of it were killed and had not ended when this one began.
     /// There is no record of its launch.
     pub remains: bool,
+    /// Whether an order to kill it had been received while it ran.
+    pub kill_requested: bool,
 }

@@ -22,7 +22,7 @@ use super::task::{
 use crate::parts::LogPolicy;
 
 /// Version of every frame of this release. A side that hears another one refuses, naming both.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 /// Bytes before the payload.
 pub(crate) const HEADER: usize = 6;
 /// Largest payload either side accepts.

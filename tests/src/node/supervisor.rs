@@ -82,6 +82,7 @@ impl Process {
             sandbox: self.sandbox.clone(),
             exited: self.exited.clone(),
             remains: false,
+            kill_requested: self.kill_requested,
         }
     }
 }

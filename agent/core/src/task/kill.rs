@@ -117,6 +117,19 @@ impl Agent {
         }
     }
 
+    /// An agent before this one ordered its kill: how long ago, and with how much grace, nobody
+    /// knows any more.
+    pub(crate) fn expect_death(&mut self, now: Time, key: &TaskKey) {
+        let Some(launched) = self.task(key).and_then(|task| task.launched.as_ref()) else { return };
+        let at = now + self.kill_grace(&launched.info) + self.options.unkillable_after;
+        self.end_looking(key);
+        let Some(task) = self.task_mut(key) else { return };
+        if task.death.is_none() && task.phase == Phase::Running {
+            task.death = Some(at);
+            self.timers.insert((at, Timer::Death, key.0.clone(), key.1.clone()));
+        }
+    }
+
     /// Its processes were killed and have not ended, as those that wait in the kernel for a file
     /// server that does not answer: they hold what they hold, and so does the task, until they end.
     pub(crate) fn outlived_its_kill(

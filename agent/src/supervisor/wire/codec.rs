@@ -122,6 +122,7 @@ impl Writer<'_> {
         if let Some(ended) = &v.ended {
             self.ended(ended);
         }
+        self.u8(u8::from(v.kill_requested));
     }
     pub(super) fn volumes(&mut self, v: &[VolumeLink]) {
         self.u32(u32::try_from(v.len()).unwrap_or(u32::MAX));
@@ -296,6 +297,7 @@ impl<'a> Reader<'a> {
             launched: self.launched()?,
             ended: self.flag("ended")?.then(|| self.ended()).transpose()?,
             remains: false,
+            kill_requested: self.flag("kill_requested")?,
         })
     }
     pub(super) fn credentials(&mut self) -> Result<Credentials, WireError> {

@@ -158,9 +158,18 @@ fn usages() -> Vec<(ContainerId, Usage)> {
 fn reports() -> Vec<Report> {
     let known = |ended, shared| {
         let record = vec![1];
-        let (shared_record, remains) = (None, false);
         let launched = launched();
-        let known = Recovered { id: id(), record, shared: shared_record, launched, ended, remains };
+        let (kill_requested, remains) = (true, false);
+        let shared_record = None;
+        let known = Recovered {
+            id: id(),
+            record,
+            shared: shared_record,
+            launched,
+            ended,
+            kill_requested,
+            remains,
+        };
         Report::Known { known: Box::new(known), shared }
     };
     let remains = |ended| match known(ended, None) {
