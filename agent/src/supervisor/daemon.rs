@@ -158,9 +158,9 @@ fn serve(options: Options, listening: impl FnOnce()) -> Result<(), ServeError> {
             (Some(mark), remains::of_processes(left, &entries))
         }
     };
-    match network::clear(&options.dir, &options.name) {
-        Ok(0) => {}
-        Ok(left) => super::log(&format!("removed {left} port mappings of a lost supervisor")),
+    match network::clear(&options.dir) {
+        Ok(false) => {}
+        Ok(true) => super::log("removed port mappings of a lost supervisor"),
         Err(error) => super::log(&format!("port mappings may be left: {error}")),
     }
     let noted: Vec<Entry> = left.iter().filter_map(Remains::entry).collect();

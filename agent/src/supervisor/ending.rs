@@ -80,6 +80,10 @@ impl Supervisor {
         for index in ended {
             self.settle_one(index, children.as_deref());
         }
+        if let Some(networks) = &mut self.networks {
+            // Before the ends are sent: what is told of is gone.
+            networks.sweep();
+        }
     }
 
     fn settle_one(&mut self, index: usize, children: Option<&[u32]>) {
@@ -99,8 +103,8 @@ impl Supervisor {
         if let (Some(standing), Some(enclosures)) = (&occupant.standing, &self.enclosures) {
             enclosures.clear(standing);
         }
-        if let (Some(network), Some(networks)) = (&occupant.network, &self.networks) {
-            networks.remove(network);
+        if let (Some(network), Some(networks)) = (&occupant.network, &mut self.networks) {
+            networks.end(network);
         }
         if let Some(at) = occupant.kill_at {
             self.kills.remove(&(at, index, occupant.serial));

@@ -100,12 +100,13 @@ impl Supervisor {
             volumes::link(directory.as_fd(), &spec.volumes, user).map_err(LaunchError::Refused)?;
         }
         let sandbox = directory.path.clone();
-        let network = self.raise_network(index, &spec)?;
+        let network = self.raise_network(&spec)?;
         let address = network.as_ref().map(|network| network.address);
         let (started, started_boot_ns) = (Instant::now(), sys::boot_time_ns());
         let begun = self.begin(index, &spec, own_directory.as_ref(), network.as_ref());
-        if let (Err(_), Some(network), Some(networks)) = (&begun, &network, &self.networks) {
-            networks.remove(network);
+        if let (Err(_), Some(network), Some(networks)) = (&begun, &network, &mut self.networks) {
+            networks.end(network);
+            networks.sweep();
         }
         let (pid, standing) = begun?;
         fail_point!("task-started");
@@ -131,14 +132,10 @@ impl Supervisor {
     }
 
     /// The network that a task wants of its own.
-    fn raise_network(
-        &mut self,
-        index: usize,
-        spec: &TaskSpec,
-    ) -> Result<Option<network::Standing>, LaunchError> {
+    fn raise_network(&mut self, spec: &TaskSpec) -> Result<Option<network::Standing>, LaunchError> {
         let Some(wanted) = &spec.network else { return Ok(None) };
         let Options { dir, name, .. } = &self.options;
-        Networks::ready(&mut self.networks, dir, name)?.raise(wanted, index).map(Some)
+        Networks::ready(&mut self.networks, dir, name)?.raise(wanted).map(Some)
     }
 
     /// Starts a task's first process in a berth that is ready, within its walls and network.

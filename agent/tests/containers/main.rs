@@ -12,6 +12,7 @@ mod leaks;
 mod life;
 mod limits;
 mod network;
+mod network_walls;
 mod restart;
 mod rig;
 mod sessions;
