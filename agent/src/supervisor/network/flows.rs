@@ -3,7 +3,7 @@
 use std::io;
 use std::net::Ipv4Addr;
 
-use super::netlink::{DUMP, Message, Socket};
+use super::netlink::{DUMP, Message, Socket, attribute};
 
 /// The kernel's number for connections, and its kinds of messages.
 const CONNECTIONS: u16 = 1 << 8;
@@ -39,6 +39,9 @@ pub(super) fn forget(socket: &Socket, task: Ipv4Addr) -> io::Result<usize> {
             });
         let found = socket.ask([asked])?;
         let deleted = found.iter().filter_map(|flow| {
+            // Kernels before 5.8 do not know of the filter and tell of all.
+            let whose = attribute(flow.attribute(FIXED, direction)?, ADDRESSES)?;
+            attribute(whose, SOURCE).filter(|source| *source == task.octets())?;
             let tuple = flow.attribute(FIXED, ASKED)?;
             let delete = Message::new(DELETE, 0, &IPV4).with(ASKED | NESTED, tuple);
             Some(delete.with(ID, flow.attribute(FIXED, ID)?))

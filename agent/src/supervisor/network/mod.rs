@@ -194,9 +194,14 @@ impl Networks {
 
     fn map(&mut self, network: &Network, standing: Standing) -> Result<Standing, LaunchError> {
         let has_ports = !network.ports.is_empty();
-        if self.has_table {
-            let forgotten = flows::forget(&self.ports, standing.address);
-            forgotten.map_err(refused("connections of who had its address before"))?;
+        if self.has_table
+            && let Err(error) = flows::forget(&self.ports, standing.address)
+        {
+            // It is long ago that somebody else had it.
+            super::log(&format!(
+                "old connections of {} are not forgotten: {error}",
+                standing.address
+            ));
         }
         if !has_ports && !network.masquerade {
             return Ok(standing);
