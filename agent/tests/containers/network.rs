@@ -267,7 +267,9 @@ async fn ports_of_the_host_lead_to_a_task_from_the_host_and_from_elsewhere() {
     assert!(TcpStream::connect(("127.0.0.1", 31_081)).await.is_err());
     // From another machine, for which another task will do: it comes over a link.
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
-    let asks = format!("until busybox nc -w 5 {GATEWAY} 31080; do sleep 0.05; done");
+    // As in `hello`: who connects between two rounds is told nothing, and nc takes that for an end.
+    let asks =
+        format!("until busybox nc -w 5 {GATEWAY} 31080 | busybox grep hello; do sleep 0.05; done");
     let asked = agent.run(with(shell("asks", &asks), network())).await;
     assert_eq!(file_of(&asked, "stdout"), b"hello\n");
     // The task itself, over the host's address.
