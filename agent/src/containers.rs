@@ -283,9 +283,11 @@ fn allocation(task: &TaskInfo) -> Allocation {
             asked => Some(asked),
         },
     };
+    let soft = Some(task.resources.mem()).filter(|asked| *asked > 0 && memory != Some(*asked));
     Allocation {
         cpus_milli: task.resources.cpus(),
         memory_bytes: memory.map(bytes),
+        memory_soft_bytes: soft.map(bytes),
         cpu_limit_milli: limit("cpus").flatten(),
         pids: limit("pids").flatten().map(|milli| (milli / 1000).max(1)),
     }

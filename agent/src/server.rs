@@ -166,6 +166,7 @@ fn native_options(config: &Config, layout: &Layout) -> NativeOptions {
             name: layout.name.clone(),
             away_grace: config.supervisor_away_grace,
             cgroups: config.cgroups,
+            extras: config.extras,
             foreground: false,
         },
         defaults: config.native_defaults(),

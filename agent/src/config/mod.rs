@@ -13,6 +13,7 @@ use crate::http::SessionsFrom;
 use crate::parts::LogPolicy;
 use crate::policy::Policy;
 use crate::probe::Machine;
+use crate::supervisor::options::Extras;
 use proto::{
     AgentInfo, Attribute, ClusterId, Domain, Piece, Ranges, ResourceName, Resources, Value,
 };
@@ -49,6 +50,8 @@ pub struct Config {
     pub cluster: Option<String>,
     /// Whether to use cgroups where they are permitted.
     pub cgroups: bool,
+    /// What is wanted of cgroups besides limits.
+    pub extras: Extras,
     /// Whether every allocation of cpus is a ceiling, not only a share.
     pub cpu_ceiling: bool,
     /// Processes and threads that a container may have when it states no figure.
@@ -104,6 +107,7 @@ impl Config {
             domain: None,
             cluster: None,
             cgroups: true,
+            extras: Extras::default(),
             cpu_ceiling: false,
             pids: None,
             policy: Policy::default(),

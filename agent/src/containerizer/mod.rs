@@ -32,6 +32,9 @@ pub struct Allocation {
     pub cpus_milli: u64,
     /// Memory in bytes; `None` leaves memory unlimited.
     pub memory_bytes: Option<u64>,
+    /// What it asked for of memory, in bytes, where it may use more than that. `None` where what it
+    /// may use is what it asked for.
+    pub memory_soft_bytes: Option<u64>,
     /// A hard ceiling on cpu time in thousandths of a cpu, enforced as a quota over periods of
     /// 100 ms. `None` lets the container use idle cpus beyond its share.
     pub cpu_limit_milli: Option<u64>,

@@ -104,6 +104,13 @@ fn limits_override_the_request() {
     let limited = allocation(&task);
     assert_eq!(limited.memory_bytes, Some(64 << 20));
     assert_eq!((limited.cpu_limit_milli, limited.pids), (Some(2_000), Some(16)));
+    // What it asked for is what it keeps when memory runs short.
+    assert_eq!(limited.memory_soft_bytes, Some(32 << 20));
+    task.limits.insert("mem".into(), None);
+    let unlimited = allocation(&task);
+    assert_eq!((unlimited.memory_bytes, unlimited.memory_soft_bytes), (None, Some(32 << 20)));
+    task.limits.insert("mem".into(), Some(32_000));
+    assert_eq!(allocation(&task).memory_soft_bytes, None);
     task.limits.insert("mem".into(), None);
     assert_eq!(allocation(&task).memory_bytes, None, "unlimited");
     task.limits.clear();

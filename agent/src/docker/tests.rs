@@ -165,6 +165,7 @@ fn launch() -> Launch {
             cpus_milli: 500,
             memory_bytes: None,
             cpu_limit_milli: None,
+            memory_soft_bytes: None,
             pids: None,
         },
         volumes: Vec::new(),

@@ -219,8 +219,11 @@ fn isolation(options: &Options) -> Result<(Option<Tree>, Option<String>), ServeE
         let text = format!("cgroups are switched off: {WITHOUT_CGROUPS}");
         return Ok((None, Some(text)));
     }
-    match Tree::open(&options.name) {
-        Ok(tree) => Ok((Some(tree), None)),
+    match Tree::open(&options.name, options.extras) {
+        Ok(tree) => {
+            let lacks = tree.lacks.join(". ");
+            Ok((Some(tree), Some(lacks).filter(|text| !text.is_empty())))
+        }
         // Starting without limits would hide these two from the operator.
         Err(error @ (CgroupError::Taken(_) | CgroupError::Stuck(_))) => {
             Err(ServeError::Cgroup(error))

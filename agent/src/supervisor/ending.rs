@@ -159,6 +159,7 @@ impl Supervisor {
 
     /// Makes a berth ready for the next task, or gives it up.
     pub(super) fn vacate(&mut self, index: usize) {
+        self.unpin(index);
         let Some(berth) = self.berths[index].as_mut() else { return };
         berth.occupant = None;
         if berth.renew() && self.idle.len() < POOL {

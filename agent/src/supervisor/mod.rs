@@ -26,6 +26,7 @@ mod orders;
 mod output;
 mod pace;
 mod peer;
+mod pinning;
 mod remains;
 mod roll;
 mod sampling;

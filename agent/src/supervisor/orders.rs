@@ -86,11 +86,15 @@ impl Supervisor {
     /// Puts a task into a berth.
     fn enter(&mut self, index: usize, mut spec: TaskSpec) -> Result<Launched, LaunchError> {
         let shared = self.shared_record(&spec)?;
+        self.pin(index, spec.limits.cpu_shares)
+            .map_err(|error| refused(&BerthError::Cgroup(error)))?;
+        let devices = self.tree.as_ref().and_then(|tree| tree.devices.as_deref());
         let berth = self.berths[index].as_mut().expect("an index from find_berth is a berth");
         if berth.group.is_none() {
             limit_each_process(&mut spec);
         }
         let owner = enclosing::owner(berth, &self.options.name, index, &spec)?;
+        limit(berth, &spec, devices)?;
         let own_directory =
             prepare(berth, &spec, owner, &self.options.sandboxes, &mut self.next_directory)?;
         let directory = own_directory.as_ref().or(berth.directory.as_ref());
@@ -334,7 +338,24 @@ fn outputs(berth: &Berth) -> Result<[BorrowedFd<'_>; 2], LaunchError> {
     }
 }
 
-/// Limits, directory and pipes for a task; returns the caller's own directory, opened.
+/// Puts the limits of a task in force.
+fn limit(
+    berth: &mut Berth,
+    spec: &TaskSpec,
+    devices: Option<&std::path::Path>,
+) -> Result<(), LaunchError> {
+    let Some(group) = &mut berth.group else { return Ok(()) };
+    let limited = group.limit(&spec.limits);
+    if let Err(error) = limited.and_then(|()| group.guard(devices, spec.enclosure.is_some())) {
+        // Half of the limits may be in force; such a group is not for the next task.
+        berth.recyclable = false;
+        return Err(refused(&BerthError::Cgroup(error)));
+    }
+    fail_point!("limits-set");
+    Ok(())
+}
+
+/// Directory and pipes for a task; returns the caller's own directory, opened.
 fn prepare(
     berth: &mut Berth,
     spec: &TaskSpec,
@@ -342,14 +363,6 @@ fn prepare(
     sandboxes: &std::path::Path,
     next: &mut u64,
 ) -> Result<Option<Directory>, LaunchError> {
-    if let Some(group) = &mut berth.group
-        && let Err(error) = group.limit(&spec.limits)
-    {
-        // Half of the limits may be in force; such a group is not for the next task.
-        berth.recyclable = false;
-        return Err(refused(&BerthError::Cgroup(error)));
-    }
-    fail_point!("limits-set");
     let failed = |what| move |source| refused(&BerthError::Io { what, source });
     let own = match &spec.sandbox {
         SandboxChoice::At(path) => {

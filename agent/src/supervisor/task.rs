@@ -101,11 +101,20 @@ pub struct Limits {
     pub memory_bytes: Option<u64>,
     /// Most processes and threads at one time; `None` is no limit.
     pub pids: Option<u64>,
+    /// What it asked for of memory, in bytes, where it may use more: what it has beyond this goes
+    /// first when the machine runs short.
+    pub memory_soft_bytes: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { cpu_shares: 1024, cpu_quota_us: None, memory_bytes: None, pids: None }
+        Self {
+            cpu_shares: 1024,
+            cpu_quota_us: None,
+            memory_bytes: None,
+            pids: None,
+            memory_soft_bytes: None,
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod beside;
 mod enclosed;
 mod escapes;
+mod extras;
 mod guest;
 mod leaks;
 mod life;

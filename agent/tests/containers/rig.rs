@@ -8,7 +8,7 @@ use agent::containerizer::{
     Allocation, ContainerEvent, ContainerId, Containerizer, Ended, Launch, Launched, Native,
     NativeDefaults, NativeOptions, Program, Recovered, SandboxChoice, SandboxFate,
 };
-use agent::supervisor::options::Options;
+use agent::supervisor::options::{Extras, Options};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Nothing here takes a fraction of this, even on a busy machine.
@@ -34,6 +34,7 @@ impl Rig {
                 name: format!("test-{}-{number}", std::process::id()),
                 away_grace: Duration::from_secs(30),
                 cgroups,
+                extras: Extras::default(),
                 foreground: false,
             },
             defaults: NativeDefaults::default(),
@@ -86,8 +87,8 @@ impl Rig {
             .unwrap()
             .unwrap();
         assert!(!self.options.supervisor.socket.exists());
-        for controller in ["", "cpu", "cpuacct", "memory", "pids", "freezer", "systemd", "unified"]
-        {
+        let more = ["systemd", "unified", "cpuset", "blkio", "devices"];
+        for controller in ["", "cpu", "cpuacct", "memory", "pids", "freezer"].iter().chain(&more) {
             assert!(!self.cgroup(controller).exists(), "{controller} cgroup is left");
         }
     }
@@ -135,6 +136,7 @@ pub(crate) fn shell(name: &str, line: &str) -> Launch {
             cpus_milli: 1000,
             memory_bytes: None,
             cpu_limit_milli: None,
+            memory_soft_bytes: None,
             pids: None,
         },
         volumes: Vec::new(),

@@ -56,6 +56,7 @@ impl Writer<'_> {
         self.option(v.cpu_quota_us);
         self.option(v.memory_bytes);
         self.option(v.pids);
+        self.option(v.memory_soft_bytes);
     }
     pub(super) fn launched(&mut self, v: &Launched) {
         self.u32(v.pid);
@@ -249,6 +250,7 @@ impl<'a> Reader<'a> {
             cpu_quota_us: self.option("cpu_quota")?,
             memory_bytes: self.option("memory")?,
             pids: self.option("pids")?,
+            memory_soft_bytes: self.option("soft memory")?,
         })
     }
     pub(super) fn launched(&mut self) -> Result<Launched, WireError> {
