@@ -38,7 +38,8 @@ impl Engine {
         }
     }
 
-    /// Opens a database that is there, and writes nothing that needs room on its disk.
+    /// Opens a database that is there, without room for its snapshot. What of the last segment of
+    /// the log was never written sled fills with zeros all the same.
     pub(crate) fn open_through_memory(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         wait_for_remnants(&dir.join("db"))?;
         remove_unfinished(dir)?;

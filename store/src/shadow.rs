@@ -1,8 +1,8 @@
 //! A directory in memory through which a database is opened whose disk is full.
 //!
 //! sled writes what it found into a new snapshot at each open, and does not open when there is no
-//! room for that. The files of the database are linked here, so that all that is written goes where
-//! it always does; its snapshots alone are copied, and the new one is lost in the end. That is as if
+//! room for that. The files of the database are linked here, so that all else is written where it
+//! always was; its snapshots alone are copied, and the new one is lost in the end. That is as if
 //! the process had been killed before it made one: they only make the next open shorter.
 
 use crate::StoreError;
