@@ -270,7 +270,7 @@ fn volumes(task: &TaskInfo, disk: &VolumeDisk) -> Vec<VolumeLink> {
     agent_core::mounts(&task.resources).into_iter().map(link).collect()
 }
 
-fn allocation(task: &TaskInfo) -> Allocation {
+pub(crate) fn allocation(task: &TaskInfo) -> Allocation {
     let limit = |name: &str| task.limits.get(name).copied();
     let bytes = |milli: u64| {
         let bytes = u128::from(milli) * (1 << 20) / 1000;
@@ -338,11 +338,8 @@ pub(crate) fn input(event: ContainerEvent) -> Option<Input> {
             Some(Input::Exited { container_id: core_id(&id)?, exited: exited(ended) })
         }
         ContainerEvent::Looked { id, number, result } => looking::ended(&id, number, result),
-        ContainerEvent::UpdateFailed { id, reason } => {
-            tracing::warn!(container = %id, reason, "new limits could not be put in force");
-            None
-        }
         ContainerEvent::Usage { .. }
+        | ContainerEvent::Updated { .. }
         | ContainerEvent::Entered { .. }
         | ContainerEvent::Left { .. }
         | ContainerEvent::LogCut { .. }

@@ -7,6 +7,7 @@
 
 mod enter;
 mod launch;
+mod limits;
 mod look;
 mod say;
 
@@ -73,6 +74,8 @@ pub(crate) struct Performer {
     commits: Commits,
     /// Effects that wait for the commit of this number.
     held: VecDeque<(u64, Effect)>,
+    /// New limits of tasks that were ordered.
+    ordered: limits::Ordered,
     /// Answers that the agent gives itself: launches that cannot be translated.
     pub(crate) answers: Vec<Input>,
 }
@@ -182,6 +185,7 @@ impl Performer {
             failure: None,
             commits: Commits::new(writer, first),
             held: VecDeque::new(),
+            ordered: limits::Ordered::default(),
             answers: Vec::new(),
         }
     }

@@ -329,6 +329,9 @@ impl Server {
     ) -> Result<(), Error> {
         self.usages.note(&event);
         self.performer.addresses.note(&event);
+        if let Some(input) = self.performer.note_limits(&event) {
+            self.step(input);
+        }
         if let Some(number) = self.sessions.note(&event) {
             self.performer.native.signal_session(number, libc::SIGKILL);
         }
@@ -417,6 +420,7 @@ impl Server {
             }
             Ask::Containers(reply) => drop(reply.send(http::container_views(&self.core))),
             Ask::Enter(entry) => self.performer.enter(&self.core, *entry),
+            Ask::UpdateLimits(order) => self.performer.update_limits(&self.core, *order),
             Ask::SignalSession { number, signal } => {
                 self.performer.native.signal_session(number, signal);
             }

@@ -84,6 +84,14 @@ pub enum Input {
         /// What was seen.
         seen: Seen,
     },
+    /// These limits of a task are in force, besides those that are not named: they were found to be
+    /// possible by `Agent::with_limits`.
+    LimitsChanged {
+        /// Of which.
+        container_id: ContainerId,
+        /// By the name of the resource, in thousandths; `None` is no limit.
+        limits: crate::Limits,
+    },
     /// The process that supervises the tasks was lost and another one runs now: these are all the
     /// containers that it knows.
     Supervisor {

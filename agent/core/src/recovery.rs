@@ -17,7 +17,7 @@ use crate::random::Random;
 use crate::reconfiguration::same_place;
 use crate::state::{Agent, Counters, KillCause, Phase, Task, TaskKey};
 use crate::status_updates::Report;
-use crate::task::{Tombstones, supervisor_lost, task_record};
+use crate::task::{Tombstones, keep_limits, supervisor_lost, task_record};
 use crate::volumes::{Volumes, claim};
 use proto::{AgentInfo, ContainerId, Reason, TaskState, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -236,28 +236,25 @@ impl Agent {
         records: &BTreeMap<TaskKey, TaskRecord>,
     ) -> Option<Launch> {
         let record = records.values().find(|r| r.container_id == container.container_id)?;
-        Some(Launch {
-            container_id: record.container_id.clone(),
-            framework: self.frameworks.get(&record.framework_id)?.info.clone()?,
-            framework_id: record.framework_id.clone(),
-            role: record.role.clone(),
-            task: record.task.clone(),
-        })
+        let TaskRecord { container_id, framework_id, role, task } = record.clone();
+        let framework = self.frameworks.get(&framework_id)?.info.clone()?;
+        Some(Launch { container_id, framework, framework_id, role, task })
     }
 
     /// Takes a container back: with the updates on record, then with what the supervisor saw.
     fn adopt(
         &mut self,
         now: Time,
-        (key, launch, container): (TaskKey, Launch, Container),
+        (key, mut launch, container): (TaskKey, Launch, Container),
         records: &mut BTreeMap<TaskKey, TaskRecord>,
         updates: &mut BTreeMap<TaskKey, UpdatesRecord>,
         tally: &mut Tally,
         effects: &mut Vec<Effect>,
     ) {
         let recorded = records.remove(&key);
-        if recorded.is_none_or(|record| record.container_id != container.container_id) {
-            effects.push(Effect::Record(CheckpointOp::PutTask(task_record(&launch))));
+        match recorded.filter(|record| record.container_id == container.container_id) {
+            Some(record) => keep_limits(&record, &mut launch),
+            None => effects.push(Effect::Record(CheckpointOp::PutTask(task_record(&launch)))),
         }
         self.restore_framework(&key, &launch, effects);
         let mut task = Task::launching(&launch);

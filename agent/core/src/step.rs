@@ -60,6 +60,9 @@ impl Agent {
             Input::Looked { container_id, subject, number, seen } => {
                 self.looked(now, &container_id, (subject, number), &seen, effects);
             }
+            Input::LimitsChanged { container_id, limits } => {
+                self.limits_changed(&container_id, &limits, effects);
+            }
             Input::Supervisor { containers } => {
                 self.supervisor_restarted(now, containers, effects);
             }

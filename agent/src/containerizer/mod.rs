@@ -163,12 +163,12 @@ pub enum ContainerEvent {
         /// The last part of this round.
         complete: bool,
     },
-    /// New limits could not be put in force.
-    UpdateFailed {
+    /// The answer to `update`.
+    Updated {
         /// Which.
         id: ContainerId,
-        /// What the kernel said.
-        reason: String,
+        /// Why the limits are not all in force, as a clause.
+        problem: Option<String>,
     },
     /// A part of what the container printed was cut off: its sandbox has something to be packed.
     LogCut {
@@ -187,7 +187,8 @@ pub enum ContainerEvent {
 pub trait Containerizer: Send {
     /// Starts a container. Answered by `Launched` or `LaunchFailed`, then `Ended`.
     fn launch(&mut self, launch: Launch);
-    /// Changes the limits of a running container. Silent when it worked.
+    /// Changes the limits of cpus and memory of a running container; that of processes stays.
+    /// Answered by `Updated`, in the order of the calls for a container.
     fn update(&mut self, id: &ContainerId, allocation: Allocation);
     /// Sends a signal to the container's process group. Silent for an unknown container.
     fn signal(&mut self, id: &ContainerId, signal: i32);

@@ -307,7 +307,7 @@ fn event_of(report: Report) -> Option<ContainerEvent> {
         Report::Sampled { begun_boot_ns, usages, complete } => {
             ContainerEvent::Sampled { begun_boot_ns, usages, complete }
         }
-        Report::UpdateFailed { id, reason } => ContainerEvent::UpdateFailed { id, reason },
+        Report::Updated { id, problem } => ContainerEvent::Updated { id, problem },
         Report::ShutdownRefused { running } => {
             tracing::warn!(running, "the supervisor stays: tasks are running");
             return None;

@@ -335,10 +335,8 @@ impl Life {
                 self.state.memory = limits.memory_bytes;
                 self.note();
                 let updated = self.common.engine.update(&self.name, request::update(&limits)).await;
-                if let Err(error) = updated {
-                    let (id, reason) = (self.id.clone(), error.to_string());
-                    self.common.tell(ContainerEvent::UpdateFailed { id, reason });
-                }
+                let problem = updated.err().map(|error| error.to_string());
+                self.common.tell(ContainerEvent::Updated { id: self.id.clone(), problem });
             }
             Some(Order::Usage) => self.usage(),
             Some(Order::Forget) => return Some(Over::Forgotten),

@@ -284,14 +284,14 @@ impl Supervisor {
         }
     }
 
-    /// Puts new limits in force.
+    /// Puts new limits of cpus and memory in force, and says how that went.
     pub(super) fn update(&mut self, id: &ContainerId, limits: &Limits) {
-        let Some((_, berth)) = self.berth_of(id) else { return };
-        let Some(Err(error)) = berth.group.as_mut().map(|group| group.limit(limits)) else {
-            return;
+        let problem = match self.berth_of(id).map(|(_, berth)| berth.group.as_mut()) {
+            Some(Some(group)) => group.change(limits).err().map(|error| error.to_string()),
+            Some(None) => Some("there are no cgroups here, and so no limits of tasks".to_owned()),
+            None => Some("it does not run any more".to_owned()),
         };
-        let reason = refused(&BerthError::Cgroup(error)).to_string();
-        self.report(&Report::UpdateFailed { id: id.clone(), reason });
+        self.report(&Report::Updated { id: id.clone(), problem });
     }
 
     /// Says what a container uses.

@@ -134,9 +134,10 @@ pub(crate) enum Report {
         id: ContainerId,
         usage: Option<Usage>,
     },
-    UpdateFailed {
+    /// New limits are in force, unless there is a problem.
+    Updated {
         id: ContainerId,
-        reason: String,
+        problem: Option<String>,
     },
     /// How a program that was run beside a container ended.
     Looked {
@@ -407,9 +408,9 @@ impl Report {
                 w.u8(u8::from(*complete));
                 w.usages(usages);
             }),
-            Self::UpdateFailed { id, reason } => frame(out, 71, |w| {
+            Self::Updated { id, problem } => frame(out, 71, |w| {
                 w.id(id);
-                w.text(reason);
+                w.text(problem.as_deref().unwrap_or(""));
             }),
             Self::Looked { id, number, result } => frame(out, 78, |w| {
                 w.id(id);
@@ -447,7 +448,7 @@ impl Report {
             64 => Self::Welcome {
                 pid: r.u32("pid")?,
                 isolation: r.text("isolation")?,
-                warning: Some(r.text("warning")?).filter(|text| !text.is_empty()),
+                warning: r.words("warning")?,
             },
             65 => Self::Known { known: Box::new(r.known()?), shared: None },
             74 => Self::Shared { key: r.u64("key")?, bytes: r.bytes("shared")?.into() },
@@ -472,7 +473,7 @@ impl Report {
                 let (begun_boot_ns, complete) = (r.u64("begun")?, r.flag("complete")?);
                 Self::Sampled { begun_boot_ns, usages: r.usages()?, complete }
             }
-            71 => Self::UpdateFailed { id: r.id()?, reason: r.text("reason")? },
+            71 => Self::Updated { id: r.id()?, problem: r.words("problem")? },
             78 => {
                 let (id, number) = (r.id()?, r.u64("number")?);
                 let failed = r.flag("failed")?;

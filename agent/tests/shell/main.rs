@@ -9,6 +9,7 @@ mod disk;
 mod docker;
 mod fetch;
 mod life;
+mod limits;
 mod logs;
 mod matrix;
 mod network;

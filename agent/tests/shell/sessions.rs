@@ -30,7 +30,7 @@ async fn post(agent: &Agent, kind: &str, body: &[u8]) -> (String, TcpStream) {
     (String::from_utf8(head).unwrap(), stream)
 }
 
-async fn call(agent: &Agent, call: &Call) -> (String, TcpStream) {
+pub(crate) async fn call(agent: &Agent, call: &Call) -> (String, TcpStream) {
     post(agent, "content-type: application/json", &call.encode(JSON)).await
 }
 
@@ -46,7 +46,7 @@ async fn answer(agent: &Agent, asked: &Call) -> Result<Response, String> {
 }
 
 /// The container of the one task that runs.
-async fn container(agent: &Agent) -> ContainerId {
+pub(crate) async fn container(agent: &Agent) -> ContainerId {
     let asked = Call::GetContainers { show_nested: false, show_standalone: false };
     let Response::Containers(mut all) = answer(agent, &asked).await.unwrap() else { panic!() };
     let only = all.pop().unwrap();

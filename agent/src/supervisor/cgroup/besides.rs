@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::group::{Group, write};
 use super::{CgroupError, Tree, Version, io_error};
+use crate::supervisor::task::Limits;
 
 /// The device nodes that there are in a container: null, zero, full, random, urandom, tty, and
 /// terminals. No nodes can be made.
@@ -38,6 +39,12 @@ impl Tree {
 }
 
 impl Group {
+    /// Changes the limits of cpus and memory of who is in it; that of processes stays.
+    pub(in crate::supervisor) fn change(&mut self, limits: &Limits) -> Result<(), CgroupError> {
+        let pids = self.written.pids;
+        self.limit(&Limits { pids, ..*limits })
+    }
+
     /// A new group can hold nobody before it has cpus and memory (v1).
     pub(super) fn begin_cpus(&mut self, tree: &Tree) -> Result<(), CgroupError> {
         let (Some(cpus), Some(root)) = (&tree.cpus, tree.root_of("cpuset")) else { return Ok(()) };

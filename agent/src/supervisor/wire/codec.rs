@@ -211,6 +211,10 @@ impl<'a> Reader<'a> {
         String::from_utf8(self.bytes(field)?.to_vec())
             .map_err(|_| WireError::Field { field, problem: "not UTF-8" })
     }
+    /// Words for people, if there are any.
+    pub(super) fn words(&mut self, field: &'static str) -> Result<Option<String>, WireError> {
+        Ok(Some(self.text(field)?).filter(|text| !text.is_empty()))
+    }
     pub(super) fn path(&mut self, field: &'static str) -> Result<PathBuf, WireError> {
         Ok(PathBuf::from(std::ffi::OsString::from_vec(self.bytes(field)?.to_vec())))
     }
