@@ -136,6 +136,7 @@ async fn tasks(
                 cpu_limit_milli: None,
                 memory_soft_bytes: None,
                 pids: Some(100),
+                disk_bytes: None,
             },
             record: vec![0; 200],
             volumes: Vec::new(),

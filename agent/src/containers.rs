@@ -20,7 +20,7 @@ use agent_core::{Container, Exited, Input, Launch, Mount, TaskRecord};
 use clock::Clock;
 use proto::{
     CheckKind, Checks, CommandInfo, ContainerId, DockerInfo, DockerNetwork, Exit, FrameworkInfo,
-    LimitHit, TaskBody, TaskInfo, TaskOutcome, TaskUsage, Time,
+    LimitHit, Resources, TaskBody, TaskInfo, TaskOutcome, TaskUsage, Time, Value,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ pub(crate) fn container(
         user: user(command, &launch.framework),
         rlimits: command.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
         sandbox: SandboxChoice::Pooled,
-        allocation: allocation(&launch.task),
+        allocation: allocation(&launch.task, policy.disk_limits),
         volumes: volumes(&launch.task, disk),
         enclosure: None,
         network: network::of(
@@ -270,7 +270,7 @@ fn volumes(task: &TaskInfo, disk: &VolumeDisk) -> Vec<VolumeLink> {
     agent_core::mounts(&task.resources).into_iter().map(link).collect()
 }
 
-pub(crate) fn allocation(task: &TaskInfo) -> Allocation {
+pub(crate) fn allocation(task: &TaskInfo, disk_limits: bool) -> Allocation {
     let limit = |name: &str| task.limits.get(name).copied();
     let bytes = |milli: u64| {
         let bytes = u128::from(milli) * (1 << 20) / 1000;
@@ -290,7 +290,21 @@ pub(crate) fn allocation(task: &TaskInfo) -> Allocation {
         memory_soft_bytes: soft.map(bytes),
         cpu_limit_milli: limit("cpus").flatten(),
         pids: limit("pids").flatten().map(|milli| (milli / 1000).max(1)),
+        disk_bytes: disk_limit(&task.resources).filter(|_| disk_limits),
     }
+}
+
+/// Bytes that the sandbox of a task may take; none when it asked for no disk. Volumes and disks of
+/// their own are elsewhere.
+pub(crate) fn disk_limit(resources: &Resources) -> Option<u64> {
+    let pieces = resources.pieces().iter();
+    let own = pieces.filter(|piece| piece.name.as_str() == "disk" && piece.flavor.disk().is_none());
+    let milli = own.fold(0_u64, |sum, piece| match piece.value {
+        Value::Scalar(milli) => sum.saturating_add(milli),
+        Value::Ranges(_) | Value::Set(_) => sum,
+    });
+    let bytes = u128::from(milli) * (1 << 20) / 1000;
+    (milli > 0).then(|| u64::try_from(bytes).unwrap_or(u64::MAX))
 }
 
 /// Mesos' names of resource limits.

@@ -60,8 +60,6 @@ pub struct Config {
     pub policy: Policy,
     /// What tasks may fetch, and how.
     pub fetch: FetchPolicy,
-    /// Whether a task ends whose sandbox takes more than the `disk` that it asked for.
-    pub disk_limits: bool,
     /// How often sandboxes are measured, at the most.
     pub disk_check_interval: Duration,
     /// How what tasks print is cut into parts, and how many are kept.
@@ -112,7 +110,6 @@ impl Config {
             pids: None,
             policy: Policy::default(),
             fetch: FetchPolicy::new(fetch),
-            disk_limits: true,
             disk_check_interval: Duration::from_secs(10),
             logs: LogPolicy::default(),
             gc_delay: Duration::from_secs(7 * 24 * 3600),

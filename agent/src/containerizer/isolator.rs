@@ -65,6 +65,7 @@ pub(crate) fn limits_of(allocation: &Allocation, defaults: Defaults) -> Limits {
         memory_bytes: allocation.memory_bytes,
         pids: allocation.pids.or(defaults.pids),
         memory_soft_bytes: allocation.memory_soft_bytes,
+        disk_bytes: allocation.disk_bytes,
     }
 }
 
@@ -176,6 +177,7 @@ mod tests {
                 cpu_limit_milli: None,
                 memory_soft_bytes: None,
                 pids: None,
+                disk_bytes: None,
             },
             volumes: Vec::new(),
             enclosure: None,

@@ -40,6 +40,9 @@ pub struct Allocation {
     pub cpu_limit_milli: Option<u64>,
     /// Most processes and threads; `None` takes the agent's default.
     pub pids: Option<u64>,
+    /// Bytes of disk that it may take, held to by the kernel where the file system of the
+    /// sandboxes has project quotas; `None` is no limit.
+    pub disk_bytes: Option<u64>,
 }
 
 /// One container to start.

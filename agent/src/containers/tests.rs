@@ -101,24 +101,24 @@ fn limits_override_the_request() {
     task.limits.insert("mem".into(), Some(64_000));
     task.limits.insert("cpus".into(), Some(2_000));
     task.limits.insert("pids".into(), Some(16_000));
-    let limited = allocation(&task);
+    let limited = allocation(&task, true);
     assert_eq!(limited.memory_bytes, Some(64 << 20));
     assert_eq!((limited.cpu_limit_milli, limited.pids), (Some(2_000), Some(16)));
     // What it asked for is what it keeps when memory runs short.
     assert_eq!(limited.memory_soft_bytes, Some(32 << 20));
     task.limits.insert("mem".into(), None);
-    let unlimited = allocation(&task);
+    let unlimited = allocation(&task, true);
     assert_eq!((unlimited.memory_bytes, unlimited.memory_soft_bytes), (None, Some(32 << 20)));
     task.limits.insert("mem".into(), Some(32_000));
-    assert_eq!(allocation(&task).memory_soft_bytes, None);
+    assert_eq!(allocation(&task, true).memory_soft_bytes, None);
     task.limits.insert("mem".into(), None);
-    assert_eq!(allocation(&task).memory_bytes, None, "unlimited");
+    assert_eq!(allocation(&task, true).memory_bytes, None, "unlimited");
     task.limits.clear();
     task.resources = Resources::cpus_mem(100, 0);
     let least = LEAST_MEMORY / 1000 * (1 << 20);
-    assert_eq!(allocation(&task).memory_bytes, Some(least), "no request is not no limit");
+    assert_eq!(allocation(&task, true).memory_bytes, Some(least), "no request is not no limit");
     task.resources = Resources::cpus_mem(100, 5_000);
-    assert_eq!(allocation(&task).memory_bytes, Some(5 << 20), "a small request is kept");
+    assert_eq!(allocation(&task, true).memory_bytes, Some(5 << 20), "a small request is kept");
 }
 
 #[test]

@@ -167,6 +167,7 @@ fn launch() -> Launch {
             cpu_limit_milli: None,
             memory_soft_bytes: None,
             pids: None,
+            disk_bytes: None,
         },
         volumes: Vec::new(),
         enclosure: Some(Box::new(Enclosure {

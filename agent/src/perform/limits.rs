@@ -27,7 +27,7 @@ impl Performer {
                 return Err(LimitsError::Failed(text));
             }
             let id = containers::native_id(&order.container).map_err(LimitsError::Failed)?;
-            self.native.update(&id, containers::allocation(&launch.task));
+            self.native.update(&id, containers::allocation(&launch.task, self.policy.disk_limits));
             Ok(id)
         });
         match ordered {

@@ -5,21 +5,7 @@ use crate::containerizer::Containerizer;
 use crate::containers;
 use crate::disks::{Asked, Measured};
 use agent_core::{Input, TaskView};
-use proto::Value;
 use tokio::time::Instant;
-
-/// Bytes that the sandbox of a task may take; none when it asked for no disk. Volumes and disks of
-/// their own are elsewhere.
-fn disk_limit(task: &TaskView<'_>) -> Option<u64> {
-    let pieces = task.resources?.pieces().iter();
-    let own = pieces.filter(|piece| piece.name.as_str() == "disk" && piece.flavor.disk().is_none());
-    let milli = own.fold(0_u64, |sum, piece| match piece.value {
-        Value::Scalar(milli) => sum.saturating_add(milli),
-        Value::Ranges(_) | Value::Set(_) => sum,
-    });
-    let bytes = u128::from(milli) * (1 << 20) / 1000;
-    (milli > 0).then(|| u64::try_from(bytes).unwrap_or(u64::MAX))
-}
 
 impl Server {
     /// Once a second.
@@ -27,7 +13,7 @@ impl Server {
         if let Some(all) = self.usages.ask() {
             self.performer.native.sample(all);
         }
-        if self.config.disk_limits && self.disks.is_due(Instant::now()) {
+        if self.config.policy.disk_limits && self.disks.is_due(Instant::now()) {
             let asked = self.core.tasks().filter_map(|task| self.sandbox(&task)).collect();
             self.disks.measure(asked);
         }
@@ -35,7 +21,7 @@ impl Server {
 
     /// The sandbox of a task that asked for disk; none before it was looked at.
     fn sandbox(&self, task: &TaskView<'_>) -> Option<Asked> {
-        let (limit, path) = (disk_limit(task)?, task.sandbox?);
+        let (limit, path) = (containers::disk_limit(task.resources?)?, task.sandbox?);
         let id = containers::native_id(task.container_id?).ok()?;
         let (usage, _) = self.usages.of(&id)?;
         let known = usage.whole_container && !usage.cpu_time.is_zero();

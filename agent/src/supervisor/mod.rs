@@ -27,6 +27,7 @@ mod output;
 mod pace;
 mod peer;
 mod pinning;
+mod project;
 mod remains;
 mod roll;
 mod sampling;

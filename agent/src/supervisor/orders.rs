@@ -13,6 +13,7 @@ use super::enclosure::{Standing, Wanted};
 use super::handing;
 use super::network::{self, Networks};
 use super::options::Options;
+use super::project::Project;
 use super::roll::Entry;
 use super::server::{POOL, Supervisor};
 use super::spawn::{self, Image, Place};
@@ -24,6 +25,13 @@ use super::task::{
 };
 use super::volumes;
 use super::wire::Report;
+
+/// What stands around a task that is started.
+#[derive(Clone, Copy)]
+struct Surroundings<'a> {
+    network: Option<&'a network::Standing>,
+    project: Option<&'a Project>,
+}
 
 impl Supervisor {
     /// Starts a task, and says how that went.
@@ -95,8 +103,10 @@ impl Supervisor {
         }
         let owner = enclosing::owner(berth, &self.options.name, index, &spec)?;
         limit(berth, &spec, devices)?;
-        let own_directory =
+        let mut own_directory =
             prepare(berth, &spec, owner, &self.options.sandboxes, &mut self.next_directory)?;
+        let project =
+            self.projects.hold(&spec, own_directory.as_mut().or(berth.directory.as_mut()));
         let directory = own_directory.as_ref().or(berth.directory.as_ref());
         let directory = directory.expect("prepare has made one or the other");
         if !spec.volumes.is_empty() && spec.enclosure.is_none() {
@@ -107,7 +117,8 @@ impl Supervisor {
         let network = self.raise_network(&spec)?;
         let address = network.as_ref().map(|network| network.address);
         let (started, started_boot_ns) = (Instant::now(), sys::boot_time_ns());
-        let begun = self.begin(index, &spec, own_directory.as_ref(), network.as_ref());
+        let standing = Surroundings { network: network.as_ref(), project: project.as_ref() };
+        let begun = self.begin(index, &spec, own_directory.as_ref(), standing);
         if let (Err(_), Some(network), Some(networks)) = (&begun, &network, &mut self.networks) {
             networks.end(network);
             networks.sweep();
@@ -129,6 +140,7 @@ impl Supervisor {
             kill_at: None,
             standing,
             network,
+            project,
             ending: None,
         };
         self.occupy(index, occupant);
@@ -148,7 +160,7 @@ impl Supervisor {
         index: usize,
         spec: &TaskSpec,
         own_directory: Option<&Directory>,
-        network: Option<&network::Standing>,
+        Surroundings { network, project }: Surroundings<'_>,
     ) -> Result<(u32, Option<Standing>), LaunchError> {
         let berth = self.berths[index].as_ref().expect("who is started has a berth");
         let directory = own_directory.or(berth.directory.as_ref());
@@ -181,6 +193,7 @@ impl Supervisor {
                     user: berth.users.as_ref(),
                     joins: place.joins,
                     into_cgroup: place.into_cgroup,
+                    project,
                 };
                 let (pid, standing) = enclosing::start(enclosures, &wanted, &image, place, slots)?;
                 Ok((pid, Some(standing)))
@@ -286,9 +299,8 @@ impl Supervisor {
 
     /// Puts new limits of cpus and memory in force, and says how that went.
     pub(super) fn update(&mut self, id: &ContainerId, limits: &Limits) {
-        let problem = match self.berth_of(id).map(|(_, berth)| berth.group.as_mut()) {
-            Some(Some(group)) => group.change(limits).err().map(|error| error.to_string()),
-            Some(None) => Some("there are no cgroups here, and so no limits of tasks".to_owned()),
+        let problem = match self.berth_of(id) {
+            Some((_, berth)) => change(berth, limits),
             None => Some("it does not run any more".to_owned()),
         };
         self.report(&Report::Updated { id: id.clone(), problem });
@@ -407,6 +419,19 @@ pub(super) fn added_variables(
         added.push(format!("{}={mark}", strays::OWNER));
     }
     added
+}
+
+/// Puts other limits in force; what is wrong, if anything.
+fn change(berth: &mut Berth, limits: &Limits) -> Option<String> {
+    let project = berth.occupant.as_ref().and_then(|occupant| occupant.project.as_ref());
+    if let Some(Err(error)) = project.zip(limits.disk_bytes).map(|(held, bytes)| held.limit(bytes))
+    {
+        return Some(format!("the limit of its disk: {error}"));
+    }
+    match &mut berth.group {
+        Some(group) => group.change(limits).err().map(|error| error.to_string()),
+        None => Some("there are no cgroups here, and so no limits of tasks".to_owned()),
+    }
 }
 
 /// Kills every process of a container that we can find.

@@ -23,6 +23,7 @@ use super::network::Networks;
 use super::options::Options;
 use super::pace::Pace;
 use super::peer::{self, Gone, Peer};
+use super::project::Projects;
 use super::remains::Remains;
 use super::roll::Roll;
 use super::sampling::Sampler;
@@ -79,6 +80,7 @@ pub(super) struct Supervisor {
     pub(super) inits: HashMap<u32, usize>,
     pub(super) enclosures: Option<Enclosures>,
     pub(super) networks: Option<Networks>,
+    pub(super) projects: Projects,
     /// By which tasks are known as ours where there are no cgroups.
     pub(super) mark: Option<String>,
     pub(super) ended: HashMap<ContainerId, Recovered>,
@@ -121,6 +123,7 @@ impl Supervisor {
         let poll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
         epoll::add(&poll, &signals, EventData::new_u64(SIGNALS), EventFlags::IN)?;
+        let projects = Projects::of(&options.sandboxes);
         let isolation = tree.as_ref().map_or_else(|| "process groups".to_owned(), Tree::describe);
         Ok(Self {
             options,
@@ -144,6 +147,7 @@ impl Supervisor {
             inits: HashMap::new(),
             enclosures: None,
             networks: None,
+            projects,
             mark: None,
             ended: HashMap::new(),
             remains: Vec::new(),

@@ -104,6 +104,9 @@ pub struct Limits {
     /// What it asked for of memory, in bytes, where it may use more: what it has beyond this goes
     /// first when the machine runs short.
     pub memory_soft_bytes: Option<u64>,
+    /// Bytes of disk that what it writes may take, held to where the file system has project
+    /// quotas; `None` is no limit.
+    pub disk_bytes: Option<u64>,
 }
 
 impl Default for Limits {
@@ -114,6 +117,7 @@ impl Default for Limits {
             memory_bytes: None,
             pids: None,
             memory_soft_bytes: None,
+            disk_bytes: None,
         }
     }
 }

@@ -109,6 +109,7 @@ async fn limits_are_in_force_and_can_be_changed() {
         cpu_limit_milli: Some(750),
         memory_soft_bytes: None,
         pids: Some(17),
+        disk_bytes: None,
     };
     launch.allocation.memory_soft_bytes = Some(40 * MIB);
     let allocation = launch.allocation;

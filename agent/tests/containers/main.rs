@@ -14,6 +14,7 @@ mod life;
 mod limits;
 mod network;
 mod network_walls;
+mod quota;
 mod restart;
 mod rig;
 mod sessions;

@@ -23,7 +23,11 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(cgroups: bool) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap(), cgroups)
+    }
+
+    /// With all that it writes in this directory.
+    pub(crate) fn within(dir: tempfile::TempDir, cgroups: bool) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let options = NativeOptions {
             command: vec![env!("CARGO_BIN_EXE_supervise").into()],
@@ -138,6 +142,7 @@ pub(crate) fn shell(name: &str, line: &str) -> Launch {
             cpu_limit_milli: None,
             memory_soft_bytes: None,
             pids: None,
+            disk_bytes: None,
         },
         volumes: Vec::new(),
         enclosure: None,

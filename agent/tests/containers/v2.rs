@@ -70,6 +70,7 @@ async fn limits_are_in_force_and_can_be_changed() {
         cpu_limit_milli: Some(750),
         memory_soft_bytes: Some(40 * MIB),
         pids: Some(17),
+        disk_bytes: None,
     };
     let allocation = launch.allocation;
     agent.launched(launch).await;

@@ -118,8 +118,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     config.sessions_from = options.sessions_from;
     config.logs = options.logs.policy();
     options.fetch.apply(&mut config.fetch);
-    config.disk_limits = !options.no_disk_limits;
     config.policy = options.containers.policy();
+    config.policy.disk_limits = !options.no_disk_limits;
     let how =
         if options.kill_tasks_on_exit { agent::Stop::EndTasks } else { agent::Stop::KeepTasks };
     daemon::run(&options.daemon, async move |stop| {

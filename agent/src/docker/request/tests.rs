@@ -20,6 +20,7 @@ fn launch() -> Launch {
             cpu_limit_milli: None,
             memory_soft_bytes: None,
             pids: Some(10),
+            disk_bytes: None,
         },
         volumes: vec![VolumeLink {
             name: "v".into(),
@@ -75,6 +76,7 @@ fn limits() -> Limits {
         memory_bytes: Some(32 << 20),
         pids: Some(10),
         memory_soft_bytes: Some(16 << 20),
+        disk_bytes: None,
     }
 }
 

@@ -57,6 +57,7 @@ impl Writer<'_> {
         self.option(v.memory_bytes);
         self.option(v.pids);
         self.option(v.memory_soft_bytes);
+        self.option(v.disk_bytes);
     }
     pub(super) fn launched(&mut self, v: &Launched) {
         self.u32(v.pid);
@@ -255,6 +256,7 @@ impl<'a> Reader<'a> {
             memory_bytes: self.option("memory")?,
             pids: self.option("pids")?,
             memory_soft_bytes: self.option("soft memory")?,
+            disk_bytes: self.option("disk")?,
         })
     }
     pub(super) fn launched(&mut self) -> Result<Launched, WireError> {

@@ -33,6 +33,7 @@ fn spec() -> TaskSpec {
             memory_bytes: None,
             pids: Some(9),
             memory_soft_bytes: Some(7),
+            disk_bytes: Some(7),
         },
         volumes: Vec::new(),
         enclosure: None,
