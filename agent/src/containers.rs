@@ -20,7 +20,7 @@ use agent_core::{Container, Exited, Input, Launch, Mount, TaskRecord};
 use clock::Clock;
 use proto::{
     CheckKind, Checks, CommandInfo, ContainerId, DockerInfo, DockerNetwork, Exit, FrameworkInfo,
-    LimitHit, Resources, TaskBody, TaskInfo, TaskOutcome, TaskUsage, Time,
+    LimitHit, Resources, TaskBody, TaskInfo, TaskOutcome, TaskUsage, Time, Value,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -91,7 +91,7 @@ pub(crate) fn container(
         user: user(command, &launch.framework),
         rlimits: command.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
         sandbox: SandboxChoice::Pooled,
-        allocation: allocation(&launch.task),
+        allocation: allocation(&launch.task, policy.disk_limits),
         volumes: volumes(&launch.task, disk),
         enclosure: None,
         network: network::of(
@@ -270,14 +270,15 @@ fn volumes(task: &TaskInfo, disk: &VolumeDisk) -> Vec<VolumeLink> {
     agent_core::mounts(&task.resources).into_iter().map(link).collect()
 }
 
-fn allocation(task: &TaskInfo) -> Allocation {
-    allocated(&task.resources, &task.limits)
+pub(crate) fn allocation(task: &TaskInfo, disk_limits: bool) -> Allocation {
+    allocated(&task.resources, &task.limits, disk_limits)
 }
 
 /// What a container gets that may use this.
 pub(crate) fn allocated(
     resources: &Resources,
     limits: &BTreeMap<Arc<str>, Option<u64>>,
+    disk_limits: bool,
 ) -> Allocation {
     let limit = |name: &str| limits.get(name).copied();
     let bytes = |milli: u64| {
@@ -291,12 +292,28 @@ pub(crate) fn allocated(
             asked => Some(asked),
         },
     };
+    let soft = Some(resources.mem()).filter(|asked| *asked > 0 && memory != Some(*asked));
     Allocation {
         cpus_milli: resources.cpus(),
         memory_bytes: memory.map(bytes),
+        memory_soft_bytes: soft.map(bytes),
         cpu_limit_milli: limit("cpus").flatten(),
         pids: limit("pids").flatten().map(|milli| (milli / 1000).max(1)),
+        disk_bytes: disk_limit(resources).filter(|_| disk_limits),
     }
+}
+
+/// Bytes that the sandbox of a task may take; none when it asked for no disk. Volumes and disks of
+/// their own are elsewhere.
+pub(crate) fn disk_limit(resources: &Resources) -> Option<u64> {
+    let pieces = resources.pieces().iter();
+    let own = pieces.filter(|piece| piece.name.as_str() == "disk" && piece.flavor.disk().is_none());
+    let milli = own.fold(0_u64, |sum, piece| match piece.value {
+        Value::Scalar(milli) => sum.saturating_add(milli),
+        Value::Ranges(_) | Value::Set(_) => sum,
+    });
+    let bytes = u128::from(milli) * (1 << 20) / 1000;
+    (milli > 0).then(|| u64::try_from(bytes).unwrap_or(u64::MAX))
 }
 
 /// Mesos' names of resource limits.
@@ -344,11 +361,8 @@ pub(crate) fn input(event: ContainerEvent) -> Option<Input> {
             Some(Input::Exited { container_id: core_id(&id)?, exited: exited(ended) })
         }
         ContainerEvent::Looked { id, number, result } => looking::ended(&id, number, result),
-        ContainerEvent::UpdateFailed { id, reason } => {
-            tracing::warn!(container = %id, reason, "new limits could not be put in force");
-            None
-        }
         ContainerEvent::Usage { .. }
+        | ContainerEvent::Updated { .. }
         | ContainerEvent::Entered { .. }
         | ContainerEvent::Left { .. }
         | ContainerEvent::LogCut { .. }
@@ -397,17 +411,20 @@ fn exited(ended: Ended) -> Exited {
 pub(crate) fn report(recovered: Vec<containerizer::Recovered>, clock: &Clock) -> Vec<Container> {
     let mut frameworks = Vec::new();
     let known = recovered.into_iter().filter_map(|container| {
-        let launch = launch_of(&container, &mut frameworks)
-            .inspect_err(|error| {
-                tracing::error!(container = %container.id, %error, "a container's launch cannot be read");
-            })
-            .ok();
+        // Of what is left of a lost supervisor the checkpoint knows more than this one does.
+        let launch = (!container.remains).then(|| launch_of(&container, &mut frameworks));
+        let launch = launch.transpose().unwrap_or_else(|error| {
+            tracing::error!(container = %container.id, %error, "a container's launch cannot be read");
+            None
+        });
         Some(Container {
             container_id: core_id(&container.id)?,
             launch,
             started: since_boot(clock, container.launched.started_boot_ns),
             sandbox: container.launched.sandbox.to_string_lossy().into(),
             exited: container.ended.map(exited),
+            remains: container.remains,
+            kill_requested: container.kill_requested,
         })
     });
     known.collect()

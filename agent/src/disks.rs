@@ -1,7 +1,7 @@
 //! How much of the disk the sandboxes of tasks take, against what these asked for.
 //!
-//! Measured by one thread that rests four times as long as it walks (`measuring`). A task that has used no cpu time since it was measured has written nothing, and is not
-//! measured again. It decides nothing: the supervisor ends a task of which it is told.
+//! Measured by one thread that rests four times as long as it walks (`measuring`). A task that has
+//! used no cpu time since it was measured has written nothing, and is not measured again. It decides nothing: the supervisor ends a task of which it is told.
 
 mod measuring;
 #[cfg(test)]
@@ -37,13 +37,22 @@ pub(crate) struct Measured {
     result: std::io::Result<(u64, u64)>,
 }
 
-/// A sandbox with more files and directories than this waits for others of its kind.
-const LARGE: u64 = 100_000;
+/// Numbers of files and directories.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    /// A sandbox with more than this waits for others of its kind.
+    large: u64,
+    /// A walk ends after so many, and what it found counts.
+    most: u64,
+}
+
+const BOUNDS: Bounds = Bounds { large: 100_000, most: 4_000_000 };
 
 /// What was measured last of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Disk {
-    /// Bytes that the sandbox took.
+    /// Bytes that the sandbox took, at the least: what takes more than it may, or has very many
+    /// files, is not measured to the end.
     pub(crate) used: u64,
     /// Bytes that it may take.
     pub(crate) limit: u64,
@@ -69,16 +78,16 @@ impl Disks {
     pub(crate) fn start(
         interval: Duration,
     ) -> std::io::Result<(Self, mpsc::UnboundedReceiver<Measured>)> {
-        Self::start_with(interval, LARGE)
+        Self::start_with(interval, BOUNDS)
     }
 
     fn start_with(
         interval: Duration,
-        large: u64,
+        bounds: Bounds,
     ) -> std::io::Result<(Self, mpsc::UnboundedReceiver<Measured>)> {
         let (orders, lists) = std::sync::mpsc::channel::<Vec<Asked>>();
         let (sender, receiver) = mpsc::unbounded_channel();
-        let work = move || measuring::measure(&lists, large, &sender);
+        let work = move || measuring::measure(&lists, bounds, &sender);
         std::thread::Builder::new().name("disks".into()).spawn(work)?;
         let (next, known, under_way) = (Instant::now(), HashMap::new(), HashSet::new());
         Ok((Self { interval, next, orders, under_way, known }, receiver))

@@ -126,10 +126,7 @@ impl Fetching {
     /// # Errors
     /// What the system said of them.
     pub(crate) fn open(policy: FetchPolicy, places: Places) -> std::io::Result<Arc<Self>> {
-        match std::fs::remove_dir_all(&places.unfinished) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        set_aside(&places.unfinished)?;
         DirBuilder::new().mode(0o700).create(&places.unfinished)?;
         let cache = Cache::open(places.cache.clone(), policy.cache_bytes)?;
         let program = Program::new(policy.command.clone());
@@ -251,6 +248,20 @@ impl Drop for Unfinished {
     }
 }
 
+/// Moves away what an agent before left, and removes it beside everything else: that takes its time,
+/// and a process that has not ended yet may be at work in it.
+fn set_aside(unfinished: &Path) -> std::io::Result<()> {
+    let aside = unfinished.with_extension("old");
+    DirBuilder::new().recursive(true).mode(0o700).create(&aside)?;
+    let name = uuid::Uuid::new_v4().to_string();
+    match std::fs::rename(unfinished, aside.join(name)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::read_dir(&aside)?.flatten().for_each(|left| discard(left.path()));
+    Ok(())
+}
+
 /// Removes a directory of ours, if it is there, without anybody waiting for it.
 pub(crate) fn discard(path: PathBuf) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
@@ -261,6 +272,9 @@ pub(crate) fn discard(path: PathBuf) {
             match std::fs::remove_dir_all(&path) {
                 Ok(()) => return,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+                Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+                    let _ = std::fs::remove_file(&path);
+                }
                 Err(error) => tracing::debug!(path = %path.display(), %error, "not removed yet"),
             }
         }
@@ -295,3 +309,6 @@ fn make(path: &Path, user: Option<User>) -> Result<Unfinished, String> {
     }
     Ok(unfinished)
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,3 +43,4 @@ pub use listen::listen;
 pub use parts::LogPolicy;
 pub use policy::{HostPath, NetworkPolicy, Policy};
 pub use server::{Stop, run};
+pub use supervisor::options::Extras;

@@ -7,6 +7,7 @@
 
 mod enter;
 mod launch;
+mod limits;
 mod look;
 mod say;
 mod sweep;
@@ -77,6 +78,8 @@ pub(crate) struct Performer {
     commits: Commits,
     /// Effects that wait for the commit of this number.
     held: VecDeque<(u64, Effect)>,
+    /// New limits of tasks that were ordered.
+    ordered: limits::Ordered,
     /// Answers that the agent gives itself: launches that cannot be translated.
     pub(crate) answers: Vec<Input>,
 }
@@ -188,6 +191,7 @@ impl Performer {
             failure: None,
             commits: Commits::new(writer, first),
             held: VecDeque::new(),
+            ordered: limits::Ordered::default(),
             answers: Vec::new(),
         }
     }
@@ -273,7 +277,6 @@ impl Performer {
     /// Another supervisor took the place of one that was lost.
     pub(crate) fn replace_native(&mut self, native: Native, noted: Change) {
         self.native.replace_native(native);
-        self.preparing.clear();
         self.commits.gathering.push(noted);
         self.commits.gathering_since.get_or_insert_with(Instant::now);
     }
@@ -332,7 +335,9 @@ impl Performer {
             }
             Effect::Resize { container_id, resources, limits } => {
                 if let Ok(id) = containers::native_id(&container_id) {
-                    self.native.update(&id, containers::allocated(&resources, &limits));
+                    let limits =
+                        containers::allocated(&resources, &limits, self.policy.disk_limits);
+                    self.native.update(&id, limits);
                 }
             }
             Effect::ToExecutor { container_id, stream, event } => {

@@ -52,6 +52,8 @@ pub struct Policy {
     pub network: Option<NetworkPolicy>,
     /// Whether a task is started only if nobody else has the ports that it holds.
     pub check_ports: bool,
+    /// Whether a task is held to the `disk` that it asked for, and ends when its sandbox takes more.
+    pub disk_limits: bool,
     /// What of the host is never mounted, whatever is allowed: with what is above and below it. An
     /// agent adds its work directory and the engine's socket.
     pub closed: Vec<PathBuf>,
@@ -88,6 +90,7 @@ impl Default for Policy {
             docker: None,
             network: None,
             check_ports: false,
+            disk_limits: true,
             closed: Vec::new(),
         }
     }

@@ -13,7 +13,7 @@ use crate::policy::Policy;
 use agent_core::{Input, Launch};
 use images::{Image, ImageError, Store};
 use proto::{ContainerId, FetchUri};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -291,11 +291,14 @@ impl Preparing {
         }
     }
 
-    /// All that waits, or was on its way, is lost.
-    pub(crate) fn clear(&mut self) {
+    /// All that waits, or was on its way, is lost, but for the containers that are known: they run,
+    /// or did, and their sandboxes are theirs.
+    pub(crate) fn clear(&mut self, known: &BTreeSet<ContainerId>) {
         self.held.clear();
-        for fetch in std::mem::take(&mut self.fetches).into_values() {
-            if let Fetch::Whole(sandbox) = fetch {
+        for (id, fetch) in std::mem::take(&mut self.fetches) {
+            if let Fetch::Whole(sandbox) = fetch
+                && !known.contains(&id)
+            {
                 discard(sandbox);
             }
         }

@@ -94,6 +94,11 @@ fn read(path: &str) -> Result<String, ProbeError> {
     fs::read_to_string(path).map_err(|source| ProbeError::Read { path: path.to_owned(), source })
 }
 
+/// What to offer of the memory of this machine, in bytes.
+pub(crate) fn memory_offer() -> Result<u64, ProbeError> {
+    memory_total().map(|total| offer(total, GIB))
+}
+
 fn memory_total() -> Result<u64, ProbeError> {
     let text = read("/proc/meminfo")?;
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));

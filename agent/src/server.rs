@@ -25,12 +25,13 @@ use crate::sandboxes::Place;
 use crate::sessions::Sessions;
 use crate::usage::{self, Usages};
 use crate::{Error, containers, metrics, orphans, probe};
-use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered, TaskView};
+use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered, TaskRecord, TaskView};
 use api::{employer, router};
 use clock::Clock;
 use fail::fail_point;
 use identity::{hostname, supervisor_identity};
 use proto::{AgentInfo, ClusterId};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -168,6 +169,7 @@ fn native_options(config: &Config, layout: &Layout) -> NativeOptions {
             name: layout.name.clone(),
             away_grace: config.supervisor_away_grace,
             cgroups: config.cgroups,
+            extras: config.extras,
             foreground: false,
         },
         defaults: config.native_defaults(),
@@ -225,8 +227,13 @@ fn index(performer: &Performer, recovered: &Recovered, packer: &Packer) {
         sandboxes.insert(&record.container_id, task, Place { path, running: false });
     }
     for container in &recovered.containers {
-        let Some(launch) = &container.launch else { continue };
-        let task = (launch.framework_id.clone(), launch.task.task_id.clone());
+        let launch = container.launch.as_ref().map(|l| (&l.framework_id, &l.task.task_id));
+        // The checkpoint knows what a supervisor does not that came after a lost one.
+        let is_its = |record: &&TaskRecord| record.container_id == container.container_id;
+        let record = || recovered.tasks.iter().find(is_its);
+        let task = launch.or_else(|| record().map(|r| (&r.framework_id, &r.task.task_id)));
+        let Some((framework_id, task_id)) = task else { continue };
+        let task = (framework_id.clone(), task_id.clone());
         let path = match &container.exited {
             None => Some(container.sandbox.clone()),
             Some(exited) => exited.sandbox.clone(),
@@ -328,6 +335,9 @@ impl Server {
     ) -> Result<(), Error> {
         self.usages.note(&event);
         self.performer.addresses.note(&event);
+        if let Some(input) = self.performer.note_limits(&event) {
+            self.step(input);
+        }
         if let Some(number) = self.sessions.note(&event) {
             self.performer.native.signal_session(number, libc::SIGKILL);
         }
@@ -380,12 +390,13 @@ impl Server {
         let mut containers = first_report(events, addresses, &self.clock).await;
         let of_docker = self.performer.native.report_docker();
         containers.extend(containers::report(of_docker, &self.clock));
-        let known: Vec<_> = containers.iter().map(|c| c.container_id.clone()).collect();
+        let known: BTreeSet<_> = containers.iter().map(|c| c.container_id.clone()).collect();
+        self.performer.preparing.clear(&known);
         let plain = |task: &TaskView<'_>| task.executor_id.is_none() && !task.state.is_terminal();
         let tasks = self.core.tasks().filter(plain);
         let of_tasks = tasks.filter_map(|task| Some((task.container_id?, task.sandbox)));
         let executors = self.core.executors().map(|e| (e.container_id, e.sandbox));
-        for (id, path) in of_tasks.chain(executors).filter(|(id, _)| !known.contains(id)) {
+        for (id, path) in of_tasks.chain(executors).filter(|(id, _)| !known.contains(*id)) {
             let path = path.map(|path| path.as_ref().into());
             self.performer.sandboxes.ended(id, path);
         }
@@ -417,6 +428,7 @@ impl Server {
             }
             Ask::Containers(reply) => drop(reply.send(http::container_views(&self.core))),
             Ask::Enter(entry) => self.performer.enter(&self.core, *entry),
+            Ask::UpdateLimits(order) => self.performer.update_limits(&self.core, *order),
             Ask::SignalSession { number, signal } => {
                 self.performer.native.signal_session(number, signal);
             }

@@ -121,6 +121,8 @@ enum Command {
     Exec(command::session::exec::Options),
     /// Show what a task prints from now on.
     Attach(command::session::attach::Options),
+    /// Change what a running task may use beyond what it asked for.
+    Limits(command::session::limits::Options),
     /// Kill a job, or one task of it.
     Kill(command::kill::Options),
     /// List agents.
@@ -264,6 +266,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Logs(options) => block_on(command::logs::run(options)),
         Command::Exec(options) => block_on(command::session::exec::run(options)),
         Command::Attach(options) => block_on(command::session::attach::run(options)),
+        Command::Limits(options) => block_on(command::session::limits::run(options)),
         Command::Kill(options) => block_on(command::kill::run(options)),
         Command::Agents { server, print } => {
             block_on(command::agents::run(&discover::master(&server), print.output))

@@ -5,6 +5,7 @@ use crate::{
     AgentInfo, CommandInfo, ContainerId, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, Time,
 };
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +96,13 @@ pub enum Call {
         signal: Option<i32>,
         /// Whether this is `KILL_NESTED_CONTAINER`, the older name.
         nested: bool,
+    },
+    /// Change what the task of a container may use beyond what it asked for, while it runs.
+    UpdateContainerLimits {
+        /// The container of a task.
+        container: ContainerPath,
+        /// By the name of the resource, in thousandths; `None` is no limit. What is not named stays.
+        limits: BTreeMap<Arc<str>, Option<u64>>,
     },
     /// A call of the Mesos API that is not built yet, by its name on the wire.
     NotBuilt(Arc<str>),

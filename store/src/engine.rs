@@ -4,6 +4,7 @@
 //! guard's own fdatasync of the same file makes it durable. sled also panics on some damaged
 //! files: here that becomes an error, for a file may never end a process.
 
+use crate::shadow::{Shadow, remove_unfinished};
 use crate::{StoreError, durable};
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,6 +15,8 @@ pub(crate) struct Engine {
     /// A handle of our own on sled's log.
     log: File,
     dir: PathBuf,
+    /// Through which it was opened because the disk was full; after the database, which uses it.
+    shadow: Option<Shadow>,
 }
 
 /// A change as sled stores it: no value means removal.
@@ -25,24 +28,51 @@ impl Engine {
         durable::create_dir(dir)?;
         let path = dir.join("db");
         wait_for_remnants(&path)?;
-        // Only `commit` flushes: a timer would write what nobody waits for.
-        let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
-        let db = guarded(dir, "open", || config.open())?;
+        remove_unfinished(dir)?;
+        match guarded(dir, "open", || config(dir, cache_bytes).open()) {
+            Err(error @ StoreError::Full { .. }) if path.exists() => {
+                tracing::warn!(%error, "the database is opened without room for its snapshot");
+                Self::open_through_memory(dir, cache_bytes)
+            }
+            opened => Self::of(dir, opened?, None),
+        }
+    }
+
+    /// Opens a database that is there, without room for its snapshot. What of the last segment of
+    /// the log was never written sled fills with zeros all the same.
+    pub(crate) fn open_through_memory(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        wait_for_remnants(&dir.join("db"))?;
+        remove_unfinished(dir)?;
+        let shadow = Shadow::of(dir)?;
+        let db = guarded(dir, "open", || config(shadow.dir(), cache_bytes).open())?;
+        Self::of(dir, db, Some(shadow))
+    }
+
+    fn of(dir: &Path, db: sled::Db, shadow: Option<Shadow>) -> Result<Self, StoreError> {
         durable::sync_tree(dir)?;
+        let path = dir.join("db");
         let log = File::open(&path).map_err(|error| StoreError::io("open", &path, error))?;
-        Ok(Self { db, log, dir: dir.to_owned() })
+        Ok(Self { db, log, dir: dir.to_owned(), shadow })
+    }
+
+    /// The directory in memory through which it was opened.
+    #[cfg(test)]
+    pub(crate) fn shadow_dir(&self) -> Option<std::path::PathBuf> {
+        self.shadow.as_ref().map(|shadow| shadow.dir().to_owned())
     }
 
     /// Closes it: returns once nothing of it works on its files any more.
     pub(crate) fn close(self) -> Result<(), StoreError> {
-        let Self { db, log, dir } = self;
+        let Self { db, log, dir, shadow } = self;
         drop(log);
         // Nobody relies on what is in it: a damaged one may say what it likes to this.
         let _ = guarded(&dir, "close", || {
             drop(db);
             Ok(())
         });
-        wait_for_remnants(&dir.join("db"))
+        let closed = wait_for_remnants(&dir.join("db"));
+        drop(shadow);
+        closed
     }
 
     /// Applies all changes as one and makes them durable.
@@ -86,6 +116,11 @@ impl Engine {
             }
         })
     }
+}
+
+/// Only `commit` flushes: a timer would write what nobody waits for.
+fn config(dir: &Path, cache_bytes: u64) -> sled::Config {
+    sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None)
 }
 
 /// Waits until sled's own lock is free. The store's lock is held already, so no other process can

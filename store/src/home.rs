@@ -160,12 +160,16 @@ fn take_lock(dir: &Path) -> Result<Lock, StoreError> {
         }
         Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", &path, error)),
     }
-    // Whose it is, for the message of the next who comes.
-    let pid = format!("{}\n", std::process::id());
-    file.set_len(0)
-        .and_then(|()| file.write_all(pid.as_bytes()))
-        .map_err(|error| StoreError::io("write", &path, error))?;
-    Ok(Lock(file))
+    // Whose it is, for the message of the next who comes: in the place of what was there, all of one
+    // length, and without it where a full disk has no room.
+    let pid = format!("{:<10}\n", std::process::id());
+    match file.write_all(pid.as_bytes()) {
+        Ok(()) => Ok(Lock(file)),
+        Err(error) => match StoreError::io("write", &path, error) {
+            StoreError::Full { .. } => Ok(Lock(file)),
+            error => Err(error),
+        },
+    }
 }
 
 /// Moves damaged data out of the way, so that an open makes new ones; returns where they went.

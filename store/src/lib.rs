@@ -22,6 +22,7 @@ mod home;
 mod identity;
 mod pace;
 mod record;
+mod shadow;
 mod storage;
 mod store;
 #[cfg(test)]

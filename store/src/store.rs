@@ -259,9 +259,14 @@ impl Storage for Store {
             return Err(StoreError::Poisoned { dir: self.dir().to_owned() });
         }
         self.check_space(&batch)?;
-        self.raw_changes(batch).and_then(|raw| self.engine.apply(raw)).inspect_err(|error| {
+        self.raw_changes(batch).and_then(|raw| self.engine.apply(raw)).map_err(|error| {
             self.poisoned.store(true, Ordering::Release);
             tracing::error!(dir = %self.dir().display(), %error, "store poisoned");
+            match error {
+                // Others filled the disk meanwhile. A part may be written: it is not as `Full` says.
+                StoreError::Full { .. } => StoreError::Poisoned { dir: self.dir().to_owned() },
+                error => error,
+            }
         })
     }
 }

@@ -190,3 +190,52 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_snapshot_that_was_not_finished_costs_nothing() {
+    for content in [&b""[..], b"only a part of it", &[0; 4096]] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        put(&store, b"k1", b"a value");
+        drop(store);
+        // As a process leaves it that is killed in an open, or finds the disk full.
+        let unfinished = dir.path().join("sled/snap.7FFFFFFFFFFFFFFF.generating");
+        std::fs::write(&unfinished, content).unwrap();
+        let store = open(dir.path());
+        assert_eq!(store.get(b"k1").unwrap().unwrap(), b"a value", "{content:?}");
+        assert!(!unfinished.exists());
+    }
+}
+
+#[test]
+fn what_is_committed_through_memory_is_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let sled = dir.path().join("sled");
+    for n in 0..5_u8 {
+        let store = open(dir.path());
+        for key in 0..50 {
+            put(&store, &[b'k', key], &[n; 9000]);
+        }
+        drop(store);
+        let snapshots = || {
+            let mut names: Vec<_> =
+                std::fs::read_dir(&sled).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.retain(|name| name.to_string_lossy().starts_with("snap."));
+            names
+        };
+        let before = snapshots();
+        let engine = Engine::open_through_memory(&sled, 1 << 20).unwrap();
+        let head = record::seal(b"j", &[n]).head;
+        engine.apply(vec![(b"j".to_vec(), Some(head))]).unwrap();
+        let memory = engine.shadow_dir().unwrap();
+        assert!(memory.join("db").is_symlink());
+        engine.close().unwrap();
+        assert!(!memory.exists(), "nothing is left in memory");
+        assert_eq!(snapshots(), before, "nor was anything new made beside the log");
+        let store = open(dir.path());
+        assert_eq!(store.get(b"j").unwrap().unwrap(), [n]);
+        for key in 0..50 {
+            assert!(store.get(&[b'k', key]).unwrap().unwrap() == [n; 9000], "{n} {key}");
+        }
+    }
+}

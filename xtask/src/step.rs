@@ -3,10 +3,11 @@
 //! While a step runs, a line every twenty seconds shows elapsed time and the last line of
 //! output; a failing step prints its output, without cargo's list of what it compiled, which
 //! would bury the error. A step whose program ends but leaves a
-//! process holding its output is a failure as well: something was left running.
+//! process holding its output is a failure as well: something was left running. So is one that
+//! prints nothing for long: a test that hangs is named by the last line that its harness printed.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,9 @@ use crate::Failure;
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// How long the output may stay open after the program has ended.
 const LINGER: Duration = Duration::from_secs(10);
+/// How long a program may print nothing before it and what it started are ended: longer than any
+/// linking and any test takes, and far less than what a machine for tests waits.
+const SILENCE: Duration = Duration::from_mins(15);
 const POLL: Duration = Duration::from_millis(50);
 const LAST_LINE_MAX: usize = 90;
 
@@ -27,13 +31,22 @@ pub(crate) struct Done {
 
 /// Runs `command` under `name`.
 pub(crate) fn run(name: &str, command: Command) -> Result<Done, Failure> {
-    run_lingering(name, command, LINGER)
+    run_within(name, command, Limits { linger: LINGER, silence: SILENCE })
 }
 
-fn run_lingering(name: &str, command: Command, linger: Duration) -> Result<Done, Failure> {
+/// How long a step is waited for.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// While its output is open after its program has ended.
+    linger: Duration,
+    /// While it prints nothing.
+    silence: Duration,
+}
+
+fn run_within(name: &str, command: Command, limits: Limits) -> Result<Done, Failure> {
     let started = Instant::now();
     println!("{name}: ...");
-    match captured(name, command, started, linger) {
+    match captured(name, command, started, limits) {
         Ok((status, output, lingering)) if status.success() && !lingering => {
             println!("{name}: ok, {}", seconds(started.elapsed()));
             Ok(Done { output })
@@ -106,7 +119,7 @@ fn captured(
     name: &str,
     mut command: Command,
     started: Instant,
-    linger: Duration,
+    limits: Limits,
 ) -> Result<(ExitStatus, String, bool), String> {
     let mut child = command
         .stdin(Stdio::null())
@@ -121,7 +134,7 @@ fn captured(
     if let Some(stderr) = child.stderr.take() {
         forward(stderr, sender);
     }
-    let mut output = Output { text: String::new(), last: String::new() };
+    let mut output = Output { text: String::new(), last: String::new(), at: Instant::now() };
     let mut spoken = Instant::now();
     let mut ended: Option<(ExitStatus, Instant)> = None;
     loop {
@@ -132,11 +145,22 @@ fn captured(
         }
         match ended {
             Some((status, _)) if !open => return Ok((status, output.text, false)),
-            Some((status, at)) if at.elapsed() > linger => return Ok((status, output.text, true)),
+            Some((status, at)) if at.elapsed() > limits.linger => {
+                return Ok((status, output.text, true));
+            }
             // The streams are closed but the program is not done: wait for it alone.
             None if !open => {
                 let status = child.wait().map_err(|error| error.to_string())?;
                 return Ok((status, output.text, false));
+            }
+            None if output.at.elapsed() > limits.silence => {
+                end(&mut child);
+                let silence = seconds(limits.silence);
+                telling(&output.text).for_each(|line| println!("{line}"));
+                return Err(format!(
+                    "printed nothing for {silence} and was ended: {}",
+                    output.last
+                ));
             }
             _ => {}
         }
@@ -147,9 +171,30 @@ fn captured(
     }
 }
 
+/// Kills a program and all that it started, as far as they are still below it.
+fn end(child: &mut Child) {
+    let mut below = vec![child.id().to_string()];
+    let mut looked = 0;
+    while let Some(id) = below.get(looked) {
+        // Each thread has children of its own.
+        let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+        let children: Vec<String> = threads
+            .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
+            .flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+            .collect();
+        below.extend(children);
+        looked += 1;
+    }
+    // What has ended by itself since is what was wanted.
+    let _ = Command::new("kill").arg("-KILL").args(&below).stderr(Stdio::null()).status();
+    let _ = child.wait();
+}
+
 struct Output {
     text: String,
     last: String,
+    /// When something came last.
+    at: Instant,
 }
 
 impl Output {
@@ -162,6 +207,7 @@ impl Output {
                     if !line.trim().is_empty() {
                         self.last = line.trim().chars().take(LAST_LINE_MAX).collect();
                     }
+                    self.at = Instant::now();
                     self.text.push_str(&line);
                     self.text.push('\n');
                     wait = Duration::ZERO;
@@ -219,8 +265,29 @@ mod tests {
     fn a_process_left_behind_fails_the_step() {
         // The background process ends by itself soon after the limit.
         let command = shell("sleep 2 & exit 0");
-        let failure = run_lingering("example", command, Duration::from_millis(100)).unwrap_err();
+        let limits = Limits { linger: Duration::from_millis(100), silence: SILENCE };
+        let failure = run_within("example", command, limits).unwrap_err();
         assert!(matches!(failure, Failure::Failed(text) if text.contains("left a process")));
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended_with_what_it_started() {
+        let limits = Limits { linger: LINGER, silence: Duration::from_millis(300) };
+        // The second one has the output open for as long as it lives.
+        let command = shell("echo test hangs; (sleep 1000 & echo $!; wait)");
+        let failure = run_within("example", command, limits).unwrap_err();
+        let Failure::Failed(text) = failure else { panic!("{failure:?}") };
+        let (_, left) = text.rsplit_once(' ').unwrap();
+        assert!(text.contains("printed nothing for 0.3 s"), "{text}");
+        let ended = || {
+            let state = std::fs::read_to_string(format!("/proc/{left}/stat")).unwrap_or_default();
+            state.is_empty() || state.contains(") Z ")
+        };
+        let by = Instant::now() + LINGER;
+        while !ended() {
+            assert!(Instant::now() < by, "{left} goes on");
+            std::thread::yield_now();
+        }
     }
 
     #[test]

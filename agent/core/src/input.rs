@@ -91,6 +91,14 @@ pub enum Input {
         /// What.
         input: ExecutorInput,
     },
+    /// These limits of a task are in force, besides those that are not named: they were found to be
+    /// possible by `Agent::with_limits`.
+    LimitsChanged {
+        /// Of which.
+        container_id: ContainerId,
+        /// By the name of the resource, in thousandths; `None` is no limit.
+        limits: crate::Limits,
+    },
     /// The process that supervises the tasks was lost and another one runs now: these are all the
     /// containers that it knows.
     Supervisor {
@@ -171,6 +179,11 @@ pub struct Container {
     pub sandbox: Arc<str>,
     /// How it ended; absent while it runs.
     pub exited: Option<Exited>,
+    /// The supervisor that started it was lost: what was left of it was killed, and had not ended
+    /// when the one that tells this began.
+    pub remains: bool,
+    /// Whether an order to kill it was taken while it ran: the supervisor sees to its end.
+    pub kill_requested: bool,
 }
 
 /// All that is needed to run a task, and to take it back after a restart of the agent: it is

@@ -40,5 +40,5 @@ pub use options::Options;
 pub use reconfiguration::reconfiguration;
 pub use state::{Agent, Counters};
 pub use step::TaskView;
-pub use task::Subject;
+pub use task::{Limits, LimitsRefused, Subject};
 pub use volumes::{Mount, Volume, claim, mounts};

@@ -16,9 +16,9 @@ use crate::input::{
 use crate::link::Link;
 use crate::random::Random;
 use crate::reconfiguration::same_place;
-use crate::state::{Agent, Counters, Phase, Task, TaskKey};
+use crate::state::{Agent, Counters, KillCause, Phase, Task, TaskKey};
 use crate::status_updates::Report;
-use crate::task::{Tombstones, task_record};
+use crate::task::{Tombstones, keep_limits, supervisor_lost, task_record};
 use crate::volumes::{Volumes, claim};
 use proto::{AgentInfo, ContainerId, Reason, TaskState, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -242,28 +242,25 @@ impl Agent {
         records: &BTreeMap<TaskKey, TaskRecord>,
     ) -> Option<Launch> {
         let record = records.values().find(|r| r.container_id == container.container_id)?;
-        Some(Launch {
-            container_id: record.container_id.clone(),
-            framework: self.frameworks.get(&record.framework_id)?.info.clone()?,
-            framework_id: record.framework_id.clone(),
-            role: record.role.clone(),
-            task: record.task.clone(),
-        })
+        let TaskRecord { container_id, framework_id, role, task } = record.clone();
+        let framework = self.frameworks.get(&framework_id)?.info.clone()?;
+        Some(Launch { container_id, framework, framework_id, role, task })
     }
 
     /// Takes a container back: with the updates on record, then with what the supervisor saw.
     fn adopt(
         &mut self,
         now: Time,
-        (key, launch, container): (TaskKey, Launch, Container),
+        (key, mut launch, container): (TaskKey, Launch, Container),
         records: &mut BTreeMap<TaskKey, TaskRecord>,
         updates: &mut BTreeMap<TaskKey, UpdatesRecord>,
         tally: &mut Tally,
         effects: &mut Vec<Effect>,
     ) {
         let recorded = records.remove(&key);
-        if recorded.is_none_or(|record| record.container_id != container.container_id) {
-            effects.push(Effect::Record(CheckpointOp::PutTask(task_record(&launch))));
+        match recorded.filter(|record| record.container_id == container.container_id) {
+            Some(record) => keep_limits(&record, &mut launch),
+            None => effects.push(Effect::Record(CheckpointOp::PutTask(task_record(&launch)))),
         }
         self.restore_framework(&key, &launch, effects);
         let mut task = Task::launching(&launch);
@@ -277,13 +274,23 @@ impl Agent {
             task.stream.pending = history.pending.into();
         }
         let over = task.state.is_terminal();
+        if container.remains {
+            task.doom(KillCause::SupervisorLost);
+        }
         self.insert_adopted(&key, task, over, &container.sandbox);
         match container.exited {
             None => {
                 tally.running += 1;
-                let Container { container_id, started, sandbox, .. } = container;
+                let Container { container_id, started, sandbox, remains, kill_requested, .. } =
+                    container;
                 self.container_launched(now, &container_id, (started, seen), sandbox, effects);
+                if kill_requested {
+                    self.expect_death(now, &key);
+                }
                 self.kill_doomed(now, &key, effects);
+                if remains {
+                    self.end_remains(now, &key, effects);
+                }
             }
             Some(exited) => {
                 tally.ended += 1;
@@ -438,6 +445,14 @@ impl Agent {
         });
     }
 
+    /// What is left of a task whose supervisor was lost was killed: it holds what the task holds, and
+    /// is shown as what it is, until it ends.
+    fn end_remains(&mut self, now: Time, key: &TaskKey, effects: &mut Vec<Effect>) {
+        if self.task(key).is_some_and(|task| task.phase == Phase::Running) {
+            self.order_kill(now, key, KillCause::SupervisorLost, Duration::ZERO, effects);
+        }
+    }
+
     /// The supervisor was lost and another one runs: what it does not know has ended unseen.
     pub(crate) fn supervisor_restarted(
         &mut self,
@@ -477,17 +492,15 @@ impl Agent {
             }
             let started = (container.started, None);
             self.container_launched(now, &id, started, container.sandbox, effects);
+            if let Some(key) = self.key_of(&id).filter(|_| container.remains) {
+                self.end_remains(now, &key, effects);
+            }
             if let Some(exited) = container.exited {
                 self.container_exited(now, &id, exited, effects);
             }
         }
         effects.push(Effect::Note(Note::SupervisorLost { tasks }));
     }
-}
-
-pub(crate) fn supervisor_lost() -> Report {
-    let message = "The process that supervised the task was lost, and its exit status with it";
-    Report::of_agent(TaskState::Failed, Reason::SupervisorLost, message)
 }
 
 #[cfg(test)]

@@ -157,6 +157,8 @@ pub(crate) enum KillCause {
     CompletionTime,
     /// Its health check failed too often in a row.
     Unhealthy,
+    /// The supervisor that watched it was lost, and not all of it has ended.
+    SupervisorLost,
     /// Its framework, or this agent, is no longer part of the cluster: nobody wants its updates.
     Abandoned,
 }
@@ -245,6 +247,22 @@ impl Task {
     /// Its custom executor.
     pub(crate) fn executor_id(&self) -> Option<&ExecutorId> {
         self.launched.as_ref()?.info.executor.as_ref().map(|info| &info.executor_id)
+    }
+
+    /// It is to end. The first cause stays, except that nothing is known of an end that no
+    /// supervisor sees, and that a task which is to end silently stays silent.
+    pub(crate) fn doom(&mut self, cause: KillCause) {
+        let stronger = match cause {
+            KillCause::Abandoned => true,
+            KillCause::SupervisorLost => !self.is_abandoned(),
+            KillCause::Requested
+            | KillCause::Drained
+            | KillCause::CompletionTime
+            | KillCause::Unhealthy => self.kill.is_none(),
+        };
+        if stronger {
+            self.kill = Some(cause);
+        }
     }
 
     /// Whether nobody is to hear of it.

@@ -65,6 +65,9 @@ impl Agent {
             Input::Executor { container_id, input } => {
                 self.executor_input(now, &container_id, input, effects);
             }
+            Input::LimitsChanged { container_id, limits } => {
+                self.limits_changed(&container_id, &limits, effects);
+            }
             Input::Supervisor { containers } => {
                 self.supervisor_restarted(now, containers, effects);
             }

@@ -237,6 +237,8 @@ impl World {
             started: self.now,
             sandbox: format!("/s/{}", launch.container_id).into(),
             exited: None,
+            remains: false,
+            kill_requested: false,
         }
     }
 

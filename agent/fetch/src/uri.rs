@@ -61,7 +61,9 @@ impl Uri {
         if text.starts_with('/') {
             return Self::file(text);
         }
-        let Some((scheme, rest)) = text.split_once("://") else {
+        let split = scheme_of(text)
+            .and_then(|scheme| Some((scheme, text.get(scheme.len()..)?.strip_prefix("://")?)));
+        let Some((scheme, rest)) = split else {
             return Err(wrong("it is neither http://, https://, file:/// nor an absolute path"));
         };
         match scheme.to_ascii_lowercase().as_str() {
@@ -128,13 +130,13 @@ impl Uri {
 
     /// Where a redirection of a server leads, seen from here.
     pub(crate) fn redirected(&self, location: &str) -> Result<Self, Failure> {
-        let Place::Server { tls, host, port, path, login } = &self.place else {
+        let Place::Server { tls, host, port, path, .. } = &self.place else {
             return Err(wrong("a file does not lead elsewhere"));
         };
         let scheme = if *tls { "https" } else { "http" };
         let own =
             if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-        let absolute = if location.contains("://") {
+        let absolute = if scheme_of(location).is_some() {
             location.to_owned()
         } else if let Some(rest) = location.strip_prefix("//") {
             format!("{scheme}://{rest}")
@@ -142,10 +144,21 @@ impl Uri {
             format!("{scheme}://{own}{location}")
         } else {
             let path = path.split('?').next().unwrap_or_default();
+            if location.starts_with('?') {
+                return self.followed(&format!("{scheme}://{own}{path}{location}"));
+            }
             let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
             format!("{scheme}://{own}{dir}/{location}")
         };
-        let mut next = Self::parse(&absolute)
+        self.followed(&absolute)
+    }
+
+    /// Where an absolute redirection leads.
+    fn followed(&self, absolute: &str) -> Result<Self, Failure> {
+        let Place::Server { tls, host, port, login, .. } = &self.place else {
+            return Err(wrong("a file does not lead elsewhere"));
+        };
+        let mut next = Self::parse(absolute)
             .map_err(|error| wrong(format!("it leads to another place: {error}")))?;
         let Place::Server { tls: then, host: to, port: at, login: named, .. } = &mut next.place
         else {
@@ -160,6 +173,15 @@ impl Uri {
         }
         Ok(next)
     }
+}
+
+/// The scheme of a URI: what stands before the first colon, if that comes before all else that
+/// parts a URI. One that has none is relative.
+fn scheme_of(text: &str) -> Option<&str> {
+    let (scheme, _) = text.split_once(':')?;
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let begins = scheme.starts_with(|letter: char| letter.is_ascii_alphabetic());
+    (begins && scheme.bytes().all(fine)).then_some(scheme)
 }
 
 /// With `%20` as a blank.

@@ -13,6 +13,7 @@ use crate::http::SessionsFrom;
 use crate::parts::LogPolicy;
 use crate::policy::Policy;
 use crate::probe::Machine;
+use crate::supervisor::options::Extras;
 use proto::{
     AgentInfo, Attribute, ClusterId, Domain, Piece, Ranges, ResourceName, Resources, Value,
 };
@@ -49,6 +50,8 @@ pub struct Config {
     pub cluster: Option<String>,
     /// Whether to use cgroups where they are permitted.
     pub cgroups: bool,
+    /// What is wanted of cgroups besides limits.
+    pub extras: Extras,
     /// Whether every allocation of cpus is a ceiling, not only a share.
     pub cpu_ceiling: bool,
     /// Processes and threads that a container may have when it states no figure.
@@ -57,8 +60,6 @@ pub struct Config {
     pub policy: Policy,
     /// What tasks may fetch, and how.
     pub fetch: FetchPolicy,
-    /// Whether a task ends whose sandbox takes more than the `disk` that it asked for.
-    pub disk_limits: bool,
     /// How often sandboxes are measured, at the most.
     pub disk_check_interval: Duration,
     /// How what tasks print is cut into parts, and how many are kept.
@@ -114,11 +115,11 @@ impl Config {
             domain: None,
             cluster: None,
             cgroups: true,
+            extras: Extras::default(),
             cpu_ceiling: false,
             pids: None,
             policy: Policy::default(),
             fetch: FetchPolicy::new(fetch),
-            disk_limits: true,
             disk_check_interval: Duration::from_secs(10),
             logs: LogPolicy::default(),
             gc_delay: Duration::from_secs(7 * 24 * 3600),

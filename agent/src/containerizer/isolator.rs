@@ -64,6 +64,8 @@ pub(crate) fn limits_of(allocation: &Allocation, defaults: Defaults) -> Limits {
         cpu_quota_us: ceiling.map(|milli| (milli.saturating_mul(QUOTA_PERIOD_US) / 1000).max(1000)),
         memory_bytes: allocation.memory_bytes,
         pids: allocation.pids.or(defaults.pids),
+        memory_soft_bytes: allocation.memory_soft_bytes,
+        disk_bytes: allocation.disk_bytes,
     }
 }
 
@@ -173,7 +175,9 @@ mod tests {
                 cpus_milli,
                 memory_bytes: None,
                 cpu_limit_milli: None,
+                memory_soft_bytes: None,
                 pids: None,
+                disk_bytes: None,
             },
             volumes: Vec::new(),
             enclosure: None,

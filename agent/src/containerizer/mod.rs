@@ -32,11 +32,17 @@ pub struct Allocation {
     pub cpus_milli: u64,
     /// Memory in bytes; `None` leaves memory unlimited.
     pub memory_bytes: Option<u64>,
+    /// What it asked for of memory, in bytes, where it may use more than that. `None` where what it
+    /// may use is what it asked for.
+    pub memory_soft_bytes: Option<u64>,
     /// A hard ceiling on cpu time in thousandths of a cpu, enforced as a quota over periods of
     /// 100 ms. `None` lets the container use idle cpus beyond its share.
     pub cpu_limit_milli: Option<u64>,
     /// Most processes and threads; `None` takes the agent's default.
     pub pids: Option<u64>,
+    /// Bytes of disk that it may take, held to by the kernel where the file system of the
+    /// sandboxes has project quotas; `None` is no limit.
+    pub disk_bytes: Option<u64>,
 }
 
 /// One container to start.
@@ -160,12 +166,12 @@ pub enum ContainerEvent {
         /// The last part of this round.
         complete: bool,
     },
-    /// New limits could not be put in force.
-    UpdateFailed {
+    /// The answer to `update`.
+    Updated {
         /// Which.
         id: ContainerId,
-        /// What the kernel said.
-        reason: String,
+        /// Why the limits are not all in force, as a clause.
+        problem: Option<String>,
     },
     /// A part of what the container printed was cut off: its sandbox has something to be packed.
     LogCut {
@@ -184,7 +190,8 @@ pub enum ContainerEvent {
 pub trait Containerizer: Send {
     /// Starts a container. Answered by `Launched` or `LaunchFailed`, then `Ended`.
     fn launch(&mut self, launch: Launch);
-    /// Changes the limits of a running container. Silent when it worked.
+    /// Changes the limits of cpus and memory of a running container; that of processes stays.
+    /// Answered by `Updated`, in the order of the calls for a container.
     fn update(&mut self, id: &ContainerId, allocation: Allocation);
     /// Sends a signal to the container's process group. Silent for an unknown container.
     fn signal(&mut self, id: &ContainerId, signal: i32);

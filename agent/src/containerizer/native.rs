@@ -93,6 +93,11 @@ impl Native {
         if let Some(warning) = &welcome.warning {
             tracing::warn!(isolation = %welcome.isolation, "{warning}");
         }
+        let wanted = options.supervisor.cgroups && options.supervisor.extras.pin_cpus;
+        if wanted != welcome.isolation.contains("cpuset") && welcome.warning.is_none() {
+            let isolation = &welcome.isolation;
+            tracing::warn!(%isolation, "--cpuset changes with the next supervisor: when no task runs");
+        }
         let (events, receiver) = mpsc::unbounded_channel();
         // The receiver is in our hand, so this cannot fail.
         let _ = events.send(ContainerEvent::Recovered(recovered));
@@ -302,7 +307,7 @@ fn event_of(report: Report) -> Option<ContainerEvent> {
         Report::Sampled { begun_boot_ns, usages, complete } => {
             ContainerEvent::Sampled { begun_boot_ns, usages, complete }
         }
-        Report::UpdateFailed { id, reason } => ContainerEvent::UpdateFailed { id, reason },
+        Report::Updated { id, problem } => ContainerEvent::Updated { id, problem },
         Report::ShutdownRefused { running } => {
             tracing::warn!(running, "the supervisor stays: tasks are running");
             return None;

@@ -53,8 +53,7 @@ fn ports(task: &TaskInfo, wanted: Option<&ContainerNetwork>) -> Result<Vec<PortM
     let own = task.resources.ranges("ports");
     let too_many = || format!("a task with a network of its own has at most {MOST} ports");
     let Some(wanted) = wanted else {
-        let count: u64 = own.pairs().iter().map(|(first, last)| last - first + 1).sum();
-        if count > MOST as u64 {
+        if own.count() > MOST as u64 {
             return Err(too_many());
         }
         let ports = own.pairs().iter().flat_map(|(first, last)| *first..=*last);
@@ -168,7 +167,9 @@ mod tests {
         let checks = Checks { health: None, check: Some(check) };
         let refused = of(&task(1, &[]), None, Some(&checks), &policy()).unwrap_err();
         assert!(refused.contains("IPv6"), "{refused}");
-        let refused = of(&task(1, &[(1, 60_000)]), None, None, &policy()).unwrap_err();
-        assert!(refused.contains("at most 256"), "{refused}");
+        for ranges in [&[(1, 60_000)][..], &[(0, u64::MAX)], &[(0, 1), (3, u64::MAX)]] {
+            let refused = of(&task(1, ranges), None, None, &policy()).unwrap_err();
+            assert!(refused.contains("at most 256"), "{refused}");
+        }
     }
 }

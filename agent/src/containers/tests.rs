@@ -101,17 +101,24 @@ fn limits_override_the_request() {
     task.limits.insert("mem".into(), Some(64_000));
     task.limits.insert("cpus".into(), Some(2_000));
     task.limits.insert("pids".into(), Some(16_000));
-    let limited = allocation(&task);
+    let limited = allocation(&task, true);
     assert_eq!(limited.memory_bytes, Some(64 << 20));
     assert_eq!((limited.cpu_limit_milli, limited.pids), (Some(2_000), Some(16)));
+    // What it asked for is what it keeps when memory runs short.
+    assert_eq!(limited.memory_soft_bytes, Some(32 << 20));
     task.limits.insert("mem".into(), None);
-    assert_eq!(allocation(&task).memory_bytes, None, "unlimited");
+    let unlimited = allocation(&task, true);
+    assert_eq!((unlimited.memory_bytes, unlimited.memory_soft_bytes), (None, Some(32 << 20)));
+    task.limits.insert("mem".into(), Some(32_000));
+    assert_eq!(allocation(&task, true).memory_soft_bytes, None);
+    task.limits.insert("mem".into(), None);
+    assert_eq!(allocation(&task, true).memory_bytes, None, "unlimited");
     task.limits.clear();
     task.resources = Resources::cpus_mem(100, 0);
     let least = LEAST_MEMORY / 1000 * (1 << 20);
-    assert_eq!(allocation(&task).memory_bytes, Some(least), "no request is not no limit");
+    assert_eq!(allocation(&task, true).memory_bytes, Some(least), "no request is not no limit");
     task.resources = Resources::cpus_mem(100, 5_000);
-    assert_eq!(allocation(&task).memory_bytes, Some(5 << 20), "a small request is kept");
+    assert_eq!(allocation(&task, true).memory_bytes, Some(5 << 20), "a small request is kept");
 }
 
 #[test]
@@ -166,7 +173,9 @@ fn a_launch_comes_back_as_it_was_with_its_framework_kept_once() {
     let mut read = Vec::new();
     let back = made.map(|made| {
         let (id, record, shared) = (made.id, made.record, made.shared);
-        let known = Recovered { id, record, shared, launched: launched.clone(), ended: None };
+        let (launched, ended, remains) = (launched.clone(), None, false);
+        let kill_requested = false;
+        let known = Recovered { id, record, shared, launched, ended, remains, kill_requested };
         launch_of(&known, &mut read).unwrap()
     });
     assert_eq!(read.len(), 1, "and is read once");

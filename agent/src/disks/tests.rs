@@ -62,6 +62,10 @@ fn a_tree_deeper_than_anybody_needs_counts_and_takes_no_descriptors_without_end(
     let found = walk.bytes();
     assert!((least..least + directories * 4096 + MIB as u64).contains(&found), "{found}");
     assert_eq!(walk.entries(), 600 * 3 + 7);
+    // With no room for names beyond one each directory is read on where that was.
+    let mut short = walk::Walk::with_names(dir.path(), 0).unwrap();
+    while short.go_on(100) {}
+    assert_eq!((short.bytes(), short.entries()), (found, 600 * 3 + 7));
     // Other tests of this process open some as well.
     assert!(most < before + 300, "{before} {most}");
 }
@@ -111,10 +115,12 @@ async fn one_with_very_many_files_keeps_nobody_else_from_being_measured() {
     for n in 0..5000 {
         std::fs::create_dir_all(many.join(n.to_string())).unwrap();
     }
-    let (mut disks, mut measured) = Disks::start_with(Duration::from_secs(5), 1000).unwrap();
+    let bounds = Bounds { large: 1000, ..BOUNDS };
+    let (mut disks, mut measured) = Disks::start_with(Duration::from_secs(5), bounds).unwrap();
     let mut order = Vec::new();
     for _ in 0..2 {
-        disks.measure(vec![asked("many", &many, 0), asked("few", &few, 0)]);
+        let many = Asked { limit: u64::MAX, ..asked("many", &many, 0) };
+        disks.measure(vec![many, asked("few", &few, 0)]);
         for _ in 0..2 {
             let one = measured.recv().await.unwrap();
             order.push(one.asked.id.to_string());
@@ -124,4 +130,56 @@ async fn one_with_very_many_files_keeps_nobody_else_from_being_measured() {
     assert_eq!(order, ["few", "many", "few", "many"]);
     let id = ContainerId::new("many").unwrap();
     assert_eq!(disks.of(&id).unwrap().entries, 5000);
+}
+
+/// A directory with so many directories, each of which has a file of 4 KB.
+fn fill(dir: &std::path::Path, count: usize) {
+    for n in 0..count {
+        let one = dir.join(n.to_string());
+        std::fs::create_dir_all(&one).unwrap();
+        std::fs::write(one.join("file"), [1; 4096]).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_takes_too_much_is_told_before_the_last_file_was_found() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 5000);
+    for large in [100, BOUNDS.large] {
+        let bounds = Bounds { large, ..BOUNDS };
+        let (mut disks, mut measured) = Disks::start_with(Duration::from_secs(5), bounds).unwrap();
+        disks.measure(vec![asked("a", dir.path(), 0)]);
+        let one = measured.recv().await.unwrap();
+        let (_, Limitation::Disk { usage_bytes, .. }) = disks.note(one).unwrap() else {
+            panic!("it is over its limit")
+        };
+        let known = disks.of(&ContainerId::new("a").unwrap()).unwrap();
+        assert_eq!(known.used, usage_bytes);
+        assert!(known.entries < 5000, "{known:?}");
+    }
+}
+
+#[tokio::test]
+async fn those_that_come_to_no_end_are_told_and_keep_nobody_waiting_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let bounds = Bounds { large: 100, most: 2000 };
+    let (mut disks, mut measured) = Disks::start_with(Duration::from_secs(5), bounds).unwrap();
+    let mut all = Vec::new();
+    // More than are under way at one time.
+    for n in 0..10 {
+        let (name, path) = (format!("t{n}"), dir.path().join(n.to_string()));
+        fill(&path, if n < 6 { 1500 } else { 200 });
+        all.push(Asked { limit: u64::MAX, ..asked(&name, &path, 0) });
+    }
+    disks.measure(all);
+    for _ in 0..10 {
+        assert_eq!(disks.note(measured.recv().await.unwrap()), None);
+    }
+    for n in 0..10 {
+        let known = disks.of(&ContainerId::new(format!("t{n}")).unwrap()).unwrap();
+        // A turn more than it may be at the most.
+        let expected = if n < 6 { 2000..2600 } else { 400..401 };
+        assert!(expected.contains(&known.entries), "t{n}: {known:?}");
+        assert!(known.used >= known.entries / 2 * 4096, "{known:?}");
+    }
 }

@@ -16,8 +16,13 @@ use std::path::Path;
 const HELD: usize = 128;
 /// Files with several names that are remembered; further ones count each time.
 const SEVERAL: usize = 100_000;
-/// Names of directories below the held ones that are still to be entered; further ones are not.
-const NAMES: usize = 1_000_000;
+/// Bytes that the names of directories below the held ones may take that are still to be entered.
+/// Where there are more, a directory is read on when those have been entered.
+const NAMES: usize = 1 << 20;
+/// What a name takes besides its bytes.
+const NAME: usize = 48;
+/// Directories within each other, below the held ones; deeper ones are not entered.
+const DEEPEST: usize = 10_000;
 /// The kernel's unit of `st_blocks`.
 const BLOCK: u64 = 512;
 
@@ -37,17 +42,39 @@ pub(super) struct Walk {
     several: HashSet<u64>,
     above: Vec<Dir>,
     below: Option<Below>,
+    /// `NAMES`.
+    names: usize,
 }
 
 /// Where a walk is below the directories that it holds open.
 struct Below {
     here: OwnedFd,
-    /// Absent when all of `here` has been read.
+    /// Absent when `here` has been read, all of it or up to the step's place.
     reading: Option<Dir>,
-    /// The directories from the last held one down to `here`: their numbers, and what in them is
-    /// still to be entered.
-    way: Vec<(u64, Vec<CString>)>,
+    /// The directories from the last held one down to `here`.
+    way: Vec<Step>,
+    /// Bytes of the names that are still to be entered.
     names: usize,
+}
+
+/// A directory on the way.
+struct Step {
+    /// Its number.
+    number: u64,
+    /// What in it is still to be entered.
+    names: Vec<CString>,
+    /// Where it is read on after that, if there was no room for more names.
+    place: Option<i64>,
+}
+
+impl Step {
+    fn of(number: u64) -> Self {
+        Self { number, names: Vec::new(), place: None }
+    }
+}
+
+fn size_of(name: &CStr) -> usize {
+    NAME + name.to_bytes().len()
 }
 
 impl Walk {
@@ -56,6 +83,11 @@ impl Walk {
     /// # Errors
     /// When the directory cannot be opened. What in it cannot be read does not count.
     pub(super) fn begin(path: &Path) -> io::Result<Self> {
+        Self::with_names(path, NAMES)
+    }
+
+    /// As `begin`, with room for so many bytes of names.
+    pub(super) fn with_names(path: &Path, names: usize) -> io::Result<Self> {
         let root = rustix::fs::open(path, flags(), Mode::empty())?;
         let stat = rustix::fs::fstat(&root)?;
         Ok(Self {
@@ -65,6 +97,7 @@ impl Walk {
             several: HashSet::new(),
             above: vec![Dir::new(root)?],
             below: None,
+            names,
         })
     }
 
@@ -123,11 +156,15 @@ impl Walk {
         };
         self.count(&stat);
         if is_directory(&stat)
-            && below.names < NAMES
-            && let Some((_, names)) = below.way.last_mut()
+            && below.way.len() < DEEPEST
+            && let Some(step) = below.way.last_mut()
         {
-            names.push(entry.file_name().to_owned());
-            below.names += 1;
+            below.names += size_of(entry.file_name());
+            step.names.push(entry.file_name().to_owned());
+            if below.names > self.names {
+                step.place = Some(entry.offset());
+                below.reading = None;
+            }
         }
         true
     }
@@ -145,17 +182,23 @@ impl Below {
     fn begin(here: OwnedFd) -> Option<Self> {
         let number = rustix::fs::fstat(&here).ok()?.st_ino;
         let reading = Dir::read_from(&here).ok();
-        Some(Self { here, reading, way: vec![(number, Vec::new())], names: 0 })
+        Some(Self { here, reading, way: vec![Step::of(number)], names: 0 })
     }
 
-    /// Goes into the next directory or, when there is none, back; false at the end of the way.
+    /// Goes into the next directory or, when there is none, reads on or goes back; false at the end
+    /// of the way.
     fn turn(&mut self, device: u64) -> bool {
-        let Some((_, names)) = self.way.last_mut() else { return false };
-        let Some(name) = names.pop() else {
+        let Some(step) = self.way.last_mut() else { return false };
+        let Some(name) = step.names.pop() else {
+            if let Some(place) = step.place.take() {
+                let on = |mut dir: Dir| dir.seek(place).map(|()| dir);
+                self.reading = Dir::read_from(&self.here).and_then(on).ok();
+                return true;
+            }
             self.way.pop();
             return self.go_back(device);
         };
-        self.names -= 1;
+        self.names = self.names.saturating_sub(size_of(&name));
         let Ok(next) = rustix::fs::openat(&self.here, name.as_c_str(), flags(), Mode::empty())
         else {
             return true;
@@ -163,7 +206,7 @@ impl Below {
         if let Ok(stat) = rustix::fs::fstat(&next)
             && stat.st_dev == device
         {
-            self.way.push((stat.st_ino, Vec::new()));
+            self.way.push(Step::of(stat.st_ino));
             self.reading = Dir::read_from(&next).ok();
             self.here = next;
         }
@@ -171,13 +214,13 @@ impl Below {
     }
 
     fn go_back(&mut self, device: u64) -> bool {
-        let Some((number, _)) = self.way.last() else { return false };
+        let Some(step) = self.way.last() else { return false };
         let Ok(back) = rustix::fs::openat(&self.here, c"..", flags(), Mode::empty()) else {
             return false;
         };
         // Who was moved meanwhile has another way back, on which nothing is known.
         let is_it = rustix::fs::fstat(&back)
-            .is_ok_and(|stat| stat.st_dev == device && stat.st_ino == *number);
+            .is_ok_and(|stat| stat.st_dev == device && stat.st_ino == step.number);
         self.here = back;
         is_it
     }

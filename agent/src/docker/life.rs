@@ -142,7 +142,7 @@ impl Life {
     /// On a thread of its own: a task may have had much fetched into it.
     async fn discard_sandbox(&self) {
         let sandbox = self.state.sandbox.clone();
-        let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(sandbox)).await;
+        let removed = tokio::task::spawn_blocking(move || making::remove(&sandbox)).await;
         if let Ok(Err(error)) = removed
             && error.kind() != std::io::ErrorKind::NotFound
         {
@@ -335,10 +335,8 @@ impl Life {
                 self.state.memory = limits.memory_bytes;
                 self.note();
                 let updated = self.common.engine.update(&self.name, request::update(&limits)).await;
-                if let Err(error) = updated {
-                    let (id, reason) = (self.id.clone(), error.to_string());
-                    self.common.tell(ContainerEvent::UpdateFailed { id, reason });
-                }
+                let problem = updated.err().map(|error| error.to_string());
+                self.common.tell(ContainerEvent::Updated { id: self.id.clone(), problem });
             }
             Some(Order::Usage) => self.usage(),
             Some(Order::Forget) => return Some(Over::Forgotten),

@@ -4,17 +4,16 @@
 //! launch waits for it, for a while.
 
 use super::engine::EngineError;
-use super::life::Common;
+use super::life::{Common, PAUSES};
 use super::outcome::{Seen, seen};
 use super::record::{Phase, State};
 use super::request::{self, Rights};
 use crate::containerizer::{
     DockerTask, Enclosure, Launch, LaunchError, Launched, MountSource, Program, limits_of,
 };
-use crate::supervisor::give_volume;
-use rustix::fs::{Gid, Mode, Uid};
+use crate::supervisor;
+use bollard::models::ContainerInspectResponse;
 use std::future::Future;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -84,7 +83,7 @@ pub(crate) async fn make(
     let walls = launch.enclosure.as_deref().ok_or_else(nobody)?;
     let of_image = image(&common, task).await?;
     let user = user(&common, &launch, walls, task.users.as_deref(), &of_image).await?;
-    prepare_sandbox(walls, &state.sandbox, &user)?;
+    give_sandbox(walls, &state.sandbox, &user).await?;
     give_volumes(&launch, &user)?;
     let limits = limits_of(&launch.allocation, common.settings.defaults);
     let agent = &common.settings.agent;
@@ -114,8 +113,7 @@ pub(crate) async fn make(
         return Err(refused(error, &launch));
     }
     // Whatever was answered: what counts is what there is.
-    let inspected = patiently(&common, || common.engine.inspect(&name)).await;
-    let inspected = inspected.map_err(|error| LaunchError::Refused(error.to_string()))?;
+    let inspected = inspected(&common, &name).await?;
     let (pid, started_unix_ns) = match (seen(&inspected, state.memory), started) {
         (Seen::Running { pid, started_unix_ns }, _) => (pid, started_unix_ns),
         (Seen::Ended(end), _) => {
@@ -161,6 +159,27 @@ where
             }
             other => return other,
         }
+    }
+}
+
+/// What there is of a container whose start was asked for. It may run by now, so an engine that is
+/// away is waited for however long that takes: nobody could end what is given up here.
+///
+/// # Errors
+/// That there is none.
+async fn inspected(common: &Common, name: &str) -> Result<ContainerInspectResponse, LaunchError> {
+    let mut pause = PAUSES.0;
+    loop {
+        match common.engine.inspect(name).await {
+            Ok(inspected) => return Ok(inspected),
+            Err(error) if error.is_missing() => {
+                return Err(LaunchError::Refused(error.to_string()));
+            }
+            Err(error) => tracing::warn!(name, %error, "it is not known whether it was started"),
+        }
+        // waits: the engine is away; it is asked again, with longer pauses
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
     }
 }
 
@@ -218,43 +237,45 @@ async fn user(
     }
 }
 
-/// Gives the sandbox to who runs in it, and makes the directories that are mounted from it.
-fn prepare_sandbox(walls: &Enclosure, sandbox: &Path, user: &str) -> Result<(), LaunchError> {
-    let owner = request::owner(user);
-    let own = |path: &Path| -> io::Result<()> {
-        if let Some((uid, gid)) = owner {
-            rustix::fs::chown(path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+/// Gives the sandbox, with what was fetched into it, to who runs in it, and makes the directories
+/// that are mounted from it. On a thread of its own: that may be many files.
+async fn give_sandbox(walls: &Enclosure, sandbox: &Path, user: &str) -> Result<(), LaunchError> {
+    let mounted = walls.mounts.iter().filter_map(|mount| match &mount.source {
+        MountSource::Sandbox(path) => Some(path.clone()),
+        _ => None,
+    });
+    let (mounted, sandbox, owner) = (mounted.collect::<Vec<_>>(), sandbox.to_owned(), owner(user));
+    let given =
+        tokio::task::spawn_blocking(move || supervisor::give_sandbox(&sandbox, &mounted, owner));
+    let given = given.await.unwrap_or_else(|error| Err(error.to_string()));
+    given.map_err(|error| LaunchError::Refused(format!("no sandbox: {error}")))
+}
+
+/// Removes a sandbox. What makes it ready may not have ended yet, and is at work in it then.
+pub(crate) fn remove(sandbox: &Path) -> std::io::Result<()> {
+    let busy = std::io::ErrorKind::DirectoryNotEmpty;
+    let mut removed = std::fs::remove_dir_all(sandbox);
+    for _ in 0..2 {
+        if removed.as_ref().is_err_and(|error| error.kind() == busy) {
+            removed = std::fs::remove_dir_all(sandbox);
         }
-        Ok(())
-    };
-    let prepare = || -> io::Result<()> {
-        own(sandbox)?;
-        for mount in &walls.mounts {
-            let MountSource::Sandbox(path) = &mount.source else { continue };
-            let mut whole = sandbox.to_owned();
-            for name in path.components() {
-                whole.push(name);
-                match rustix::fs::mkdir(&whole, Mode::from_raw_mode(0o755)) {
-                    Ok(()) => own(&whole)?,
-                    Err(rustix::io::Errno::EXIST) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            // What was fetched into it may hold links, which would lead the engine elsewhere.
-            if whole.canonicalize()? != whole {
-                return Err(io::Error::other(format!("{} leads elsewhere", whole.display())));
-            }
-        }
-        Ok(())
-    };
-    prepare().map_err(|error| LaunchError::Refused(format!("no sandbox: {error}")))
+    }
+    removed
+}
+
+/// Who a container's user is on the host, as far as one knows. Nobody in particular is root.
+fn owner(user: &str) -> Option<(u32, u32)> {
+    match user {
+        "" => rustix::process::geteuid().is_root().then_some((0, 0)),
+        user => request::owner(user),
+    }
 }
 
 /// Gives persistent volumes to who runs, as far as one knows who that is on the host.
 fn give_volumes(launch: &Launch, user: &str) -> Result<(), LaunchError> {
     let Some(owner) = request::owner(user) else { return Ok(()) };
     for volume in &launch.volumes {
-        give_volume(volume, owner).map_err(LaunchError::Refused)?;
+        supervisor::give_volume(volume, owner).map_err(LaunchError::Refused)?;
     }
     Ok(())
 }

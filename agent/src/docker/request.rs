@@ -87,6 +87,7 @@ fn host_config(
         memory: limits.memory_bytes.map(signed),
         // The sum of memory and swap: none of the latter.
         memory_swap: limits.memory_bytes.map(signed),
+        memory_reservation: limits.memory_soft_bytes.map(signed),
         pids_limit: limits.pids.map(signed),
         ulimits: Some(launch.rlimits.iter().map(ulimit).collect::<Result<_, _>>()?),
         network_mode: Some(task.network.clone()),
@@ -123,6 +124,7 @@ pub(crate) fn update(limits: &Limits) -> ContainerUpdateBody {
         cpu_quota: limits.cpu_quota_us.map(signed),
         memory: limits.memory_bytes.map(signed),
         memory_swap: limits.memory_bytes.map(signed),
+        memory_reservation: limits.memory_soft_bytes.map(signed),
         pids_limit: limits.pids.map(signed),
         ..ContainerUpdateBody::default()
     }

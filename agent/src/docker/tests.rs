@@ -1,6 +1,8 @@
 //! Containers of an engine that does what a test says and when: what a real one would have to be
 //! caught at.
 
+mod sandbox;
+
 use super::*;
 use crate::containerizer::{DockerTask, Enclosure, Ended, Program, Root, WaitStatus};
 use axum::extract::{Request, State as Shared};
@@ -34,6 +36,8 @@ struct Fake {
     busy: Mutex<u32>,
     /// Inspections of the end before it knows the reason.
     doubts: Mutex<Option<u32>>,
+    /// Questions about the container, once it was started, on which it hangs up.
+    away: Mutex<u32>,
 }
 
 impl Fake {
@@ -71,6 +75,11 @@ fn refuse(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "message": message }))).into_response()
 }
 
+/// Ends the connection without an answer, as an engine does that ends.
+fn hang_up() {
+    std::panic::resume_unwind(Box::new("the engine ends"));
+}
+
 async fn serve(Shared(fake): Shared<Arc<Fake>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let last = path.rsplit('/').next().unwrap_or_default().to_owned();
@@ -80,6 +89,14 @@ async fn serve(Shared(fake): Shared<Arc<Fake>>, request: Request) -> Response {
     };
     let word = call.split('?').next().unwrap_or_default().to_owned();
     fake.asked.send_modify(|asked| asked.push(call));
+    if *fake.stage.borrow() >= Stage::Running {
+        let mut away = fake.away.lock().unwrap();
+        if *away > 0 {
+            *away -= 1;
+            drop(away);
+            hang_up();
+        }
+    }
     let absent = *fake.stage.borrow() == Stage::Absent;
     match word.as_str() {
         "version" => Json(json!({"ApiVersion": "1.41"})).into_response(),
@@ -97,6 +114,9 @@ async fn serve(Shared(fake): Shared<Arc<Fake>>, request: Request) -> Response {
         "start" => {
             fake.start.acquire().await.unwrap().forget();
             fake.stage.send_replace(Stage::Running);
+            if *fake.away.lock().unwrap() > 0 {
+                hang_up();
+            }
             StatusCode::NO_CONTENT.into_response()
         }
         "kill" => {
@@ -145,7 +165,9 @@ fn launch() -> Launch {
             cpus_milli: 500,
             memory_bytes: None,
             cpu_limit_milli: None,
+            memory_soft_bytes: None,
             pids: None,
+            disk_bytes: None,
         },
         volumes: Vec::new(),
         enclosure: Some(Box::new(Enclosure {
@@ -176,12 +198,20 @@ fn launch() -> Launch {
 }
 
 async fn docker(dir: &Path, events: UnboundedSender<ContainerEvent>) -> Docker {
+    docker_that_waits(dir, events, BOUND).await
+}
+
+async fn docker_that_waits(
+    dir: &Path,
+    events: UnboundedSender<ContainerEvent>,
+    engine_wait: Duration,
+) -> Docker {
     let settings = Settings {
         agent: "agent-1".into(),
         boot_id: "b".into(),
         sandboxes: dir.join("sandboxes"),
         defaults: NativeDefaults::default(),
-        engine_wait: BOUND,
+        engine_wait,
         pull_timeout: BOUND,
     };
     let engine = Engine::new(dir.join("sock"));
@@ -201,6 +231,7 @@ impl World {
             start: Semaphore::new(0),
             busy: Mutex::new(0),
             doubts: Mutex::new(None),
+            away: Mutex::new(0),
         });
         let listener = tokio::net::UnixListener::bind(dir.path().join("sock")).unwrap();
         let router = axum::Router::new().fallback(serve).with_state(fake.clone());
@@ -375,4 +406,33 @@ async fn an_engine_that_hears_late_of_the_reason_is_asked_again() {
     world.fake.stage.send_replace(Stage::Exited);
     let ended = world.ended().await;
     assert!(matches!(ended.limitation, Some(Limitation::Memory { .. })), "{ended:?}");
+}
+
+#[tokio::test]
+async fn an_engine_that_goes_away_while_it_starts_a_container_is_waited_for() {
+    for removed in [false, true] {
+        let mut world = World::start().await;
+        let (sender, events) = unbounded_channel();
+        world.docker = docker_that_waits(world.dir.path(), sender, Duration::ZERO).await;
+        world.events = events;
+        *world.fake.away.lock().unwrap() = 4;
+        world.fake.create.add_permits(1);
+        world.docker.launch(launch());
+        world.asked("start").await;
+        world.docker.kill(&id(), Duration::from_secs(3600));
+        world.fake.start.add_permits(1);
+        if removed {
+            world.fake.has(Stage::Running).await;
+            world.fake.stage.send_replace(Stage::Absent);
+            let event = world.event().await;
+            assert!(matches!(event, ContainerEvent::LaunchFailed { .. }), "{event:?}");
+            world.gone().await;
+            continue;
+        }
+        let event = world.event().await;
+        assert!(matches!(event, ContainerEvent::Launched { .. }), "{event:?}");
+        assert_eq!(*world.fake.away.lock().unwrap(), 0, "it was away");
+        world.asked("stop?t=3600").await;
+        assert_eq!(world.was_asked("remove"), 0, "it runs");
+    }
 }

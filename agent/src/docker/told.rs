@@ -37,7 +37,10 @@ pub(crate) fn recovered(record: Record, records: &Records) -> Recovered {
     let noted = records.dir(&id).join("output");
     let figures = super::output::noted(&noted);
     let ended = (state.phase == Phase::Ended).then(|| ended(&state, figures));
-    Recovered { id, record: launch, shared, launched: making::launched(&state), ended }
+    let launched = making::launched(&state);
+    let kill_requested = state.kill_by_unix_ns.is_some();
+    let remains = false;
+    Recovered { id, record: launch, shared, launched, ended, kill_requested, remains }
 }
 
 pub(crate) fn ended(

@@ -75,13 +75,17 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl Cache {
-    /// Makes the directory, and removes what was being downloaded.
+    /// Makes the directory, and removes what was being downloaded and what is too much.
     pub(super) fn open(dir: PathBuf, most_bytes: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         for entry in std::fs::read_dir(&dir)?.flatten() {
             if entry.file_name().to_string_lossy().starts_with(NEW) {
                 std::fs::remove_file(entry.path())?;
             }
+        }
+        // It may have been larger under the agent before. What stays does no harm.
+        if let Err(error) = evict(&dir, most_bytes) {
+            tracing::warn!(dir = %dir.display(), %error, "old files stay in the cache");
         }
         let (asked, next) = (Mutex::default(), AtomicU64::default());
         Ok(Self { dir, most_bytes, asked, next })
@@ -187,6 +191,7 @@ fn keep(dir: &Path, key: &str, new: &Path, fetched: &Fetched, most: u64) -> Resu
     let file = File::open(new).map_err(disk("opening what was downloaded"))?;
     let bytes = file.metadata().map_err(disk("measuring what was downloaded"))?.len();
     if bytes > most {
+        evict(dir, most).map_err(disk("removing old files"))?;
         return Ok(file);
     }
     let Fetched { sha256, etag, last_modified, .. } = fetched.clone();

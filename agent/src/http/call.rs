@@ -5,8 +5,8 @@
 //! allowed, and pages in browsers never may: a request says its type as no form can, and one that
 //! names the page that it comes from is refused.
 
-use super::session;
 use super::{Ask, Context};
+use super::{limits as task_limits, session};
 use crate::listen::Peer;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -131,6 +131,10 @@ async fn answer(context: &Context, request: Request) -> Result<Response, Refusal
             may_enter(context, &headers, peer)?;
             session::kill(context, &container, signal).await
         }
+        Call::UpdateContainerLimits { container, limits } => {
+            may_enter(context, &headers, peer)?;
+            task_limits::update(context, container, limits).await
+        }
         Call::GetContainers { show_nested, .. } => containers(context, show_nested, accept).await,
         other => {
             let message = format!(
@@ -158,14 +162,14 @@ async fn whole(body: Body) -> Result<Bytes, Refusal> {
 fn may_enter(context: &Context, headers: &HeaderMap, peer: Option<Peer>) -> Result<(), Refusal> {
     let denied = |message: &str| Err(Refusal::new(StatusCode::FORBIDDEN, message));
     if headers.contains_key(header::ORIGIN) {
-        return denied("pages in browsers may not open sessions");
+        return denied("pages in browsers may not open sessions, nor change limits");
     }
     let local = peer.is_some_and(Peer::is_of_this_machine);
     match context.sessions_from {
         SessionsFrom::Anywhere => Ok(()),
         SessionsFrom::Loopback if local => Ok(()),
         SessionsFrom::Loopback => denied(
-            "sessions may be opened from the agent's own machine only; its operator can allow \
+            "sessions may be opened, and limits changed, from the agent's own machine only; its operator can allow \
              more with 'tepui agent --sessions-from anywhere'",
         ),
         SessionsFrom::Nowhere => {

@@ -6,6 +6,7 @@
 
 mod call;
 mod files;
+mod limits;
 mod log;
 mod session;
 mod state;
@@ -14,6 +15,7 @@ mod tests;
 mod usage;
 
 pub use call::SessionsFrom;
+pub(crate) use limits::{LimitsError, NewLimits};
 pub(crate) use session::{Entry, EntryError};
 pub(crate) use state::state;
 pub(crate) use usage::{Container, container_views, usage};
@@ -40,6 +42,8 @@ pub(crate) enum Ask {
     Containers(oneshot::Sender<Vec<ContainerView>>),
     /// Run this in the container of a task.
     Enter(Box<Entry>),
+    /// Put these limits of a task in force.
+    UpdateLimits(Box<NewLimits>),
     /// Signal the program of a session.
     SignalSession {
         number: u64,

@@ -9,6 +9,7 @@ use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use proto::{ContainerId, FrameworkId, TaskId};
 use std::path::Path;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 
@@ -17,6 +18,8 @@ struct Api {
     router: axum::Router,
     asks: mpsc::Receiver<Ask>,
     sessions: Sessions,
+    /// Where their pipes are, for this one alone: what is there from before is removed.
+    _pipes: tempfile::TempDir,
 }
 
 fn id(name: &str) -> ContainerId {
@@ -31,10 +34,11 @@ impl Api {
     fn with_sessions(from: SessionsFrom) -> Self {
         let sandboxes = Sandboxes::default();
         let (sender, asks) = mpsc::channel(1);
-        let sessions = Sessions::new(std::env::temp_dir().join("no-sessions-here"));
+        let pipes = tempfile::tempdir().unwrap();
+        let sessions = Sessions::new(pipes.path().join("sessions"));
         let rights = (sessions.clone(), from);
         let router = router(Context::new(sandboxes.clone(), rights, sender));
-        Self { sandboxes, router, asks, sessions }
+        Self { sandboxes, router, asks, sessions, _pipes: pipes }
     }
 
     /// With the files of a running task `t` of framework `F` in container `c`.
@@ -44,6 +48,12 @@ impl Api {
         let place = Place { path: Some(dir.to_owned()), running: true };
         api.sandboxes.insert(&id("c"), task, place);
         api
+    }
+
+    /// What the server is asked next.
+    async fn asked(&mut self) -> Ask {
+        let ask = tokio::time::timeout(Duration::from_secs(30), self.asks.recv());
+        ask.await.expect("nothing is asked").expect("somebody may ask")
     }
 
     async fn request(&self, request: Request<Body>) -> (StatusCode, Vec<u8>, http::HeaderMap) {
@@ -360,14 +370,14 @@ async fn a_session_whose_client_left_before_it_was_ordered_keeps_no_place() {
         let request = Request::post("/api/v1").header("content-type", "application/json");
         let request = request.body(Body::from(call)).unwrap();
         let answer = tokio::spawn(api.router.clone().oneshot(request));
-        let Some(Ask::Enter(entry)) = api.asks.recv().await else { panic!("{n} is refused") };
+        let Ask::Enter(entry) = api.asked().await else { panic!("{n} is refused") };
         answer.abort();
         assert!(answer.await.unwrap_err().is_cancelled());
         if n % 2 == 0 {
             entry.reply.send(Err(EntryError::NoContainer)).unwrap();
         } else {
             entry.reply.send(Ok(())).unwrap();
-            let Some(Ask::SignalSession { number, signal }) = api.asks.recv().await else {
+            let Ask::SignalSession { number, signal } = api.asked().await else {
                 panic!("its program goes on")
             };
             assert_eq!((number, signal), (entry.number, libc::SIGKILL));

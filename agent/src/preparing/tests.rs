@@ -156,3 +156,26 @@ async fn an_image_stays_until_the_supervisor_has_answered() {
     rig.preparing.release(&ContainerId::new("a").unwrap(), true);
     assert_eq!((store.collect(0).unwrap().images, unpacked()), (1, 1));
 }
+
+#[tokio::test]
+async fn sandboxes_of_containers_that_are_known_outlive_the_supervisor() {
+    let mut rig = rig();
+    let sandbox = |id: &str| rig.dir.path().join(id);
+    for id in ["a-known", "b-lost"] {
+        std::fs::create_dir(sandbox(id)).unwrap();
+        let whole = Fetch::Whole(sandbox(id));
+        rig.preparing.fetches.insert(ContainerId::new(id).unwrap(), whole);
+    }
+    rig.preparing.clear(&BTreeSet::from([ContainerId::new("a-known").unwrap()]));
+    let gone = async {
+        while sandbox("b-lost").exists() {
+            // waits: for a directory to be removed by another thread
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(BOUND, gone).await.expect("it is removed");
+    assert!(sandbox("a-known").exists());
+    // Nor does a late answer take it away.
+    rig.preparing.release(&ContainerId::new("a-known").unwrap(), false);
+    assert!(rig.preparing.fetches.is_empty() && sandbox("a-known").exists());
+}

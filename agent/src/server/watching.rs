@@ -5,21 +5,8 @@ use crate::containerizer::Containerizer;
 use crate::containers;
 use crate::disks::{Asked, Measured};
 use agent_core::Input;
-use proto::{ContainerId, Resources, Value};
+use proto::ContainerId;
 use tokio::time::Instant;
-
-/// Bytes that the sandbox of a task may take; none when it asked for no disk. Volumes and disks of
-/// their own are elsewhere.
-fn disk_limit(resources: &Resources) -> Option<u64> {
-    let pieces = resources.pieces().iter();
-    let own = pieces.filter(|piece| piece.name.as_str() == "disk" && piece.flavor.disk().is_none());
-    let milli = own.fold(0_u64, |sum, piece| match piece.value {
-        Value::Scalar(milli) => sum.saturating_add(milli),
-        Value::Ranges(_) | Value::Set(_) => sum,
-    });
-    let bytes = u128::from(milli) * (1 << 20) / 1000;
-    (milli > 0).then(|| u64::try_from(bytes).unwrap_or(u64::MAX))
-}
 
 impl Server {
     /// Once a second.
@@ -27,14 +14,15 @@ impl Server {
         if let Some(all) = self.usages.ask() {
             self.performer.native.sample(all);
         }
-        if self.config.disk_limits && self.disks.is_due(Instant::now()) {
+        if self.config.policy.disk_limits && self.disks.is_due(Instant::now()) {
             // Tasks of custom executors have no sandbox but that of their executor.
             let tasks = self.core.tasks().filter(|task| task.executor_id.is_none());
             let tasks = tasks.filter_map(|task| {
-                self.sandbox(disk_limit(task.resources?)?, task.container_id?, task.sandbox?)
+                let limit = containers::disk_limit(task.resources?)?;
+                self.sandbox(limit, task.container_id?, task.sandbox?)
             });
             let executors = self.core.executors().filter_map(|executor| {
-                let limit = disk_limit(&executor.resources)?;
+                let limit = containers::disk_limit(&executor.resources)?;
                 self.sandbox(limit, executor.container_id, executor.sandbox?)
             });
             let asked = tasks.chain(executors).collect();

@@ -20,6 +20,7 @@ use super::cgroup::{CgroupError, Group, Tree};
 use super::enclosure::{Standing, UserNamespace};
 use super::network;
 use super::output::Stream;
+use super::project::{self, Project};
 use super::task::{ContainerId, Launched, Limitation, Traffic, WaitStatus};
 
 /// A working directory that is held open.
@@ -28,6 +29,8 @@ pub(super) struct Directory {
     pub(super) path: PathBuf,
     fd: OwnedFd,
     owner: Option<(u32, u32)>,
+    /// Whether it belongs to the project of a former task.
+    in_project: bool,
 }
 
 impl Directory {
@@ -35,7 +38,7 @@ impl Directory {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())?;
-        Ok(Self { path: path.to_owned(), fd, owner: None })
+        Ok(Self { path: path.to_owned(), fd, owner: None, in_project: false })
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -48,6 +51,17 @@ impl Directory {
             rustix::fs::fchown(&self.fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
             self.owner = owner;
         }
+        Ok(())
+    }
+
+    /// Puts what will be written in it into a project, or into none.
+    pub(super) fn enter(&mut self, project: Option<&Project>) -> io::Result<()> {
+        match project {
+            Some(project) => project.take_in(self.fd.as_fd())?,
+            None if self.in_project => project::take_out(self.fd.as_fd())?,
+            None => {}
+        }
+        self.in_project = project.is_some();
         Ok(())
     }
 
@@ -121,6 +135,8 @@ pub(super) struct Occupant {
     pub(super) standing: Option<Standing>,
     /// Its own network.
     pub(super) network: Option<network::Standing>,
+    /// To which what it writes belongs, where the file system holds it to its disk.
+    pub(super) project: Option<Project>,
     /// The first process has ended; what is left of the container is being ended.
     pub(super) ending: Option<Ending>,
 }
@@ -128,6 +144,8 @@ pub(super) struct Occupant {
 /// A prepared place, with or without a task in it.
 #[derive(Debug)]
 pub(super) struct Berth {
+    /// The number that its group is named by.
+    pub(super) number: u64,
     pub(super) group: Option<Group>,
     /// stdout and stderr.
     pub(super) streams: [Stream; 2],
@@ -154,6 +172,7 @@ impl Berth {
         let pipe =
             |name| Stream::new(name).map_err(|source| BerthError::Io { what: "a pipe", source });
         Ok(Self {
+            number: 0,
             streams: [pipe("stdout")?, pipe("stderr")?],
             group: tree.map(|tree| Group::make(tree, name)).transpose()?,
             directory: None,

@@ -19,6 +19,8 @@ use super::cgroup::{CgroupError, Tree};
 use super::network;
 use super::options::{Options, UsageError};
 use super::peer;
+use super::remains::{self, Remains};
+use super::roll::{Entry, Roll};
 use super::server::Supervisor;
 use super::strays;
 use super::sys::{self, Fork};
@@ -141,24 +143,28 @@ fn serve(options: Options, listening: impl FnOnce()) -> Result<(), ServeError> {
     sys::become_subreaper().map_err(failed("adopt orphans of", &options.dir))?;
     fs::create_dir_all(&options.sandboxes)
         .map_err(failed("make the directory", &options.sandboxes))?;
-    let (tree, warning) = isolation(&options)?;
-    let mark = match tree {
-        Some(_) => None,
+    let (mut tree, warning) = isolation(&options)?;
+    let (mut roll, entries) =
+        Roll::take(&options.dir).map_err(failed("note tasks in", &options.dir))?;
+    let (mark, left) = match &mut tree {
+        Some(tree) => (None, remains::of_groups(&std::mem::take(&mut tree.left), &entries)),
         None => {
             let mark = strays::mark(&options.dir);
             let mark = mark.map_err(failed("keep the mark of tasks in", &options.dir))?;
-            let left = strays::clear(&mark);
-            if left > 0 {
-                super::log(&format!("killed {left} processes that a lost supervisor left"));
+            let (killed, left) = strays::clear(&mark, &entries);
+            if killed > 0 {
+                super::log(&format!("killed {killed} processes that a lost supervisor left"));
             }
-            Some(mark)
+            (Some(mark), remains::of_processes(left, &entries))
         }
     };
-    match network::clear(&options.dir, &options.name) {
-        Ok(0) => {}
-        Ok(left) => super::log(&format!("removed {left} port mappings of a lost supervisor")),
+    match network::clear(&options.dir) {
+        Ok(false) => {}
+        Ok(true) => super::log("removed port mappings of a lost supervisor"),
         Err(error) => super::log(&format!("port mappings may be left: {error}")),
     }
+    let noted: Vec<Entry> = left.iter().filter_map(Remains::entry).collect();
+    roll.begin(noted.iter()).map_err(failed("note tasks in", &options.dir))?;
     let listener = peer::listen(&options.socket).map_err(failed("listen on", &options.socket))?;
     let next_directory = clear_sandboxes(&options.sandboxes);
     let dir = options.dir.clone();
@@ -166,6 +172,8 @@ fn serve(options: Options, listening: impl FnOnce()) -> Result<(), ServeError> {
         .map_err(failed("set up the loop in", &dir))?;
     supervisor.next_directory = next_directory;
     supervisor.mark = mark;
+    supervisor.roll = roll;
+    supervisor.inherit(left);
     super::log(&format!("listening, pid {}", std::process::id()));
     fail::fail_point!("supervisor-listens");
     listening();
@@ -211,8 +219,11 @@ fn isolation(options: &Options) -> Result<(Option<Tree>, Option<String>), ServeE
         let text = format!("cgroups are switched off: {WITHOUT_CGROUPS}");
         return Ok((None, Some(text)));
     }
-    match Tree::open(&options.name) {
-        Ok(tree) => Ok((Some(tree), None)),
+    match Tree::open(&options.name, options.extras) {
+        Ok(tree) => {
+            let lacks = tree.lacks.join(". ");
+            Ok((Some(tree), Some(lacks).filter(|text| !text.is_empty())))
+        }
         // Starting without limits would hide these two from the operator.
         Err(error @ (CgroupError::Taken(_) | CgroupError::Stuck(_))) => {
             Err(ServeError::Cgroup(error))

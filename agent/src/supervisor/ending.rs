@@ -8,13 +8,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use fail::fail_point;
 
-use super::berth::{Berth, Ending};
+use super::berth::{Berth, Ending, Occupant};
 use super::cgroup::Group;
 use super::orders::kill_all;
 use super::server::{POOL, Supervisor};
 use super::strays::{self, Strays};
 use super::sys;
-use super::task::{Ended, Limitation, Recovered, SandboxFate};
+use super::task::{Ended, Limitation, Recovered, SandboxFate, WaitStatus};
 use super::wire::Report;
 
 impl Supervisor {
@@ -80,6 +80,10 @@ impl Supervisor {
         for index in ended {
             self.settle_one(index, children.as_deref());
         }
+        if let Some(networks) = &mut self.networks {
+            // Before the ends are sent: what is told of is gone.
+            networks.sweep();
+        }
     }
 
     fn settle_one(&mut self, index: usize, children: Option<&[u32]>) {
@@ -99,8 +103,8 @@ impl Supervisor {
         if let (Some(standing), Some(enclosures)) = (&occupant.standing, &self.enclosures) {
             enclosures.clear(standing);
         }
-        if let (Some(network), Some(networks)) = (&occupant.network, &self.networks) {
-            networks.remove(network);
+        if let (Some(network), Some(networks)) = (&occupant.network, &mut self.networks) {
+            networks.end(network);
         }
         if let Some(at) = occupant.kill_at {
             self.kills.remove(&(at, index, occupant.serial));
@@ -114,7 +118,9 @@ impl Supervisor {
                 record: occupant.record,
                 shared: occupant.shared,
                 launched: occupant.launched,
+                kill_requested: ended.kill_requested,
                 ended: Some(ended),
+                remains: false,
             },
         );
         fail_point!("end-told");
@@ -153,6 +159,7 @@ impl Supervisor {
 
     /// Makes a berth ready for the next task, or gives it up.
     pub(super) fn vacate(&mut self, index: usize) {
+        self.unpin(index);
         let Some(berth) = self.berths[index].as_mut() else { return };
         berth.occupant = None;
         if berth.renew() && self.idle.len() < POOL {
@@ -175,8 +182,14 @@ impl Supervisor {
     }
 }
 
+/// Whether a task failed when its disk had no more room by its quota.
+fn full_disk(occupant: &Occupant, ending: &Ending) -> Option<Limitation> {
+    let is_failure = ending.status != WaitStatus::Exited(0) && !occupant.kill_requested;
+    occupant.project.as_ref().filter(|_| is_failure)?.exhausted()
+}
+
 /// Takes the occupant out and says how it ended.
-fn conclude(berth: &mut Berth) -> Option<(super::berth::Occupant, Ended)> {
+fn conclude(berth: &mut Berth) -> Option<(Occupant, Ended)> {
     let occupant = berth.occupant.take()?;
     let ending = occupant.ending.as_ref()?;
     let counted = berth.group.as_mut().map(Group::conclude).unwrap_or_default();
@@ -192,7 +205,8 @@ fn conclude(berth: &mut Berth) -> Option<(super::berth::Occupant, Ended)> {
         limitation: counted
             .oom
             .map(|(usage_bytes, limit_bytes)| Limitation::Memory { usage_bytes, limit_bytes })
-            .or(occupant.exceeded),
+            .or(occupant.exceeded)
+            .or_else(|| full_disk(&occupant, ending)),
         kill_requested: occupant.kill_requested,
         pids_refused: counted.pids_refused,
         cpu_time: ending.cpu_time,

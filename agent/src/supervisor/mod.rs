@@ -26,6 +26,10 @@ mod orders;
 mod output;
 mod pace;
 mod peer;
+mod pinning;
+mod project;
+mod remains;
+mod roll;
 mod sampling;
 mod server;
 mod session;
@@ -38,10 +42,14 @@ pub(crate) mod wire;
 
 pub(crate) use cgroup::stalled;
 pub use daemon::main;
+use rustix::fs::{Gid, Mode, OFlags, Uid};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
 
 /// Where a supervisor of this directory puts the layers over images, whose removal takes time: to be
 /// emptied by whoever has it.
-pub(crate) fn trash(dir: &std::path::Path) -> std::path::PathBuf {
+pub(crate) fn trash(dir: &Path) -> PathBuf {
     enclosing::directory(dir).join(enclosure::TRASH)
 }
 
@@ -51,6 +59,34 @@ pub(crate) fn trash(dir: &std::path::Path) -> std::path::PathBuf {
 /// A sentence that names the volume.
 pub(crate) fn give_volume(volume: &task::VolumeLink, user: (u32, u32)) -> Result<(), String> {
     volumes::open(volume, user).map(drop)
+}
+
+/// Gives a sandbox to the user of a task that the supervisor does not run, and makes directories in
+/// it, as it would itself: what was fetched into it may hold links, and none is followed. Without a
+/// user all stays whose it is.
+///
+/// # Errors
+/// A sentence that names what cannot be made or given.
+pub(crate) fn give_sandbox(
+    sandbox: &Path,
+    directories: &[PathBuf],
+    user: Option<(u32, u32)>,
+) -> Result<(), String> {
+    let failed = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(sandbox, flags, Mode::empty());
+    let top = opened.map_err(|errno| failed(sandbox, errno.into()))?;
+    let give = |(uid, gid)| -> io::Result<()> {
+        handing::over(top.as_fd(), (uid, gid))?;
+        Ok(rustix::fs::fchown(&top, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?)
+    };
+    user.map_or(Ok(()), give).map_err(|error| failed(sandbox, error))?;
+    let found = rustix::fs::fstat(&top).map_err(|errno| failed(sandbox, errno.into()))?;
+    for path in directories {
+        let made = volumes::make(top.as_fd(), path, (found.st_uid, found.st_gid));
+        made.map_err(|error| failed(path, error))?;
+    }
+    Ok(())
 }
 
 /// The filter of system calls of enclosed tasks, for others that read what strangers wrote.

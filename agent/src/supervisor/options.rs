@@ -7,6 +7,15 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What an operator wants of cgroups besides limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extras {
+    /// Tasks that ask for whole cpus have them alone.
+    pub pin_cpus: bool,
+    /// Disks are shared by weight, as cpus are.
+    pub io_weight: bool,
+}
+
 /// What a supervisor serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -22,6 +31,8 @@ pub struct Options {
     pub away_grace: Duration,
     /// Whether to use cgroups where they are permitted.
     pub cgroups: bool,
+    /// What is wanted of them besides limits.
+    pub extras: Extras,
     /// Stay in the foreground instead of detaching once the socket listens.
     pub foreground: bool,
 }
@@ -61,6 +72,12 @@ impl Options {
         if !self.cgroups {
             out.push("--no-cgroups".into());
         }
+        if self.extras.pin_cpus {
+            out.push("--pin-cpus".into());
+        }
+        if self.extras.io_weight {
+            out.push("--io-weight".into());
+        }
         if self.foreground {
             out.push("--foreground".into());
         }
@@ -74,6 +91,7 @@ impl Options {
         let (mut socket, mut dir, mut sandboxes, mut name) = (None, None, None, None);
         let mut away_grace = Duration::from_secs(600);
         let (mut cgroups, mut foreground) = (true, false);
+        let mut extras = Extras::default();
         let mut arguments = arguments.into_iter();
         while let Some(argument) = arguments.next() {
             let mut value = |option| arguments.next().ok_or(UsageError::NoValue(option));
@@ -86,6 +104,8 @@ impl Options {
                     away_grace = Duration::from_millis(number(&value("--away-grace-ms")?)?);
                 }
                 Some("--no-cgroups") => cgroups = false,
+                Some("--pin-cpus") => extras.pin_cpus = true,
+                Some("--io-weight") => extras.io_weight = true,
                 Some("--foreground") => foreground = true,
                 _ => return Err(UsageError::Unexpected(argument)),
             }
@@ -97,6 +117,7 @@ impl Options {
             name: name.ok_or(UsageError::Missing("--name"))?,
             away_grace,
             cgroups,
+            extras,
             foreground,
         })
     }
@@ -136,6 +157,7 @@ mod tests {
             name: "agent-1".into(),
             away_grace: Duration::from_millis(1500),
             cgroups: false,
+            extras: Extras { pin_cpus: true, io_weight: true },
             foreground: true,
         };
         assert_eq!(Options::from_arguments(options.to_arguments()), Ok(options));

@@ -13,6 +13,8 @@ use super::enclosure::{Standing, Wanted};
 use super::handing;
 use super::network::{self, Networks};
 use super::options::Options;
+use super::project::Project;
+use super::roll::Entry;
 use super::server::{POOL, Supervisor};
 use super::spawn::{self, Image, Place};
 use super::strays;
@@ -23,6 +25,13 @@ use super::task::{
 };
 use super::volumes;
 use super::wire::Report;
+
+/// What stands around a task that is started.
+#[derive(Clone, Copy)]
+struct Surroundings<'a> {
+    network: Option<&'a network::Standing>,
+    project: Option<&'a Project>,
+}
 
 impl Supervisor {
     /// Starts a task, and says how that went.
@@ -66,7 +75,8 @@ impl Supervisor {
             return Ok(index);
         }
         self.next_group += 1;
-        let berth = Berth::make(self.tree.as_ref(), &format!("{:08}", self.next_group))?;
+        let mut berth = Berth::make(self.tree.as_ref(), &format!("{:08}", self.next_group))?;
+        berth.number = self.next_group;
         fail_point!("berth-made");
         let index = self.vacant.pop().unwrap_or_else(|| {
             self.berths.push(None);
@@ -84,13 +94,19 @@ impl Supervisor {
     /// Puts a task into a berth.
     fn enter(&mut self, index: usize, mut spec: TaskSpec) -> Result<Launched, LaunchError> {
         let shared = self.shared_record(&spec)?;
+        self.pin(index, spec.limits.cpu_shares)
+            .map_err(|error| refused(&BerthError::Cgroup(error)))?;
+        let devices = self.tree.as_ref().and_then(|tree| tree.devices.as_deref());
         let berth = self.berths[index].as_mut().expect("an index from find_berth is a berth");
         if berth.group.is_none() {
             limit_each_process(&mut spec);
         }
         let owner = enclosing::owner(berth, &self.options.name, index, &spec)?;
-        let own_directory =
+        limit(berth, &spec, devices)?;
+        let mut own_directory =
             prepare(berth, &spec, owner, &self.options.sandboxes, &mut self.next_directory)?;
+        let project =
+            self.projects.hold(&spec, own_directory.as_mut().or(berth.directory.as_mut()));
         let directory = own_directory.as_ref().or(berth.directory.as_ref());
         let directory = directory.expect("prepare has made one or the other");
         if !spec.volumes.is_empty() && spec.enclosure.is_none() {
@@ -98,12 +114,14 @@ impl Supervisor {
             volumes::link(directory.as_fd(), &spec.volumes, user).map_err(LaunchError::Refused)?;
         }
         let sandbox = directory.path.clone();
-        let network = self.raise_network(index, &spec)?;
+        let network = self.raise_network(&spec)?;
         let address = network.as_ref().map(|network| network.address);
         let (started, started_boot_ns) = (Instant::now(), sys::boot_time_ns());
-        let begun = self.begin(index, &spec, own_directory.as_ref(), network.as_ref());
-        if let (Err(_), Some(network), Some(networks)) = (&begun, &network, &self.networks) {
-            networks.remove(network);
+        let standing = Surroundings { network: network.as_ref(), project: project.as_ref() };
+        let begun = self.begin(index, &spec, own_directory.as_ref(), standing);
+        if let (Err(_), Some(network), Some(networks)) = (&begun, &network, &mut self.networks) {
+            networks.end(network);
+            networks.sweep();
         }
         let (pid, standing) = begun?;
         fail_point!("task-started");
@@ -122,6 +140,7 @@ impl Supervisor {
             kill_at: None,
             standing,
             network,
+            project,
             ending: None,
         };
         self.occupy(index, occupant);
@@ -129,14 +148,10 @@ impl Supervisor {
     }
 
     /// The network that a task wants of its own.
-    fn raise_network(
-        &mut self,
-        index: usize,
-        spec: &TaskSpec,
-    ) -> Result<Option<network::Standing>, LaunchError> {
+    fn raise_network(&mut self, spec: &TaskSpec) -> Result<Option<network::Standing>, LaunchError> {
         let Some(wanted) = &spec.network else { return Ok(None) };
         let Options { dir, name, .. } = &self.options;
-        Networks::ready(&mut self.networks, dir, name)?.raise(wanted, index).map(Some)
+        Networks::ready(&mut self.networks, dir, name)?.raise(wanted).map(Some)
     }
 
     /// Starts a task's first process in a berth that is ready, within its walls and network.
@@ -145,7 +160,7 @@ impl Supervisor {
         index: usize,
         spec: &TaskSpec,
         own_directory: Option<&Directory>,
-        network: Option<&network::Standing>,
+        Surroundings { network, project }: Surroundings<'_>,
     ) -> Result<(u32, Option<Standing>), LaunchError> {
         let berth = self.berths[index].as_ref().expect("who is started has a berth");
         let directory = own_directory.or(berth.directory.as_ref());
@@ -178,6 +193,7 @@ impl Supervisor {
                     user: berth.users.as_ref(),
                     joins: place.joins,
                     into_cgroup: place.into_cgroup,
+                    project,
                 };
                 let (pid, standing) = enclosing::start(enclosures, &wanted, &image, place, slots)?;
                 Ok((pid, Some(standing)))
@@ -207,6 +223,9 @@ impl Supervisor {
         }
         self.running.insert(occupant.id.clone(), index);
         let berth = self.berths[index].as_mut().expect("who was started has a berth");
+        let Launched { pid, started_boot_ns, sandbox, .. } = occupant.launched.clone();
+        let (id, group) = (occupant.id.clone(), berth.number);
+        self.roll.note(index, &Entry { id, group, pid, started_boot_ns, sandbox });
         berth.occupant = Some(Occupant { serial: self.next_serial, ..occupant });
         if occupied > POOL {
             berth.slim();
@@ -278,14 +297,13 @@ impl Supervisor {
         }
     }
 
-    /// Puts new limits in force.
+    /// Puts new limits of cpus and memory in force, and says how that went.
     pub(super) fn update(&mut self, id: &ContainerId, limits: &Limits) {
-        let Some((_, berth)) = self.berth_of(id) else { return };
-        let Some(Err(error)) = berth.group.as_mut().map(|group| group.limit(limits)) else {
-            return;
+        let problem = match self.berth_of(id) {
+            Some((_, berth)) => change(berth, limits),
+            None => Some("it does not run any more".to_owned()),
         };
-        let reason = refused(&BerthError::Cgroup(error)).to_string();
-        self.report(&Report::UpdateFailed { id: id.clone(), reason });
+        self.report(&Report::Updated { id: id.clone(), problem });
     }
 
     /// Says what a container uses.
@@ -332,7 +350,24 @@ fn outputs(berth: &Berth) -> Result<[BorrowedFd<'_>; 2], LaunchError> {
     }
 }
 
-/// Limits, directory and pipes for a task; returns the caller's own directory, opened.
+/// Puts the limits of a task in force.
+fn limit(
+    berth: &mut Berth,
+    spec: &TaskSpec,
+    devices: Option<&std::path::Path>,
+) -> Result<(), LaunchError> {
+    let Some(group) = &mut berth.group else { return Ok(()) };
+    let limited = group.limit(&spec.limits);
+    if let Err(error) = limited.and_then(|()| group.guard(devices, spec.enclosure.is_some())) {
+        // Half of the limits may be in force; such a group is not for the next task.
+        berth.recyclable = false;
+        return Err(refused(&BerthError::Cgroup(error)));
+    }
+    fail_point!("limits-set");
+    Ok(())
+}
+
+/// Directory and pipes for a task; returns the caller's own directory, opened.
 fn prepare(
     berth: &mut Berth,
     spec: &TaskSpec,
@@ -340,14 +375,6 @@ fn prepare(
     sandboxes: &std::path::Path,
     next: &mut u64,
 ) -> Result<Option<Directory>, LaunchError> {
-    if let Some(group) = &mut berth.group
-        && let Err(error) = group.limit(&spec.limits)
-    {
-        // Half of the limits may be in force; such a group is not for the next task.
-        berth.recyclable = false;
-        return Err(refused(&BerthError::Cgroup(error)));
-    }
-    fail_point!("limits-set");
     let failed = |what| move |source| refused(&BerthError::Io { what, source });
     let own = match &spec.sandbox {
         SandboxChoice::At(path) => {
@@ -401,6 +428,19 @@ pub(super) fn added_variables(
         added.push(format!("{}={mark}", strays::OWNER));
     }
     added
+}
+
+/// Puts other limits in force; what is wrong, if anything.
+fn change(berth: &mut Berth, limits: &Limits) -> Option<String> {
+    let project = berth.occupant.as_ref().and_then(|occupant| occupant.project.as_ref());
+    if let Some(Err(error)) = project.zip(limits.disk_bytes).map(|(held, bytes)| held.limit(bytes))
+    {
+        return Some(format!("the limit of its disk: {error}"));
+    }
+    match &mut berth.group {
+        Some(group) => group.change(limits).err().map(|error| error.to_string()),
+        None => Some("there are no cgroups here, and so no limits of tasks".to_owned()),
+    }
 }
 
 /// Kills every process of a container that we can find.

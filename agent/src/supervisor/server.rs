@@ -23,6 +23,9 @@ use super::network::Networks;
 use super::options::Options;
 use super::pace::Pace;
 use super::peer::{self, Gone, Peer};
+use super::project::Projects;
+use super::remains::Remains;
+use super::roll::Roll;
 use super::sampling::Sampler;
 use super::session::Sessions;
 use super::spawn::Slots;
@@ -77,9 +80,13 @@ pub(super) struct Supervisor {
     pub(super) inits: HashMap<u32, usize>,
     pub(super) enclosures: Option<Enclosures>,
     pub(super) networks: Option<Networks>,
+    pub(super) projects: Projects,
     /// By which tasks are known as ours where there are no cgroups.
     pub(super) mark: Option<String>,
     pub(super) ended: HashMap<ContainerId, Recovered>,
+    /// What is left of a supervisor that was lost.
+    pub(super) remains: Vec<Remains>,
+    pub(super) roll: Roll,
     /// What the agent has told that launches have in common. Containers hold their own pointers.
     pub(super) shared: HashMap<u64, Arc<[u8]>>,
     /// Berths whose task has ended but not all of its processes.
@@ -116,6 +123,7 @@ impl Supervisor {
         let poll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&poll, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
         epoll::add(&poll, &signals, EventData::new_u64(SIGNALS), EventFlags::IN)?;
+        let projects = Projects::of(&options.sandboxes);
         let isolation = tree.as_ref().map_or_else(|| "process groups".to_owned(), Tree::describe);
         Ok(Self {
             options,
@@ -139,8 +147,11 @@ impl Supervisor {
             inits: HashMap::new(),
             enclosures: None,
             networks: None,
+            projects,
             mark: None,
             ended: HashMap::new(),
+            remains: Vec::new(),
+            roll: Roll::default(),
             shared: HashMap::new(),
             settling: Vec::new(),
             kills: BTreeSet::new(),
@@ -295,12 +306,13 @@ impl Supervisor {
             Order::Sample { all } => self.sample(all),
             Order::Exceeded { id, limitation } => self.exceeded(&id, limitation),
             Order::Unshare { key } => drop(self.shared.remove(&key)),
-            Order::Shutdown if self.running.is_empty() => {
+            Order::Shutdown if self.nothing_runs() => {
                 self.ended.clear();
                 self.ending = true;
             }
             Order::Shutdown => {
-                let running = u32::try_from(self.running.len()).unwrap_or(u32::MAX);
+                let running = self.running.len() + self.remains.len();
+                let running = u32::try_from(running).unwrap_or(u32::MAX);
                 self.report(&Report::ShutdownRefused { running });
             }
         }
@@ -323,10 +335,13 @@ impl Supervisor {
                 shared: occupant.shared.clone(),
                 launched: occupant.launched.clone(),
                 ended: None,
+                remains: false,
+                kill_requested: occupant.kill_requested,
             });
+        let left = self.remains.iter().filter_map(|one| one.known.clone());
         // What many have in common is told once.
         let mut told: HashMap<*const u8, u64> = HashMap::new();
-        for known in running.chain(self.ended.values().cloned()) {
+        for known in running.chain(left).chain(self.ended.values().cloned()) {
             let shared = known.shared.as_ref().map(|bytes| {
                 let next = told.len() as u64;
                 *told.entry(bytes.as_ptr()).or_insert_with(|| {
@@ -391,7 +406,7 @@ impl Supervisor {
     }
 
     fn timeout(&self, now: Instant) -> Option<Timespec> {
-        let soon = !self.settling.is_empty() || !self.doomed.is_empty();
+        let soon = !self.settling.is_empty() || !self.doomed.is_empty() || !self.remains.is_empty();
         let away = self.away_since.filter(|_| self.nothing_left());
         let deadlines = [
             soon.then(|| self.pace.next()),
@@ -419,6 +434,7 @@ impl Supervisor {
             let settling = std::mem::take(&mut self.settling);
             self.settle(settling);
             self.doomed.retain_mut(|group| !group.remove());
+            self.watch_remains();
         }
         if let Some((stream, _)) = self.waiting.take_if(|(_, until)| *until <= now) {
             peer::refuse(&stream, "another agent is connected to this supervisor".into());
@@ -427,14 +443,18 @@ impl Supervisor {
 
     /// Nothing runs and nothing waits to be told.
     fn nothing_left(&self) -> bool {
-        self.running.is_empty() && self.ended.is_empty()
+        self.nothing_runs() && self.ended.is_empty()
+    }
+
+    fn nothing_runs(&self) -> bool {
+        self.running.is_empty() && self.remains.is_empty()
     }
 
     fn is_over(&mut self, now: Instant) -> bool {
         if !self.orders.is_empty() {
             return false;
         }
-        if self.ending && !self.running.is_empty() {
+        if self.ending && !self.nothing_runs() {
             super::log("asked to end, but tasks are running: staying");
             self.ending = false;
         }

@@ -5,13 +5,16 @@
 //! its environment cannot be told apart; then it is left alone, and the berth of the task that
 //! has just ended is not used again.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
+use super::remains;
+use super::roll::Entry;
 use super::sys;
 use super::task::{ContainerId, Usage};
 
@@ -132,36 +135,100 @@ pub(super) fn mark(dir: &Path) -> io::Result<String> {
     Ok(mark)
 }
 
+/// A process that a lost supervisor left.
+#[derive(Debug)]
+pub(super) struct Stray {
+    pub(super) pid: u32,
+    /// Whose it was, if that can be told.
+    pub(super) container: Option<ContainerId>,
+    /// The process itself, whatever becomes of its number.
+    pub(super) process: OwnedFd,
+}
+
+/// How long after it was noted to start a first process may have started: its number is not given
+/// to another one so soon.
+const START: Duration = Duration::from_secs(2);
+
 /// Kills what the tasks of a supervisor with this mark left, which was lost: their first processes
-/// died with it, others did not. To be called by who has its place, before it has any task.
-/// Returns how many were killed. Looks at every process of the machine.
-pub(super) fn clear(mark: &str) -> usize {
-    let mut killed = BTreeSet::new();
+/// died with it, most of them, others did not. To be called by who has its place, before it has any
+/// task. Returns how many were killed, and those that do not end. Looks at every process of the
+/// machine.
+///
+/// One is known by the mark; or as the first process of a container that was noted, by its number
+/// and its start; or by its session, if that is of a noted container and has one of these in it: so
+/// nobody can have its number anew.
+pub(super) fn clear(mark: &str, entries: &[Entry]) -> (usize, Vec<Stray>) {
+    let mut killed: BTreeMap<u32, Stray> = BTreeMap::new();
     for _ in 0..ROUNDS {
         let before = killed.len();
-        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        killed.extend(pids.filter(|pid| kill_if_of(*pid, mark).is_some()));
+        for stray in of_lost(mark, entries) {
+            let _ =
+                rustix::process::pidfd_send_signal(&stray.process, rustix::process::Signal::KILL);
+            killed.insert(stray.pid, stray);
+        }
         if killed.len() == before {
             break;
         }
     }
-    killed.len()
+    let count = killed.len();
+    let mut left: Vec<Stray> = killed.into_values().collect();
+    remains::wait(&mut left);
+    (count, left)
 }
 
-/// By a descriptor, which was had before the variables were read: the number may be another's by
-/// the time of the signal.
-fn kill_if_of(pid: u32, mark: &str) -> Option<()> {
+/// A process of the machine that lives, and whether it is known by itself.
+struct Seen {
+    stray: Stray,
+    session: u32,
+    is_ours: bool,
+}
+
+fn of_lost(mark: &str, entries: &[Entry]) -> Vec<Stray> {
+    let listed = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = listed.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let seen: Vec<Seen> = pids.filter_map(|pid| look_at(pid, mark, entries)).collect();
+    let noted: BTreeSet<u32> = entries.iter().map(|entry| entry.pid).collect();
+    let ours: BTreeSet<u32> =
+        seen.iter().filter(|one| one.is_ours).map(|one| one.session).collect();
+    let is_lost =
+        |one: &Seen| one.is_ours || (ours.contains(&one.session) && noted.contains(&one.session));
+    seen.into_iter().filter(is_lost).map(|one| one.stray).collect()
+}
+
+/// The descriptor is had before anything is read: the number may be another's by the time of the
+/// signal.
+fn look_at(pid: u32, mark: &str, entries: &[Entry]) -> Option<Seen> {
     // Whoever started us may have given us any variables, and so our parent, which waits for us.
     if [std::process::id(), std::os::unix::process::parent_id()].contains(&pid) {
         return None;
     }
     let number = rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)?;
     let process = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty()).ok()?;
-    if variable(pid, OWNER)? != mark || is_zombie(pid) {
+    let fields = stat(pid)?;
+    if fields.first().is_none_or(|state| state == "Z") {
         return None;
     }
-    rustix::process::pidfd_send_signal(process, rustix::process::Signal::KILL).ok()
+    let session = fields.get(3)?.parse().ok()?;
+    let first = entries.iter().any(|entry| entry.pid == pid && has_started(&fields, entry));
+    let marked = variable(pid, OWNER).is_some_and(|owner| owner == mark);
+    let of_session = entries.iter().find(|entry| entry.pid == session);
+    let container = of_session.map(|entry| entry.id.clone()).or_else(|| {
+        // A task may write what it likes there; but not make up a container.
+        let named = ContainerId::new(variable(pid, MARK)?).ok()?;
+        (entries.is_empty() || entries.iter().any(|entry| entry.id == named)).then_some(named)
+    });
+    Some(Seen { stray: Stray { pid, container, process }, session, is_ours: first || marked })
+}
+
+/// Whether a process was started when the first one of a container was.
+fn has_started(fields: &[String], entry: &Entry) -> bool {
+    let Some(ticks) = fields.get(19).and_then(|text| text.parse::<u64>().ok()) else {
+        return false;
+    };
+    let tick = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
+    // Whole ticks, so that it may seem to have started a little before.
+    let (at, noted) = (ticks.saturating_mul(tick), entry.started_boot_ns);
+    at.saturating_add(tick) >= noted && at <= noted.saturating_add(START.as_nanos() as u64)
 }
 
 /// The fields of /proc/PID/stat after the command, which may contain anything.
@@ -197,4 +264,26 @@ pub(super) fn usage(pid: u32) -> Option<Usage> {
         written_bytes,
         ..Usage::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_anothers_by_now_is_not_that_of_a_noted_container() {
+        let own = std::process::id();
+        let fields = stat(own).unwrap();
+        let tick = 1_000_000_000 / rustix::param::clock_ticks_per_second();
+        let started_boot_ns = fields[19].parse::<u64>().unwrap() * tick;
+        let id = ContainerId::new("t").unwrap();
+        let entry = Entry { id, group: 1, pid: own, started_boot_ns, sandbox: "/s".into() };
+        assert!(has_started(&fields, &entry));
+        let long = u64::try_from(2 * START.as_nanos()).unwrap();
+        // The container began long before the process that has its number, or after it.
+        for started_boot_ns in [started_boot_ns.saturating_sub(long), started_boot_ns + long] {
+            let other = Entry { started_boot_ns, ..entry.clone() };
+            assert!(!has_started(&fields, &other), "{other:?}");
+        }
+    }
 }

@@ -101,11 +101,24 @@ pub struct Limits {
     pub memory_bytes: Option<u64>,
     /// Most processes and threads at one time; `None` is no limit.
     pub pids: Option<u64>,
+    /// What it asked for of memory, in bytes, where it may use more: what it has beyond this goes
+    /// first when the machine runs short.
+    pub memory_soft_bytes: Option<u64>,
+    /// Bytes of disk that what it writes may take, held to where the file system has project
+    /// quotas; `None` is no limit.
+    pub disk_bytes: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { cpu_shares: 1024, cpu_quota_us: None, memory_bytes: None, pids: None }
+        Self {
+            cpu_shares: 1024,
+            cpu_quota_us: None,
+            memory_bytes: None,
+            pids: None,
+            memory_soft_bytes: None,
+            disk_bytes: None,
+        }
     }
 }
 
@@ -431,4 +444,9 @@ pub struct Recovered {
     pub launched: Launched,
     /// `None` while it runs.
     pub ended: Option<Ended>,
+    /// Its supervisor was lost: processes of it were killed and had not ended when this one began.
+    /// There is no record of its launch.
+    pub remains: bool,
+    /// Whether an order to kill it had been received while it ran.
+    pub kill_requested: bool,
 }

@@ -22,7 +22,7 @@ use super::task::{
 use crate::parts::LogPolicy;
 
 /// Version of every frame of this release. A side that hears another one refuses, naming both.
-pub(crate) const VERSION: u8 = 3;
+pub(crate) const VERSION: u8 = 4;
 /// Bytes before the payload.
 pub(crate) const HEADER: usize = 6;
 /// Largest payload either side accepts.
@@ -134,9 +134,10 @@ pub(crate) enum Report {
         id: ContainerId,
         usage: Option<Usage>,
     },
-    UpdateFailed {
+    /// New limits are in force, unless there is a problem.
+    Updated {
         id: ContainerId,
-        reason: String,
+        problem: Option<String>,
     },
     /// How a program that was run beside a container ended.
     Looked {
@@ -378,6 +379,7 @@ impl Report {
                 w.text(warning.as_deref().unwrap_or(""));
             }),
             Self::Shared { key, bytes } => frame(out, 74, |w| w.shared(*key, bytes)),
+            Self::Known { known, .. } if known.remains => frame(out, 81, |w| w.known(known)),
             Self::Known { known, shared: None } => frame(out, 65, |w| w.known(known)),
             Self::Known { known, shared: Some(key) } => frame(out, 75, |w| {
                 w.u64(*key);
@@ -406,9 +408,9 @@ impl Report {
                 w.u8(u8::from(*complete));
                 w.usages(usages);
             }),
-            Self::UpdateFailed { id, reason } => frame(out, 71, |w| {
+            Self::Updated { id, problem } => frame(out, 71, |w| {
                 w.id(id);
-                w.text(reason);
+                w.text(problem.as_deref().unwrap_or(""));
             }),
             Self::Looked { id, number, result } => frame(out, 78, |w| {
                 w.id(id);
@@ -446,13 +448,17 @@ impl Report {
             64 => Self::Welcome {
                 pid: r.u32("pid")?,
                 isolation: r.text("isolation")?,
-                warning: Some(r.text("warning")?).filter(|text| !text.is_empty()),
+                warning: r.words("warning")?,
             },
             65 => Self::Known { known: Box::new(r.known()?), shared: None },
             74 => Self::Shared { key: r.u64("key")?, bytes: r.bytes("shared")?.into() },
             75 => {
                 let shared = Some(r.u64("key")?);
                 Self::Known { known: Box::new(r.known()?), shared }
+            }
+            81 => {
+                let known = Recovered { remains: true, ..r.known()? };
+                Self::Known { known: Box::new(known), shared: None }
             }
             66 => Self::Complete,
             67 => Self::Launched { id: r.id()?, launched: r.launched()? },
@@ -467,7 +473,7 @@ impl Report {
                 let (begun_boot_ns, complete) = (r.u64("begun")?, r.flag("complete")?);
                 Self::Sampled { begun_boot_ns, usages: r.usages()?, complete }
             }
-            71 => Self::UpdateFailed { id: r.id()?, reason: r.text("reason")? },
+            71 => Self::Updated { id: r.id()?, problem: r.words("problem")? },
             78 => {
                 let (id, number) = (r.id()?, r.u64("number")?);
                 let failed = r.flag("failed")?;

@@ -232,3 +232,59 @@ async fn links_in_an_image_lead_nowhere_else() {
     assert!(!std::path::Path::new("/etc/in").exists());
     rig.finish(agent).await;
 }
+
+/// A place in an image that is a directory at one moment and a link to the host's at the next, while
+/// containers are made: what is mounted there is never found on the host.
+#[tokio::test]
+async fn s36_links_that_come_and_go_while_a_container_is_made_lead_nowhere_else() {
+    let Some(rig) = rig() else { return };
+    let mut agent = rig.agent().await;
+    let image = busybox(rig.dir.path());
+    let victim = rig.dir.path().join("victim");
+    std::fs::create_dir(&victim).unwrap();
+    // Both exist, and change places in one step.
+    let (place, other) = (image.join("tmp"), image.join("other"));
+    std::os::unix::fs::symlink(&victim, &other).unwrap();
+    let over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let swapper = std::thread::spawn({
+        let over = std::sync::Arc::clone(&over);
+        move || {
+            let mut swaps = 0u64;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                let (cwd, flags) = (rustix::fs::CWD, rustix::fs::RenameFlags::EXCHANGE);
+                rustix::fs::renameat_with(cwd, &place, cwd, &other, flags).unwrap();
+                swaps += 1;
+            }
+            swaps
+        }
+    });
+    let mut made = 0;
+    for n in 0..60 {
+        let name = format!("t-{n}");
+        let mut launch = enclosed(&name, "touch /tmp/in/mark", Root::Image(image.clone()));
+        launch.enclosure.as_mut().unwrap().mounts = vec![Mount {
+            target: "/tmp/in".into(),
+            read_only: false,
+            source: MountSource::Tmpfs(4096),
+        }];
+        agent.native.launch(launch);
+        agent.native.flush();
+        let id = crate::rig::id(&name);
+        let over = |event: &ContainerEvent| match event {
+            ContainerEvent::LaunchFailed { id: of, .. } | ContainerEvent::Ended { id: of, .. } => {
+                *of == id
+            }
+            _ => false,
+        };
+        made += usize::from(matches!(agent.until(over).await, ContainerEvent::Ended { .. }));
+        assert_eq!(std::fs::read_dir(&victim).unwrap().count(), 0, "after {n}");
+        agent.native.forget(&id);
+    }
+    over.store(true, std::sync::atomic::Ordering::Relaxed);
+    let swaps = swapper.join().unwrap();
+    println!("{made} of 60 containers were made, with {swaps} swaps");
+    assert!(made > 0 && swaps > 60, "{made} made, {swaps} swaps: nothing was tried");
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(victim.to_str().unwrap()), "{mounts}");
+    rig.finish(agent).await;
+}

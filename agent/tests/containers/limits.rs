@@ -107,11 +107,15 @@ async fn limits_are_in_force_and_can_be_changed() {
         cpus_milli: 500,
         memory_bytes: Some(64 * MIB),
         cpu_limit_milli: Some(750),
+        memory_soft_bytes: None,
         pids: Some(17),
+        disk_bytes: None,
     };
+    launch.allocation.memory_soft_bytes = Some(40 * MIB);
     let allocation = launch.allocation;
     agent.launched(launch).await;
     assert_eq!(read("cpu", "cpu.shares"), "512");
+    assert_eq!(read("memory", "memory.soft_limit_in_bytes"), (40 * MIB).to_string());
     assert_eq!(read("cpu", "cpu.cfs_quota_us"), "75000");
     assert_eq!(read("cpu", "cpu.cfs_period_us"), "100000");
     assert_eq!(read("memory", "memory.limit_in_bytes"), (64 * MIB).to_string());
@@ -134,6 +138,8 @@ async fn limits_are_in_force_and_can_be_changed() {
     // In the same cgroup, a task without limits has none.
     agent.launched(shell("free", "sleep 1000")).await;
     assert_eq!(read("pids", "pids.max"), "max");
+    let soft: u64 = read("memory", "memory.soft_limit_in_bytes").parse().unwrap();
+    assert!(soft > 1 << 50, "{soft}");
     assert_eq!(read("cpu", "cpu.shares"), "1024");
     agent.native.destroy(&id("free"));
     agent.native.flush();

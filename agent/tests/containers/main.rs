@@ -7,11 +7,14 @@
 mod beside;
 mod enclosed;
 mod escapes;
+mod extras;
 mod guest;
 mod leaks;
 mod life;
 mod limits;
 mod network;
+mod network_walls;
+mod quota;
 mod restart;
 mod rig;
 mod sessions;

@@ -8,7 +8,7 @@ use agent::containerizer::{
     Allocation, ContainerEvent, ContainerId, Containerizer, Ended, Launch, Launched, Native,
     NativeDefaults, NativeOptions, Program, Recovered, SandboxChoice, SandboxFate,
 };
-use agent::supervisor::options::Options;
+use agent::supervisor::options::{Extras, Options};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Nothing here takes a fraction of this, even on a busy machine.
@@ -23,7 +23,11 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new(cgroups: bool) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap(), cgroups)
+    }
+
+    /// With all that it writes in this directory.
+    pub(crate) fn within(dir: tempfile::TempDir, cgroups: bool) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let options = NativeOptions {
             command: vec![env!("CARGO_BIN_EXE_supervise").into()],
@@ -34,6 +38,7 @@ impl Rig {
                 name: format!("test-{}-{number}", std::process::id()),
                 away_grace: Duration::from_secs(30),
                 cgroups,
+                extras: Extras::default(),
                 foreground: false,
             },
             defaults: NativeDefaults::default(),
@@ -86,8 +91,8 @@ impl Rig {
             .unwrap()
             .unwrap();
         assert!(!self.options.supervisor.socket.exists());
-        for controller in ["", "cpu", "cpuacct", "memory", "pids", "freezer", "systemd", "unified"]
-        {
+        let more = ["systemd", "unified", "cpuset", "blkio", "devices"];
+        for controller in ["", "cpu", "cpuacct", "memory", "pids", "freezer"].iter().chain(&more) {
             assert!(!self.cgroup(controller).exists(), "{controller} cgroup is left");
         }
     }
@@ -135,7 +140,9 @@ pub(crate) fn shell(name: &str, line: &str) -> Launch {
             cpus_milli: 1000,
             memory_bytes: None,
             cpu_limit_milli: None,
+            memory_soft_bytes: None,
             pids: None,
+            disk_bytes: None,
         },
         volumes: Vec::new(),
         enclosure: None,

@@ -68,7 +68,9 @@ async fn limits_are_in_force_and_can_be_changed() {
         cpus_milli: 500,
         memory_bytes: Some(64 * MIB),
         cpu_limit_milli: Some(750),
+        memory_soft_bytes: Some(40 * MIB),
         pids: Some(17),
+        disk_bytes: None,
     };
     let allocation = launch.allocation;
     agent.launched(launch).await;
@@ -77,6 +79,9 @@ async fn limits_are_in_force_and_can_be_changed() {
     assert_eq!(read("cpu.weight"), HALF_WEIGHT);
     assert_eq!(read("cpu.max"), "75000 100000");
     assert_eq!(read("memory.max"), (64 * MIB).to_string());
+    assert_eq!(read("memory.low"), (40 * MIB).to_string());
+    let above = std::fs::read_to_string(rig.cgroup("").join("memory.low")).unwrap();
+    assert!(above.trim().parse::<u64>().unwrap() >= 40 * MIB, "it protects nothing: {above}");
     assert_eq!(read("memory.oom.group"), "1");
     assert_eq!(read("pids.max"), "17");
     for memory in [Some(128 * MIB), Some(48 * MIB), None] {
@@ -92,7 +97,7 @@ async fn limits_are_in_force_and_can_be_changed() {
     let dir = group(&rig);
     let read = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap().trim().to_owned();
     assert_eq!((read("pids.max").as_str(), read("cpu.weight").as_str()), ("max", WHOLE_WEIGHT));
-    assert_eq!(read("memory.max"), "max");
+    assert_eq!((read("memory.max").as_str(), read("memory.low").as_str()), ("max", "0"));
     destroy(&mut agent, "free").await;
     rig.finish(agent).await;
 }

@@ -141,3 +141,15 @@ async fn f24_the_number_of_a_lost_supervisor_is_anothers() {
 async fn kills_at_every_named_place_leave_no_cgroup_and_no_wall() {
     crate::survival::survive_all(true).await;
 }
+
+#[tokio::test]
+#[ignore = "group cgroup: root, for cgroups"]
+async fn f27_one_that_outlives_its_supervisor_in_its_cgroup_is_shown_and_counted() {
+    crate::unkillable::outlives_its_supervisor(true).await;
+}
+
+#[tokio::test]
+#[ignore = "group cgroup: root, for cgroups"]
+async fn limits_of_a_running_task_change_and_stay() {
+    crate::limits::change_and_stay().await;
+}

@@ -46,7 +46,7 @@ async fn what_it_took_before_a_restart_of_the_agent_counts() {
     let dir = tempfile::tempdir().unwrap();
     let mut master = Master::start().await;
     let mut lax = quick(&master, dir.path());
-    lax.disk_limits = false;
+    lax.policy.disk_limits = false;
     let agent = Agent::start(lax).await;
     let mut link = master.admit().await;
     link.start(with_disk("greedy", FILL, 2)).await;

@@ -10,6 +10,7 @@ mod docker;
 mod executors;
 mod fetch;
 mod life;
+mod limits;
 mod logs;
 mod matrix;
 mod network;

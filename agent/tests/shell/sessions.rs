@@ -30,7 +30,7 @@ async fn post(agent: &Agent, kind: &str, body: &[u8]) -> (String, TcpStream) {
     (String::from_utf8(head).unwrap(), stream)
 }
 
-async fn call(agent: &Agent, call: &Call) -> (String, TcpStream) {
+pub(crate) async fn call(agent: &Agent, call: &Call) -> (String, TcpStream) {
     post(agent, "content-type: application/json", &call.encode(JSON)).await
 }
 
@@ -46,7 +46,7 @@ async fn answer(agent: &Agent, asked: &Call) -> Result<Response, String> {
 }
 
 /// The container of the one task that runs.
-async fn container(agent: &Agent) -> ContainerId {
+pub(crate) async fn container(agent: &Agent) -> ContainerId {
     let asked = Call::GetContainers { show_nested: false, show_standalone: false };
     let Response::Containers(mut all) = answer(agent, &asked).await.unwrap() else { panic!() };
     let only = all.pop().unwrap();
@@ -194,7 +194,9 @@ async fn a_command_reads_and_prints_and_its_status_is_told() {
         let words = answer(&agent, &refused).await.unwrap_err();
         assert!(words.starts_with(wanted), "{words}");
     }
-    assert_eq!(std::fs::read_dir(dir.path().join("supervisor/sessions")).unwrap().count(), 0);
+    // Their pipes are removed beside.
+    let pipes = dir.path().join("supervisor/sessions");
+    crate::survival::until(|| std::fs::read_dir(&pipes).unwrap().count() == 0).await;
     agent.stop(Stop::EndTasks).await;
 }
 

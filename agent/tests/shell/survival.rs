@@ -13,6 +13,7 @@ use proto::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
@@ -207,7 +208,10 @@ fn spawn(case: Case, place: &Place, master: &Master) -> Child {
     let (name, arrival) = (case.place, case.arrival);
     agent.arg("--collect");
     if case.cgroups {
-        agent.args(["--network", "10.198.0.0"]);
+        // Several are in one network: each has a subnet of its own.
+        static SUBNET: AtomicU8 = AtomicU8::new(0);
+        let number = SUBNET.fetch_add(1, Ordering::Relaxed);
+        agent.args(["--network", &format!("10.198.{number}.0")]);
     }
     agent
         .arg(env!("CARGO_BIN_EXE_supervise"))

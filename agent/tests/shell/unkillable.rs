@@ -2,6 +2,7 @@
 //! question and does not answer. Nothing is faked: the server is this test, by way of `/dev/fuse`.
 
 use crate::rig::{Agent, Master, config, shell, soon};
+use crate::survival::{kill_supervisor, until};
 use agent::Stop;
 use proto::{Reason, Resources, TaskState};
 use std::fs::File;
@@ -131,4 +132,117 @@ async fn f27_a_process_that_waits_in_the_kernel_is_shown_and_counted_until_it_en
     assert!(end.outcome.is_some(), "its exit was seen: {end:?}");
     assert_eq!(state_of(&file), None);
     agent.stop(Stop::EndTasks).await;
+}
+
+/// Its supervisor is lost as well: the next one cannot end it either, and says so.
+#[expect(clippy::print_stdout, reason = "a test that is not run says why")]
+pub(crate) async fn outlives_its_supervisor(cgroups: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let hung = match Hung::mount(&dir.path().join("hung")) {
+        Ok(hung) => hung,
+        Err(why) => {
+            println!("not run: {why}");
+            return;
+        }
+    };
+    let mut waits = hung.waits.clone();
+    let file = hung.mount.join("file").display().to_string();
+    let work = dir.path().join("work");
+    let config = |master: &Master| {
+        let mut config = config(master, &work);
+        config.cgroups = cgroups;
+        config
+    };
+    let mut master = Master::start().await;
+    let agent = Agent::start(config(&master)).await;
+    let mut link = master.admit().await;
+    link.start(shell("t", &format!("echo begun; exec cat {file}"))).await;
+    link.start(shell("mortal", "exec sleep 1000")).await;
+    soon(waits.wait_for(|waits| *waits)).await.unwrap();
+    let run = format!("/frameworks/{}/executors/t/runs/latest", crate::rig::framework_id());
+    let stdout = format!("/files/download?path={run}/stdout");
+    soon(async {
+        while agent.get(&stdout).await.1 != "begun\n" {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    kill_supervisor(&work);
+    let told = link.acknowledged().await;
+    let is_told = (told.task_id.as_str(), told.state, told.reason);
+    assert_eq!(is_told, ("mortal", TaskState::Failed, Some(Reason::SupervisorLost)), "{told:?}");
+    let told = link.acknowledged().await;
+    let is_told = (told.task_id.as_str(), told.state, told.reason);
+    assert_eq!(is_told, ("t", TaskState::Running, Some(Reason::TaskUnkillable)), "{told:?}");
+    assert_eq!(state_of(&file), Some('D'), "it was killed, and lives");
+    // Nobody has lost sight of it: neither the agent that comes after, nor the supervisor.
+    agent.abort().await;
+    kill_supervisor(&work);
+    let agent = Agent::start(config(&master)).await;
+    let mut link = master.admit().await;
+    assert_eq!(link.tasks.len(), 1);
+    assert_eq!(link.tasks[0].resources, Resources::cpus_mem(10, 16_000));
+    assert!(!link.tasks[0].state.is_terminal(), "{:?}", link.tasks[0]);
+    // Others are served meanwhile.
+    let end = link.run_to_end(shell("other", "exit 5")).await;
+    assert_eq!(end.task_id.as_str(), "other");
+
+    drop(hung);
+    let end = link.end().await;
+    let is_told = (end.task_id.as_str(), end.state, end.reason);
+    assert_eq!(is_told, ("t", TaskState::Failed, Some(Reason::SupervisorLost)), "{end:?}");
+    assert_eq!(state_of(&file), None);
+    assert_eq!(agent.get(&stdout).await.1, "begun\n", "what it printed is found");
+    agent.stop(Stop::EndTasks).await;
+}
+
+#[tokio::test]
+async fn f27_one_that_outlives_its_supervisor_too_is_shown_and_counted_until_it_ends() {
+    outlives_its_supervisor(false).await;
+}
+
+/// Processes that nothing in their environment tells: a first one that the kernel does not end with
+/// its supervisor, and one of a session that others are known in.
+#[tokio::test]
+async fn what_hides_from_a_lost_supervisor_is_found_by_its_number_and_its_session() {
+    if !Path::new("/usr/bin/setpriv").exists() {
+        println!("not run: setpriv is not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let work = dir.path().join("work");
+    let mut master = Master::start().await;
+    let agent = Agent::start(config(&master, &work)).await;
+    let mut link = master.admit().await;
+    // Each says its name as its last argument, and that it has begun.
+    let shell_named = |name: &str| {
+        let path = dir.path().join(name).display().to_string();
+        format!("/bin/sh -c 'touch {path}; while :; do sleep 1000; done' {path}")
+    };
+    let hide = "exec env -i /usr/bin/setpriv --pdeathsig clear";
+    let lines = [
+        format!("{hide} {}", shell_named("alone")),
+        format!("env -i {} & {} & sleep 1000", shell_named("hidden"), shell_named("marked")),
+    ];
+    for (id, line) in ["alone", "session"].into_iter().zip(lines) {
+        link.start(shell(id, &line)).await;
+    }
+    let all = ["alone", "hidden", "marked"].map(|name| dir.path().join(name));
+    until(|| all.iter().all(|path| path.exists())).await;
+    assert!(all.iter().all(|path| is_alive(path)), "they run");
+    kill_supervisor(&work);
+    for _ in 0..2 {
+        let end = link.end().await;
+        assert_eq!(end.reason, Some(Reason::SupervisorLost), "{end:?}");
+    }
+    assert!(!all.iter().any(|path| is_alive(path)), "they are gone before their ends are told");
+    agent.stop(Stop::EndTasks).await;
+}
+
+/// Whether a process lives that says this last.
+fn is_alive(name: &Path) -> bool {
+    let last = format!("\0{}\0", name.display()).into_bytes();
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let mut lines = pids.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.any(|line| line.ends_with(&last))
 }

@@ -62,6 +62,13 @@ pub(crate) struct Options {
     /// Hold each task to the cpus it asked for, even when more are idle.
     #[arg(long)]
     cpu_ceiling: bool,
+    /// Whether tasks that ask for whole cpus have them alone ('pin'): the others run on the rest,
+    /// which is never less than one cpu.
+    #[arg(long, value_enum, default_value = "off")]
+    cpuset: Cpuset,
+    /// Share disks among tasks by weight, as cpus are shared, where the kernel can.
+    #[arg(long)]
+    io_weight: bool,
     /// Let tasks write more into their sandboxes than the disk that they asked for.
     #[arg(long)]
     no_disk_limits: bool,
@@ -86,6 +93,15 @@ pub(crate) struct Options {
     daemon: daemon::DaemonOptions,
 }
 
+/// Whose cpus are.
+#[derive(clap::ValueEnum, Debug, Clone, Copy)]
+enum Cpuset {
+    /// Everybody's.
+    Off,
+    /// Of those alone who ask for whole ones.
+    Pin,
+}
+
 /// Runs the agent until it is told to stop.
 pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let program = std::env::current_exe()
@@ -98,14 +114,16 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     config.domain = options.domain;
     config.cluster = options.cluster.map(|cluster| cluster.to_string());
     config.cgroups = !options.no_cgroups;
+    let pin_cpus = matches!(options.cpuset, Cpuset::Pin);
+    config.extras = agent::Extras { pin_cpus, io_weight: options.io_weight };
     config.cpu_ceiling = options.cpu_ceiling;
     config.pids = options.pids;
     config.sessions_from = options.sessions_from;
     config.logs = options.logs.policy();
     options.fetch.apply(&mut config.fetch);
-    config.disk_limits = !options.no_disk_limits;
     config.policy = options.containers.policy();
     options.executors.apply(&mut config);
+    config.policy.disk_limits = !options.no_disk_limits;
     let how =
         if options.kill_tasks_on_exit { agent::Stop::EndTasks } else { agent::Stop::KeepTasks };
     daemon::run(&options.daemon, async move |stop| {

@@ -1,15 +1,15 @@
 //! Calls of an agent's operator API.
 
 use super::agent_api_session::{path, read_tty, tty};
-use super::{At, maybe, need, present, text, w};
+use super::{At, maybe, need, present, task, text, w};
 use crate::agent_api::Call;
 use crate::{CommandInfo, DecodeError};
 use std::sync::Arc;
 use w::agent::call::launch_nested_container_session::{Container, container};
 use w::agent::call::{
     AttachContainerOutput, GetContainers, GetMetrics, KillContainer, KillNestedContainer,
-    LaunchNestedContainerSession, ListFiles, ReadFile, SetLoggingLevel, Type, WaitContainer,
-    WaitNestedContainer,
+    LaunchNestedContainerSession, ListFiles, ReadFile, SetLoggingLevel, Type,
+    UpdateContainerLimits, WaitContainer, WaitNestedContainer,
 };
 
 impl From<&Call> for w::agent::Call {
@@ -80,6 +80,11 @@ fn of_session(call: &Call, out: &mut w::agent::Call) {
             let container_id = Some(container.into());
             out.kill_container = Some(KillContainer { container_id, signal: *signal });
         }
+        Call::UpdateContainerLimits { container, limits } => {
+            let container_id = Some(container.into());
+            let limits = limits.iter().map(task::limit).collect();
+            out.update_container_limits = Some(UpdateContainerLimits { container_id, limits });
+        }
         _ => {}
     }
 }
@@ -117,6 +122,7 @@ fn kind(call: &Call) -> Type {
         Call::WaitContainer { nested: false, .. } => Type::WaitContainer,
         Call::KillContainer { nested: true, .. } => Type::KillNestedContainer,
         Call::KillContainer { nested: false, .. } => Type::KillContainer,
+        Call::UpdateContainerLimits { .. } => Type::UpdateContainerLimits,
         Call::NotBuilt(name) => Type::from_str_name(name).unwrap_or(Type::Unknown),
     }
 }
@@ -206,6 +212,13 @@ fn read_session(kind: Type, call: w::agent::Call) -> Result<Call, DecodeError> {
             let kill = present(call.kill_container, "kill_container")?;
             let container = path(kill.container_id, "kill_container")?;
             Call::KillContainer { container, signal: kill.signal, nested: false }
+        }
+        Type::UpdateContainerLimits => {
+            let field = "update_container_limits";
+            let update = present(call.update_container_limits, field)?;
+            let container = path(update.container_id, field)?;
+            let limits = task::limits(update.limits).at(field)?;
+            Call::UpdateContainerLimits { container, limits }
         }
         other => Call::NotBuilt(Arc::from(other.as_str_name())),
     })

@@ -12,10 +12,6 @@ use std::time::Duration;
 impl From<&TaskInfo> for tail::TaskInfo {
     fn from(task: &TaskInfo) -> Self {
         let style = Style { role: task.allocation_role.as_ref(), old_role: false };
-        let limit = |(name, limit): (&Arc<str>, &Option<u64>)| {
-            let value = limit.map_or(f64::INFINITY, |milli| milli as f64 / 1000.0);
-            (name.to_string(), resources::scalar(value))
-        };
         let known = w::TaskInfo {
             name: Some(task.name.to_string()),
             task_id: Some((&task.task_id).into()),
@@ -94,7 +90,13 @@ impl From<&UnreadableTask> for tail::TaskInfo {
     }
 }
 
-fn limits(
+/// A limit on the wire; none is infinity there.
+pub(super) fn limit((name, limit): (&Arc<str>, &Option<u64>)) -> (String, w::value::Scalar) {
+    let value = limit.map_or(f64::INFINITY, |milli| milli as f64 / 1000.0);
+    (name.to_string(), resources::scalar(value))
+}
+
+pub(super) fn limits(
     wire: BTreeMap<String, w::value::Scalar>,
 ) -> Result<BTreeMap<Arc<str>, Option<u64>>, DecodeError> {
     let read = |(name, scalar): (String, w::value::Scalar)| {

@@ -330,6 +330,7 @@ static MESOS__V1__AGENT__CALL__TYPE: Enum = Enum { values: &[
     ("PRUNE_IMAGES", 30),
     ("GET_OPERATIONS", 31),
     ("MARK_RESOURCE_PROVIDER_GONE", 32),
+    ("UPDATE_CONTAINER_LIMITS", 1000),
 ] };
 
 static MESOS__V1__AGENT__PROCESS_IO__CONTROL__TYPE: Enum = Enum { values: &[
@@ -4356,6 +4357,13 @@ pub(crate) static MESOS__V1__AGENT__CALL: Message = Message {
             kind: Kind::Message(&MESOS__V1__AGENT__CALL__GET_CONTAINERS),
             default: Default::None,
         },
+        Field {
+            name: "update_container_limits",
+            number: 1000,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__UPDATE_CONTAINER_LIMITS),
+            default: Default::None,
+        },
     ],
 };
 
@@ -4563,6 +4571,44 @@ pub(crate) static MESOS__V1__AGENT__CALL__SET_LOGGING_LEVEL: Message = Message {
             number: 2,
             label: Label::Required,
             kind: Kind::Message(&MESOS__V1__DURATION_INFO),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__UPDATE_CONTAINER_LIMITS: Message = Message {
+    fields: &[
+        Field {
+            name: "container_id",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Message(&MESOS__V1__CONTAINER_ID),
+            default: Default::None,
+        },
+        Field {
+            name: "limits",
+            number: 2,
+            label: Label::Map,
+            kind: Kind::Message(&MESOS__V1__AGENT__CALL__UPDATE_CONTAINER_LIMITS__LIMITS_ENTRY),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static MESOS__V1__AGENT__CALL__UPDATE_CONTAINER_LIMITS__LIMITS_ENTRY: Message = Message {
+    fields: &[
+        Field {
+            name: "key",
+            number: 1,
+            label: Label::Optional,
+            kind: Kind::String(Text::Free),
+            default: Default::None,
+        },
+        Field {
+            name: "value",
+            number: 2,
+            label: Label::Optional,
+            kind: Kind::Message(&MESOS__V1__VALUE__SCALAR),
             default: Default::None,
         },
     ],

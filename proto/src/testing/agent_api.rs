@@ -37,6 +37,13 @@ pub fn process_io() -> impl Strategy<Value = ProcessIo> {
     ]
 }
 
+/// New limits of a task.
+fn limits() -> impl Strategy<Value = Call> {
+    let limit = (text(), maybe(0..1_000_000_000_000u64));
+    (path(), prop::collection::btree_map(limit.0, limit.1, 0..3))
+        .prop_map(|(container, limits)| Call::UpdateContainerLimits { container, limits })
+}
+
 /// Calls of sessions.
 fn session() -> impl Strategy<Value = Call> {
     // Limits of a process are no part of a command on the wire.
@@ -73,6 +80,7 @@ pub fn agent_api_call() -> impl Strategy<Value = Call> {
     ];
     prop_oneof![
         prop::sample::select(simple),
+        limits(),
         maybe(nanos()).prop_map(|timeout| Call::GetMetrics { timeout }),
         (any::<u32>(), nanos())
             .prop_map(|(level, duration)| Call::SetLoggingLevel { level, duration }),

@@ -30,6 +30,8 @@ pub struct Call {
     pub kill_container: ::core::option::Option<call::KillContainer>,
     #[prost(message, optional, tag = "20")]
     pub get_containers: ::core::option::Option<call::GetContainers>,
+    #[prost(message, optional, tag = "1000")]
+    pub update_container_limits: ::core::option::Option<call::UpdateContainerLimits>,
 }
 /// Nested message and enum types in `Call`.
 pub mod call {
@@ -217,6 +219,17 @@ pub mod call {
         #[prost(int32, optional, tag = "2")]
         pub signal: ::core::option::Option<i32>,
     }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct UpdateContainerLimits {
+        #[prost(message, optional, tag = "1")]
+        pub container_id: ::core::option::Option<super::super::ContainerId>,
+        #[prost(btree_map = "string, message", tag = "2")]
+        pub limits: ::prost::alloc::collections::BTreeMap<
+            ::prost::alloc::string::String,
+            super::super::value::Scalar,
+        >,
+    }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]
     pub enum Type {
@@ -253,6 +266,7 @@ pub mod call {
         PruneImages = 30,
         GetOperations = 31,
         MarkResourceProviderGone = 32,
+        UpdateContainerLimits = 1000,
     }
     impl Type {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -294,6 +308,7 @@ pub mod call {
                 Self::PruneImages => "PRUNE_IMAGES",
                 Self::GetOperations => "GET_OPERATIONS",
                 Self::MarkResourceProviderGone => "MARK_RESOURCE_PROVIDER_GONE",
+                Self::UpdateContainerLimits => "UPDATE_CONTAINER_LIMITS",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -338,6 +353,7 @@ pub mod call {
                 "PRUNE_IMAGES" => Some(Self::PruneImages),
                 "GET_OPERATIONS" => Some(Self::GetOperations),
                 "MARK_RESOURCE_PROVIDER_GONE" => Some(Self::MarkResourceProviderGone),
+                "UPDATE_CONTAINER_LIMITS" => Some(Self::UpdateContainerLimits),
                 _ => None,
             }
         }

@@ -262,6 +262,16 @@ fn an_agents_own_api() {
     let wanted = agent_api::Call::GetContainers { show_nested: false, show_standalone: false };
     assert_eq!(containers, wanted);
     let launch = r#"{"type":"LAUNCH_CONTAINER","launch_container":{"container_id":{"value":"c"}}}"#;
+    let limits = concat!(
+        r#"{"type":"UPDATE_CONTAINER_LIMITS","update_container_limits":{"#,
+        r#""container_id":{"value":"c"},"limits":{"cpus":{"value":"Infinity"},"mem":{"value":512.0}}}}"#,
+    );
+    let path = agent_api::ContainerPath { parent: None, id: ContainerId::new("c").unwrap() };
+    let wanted = [("cpus".into(), None), ("mem".into(), Some(512_000))].into();
+    assert_eq!(
+        same::<agent_api::Call>(limits),
+        agent_api::Call::UpdateContainerLimits { container: path, limits: wanted }
+    );
     let launch: agent_api::Call = golden(launch, r#"{"type":"LAUNCH_CONTAINER"}"#);
     assert_eq!(launch, agent_api::Call::NotBuilt("LAUNCH_CONTAINER".into()));
     let data = r#"{"type":"READ_FILE","read_file":{"size":9,"data":"aGk="}}"#;

@@ -110,8 +110,9 @@ async fn the_disk_that_a_member_takes_does_not_grow_with_what_was_written() {
     bounded(task).await.unwrap().unwrap();
     println!("bytes on the disk after each {ENTRIES} entries: {sizes:?}");
     // 200 MB of entries and as much of snapshots went through it. What is out of date is written
-    // over some time later, on a busy machine much later (70 MB were seen, 52 on an idle one), so
-    // that the most says little and the middle says whether it grows.
+    // over some time later, on a busy machine much later (70 MB were seen, 52 on an idle one), and
+    // the database takes room in steps (31 MB for a while, then 55), so that the most says little
+    // and the middle says whether it grows: what grows evenly has thrice as much in the second half.
     assert!(sizes.iter().all(|size| *size < 96 << 20), "{sizes:?}");
     let middle = |part: &[u64]| {
         let mut part = part.to_vec();
@@ -119,5 +120,5 @@ async fn the_disk_that_a_member_takes_does_not_grow_with_what_was_written() {
         part[part.len() / 2]
     };
     let (early, late) = (middle(&sizes[..ROUNDS / 2]), middle(&sizes[ROUNDS / 2..]));
-    assert!(2 * late < 3 * early, "{early} and then {late}: {sizes:?}");
+    assert!(late < 2 * early, "{early} and then {late}: {sizes:?}");
 }

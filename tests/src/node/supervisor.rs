@@ -81,6 +81,8 @@ impl Process {
             started: self.started,
             sandbox: self.sandbox.clone(),
             exited: self.exited.clone(),
+            remains: false,
+            kill_requested: self.kill_requested,
         }
     }
 }

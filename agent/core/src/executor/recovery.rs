@@ -4,8 +4,8 @@
 use super::{Executor, Wait};
 use crate::effect::Effect;
 use crate::input::{Container, Exited, Launch, TaskRecord, UpdatesRecord};
-use crate::recovery::supervisor_lost;
 use crate::state::{Agent, Phase, Task, TaskKey};
+use crate::task::supervisor_lost;
 use crate::volumes::claim;
 use proto::{ContainerId, TaskState, Time};
 use std::collections::{BTreeMap, BTreeSet};

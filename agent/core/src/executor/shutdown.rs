@@ -114,7 +114,7 @@ impl Agent {
     ) {
         let has_heard = self.executors.get(container_id).is_some_and(|e| e.has_heard);
         let Some(task) = self.task_mut(key) else { return };
-        task.kill = task.kill.or(Some(cause));
+        task.doom(cause);
         if has_heard {
             let event = Event::Kill { task_id: key.1.clone(), grace };
             self.tell_executor(container_id, event, effects);
@@ -127,6 +127,7 @@ impl Agent {
             KillCause::Requested
             | KillCause::CompletionTime
             | KillCause::Unhealthy
+            | KillCause::SupervisorLost
             | KillCause::Abandoned => {
                 (Reason::TaskKilledDuringLaunch, "Killed before it was launched")
             }

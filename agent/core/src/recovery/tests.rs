@@ -6,6 +6,8 @@ use proto::agent_link::AgentCall;
 use proto::{Exit, Reason, Resources, TaskInfo, TaskState};
 use std::time::Duration;
 
+mod remains;
+
 /// A restart after which the agent is part of the cluster again; what was sent is in `effects`.
 fn restarted(world: World) -> World {
     back(world.restart())

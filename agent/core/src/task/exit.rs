@@ -146,6 +146,9 @@ fn end_report(task: &Task, exited: &Exited) -> Report {
 }
 
 fn how_it_ended(task: &Task, exited: &Exited) -> Report {
+    if task.kill == Some(KillCause::SupervisorLost) {
+        return supervisor_lost();
+    }
     let mut report = Report::of_command(TaskState::Failed);
     report.outcome = Some(exited.outcome.clone());
     let longest = task.launched.as_ref().and_then(|l| l.info.max_completion_time);
@@ -194,6 +197,11 @@ fn how_it_ended(task: &Task, exited: &Exited) -> Report {
     }
     report.message = Some(exit_message(exit).into());
     report
+}
+
+pub(crate) fn supervisor_lost() -> Report {
+    let message = "The process that supervised the task was lost, and its exit status with it";
+    Report::of_agent(TaskState::Failed, Reason::SupervisorLost, message)
 }
 
 pub(crate) fn limit_reason(limit: &LimitHit) -> Reason {

@@ -91,8 +91,7 @@ impl Agent {
         self.order_kill(now, &key, cause, grace, effects);
     }
 
-    /// Orders the kill of a living task. The first cause stays, except that a task which is to
-    /// end silently stays silent.
+    /// Orders the kill of a living task. The first cause stays (`Task::doom` names the exceptions).
     pub(crate) fn order_kill(
         &mut self,
         now: Time,
@@ -104,9 +103,7 @@ impl Agent {
         let after = self.options.unkillable_after;
         let Some(task) = self.task_mut(key) else { return };
         let Some(container_id) = task.container_id().cloned() else { return };
-        if task.kill.is_none() || cause == KillCause::Abandoned {
-            task.kill = Some(cause);
-        }
+        task.doom(cause);
         self.end_looking(key);
         let Some(task) = self.task_mut(key) else { return };
         let running = task.phase == Phase::Running;
@@ -121,6 +118,19 @@ impl Agent {
         effects.push(Effect::Kill { container_id, grace });
         if running && cause != KillCause::Abandoned {
             self.report_killing(now, key, effects);
+        }
+    }
+
+    /// An agent before this one ordered its kill: how long ago, and with how much grace, nobody
+    /// knows any more.
+    pub(crate) fn expect_death(&mut self, now: Time, key: &TaskKey) {
+        let Some(launched) = self.task(key).and_then(|task| task.launched.as_ref()) else { return };
+        let at = now + self.kill_grace(&launched.info) + self.options.unkillable_after;
+        self.end_looking(key);
+        let Some(task) = self.task_mut(key) else { return };
+        if task.death.is_none() && task.phase == Phase::Running {
+            task.death = Some(at);
+            self.timers.insert((at, Timer::Death, key.0.clone(), key.1.clone()));
         }
     }
 

@@ -61,7 +61,8 @@ impl Agent {
         self.begin_watch(&key, started.min(now), seen);
         self.report(now, &key, Report::of_command(TaskState::Running), effects);
         self.begin_looking(now, &key);
-        if kill.is_some_and(|cause| cause != KillCause::Abandoned) {
+        let untold = [KillCause::Abandoned, KillCause::SupervisorLost];
+        if kill.is_some_and(|cause| !untold.contains(&cause)) {
             self.report_killing(now, &key, effects);
         }
     }
@@ -111,7 +112,12 @@ impl Agent {
                 Reason::AgentDraining,
                 "Killed before it was launched: the agent is drained",
             ),
-            Some(KillCause::CompletionTime | KillCause::Unhealthy | KillCause::Abandoned)
+            Some(
+                KillCause::CompletionTime
+                | KillCause::Unhealthy
+                | KillCause::SupervisorLost
+                | KillCause::Abandoned,
+            )
             | None => {
                 let message = format!("Command could not be started: {message}");
                 if exit.is_some() {

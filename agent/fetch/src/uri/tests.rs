@@ -19,6 +19,7 @@ fn secrets_are_not_shown_and_are_sent() {
     let text = refusal("ftp://me:secret@host/file");
     assert_eq!(text, "\"ftp\" is not fetched; use http, https, file or an absolute path");
     assert!(!refusal("http://me:secret@ho st/").contains("secret"));
+    assert!(!refusal("me:secret@host/?u=https://x").contains("secret"));
 }
 
 #[test]
@@ -46,9 +47,21 @@ fn redirections_are_followed_where_that_is_safe() {
     let near = uri.redirected("other").unwrap();
     assert_eq!(near.to_string(), "https://h:443/dir/other");
     assert_eq!(login(&near).as_deref(), Some("u:p"));
+    for (to, wanted) in [
+        ("/get?u=https://x/y", "/get?u=https://x/y"),
+        ("get?u=https://x/y", "/dir/get?u=https://x/y"),
+        ("a/b://c", "/dir/a/b://c"),
+        ("?other=https://x", "/dir/file?other=https://x"),
+        ("//h/x?u=a://b", "/x?u=a://b"),
+        ("HTTPS://h/y", "/y"),
+    ] {
+        let next = uri.redirected(to).unwrap();
+        let Place::Server { host, path, .. } = &next.place else { panic!("{to}") };
+        assert_eq!((host.as_str(), path.as_str()), ("h", wanted), "{to}");
+    }
     let far = uri.redirected("https://elsewhere/x").unwrap();
     assert_eq!(login(&far), None);
-    for to in ["http://h/x", "file:///etc/passwd", "ftp://h/x"] {
+    for to in ["http://h/x", "file:///etc/passwd", "ftp://h/x", "mailto:me", "https:x"] {
         assert_eq!(uri.redirected(to).unwrap_err().kind, Kind::Uri, "{to}");
     }
 }

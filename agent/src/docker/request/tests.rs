@@ -18,7 +18,9 @@ fn launch() -> Launch {
             cpus_milli: 500,
             memory_bytes: Some(32 << 20),
             cpu_limit_milli: None,
+            memory_soft_bytes: None,
             pids: Some(10),
+            disk_bytes: None,
         },
         volumes: vec![VolumeLink {
             name: "v".into(),
@@ -73,6 +75,8 @@ fn limits() -> Limits {
         cpu_quota_us: Some(50_000),
         memory_bytes: Some(32 << 20),
         pids: Some(10),
+        memory_soft_bytes: Some(16 << 20),
+        disk_bytes: None,
     }
 }
 
@@ -86,6 +90,7 @@ fn limits_walls_and_names_are_the_agents() {
     let body = body(&task());
     let config = body.host_config.unwrap();
     assert_eq!((config.memory, config.memory_swap), (Some(32 << 20), Some(32 << 20)));
+    assert_eq!(config.memory_reservation, Some(16 << 20));
     assert_eq!(
         (config.cpu_shares, config.cpu_quota, config.cpu_period),
         (Some(512), Some(50_000), Some(100_000))

@@ -132,3 +132,24 @@ async fn what_is_damaged_or_half_is_not_taken() {
     Cache::open(cache.dir.clone(), 100).unwrap();
     assert!(!cache.dir.join("new-1-1").exists());
 }
+
+#[tokio::test]
+async fn a_cache_that_became_smaller_keeps_no_more() {
+    let (_dir, cache) = cache(100);
+    let get = async |cache: &Cache, uri: &str| {
+        let got = cache.obtain(uri, async |_, output| download(output, "text")).await;
+        assert_eq!(text(got.unwrap()), "text");
+    };
+    let left = || std::fs::read_dir(&cache.dir).unwrap().count();
+    get(&cache, "a").await;
+    get(&cache, "b").await;
+    // Each with what is known of it.
+    assert_eq!(left(), 4);
+    Cache::open(cache.dir.clone(), 4).unwrap();
+    assert_eq!(left(), 2);
+    let none = Cache::open(cache.dir.clone(), 0).unwrap();
+    assert_eq!(left(), 0);
+    get(&cache, "a").await;
+    get(&none, "b").await;
+    assert_eq!(left(), 0, "what is too large to be kept makes room as well");
+}

@@ -33,10 +33,17 @@ pub(in crate::supervisor) struct Group {
     pub(super) memory: Option<PathBuf>,
     pids: Option<PathBuf>,
     freezer: Option<PathBuf>,
+    pub(super) cpuset: Option<PathBuf>,
+    /// The cpus that were written last.
+    pub(super) cpus: String,
+    /// Where a weight at disks is written, if one is wanted.
+    pub(super) disks: Option<(PathBuf, &'static str)>,
+    /// Kept to the devices of containers.
+    pub(super) is_guarded: bool,
     /// v1: a `tasks` file a hierarchy, to which a child writes `0` to join by itself: unlike a
     /// write to `cgroup.procs` that takes no machine-wide lock.
-    joins: Vec<File>,
-    join_fds: Vec<RawFd>,
+    pub(super) joins: Vec<File>,
+    pub(super) join_fds: Vec<RawFd>,
     /// v2: the directory to be born in.
     directory: Option<OwnedFd>,
     pub(super) counters: Counters,
@@ -91,6 +98,10 @@ impl Group {
             memory: of("memory"),
             pids: of("pids"),
             freezer: of("freezer"),
+            cpuset: of("cpuset"),
+            cpus: String::new(),
+            disks: of("blkio").or_else(|| of("io")).zip(tree.weight_file()),
+            is_guarded: false,
             joins: Vec::new(),
             join_fds: Vec::new(),
             directory: None,
@@ -110,7 +121,7 @@ impl Group {
         for dir in &group.dirs {
             super::make(dir)?;
         }
-        group.open_files().inspect_err(|_| {
+        group.begin_cpus(tree).and_then(|()| group.open_files()).inspect_err(|_| {
             for dir in &group.dirs {
                 let _ = fs::remove_dir(dir);
             }
@@ -226,15 +237,20 @@ impl Group {
     pub(in crate::supervisor) fn limit(&mut self, limits: &Limits) -> Result<(), CgroupError> {
         if limits.cpu_shares != self.written.cpu_shares {
             self.write_shares(limits.cpu_shares)?;
+            self.write_disk_weight(limits.cpu_shares)?;
             self.written.cpu_shares = limits.cpu_shares;
         }
         if limits.cpu_quota_us != self.written.cpu_quota_us {
             self.write_quota(limits.cpu_quota_us)?;
             self.written.cpu_quota_us = limits.cpu_quota_us;
         }
+        let soft = (limits.memory_soft_bytes, limits.memory_bytes);
         if limits.memory_bytes != self.written.memory_bytes {
             self.write_memory(limits.memory_bytes)?;
-            self.written.memory_bytes = limits.memory_bytes;
+        }
+        if soft != (self.written.memory_soft_bytes, self.written.memory_bytes) {
+            self.write_soft_memory(soft)?;
+            (self.written.memory_soft_bytes, self.written.memory_bytes) = soft;
         }
         if limits.pids != self.written.pids {
             let value = limits.pids.map_or_else(|| "max".to_owned(), |n| n.to_string());
@@ -298,6 +314,23 @@ impl Group {
         }
         self.written_memory = true;
         Ok(())
+    }
+
+    /// What is taken back last when the machine runs short of memory: with v1 what is beyond the
+    /// soft limit goes first, with v2 what is within goes last.
+    fn write_soft_memory(&self, soft: (Option<u64>, Option<u64>)) -> Result<(), CgroupError> {
+        let memory = self.memory.as_deref();
+        match (self.version, soft) {
+            (Version::V2, (Some(bytes), _) | (None, Some(bytes))) => {
+                write(memory, "memory.low", &bytes.to_string())
+            }
+            (Version::V2, (None, None)) => write(memory, "memory.low", "0"),
+            (Version::V1, (soft, _)) if soft != self.written.memory_soft_bytes => {
+                let value = soft.map_or_else(|| "-1".to_owned(), |bytes| bytes.to_string());
+                write(memory, "memory.soft_limit_in_bytes", &value)
+            }
+            (Version::V1, _) => Ok(()),
+        }
     }
 
     /// How many processes and threads are in the group.
@@ -419,7 +452,7 @@ pub(super) fn kill_by_listing(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn write(dir: Option<&Path>, name: &str, value: &str) -> Result<(), CgroupError> {
+pub(super) fn write(dir: Option<&Path>, name: &str, value: &str) -> Result<(), CgroupError> {
     let Some(dir) = dir else { return Ok(()) };
     let path = dir.join(name);
     fs::write(&path, value).map_err(io_error("cannot write", &path))

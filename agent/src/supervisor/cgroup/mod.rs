@@ -6,6 +6,8 @@
 //! out-of-memory kill. Nothing outside `tepui/NAME` is ever written, except that `tepui` is made
 //! and that controllers are delegated to it on v2.
 
+mod besides;
+mod cpus;
 mod group;
 mod usage;
 
@@ -17,16 +19,20 @@ use std::time::{Duration, Instant};
 use cgroups_rs::fs::hierarchies::{UNIFIED_MOUNTPOINT, V1, is_cgroup2_unified_mode};
 use cgroups_rs::fs::{Controllers, hierarchies};
 
+pub(super) use cpus::whole;
 pub(super) use group::Group;
 pub(crate) use usage::stalled;
 pub(super) use usage::traffic_of;
+
+use self::besides::inherit;
+use self::cpus::Cpus;
+use super::options::Extras;
+use super::remains::SOON;
 
 /// The group above all agents of this machine.
 const TOP: &str = "tepui";
 /// The group of the supervisor itself, beside those of the containers.
 const OWN: &str = "supervisor";
-/// How long leftovers of a former supervisor may take to die.
-const CLEAR_LIMIT: Duration = Duration::from_secs(10);
 /// How long our own directories may be busy after the last process has left them.
 const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -62,6 +68,14 @@ pub(super) struct Tree {
     controllers: Vec<Mounted>,
     /// Trees without limits that a service manager kills by; we only step out of its reach there.
     others: Vec<PathBuf>,
+    /// Whose the cpus are, where tasks may have some alone.
+    pub(super) cpus: Option<Cpus>,
+    /// v1: our directory by which devices are kept from tasks within walls.
+    pub(super) devices: Option<PathBuf>,
+    /// What was asked for and this kernel does not have.
+    pub(super) lacks: Vec<String>,
+    /// Groups of a former supervisor whose processes were killed and do not end.
+    pub(super) left: Vec<PathBuf>,
     /// Held locked for as long as we live.
     _lock: File,
 }
@@ -82,8 +96,8 @@ pub(super) fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Erro
 impl Tree {
     /// Finds the hierarchies, makes `tepui/NAME` in each, kills what a former supervisor of this
     /// name left there, and moves this process into a group of its own.
-    pub(super) fn open(name: &str) -> Result<Self, CgroupError> {
-        let (version, mounts) = mounts()?;
+    pub(super) fn open(name: &str, extras: Extras) -> Result<Self, CgroupError> {
+        let (version, mounts) = mounts(extras)?;
         let mut roots: Vec<PathBuf> = Vec::new();
         let mut controllers = Vec::new();
         let alone = alone(&mounts.first().ok_or(CgroupError::Absent)?.1.join(TOP))?;
@@ -93,26 +107,68 @@ impl Tree {
             if !roots.contains(&root) {
                 make(&top)?;
                 if version == Version::V2 {
-                    delegate(&mount)?;
-                    delegate(&top)?;
+                    delegate(&mount, extras)?;
+                    delegate(&top, extras)?;
                 }
                 make(&root)?;
+                if version == Version::V2 {
+                    protect(&[&top, &root]);
+                }
                 roots.push(root.clone());
+            }
+            if (version, controller) == (Version::V1, "cpuset") {
+                for file in ["cpuset.cpus", "cpuset.mems"] {
+                    inherit(&mount, &top, file)?;
+                    inherit(&top, &root, file)?;
+                }
             }
             controllers.push((controller, root));
         }
         let first = roots.first().ok_or(CgroupError::Absent)?.clone();
         let lock = lock(&first)?.ok_or(CgroupError::Taken(first))?;
-        let others = if version == Version::V1 { untyped_roots(name) } else { Vec::new() };
+        let mut others = if version == Version::V1 { untyped_roots(name) } else { Vec::new() };
+        let devices = devices_root(version, name);
+        others.extend(devices.clone());
         sweep(&roots, &others);
         drop(alone);
-        let tree = Self { version, roots, controllers, others, _lock: lock };
+        let mut tree = Self {
+            version,
+            roots,
+            controllers,
+            others,
+            cpus: None,
+            devices,
+            lacks: Vec::new(),
+            left: Vec::new(),
+            _lock: lock,
+        };
         tree.clear()?;
         if version == Version::V2 {
-            delegate(&tree.roots[0])?;
+            delegate(&tree.roots[0], extras)?;
         }
         tree.move_in()?;
+        tree.find_extras(extras);
         Ok(tree)
+    }
+
+    /// What an operator asked for besides, as far as this kernel has it.
+    fn find_extras(&mut self, extras: Extras) {
+        if extras.pin_cpus {
+            let name = match self.version {
+                Version::V1 => "cpuset.cpus",
+                Version::V2 => "cpuset.cpus.effective",
+            };
+            let listed = self.root_of("cpuset").map(|root| fs::read_to_string(root.join(name)));
+            self.cpus = listed.and_then(Result::ok).and_then(|text| Cpus::read(&text));
+            if self.cpus.is_none() {
+                let text = "--cpuset pin: there is no cpuset controller; no task has cpus alone";
+                self.lacks.push(text.to_owned());
+            }
+        }
+        if extras.io_weight && self.weight_file().is_none() {
+            let text = "--io-weight: this kernel has no weights of disks; they are shared evenly";
+            self.lacks.push(text.to_owned());
+        }
     }
 
     /// A description such as `cgroup v1 (cpu cpuacct memory pids freezer)`.
@@ -127,16 +183,25 @@ impl Tree {
         self.controllers.iter().find(|(name, _)| *name == controller).map(|(_, p)| p.as_path())
     }
 
-    /// Kills and removes every group below ours.
-    fn clear(&self) -> Result<(), CgroupError> {
-        let deadline = Instant::now() + CLEAR_LIMIT;
-        for root in &self.roots {
+    /// Kills and removes every group below ours; what does not end in time is left.
+    fn clear(&mut self) -> Result<(), CgroupError> {
+        let deadline = Instant::now() + SOON;
+        for root in self.roots.iter().chain(self.devices.as_ref().filter(|dir| dir.is_dir())) {
             let entries = fs::read_dir(root).map_err(io_error("cannot list", root))?;
-            for entry in entries.flatten().filter(|e| e.path().is_dir()) {
-                clear_group(&entry.path(), deadline)?;
-            }
+            self.left.extend(entries.flatten().map(|e| e.path()).filter(|path| path.is_dir()));
         }
-        Ok(())
+        loop {
+            self.left.retain(|path| !clear_group(path));
+            if self.left.is_empty() || Instant::now() > deadline {
+                break;
+            }
+            // Start-up only; the kernel offers no event for the last process of a v1 group.
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        match self.left.iter().find(|path| path.ends_with(OWN)) {
+            Some(path) => Err(CgroupError::Stuck(path.clone())),
+            None => Ok(()),
+        }
     }
 
     fn move_in(&self) -> Result<(), CgroupError> {
@@ -149,6 +214,11 @@ impl Tree {
         for root in &self.roots {
             let own = root.join(OWN);
             make(&own)?;
+            if self.version == Version::V1 && self.root_of("cpuset") == Some(root) {
+                for file in ["cpuset.cpus", "cpuset.mems"] {
+                    inherit(root, &own, file)?;
+                }
+            }
             let procs = own.join("cgroup.procs");
             fs::write(&procs, "0").map_err(io_error("cannot write", &procs))?;
         }
@@ -241,26 +311,46 @@ fn remove_soon(path: &Path, until: Instant) {
 }
 
 /// Where each controller that we use is mounted.
-fn mounts() -> Result<(Version, Vec<Mounted>), CgroupError> {
+fn mounts(extras: Extras) -> Result<(Version, Vec<Mounted>), CgroupError> {
     if is_cgroup2_unified_mode() {
         let root = PathBuf::from(UNIFIED_MOUNTPOINT);
         let file = root.join("cgroup.controllers");
         let listed = fs::read_to_string(&file).map_err(io_error("cannot read", &file))?;
-        let wanted = ["cpu", "memory", "pids"];
-        let found = wanted.iter().filter(|name| listed.split_whitespace().any(|l| l == **name));
-        let mut controllers: Vec<_> = found.map(|name| (*name, root.clone())).collect();
+        let found = v2_controllers(extras);
+        let found = found.filter(|name| listed.split_whitespace().any(|l| l == *name));
+        let mut controllers: Vec<_> = found.map(|name| (name, root.clone())).collect();
         controllers.push(("core", root));
         return Ok((Version::V2, controllers));
     }
     let v1 = V1::new();
+    let extra = [("cpuset", Controllers::CpuSet), ("blkio", Controllers::BlkIo)];
+    let asked = [extras.pin_cpus, extras.io_weight];
+    let extra = extra.into_iter().zip(asked).filter_map(|(one, is_asked)| is_asked.then_some(one));
     let found = V1_CONTROLLERS
         .into_iter()
+        .chain(extra)
         .filter_map(|(name, kind)| v1.get_mount_point(kind).map(|(mount, _)| (name, mount)));
     let controllers: Vec<_> = found.collect();
     if controllers.is_empty() {
         return Err(CgroupError::Absent);
     }
     Ok((Version::V1, controllers))
+}
+
+/// The controllers that are used of v2.
+fn v2_controllers(extras: Extras) -> impl Iterator<Item = &'static str> {
+    let extra = [("cpuset", extras.pin_cpus), ("io", extras.io_weight)];
+    let extra = extra.into_iter().filter_map(|(name, is_asked)| is_asked.then_some(name));
+    ["cpu", "memory", "pids"].into_iter().chain(extra)
+}
+
+/// `tepui/NAME` in the hierarchy of devices, on v1 and hybrid hosts that have it.
+fn devices_root(version: Version, name: &str) -> Option<PathBuf> {
+    if version == Version::V2 {
+        return None;
+    }
+    let (mount, _) = V1::new().get_mount_point(Controllers::Devices)?;
+    Some(mount.join(TOP).join(name))
 }
 
 /// `tepui/NAME` in the hierarchies by which systemd tracks services, on v1 and hybrid hosts.
@@ -286,11 +376,21 @@ fn make(path: &Path) -> Result<(), CgroupError> {
     }
 }
 
+/// Lets the groups below keep what they ask for when the machine runs short of memory: a group is
+/// protected only as far as those above it are. Together that is what an agent offers.
+fn protect(groups: &[&Path]) {
+    let Ok(bytes) = crate::probe::memory_offer() else { return };
+    for group in groups {
+        // Without the controller there is no such file, and nothing to protect.
+        let _ = fs::write(group.join("memory.low"), bytes.to_string());
+    }
+}
+
 /// Hands the controllers of a v2 group on to its children.
-fn delegate(path: &Path) -> Result<(), CgroupError> {
+fn delegate(path: &Path, extras: Extras) -> Result<(), CgroupError> {
     let file = path.join("cgroup.subtree_control");
     let here = fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default();
-    for controller in ["cpu", "memory", "pids"] {
+    for controller in v2_controllers(extras) {
         if here.split_whitespace().any(|name| name == controller) {
             fs::write(&file, format!("+{controller}")).map_err(io_error("cannot write", &file))?;
         }
@@ -298,23 +398,17 @@ fn delegate(path: &Path) -> Result<(), CgroupError> {
     Ok(())
 }
 
-/// Kills what is in one group of a former supervisor and removes it.
-fn clear_group(path: &Path, deadline: Instant) -> Result<(), CgroupError> {
-    loop {
-        match fs::remove_dir(path) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(_) if Instant::now() > deadline => {
-                return Err(CgroupError::Stuck(path.to_owned()));
-            }
-            Err(_) => {}
-        }
-        if !path.join("cgroup.kill").exists() || fs::write(path.join("cgroup.kill"), "1").is_err() {
-            let _ = group::kill_by_listing(path);
-            // A v1 freezer of a supervisor that died in the middle of a kill.
-            let _ = fs::write(path.join("freezer.state"), "THAWED");
-        }
-        // Start-up only; the kernel offers no event for the last process of a v1 group.
-        std::thread::sleep(Duration::from_millis(2));
+/// Kills what is in one group of a former supervisor; whether it is removed.
+fn clear_group(path: &Path) -> bool {
+    match fs::remove_dir(path) {
+        Ok(()) => return true,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return true,
+        Err(_) => {}
     }
+    if !path.join("cgroup.kill").exists() || fs::write(path.join("cgroup.kill"), "1").is_err() {
+        let _ = group::kill_by_listing(path);
+        // A v1 freezer of a supervisor that died in the middle of a kill.
+        let _ = fs::write(path.join("freezer.state"), "THAWED");
+    }
+    false
 }

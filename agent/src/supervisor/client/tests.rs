@@ -19,6 +19,7 @@ async fn connect(dir: &Path) -> Result<Connected, StartError> {
         name: "test".to_owned(),
         away_grace: Duration::ZERO,
         cgroups: false,
+        extras: super::super::options::Extras::default(),
         foreground: false,
     };
     start(&command, &options).await

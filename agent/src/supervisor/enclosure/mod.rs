@@ -34,6 +34,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Gid, Mode, OFlags, Uid};
 
+use super::project::Project;
 use super::spawn::bear;
 use super::sys;
 use super::task::{Enclosure, LaunchError, Root, VolumeLink};
@@ -83,6 +84,8 @@ pub(super) struct Wanted<'a> {
     pub(super) user: Option<&'a UserNamespace>,
     pub(super) joins: &'a [RawFd],
     pub(super) into_cgroup: Option<BorrowedFd<'a>>,
+    /// To which what it writes over an image belongs.
+    pub(super) project: Option<&'a Project>,
 }
 
 fn refused(what: impl std::fmt::Display) -> impl Fn(io::Error) -> LaunchError {
@@ -132,7 +135,7 @@ impl Enclosures {
         let (root, layer, image) = match &wanted.enclosure.root {
             Root::Host => (None, None, None),
             Root::Image(path) => {
-                let (plan, layer, image) = self.layers(path, wanted.user)?;
+                let (plan, layer, image) = self.layers(path, wanted)?;
                 (Some(plan), Some(layer), Some(image))
             }
         };
@@ -153,7 +156,7 @@ impl Enclosures {
     fn layers(
         &mut self,
         image: &Path,
-        user: Option<&UserNamespace>,
+        &Wanted { user, project, .. }: &Wanted<'_>,
     ) -> Result<(RootPlan, PathBuf, OwnedFd), LaunchError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = |path: &Path| -> io::Result<OwnedFd> {
@@ -167,7 +170,7 @@ impl Enclosures {
             .map_err(refused("giving the image's files to its users (idmapped mounts)"))?;
         self.next += 1;
         let dir = self.dir.join(self.next.to_string());
-        let made = make_layer(&dir, &held, user);
+        let made = make_layer(&dir, &held, user, project);
         if let Err(error) = made {
             self.discard(&dir);
             return Err(refused("its layer over the image")(error));
@@ -255,11 +258,19 @@ impl Standing {
     }
 }
 
-fn make_layer(dir: &Path, image: &OwnedFd, user: Option<&UserNamespace>) -> io::Result<()> {
+fn make_layer(
+    dir: &Path,
+    image: &OwnedFd,
+    user: Option<&UserNamespace>,
+    project: Option<&Project>,
+) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(dir)?;
     let upper = dir.join("upper");
     for path in [&upper, &dir.join("work")] {
         fs::DirBuilder::new().mode(0o755).create(path)?;
+        if let Some(project) = project {
+            project.take_in(fs::File::open(path)?.as_fd())?;
+        }
     }
     let like = rustix::fs::fstat(image)?;
     let (uid, gid) = match user {

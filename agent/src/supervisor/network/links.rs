@@ -13,6 +13,7 @@ const DELETE_LINK: u16 = 17;
 const GET_LINK: u16 = 18;
 const NEW_ADDRESS: u16 = 20;
 const NEW_ROUTE: u16 = 24;
+const GET_ROUTE: u16 = 26;
 const NEW_QUEUE: u16 = 36;
 /// `IFLA_*`.
 const NAME: u16 = 3;
@@ -20,6 +21,7 @@ const PEER: u16 = 5;
 const KIND_OF_LINK: u16 = 18;
 const STATISTICS: u16 = 23;
 const BY_FAMILY: u16 = 26;
+const GROUP: u16 = 27;
 const NAMESPACE: u16 = 28;
 /// `IFLA_INFO_KIND`, `IFLA_INFO_DATA`, `VETH_INFO_PEER`.
 const INFO_KIND: u16 = 1;
@@ -28,6 +30,9 @@ const VETH_PEER: u16 = 1;
 /// `IFLA_INET_CONF` of `AF_INET`, and `IPV4_DEVCONF_ROUTE_LOCALNET`.
 const SETTINGS: u16 = 1;
 const ROUTE_LOCALNET: u16 = 26;
+/// `IFLA_INET6_ADDR_GEN_MODE`, `IN6_ADDR_GEN_MODE_NONE`.
+const OWN_ADDRESSES: u16 = 8;
+const NONE: u8 = 1;
 /// `IFA_ADDRESS`, `IFA_LOCAL`.
 const ADDRESS: u16 = 1;
 const LOCAL: u16 = 2;
@@ -53,6 +58,7 @@ const INSIDE: &[u8] = b"eth0\0";
 const OUTSIDE: &[u8] = b"tepui%d\0";
 
 const IPV4: u8 = 2;
+const IPV6: u8 = 10;
 
 /// `struct ifinfomsg`.
 fn link(index: u32, flags: u32) -> [u8; LINK_FIXED] {
@@ -102,6 +108,42 @@ pub(super) fn remove(socket: &Socket, index: u32) -> io::Result<()> {
     }
 }
 
+/// Removes links of this namespace together: each waits for all processors, all of them once. What
+/// is gone is gone.
+pub(super) fn remove_all(socket: &Socket, indices: &[u32], group: u32) -> io::Result<()> {
+    if let [index] = indices {
+        return remove(socket, *index);
+    }
+    let gone = |done: io::Result<()>| match done {
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+        done => done,
+    };
+    let number = group.to_ne_bytes();
+    for index in indices {
+        gone(socket.order(Message::new(NEW_LINK, 0, &link(*index, 0)).with(GROUP, &number)))?;
+    }
+    gone(socket.order(Message::new(DELETE_LINK, 0, &link(0, 0)).with(GROUP, &number)))
+}
+
+/// Has a link that is not up yet give itself no addresses of IPv6, and answer nobody who uses some.
+pub(super) fn without_ipv6(socket: &Socket, index: u32) -> io::Result<()> {
+    let message = Message::new(NEW_LINK, 0, &link(index, 0)).nest(BY_FAMILY, |families| {
+        families.put_nested(IPV6.into(), |ipv6| ipv6.put(OWN_ADDRESSES, &[NONE]));
+    });
+    match socket.order(message) {
+        // Where there is no IPv6 at all.
+        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => Ok(()),
+        done => done,
+    }
+}
+
+/// The name of a link.
+pub(super) fn name(socket: &Socket, index: u32) -> Option<String> {
+    let answers = socket.ask([Message::new(GET_LINK, 0, &link(index, 0))]).ok()?;
+    let name = answers.first()?.attribute(LINK_FIXED, NAME)?;
+    Some(String::from_utf8_lossy(name).trim_end_matches('\0').to_owned())
+}
+
 /// Lets packets of the loopback's addresses pass: those that were redirected here.
 pub(super) fn route_loopback(socket: &Socket, index: u32) -> io::Result<()> {
     let message = Message::new(NEW_LINK, 0, &link(index, 0)).nest(BY_FAMILY, |families| {
@@ -124,7 +166,8 @@ pub(super) fn address(socket: &Socket, index: u32, address: Ipv4Addr) -> io::Res
     socket.order(message.with(LOCAL, &octets).with(ADDRESS, &octets))
 }
 
-/// Where packets for one address go, or all others when a gateway is given.
+/// Where packets for one address go, or all others when a gateway is given: where nobody has said so
+/// before.
 pub(super) fn route(
     socket: &Socket,
     index: u32,
@@ -135,7 +178,7 @@ pub(super) fn route(
     let scope = if gateway.is_some() { 0 } else { 253 };
     let bits = if to.is_some() { 32 } else { 0 };
     let fixed = [IPV4, bits, 0, 0, 254, 4, scope, 1, 0, 0, 0, 0];
-    let mut message = Message::new(NEW_ROUTE, CREATE | REPLACE, &fixed);
+    let mut message = Message::new(NEW_ROUTE, CREATE | EXCLUSIVE, &fixed);
     if let Some(to) = to {
         message.put(DESTINATION, &to.octets());
     }
@@ -143,6 +186,15 @@ pub(super) fn route(
         message.put(GATEWAY, &gateway.octets());
     }
     socket.order(message.with(OUT, &index.to_ne_bytes()))
+}
+
+/// Whether somebody has said where packets for just this address go.
+pub(super) fn is_routed(socket: &Socket, address: Ipv4Addr) -> bool {
+    // RTM_F_FIB_MATCH: the answer is the route as it was said.
+    let fixed = [[IPV4, 32, 0, 0], [0; 4], 0x2000_u32.to_ne_bytes()].concat();
+    let asked = Message::new(GET_ROUTE, 0, &fixed).with(DESTINATION, &address.octets());
+    let found = socket.ask([asked]).unwrap_or_default();
+    found.iter().any(|route| route.fixed::<1>(1) == Some([32]))
 }
 
 /// Holds what a link sends to a rate (`tbf`): a bucket of 10 ms' worth and a queue of 50 ms' more,

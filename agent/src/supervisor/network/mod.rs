@@ -10,23 +10,34 @@
 //! once. The kernel removes a namespace with its last process; the link is removed by us, before the
 //! end is told, so that nothing is left then.
 
+mod addresses;
+mod flows;
 mod links;
 mod netlink;
 mod ports;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use addresses::{Addresses, gateway};
 use netlink::Socket;
 
 use super::sys;
 use super::task::{LaunchError, Network, Traffic};
 
-/// Says that tables of ours may be left.
+/// Has the name of our table while there may be one.
 const MARK: &str = "networks";
+/// What names of tables begin with.
+const TABLE: &str = "tepui_";
+/// Bytes that such a name has at the most.
+const MOST: usize = 200;
+/// For the kernel to have memory again: how often and how long it is waited for.
+const TRIES: usize = 500;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// What all networks have in common: our own namespace, and the kernel's ear in it.
 #[derive(Debug)]
@@ -34,9 +45,13 @@ pub(super) struct Networks {
     home: OwnedFd,
     links: Socket,
     ports: Socket,
-    /// The name in that of tables.
-    owner: String,
+    addresses: Addresses,
+    table: String,
+    has_table: bool,
     mark: PathBuf,
+    /// The group of links that are to be removed.
+    group: u32,
+    ended: Vec<(u32, Ipv4Addr)>,
 }
 
 /// The network of a task.
@@ -46,8 +61,8 @@ pub(super) struct Standing {
     /// The outer end of its link.
     outside: u32,
     pub(super) address: Ipv4Addr,
-    has_table: bool,
-    place: usize,
+    /// What the table has of it.
+    mapped: Option<Box<Network>>,
 }
 
 fn refused(what: &'static str) -> impl Fn(io::Error) -> LaunchError {
@@ -56,14 +71,20 @@ fn refused(what: &'static str) -> impl Fn(io::Error) -> LaunchError {
 
 impl Networks {
     fn open(dir: &Path, owner: &str) -> io::Result<Self> {
-        let mark = dir.join(MARK);
-        File::create(&mark)?;
+        let random = uuid::Uuid::new_v4();
+        let number =
+            u32::from_ne_bytes(*random.as_bytes().last_chunk().expect("16 are 4 and more"));
         Ok(Self {
             home: File::open("/proc/self/ns/net")?.into(),
             links: Socket::open(None)?,
             ports: Socket::open(Some(rustix::net::netlink::NETFILTER))?,
-            owner: owner.to_owned(),
-            mark,
+            addresses: Addresses::default(),
+            table: format!("{TABLE}{owner}_{}", random.simple()),
+            has_table: false,
+            mark: dir.join(MARK),
+            // Far from the numbers that people give.
+            group: number | 1 << 30,
+            ended: Vec::new(),
         })
     }
 
@@ -72,29 +93,48 @@ impl Networks {
         networks: &'a mut Option<Self>,
         dir: &Path,
         owner: &str,
-    ) -> Result<&'a Self, LaunchError> {
+    ) -> Result<&'a mut Self, LaunchError> {
         if networks.is_none() {
             *networks = Some(Self::open(dir, owner).map_err(refused("asking the kernel"))?);
         }
-        Ok(networks.as_ref().expect("made ready above"))
+        Ok(networks.as_mut().expect("made ready above"))
     }
 
-    /// Makes the network of the task in this place.
-    pub(super) fn raise(&self, network: &Network, place: usize) -> Result<Standing, LaunchError> {
-        let address = address(network, place).ok_or_else(|| {
+    /// Makes a task's network.
+    pub(super) fn raise(&mut self, network: &Network) -> Result<Standing, LaunchError> {
+        let address = self.free_address(network).ok_or_else(|| {
             let (subnet, prefix) = (network.subnet, network.prefix);
             LaunchError::Refused(format!("all addresses of {subnet}/{prefix} are taken"))
         })?;
-        let (namespace, inside) = self.namespace().map_err(refused("a namespace"))?;
         // Until it is whole, the link goes with the namespace, and that with us or this call.
-        let (own, outside) = links::pair(&inside, self.home.as_fd()).map_err(refused("a link"))?;
-        let standing = Standing { namespace, outside, address, has_table: false, place };
+        let linked = self.namespace().map_err(refused("a namespace")).and_then(|(own, inside)| {
+            let pair = links::pair(&inside, self.home.as_fd()).map_err(refused("a link"))?;
+            Ok((own, inside, pair))
+        });
+        let (namespace, inside, (own, outside)) =
+            linked.inspect_err(|_| self.addresses.give_back(address))?;
+        let standing = Standing { namespace, outside, address, mapped: None };
         let made = self.connect(network, &inside, own, &standing);
         fail::fail_point!("network-linked");
         let mapped = made.and_then(|()| self.map(network, standing));
         mapped.inspect_err(|_| {
-            let _ = links::remove(&self.links, outside);
+            self.ended.push((outside, address));
+            self.sweep();
         })
+    }
+
+    /// One that nobody has: no task of ours, none of another agent with this subnet, and none of a
+    /// supervisor that was lost just now, whose link the kernel has not removed yet.
+    fn free_address(&mut self, network: &Network) -> Option<Ipv4Addr> {
+        let mut others = Vec::new();
+        let found = loop {
+            match self.addresses.take(network) {
+                Some(address) if links::is_routed(&self.links, address) => others.push(address),
+                found => break found,
+            }
+        };
+        others.into_iter().for_each(|address| self.addresses.give_back(address));
+        found
     }
 
     /// A new namespace, and the kernel's ear in it.
@@ -104,6 +144,16 @@ impl Networks {
         let inside = Socket::open(None);
         self.come_home();
         Ok((namespace?.into(), inside?))
+    }
+
+    /// The host's end neither has addresses of IPv6 nor takes what comes by it.
+    fn without_ipv6(&self, outside: u32) -> io::Result<()> {
+        links::without_ipv6(&self.links, outside)?;
+        if let Some(name) = links::name(&self.links, outside) {
+            // Where we may not: without an address of its own it has little to answer by.
+            let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
+        }
+        Ok(())
     }
 
     /// Addresses, routes and queues at both ends.
@@ -121,28 +171,69 @@ impl Networks {
                 links::limit(inside, own, rate)?;
                 links::limit(&self.links, outside, rate)?;
             }
+            links::without_ipv6(inside, own)?;
+            self.without_ipv6(outside)?;
             links::up(inside, links::LOOPBACK)?;
             links::address(inside, own, address)?;
             links::up(inside, own)?;
             links::address(&self.links, outside, gateway)?;
             links::up(&self.links, outside)?;
-            links::route(&self.links, outside, Some(address), None)?;
+            links::route(&self.links, outside, Some(address), None).map_err(|error| match error
+                .raw_os_error()
+            {
+                Some(libc::EEXIST) => {
+                    io::Error::other(format!("somebody else has just made a route to {address}"))
+                }
+                _ => error,
+            })?;
             links::route(inside, own, Some(gateway), None)?;
             links::route(inside, own, None, Some(gateway))
         };
         steps().map_err(refused("its link"))
     }
 
-    fn map(&self, network: &Network, standing: Standing) -> Result<Standing, LaunchError> {
-        if network.ports.is_empty() && !network.masquerade {
+    fn map(&mut self, network: &Network, standing: Standing) -> Result<Standing, LaunchError> {
+        let has_ports = !network.ports.is_empty();
+        if self.has_table
+            && let Err(error) = flows::forget(&self.ports, standing.address)
+        {
+            // It is long ago that somebody else had it.
+            super::log(&format!(
+                "old connections of {} are not forgotten: {error}",
+                standing.address
+            ));
+        }
+        if !has_ports && !network.masquerade {
             return Ok(standing);
         }
-        let Standing { address, outside, place, .. } = standing;
-        links::route_loopback(&self.links, outside)
-            .and_then(|()| ports::map(&self.ports, &self.owner, place, network, address))
-            .map_err(refused("its ports (nf_tables)"))?;
+        let failed = refused("its ports (nf_tables)");
+        self.make_table().map_err(&failed)?;
+        if has_ports {
+            links::route_loopback(&self.links, standing.outside).map_err(&failed)?;
+        }
+        let mapped = ports::map(&self.ports, &self.table, network, standing.address);
+        if mapped.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENOBUFS)) {
+            // It was done, or not: the answer was lost.
+            let _ = ports::unmap(&self.ports, &self.table, network, standing.address);
+        }
+        mapped.map_err(|error| match error.raw_os_error() {
+            Some(libc::EEXIST) => LaunchError::Refused(
+                "a port of its resources leads to another task already".to_owned(),
+            ),
+            _ => failed(error),
+        })?;
         fail::fail_point!("ports-mapped");
-        Ok(Standing { has_table: true, ..standing })
+        Ok(Standing { mapped: Some(Box::new(network.clone())), ..standing })
+    }
+
+    /// First it is noted, so that it is found in any case.
+    fn make_table(&mut self) -> io::Result<()> {
+        if !self.has_table {
+            fs::write(&self.mark, &self.table)?;
+            ports::make(&self.ports, &self.table)?;
+            self.has_table = true;
+        }
+        Ok(())
     }
 
     /// Starts something in a task's network.
@@ -158,8 +249,14 @@ impl Networks {
     }
 
     fn come_home(&self) {
-        sys::enter_network(self.home.as_fd())
-            .expect("who could leave its own network may come back to it");
+        for _ in 0..TRIES {
+            if sys::enter_network(self.home.as_fd()).is_ok() {
+                return;
+            }
+            // waits: the kernel has no memory, for it refuses us nothing else here
+            std::thread::sleep(PAUSE);
+        }
+        panic!("who could leave its own network may come back to it");
     }
 
     /// What the task has sent and received.
@@ -167,64 +264,62 @@ impl Networks {
         links::traffic(&self.links, standing.outside)
     }
 
-    /// Removes a network; nobody is in it any more.
-    pub(super) fn remove(&self, standing: &Standing) {
-        if standing.has_table
-            && let Err(error) = ports::unmap(&self.ports, &self.owner, standing.place)
-        {
-            super::log(&format!("port mappings of {} are left: {error}", standing.address));
-        }
+    /// A task has ended: nothing leads to it any more. Its link goes when next is swept.
+    pub(super) fn end(&mut self, standing: &Standing) {
+        let Standing { outside, address, .. } = *standing;
+        let unmapped = standing
+            .mapped
+            .as_ref()
+            .map_or(Ok(()), |network| ports::unmap(&self.ports, &self.table, network, address));
         fail::fail_point!("ports-unmapped");
-        if let Err(error) = links::remove(&self.links, standing.outside) {
-            super::log(&format!("the link of {} is left: {error}", standing.address));
+        match unmapped {
+            Ok(()) => self.ended.push((outside, address)),
+            Err(error) => {
+                // Its address is not given again, for ports lead there.
+                super::log(&format!("port mappings of {address} are left: {error}"));
+                let _ = links::remove(&self.links, outside);
+            }
+        }
+    }
+
+    /// Removes the links of tasks that have ended: all of them at once, for the kernel has us wait
+    /// some 20 ms each time.
+    pub(super) fn sweep(&mut self) {
+        if self.ended.is_empty() {
+            return;
+        }
+        let ended = std::mem::take(&mut self.ended);
+        let links: Vec<u32> = ended.iter().map(|(link, _)| *link).collect();
+        match links::remove_all(&self.links, &links, self.group) {
+            Ok(()) => ended.iter().for_each(|(_, address)| self.addresses.give_back(*address)),
+            Err(error) => super::log(&format!("links of {ended:?} are left: {error}")),
         }
     }
 
     /// All networks are removed.
     pub(super) fn close(self) {
-        let _ = std::fs::remove_file(self.mark);
+        if !self.has_table {
+            return;
+        }
+        match ports::remove(&self.ports, &self.table) {
+            Ok(_) => drop(fs::remove_file(self.mark)),
+            Err(error) => super::log(&format!("port mappings are left: {error}")),
+        }
     }
 }
 
-/// Removes what a lost supervisor of this name left: its tables. Its links went with its tasks.
-pub(super) fn clear(dir: &Path, owner: &str) -> io::Result<usize> {
+/// Removes the table that a lost supervisor of this directory left; whether there was one. Its links
+/// went with its tasks.
+pub(super) fn clear(dir: &Path) -> io::Result<bool> {
     let mark = dir.join(MARK);
-    if !mark.exists() {
-        return Ok(0);
-    }
-    let found = ports::clear(&Socket::open(Some(rustix::net::netlink::NETFILTER))?, owner)?;
-    std::fs::remove_file(mark)?;
+    let table = match fs::read_to_string(&mark) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        table => table?,
+    };
+    // A name that was not written whole is of a table that was not made.
+    let is_ours = table.starts_with(TABLE) && table.len() < MOST;
+    let netfilter = Some(rustix::net::netlink::NETFILTER);
+    let found = is_ours && ports::remove(&Socket::open(netfilter)?, &table)?;
+    fs::remove_file(mark)?;
     Ok(found)
-}
-
-/// The host's end of all links: the first address.
-fn gateway(network: &Network) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(network.subnet) + 1)
-}
-
-/// That of the task in a place, after the gateway's; the last is for broadcasts.
-fn address(network: &Network, place: usize) -> Option<Ipv4Addr> {
-    let size = 1_u32.checked_shl(32 - u32::from(network.prefix.min(32))).unwrap_or(u32::MAX);
-    let number = u32::try_from(place).ok()?.checked_add(2)?;
-    let free = number < size.saturating_sub(1);
-    free.then(|| u32::from(network.subnet).checked_add(number).map(Ipv4Addr::from)).flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_place_has_an_address_of_the_subnet_while_there_are_any() {
-        let network = |prefix| {
-            let (subnet, ports) = ([10, 1, 0, 0].into(), Vec::new());
-            Network { subnet, prefix, bits_a_second: None, ports, masquerade: false }
-        };
-        assert_eq!(gateway(&network(16)), Ipv4Addr::new(10, 1, 0, 1));
-        assert_eq!(address(&network(16), 0), Some([10, 1, 0, 2].into()));
-        assert_eq!(address(&network(16), 300), Some([10, 1, 1, 46].into()));
-        assert_eq!(address(&network(29), 4), Some([10, 1, 0, 6].into()));
-        assert_eq!(address(&network(29), 5), None);
-        assert_eq!(address(&network(0), usize::MAX), None);
-    }
 }

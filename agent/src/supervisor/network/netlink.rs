@@ -110,17 +110,21 @@ impl Answer {
 
     /// The value of its first attribute of this kind, after a fixed part of this size.
     pub(super) fn attribute(&self, fixed: usize, wanted: u16) -> Option<&[u8]> {
-        let mut rest = self.bytes.get(fixed..)?;
-        loop {
-            let header = rest.first_chunk::<ATTRIBUTE>()?;
-            let length = usize::from(u16::from_ne_bytes([header[0], header[1]]));
-            let kind = u16::from_ne_bytes([header[2], header[3]]) & !NESTED;
-            let value = rest.get(ATTRIBUTE..length)?;
-            if kind == wanted {
-                return Some(value);
-            }
-            rest = rest.get(length.next_multiple_of(4)..)?;
+        attribute(self.bytes.get(fixed..)?, wanted)
+    }
+}
+
+/// The value of the first attribute of this kind, also of those that are in another.
+pub(super) fn attribute(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
+    loop {
+        let header = rest.first_chunk::<ATTRIBUTE>()?;
+        let length = usize::from(u16::from_ne_bytes([header[0], header[1]]));
+        let kind = u16::from_ne_bytes([header[2], header[3]]) & !NESTED;
+        let value = rest.get(ATTRIBUTE..length)?;
+        if kind == wanted {
+            return Some(value);
         }
+        rest = rest.get(length.next_multiple_of(4)..)?;
     }
 }
 

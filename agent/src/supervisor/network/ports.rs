@@ -1,36 +1,51 @@
-//! Ports of the host that lead into a task's network, and its way out: nf_tables.
+//! Ports of the host that lead into tasks' networks, and tasks' way out: nf_tables.
 //!
-//! Each task that needs any has a table of its own, named for its supervisor and its place there,
-//! so that all of it goes with one order, and what a lost supervisor left is found by its name.
+//! All tasks of a supervisor share one table, with one chain at each hook (the kernel takes 1,024 at
+//! most) and what differs between tasks in sets. Its name has a part made at random and is noted
+//! before it is made, so that what a lost supervisor left is found, and nobody else's is touched.
 
 use std::io;
 use std::net::Ipv4Addr;
 
-use super::netlink::{APPEND, CREATE, DUMP, EXCLUSIVE, Message, Socket};
+use super::netlink::{APPEND, CREATE, EXCLUSIVE, Message, Socket};
 use crate::supervisor::task::{Network, PortMap};
+use std::collections::BTreeMap;
 
 /// The kernel's number for nf_tables, and its kinds of messages.
 const TABLES: u16 = 10 << 8;
 const NEW_TABLE: u16 = TABLES;
-const GET_TABLE: u16 = TABLES | 1;
 const DELETE_TABLE: u16 = TABLES | 2;
 const NEW_CHAIN: u16 = TABLES | 3;
 const NEW_RULE: u16 = TABLES | 6;
+const NEW_SET: u16 = TABLES | 9;
+const NEW_ELEMENTS: u16 = TABLES | 12;
+const DELETE_ELEMENTS: u16 = TABLES | 14;
 /// `NFNL_MSG_BATCH_BEGIN` and `_END`.
 const BEGIN: u16 = 0x10;
 const END: u16 = 0x11;
-/// Size of `struct nfgenmsg`.
-const FIXED: usize = 4;
 const IPV4: u8 = 2;
-/// `NFT_REG_1` and `NFT_REG_2`.
-const FIRST: u32 = 1;
-const SECOND: u32 = 2;
+/// `NFT_REG32_00`, of four bytes, from which others count on, and `NFT_REG_VERDICT`.
+const FIRST: u32 = 8;
+const SECOND: u32 = 9;
+const VERDICT: u32 = 0;
 /// `NFT_CMP_EQ`, `NFT_CMP_NEQ`.
 const EQUAL: u32 = 0;
 const OTHER: u32 = 1;
-/// Offsets of the addresses in an IPv4 header.
+/// Offsets of the addresses in an IPv4 header, the one right after the other.
 const SOURCE: u32 = 12;
 const DESTINATION: u32 = 16;
+/// `NFT_META_IIFNAME`, `NFT_META_OIFNAME`, `NFT_META_L4PROTO`.
+const FROM_LINK: u32 = 6;
+const TO_LINK: u32 = 7;
+const PROTOCOL: u32 = 16;
+/// What the names of tasks' links begin with.
+const OURS: &[u8] = b"tepui";
+/// Where ports lead: protocol and port to address and port.
+const PORTS: &[u8] = b"ports\0";
+/// Addresses twice, of tasks that may ask for themselves at an address of the host.
+const THEMSELVES: &[u8] = b"themselves\0";
+/// Addresses of tasks that are hidden behind the host's.
+const HIDDEN: &[u8] = b"hidden\0";
 
 fn message(kind: u16, flags: u16) -> Message {
     Message::new(kind, flags, &[IPV4, 0, 0, 0])
@@ -85,8 +100,26 @@ fn is_address(rule: &mut Message, offset: u32, how: u32, address: Ipv4Addr, pref
     compare(rule, how, &(u32::from(address) & mask).to_be_bytes());
 }
 
-/// What is for this port of any address of the host goes to the task.
-fn redirect(rule: &mut Message, map: &PortMap, to: Ipv4Addr) {
+fn meta(rule: &mut Message, what: u32, register: u32) {
+    expression(rule, "meta", |meta| {
+        number(meta, 1, register);
+        number(meta, 2, what);
+    });
+}
+
+/// Looks what was loaded up in a set, and goes on if it is there.
+fn look_up(rule: &mut Message, set: &[u8], into: Option<u32>) {
+    expression(rule, "lookup", |lookup| {
+        lookup.put(1, set);
+        number(lookup, 2, FIRST);
+        if let Some(register) = into {
+            number(lookup, 3, register);
+        }
+    });
+}
+
+/// What is for a mapped port of any address of the host goes to its task.
+fn redirect(rule: &mut Message) {
     expression(rule, "fib", |fib| {
         // The kind (3) of the packet's destination (2).
         for (kind, value) in [(1, FIRST), (2, 3), (3, 2)] {
@@ -95,21 +128,14 @@ fn redirect(rule: &mut Message, map: &PortMap, to: Ipv4Addr) {
     });
     // RTN_LOCAL
     compare(rule, EQUAL, &2_u32.to_ne_bytes());
-    expression(rule, "meta", |meta| {
-        number(meta, 1, FIRST);
-        // NFT_META_L4PROTO
-        number(meta, 2, 16);
+    meta(rule, PROTOCOL, FIRST);
+    expression(rule, "payload", |payload| {
+        // Of what is in the IPv4 packet (2): the destination's port.
+        for (kind, value) in [(1, SECOND), (2, 2), (3, 2), (4, 2)] {
+            number(payload, kind, value);
+        }
     });
-    compare(rule, EQUAL, &[if map.udp { 17 } else { 6 }]);
-    load(rule, 2, 2, 2);
-    compare(rule, EQUAL, &map.host.to_be_bytes());
-    let values: [(u32, &[u8]); 2] = [(FIRST, &to.octets()), (SECOND, &map.inside.to_be_bytes())];
-    for (register, value) in values {
-        expression(rule, "immediate", |immediate| {
-            number(immediate, 1, register);
-            immediate.put_nested(2, |data| data.put(1, value));
-        });
-    }
+    look_up(rule, PORTS, Some(FIRST));
     expression(rule, "nat", |nat| {
         // To a destination, IPv4, address and port.
         for (kind, value) in [(1, 1), (2, IPV4.into()), (3, FIRST), (5, SECOND)] {
@@ -118,8 +144,21 @@ fn redirect(rule: &mut Message, map: &PortMap, to: Ipv4Addr) {
     });
 }
 
+/// Tasks have no business with addresses of the host's loopback, which their links let pass for the
+/// sake of what the host sends to their ports.
+fn shield(rule: &mut Message, offset: u32) {
+    meta(rule, FROM_LINK, FIRST);
+    compare(rule, EQUAL, OURS);
+    is_address(rule, offset, EQUAL, Ipv4Addr::LOCALHOST, 8);
+    expression(rule, "immediate", |immediate| {
+        number(immediate, 1, VERDICT);
+        // NF_DROP
+        immediate.put_nested(2, |data| data.put_nested(2, |verdict| number(verdict, 1, 0)));
+    });
+}
+
 /// A chain that sees packets at a hook of the kernel's.
-fn chain(table: &[u8], name: &str, hook: u32, priority: i32) -> Message {
+fn chain(table: &[u8], name: &str, kind: &[u8], (hook, priority): (u32, i32)) -> Message {
     message(NEW_CHAIN, CREATE | EXCLUSIVE)
         .with(1, table)
         .with(3, &[name.as_bytes(), b"\0"].concat())
@@ -127,7 +166,7 @@ fn chain(table: &[u8], name: &str, hook: u32, priority: i32) -> Message {
             number(at, 1, hook);
             at.put(2, &priority.to_be_bytes());
         })
-        .with(7, b"nat\0")
+        .with(7, kind)
 }
 
 fn rule(table: &[u8], chain: &str, fill: impl FnOnce(&mut Message)) -> Message {
@@ -137,80 +176,150 @@ fn rule(table: &[u8], chain: &str, fill: impl FnOnce(&mut Message)) -> Message {
         .nest(4, fill)
 }
 
-fn table_name(owner: &str, place: usize) -> Vec<u8> {
-    format!("tepui_{owner}_{place}\0").into_bytes()
+/// A set; `key` and `value` are what `nft` calls their types, with their sizes.
+fn set(
+    table: &[u8],
+    (name, id): (&[u8], u32),
+    key: (u32, u32),
+    value: Option<(u32, u32)>,
+) -> Message {
+    let mut set = message(NEW_SET, CREATE | EXCLUSIVE).with(1, table).with(2, name);
+    // NFT_SET_MAP
+    number(&mut set, 3, if value.is_some() { 8 } else { 0 });
+    number(&mut set, 4, key.0);
+    number(&mut set, 5, key.1);
+    if let Some((kind, size)) = value {
+        number(&mut set, 6, kind);
+        number(&mut set, 7, size);
+    }
+    number(&mut set, 10, id);
+    set
 }
 
-/// Makes the table of a task with this address.
-pub(super) fn map(
-    socket: &Socket,
-    owner: &str,
-    place: usize,
-    network: &Network,
-    task: Ipv4Addr,
-) -> io::Result<()> {
-    let table = table_name(owner, place);
-    let mut batch = vec![
+/// Makes the table of a supervisor.
+pub(super) fn make(socket: &Socket, name: &str) -> io::Result<()> {
+    // Types of `nft`, which takes six bits for each of several: ipv4_addr, inet_proto, inet_service.
+    const ADDRESS: u32 = 7;
+    let (mapped, to) = ((12 << 6) | 13, (ADDRESS << 6) | 13);
+    let name = table_name(name);
+    let table = &*name;
+    let leaves = |rule: &mut Message, how| {
+        meta(rule, TO_LINK, FIRST);
+        compare(rule, how, OURS);
+    };
+    let batch = [
         edge(BEGIN),
-        message(NEW_TABLE, CREATE | EXCLUSIVE).with(1, &table).acknowledged(),
-        // NF_INET_PRE_ROUTING, _LOCAL_OUT and _POST_ROUTING, where translation has its places.
-        chain(&table, "in", 0, -100).acknowledged(),
-        chain(&table, "here", 3, -100).acknowledged(),
-        chain(&table, "out", 4, 100).acknowledged(),
+        message(NEW_TABLE, CREATE | EXCLUSIVE).with(1, table),
+        set(table, (PORTS, 1), (mapped, 8), Some((to, 8))),
+        set(table, (THEMSELVES, 2), ((ADDRESS << 6) | ADDRESS, 8), None),
+        set(table, (HIDDEN, 3), (ADDRESS, 4), None),
+        // NF_INET_PRE_ROUTING, _LOCAL_OUT and _POST_ROUTING; before connections are known (-300),
+        // and where translation has its places.
+        chain(table, "shield", b"filter\0", (0, -300)),
+        chain(table, "in", b"nat\0", (0, -100)),
+        chain(table, "here", b"nat\0", (3, -100)),
+        chain(table, "out", b"nat\0", (4, 100)),
+        rule(table, "shield", |rule| shield(rule, SOURCE)),
+        rule(table, "shield", |rule| shield(rule, DESTINATION)),
+        rule(table, "in", redirect),
+        rule(table, "here", redirect),
+        // Who asked at an address that means another machine to the task, or the task itself, is
+        // answered through us.
+        rule(table, "out", |rule| {
+            is_address(rule, SOURCE, EQUAL, Ipv4Addr::LOCALHOST, 8);
+            leaves(rule, EQUAL);
+            expression(rule, "masq", |_| {});
+        }),
+        rule(table, "out", |rule| {
+            load(rule, 1, SOURCE, 8);
+            look_up(rule, THEMSELVES, None);
+            expression(rule, "masq", |_| {});
+        }),
+        rule(table, "out", |rule| {
+            load(rule, 1, SOURCE, 4);
+            look_up(rule, HIDDEN, None);
+            leaves(rule, OTHER);
+            expression(rule, "masq", |_| {});
+        }),
+        edge(END),
     ];
-    for map in &network.ports {
-        for chain in ["in", "here"] {
-            batch.push(rule(&table, chain, |rule| redirect(rule, map, task)).acknowledged());
-        }
-    }
-    // Who asked at an address that means another machine to the task, or the task itself, is
-    // answered through us.
-    for (source, prefix) in [(Ipv4Addr::LOCALHOST, 8), (task, 32)] {
-        let hide = rule(&table, "out", |rule| {
-            is_address(rule, SOURCE, EQUAL, source, prefix);
-            is_address(rule, DESTINATION, EQUAL, task, 32);
-            expression(rule, "masq", |_| {});
-        });
-        batch.push(hide.acknowledged());
-    }
-    if network.masquerade {
-        let hide = rule(&table, "out", |rule| {
-            is_address(rule, SOURCE, EQUAL, task, 32);
-            is_address(rule, DESTINATION, OTHER, network.subnet, network.prefix);
-            expression(rule, "masq", |_| {});
-        });
-        batch.push(hide.acknowledged());
-    }
-    batch.push(edge(END));
     socket.ask(batch).map(drop)
 }
 
-fn delete(socket: &Socket, table: &[u8]) -> io::Result<()> {
-    let deleted = message(DELETE_TABLE, 0).with(1, table).acknowledged();
-    match socket.ask([edge(BEGIN), deleted, edge(END)]) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-        done => done.map(drop),
-    }
-}
-
-/// Removes the table of a task.
-pub(super) fn unmap(socket: &Socket, owner: &str, place: usize) -> io::Result<()> {
-    delete(socket, &table_name(owner, place))
-}
-
-/// Removes all tables of a supervisor; how many there were.
-pub(super) fn clear(socket: &Socket, owner: &str) -> io::Result<usize> {
-    let tables = socket.ask([message(GET_TABLE, DUMP)])?;
-    let mut found = 0;
-    for answer in &tables {
-        let Some(name) = answer.attribute(FIXED, 1) else { continue };
-        let text = String::from_utf8_lossy(name);
-        let place = text.trim_end_matches('\0').strip_prefix("tepui_");
-        let place = place.and_then(|rest| rest.strip_prefix(owner)?.strip_prefix('_'));
-        if place.is_some_and(|place| place.parse::<usize>().is_ok()) {
-            delete(socket, name)?;
-            found += 1;
+/// Elements of a set: keys, with values if it is a map.
+fn elements(
+    kind: u16,
+    table: &[u8],
+    set: &[u8],
+    elements: &[(Vec<u8>, Option<Vec<u8>>)],
+) -> Message {
+    let flags = if kind == NEW_ELEMENTS { CREATE | EXCLUSIVE } else { 0 };
+    message(kind, flags).with(1, table).with(2, set).nest(3, |list| {
+        for (key, value) in elements {
+            list.put_nested(1, |element| {
+                element.put_nested(1, |data| data.put(1, key));
+                if let Some(value) = value {
+                    element.put_nested(2, |data| data.put(1, value));
+                }
+            });
         }
+    })
+}
+
+/// What is in the sets for a task.
+fn batch(kind: u16, name: &str, network: &Network, task: Ipv4Addr) -> Vec<Message> {
+    let (table, own) = (table_name(name), task.octets().to_vec());
+    let padded = |port: u16| [port.to_be_bytes(), [0; 2]].concat();
+    // A port leads to one place: the first that was named.
+    let mut ports = BTreeMap::new();
+    for PortMap { host, inside, udp } in &network.ports {
+        let protocol: u8 = if *udp { 17 } else { 6 };
+        let key = [vec![protocol, 0, 0, 0], padded(*host)].concat();
+        let to = [own.clone(), padded(*inside)].concat();
+        ports.entry(key).or_insert((kind == NEW_ELEMENTS).then_some(to));
     }
-    Ok(found)
+    let ports: Vec<_> = ports.into_iter().collect();
+    let mut batch = vec![edge(BEGIN)];
+    if !ports.is_empty() {
+        batch.push(elements(kind, &table, PORTS, &ports));
+        batch.push(elements(kind, &table, THEMSELVES, &[([&own[..], &own].concat(), None)]));
+    }
+    if network.masquerade {
+        batch.push(elements(kind, &table, HIDDEN, &[(own, None)]));
+    }
+    batch.push(edge(END));
+    batch
+}
+
+fn table_name(name: &str) -> Vec<u8> {
+    [name.as_bytes(), b"\0"].concat()
+}
+
+/// Leads the ports of a task to its address, and hides that if it is to be.
+pub(super) fn map(
+    socket: &Socket,
+    table: &str,
+    network: &Network,
+    task: Ipv4Addr,
+) -> io::Result<()> {
+    socket.ask(batch(NEW_ELEMENTS, table, network, task)).map(drop)
+}
+
+/// Takes back what `map` has done.
+pub(super) fn unmap(
+    socket: &Socket,
+    table: &str,
+    network: &Network,
+    task: Ipv4Addr,
+) -> io::Result<()> {
+    socket.ask(batch(DELETE_ELEMENTS, table, network, task)).map(drop)
+}
+
+/// Removes a supervisor's table; whether there was one.
+pub(super) fn remove(socket: &Socket, name: &str) -> io::Result<bool> {
+    let deleted = message(DELETE_TABLE, 0).with(1, &table_name(name));
+    match socket.ask([edge(BEGIN), deleted, edge(END)]) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        done => done.map(|_| true),
+    }
 }

@@ -56,6 +56,8 @@ impl Writer<'_> {
         self.option(v.cpu_quota_us);
         self.option(v.memory_bytes);
         self.option(v.pids);
+        self.option(v.memory_soft_bytes);
+        self.option(v.disk_bytes);
     }
     pub(super) fn launched(&mut self, v: &Launched) {
         self.u32(v.pid);
@@ -122,6 +124,7 @@ impl Writer<'_> {
         if let Some(ended) = &v.ended {
             self.ended(ended);
         }
+        self.u8(u8::from(v.kill_requested));
     }
     pub(super) fn volumes(&mut self, v: &[VolumeLink]) {
         self.u32(u32::try_from(v.len()).unwrap_or(u32::MAX));
@@ -209,6 +212,10 @@ impl<'a> Reader<'a> {
         String::from_utf8(self.bytes(field)?.to_vec())
             .map_err(|_| WireError::Field { field, problem: "not UTF-8" })
     }
+    /// Words for people, if there are any.
+    pub(super) fn words(&mut self, field: &'static str) -> Result<Option<String>, WireError> {
+        Ok(Some(self.text(field)?).filter(|text| !text.is_empty()))
+    }
     pub(super) fn path(&mut self, field: &'static str) -> Result<PathBuf, WireError> {
         Ok(PathBuf::from(std::ffi::OsString::from_vec(self.bytes(field)?.to_vec())))
     }
@@ -248,6 +255,8 @@ impl<'a> Reader<'a> {
             cpu_quota_us: self.option("cpu_quota")?,
             memory_bytes: self.option("memory")?,
             pids: self.option("pids")?,
+            memory_soft_bytes: self.option("soft memory")?,
+            disk_bytes: self.option("disk")?,
         })
     }
     pub(super) fn launched(&mut self) -> Result<Launched, WireError> {
@@ -295,6 +304,8 @@ impl<'a> Reader<'a> {
             shared: None,
             launched: self.launched()?,
             ended: self.flag("ended")?.then(|| self.ended()).transpose()?,
+            remains: false,
+            kill_requested: self.flag("kill_requested")?,
         })
     }
     pub(super) fn credentials(&mut self) -> Result<Credentials, WireError> {

@@ -27,7 +27,14 @@ fn spec() -> TaskSpec {
         credentials: Some(Credentials { uid: 7, gid: 8, groups: vec![9, 10] }),
         rlimits: vec![Rlimit { resource: 7, soft: 1, hard: u64::MAX }],
         sandbox: SandboxChoice::At("/x y".into()),
-        limits: Limits { cpu_shares: 2, cpu_quota_us: Some(5), memory_bytes: None, pids: Some(9) },
+        limits: Limits {
+            cpu_shares: 2,
+            cpu_quota_us: Some(5),
+            memory_bytes: None,
+            pids: Some(9),
+            memory_soft_bytes: Some(7),
+            disk_bytes: Some(7),
+        },
         volumes: Vec::new(),
         enclosure: None,
         network: None,
@@ -158,8 +165,26 @@ fn usages() -> Vec<(ContainerId, Usage)> {
 fn reports() -> Vec<Report> {
     let known = |ended, shared| {
         let record = vec![1];
-        let known = Recovered { id: id(), record, shared: None, launched: launched(), ended };
+        let launched = launched();
+        let (kill_requested, remains) = (true, false);
+        let shared_record = None;
+        let known = Recovered {
+            id: id(),
+            record,
+            shared: shared_record,
+            launched,
+            ended,
+            kill_requested,
+            remains,
+        };
         Report::Known { known: Box::new(known), shared }
+    };
+    let remains = |ended| match known(ended, None) {
+        Report::Known { known, shared } => {
+            let known = Box::new(Recovered { remains: true, record: Vec::new(), ..*known });
+            Report::Known { known, shared }
+        }
+        other => other,
     };
     let failed = |error| Report::LaunchFailed { id: id(), error };
     let usage = Usage { pids: 4, memory_limit_bytes: Some(3), ..Usage::default() };
@@ -167,6 +192,8 @@ fn reports() -> Vec<Report> {
         Report::Welcome { pid: 1, isolation: "v1".into(), warning: Some("w".into()) },
         Report::Welcome { pid: 1, isolation: "v2".into(), warning: None },
         known(None, None),
+        remains(None),
+        remains(Some(ended())),
         known(Some(ended()), None),
         known(Some(ended()), Some(7)),
         Report::Shared { key: 7, bytes: [].into() },
@@ -183,7 +210,8 @@ fn reports() -> Vec<Report> {
         Report::Ended { id: id(), ended: Box::new(ended()) },
         Report::Usage { id: id(), usage: Some(usage) },
         Report::Usage { id: id(), usage: None },
-        Report::UpdateFailed { id: id(), reason: "r".into() },
+        Report::Updated { id: id(), problem: Some("r".into()) },
+        Report::Updated { id: id(), problem: None },
         Report::Looked { id: id(), number: 7, result: Ok(WaitStatus::Exited(3)) },
         Report::Looked { id: id(), number: 8, result: Err(LaunchError::AlreadyExists) },
         Report::Refused { reason: "busy".into() },

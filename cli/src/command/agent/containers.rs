@@ -122,6 +122,7 @@ impl ContainerOptions {
             root: self.allow_root,
             users: self.task_users,
             check_ports: self.check_ports,
+            disk_limits: true,
             network: self.network.map(|(subnet, prefix)| NetworkPolicy {
                 name: self.network_name,
                 subnet,

@@ -52,6 +52,11 @@ impl Channel {
         })
     }
 
+    /// One call that is answered by nothing but that it is done.
+    pub(super) async fn order(&self, call: &Call) -> Result<(), Failure> {
+        self.open(call).await.map(drop)
+    }
+
     /// One call whose answer is a stream of records.
     pub(super) async fn records(&self, call: &Call) -> Result<Records<'_>, Failure> {
         let body = self.open(call).await?.into_body();

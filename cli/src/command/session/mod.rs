@@ -7,6 +7,7 @@
 pub(crate) mod attach;
 mod channel;
 pub(crate) mod exec;
+pub(crate) mod limits;
 mod terminal;
 
 use crate::failure::{Code, Failure};

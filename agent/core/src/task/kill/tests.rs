@@ -2,6 +2,7 @@
 
 use crate::testing::{World, exited, key, killed_by, options, plain_framework, task};
 use crate::{Effect, Options, Recovered};
+use proto::agent_link::AgentEvent;
 use proto::{Exit, Reason, TaskInfo, TaskState};
 use std::time::Duration;
 
@@ -99,6 +100,32 @@ fn who_does_not_know_of_killing_hears_of_an_unkillable_task_that_it_runs() {
     let told = world.last();
     assert_eq!(told.state, TaskState::Running);
     assert!(told.message.unwrap().starts_with("Unkillable: "));
+}
+
+#[test]
+fn an_agent_that_comes_back_says_so_too() {
+    let mut world = World::registered();
+    world.running("t");
+    world.acknowledge_last();
+    world.kill("t", Some(Duration::from_secs(1)));
+    world.acknowledge_last();
+    let id = world.container_of("t");
+    world.containers.get_mut(&id).unwrap().kill_requested = true;
+    let mut world = world.restart();
+    world.register();
+    let (grace, after) = (world.agent.options.kill_grace, world.agent.options.unkillable_after);
+    let told = world.sent().len();
+    let mut left = grace + after - Duration::from_millis(1);
+    while !left.is_zero() {
+        let part = left.min(Duration::from_secs(4));
+        world.pass(part);
+        // The master is not silent meanwhile.
+        world.hear(AgentEvent::Ping { sequence: 1 });
+        left -= part;
+    }
+    assert!(world.sent()[told..].iter().all(|status| status.message.is_none()));
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.last().reason, Some(Reason::TaskUnkillable));
 }
 
 #[test]
