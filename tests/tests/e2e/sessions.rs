@@ -130,7 +130,7 @@ fn with_a_terminal(cluster: &Cluster) {
         .unwrap();
     let mut input = script.stdin.take().unwrap();
     // Typed before there is anybody to read it; terminals keep it.
-    input.write_all(b"stty size; echo $TERM; cat here; sleep 1000\n").unwrap();
+    input.write_all(b"stty size; echo $TERM; sh -c 'cat here; exec sleep 1000'\n").unwrap();
     let mut output = script.stdout.take().unwrap();
     let mut all = String::new();
     let mut piece = [0; 4096];
