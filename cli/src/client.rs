@@ -21,6 +21,9 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// How long one request may take, unless it says that it waits.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Where in a log an answer begins.
+const LOG_OFFSET: &str = "tepui-log-offset";
+
 /// A client of one server.
 pub(crate) struct Client {
     /// What the server is, for messages: `master`, `jobs`, `agent`.
@@ -160,8 +163,19 @@ impl Client {
         path: &str,
         take: &mut dyn FnMut(&[u8]),
     ) -> Result<(), Failure> {
+        self.stream_from(path, &mut None, take).await
+    }
+
+    /// The same, of a log: `at` becomes the byte where the next piece begins, with each piece.
+    pub(crate) async fn stream_from(
+        &self,
+        path: &str,
+        at: &mut Option<u64>,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), Failure> {
         let answer = self.ask(&Method::GET, path, Bytes::new()).await?;
         let status = answer.status().as_u16();
+        let begin = answer.headers().get(LOG_OFFSET).and_then(|at| at.to_str().ok()?.parse().ok());
         let mut body = answer.into_body();
         if status != 200 {
             let code = match status {
@@ -178,6 +192,7 @@ impl Client {
                 format!("the {} answered {status}: {words}", self.what),
             ));
         }
+        *at = begin.or(*at);
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|e| {
                 let message = format!("the {} at {} broke off: {e}", self.what, self.address);
@@ -185,6 +200,7 @@ impl Client {
             })?;
             if let Some(data) = frame.data_ref() {
                 take(data);
+                *at = at.map(|at| at + data.len() as u64);
             }
         }
         Ok(())

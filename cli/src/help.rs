@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 /// Headings and the commands below each.
 const GROUPS: [(&str, &[&str]); 6] = [
-    ("Run work", &["run", "job", "ps", "top", "logs", "exec", "attach", "kill", "why"]),
+    ("Run work", &["run", "job", "ps", "top", "logs", "exec", "attach", "limits", "kill", "why"]),
     ("See the cluster", &["agents", "frameworks", "roles", "offers", "events"]),
     ("Share the cluster", &["quota", "weights", "reserve", "unreserve", "reservations", "volumes"]),
     (

@@ -1,5 +1,6 @@
 //! What a master is started with, checked before anything is opened.
 
+use crate::http::SessionsFrom;
 use crate::{Error, LogControl};
 use master_core::{Options, Registry};
 use proto::{Limits, Quantities, Role};
@@ -55,6 +56,8 @@ pub struct Config {
     pub read_whole: Duration,
     /// How long one more waits for the end of another, before it is told to come again.
     pub read_wait: Duration,
+    /// From where sessions in containers may be opened by way of this master.
+    pub sessions_from: SessionsFrom,
     /// The means to set the level of the log; without it the level is not given away.
     pub log: Option<LogControl>,
     /// Inputs that wait for the core; who brings more waits.
@@ -87,6 +90,7 @@ impl Config {
             reads: 256,
             read_whole: Duration::from_secs(60),
             read_wait: Duration::from_secs(5),
+            sessions_from: SessionsFrom::default(),
             log: None,
             inbox: 16_384,
             cache_bytes: 2 << 20,

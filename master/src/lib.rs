@@ -17,6 +17,7 @@ mod listen;
 mod logging;
 mod membership;
 mod metrics;
+mod origin;
 mod perform;
 mod reads;
 pub mod registrar;
@@ -29,6 +30,7 @@ mod watch_link;
 
 pub use config::{Config, MESOS_VERSION};
 pub use error::Error;
+pub use http::SessionsFrom;
 pub use listen::listen;
 pub use logging::LogControl;
 pub use terms::run;

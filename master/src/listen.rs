@@ -2,6 +2,8 @@
 
 use crate::Error;
 use crate::front::Front;
+use crate::origin::Caller;
+pub(crate) use crate::origin::Origin;
 use crate::rewound::Rewound;
 use grpc::slim::Serving;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -11,7 +13,7 @@ use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -78,20 +80,6 @@ impl Kill {
     }
 }
 
-/// Where a connection comes from, as far as it counts whose it is: an address, of IPv6 the network
-/// of it, as a host has as many addresses there as it likes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Origin(IpAddr);
-
-impl Origin {
-    pub(crate) fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
-            ip @ IpAddr::V4(_) => ip,
-        })
-    }
-}
-
 /// Connections on which an agent's stream was asked for, by what serves them.
 #[derive(Debug, Default)]
 pub(crate) struct AgentServers {
@@ -122,7 +110,7 @@ pub(crate) struct Peer(Arc<PeerState>);
 
 #[derive(Debug)]
 struct PeerState {
-    origin: Origin,
+    caller: Caller,
     server: Server,
     agents: Arc<AgentServers>,
     /// Whether a request came.
@@ -151,16 +139,17 @@ impl Drop for PeerState {
 }
 
 impl Peer {
-    fn new(origin: Origin, server: Server, agents: Arc<AgentServers>) -> Self {
+    fn new(caller: Caller, server: Server, agents: Arc<AgentServers>) -> Self {
         let (asked, is_agent, place) = Default::default();
-        Self(Arc::new(PeerState { origin, server, agents, asked, is_agent, place }))
+        Self(Arc::new(PeerState { caller, server, agents, asked, is_agent, place }))
     }
 
     /// Of a connection that there is not.
     #[cfg(test)]
     pub(crate) fn of_nobody() -> Self {
         let origin = Origin::of(std::net::Ipv4Addr::LOCALHOST.into());
-        Self::new(origin, Server::General, Arc::default())
+        let caller = Caller { origin, is_local: true };
+        Self::new(caller, Server::General, Arc::default())
     }
 
     /// A request came, for what is at `path`.
@@ -208,8 +197,11 @@ pub(crate) async fn accept(listener: TcpListener, limits: AcceptLimits, acceptin
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        let (stream, origin) = match accepted {
-            Ok((stream, address)) => (stream, Origin::of(address.ip())),
+        let (stream, caller) = match accepted {
+            Ok((stream, address)) => {
+                let caller = Caller::of(&stream, address);
+                (stream, caller)
+            }
             Err(error) => {
                 // Out of file descriptors, or a connection that was gone already: those that
                 // are served go on, and the next may be accepted once one of them ends.
@@ -225,7 +217,7 @@ pub(crate) async fn accept(listener: TcpListener, limits: AcceptLimits, acceptin
         let builder = Arc::clone(&builder);
         let Accepting { front, members, only_members, agents } = &accepting;
         let members = (members.clone(), only_members.clone());
-        let asked = Asked { front: front.clone(), origin, members, agents: Arc::clone(agents) };
+        let asked = Asked { front: front.clone(), caller, members, agents: Arc::clone(agents) };
         connections.spawn(async move {
             let first_request = Instant::now() + limits.request_timeout;
             // Each in a box of its own: what a connection is, it is for years, and it must not take
@@ -261,14 +253,14 @@ pub(crate) async fn accept(listener: TcpListener, limits: AcceptLimits, acceptin
 /// What answers the requests of a connection, and whose it is.
 struct Asked {
     front: Front,
-    origin: Origin,
+    caller: Caller,
     members: (Handle, Front),
     agents: Arc<AgentServers>,
 }
 
 impl Asked {
     fn service(self, server: Server) -> WithKill {
-        let peer = Peer::new(self.origin, server, self.agents);
+        let peer = Peer::new(self.caller, server, self.agents);
         WithKill { front: self.front, kill: Kill::default(), peer }
     }
 }
@@ -479,13 +471,16 @@ where
         self.peer.ask(path);
         let is_big = matches!(path, grpc::OPERATOR_PATH | grpc::OPERATOR_EVENTS_PATH);
         let is_read = crate::http::is_for_operators(path);
+        let is_session = !is_read && crate::http::is_for_sessions(path);
         if request.version() < http::Version::HTTP_2 {
             request.extensions_mut().insert(self.kill.clone());
         } else if is_big {
             request.extensions_mut().insert(self.peer.clone());
         }
         if is_read {
-            request.extensions_mut().insert(self.peer.0.origin);
+            request.extensions_mut().insert(self.peer.0.caller.origin);
+        } else if is_session {
+            request.extensions_mut().insert(self.peer.0.caller);
         }
         tower::Service::call(&mut self.front.router(), request.map(axum::body::Body::new))
     }

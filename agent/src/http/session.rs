@@ -63,6 +63,9 @@ struct Tied {
     context: Context,
     /// Whether the server was asked for it.
     is_asked: bool,
+    /// Our ends, until they are in use. The supervisor opens the others by their names, which mean
+    /// the same for as long as these are held.
+    ends: Option<Ends>,
     /// What the server has not answered yet.
     ordered: Option<oneshot::Receiver<Result<(), EntryError>>>,
 }
@@ -73,12 +76,17 @@ impl Drop for Tied {
             let error = LaunchError::Refused("its client is gone".into());
             self.context.sessions.failed(self.session.number, error);
         } else if !self.session.state().borrow().is_over() {
-            let (context, number) = (self.context.clone(), self.session.number);
-            let ordered = self.ordered.take();
+            let (context, session) = (self.context.clone(), Arc::clone(&self.session));
+            let (ordered, ends) = (self.ordered.take(), self.ends.take());
             // Here nothing can be waited for; without a runtime the agent is ending, and with it
             // every session.
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                runtime.spawn(async move { give_up(&context, number, ordered).await });
+                runtime.spawn(async move {
+                    give_up(&context, &session, ordered).await;
+                    // The state's sender is the session's, so it cannot be gone.
+                    let _ = session.state().wait_for(|state| *state != State::Asked).await;
+                    drop(ends);
+                });
             }
         }
     }
@@ -88,9 +96,10 @@ impl Drop for Tied {
 /// would else be waited for by nobody, and keep its place.
 async fn give_up(
     context: &Context,
-    number: u64,
+    session: &Session,
     ordered: Option<oneshot::Receiver<Result<(), EntryError>>>,
 ) {
+    let number = session.number;
     if let Some(ordered) = ordered
         && !matches!(ordered.await, Ok(Ok(())))
     {
@@ -127,6 +136,7 @@ pub(super) async fn launch(
         session: Arc::clone(&session),
         context: context.clone(),
         is_asked: false,
+        ends: Some(ends),
         ordered: None,
     };
     let number = session.number;
@@ -163,9 +173,10 @@ pub(super) async fn launch(
         return Err(Refusal::new(status, error.to_string()));
     }
     drop(begun);
+    let stopping = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping");
     let (records, waiting) = mpsc::channel(WAITING);
     // Its input is the session's alone, so that it can be closed.
-    let Ends { input: _, output, error } = ends;
+    let Ends { input: _, output, error } = tied.ends.take().ok_or_else(stopping)?;
     tokio::spawn(carry(tied, output, error, Records { records, encoding: accept }));
     Ok(stream(waiting, accept))
 }

@@ -135,11 +135,29 @@ impl Sessions {
     }
 
     /// Makes a session, with a terminal if one is wanted. The supervisor is to be asked then.
+    ///
+    /// Its place is taken first, and given back if its ends cannot be made: others need not wait for
+    /// the disk.
     pub(crate) fn open(
         &self,
         path: &ContainerPath,
         terminal: Option<Option<WindowSize>>,
     ) -> Result<(Arc<Session>, Stdio, Ends), OpenError> {
+        let session = self.reserve(path, terminal.is_some())?;
+        let number = session.number;
+        let made = match terminal {
+            Some(size) => ends::terminal(size),
+            None => ends::pipes(&self.dir.join(number.to_string())),
+        };
+        let (stdio, ends) = made.inspect_err(|error| {
+            self.failed(number, LaunchError::Refused(error.to_string()));
+        })?;
+        *lock(&session.input) = Some(Arc::clone(&ends.input));
+        Ok((session, stdio, ends))
+    }
+
+    /// Takes a place for a session, which has no ends yet.
+    fn reserve(&self, path: &ContainerPath, terminal: bool) -> Result<Arc<Session>, OpenError> {
         let mut known = lock(&self.known);
         if known.names.contains_key(path) {
             return Err(OpenError::Exists(path.clone()));
@@ -151,23 +169,17 @@ impl Sessions {
         if open().filter(|session| session.path.parent == path.parent).count() >= MOST_OF_ONE {
             return Err(OpenError::TooManyOfOne);
         }
-        let number = known.next;
-        let (stdio, ends) = match terminal {
-            Some(size) => ends::terminal(size)?,
-            None => ends::pipes(&self.dir.join(number.to_string()))
-                .inspect_err(|_| self.remove_pipes(number))?,
-        };
         let session = Arc::new(Session {
-            number,
+            number: known.next,
             path: path.clone(),
-            is_terminal: terminal.is_some(),
+            is_terminal: terminal,
             state: watch::Sender::new(State::Asked),
-            input: Mutex::new(Some(Arc::clone(&ends.input))),
+            input: Mutex::new(None),
         });
         known.next += 1;
-        known.all.insert(number, Arc::clone(&session));
-        known.names.insert(path.clone(), number);
-        Ok((session, stdio, ends))
+        known.all.insert(session.number, Arc::clone(&session));
+        known.names.insert(path.clone(), session.number);
+        Ok(session)
     }
 
     /// Both sides have opened them, or never will.

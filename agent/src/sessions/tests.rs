@@ -68,6 +68,19 @@ async fn there_are_so_many_of_one_container_and_so_many_in_all() {
 }
 
 #[tokio::test]
+async fn a_session_whose_ends_cannot_be_made_takes_no_place() {
+    let dir = tempfile::tempdir().unwrap();
+    // A file is where the pipes' directory would be.
+    std::fs::write(dir.path().join("s"), "").unwrap();
+    let all = Sessions { dir: dir.path().join("s"), ..Sessions::new(dir.path().join("none")) };
+    for _ in 0..=MOST_OF_ONE {
+        let error = all.open(&path("c", "one"), None).unwrap_err();
+        assert!(matches!(error, OpenError::Io(_)), "{error}");
+    }
+    all.open(&path("c", "one"), Some(None)).unwrap();
+}
+
+#[tokio::test]
 async fn what_one_side_writes_the_other_reads() {
     let dir = tempfile::tempdir().unwrap();
     let (stdio, ends) = ends::pipes(&dir.path().join("p")).unwrap();

@@ -9,6 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::wire::{self, Order, Report};
 
 /// A connected agent.
@@ -91,6 +93,12 @@ impl Peer {
         self.stream.as_fd()
     }
 
+    /// Whether the agent is gone, though not all that it sent may have been taken in.
+    pub(super) fn is_gone(&self) -> bool {
+        let mut asked = [PollFd::new(&self.stream, PollFlags::RDHUP)];
+        poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+    }
+
     /// Takes in what has arrived. `Err` when the connection is over; orders that came before
     /// that are in `orders` all the same.
     pub(super) fn receive(
@@ -170,5 +178,20 @@ impl Peer {
     /// Says why the connection ends.
     pub(super) fn dismiss(&self, reason: String) {
         refuse(&self.stream, reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_is_gone_is_seen_before_all_that_it_sent_was_taken_in() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let peer = Peer::new(ours);
+        theirs.write_all(b"an order").unwrap();
+        assert!(!peer.is_gone());
+        drop(theirs);
+        assert!(peer.is_gone());
     }
 }

@@ -265,10 +265,13 @@ impl Supervisor {
         }
     }
 
-    /// The agent is gone; its tasks stay, and all that it wanted is done.
+    /// The agent is gone; its tasks stay, and all that it wanted is done, but for sessions: the ends
+    /// of those are gone with it, and what has their names now may be another's.
     fn part(&mut self, gone: &Gone) {
         while let Some(order) = self.orders.pop_front() {
-            self.obey(order);
+            if !matches!(order, Order::Enter { .. }) {
+                self.obey(order);
+            }
         }
         let Some(peer) = self.peer.take() else { return };
         if let Gone::Unreadable(problem) | Gone::OtherVersion(problem) = gone {

@@ -14,6 +14,7 @@ use std::path::Path;
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
 
 use super::beside::Io;
+use super::peer::Peer;
 use super::server::Supervisor;
 use super::sys::{self, Reaped};
 use super::task::{ContainerId, LaunchError, Stdio, TaskSpec};
@@ -90,6 +91,11 @@ impl Supervisor {
                     LaunchError::Refused(format!("opening {what} of a session: {error}"))
                 })
                 .and_then(|opened| {
+                    // While the agent lives it holds the other ends, so these are what it made. When
+                    // it is gone, a terminal of that number may be anybody's.
+                    if self.peer.as_ref().is_none_or(Peer::is_gone) {
+                        return Err(LaunchError::Refused("its agent is gone".into()));
+                    }
                     let terminal = matches!(stdio, Stdio::Terminal(_));
                     let started =
                         self.begin_beside(index, spec, &Io { opened, terminal, own: true })?;

@@ -300,7 +300,8 @@ fn last_errno() -> c_int {
 
 /// Runs in the child, on its own stack and in our memory.
 extern "C" fn child(argument: *mut c_void) -> c_int {
-    // SAFETY: `argument` is the parent's Job, alive and untouched while the parent is suspended.
+    // SAFETY: `argument` is the parent's Job, alive and untouched until this has
+    // executed or ended, which the parent waits for before it looks at it or lets it go.
     let job = unsafe { &mut *argument.cast::<Job>() };
     // SAFETY: the job's pointers were made by `spawn` from memory that outlives the clone.
     let step = unsafe { prepare(job) };

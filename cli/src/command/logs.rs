@@ -13,6 +13,10 @@ use tokio::time::Instant;
 const ARRIVAL: Duration = Duration::from_secs(5);
 /// Between two questions meanwhile.
 const AGAIN: Duration = Duration::from_millis(100);
+/// Before one asks again for a log whose agent, or master, went away.
+const BACK: Duration = Duration::from_millis(500);
+/// How long agents may take to come to a new master.
+const RETURN: Duration = Duration::from_secs(60);
 
 /// What `tepui logs` takes.
 #[derive(clap::Args, Debug)]
@@ -76,17 +80,29 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     if let Some(framework) = framework {
         path += &format!("&framework_id={}", escape(&framework));
     }
-    match options.since {
-        Some(Since::Ago(ago)) => path += &format!("&ago={}", ago.as_millis()),
-        Some(Since::At(at)) => path += &format!("&since={}", at.as_millis()),
-        None => {}
-    }
-    if let Some(lines) = options.tail {
-        path += &format!("&tail={lines}");
-    }
+    let begin = match (&options.since, options.tail) {
+        (Some(Since::Ago(ago)), _) => format!("&ago={}", ago.as_millis()),
+        (Some(Since::At(at)), _) => format!("&since={}", at.as_millis()),
+        (None, Some(lines)) => format!("&tail={lines}"),
+        (None, None) => String::new(),
+    };
     let (master, until) = (discover::master(&options.server), Instant::now() + ARRIVAL);
+    // Where the log goes on for who has followed it as far, and since when it has not.
+    let (mut at, mut lost): (Option<u64>, Option<Instant>) = (None, None);
     loop {
-        match master.stream(&path, &mut output::print_bytes).await {
+        let from = at.map_or_else(|| begin.clone(), |at| format!("&offset={at}"));
+        let before = at;
+        let path = path.clone() + &from;
+        let read = master.stream_from(&path, &mut at, &mut output::print_bytes).await;
+        lost = lost.filter(|_| at == before);
+        match read {
+            Err(failure) if options.follow && at.is_some() && returns(&failure, lost) => {
+                if lost.is_none() {
+                    output::say(&format!("{}; the log goes on when it is back", failure.message));
+                    lost = Some(Instant::now());
+                }
+                tokio::time::sleep(BACK).await;
+            }
             // Launched is what the framework knows; the master may hear of it a moment later.
             Err(failure)
                 if is_launched
@@ -98,6 +114,13 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
             done => return done,
         }
     }
+}
+
+/// Whether a log that was followed, and is lost, may go on.
+fn returns(failure: &Failure, lost: Option<Instant>) -> bool {
+    // A new master hears of a task when its agent has registered there.
+    let is_soon = lost.is_some_and(|lost| lost.elapsed() < RETURN);
+    failure.code == Code::Unavailable as u8 || (is_soon && failure.code == Code::NotFound as u8)
 }
 
 /// The ids of the task, and of its framework as far as it is known: what a job is called, else the

@@ -73,6 +73,10 @@ pub(crate) struct Serve {
     /// Weights of roles, such as 'eng=2,web=0.5': a role gets shares in proportion. They are kept.
     #[arg(long, value_name = "ROLE=WEIGHT,...", value_delimiter = ',', value_parser = weight)]
     weights: Vec<(Role, u64)>,
+    /// From where sessions in containers may be opened by way of this master: 'loopback' (its own
+    /// machine), 'anywhere' (whoever reaches its port), or 'nowhere'. Agents have a say of their own.
+    #[arg(long, value_name = "WHERE", default_value = "loopback", value_parser = sessions_from)]
+    sessions_from: master::SessionsFrom,
     #[command(flatten)]
     allocation: allocation::Allocation,
     #[command(flatten)]
@@ -92,6 +96,16 @@ fn some_seconds(text: &str) -> Result<f64, String> {
     match seconds(text) {
         Ok(seconds) if seconds >= 0.1 => Ok(seconds),
         _ => Err("0.1 to 1000000000 seconds are needed, such as 5".to_owned()),
+    }
+}
+
+/// From where sessions may be opened.
+fn sessions_from(text: &str) -> Result<master::SessionsFrom, String> {
+    match text {
+        "nowhere" => Ok(master::SessionsFrom::Nowhere),
+        "loopback" => Ok(master::SessionsFrom::Loopback),
+        "anywhere" => Ok(master::SessionsFrom::Anywhere),
+        _ => Err("'loopback', 'anywhere' or 'nowhere' is needed".to_owned()),
     }
 }
 
@@ -133,6 +147,7 @@ fn serve(options: Serve, join: Vec<String>, lost: Option<u64>) -> Result<(), Fai
     config.cluster = options.cluster.map(|cluster| cluster.to_string());
     config.join = join;
     config.weights = options.weights;
+    config.sessions_from = options.sessions_from;
     options.allocation.apply(&mut config);
     let core = &mut config.options;
     core.agent_timeout = Duration::from_secs_f64(options.agent_timeout);

@@ -118,6 +118,7 @@ fn own(
         | Route::Quota
         | Route::Files
         | Route::Logs
+        | Route::Sessions
         | Route::NotBuilt => return None,
     })
 }

@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 const AT_A_TIME: usize = 256;
 static PLACES: Semaphore = Semaphore::const_new(AT_A_TIME);
 /// Bytes of one log that wait for its reader.
-const BUFFER: usize = 64 << 10;
+pub(super) const BUFFER: usize = 64 << 10;
 /// How long an agent may take to be reached, and to begin its answer beyond what it is to wait.
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(10);
@@ -221,7 +221,7 @@ async fn ask(
 }
 
 /// The cause of all causes.
-fn root(error: &dyn std::error::Error) -> String {
+pub(super) fn root(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(cause) = error.source() {
         error = cause;

@@ -14,6 +14,7 @@ pub(crate) mod pieces;
 mod read;
 mod scheduler;
 mod select;
+mod sessions;
 mod system;
 
 use crate::Config;
@@ -34,6 +35,7 @@ pub(crate) use legacy::{About, Totals};
 use legacy::{Forward, Read};
 use pieces::{Pieces, Reading};
 use proto::Limits;
+pub use sessions::SessionsFrom;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -58,6 +60,7 @@ struct Shared {
     reads: Reads,
     logging: Arc<Logging>,
     membership: Membership,
+    sessions_from: SessionsFrom,
 }
 
 impl Context {
@@ -86,6 +89,7 @@ impl Context {
             about: Arc::new(about),
             reads,
             logging: Arc::clone(&follower.logging),
+            sessions_from: config.sessions_from,
             membership: Membership { term, ..follower.membership.clone() },
         }))
     }
@@ -100,6 +104,10 @@ impl Context {
 
     pub(crate) fn membership(&self) -> &Membership {
         &self.0.membership
+    }
+
+    pub(crate) fn sessions_from(&self) -> SessionsFrom {
+        self.0.sessions_from
     }
 
     pub(crate) fn logging(&self) -> &Arc<Logging> {
@@ -200,6 +208,7 @@ enum Route {
     Quota,
     Files,
     Logs,
+    Sessions,
     Logging,
     Stats,
     NotBuilt,
@@ -237,6 +246,7 @@ const ROUTES: &[(&str, Route)] = &[
     ("/files", Route::Files),
     ("/registrar(1)/registry", Route::NotBuilt),
     ("/logs", Route::Logs),
+    ("/sessions", Route::Sessions),
     ("/logging/toggle", Route::Logging),
     ("/system/stats.json", Route::Stats),
 ];
@@ -263,8 +273,13 @@ pub(crate) fn is_for_operators(path: &str) -> bool {
         Some((_, Route::Metrics | Route::Index)) => false,
         Some((_, Route::Operator | Route::Read(_) | Route::Forward(_))) => true,
         Some((_, Route::Weights | Route::Quota | Route::Files | Route::NotBuilt)) => true,
-        Some((_, Route::Logs | Route::Logging | Route::Stats)) => false,
+        Some((_, Route::Logs | Route::Sessions | Route::Logging | Route::Stats)) => false,
     }
+}
+
+/// Whether the path is that of sessions, where it counts who asks.
+pub(crate) fn is_for_sessions(path: &str) -> bool {
+    matches!(route(path), Some((_, Route::Sessions)))
 }
 
 async fn dispatch(State(context): State<Context>, request: Request) -> Response {
@@ -296,6 +311,7 @@ async fn dispatch(State(context): State<Context>, request: Request) -> Response 
         Route::Forward(to) => legacy::forward(&context, request, to).await,
         Route::Files => legacy::files(&request),
         Route::Logs => logs::logs(&context, request).await,
+        Route::Sessions => sessions::sessions(&context, request).await,
         Route::NotBuilt => Err(Refusal::new(
             StatusCode::NOT_IMPLEMENTED,
             format!(

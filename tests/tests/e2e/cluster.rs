@@ -157,6 +157,11 @@ impl Cluster {
         Self::master_at("127.0.0.1").filled(agents, resources, with_jobs)
     }
 
+    /// The same, its master started with more options.
+    pub(crate) fn start_with_options(more: &[&str], agents: usize, resources: &str) -> Self {
+        Self::master_with("127.0.0.1", more).filled(agents, resources, true)
+    }
+
     /// The same with three masters, all of which vote.
     pub(crate) fn start_with_three_masters(agents: usize, resources: &str) -> Self {
         let mut cluster = Self::master_at("127.0.0.1");
@@ -212,10 +217,15 @@ impl Cluster {
     }
 
     fn master_at(host: &str) -> Self {
+        Self::master_with(host, &[])
+    }
+
+    fn master_with(host: &str, more: &[&str]) -> Self {
         let place = tempfile::Builder::new().prefix("tepui-e2e-").tempdir().unwrap();
         let master_address = format!("{host}:{}", free_port());
         let data = place.path().join("master").display().to_string();
-        let arguments = words(&["master", "--listen", &master_address, "--data", &data]);
+        let mut arguments = words(&["master", "--listen", &master_address, "--data", &data]);
+        arguments.extend(words(more));
         let master = Process::start("master", arguments, place.path().join("master.log"));
         Self {
             place,

@@ -1,6 +1,6 @@
 //! `tepui logs` by way of any master, of tasks that run and of those that ended.
 
-use crate::cluster::{Cluster, program};
+use crate::cluster::{Cluster, program, wait_for};
 use crate::http::get;
 use crate::program::{Running, Said, said};
 use serde_json::json;
@@ -65,4 +65,42 @@ fn a_log_is_read_and_followed_by_way_of_any_master_and_after_the_end() {
     cluster.agents[0].again();
     cluster.wait_for_agents(1);
     assert_eq!(at(masters[1], &["logs", "-f", "--tail", "1", &task]).out, "last\n");
+}
+
+#[test]
+fn who_follows_a_log_goes_on_after_agent_and_master_were_killed() {
+    let mut cluster = Cluster::start(1, "cpus:1;mem:512", true);
+    let dir = cluster.dir("told");
+    let command = format!(
+        "n=0; until [ -e {0}/enough ]; do n=$((n+1)); echo $n; sleep 0.01; done; \
+         echo $n > {0}/last.new; mv {0}/last.new {0}/last",
+        dir.display()
+    );
+    let id = cluster.submit(&json!({
+        "kind": "batch", "name": "count",
+        "task": { "command": command, "cpus": 0.1, "mem": 32 },
+    }));
+    cluster.wait_running(&id, 1);
+    let mut follow = Running::start(&["logs", "-f", "count/0"], Some(&cluster.masters()));
+    let mut next = 1..;
+    let mut read = |follow: &mut Running, lines: u64| {
+        for _ in 0..lines {
+            assert_eq!(Some(follow.line()), next.next().map(|n| n.to_string()));
+        }
+    };
+    read(&mut follow, 1);
+    for _ in 0..2 {
+        cluster.agents[0].kill_9();
+        cluster.agents[0].again();
+        // More than was under way when it died.
+        read(&mut follow, 200);
+    }
+    cluster.master.kill_9();
+    cluster.master.again();
+    read(&mut follow, 200);
+    std::fs::write(dir.join("enough"), "").unwrap();
+    let last = wait_for("the task's end", || std::fs::read_to_string(dir.join("last")).ok());
+    let last: u64 = last.trim().parse().unwrap();
+    let numbers: String = (602..=last).map(|n| format!("{n}\n")).collect();
+    assert_eq!(follow.rest(), numbers, "no line is lost, none comes twice");
 }

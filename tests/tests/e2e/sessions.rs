@@ -1,6 +1,7 @@
 //! `tepui exec` and `tepui attach`: people in containers of tasks, with pipes and with a terminal.
 
 use crate::cluster::{Cluster, program};
+use crate::http::{get, post};
 use crate::program::{Running, Said, said};
 use serde_json::json;
 use std::io::Write;
@@ -8,7 +9,11 @@ use std::process::{Command, Stdio};
 
 /// `tepui exec` with this on its standard input.
 fn exec(cluster: &Cluster, arguments: &[&str], input: &str) -> Said {
-    let master = cluster.masters();
+    exec_at(&cluster.masters(), arguments, input)
+}
+
+/// The same, with masters named.
+fn exec_at(master: &str, arguments: &[&str], input: &str) -> Said {
     let mut command = Command::new("sh");
     // The shell gives it the input, so that nobody here has to.
     command.args(["-c", "printf %s \"$INPUT\" | \"$0\" exec --master \"$MASTER\" \"$@\""]);
@@ -49,6 +54,60 @@ fn a_command_runs_beside_a_task_with_input_output_and_exit_code() {
     exec(&cluster, &["host", "--", "true"], "").expect(3, &["is running"]);
 }
 
+/// So many answers of a master's `/sessions` that were streams, or ends of sessions.
+fn carried(leader: &str) -> u64 {
+    let metrics = get(leader, "/metrics").unwrap().body;
+    let of_sessions = |line: &&str| line.contains("route=\"/sessions\",") && line.contains("200");
+    let counts = metrics.lines().filter(of_sessions).filter_map(|line| line.split(' ').nth(1));
+    counts.map(|count| count.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn sessions_go_by_way_of_any_master() {
+    let mut cluster = Cluster::start_with_three_masters(1, "cpus:2;mem:1024");
+    let id = cluster.submit(&json!({
+        "kind": "service", "name": "web",
+        "task": { "command": "sleep 1000", "cpus": 0.1, "mem": 32 },
+    }));
+    cluster.wait_running(&id, 1);
+    let (_, leader) = cluster.leading();
+    // More than all the buffers on the way, in both directions.
+    let many: String = (0..20_000).map(|n| format!("{n}\n")).collect();
+    for master in cluster.masters().split(',') {
+        let before = carried(&leader);
+        let ran = exec_at(master, &["-i", "web", "--", "cat"], &many);
+        assert_eq!((ran.code, ran.out == many, ran.err.as_str()), (0, true, ""));
+        let by_master = carried(&leader) - before;
+        assert!(by_master >= 3, "containers, the session, its end: {by_master}");
+    }
+    for (path, status, words) in
+        [("/sessions", 400, "name the agent"), ("/sessions?agent_id=S", 404, "no agent S is known")]
+    {
+        let answer = post(&leader, path, r#"{"type":"GET_CONTAINERS"}"#).unwrap();
+        assert_eq!((answer.status, answer.body.contains(words)), (status, true), "{answer:?}");
+    }
+    let answer = post(&leader, "/sessions?agent_id=S", r#"{"type":"GET_STATE"}"#).unwrap();
+    assert_eq!((answer.status, answer.body.contains("only calls about sessions")), (400, true));
+    assert_eq!(get(&leader, "/sessions?agent_id=S").unwrap().status, 405);
+}
+
+#[test]
+fn an_operator_says_who_opens_sessions_by_way_of_a_master() {
+    let more = ["--sessions-from", "nowhere"];
+    let cluster = Cluster::start_with_options(&more, 1, "cpus:2;mem:1024");
+    let id = cluster.submit(&json!({
+        "kind": "service", "name": "web",
+        "task": { "command": "sleep 1000", "cpus": 0.1, "mem": 32 },
+    }));
+    cluster.wait_running(&id, 1);
+    let master = cluster.masters();
+    let before = carried(&master);
+    // The agent takes it from its own machine.
+    let ran = exec(&cluster, &["web", "--", "echo", "here"], "");
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "here\n", ""));
+    assert_eq!(carried(&master) - before, 1, "what containers there are it may know");
+}
+
 /// A shell of its own in a terminal, which is as before when it has ended.
 fn with_a_terminal(cluster: &Cluster) {
     let has = Command::new("script").arg("--version").stdout(Stdio::null()).status();
@@ -71,7 +130,7 @@ fn with_a_terminal(cluster: &Cluster) {
         .unwrap();
     let mut input = script.stdin.take().unwrap();
     // Typed before there is anybody to read it; terminals keep it.
-    input.write_all(b"stty size; echo $TERM; cat here; sleep 1000\n").unwrap();
+    input.write_all(b"stty size; echo $TERM; sh -c 'cat here; exec sleep 1000'\n").unwrap();
     let mut output = script.stdout.take().unwrap();
     let mut all = String::new();
     let mut piece = [0; 4096];

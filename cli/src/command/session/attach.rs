@@ -26,8 +26,8 @@ pub(crate) struct Options {
 /// Prints until the task has ended.
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let place = find(&options.server, &options.task, options.framework.as_deref()).await?;
-    let container = ContainerPath { parent: None, id: place.container };
-    let mut records = place.agent.records(&Call::AttachContainerOutput { container }).await?;
+    let container = ContainerPath { parent: None, id: place.container.clone() };
+    let (_, mut records) = place.records(&Call::AttachContainerOutput { container }).await?;
     output::say(&format!(
         "attached to the output of {}, which takes no input; Ctrl-C leaves it running",
         options.task

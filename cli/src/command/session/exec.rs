@@ -1,7 +1,7 @@
 //! `tepui exec`: a command in the container of a task.
 
 use super::channel::{Channel, Records};
-use super::{Place, find, terminal};
+use super::{find, terminal};
 use crate::Server;
 use crate::failure::{Code, Failure};
 use hyper::body::Bytes;
@@ -9,13 +9,16 @@ use proto::agent_api::{self, AttachInput, Call, ContainerPath, ProcessIo, Standa
 use proto::{CommandInfo, ContainerId};
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
-use tokio::signal::unix::{SignalKind, signal};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 /// Bytes that are read at a time, and pieces of them that may wait for the agent.
 const PIECE: usize = 16 << 10;
 const WAITING: usize = 4;
+/// How long the end of a command that takes no more input may take to arrive.
+const END: Duration = Duration::from_secs(5);
 
 /// What `tepui exec` takes.
 #[derive(clap::Args, Debug)]
@@ -53,15 +56,19 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         return Err(Failure::new(Code::Usage, message).next("leave -t out to pass a pipe on"));
     }
     let place = find(&options.server, &options.task, options.framework.as_deref()).await?;
-    let Place { agent, container } = place;
-    let path = ContainerPath { parent: Some(container), id: name()? };
+    let path = ContainerPath { parent: Some(place.container.clone()), id: name()? };
     let size = terminal::size().filter(|_| options.tty);
     let call = Call::LaunchNestedContainerSession {
         container: path.clone(),
         command: Box::new(command(&options)),
         terminal: options.tty.then_some(size),
     };
-    let output = agent.records(&call).await?;
+    // Signals are ours before the terminal is: whatever ends this command restores it.
+    let mut signals = Signals::new()?;
+    let (agent, output) = tokio::select! {
+        opened = place.records(&call) => opened?,
+        number = ending(&mut signals.ends) => return Err(Failure::exit(128 + number)),
+    };
     let raw = if options.tty && options.interactive {
         let raw = terminal::Raw::begin().map_err(|error| {
             Failure::new(Code::Failed, format!("the terminal cannot be made raw: {error}"))
@@ -70,11 +77,15 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     } else {
         None
     };
-    let outcome = converse(&agent, &path, output, &options).await;
+    let outcome = converse(agent, &path, output, &options, &mut signals).await;
     // Before a word is said.
     drop(raw);
     outcome?;
-    let waited = agent.call(&Call::WaitContainer { container: path, nested: true }).await?;
+    let wait = Call::WaitContainer { container: path, nested: true };
+    let waited = tokio::select! {
+        waited = agent.call(&wait) => waited?,
+        number = ending(&mut signals.ends) => return Err(Failure::exit(128 + number)),
+    };
     let agent_api::Response::Waited { exit_status, .. } = waited else {
         return Err(Failure::other_answer());
     };
@@ -114,12 +125,48 @@ fn command(options: &Options) -> CommandInfo {
     }
 }
 
+/// The signals that concern a session.
+struct Signals {
+    resized: Signal,
+    /// Those that end this command, with their numbers.
+    ends: [(u8, Signal); 4],
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let handler = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::new(Code::Failed, format!("signals cannot be listened to: {error}"))
+            })
+        };
+        let ends = [
+            (1, handler(SignalKind::hangup())?),
+            (2, handler(SignalKind::interrupt())?),
+            (3, handler(SignalKind::quit())?),
+            (15, handler(SignalKind::terminate())?),
+        ];
+        Ok(Self { resized: handler(SignalKind::window_change())?, ends })
+    }
+}
+
+/// Waits for a signal that ends this command; its number.
+async fn ending(signals: &mut [(u8, Signal); 4]) -> u8 {
+    let [hup, int, quit, term] = signals;
+    tokio::select! {
+        _ = hup.1.recv() => hup.0,
+        _ = int.1.recv() => int.0,
+        _ = quit.1.recv() => quit.0,
+        _ = term.1.recv() => term.0,
+    }
+}
+
 /// Carries both ways until the command has ended.
 async fn converse(
     agent: &Channel,
     path: &ContainerPath,
     mut output: Records<'_>,
     options: &Options,
+    signals: &mut Signals,
 ) -> Result<(), Failure> {
     let (sender, input) = mpsc::channel(WAITING);
     // There is room for the first ones.
@@ -131,32 +178,37 @@ async fn converse(
     }
     let giving = agent.give(input);
     tokio::pin!(giving);
-    let handler = |kind| {
-        signal(kind).map_err(|error| {
-            Failure::new(Code::Failed, format!("signals cannot be listened to: {error}"))
-        })
-    };
-    let mut resized = handler(SignalKind::window_change())?;
-    let mut hung_up = handler(SignalKind::hangup())?;
-    let mut terminated = handler(SignalKind::terminate())?;
     let mut is_given = false;
+    // Its size may have changed since the session was asked for.
+    let mut is_resized = options.tty;
+    let mut lost: Option<(Failure, Instant)> = None;
     loop {
+        let until = lost.as_ref().map_or_else(Instant::now, |(_, until)| *until);
         tokio::select! {
             record = output.next() => match record? {
                 Some(record) => print(record)?,
                 None => return Ok(()),
             },
-            // Why the input was refused is said at the end of the output, if at all: a command that
-            // has ended takes none.
-            _ = &mut giving, if !is_given => is_given = true,
-            _ = resized.recv(), if options.tty && !is_given => {
-                if let Some(size) = terminal::size() {
-                    // A full channel is one whose reader will not miss a size.
-                    let _ = sender.try_send(AttachInput::Io(ProcessIo::Resized(size)));
+            given = &mut giving, if !is_given => {
+                is_given = true;
+                // A command that has ended takes none, and its end is about to be told. One that
+                // goes on would wait for ever for what was lost.
+                lost = given.err().map(|failure| (failure, Instant::now() + END));
+            }
+            () = sleep_until(until), if lost.is_some() => {
+                let (failure, _) = lost.take().unwrap_or_else(|| (Failure::other_answer(), until));
+                let message = format!("the input of the session was lost: {}", failure.message);
+                return Err(Failure { message, ..failure });
+            }
+            // However often it changes meanwhile: the last size is sent once there is room.
+            room = sender.reserve(), if is_resized && !is_given => {
+                is_resized = false;
+                if let (Ok(room), Some(size)) = (room, terminal::size()) {
+                    room.send(AttachInput::Io(ProcessIo::Resized(size)));
                 }
             }
-            _ = hung_up.recv() => return Err(Failure::exit(128 + 1)),
-            _ = terminated.recv() => return Err(Failure::exit(128 + 15)),
+            _ = signals.resized.recv(), if options.tty => is_resized = true,
+            number = ending(&mut signals.ends) => return Err(Failure::exit(128 + number)),
         }
     }
 }
@@ -185,7 +237,11 @@ fn read_input(sender: mpsc::Sender<AttachInput>) {
         loop {
             let n = match rustix::io::read(rustix::stdio::stdin(), &mut piece) {
                 Err(rustix::io::Errno::INTR) => continue,
-                read => read.unwrap_or(0),
+                Err(error) => {
+                    crate::output::say(&format!("standard input cannot be read: {error}"));
+                    0
+                }
+                Ok(n) => n,
             };
             let sent = sender.blocking_send(stdin(Bytes::copy_from_slice(&piece[..n])));
             if n == 0 || sent.is_err() {

@@ -1,6 +1,6 @@
 //! `tepui limits`: what a running task may use beyond what it asked for.
 
-use super::{Place, find};
+use super::find;
 use crate::failure::Failure;
 use crate::{Server, output};
 use proto::agent_api::{Call, ContainerPath};
@@ -48,7 +48,7 @@ fn limit(text: &str) -> Result<Limit, String> {
 /// Changes the limits, and says so once they are in force.
 pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let Options { cpus, mem, framework, server, task } = options;
-    let Place { agent, container } = find(&server, &task, framework.as_deref()).await?;
+    let place = find(&server, &task, framework.as_deref()).await?;
     let given = [("cpus", cpus), ("mem", mem)];
     let given = given.into_iter().filter_map(|(name, limit)| Some((name, limit?.0)));
     let limits: BTreeMap<Arc<str>, Option<u64>> =
@@ -57,8 +57,8 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
         .iter()
         .map(|(name, limit)| format!("{name}={}", limit.map_or("none".into(), output::milli)))
         .collect();
-    let container = ContainerPath { parent: None, id: container };
-    agent.order(&Call::UpdateContainerLimits { container, limits }).await?;
+    let container = ContainerPath { parent: None, id: place.container.clone() };
+    place.direct()?.order(&Call::UpdateContainerLimits { container, limits }).await?;
     output::print(&format!("{task} is limited to {}\n", said.join(",")));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `tepui exec` and `tepui attach`: people in containers of tasks.
 //!
-//! The master says which agent has the task; all else goes between this process and that agent, over
-//! the calls of Mesos' agent API. One connection brings what the program prints, and the session lives
+//! The master says which agent has the task, and carries what goes between this process and that agent:
+//! the calls of Mesos' agent API. Where it will or can not, the agent itself is asked. One connection brings what the program prints, and the session lives
 //! as long as it does; another one takes what is typed.
 
 pub(crate) mod attach;
@@ -12,14 +12,48 @@ mod terminal;
 
 use crate::failure::{Code, Failure};
 use crate::{Server, discover};
-use channel::Channel;
+use channel::{Channel, Records};
 use proto::operator::{Call, Response, TaskView};
 use proto::{ContainerId, agent_api};
 
 /// Where a task runs.
 struct Place {
-    agent: Channel,
+    /// The ways to its agent, the best one first.
+    ways: Vec<Channel>,
     container: ContainerId,
+}
+
+impl Place {
+    /// The way that leads to its agent and nowhere else.
+    fn direct(&self) -> Result<&Channel, Failure> {
+        // It stands last: `find` puts it there.
+        self.ways.last().ok_or_else(Failure::other_answer)
+    }
+
+    /// One call whose answer is a stream of records, by the first way that takes it.
+    async fn records(&self, call: &agent_api::Call) -> Result<(&Channel, Records<'_>), Failure> {
+        let mut refusal = None;
+        for way in &self.ways {
+            match way.records(call).await {
+                Ok(records) => return Ok((way, records)),
+                Err(failure) if is_of_the_way(&failure) => worse(&mut refusal, failure),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(refusal.unwrap_or_else(Failure::other_answer))
+    }
+}
+
+/// Whether another way may lead to an agent that this one did not lead to.
+fn is_of_the_way(failure: &Failure) -> bool {
+    [Code::Denied as u8, Code::Unavailable as u8].contains(&failure.code)
+}
+
+/// Of two reasons the one that says more: who may not must know it.
+fn worse(kept: &mut Option<Failure>, failure: Failure) {
+    if kept.as_ref().is_none_or(|kept| kept.code != Code::Denied as u8) {
+        *kept = Some(failure);
+    }
 }
 
 /// Finds the container of a task that runs.
@@ -53,11 +87,13 @@ async fn find(server: &Server, named: &str, framework: Option<&str>) -> Result<P
         let message = format!("agent {}, which has task {task}, is not there", view.agent_id);
         Failure::new(Code::Unavailable, message)
     })?;
-    let agent = Channel::new(format!("{}:{}", agent.info.hostname, agent.info.port));
-    let asked = agent_api::Call::GetContainers { show_nested: false, show_standalone: false };
-    let agent_api::Response::Containers(containers) = agent.call(&asked).await? else {
-        return Err(Failure::other_answer());
-    };
+    let mut ways: Vec<Channel> = server
+        .master
+        .split(',')
+        .map(|master| Channel::by_master(master.to_owned(), view.agent_id.clone()))
+        .collect();
+    ways.push(Channel::direct(format!("{}:{}", agent.info.hostname, agent.info.port)));
+    let containers = containers(&mut ways).await?;
     let container = containers.into_iter().find(|container| {
         container.framework_id.as_ref() == Some(&view.framework_id)
             && container.executor_id.as_ref().is_some_and(|id| id.as_str() == task)
@@ -66,5 +102,28 @@ async fn find(server: &Server, named: &str, framework: Option<&str>) -> Result<P
         let message = format!("task {task} is not running on agent {} (any more)", view.agent_id);
         Failure::new(Code::NotFound, message)
     })?;
-    Ok(Place { agent, container: container.container_id })
+    Ok(Place { ways, container: container.container_id })
+}
+
+/// The containers of an agent, by the first way that leads to it; those before it are given up.
+async fn containers(ways: &mut Vec<Channel>) -> Result<Vec<agent_api::ContainerView>, Failure> {
+    let asked = agent_api::Call::GetContainers { show_nested: false, show_standalone: false };
+    let mut refusal = None;
+    while let Some(way) = ways.first_mut() {
+        match way.find(&asked).await {
+            Ok(agent_api::Response::Containers(containers)) => {
+                // One that leads is as good as all, and the agent itself is the last.
+                ways.drain(1..ways.len().saturating_sub(1).max(1));
+                return Ok(containers);
+            }
+            Ok(_) => return Err(Failure::other_answer()),
+            // A master of another release carries nothing.
+            Err(failure) if is_of_the_way(&failure) || ways.len() > 1 => {
+                worse(&mut refusal, failure);
+                ways.remove(0);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Err(refusal.unwrap_or_else(Failure::other_answer))
 }

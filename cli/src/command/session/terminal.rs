@@ -3,6 +3,7 @@
 use proto::agent_api::WindowSize;
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 /// Whether standard input is a terminal.
 pub(super) fn is_there() -> bool {
@@ -16,16 +17,26 @@ pub(super) fn size() -> Option<WindowSize> {
     known.then_some(WindowSize { rows: size.ws_row, columns: size.ws_col })
 }
 
-/// A terminal that passes on every key; it is as it was when this is dropped.
-pub(super) struct Raw(Termios);
+/// What a terminal was before it was made raw, for whatever ends this process.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// A terminal that passes on every key; it is as it was when this is dropped, or a thread panics.
+pub(super) struct Raw(());
 
 impl Raw {
     pub(super) fn begin() -> io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         let mut raw = before.clone();
         raw.make_raw();
+        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
         // From here on it is restored.
-        let restore = Self(before);
+        let restore = Self(());
+        let tell = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // Before a word is said; and nothing is dropped where panics end the process.
+            self::restore();
+            tell(panic);
+        }));
         tcsetattr(io::stdin(), OptionalActions::Drain, &raw)?;
         Ok(restore)
     }
@@ -33,7 +44,15 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Gives the terminal back as it was, once.
+fn restore() {
+    let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(before) = before {
         // A terminal that is gone needs nothing.
-        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
     }
 }
