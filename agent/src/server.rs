@@ -6,12 +6,13 @@
 mod api;
 mod calls;
 mod identity;
+mod options;
 mod watching;
 
 use crate::addresses::Addresses;
 use crate::checkpoint::{self, Change, Committed, Writer};
 use crate::config::{Config, Layout};
-use crate::containerizer::native::{Native, NativeOptions};
+use crate::containerizer::native::Native;
 use crate::containerizer::{ContainerEvent, Containerizer};
 use crate::disks::{Disks, Measured};
 use crate::docker::pair::Pair;
@@ -25,11 +26,12 @@ use crate::sandboxes::Place;
 use crate::sessions::Sessions;
 use crate::usage::{self, Usages};
 use crate::{Error, containers, metrics, orphans, probe};
-use agent_core::{Agent, CheckpointOp, Container, Input, Options, Recovered, TaskRecord, TaskView};
+use agent_core::{Agent, CheckpointOp, Container, Input, Recovered, TaskRecord, TaskView};
 use api::{employer, router};
 use clock::Clock;
 use fail::fail_point;
 use identity::{hostname, supervisor_identity};
+use options::{native_options, options};
 use proto::{AgentInfo, ClusterId};
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -157,47 +159,6 @@ fn check_reconfiguration(
 ) -> Result<(), Error> {
     agent_core::reconfiguration(recovered, info, boot_id)
         .map_err(|message| Error::Reconfigured { dir: layout.root.clone(), message })
-}
-
-fn native_options(config: &Config, layout: &Layout) -> NativeOptions {
-    NativeOptions {
-        command: config.supervise.clone(),
-        supervisor: crate::supervisor::options::Options {
-            socket: layout.socket.clone(),
-            dir: layout.supervisor.clone(),
-            sandboxes: layout.sandboxes.clone(),
-            name: layout.name.clone(),
-            away_grace: config.supervisor_away_grace,
-            cgroups: config.cgroups,
-            extras: config.extras,
-            foreground: false,
-        },
-        defaults: config.native_defaults(),
-        logs: config.logs,
-    }
-}
-
-fn options(
-    config: &Config,
-    info: AgentInfo,
-    boot_id: &str,
-    cluster_id: Option<ClusterId>,
-) -> Options {
-    let (connect_backoff, connect_backoff_max) = config.connect_backoff;
-    let (update_retry, update_retry_max) = config.update_retry;
-    Options {
-        connect_backoff,
-        connect_backoff_max,
-        update_retry,
-        update_retry_max,
-        executor_registration_timeout: config.executor_registration_timeout,
-        executor_reregistration_timeout: config.executor_reregistration_timeout,
-        executor_shutdown_grace: config.executor_shutdown_grace,
-        gc_delay: config.gc_delay,
-        gc_disk_headroom_ppm: config.gc_disk_headroom_ppm,
-        cluster_id,
-        ..Options::new(info, env!("CARGO_PKG_VERSION"), boot_id)
-    }
 }
 
 /// The first event of a containerizer: all that outlived the last agent.

@@ -5,6 +5,8 @@
 //! tell ends, with the reason: the host was started anew, the supervisor was lost, the launch
 //! never happened, the record was corrupt. Every task gets exactly one end.
 
+mod lost;
+
 use crate::Options;
 use crate::effect::{CheckpointOp, Effect, Note};
 use crate::epoch::Epochs;
@@ -443,63 +445,6 @@ impl Agent {
             }
             keep
         });
-    }
-
-    /// What is left of a task whose supervisor was lost was killed: it holds what the task holds, and
-    /// is shown as what it is, until it ends.
-    fn end_remains(&mut self, now: Time, key: &TaskKey, effects: &mut Vec<Effect>) {
-        if self.task(key).is_some_and(|task| task.phase == Phase::Running) {
-            self.order_kill(now, key, KillCause::SupervisorLost, Duration::ZERO, effects);
-        }
-    }
-
-    /// The supervisor was lost and another one runs: what it does not know has ended unseen.
-    pub(crate) fn supervisor_restarted(
-        &mut self,
-        now: Time,
-        containers: Vec<Container>,
-        effects: &mut Vec<Effect>,
-    ) {
-        let known: BTreeSet<ContainerId> =
-            containers.iter().map(|container| container.container_id.clone()).collect();
-        let mut lost: Vec<TaskKey> = Vec::new();
-        self.containers.retain(|id, key| {
-            let keep = known.contains(id);
-            if !keep {
-                lost.push(key.clone());
-            }
-            keep
-        });
-        self.strays.retain(|id| known.contains(id));
-        let mut tasks = self.executors_lost(now, &known, effects);
-        for key in lost {
-            let Some(task) = self.task(&key).filter(|task| task.phase != Phase::Ended) else {
-                continue;
-            };
-            tasks += 1;
-            let sandbox = task.launched.as_ref().and_then(|launched| launched.sandbox.clone());
-            self.end(now, &key, Some(supervisor_lost()), sandbox, effects);
-        }
-        for container in containers {
-            let id = container.container_id;
-            if self.executors.contains_key(&id) {
-                self.executor_found(now, &id, (container.sandbox, container.exited), effects);
-                continue;
-            }
-            if !self.containers.contains_key(&id) {
-                self.stray(id, container.exited.is_some(), effects);
-                continue;
-            }
-            let started = (container.started, None);
-            self.container_launched(now, &id, started, container.sandbox, effects);
-            if let Some(key) = self.key_of(&id).filter(|_| container.remains) {
-                self.end_remains(now, &key, effects);
-            }
-            if let Some(exited) = container.exited {
-                self.container_exited(now, &id, exited, effects);
-            }
-        }
-        effects.push(Effect::Note(Note::SupervisorLost { tasks }));
     }
 }
 

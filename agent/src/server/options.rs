@@ -1,0 +1,47 @@
+//! What the supervisor and the core are started with, of what the operator chose.
+
+use crate::config::{Config, Layout};
+use crate::containerizer::native::NativeOptions;
+use agent_core::Options;
+use proto::{AgentInfo, ClusterId};
+
+pub(super) fn native_options(config: &Config, layout: &Layout) -> NativeOptions {
+    NativeOptions {
+        command: config.supervise.clone(),
+        supervisor: crate::supervisor::options::Options {
+            socket: layout.socket.clone(),
+            dir: layout.supervisor.clone(),
+            sandboxes: layout.sandboxes.clone(),
+            name: layout.name.clone(),
+            away_grace: config.supervisor_away_grace,
+            cgroups: config.cgroups,
+            extras: config.extras,
+            foreground: false,
+        },
+        defaults: config.native_defaults(),
+        logs: config.logs,
+    }
+}
+
+pub(super) fn options(
+    config: &Config,
+    info: AgentInfo,
+    boot_id: &str,
+    cluster_id: Option<ClusterId>,
+) -> Options {
+    let (connect_backoff, connect_backoff_max) = config.connect_backoff;
+    let (update_retry, update_retry_max) = config.update_retry;
+    Options {
+        connect_backoff,
+        connect_backoff_max,
+        update_retry,
+        update_retry_max,
+        executor_registration_timeout: config.executor_registration_timeout,
+        executor_reregistration_timeout: config.executor_reregistration_timeout,
+        executor_shutdown_grace: config.executor_shutdown_grace,
+        gc_delay: config.gc_delay,
+        gc_disk_headroom_ppm: config.gc_disk_headroom_ppm,
+        cluster_id,
+        ..Options::new(info, env!("CARGO_PKG_VERSION"), boot_id)
+    }
+}
