@@ -188,7 +188,12 @@ impl Tree {
         let deadline = Instant::now() + SOON;
         for root in self.roots.iter().chain(self.devices.as_ref().filter(|dir| dir.is_dir())) {
             let entries = fs::read_dir(root).map_err(io_error("cannot list", root))?;
-            self.left.extend(entries.flatten().map(|e| e.path()).filter(|path| path.is_dir()));
+            let groups = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
+            // Where devices are kept, who has no walls stays with the supervisor; such a one is
+            // found in its groups elsewhere, and does not keep us from moving in.
+            let is_shared =
+                |path: &Path| self.devices.as_ref() == Some(root) && path.ends_with(OWN);
+            self.left.extend(groups.filter(|path| !is_shared(path)));
         }
         loop {
             self.left.retain(|path| !clear_group(path));
