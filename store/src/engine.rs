@@ -2,18 +2,24 @@
 //!
 //! `flush()` hands the log to the kernel with sync_file_range, which syncs no metadata; the
 //! guard's own fdatasync of the same file makes it durable. sled also panics on some damaged
-//! files: here that becomes an error, for a file may never end a process.
+//! files: here that becomes an error, for a file may never end a process. And at an open it writes
+//! zeros over what of the log's last segment was never written: the room for that is taken when the
+//! segment begins, so that a full disk keeps nobody from opening.
 
+use crate::room::{Room, SEGMENT_BYTES};
 use crate::shadow::{Shadow, remove_unfinished};
 use crate::{StoreError, durable};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 pub(crate) struct Engine {
     db: sled::Db,
     /// A handle of our own on sled's log.
     log: File,
+    /// What of the disk the log's last segment has.
+    room: Mutex<Room>,
     dir: PathBuf,
     /// Through which it was opened because the disk was full; after the database, which uses it.
     shadow: Option<Shadow>,
@@ -39,7 +45,8 @@ impl Engine {
     }
 
     /// Opens a database that is there, without room for its snapshot. What of the last segment of
-    /// the log was never written sled fills with zeros all the same.
+    /// the log was never written sled fills with zeros all the same; there is room for that, where
+    /// the file system keeps some for a file.
     pub(crate) fn open_through_memory(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         wait_for_remnants(&dir.join("db"))?;
         remove_unfinished(dir)?;
@@ -51,8 +58,11 @@ impl Engine {
     fn of(dir: &Path, db: sled::Db, shadow: Option<Shadow>) -> Result<Self, StoreError> {
         durable::sync_tree(dir)?;
         let path = dir.join("db");
-        let log = File::open(&path).map_err(|error| StoreError::io("open", &path, error))?;
-        Ok(Self { db, log, dir: dir.to_owned(), shadow })
+        let log = OpenOptions::new().read(true).write(true).open(&path);
+        let log = log.map_err(|error| StoreError::io("open", &path, error))?;
+        let mut room = Room::default();
+        room.take(&log);
+        Ok(Self { db, log, room: Mutex::new(room), dir: dir.to_owned(), shadow })
     }
 
     /// The directory in memory through which it was opened.
@@ -63,7 +73,7 @@ impl Engine {
 
     /// Closes it: returns once nothing of it works on its files any more.
     pub(crate) fn close(self) -> Result<(), StoreError> {
-        let Self { db, log, dir, shadow } = self;
+        let Self { db, log, dir, shadow, .. } = self;
         drop(log);
         // Nobody relies on what is in it: a damaged one may say what it likes to this.
         let _ = guarded(&dir, "close", || {
@@ -88,6 +98,7 @@ impl Engine {
             self.db.apply_batch(batch)?;
             self.db.flush()
         })?;
+        self.room.lock().unwrap_or_else(PoisonError::into_inner).take(&self.log);
         let path = self.dir.join("db");
         self.log.sync_data().map_err(|error| StoreError::io("sync", &path, error))
     }
@@ -120,7 +131,8 @@ impl Engine {
 
 /// Only `commit` flushes: a timer would write what nobody waits for.
 fn config(dir: &Path, cache_bytes: u64) -> sled::Config {
-    sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None)
+    let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
+    config.segment_size(SEGMENT_BYTES as usize)
 }
 
 /// Waits until sled's own lock is free. The store's lock is held already, so no other process can

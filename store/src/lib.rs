@@ -22,6 +22,7 @@ mod home;
 mod identity;
 mod pace;
 mod record;
+mod room;
 mod shadow;
 mod storage;
 mod store;

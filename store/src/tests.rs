@@ -1,6 +1,7 @@
 //! Damage that only the store's inside can do, and what the records' envelope notices.
 
 use crate::engine::Engine;
+use crate::room::SEGMENT_BYTES;
 use crate::{Batch, Damaged, MAX_KEY_BYTES, Options, Record, Storage, Store, StoreError, record};
 use proptest::prelude::*;
 use std::path::Path;
@@ -237,5 +238,32 @@ fn what_is_committed_through_memory_is_in_its_place() {
         for key in 0..50 {
             assert!(store.get(&[b'k', key]).unwrap().unwrap() == [n; 9000], "{n} {key}");
         }
+    }
+}
+
+#[test]
+fn the_last_segment_of_the_log_has_its_room_from_its_first_record_on() {
+    use std::os::unix::fs::MetadataExt;
+    let dir = tempfile::tempdir().unwrap();
+    let probe = std::fs::File::create(dir.path().join("probe")).unwrap();
+    let keep = rustix::fs::FallocateFlags::KEEP_SIZE;
+    if let Err(error) = rustix::fs::fallocate(&probe, keep, 0, 4096) {
+        println!("not run: the file system keeps no room for a file: {error}");
+        return;
+    }
+    let missing = || {
+        let log = std::fs::metadata(dir.path().join("store/sled/db")).unwrap();
+        log.len().next_multiple_of(SEGMENT_BYTES).saturating_sub(512 * log.blocks())
+    };
+    let store = open(&dir.path().join("store"));
+    for n in 0..40_u8 {
+        put(&store, &[b'k', n], &[n; 40_000]);
+        assert_eq!(missing(), 0, "after commit {n}");
+    }
+    for n in 0..40_u8 {
+        let mut batch = Batch::new();
+        batch.delete([b'k', n]);
+        store.commit(batch).unwrap();
+        assert_eq!(missing(), 0, "after removal {n}");
     }
 }
