@@ -165,6 +165,7 @@ impl Bench {
             enclosure,
             network: None,
             docker: None,
+            identity: None,
             shared: None,
         });
     }

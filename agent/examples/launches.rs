@@ -143,6 +143,7 @@ async fn tasks(
             enclosure: None,
             network: None,
             docker: None,
+            identity: None,
             shared: None,
         });
     };

@@ -3,10 +3,11 @@
 //!
 //! It decides nothing: what cannot be run is refused with a sentence, which the core reports.
 
+mod image;
 mod network;
 pub(crate) mod ports;
 
-use crate::checkpoint::Record;
+use crate::checkpoint::{Record, task_of_launch};
 use crate::containerizer::{
     self, Allocation, ContainerEvent, Ended, Limitation, Program, Rlimit, SandboxChoice,
     SandboxFate, VolumeLink, WaitStatus,
@@ -25,6 +26,8 @@ use proto::{
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+
+pub(crate) use image::{ImagesInUse, OfImage};
 
 /// What a task gets that asks for no memory, in thousandths of a MB: Mesos' own least. Without a
 /// limit it could take what others were promised. One that asks for less gets what it asks for.
@@ -72,7 +75,7 @@ fn core_id(id: &containerizer::ContainerId) -> Option<ContainerId> {
 pub(crate) fn container(
     launch: &Launch,
     body: &TaskBody,
-    image: Option<&images::Image>,
+    image: Option<&OfImage>,
     frameworks: &mut Frameworks,
     disk: &VolumeDisk,
     policy: &Policy,
@@ -100,8 +103,9 @@ pub(crate) fn container(
             body.checks.as_deref(),
             policy,
         )?,
+        identity: None,
         docker: None,
-        record,
+        record: if image.is_none() { record.encode() } else { Vec::new() },
         shared: Some(frameworks.record(&launch.framework)),
     };
     let docker = body.container.as_ref().and_then(|asked| asked.docker.as_deref());
@@ -110,7 +114,10 @@ pub(crate) fn container(
     }
     match walls {
         Some(walls) => {
-            let made = within(made, walls, command);
+            let mut made = within(made, walls, command);
+            if let Some(image) = image {
+                image.settle(&mut made, &record)?;
+            }
             match docker {
                 Some(asked) => docker::asked(made, asked, command, launch, policy),
                 None => Ok(made),
@@ -146,11 +153,16 @@ fn can_be_looked_at(docker: &DockerInfo, checks: &Checks) -> Result<(), String> 
 pub(crate) fn beside(
     launch: &Launch,
     asked: &CommandInfo,
-    image: Option<&images::Image>,
+    image: Option<&OfImage>,
     disk: &VolumeDisk,
     policy: &Policy,
 ) -> Result<containerizer::Launch, String> {
     let body = launch.task.payload.open().map_err(|error| error.to_string())?;
+    if image.is_none() && body.container.as_ref().is_some_and(|asked| asked.image.is_some()) {
+        return Err(
+            "nothing is known of its image: another release of the agent launched it".into()
+        );
+    }
     let of_task = body.command.clone().unwrap_or_default();
     let mut environment = of_task.environment;
     environment.retain(|(name, _)| !asked.environment.iter().any(|(own, _)| own == name));
@@ -200,14 +212,14 @@ fn within(
 
 /// What the supervisor keeps of a launch, apart from its framework. Data of a task are for a custom
 /// executor's eyes, at its start: they may be large, and nobody asks for them again.
-fn record(launch: &Launch, body: &TaskBody) -> Vec<u8> {
+fn record(launch: &Launch, body: &TaskBody) -> TaskRecord {
     let mut task = Arc::clone(&launch.task);
     if body.data.is_some() {
         let payload = task.payload.without_data();
         Arc::make_mut(&mut task).payload = payload;
     }
     let (container_id, framework_id) = (launch.container_id.clone(), launch.framework_id.clone());
-    TaskRecord { container_id, framework_id, role: launch.role.clone(), task }.encode()
+    TaskRecord { container_id, framework_id, role: launch.role.clone(), task }
 }
 
 /// The command, or what the image runs when that names no program.
@@ -442,8 +454,7 @@ fn launch_of(
     container: &containerizer::Recovered,
     frameworks: &mut Vec<(Arc<[u8]>, Arc<FrameworkInfo>)>,
 ) -> Result<Launch, proto::DecodeError> {
-    let TaskRecord { container_id, framework_id, role, task } =
-        TaskRecord::decode(&container.record)?;
+    let TaskRecord { container_id, framework_id, role, task } = task_of_launch(&container.record)?;
     let bytes = container.shared.as_ref();
     let bytes = bytes.ok_or_else(|| proto::DecodeError::new("", "has no framework"))?;
     let known = frameworks.iter().find(|(known, _)| Arc::ptr_eq(known, bytes));

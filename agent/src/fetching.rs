@@ -131,6 +131,12 @@ impl Fetching {
         let cache = Cache::open(places.cache.clone(), policy.cache_bytes)?;
         let program = Program::new(policy.command.clone());
         let turns = Semaphore::new(TURNS);
+        if !fetch::has_landlock() {
+            tracing::warn!(
+                "this kernel has no Landlock (Linux 5.13): what fetches files of tasks is held by \
+                 its user and the filter of system calls alone"
+            );
+        }
         Ok(Arc::new(Self { policy, places, cache, program, turns }))
     }
 
@@ -230,9 +236,8 @@ impl Fetching {
         let user = rustix::process::geteuid().is_root().then_some(NOBODY);
         let limits = self.policy.limits();
         self.cache
-            .obtain(uri, async |marks, output| {
-                let (etag, last_modified) = marks;
-                let job = Job::Get { uri: uri.to_owned(), etag, last_modified };
+            .obtain(uri, async |known, output| {
+                let job = Job::Get { uri: uri.to_owned(), known };
                 self.program.run(&Order { user, limits, job }, output, None).await
             })
             .await

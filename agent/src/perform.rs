@@ -18,7 +18,7 @@ use crate::checkpoint::{self, Change, Committed, Writer};
 use crate::config::Layout;
 use crate::containerizer::Containerizer;
 use crate::containerizer::native::Native;
-use crate::containers;
+use crate::containers::{self, ImagesInUse};
 use crate::docker::pair::Pair;
 use crate::executors;
 use crate::link::{Masters, Stream};
@@ -56,6 +56,7 @@ pub(crate) struct Performer {
     pub(crate) sandboxes: Sandboxes,
     pub(crate) counts: Counts,
     pub(crate) addresses: Addresses,
+    pub(crate) images: ImagesInUse,
     frameworks: containers::Frameworks,
     policy: Policy,
     pub(crate) employer: executors::Settings,
@@ -175,6 +176,7 @@ impl Performer {
             sandboxes: Sandboxes::default(),
             counts: Counts::default(),
             addresses: Addresses::default(),
+            images: ImagesInUse::default(),
             frameworks: containers::Frameworks::default(),
             policy,
             employer,

@@ -8,8 +8,9 @@
 mod tests;
 
 use crate::containerizer::{Enclosure, Mount, MountSource, Root, SANDBOX};
+use crate::containers::OfImage;
 use crate::docker::DockerPolicy;
-use images::{Image, Settings};
+use images::Settings;
 use proto::{ContainerInfo, ContainerVolume, VolumeSource};
 use std::net::Ipv4Addr;
 use std::path::{Component, Path, PathBuf};
@@ -142,7 +143,7 @@ impl Policy {
         &self,
         asked: Option<&ContainerInfo>,
         name: &str,
-        image: Option<&Image>,
+        image: Option<&OfImage>,
     ) -> Result<Option<Walls>, String> {
         let default = ContainerInfo::default();
         let asked = match asked {

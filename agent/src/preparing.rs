@@ -219,11 +219,11 @@ impl Preparing {
     }
 
     /// Prepares something that reads the disk, beside everything else.
-    pub(crate) fn aside(&self, work: impl FnOnce(Option<&Store>) -> Prepared + Send + 'static) {
-        let (store, done) = (self.store.clone(), self.done.clone());
+    pub(crate) fn aside(&self, work: impl FnOnce() -> Prepared + Send + 'static) {
+        let done = self.done.clone();
         tokio::task::spawn_blocking(move || {
             // The agent may have ended; the next one looks anew.
-            let _ = done.send(work(store.as_deref()));
+            let _ = done.send(work());
         });
     }
 

@@ -14,6 +14,7 @@ use crate::checkpoint::{self, Change, Committed, Writer};
 use crate::config::{Config, Layout};
 use crate::containerizer::native::Native;
 use crate::containerizer::{ContainerEvent, Containerizer};
+use crate::containers::ImagesInUse;
 use crate::disks::{Disks, Measured};
 use crate::docker::pair::Pair;
 use crate::http::{self, Ask};
@@ -86,8 +87,8 @@ pub async fn run(
     let clock = Clock::start();
     let (native, mut events) = Native::start(native_options(&config, &layout)).await?;
     fail_point!("supervisor-at-hand");
-    let mut addresses = Addresses::default();
-    let mut containers = first_report(&mut events, &mut addresses, &clock).await;
+    let mut seen = (Addresses::default(), ImagesInUse::default());
+    let mut containers = first_report(&mut events, (&mut seen.0, &mut seen.1), &clock).await;
     let native = Pair::start(native, &config, &layout, &machine.boot_id).await;
     containers.extend(containers::report(native.report_docker(), &clock));
     let employer = employer(&config, address, checkpoint::secret(&*store)?);
@@ -111,7 +112,7 @@ pub async fn run(
     let (rules, files) = ((policy, employer), (writer, first));
     let mut performer =
         Performer::new(native, files, layout.clone(), rules, preparing, masters, inbox);
-    performer.addresses = addresses;
+    (performer.addresses, performer.images) = seen;
     let packer = Packer::start().map_err(Error::Thread)?;
     index(&performer, &recovered, &packer);
     performer.sweep_volumes();
@@ -164,11 +165,14 @@ fn check_reconfiguration(
 /// The first event of a containerizer: all that outlived the last agent.
 async fn first_report(
     events: &mut mpsc::UnboundedReceiver<ContainerEvent>,
-    addresses: &mut Addresses,
+    (addresses, images): (&mut Addresses, &mut ImagesInUse),
     clock: &Clock,
 ) -> Vec<Container> {
     let first = events.recv().await;
-    first.iter().for_each(|event| addresses.note(event));
+    if let Some(event) = &first {
+        addresses.note(event);
+        images.note(event);
+    }
     match first {
         Some(ContainerEvent::Recovered(recovered)) => containers::report(recovered, clock),
         other => {
@@ -296,6 +300,7 @@ impl Server {
     ) -> Result<(), Error> {
         self.usages.note(&event);
         self.performer.addresses.note(&event);
+        self.performer.images.note(&event);
         if let Some(input) = self.performer.note_limits(&event) {
             self.step(input);
         }
@@ -347,8 +352,8 @@ impl Server {
         fail_point!("supervisor-replaced");
         self.performer.replace_native(native, checkpoint::supervisor_change(&identity));
         *events = receiver;
-        let addresses = &mut self.performer.addresses;
-        let mut containers = first_report(events, addresses, &self.clock).await;
+        let seen = (&mut self.performer.addresses, &mut self.performer.images);
+        let mut containers = first_report(events, seen, &self.clock).await;
         let of_docker = self.performer.native.report_docker();
         containers.extend(containers::report(of_docker, &self.clock));
         let known: BTreeSet<_> = containers.iter().map(|c| c.container_id.clone()).collect();

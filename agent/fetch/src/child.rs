@@ -1,8 +1,8 @@
 //! The life of a fetching process: it is told what to do, gives up what it does not need, does it,
 //! and says what came of it.
 
-use crate::http::{self, Marks};
-use crate::order::{Answer, Job, MESSAGE_BYTES, Order, Source};
+use crate::http;
+use crate::order::{Answer, Job, MESSAGE_BYTES, Marks, Order, Source};
 use crate::put::{self, Writing};
 use crate::uri::Uri;
 use crate::{Failure, Kind, confine};
@@ -67,10 +67,7 @@ fn work(agent: &UnixStream, order: Order, filter: &[sock_filter]) -> Result<Answ
     let done = runtime.block_on(async {
         let doing = async {
             match job {
-                Job::Get { uri, etag, last_modified } => {
-                    let known = Marks { etag, last_modified };
-                    get(&uri, &known, File::from(output), &limits).await
-                }
+                Job::Get { uri, known } => get(&uri, &known, File::from(output), &limits).await,
                 Job::Put { source, name, finish } => {
                     let source = (&source, File::from(kept));
                     put::put(source, output, &name, &finish, &limits).await.map(Answer::Done)

@@ -1,6 +1,6 @@
 //! A GET over HTTP/1.1: redirections, time-outs, a bound on what comes, and nothing else.
 
-use crate::order::Limits;
+use crate::order::{Limits, Marks};
 use crate::uri::{Place, Uri};
 use crate::{Failure, Kind, tls};
 use base64::Engine as _;
@@ -22,14 +22,8 @@ const REDIRECTIONS: usize = 10;
 /// What is believed of a tag or a date.
 const MARK_BYTES: usize = 1024;
 
-/// What a server gave to a file, to be asked about it again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Marks {
-    pub(crate) etag: Option<String>,
-    pub(crate) last_modified: Option<String>,
-}
-
-/// Downloads into `sink`; nothing when the file is as it was when these marks were given.
+/// Downloads into `sink`; nothing when the file is as it was when these marks were given. Only the
+/// URL that gave them is asked about them: a tag of one may stand for another content elsewhere.
 pub(crate) async fn download(
     uri: &Uri,
     known: &Marks,
@@ -38,10 +32,15 @@ pub(crate) async fn download(
 ) -> Result<Option<Marks>, Failure> {
     let mut at = uri.clone();
     for _ in 0..REDIRECTIONS {
+        let digest = at.digest();
+        let known = Some(known).filter(|known| known.given_by.as_ref() == Some(&digest));
         let answer = ask(&at, known, limits).await?;
         match answer.status() {
-            StatusCode::OK => return take(answer, limits, &mut sink).await.map(Some),
-            StatusCode::NOT_MODIFIED if *known != Marks::default() => return Ok(None),
+            StatusCode::OK => {
+                let marks = take(answer, limits, &mut sink).await?;
+                return Ok(Some(Marks { given_by: Some(digest), ..marks }));
+            }
+            StatusCode::NOT_MODIFIED if known.is_some() => return Ok(None),
             status if status.is_redirection() => {
                 let to = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok());
                 let to = to.ok_or_else(|| {
@@ -59,7 +58,11 @@ pub(crate) async fn download(
     Err(Failure::new(Kind::Broken, problem))
 }
 
-async fn ask(uri: &Uri, known: &Marks, limits: &Limits) -> Result<Response<Incoming>, Failure> {
+async fn ask(
+    uri: &Uri,
+    known: Option<&Marks>,
+    limits: &Limits,
+) -> Result<Response<Incoming>, Failure> {
     let Place::Server { tls, host, port, path, login } = &uri.place else {
         return Err(Failure::new(Kind::Uri, "it is no address of a server"));
     };
@@ -95,7 +98,7 @@ fn request(
     tls: bool,
     path: &str,
     login: Option<&str>,
-    known: &Marks,
+    known: Option<&Marks>,
 ) -> Result<Request<Empty<Bytes>>, Failure> {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let host = if port == if tls { 443 } else { 80 } { host } else { format!("{host}:{port}") };
@@ -107,9 +110,9 @@ fn request(
         let basic = base64::engine::general_purpose::STANDARD.encode(login);
         request = request.header(AUTHORIZATION, format!("Basic {basic}"));
     }
-    if let Some(etag) = &known.etag {
+    if let Some(etag) = known.and_then(|known| known.etag.as_ref()) {
         request = request.header(IF_NONE_MATCH, etag);
-    } else if let Some(date) = &known.last_modified {
+    } else if let Some(date) = known.and_then(|known| known.last_modified.as_ref()) {
         request = request.header(IF_MODIFIED_SINCE, date);
     }
     request
@@ -178,5 +181,5 @@ fn marks(headers: &HeaderMap) -> Marks {
         let value = headers.get(name)?.to_str().ok()?;
         (!value.is_empty() && value.len() <= MARK_BYTES).then(|| value.to_owned())
     };
-    Marks { etag: mark(ETAG), last_modified: mark(LAST_MODIFIED) }
+    Marks { etag: mark(ETAG), last_modified: mark(LAST_MODIFIED), given_by: None }
 }

@@ -18,8 +18,9 @@ mod tls;
 mod uri;
 
 pub use child::main;
+pub use confine::has_landlock;
 pub use failure::{Failure, Kind};
 pub use order::{
-    Answer, Fetched, Finish, Job, Limits, MESSAGE_BYTES, Order, Packing, Source, User,
+    Answer, Fetched, Finish, Job, Limits, MESSAGE_BYTES, Marks, Order, Packing, Source, User,
 };
 pub use uri::{Place, Uri, file_name, packing};

@@ -51,10 +51,8 @@ pub enum Job {
     Get {
         /// Where it is: http or https.
         uri: String,
-        /// The tag that the server gave it last.
-        etag: Option<String>,
-        /// The date that the server gave it last.
-        last_modified: Option<String>,
+        /// What it was given last.
+        known: Marks,
     },
     /// Puts a file into standard output, a directory.
     Put {
@@ -128,8 +126,18 @@ pub struct Fetched {
     pub bytes: u64,
     /// The SHA-256 of its content, in hexadecimal digits.
     pub sha256: String,
-    /// The server's tag for it.
+    /// What the server gave to it.
+    pub marks: Marks,
+}
+
+/// What a server gave to a file, to be asked about it again. It means nothing to any other.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marks {
+    /// Its tag.
     pub etag: Option<String>,
-    /// The server's date for it.
+    /// Its date.
     pub last_modified: Option<String>,
+    /// The SHA-256 of the URL that gave them, at the end of all redirections, in hexadecimal
+    /// digits: the URL itself may be secret.
+    pub given_by: Option<String>,
 }

@@ -1,8 +1,8 @@
 //! Files in the sandbox: made anew, below the sandbox whatever is in it, and unpacked if they are
 //! archives.
 
-use crate::http::{self, Marks};
-use crate::order::{Fetched, Finish, Limits, Packing, Source};
+use crate::http;
+use crate::order::{Fetched, Finish, Limits, Marks, Packing, Source};
 use crate::uri::Uri;
 use crate::{Failure, Kind};
 use images::{ArchiveError, Form};
@@ -51,8 +51,7 @@ impl<'a> Writing<'a> {
 
     pub(crate) fn finish(self, marks: Marks) -> Fetched {
         let digits = self.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let Marks { etag, last_modified } = marks;
-        Fetched { bytes: self.bytes, sha256: digits, etag, last_modified }
+        Fetched { bytes: self.bytes, sha256: digits, marks }
     }
 }
 

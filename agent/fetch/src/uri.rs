@@ -1,6 +1,7 @@
 //! What a task's URI means, and what it is called in the sandbox.
 
 use crate::{Failure, Kind, Packing};
+use sha2::{Digest as _, Sha256};
 use std::path::{Component, Path, PathBuf};
 
 /// Longest URI, and longest name in a sandbox.
@@ -126,6 +127,16 @@ impl Uri {
         let shown = format!("{scheme}://{address}{before}{query}");
         let host = bare.unwrap_or(host).to_owned();
         Ok(Self { place: Place::Server { tls, host, port, path, login }, shown })
+    }
+
+    /// The SHA-256 of where it leads, in hexadecimal digits, whoever asks there: user and password
+    /// are no part of it.
+    pub(crate) fn digest(&self) -> String {
+        let place = match &self.place {
+            Place::Server { tls, host, port, path, .. } => format!("{tls} {host} {port} {path}"),
+            Place::File(path) => path.display().to_string(),
+        };
+        Sha256::digest(place).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Where a redirection of a server leads, seen from here.

@@ -8,7 +8,7 @@ mod record;
 mod tests;
 mod writer;
 
-pub(crate) use record::Record;
+pub(crate) use record::{Record, image_of_launch, launch, task_of_launch};
 pub(crate) use writer::{Committed, Writer};
 
 use crate::Error;

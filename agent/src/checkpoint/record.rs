@@ -4,14 +4,20 @@
 //! statuses, frameworks, agents) is embedded in that form. Whatever is on disk, decoding gives a
 //! value or an error, never a panic.
 
+use crate::containerizer::Credentials;
+use crate::containers::OfImage;
 use agent_core::{
     AgentRecord, EpochRecord, SandboxRecord, SeenRecord, TaskRecord, UpdatesRecord, Volume,
     VolumesRecord,
 };
+use images::Settings;
 use proto::{
     AgentInfo, ContainerId, DecodeError, Encoding, FrameworkInfo, Limits, Reason, Role, Source,
     StatusUuid, TaskInfo, TaskState, TaskStatus, Time, Wire,
 };
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const VERSION: u8 = 1;
@@ -40,6 +46,10 @@ impl Writer {
 
     fn wire(&mut self, message: &impl Wire) -> &mut Self {
         self.bytes(&message.encode(Encoding::Protobuf))
+    }
+
+    fn path(&mut self, path: &Path) -> &mut Self {
+        self.bytes(path.as_os_str().as_bytes())
     }
 
     fn number(&mut self, number: u64) -> &mut Self {
@@ -95,8 +105,26 @@ impl<'a> Reader<'a> {
         T::decode(self.bytes()?, Encoding::Protobuf, &LIMITS)
     }
 
+    fn path(&mut self) -> Result<PathBuf, DecodeError> {
+        Ok(PathBuf::from(OsStr::from_bytes(self.bytes()?)))
+    }
+
     fn number(&mut self) -> Result<u64, DecodeError> {
         Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    fn flag(&mut self) -> Result<bool, DecodeError> {
+        Ok(self.number()? != 0)
+    }
+
+    fn identity(&mut self) -> Result<Credentials, DecodeError> {
+        let mut id = || {
+            let id = u32::try_from(self.number()?);
+            id.map_err(|_| broken("holds a user that cannot be"))
+        };
+        let (uid, gid, count) = (id()?, id()?, id()?);
+        let groups = (0..count).map(|_| id()).collect::<Result<_, _>>()?;
+        Ok(Credentials { uid, gid, groups })
     }
 
     fn done(self) -> Result<(), DecodeError> {
@@ -148,19 +176,92 @@ impl Record for Arc<FrameworkInfo> {
 
 impl Record for TaskRecord {
     fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::new();
-        out.text(self.container_id.as_str()).text(self.framework_id.as_str());
-        out.text(self.role.as_str()).wire(&*self.task).done()
+        task(self).done()
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut from = Reader::new(bytes)?;
-        let (container_id, framework_id) = (from.id()?, from.id()?);
-        let role = Role::new(from.text()?)?;
-        let task: TaskInfo = from.wire()?;
+        let record = read_task(&mut from)?;
         from.done()?;
-        Ok(Self { container_id, framework_id, role, task: Arc::new(task) })
+        Ok(record)
     }
+}
+
+fn task(record: &TaskRecord) -> Writer {
+    let mut out = Writer::new();
+    out.text(record.container_id.as_str()).text(record.framework_id.as_str());
+    out.text(record.role.as_str()).wire(&*record.task);
+    out
+}
+
+fn read_task(from: &mut Reader<'_>) -> Result<TaskRecord, DecodeError> {
+    let (container_id, framework_id) = (from.id()?, from.id()?);
+    let role = Role::new(from.text()?)?;
+    let task: TaskInfo = from.wire()?;
+    Ok(TaskRecord { container_id, framework_id, role, task: Arc::new(task) })
+}
+
+/// What a launch with an image is known again by. One without is known by its task's record.
+pub(crate) fn launch(record: &TaskRecord, image: &OfImage) -> Vec<u8> {
+    let mut out = task(record);
+    let OfImage { root, settings, identity } = image;
+    let Settings { entry_point, command, environment, directory, user } = settings;
+    out.path(root);
+    out.number(directory.is_some().into());
+    if let Some(directory) = directory {
+        out.path(directory);
+    }
+    out.number(user.is_some().into());
+    if let Some(user) = user {
+        out.text(user);
+    }
+    out.number(identity.is_some().into());
+    if let Some(Credentials { uid, gid, groups }) = identity {
+        out.number((*uid).into()).number((*gid).into()).number(groups.len() as u64);
+        for group in groups {
+            out.number((*group).into());
+        }
+    }
+    for list in [entry_point, command] {
+        out.number(list.len() as u64);
+        for text in list {
+            out.text(text);
+        }
+    }
+    for (name, value) in environment {
+        out.text(name).text(value);
+    }
+    out.done()
+}
+
+/// The task of a launch.
+pub(crate) fn task_of_launch(bytes: &[u8]) -> Result<TaskRecord, DecodeError> {
+    read_task(&mut Reader::new(bytes)?)
+}
+
+/// What the image of a launch says, if it has one. Its task is not looked at.
+pub(crate) fn image_of_launch(bytes: &[u8]) -> Result<Option<OfImage>, DecodeError> {
+    let mut from = Reader::new(bytes)?;
+    for _of_task in 0..4 {
+        from.bytes()?;
+    }
+    if from.0.is_empty() {
+        return Ok(None);
+    }
+    let root = from.path()?;
+    let directory = from.flag()?.then(|| from.path()).transpose()?;
+    let user = from.flag()?.then(|| from.text().map(str::to_owned)).transpose()?;
+    let identity = from.flag()?.then(|| from.identity()).transpose()?;
+    let mut list = || -> Result<Vec<String>, DecodeError> {
+        (0..from.number()?).map(|_| from.text().map(str::to_owned)).collect()
+    };
+    let (entry_point, command) = (list()?, list()?);
+    let mut environment = Vec::new();
+    while !from.0.is_empty() {
+        environment.push((from.text()?.to_owned(), from.text()?.to_owned()));
+    }
+    let settings = Settings { entry_point, command, environment, directory, user };
+    Ok(Some(OfImage { root, settings, identity }))
 }
 
 /// What checks have seen, in the form of a status that nobody is to acknowledge, and so is no update;

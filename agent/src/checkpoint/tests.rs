@@ -1,6 +1,11 @@
 //! Records survive the disk; damage costs what it touched.
 
-use super::{Committed, NONCE, Record, Writer, changes, keep_nonce, load, open, supervisor_change};
+use super::{
+    Committed, NONCE, Record, Writer, changes, image_of_launch, keep_nonce, launch, load, open,
+    supervisor_change, task_of_launch,
+};
+use crate::containerizer::Credentials;
+use crate::containers::OfImage;
 use agent_core::{
     AgentRecord, CheckpointOp, EpochRecord, SandboxRecord, TaskRecord, UpdatesRecord,
 };
@@ -300,4 +305,40 @@ fn the_nonce_of_an_agent_without_an_id_is_kept_until_it_is_gone() {
     let mut gone = Vec::new();
     changes(&CheckpointOp::DeleteAgent, &mut gone);
     assert!(gone.contains(&(vec![NONCE], None)));
+}
+
+#[test]
+fn what_an_image_says_is_kept_beside_the_task_and_read_without_it() {
+    let task = task_record("t");
+    assert_eq!(image_of_launch(&task.encode()), Ok(None));
+    let settings = images::Settings {
+        entry_point: vec!["/run".into(), String::new()],
+        command: vec!["-v".into()],
+        environment: vec![("A".into(), "b".into())],
+        directory: Some("/srv".into()),
+        user: None,
+    };
+    let identity = Some(Credentials { uid: 7, gid: 8, groups: vec![8, 9] });
+    let image = OfImage { root: "/images/i".into(), settings, identity };
+    let bytes = launch(&task, &image);
+    assert_eq!(image_of_launch(&bytes), Ok(Some(image.clone())));
+    assert_eq!(task_of_launch(&bytes), Ok(task.clone()));
+    let bare = OfImage {
+        settings: images::Settings { user: Some("app".into()), ..images::Settings::default() },
+        identity: None,
+        ..image
+    };
+    assert_eq!(image_of_launch(&launch(&task, &bare)), Ok(Some(bare)));
+    let (whole, of_task) = (bytes.len(), task.encode().len());
+    // The last of it are two texts of one letter.
+    for end in (0..whole - 10).filter(|end| *end != of_task) {
+        assert!(image_of_launch(&bytes[..end]).is_err(), "{end}");
+    }
+    for at in 0..whole {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0xff;
+        // Whatever it is, it is no panic.
+        let _ = image_of_launch(&flipped);
+        let _ = task_of_launch(&flipped);
+    }
 }

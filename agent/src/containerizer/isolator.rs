@@ -124,7 +124,10 @@ struct Identity(Users);
 impl Isolator for Identity {
     fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError> {
         if let Some(walls) = &launch.enclosure {
-            let found = user::within(launch.user.as_deref(), &walls.root);
+            let found = match &launch.identity {
+                Some(known) => Ok(known.clone()),
+                None => user::within(launch.user.as_deref(), &walls.root),
+            };
             spec.credentials =
                 Some(found.map_err(|error| LaunchError::Impossible(error.to_string()))?);
             return Ok(());
@@ -183,6 +186,7 @@ mod tests {
             enclosure: None,
             network: None,
             docker: None,
+            identity: None,
             record: Vec::new(),
             shared: None,
         }

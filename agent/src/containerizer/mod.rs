@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::supervisor::task::{
-    BadContainerId, ContainerId, Enclosure, Ended, LaunchError, Launched, Limitation, Mount,
-    MountSource, Network, PortMap, Pressure, Program, Recovered, Rlimit, Root, SANDBOX,
+    BadContainerId, ContainerId, Credentials, Enclosure, Ended, LaunchError, Launched, Limitation,
+    Mount, MountSource, Network, PortMap, Pressure, Program, Recovered, Rlimit, Root, SANDBOX,
     SandboxChoice, SandboxFate, Stdio, Traffic, Usage, VolumeLink, WaitStatus,
 };
 pub(crate) use isolator::{QUOTA_PERIOD_US, limits_of};
@@ -68,6 +68,8 @@ pub struct Launch {
     pub enclosure: Option<Box<Enclosure>>,
     /// A network of its own; absent for the host's.
     pub network: Option<Box<Network>>,
+    /// Who that user is within its image, where that was found out before.
+    pub identity: Option<Credentials>,
     /// What the Docker engine is to run, within the same walls; absent for the supervisor's own.
     pub docker: Option<Box<DockerTask>>,
     /// Opaque to the containerizer; comes back in [`Recovered`] after an agent restart.

@@ -109,7 +109,7 @@ const USERS_FILE_BYTES: u64 = 1 << 20;
 ///
 /// # Errors
 /// A name that the root's own files do not have.
-pub(super) fn within(user: Option<&str>, root: &Root) -> Result<Credentials, UserError> {
+pub(crate) fn within(user: Option<&str>, root: &Root) -> Result<Credentials, UserError> {
     let (name, group) = match user.filter(|user| !user.is_empty()).unwrap_or("0").split_once(':') {
         Some((name, group)) => (name, Some(group)),
         None => (user.filter(|user| !user.is_empty()).unwrap_or("0"), None),

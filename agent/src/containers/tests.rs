@@ -1,6 +1,8 @@
 //! Translation of launches: programs, users, limits; and what is refused.
 
-use super::{CANNOT_EXECUTE, Frameworks, LEAST_MEMORY, allocation, fault_of_command, launch_of};
+use super::{
+    CANNOT_EXECUTE, Frameworks, LEAST_MEMORY, OfImage, allocation, fault_of_command, launch_of,
+};
 use crate::containerizer::{self, LaunchError, Launched, Program, Recovered, Rlimit};
 use crate::policy::Policy;
 use crate::volumes::VolumeDisk;
@@ -18,7 +20,7 @@ fn container_by(launch: &Launch, policy: &Policy) -> Result<containerizer::Launc
 
 fn container_in(
     launch: &Launch,
-    image: Option<&images::Image>,
+    image: Option<&OfImage>,
     policy: &Policy,
 ) -> Result<containerizer::Launch, String> {
     let body = launch.task.payload.open().unwrap();
@@ -205,7 +207,7 @@ fn an_image_says_what_the_task_does_not() {
         };
         let mut launch = launch(command);
         Arc::make_mut(&mut launch.task).payload = TaskPayload::new(&body);
-        container_in(&launch, Some(&image), &policy).unwrap()
+        container_in(&launch, Some(&OfImage::of(&image)), &policy).unwrap()
     };
     let argv = |made: &containerizer::Launch| match &made.program {
         Program::Exec { file, argv } => (file.clone(), argv.clone()),

@@ -181,6 +181,7 @@ fn launch() -> Launch {
             root_allowed: true,
         })),
         network: None,
+        identity: None,
         docker: Some(Box::new(DockerTask {
             image: "i:1".into(),
             force_pull: false,

@@ -7,7 +7,7 @@
 //! the same time one asks, and the others take what it was given. No URI is written down: names are
 //! digests, so a password in a URI stays out of the disk.
 
-use fetch::{Failure, Fetched, Kind};
+use fetch::{Failure, Fetched, Kind, Marks};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -32,12 +32,9 @@ const REMEMBERED: usize = 1_000;
 struct Known {
     sha256: String,
     bytes: u64,
-    etag: Option<String>,
-    last_modified: Option<String>,
+    #[serde(flatten)]
+    marks: Marks,
 }
-
-/// A server's marks of a file: its tag and its date.
-pub(super) type Marks = (Option<String>, Option<String>);
 
 /// The last answer for a URI, and when it was given. Held by whoever asks.
 type Last = Option<(Instant, Result<(), Failure>)>;
@@ -127,8 +124,7 @@ impl Cache {
             output.map(|output| (output, Unfinished(new))).map_err(disk("making a file"))
         })
         .await?;
-        let marks = kept.as_ref().map(|(known, _)| known);
-        let marks = marks.map(|known| (known.etag.clone(), known.last_modified.clone()));
+        let marks = kept.as_ref().map(|(known, _)| known.marks.clone());
         let fetched = get(marks.unwrap_or_default(), output).await?;
         let (dir, key, most) = (self.dir.clone(), key.to_owned(), self.most_bytes);
         blocking(move || match fetched {
@@ -194,8 +190,8 @@ fn keep(dir: &Path, key: &str, new: &Path, fetched: &Fetched, most: u64) -> Resu
         evict(dir, most).map_err(disk("removing old files"))?;
         return Ok(file);
     }
-    let Fetched { sha256, etag, last_modified, .. } = fetched.clone();
-    let known = Known { sha256, bytes, etag, last_modified };
+    let Fetched { sha256, marks, .. } = fetched.clone();
+    let known = Known { sha256, bytes, marks };
     let path = dir.join(key);
     let text = serde_json::to_vec(&known).unwrap_or_default();
     // What is known of a file without the file, or of another one, is found out when it is read.

@@ -21,13 +21,12 @@ impl Performer {
             let _ = entry.reply.send(Err(EntryError::NoContainer));
             return;
         };
+        let image = containers::native_id(&entry.container).ok();
+        let image = image.and_then(|id| self.images.of(&id));
         let (disk, policy) = (self.volumes.clone(), self.policy.clone());
-        // Its image and the paths of the host are looked up on the disk, which may take its time.
-        self.preparing.aside(move |store| {
-            let body = launch.task.payload.open().ok();
-            let name = body.and_then(|body| body.container).and_then(|asked| asked.image);
-            let image = name.and_then(|name| store?.ready(&name).ok().flatten());
-            let image = image.as_ref();
+        // The paths of the host are looked up on the disk, which may take its time.
+        self.preparing.aside(move || {
+            let image = image.as_deref();
             let made = containers::beside(&launch, &entry.command, image, &disk, &policy);
             Prepared::Session(Box::new(MadeSession { made, entry }))
         });

@@ -2,7 +2,7 @@
 
 use super::Performer;
 use crate::containerizer::{self, Containerizer};
-use crate::containers;
+use crate::containers::{self, OfImage};
 use crate::executors;
 use crate::fetching::Fetched;
 use crate::preparing::{Preparation, Prepared};
@@ -50,8 +50,9 @@ impl Performer {
             Preparation::Ready(image) => image,
         };
         let (disk, policy) = (&self.volumes, &self.policy);
-        let image = image.as_deref();
-        match containers::container(launch, body, image, &mut self.frameworks, disk, policy) {
+        let image = image.as_deref().map(OfImage::of);
+        let (image, frameworks) = (image.as_ref(), &mut self.frameworks);
+        match containers::container(launch, body, image, frameworks, disk, policy) {
             Ok(mut container) => {
                 if policy.check_ports
                     && let Err(message) = containers::ports::are_free(&launch.task)
@@ -65,14 +66,19 @@ impl Performer {
                 if !uris.is_empty() {
                     return self.fetch(launch, container, uris);
                 }
-                self.native.launch(container);
-                fail_point!("launch-ordered");
+                self.order(container);
             }
             Err(message) => {
                 self.preparing.release(&launch.container_id, false);
                 self.refuse(launch, message);
             }
         }
+    }
+
+    fn order(&mut self, container: containerizer::Launch) {
+        self.images.launch(&container);
+        self.native.launch(container);
+        fail_point!("launch-ordered");
     }
 
     fn fetch(&mut self, launch: &Launch, made: containerizer::Launch, uris: &[FetchUri]) {
@@ -85,10 +91,7 @@ impl Performer {
     fn fetched(&mut self, fetched: Fetched) {
         match self.preparing.fetched(fetched) {
             None => {}
-            Some(Ok(container)) => {
-                self.native.launch(container);
-                fail_point!("launch-ordered");
-            }
+            Some(Ok(container)) => self.order(container),
             Some(Err(end)) => self.answers.push(end),
         }
     }

@@ -2,10 +2,11 @@
 
 use super::Performer;
 use crate::containerizer::{self, Containerizer};
+use crate::containers::{self, OfImage};
+use crate::looking;
 use crate::policy::Policy;
 use crate::preparing::Prepared;
 use crate::volumes::VolumeDisk;
-use crate::{containers, looking};
 use agent_core::{Input, Look, Seen};
 use proto::{CheckKind, ContainerInfo, VolumeSource};
 use std::time::Duration;
@@ -22,23 +23,21 @@ pub(crate) struct Beside {
 impl Performer {
     /// Looks at a task; what cannot be begun is answered at once.
     pub(super) fn look(&mut self, look: &Look) {
-        let own = containers::native_id(&look.launch.container_id).ok();
-        let own = own.and_then(|id| self.addresses.of(&id));
+        let id = containers::native_id(&look.launch.container_id).ok();
+        let own = id.as_ref().and_then(|id| self.addresses.of(id));
         if looking::begin(look, own, &self.inbox) {
             return;
         }
         let Some(CheckKind::Command(_)) = look.kind() else { return };
         let container = look.launch.task.payload.open().ok().and_then(|body| body.container);
-        let name = container.as_ref().and_then(|asked| asked.image.clone());
+        let image = id.and_then(|id| self.images.of(&id));
         let (look, disk, policy) = (look.clone(), self.volumes.clone(), self.policy.clone());
         if !container.is_some_and(|asked| reads_host(&asked)) {
-            return self.look_beside(make(look, None, &disk, &policy));
+            return self.look_beside(make(look, image.as_deref(), &disk, &policy));
         }
-        // Its image and the paths of the host are looked up on the disk, which may take its time.
-        self.preparing.aside(move |store| {
-            let image = name.and_then(|name| store?.ready(&name).ok().flatten());
-            Prepared::Look(Box::new(make(look, image.as_ref(), &disk, &policy)))
-        });
+        // The paths of the host are looked up on the disk, which may take its time.
+        self.preparing
+            .aside(move || Prepared::Look(Box::new(make(look, image.as_deref(), &disk, &policy))));
     }
 
     /// Begins a look by a command that is made up.
@@ -59,10 +58,10 @@ impl Performer {
 /// Whether making up such a container reads the disk.
 fn reads_host(asked: &ContainerInfo) -> bool {
     let of_host = |source: &VolumeSource| matches!(source, VolumeSource::HostPath(_));
-    asked.image.is_some() || asked.volumes.iter().any(|volume| of_host(&volume.source))
+    asked.volumes.iter().any(|volume| of_host(&volume.source))
 }
 
-fn make(look: Look, image: Option<&images::Image>, disk: &VolumeDisk, policy: &Policy) -> Beside {
+fn make(look: Look, image: Option<&OfImage>, disk: &VolumeDisk, policy: &Policy) -> Beside {
     let made = match look.kind() {
         Some(CheckKind::Command(command)) => {
             containers::beside(&look.launch, command, image, disk, policy)

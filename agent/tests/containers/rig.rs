@@ -148,6 +148,7 @@ pub(crate) fn shell(name: &str, line: &str) -> Launch {
         enclosure: None,
         network: None,
         docker: None,
+        identity: None,
         record: name.as_bytes().to_vec(),
         shared: None,
     }

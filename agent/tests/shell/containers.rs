@@ -1,6 +1,7 @@
 //! Tasks that ask for containers, through a whole agent: what they get, and how a refusal is told.
 
 use crate::rig::{Agent, Master, command, config, framework_id, soon};
+use crate::sessions::begin;
 use agent::{Policy, Stop};
 use proto::{
     Check, CheckKind, Checks, CommandInfo, ContainerInfo, ContainerVolume, Exit, HealthCheck,
@@ -218,5 +219,86 @@ async fn the_command_of_a_check_is_within_the_walls_of_its_task() {
     assert_eq!(told.healthy, Some(true), "{:?}", told.message);
     link.kill("t");
     assert_eq!(link.end().await.state, TaskState::Killed);
+    agent.stop(Stop::EndTasks).await;
+}
+
+/// Waits until checks have printed more than this, and gives all of it.
+async fn looks(agent: &Agent, more_than: usize) -> String {
+    let run = format!("/frameworks/{}/executors/t/runs/latest", framework_id());
+    let path = format!("/files/download?path={run}/looks");
+    soon(async {
+        loop {
+            let (_, said) = agent.get(&path).await;
+            if said.starts_with("7 ") && said.len() > more_than && said.ends_with('\n') {
+                return said;
+            }
+            // waits: for the next look at the task
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_runs_in_a_container_later_finds_its_image_whatever_became_of_its_name() {
+    if !may_run() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("images");
+    image(&store);
+    let named = store.join("tools/busybox:1");
+    std::fs::write(named.join("rootfs/etc/group"), "more:x:9:app\n").unwrap();
+    let mut master = Master::start().await;
+    let policy = Policy { image_store: Some(store.clone()), ..Policy::default() };
+    let work = dir.path().join("work");
+    let agent = Agent::start(agent::Config { policy, ..config(&master, &work) }).await;
+    let mut link = master.admit().await;
+    let found = "echo $(busybox id -u) $(busybox id -G) $FROM $(busybox pwd)";
+    let expected = "7 8 9 image /srv\n";
+    let value = Some(format!("{found} >> $MESOS_SANDBOX/looks").into());
+    let look = CommandInfo { shell: true, value, ..CommandInfo::default() };
+    let check = Check {
+        kind: CheckKind::Command(Box::new(look)),
+        delay: Duration::ZERO,
+        interval: Duration::from_millis(100),
+        timeout: Duration::from_secs(20),
+    };
+    let asked = ContainerInfo { image: Some("tools/busybox:1".into()), ..ContainerInfo::default() };
+    let mut task = contained("t", "busybox sleep 1000", asked);
+    let mut body = task.payload.open().unwrap();
+    body.checks = Some(Arc::new(Checks { health: None, check: Some(check) }));
+    task.payload = TaskPayload::new(&body);
+    link.start(task).await;
+    let asked =
+        async |agent: &Agent, name: &str| begin(agent, name, found, None).await.said().await;
+    assert_eq!(asked(&agent, "first").await, (expected.to_owned(), String::new()));
+    // The name means another image now, with the same user under another number.
+    std::fs::rename(&named, dir.path().join("old")).unwrap();
+    image(&store);
+    std::fs::write(named.join("rootfs/etc/passwd"), "app:x:1:1::/:/bin/sh\n").unwrap();
+    let config_of_other = r#"{"config":{"User":"app","Env":["FROM=other"],"WorkingDir":"/"}}"#;
+    std::fs::write(named.join("config.json"), config_of_other).unwrap();
+    assert_eq!(asked(&agent, "other").await, (expected.to_owned(), String::new()));
+    // It means none, to an agent that has no store.
+    std::fs::remove_dir_all(&store).unwrap();
+    assert_eq!(asked(&agent, "gone").await, (expected.to_owned(), String::new()));
+    let before = looks(&agent, 0).await;
+    agent.stop(Stop::KeepTasks).await;
+    let agent = Agent::start(config(&master, &work)).await;
+    let mut link = master.admit().await;
+    assert_eq!(link.tasks.len(), 1);
+    assert_eq!(asked(&agent, "again").await, (expected.to_owned(), String::new()));
+    // One of them may have been under way when the agent before ended.
+    let after = looks(&agent, before.len() + 2 * expected.len()).await;
+    assert!(after.lines().all(|line| line == expected.trim_end()), "{after}");
+    link.kill("t");
+    loop {
+        let told = link.acknowledged().await;
+        if told.state.is_terminal() {
+            assert_eq!(told.state, TaskState::Killed);
+            break;
+        }
+    }
     agent.stop(Stop::EndTasks).await;
 }

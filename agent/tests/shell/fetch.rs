@@ -265,6 +265,56 @@ async fn a_kept_file_is_fetched_once_asked_about_and_mended() {
     agent.stop(Stop::EndTasks).await;
 }
 
+/// Sends from /hop to where `to` says; counts who asks there with a tag, and is as it was to them.
+/// The tag of /one and /two is the same, and means something else.
+async fn hopping(to: Arc<std::sync::Mutex<&'static str>>) -> (SocketAddr, Arc<[AtomicUsize; 3]>) {
+    let tagged: Arc<[AtomicUsize; 3]> = Arc::default();
+    let mut router = axum::Router::new();
+    for (number, path) in ["/hop", "/one", "/two"].into_iter().enumerate() {
+        let (tagged, to) = (Arc::clone(&tagged), Arc::clone(&to));
+        let handler = move |headers: HeaderMap| async move {
+            if headers.contains_key("if-none-match") || headers.contains_key("if-modified-since") {
+                tagged[number].fetch_add(1, Ordering::SeqCst);
+                return StatusCode::NOT_MODIFIED.into_response();
+            }
+            let to = *to.lock().unwrap();
+            match path {
+                "/hop" => (StatusCode::FOUND, [("location", to)]).into_response(),
+                path => ([("etag", "\"tag\"")], path).into_response(),
+            }
+        };
+        router = router.route(path, get(handler));
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (address, tagged)
+}
+
+#[tokio::test]
+async fn only_the_url_that_gave_a_tag_is_asked_about_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let to = Arc::new(std::sync::Mutex::new("/one"));
+    let (server, tagged) = hopping(Arc::clone(&to)).await;
+    let mut master = Master::start().await;
+    let agent = Agent::start(fetching(&master, dir.path())).await;
+    let mut link = master.admit().await;
+    let counts = || tagged.each_ref().map(|count| count.load(Ordering::SeqCst));
+    for (number, (path, expected)) in
+        [("/one", [0, 0, 0]), ("/one", [0, 1, 0]), ("/two", [0, 1, 0]), ("/two", [0, 1, 1])]
+            .into_iter()
+            .enumerate()
+    {
+        *to.lock().unwrap() = path;
+        let asked = FetchUri { cache: true, ..uri(format!("http://{server}/hop")) };
+        let line = format!("[ \"$(cat hop)\" = {path} ]");
+        let task = task(&format!("t{number}"), &line, vec![asked]);
+        assert_finished(&link.run_to_end(task).await);
+        assert_eq!(counts(), expected, "{number}");
+    }
+    agent.stop(Stop::EndTasks).await;
+}
+
 /// A server that begins an answer and does not go on; it tells when the other side is gone.
 async fn stalling() -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<&'static str>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -105,13 +105,25 @@ impl Output {
     }
 }
 
-struct Session {
+pub(crate) struct Session {
     path: ContainerPath,
     output: Output,
 }
 
+impl Session {
+    /// All that it prints: output and errors.
+    pub(crate) async fn said(self) -> (String, String) {
+        self.output.rest().await
+    }
+}
+
 /// Begins a session that runs a line of shell.
-async fn begin(agent: &Agent, name: &str, line: &str, terminal: Option<WindowSize>) -> Session {
+pub(crate) async fn begin(
+    agent: &Agent,
+    name: &str,
+    line: &str,
+    terminal: Option<WindowSize>,
+) -> Session {
     let parent = Some(container(agent).await);
     let path = ContainerPath { parent, id: ContainerId::new(name).unwrap() };
     let command = CommandInfo { shell: true, value: Some(line.into()), ..CommandInfo::default() };

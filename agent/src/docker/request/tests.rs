@@ -31,6 +31,7 @@ fn launch() -> Launch {
         enclosure: None,
         network: None,
         docker: None,
+        identity: None,
         record: Vec::new(),
         shared: None,
     }

@@ -15,8 +15,8 @@ fn cache(most: u64) -> (tempfile::TempDir, Cache) {
 /// Downloads this text, with a tag.
 fn download(mut output: File, text: &str) -> Result<Option<Fetched>, Failure> {
     output.write_all(text.as_bytes()).unwrap();
-    let (sha256, etag) = (key(text), Some("tag".to_owned()));
-    Ok(Some(Fetched { bytes: text.len() as u64, sha256, etag, last_modified: None }))
+    let marks = Marks { etag: Some("tag".to_owned()), ..Marks::default() };
+    Ok(Some(Fetched { bytes: text.len() as u64, sha256: key(text), marks }))
 }
 
 fn text((mut file, sha256): (File, String)) -> String {
@@ -37,7 +37,7 @@ async fn what_is_as_it_was_is_kept_and_no_uri_is_written_down() {
     // As another agent finds it.
     let cache = Cache::open(cache.dir.clone(), 100).unwrap();
     let got = cache.obtain(URI, async |marks, _| {
-        assert_eq!(marks.0.as_deref(), Some("tag"));
+        assert_eq!(marks.etag.as_deref(), Some("tag"));
         Ok(None)
     });
     assert_eq!(text(got.await.unwrap()), "one");
@@ -114,7 +114,7 @@ async fn the_longest_unused_goes_first_and_what_is_too_large_is_not_kept() {
 async fn what_is_damaged_or_half_is_not_taken() {
     let (_dir, cache) = cache(100);
     let get = async || {
-        let got = cache.obtain(URI, async |marks, output| match marks.0 {
+        let got = cache.obtain(URI, async |marks, output| match marks.etag {
             None => download(output, "whole"),
             Some(_) => Ok(None),
         });
