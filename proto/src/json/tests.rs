@@ -2,8 +2,8 @@
 
 use super::{read, write};
 use crate::schema::{
-    MESOS__V1__FILTERS, MESOS__V1__FRAMEWORK_INFO, MESOS__V1__HEALTH_CHECK, MESOS__V1__TASK_INFO,
-    MESOS__V1__TASK_STATUS, Message,
+    MESOS__V1__DISCOVERY_INFO, MESOS__V1__FILTERS, MESOS__V1__FRAMEWORK_INFO,
+    MESOS__V1__HEALTH_CHECK, MESOS__V1__TASK_INFO, MESOS__V1__TASK_STATUS, Message,
 };
 use crate::{DecodeError, Limits};
 
@@ -99,4 +99,13 @@ fn limits_hold_before_anything_is_built() {
     assert!(read(r#"{"x":[[1]]}"#).is_ok());
     assert!(read(r#"{"x":[[[1]]]}"#).unwrap_err().problem.starts_with("nested deeper than 3"));
     assert!(read(&" ".repeat(61)).unwrap_err().problem.starts_with("the message has 61 bytes"));
+}
+
+#[test]
+fn a_value_that_an_enum_lacks_does_not_hide_one_that_it_has() {
+    // Twice `visibility`: CLUSTER, and what nobody knows.
+    let bytes = [8, 1, 8, 0x80, 0x80, 1];
+    crate::schema::check(&MESOS__V1__DISCOVERY_INFO, &bytes, &Limits::DEFAULT).unwrap();
+    let text = write(&MESOS__V1__DISCOVERY_INFO, &bytes);
+    assert_eq!(String::from_utf8(text).unwrap(), r#"{"visibility":"CLUSTER"}"#);
 }

@@ -60,9 +60,11 @@ fn member(
     match (field.label, values) {
         (Label::Repeated | Label::Map, []) => false,
         (Label::Optional | Label::Required, []) => default(field, out),
-        // Of a field that should stand once the last counts.
-        (Label::Optional | Label::Required, [.., (_, last)]) => {
-            value(field.kind, *last, depth, out)
+        // Of a field that should stand once the last counts that means something: a value that an
+        // enum does not have is as if it were not there.
+        (Label::Optional | Label::Required, values) => {
+            let mut values = values.iter().rev();
+            values.any(|(_, one)| value(field.kind, *one, depth, out)) || default(field, out)
         }
         (Label::Repeated, values) => {
             out.push('[');
