@@ -30,6 +30,8 @@ use crate::parts::{self, LogPolicy, MARK_EVERY, Part};
 
 /// A part is cut off at the end of a line that is no longer than this; a longer one is cut itself.
 const LINE: u64 = 64 << 10;
+/// Most bytes of a file that a task has put in the place of its own log.
+const FOUND: u64 = 1 << 40;
 /// Bytes taken from one pipe before others get their turn.
 const TURN: usize = 1 << 20;
 
@@ -179,10 +181,13 @@ impl Stream {
     /// Appends to the present file, which is made when it is not there.
     fn append(&mut self, directory: BorrowedFd<'_>, bytes: &[u8]) {
         if self.file.is_none() {
-            let opened = open(directory, self.name, self.owner);
-            // What the task may have put there itself comes first.
-            self.size = opened.as_ref().map_or(0, |file| file.metadata().map_or(0, |m| m.len()));
-            self.file = opened.ok();
+            let opened = open(directory, self.name, self.owner).ok();
+            // What the task may have put there itself comes first. No log is as long as a file that
+            // is mostly holes: such a one is no place for it, and what is printed counts as lost.
+            let sized = opened.and_then(|file| Some((file.metadata().ok()?.len(), file)));
+            let sized = sized.filter(|(size, _)| *size <= FOUND);
+            self.size = sized.as_ref().map_or(0, |(size, _)| *size);
+            self.file = sized.map(|(_, file)| file);
             let first = self.parts.is_empty();
             self.marked = first.then(Instant::now);
         }
@@ -209,6 +214,11 @@ impl Stream {
         if self.file.is_none() || ago.is_some_and(|ago| ago < MARK_EVERY) {
             return;
         }
+        if !self.is_in_place(directory) {
+            // On with a new file, at once.
+            self.forsake(directory);
+            return self.append(directory, &[]);
+        }
         self.marked = Some(Instant::now());
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = |ago| {
@@ -227,8 +237,28 @@ impl Stream {
         }
     }
 
+    /// Whether the present file still has the name of the log: its task may have removed it, or given
+    /// it another name, and would write without end into what nobody sees.
+    fn is_in_place(&self, directory: BorrowedFd<'_>) -> bool {
+        let Some(ours) = self.file.as_ref().and_then(|file| rustix::fs::fstat(file).ok()) else {
+            return false;
+        };
+        let named = rustix::fs::statat(directory, self.name, AtFlags::SYMLINK_NOFOLLOW);
+        named.is_ok_and(|named| (named.st_ino, named.st_dev) == (ours.st_ino, ours.st_dev))
+    }
+
+    /// Gives the present file up, with the times of what is in it.
+    fn forsake(&mut self, directory: BorrowedFd<'_>) {
+        let _ = unlinkat(directory, parts::times(self.name).as_str(), AtFlags::empty());
+        (self.file, self.marked) = (None, None);
+        (self.size, self.times, self.kept) = (0, 0, 0);
+    }
+
     /// Gives the present file the name of a part, and removes those that are too many.
     fn cut_off(&mut self, directory: BorrowedFd<'_>, policy: LogPolicy) {
+        if self.file.is_some() && !self.is_in_place(directory) {
+            return self.forsake(directory);
+        }
         let part = Part { begin: self.begin, end: self.begin + self.size, packed: false };
         if self.file.is_none() || rename(directory, self.name, &part.name(self.name)).is_err() {
             // The task stands in the way: on with the same file, and another try a part later.
@@ -476,5 +506,45 @@ mod tests {
         store("d\n");
         assert_eq!(marks(".stdout@0-4103.times").len(), 2);
         assert_eq!(marks(".stdout.times")[0].0, 4103, "each file but the first begins with one");
+    }
+
+    #[test]
+    fn a_log_that_its_task_removes_or_renames_is_made_again() {
+        let policy = LogPolicy { part_bytes: 4096, parts: 10 };
+        for rename in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let directory = File::open(dir.path()).unwrap();
+            let mut stream = Stream::new("stdout").unwrap();
+            let mut store = |text: &str| stream.store(directory.as_fd(), policy, text.as_bytes());
+            store("before\n");
+            match rename {
+                true => std::fs::rename(dir.path().join("stdout"), dir.path().join("mine")),
+                false => std::fs::remove_file(dir.path().join("stdout")),
+            }
+            .unwrap();
+            // It is noticed where it would be cut off at the latest.
+            store(&format!("{}\n", "x".repeat(5000)));
+            store("after\n");
+            assert_eq!(files(&dir)["stdout"], b"after\n", "{rename}");
+            for _ in 0..10 {
+                store(&format!("{}\n", "y".repeat(5000)));
+            }
+            assert!(whole(&dir).1.len() >= 9, "and is cut as ever");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_mostly_holes_is_no_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = File::open(dir.path()).unwrap();
+        // The file system may not take the longest; any beyond the bound will do.
+        let sparse = File::create(dir.path().join("stdout")).unwrap();
+        if sparse.set_len(FOUND + 1).is_err() {
+            println!("not run: this file system has no files of that length");
+            return;
+        }
+        let mut stream = Stream::new("stdout").unwrap();
+        stream.store(directory.as_fd(), LogPolicy { part_bytes: 4096, parts: 2 }, b"text\n");
+        assert_eq!(stream.figures(), (0, 5));
     }
 }
