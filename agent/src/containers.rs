@@ -167,8 +167,13 @@ pub(crate) fn beside(
     let mut environment = of_task.environment;
     environment.retain(|(name, _)| !asked.environment.iter().any(|(own, _)| own == name));
     environment.extend(asked.environment.iter().cloned());
+    let mut secrets = of_task.secrets;
+    secrets.retain(|(name, _)| !asked.secrets.iter().any(|(own, _)| own == name));
+    secrets.extend(asked.secrets.iter().cloned());
+    secrets.retain(|(name, _)| !asked.environment.iter().any(|(own, _)| own == name));
     let command = CommandInfo {
         environment,
+        secrets,
         // Whether another may be had was asked of the task alone.
         user: of_task.user,
         rlimits: of_task.rlimits,
@@ -218,6 +223,11 @@ fn record(launch: &Launch, body: &TaskBody) -> TaskRecord {
         let payload = task.payload.without_data();
         Arc::make_mut(&mut task).payload = payload;
     }
+    // The record of a container of the engine's is a file, and nothing is run in it later.
+    let is_docker = body.container.as_ref().is_some_and(|asked| asked.docker.is_some());
+    if let Some(payload) = is_docker.then(|| task.payload.without_secrets()).flatten() {
+        Arc::make_mut(&mut task).payload = payload;
+    }
     let (container_id, framework_id) = (launch.container_id.clone(), launch.framework_id.clone());
     TaskRecord { container_id, framework_id, role: launch.role.clone(), task }
 }
@@ -251,6 +261,11 @@ fn environment(
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_string()))
         .collect();
+    for (name, secret) in &command.secrets {
+        // From here on it is in the hands of who starts the task.
+        all.retain(|(named, _)| **named != **name);
+        all.push((name.to_string(), secret.reveal().to_owned()));
+    }
     let identity = [
         ("MESOS_TASK_ID", launch.task.task_id.as_str()),
         ("MESOS_FRAMEWORK_ID", launch.framework_id.as_str()),

@@ -70,8 +70,8 @@ pub use resources::{
 pub use role::Role;
 pub use task::{
     CommandInfo, ContainerInfo, ContainerNetwork, ContainerVolume, DockerInfo, DockerNetwork,
-    ExecutorInfo, ExecutorKind, Exit, FetchUri, LimitHit, PortMapping, Reason, Source, TaskBody,
-    TaskInfo, TaskOutcome, TaskPayload, TaskShown, TaskStatus, TaskUsage, VolumeSource,
+    ExecutorInfo, ExecutorKind, Exit, FetchUri, LimitHit, PortMapping, Reason, Secret, Source,
+    TaskBody, TaskInfo, TaskOutcome, TaskPayload, TaskShown, TaskStatus, TaskUsage, VolumeSource,
 };
 pub use task_state::{TaskState, Transition};
 pub use time::Time;

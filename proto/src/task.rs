@@ -36,7 +36,7 @@ pub struct TaskInfo {
 
 /// The part of a task that no decision of the master reads, in its protobuf form, with flags for
 /// what is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TaskPayload {
     /// Encoded `TaskInfo` fields that have no field of their own.
     pub bytes: Arc<[u8]>,
@@ -47,6 +47,19 @@ pub struct TaskPayload {
     pub has_container: bool,
     /// What is to be looked at while it runs.
     pub checks: Option<Arc<Checks>>,
+}
+
+/// Without the bytes, in which there may be secrets.
+impl std::fmt::Debug for TaskPayload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { bytes, has_command, has_container, checks } = self;
+        f.debug_struct("TaskPayload")
+            .field("bytes", &bytes.len())
+            .field("has_command", has_command)
+            .field("has_container", has_container)
+            .field("checks", checks)
+            .finish()
+    }
 }
 
 /// What is told of a task to those who read of it, and decides nothing: its labels, discovery,
@@ -182,13 +195,38 @@ pub struct CommandInfo {
     pub arguments: Vec<Arc<str>>,
     /// Environment variables, in order.
     pub environment: Vec<(Arc<str>, Arc<str>)>,
+    /// Environment variables whose values nobody but the task is shown; they come after the others.
+    pub secrets: Vec<(Arc<str>, Secret)>,
     /// The user to run as; absent means the framework's.
     pub user: Option<Arc<str>>,
-    /// Files to fetch into the sandbox first (refused until the fetcher is built).
+    /// Files to fetch into the sandbox first.
     pub uris: Vec<FetchUri>,
     /// Resource limits of the process: name as in Mesos (`RLMT_NOFILE`), soft, hard; `None` means
     /// unlimited.
     pub rlimits: Vec<(Arc<str>, Option<u64>, Option<u64>)>,
+}
+
+/// A value that is told to a task and shown to nobody else: it is left out of what is written for
+/// people.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Keeps a value.
+    pub fn new(value: impl Into<Arc<str>>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself, for the task.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
 }
 
 /// A file to fetch into the sandbox.
@@ -207,7 +245,7 @@ pub struct FetchUri {
 }
 
 /// A custom executor.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ExecutorInfo {
     /// Its id.
     pub executor_id: ExecutorId,
@@ -217,6 +255,19 @@ pub struct ExecutorInfo {
     pub resources: Resources,
     /// Everything else, in its protobuf form.
     pub payload: Arc<[u8]>,
+}
+
+/// Without the payload's bytes, in which there may be secrets.
+impl std::fmt::Debug for ExecutorInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { executor_id, framework_id, resources, payload } = self;
+        f.debug_struct("ExecutorInfo")
+            .field("executor_id", executor_id)
+            .field("framework_id", framework_id)
+            .field("resources", resources)
+            .field("payload", &payload.len())
+            .finish()
+    }
 }
 
 /// Who provides an executor.

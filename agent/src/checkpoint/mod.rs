@@ -13,8 +13,9 @@ pub(crate) use writer::{Committed, Writer};
 
 use crate::Error;
 use crate::executors::Secret;
-use agent_core::{CheckpointOp, Recovered};
+use agent_core::{CheckpointOp, Recovered, TaskRecord};
 use proto::{FrameworkId, TaskId};
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use store::{Damaged, Storage, Store, StoreError};
@@ -207,6 +208,23 @@ pub(crate) fn supervisor_change(identity: &str) -> Change {
     (vec![SUPERVISOR], Some(identity.as_bytes().to_vec()))
 }
 
+/// What is kept of a task. Its secrets are its supervisor's, which keeps them in memory; only a custom
+/// executor's task may have to be told again in full, and its executor be known again by all it is.
+fn without_secrets(record: &TaskRecord) -> Cow<'_, TaskRecord> {
+    let payload = match &record.task.executor {
+        None => record.task.payload.without_secrets(),
+        Some(_) => None,
+    };
+    match payload {
+        None => Cow::Borrowed(record),
+        Some(payload) => {
+            let mut record = record.clone();
+            Arc::make_mut(&mut record.task).payload = payload;
+            Cow::Owned(record)
+        }
+    }
+}
+
 /// Appends what an operation changes.
 pub(crate) fn changes(op: &CheckpointOp, into: &mut Vec<Change>) {
     let change = match op {
@@ -223,7 +241,7 @@ pub(crate) fn changes(op: &CheckpointOp, into: &mut Vec<Change>) {
         CheckpointOp::DeleteFramework(id) => (named(FRAMEWORK, id.as_str()), None),
         CheckpointOp::PutTask(record) => {
             let key = task_key(TASK, &record.framework_id, &record.task.task_id);
-            (key, Some(record.encode()))
+            (key, Some(without_secrets(record).encode()))
         }
         CheckpointOp::PutUpdates(record) => {
             let key = task_key(UPDATES, &record.framework_id, &record.task_id);

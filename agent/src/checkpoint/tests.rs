@@ -49,6 +49,31 @@ fn task_record(id: &str) -> TaskRecord {
     }
 }
 
+#[test]
+fn secrets_of_a_task_are_not_written_but_those_of_executors_that_may_be_told_again() {
+    let mut record = task_record("t");
+    let mut body = record.task.payload.open().unwrap();
+    let command = body.command.as_mut().unwrap();
+    command.secrets = vec![("TOKEN".into(), proto::Secret::new("hunter2"))];
+    Arc::make_mut(&mut record.task).payload = TaskPayload::new(&body);
+    let holds = |record: &TaskRecord| {
+        let mut made = Vec::new();
+        changes(&CheckpointOp::PutTask(record.clone()), &mut made);
+        let bytes = made[0].1.clone().unwrap();
+        let read = TaskRecord::decode(&bytes).unwrap();
+        assert_eq!(read.container_id, record.container_id);
+        bytes.windows(7).any(|window| window == b"hunter2")
+    };
+    assert!(!holds(&record));
+    Arc::make_mut(&mut record.task).executor = Some(proto::ExecutorInfo {
+        executor_id: proto::ExecutorId::new("e").unwrap(),
+        framework_id: None,
+        resources: Resources::default(),
+        payload: Arc::from([]),
+    });
+    assert!(holds(&record));
+}
+
 fn updates_record(id: &str) -> UpdatesRecord {
     let task_id = TaskId::new(id).unwrap();
     let mut status =

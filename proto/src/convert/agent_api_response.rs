@@ -240,7 +240,7 @@ impl From<&Executors> for wire::GetExecutors {
     fn from(executors: &Executors) -> Self {
         let executor = |info| wire::get_executors::Executor { executor_info: Some(info) };
         let all = |infos: &[crate::ExecutorInfo]| {
-            infos.iter().map(|info| executor(info.into())).collect()
+            infos.iter().map(|info| executor(info.shown())).collect()
         };
         Self { executors: all(&executors.current), completed_executors: all(&executors.completed) }
     }

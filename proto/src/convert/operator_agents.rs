@@ -111,7 +111,7 @@ impl TryFrom<w::DrainInfo> for DrainView {
 
 impl From<&ExecutorView> for Executor {
     fn from(view: &ExecutorView) -> Self {
-        Self { executor_info: Some((&view.info).into()), agent_id: Some((&view.agent_id).into()) }
+        Self { executor_info: Some(view.info.shown()), agent_id: Some((&view.agent_id).into()) }
     }
 }
 

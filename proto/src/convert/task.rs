@@ -2,6 +2,7 @@
 
 use super::resources::{self, Style};
 use super::{At, maybe, need, present, tail, text, w};
+use crate::schema;
 use crate::{
     AgentId, DecodeError, ExecutorInfo, Role, TaskId, TaskInfo, TaskPayload, UnreadableTask,
 };
@@ -118,6 +119,18 @@ pub(super) fn kill_policy(grace: Duration) -> w::KillPolicy {
 
 pub(super) fn grace(policy: Option<w::KillPolicy>) -> Result<Option<Duration>, DecodeError> {
     maybe(policy.and_then(|policy| policy.grace_period), "kill_policy.grace_period")
+}
+
+impl ExecutorInfo {
+    /// As it is shown to people: of environment variables that are secrets there are names alone.
+    pub(super) fn shown(&self) -> tail::ExecutorInfo {
+        let mut wire = tail::ExecutorInfo::from(self);
+        let message = &schema::MESOS__V1__EXECUTOR_INFO;
+        if let Some(shown) = schema::without_secrets(message, &wire.tail, schema::Left::Names) {
+            wire.tail = shown;
+        }
+        wire
+    }
 }
 
 /// An executor by itself: nobody says which role its resources are allocated to.

@@ -4,7 +4,7 @@ use super::check::{self, CHECK_FIELD, HEALTH_CHECK_FIELD};
 use super::framework::{read_labels, write_labels};
 use super::{At, container, link, list_with, present, read, text, w};
 use crate::schema::{self, Reader, Value};
-use crate::{CommandInfo, DecodeError, Encoding, FetchUri, Limits, TaskBody, TaskPayload};
+use crate::{CommandInfo, DecodeError, Encoding, FetchUri, Limits, Secret, TaskBody, TaskPayload};
 use prost::Message;
 use std::sync::Arc;
 use w::command_info::Uri;
@@ -14,6 +14,8 @@ use w::r_limit_info::{RLimit, r_limit};
 /// `ContainerInfo.Type`.
 const DOCKER_CONTAINER: i32 = 1;
 const MESOS_CONTAINER: i32 = 2;
+/// `Environment.Variable.Type`.
+const SECRET: i32 = variable::Type::Secret as i32;
 /// The number of the field `data` of `TaskInfo`.
 const DATA: u32 = 6;
 /// The number of the field `docker` of `ContainerInfo`.
@@ -74,6 +76,15 @@ impl TaskPayload {
         Self { bytes: bytes.into(), ..self.clone() }
     }
 
+    /// The same without the environment variables that are secrets, for what is kept on disk and for
+    /// a task that has them already. None when it has no secrets.
+    pub fn without_secrets(&self) -> Option<Self> {
+        let message = &schema::TEPUI__V1__TASK_PAYLOAD;
+        let bytes = schema::without_secrets(message, &self.bytes, schema::Left::Nothing)?;
+        // What was read before is read again.
+        Self::from_bytes(bytes.into()).ok()
+    }
+
     /// Takes fields as they came and notes which there are.
     pub(super) fn from_bytes(bytes: Arc<[u8]>) -> Result<Self, DecodeError> {
         let (mut has_command, mut has_container, mut checks) = (false, false, None);
@@ -95,8 +106,8 @@ impl TaskPayload {
     /// Decodes what an agent needs to run a command task.
     ///
     /// # Errors
-    /// When the bytes are not a piece of a task, or ask for what no agent can do yet (secrets in
-    /// the environment, resource limits of unknown names, volumes of Docker).
+    /// When the bytes are not a piece of a task, or ask for what no agent can do (references to
+    /// secrets, resource limits of unknown names, volumes of Docker).
     pub fn open(&self) -> Result<TaskBody, DecodeError> {
         let schema = &schema::TEPUI__V1__TASK_PAYLOAD;
         let wire: link::TaskPayload =
@@ -175,8 +186,19 @@ impl From<&CommandInfo> for w::CommandInfo {
             name: Some(name.to_string()),
             value: Some(value.to_string()),
             r#type: Some(variable::Type::Value as i32),
+            ..Variable::default()
         };
-        let variables: Vec<_> = command.environment.iter().map(variable).collect();
+        let secret = |(name, secret): &(Arc<str>, Secret)| Variable {
+            name: Some(name.to_string()),
+            r#type: Some(variable::Type::Secret as i32),
+            secret: Some(w::Secret {
+                r#type: Some(w::secret::Type::Value as i32),
+                value: Some(w::secret::Value { data: Some(secret.reveal().into()) }),
+            }),
+            ..Variable::default()
+        };
+        let plain = command.environment.iter().map(variable);
+        let variables: Vec<_> = plain.chain(command.secrets.iter().map(secret)).collect();
         Self {
             uris: command.uris.iter().map(uri).collect(),
             environment: (!variables.is_empty()).then_some(w::Environment { variables }),
@@ -191,12 +213,21 @@ impl From<&CommandInfo> for w::CommandInfo {
 impl TryFrom<w::CommandInfo> for CommandInfo {
     type Error = DecodeError;
     fn try_from(wire: w::CommandInfo) -> Result<Self, DecodeError> {
+        let (mut environment, mut secrets) = (Vec::new(), Vec::new());
         let variables = wire.environment.unwrap_or_default().variables;
+        let given: Vec<_> = list_with(variables, "environment.variables", read_variable)?;
+        for (name, given) in given {
+            match given {
+                Given::Openly(value) => environment.push((name, value)),
+                Given::Secretly(secret) => secrets.push((name, secret)),
+            }
+        }
         Ok(Self {
             shell: wire.shell.unwrap_or(true),
             value: wire.value.map(Into::into),
             arguments: wire.arguments.into_iter().map(Into::into).collect(),
-            environment: list_with(variables, "environment.variables", read_variable)?,
+            environment,
+            secrets,
             user: wire.user.map(Into::into),
             uris: list_with(wire.uris, "uris", read_uri)?,
             rlimits: Vec::new(),
@@ -204,11 +235,27 @@ impl TryFrom<w::CommandInfo> for CommandInfo {
     }
 }
 
-fn read_variable(wire: Variable) -> Result<(Arc<str>, Arc<str>), DecodeError> {
-    if wire.r#type == Some(variable::Type::Secret as i32) {
-        return Err(DecodeError::new("type", "SECRET is not built yet"));
+/// How a variable's value is given.
+enum Given {
+    Openly(Arc<str>),
+    Secretly(Secret),
+}
+
+/// Errors say nothing of a secret's value.
+fn read_variable(wire: Variable) -> Result<(Arc<str>, Given), DecodeError> {
+    let name = text(wire.name, "name")?;
+    if wire.r#type != Some(SECRET) {
+        return Ok((name, Given::Openly(wire.value.unwrap_or_default().into())));
     }
-    Ok((text(wire.name, "name")?, wire.value.unwrap_or_default().into()))
+    let secret = present(wire.secret, "secret")?;
+    if present(secret.r#type, "secret.type")? != w::secret::Type::Value as i32 {
+        let problem = "must be VALUE: there is no store of secrets that a REFERENCE could lead to";
+        return Err(DecodeError::new("secret.type", problem));
+    }
+    let data = present(secret.value.and_then(|value| value.data), "secret.value.data")?;
+    let value = String::from_utf8(data)
+        .map_err(|_| DecodeError::new("secret.value.data", "must be UTF-8, as variables are"))?;
+    Ok((name, Given::Secretly(Secret::new(value))))
 }
 
 fn read_uri(wire: Uri) -> Result<FetchUri, DecodeError> {

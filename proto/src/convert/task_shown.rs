@@ -11,7 +11,7 @@ use std::sync::Arc;
 const FIELDS: [(u32, u32); 4] = [(10, 11), (11, 12), (9, 13), (8, 15)];
 
 impl TaskPayload {
-    /// What is shown of the task; nothing when it has none of it.
+    /// What is shown of the task, without secrets; nothing when it has none of it.
     pub fn shown(&self) -> Option<TaskShown> {
         let mut bytes = Vec::new();
         for (from, to) in FIELDS {
@@ -26,7 +26,8 @@ impl TaskPayload {
                 }
             }
         }
-        TaskShown::of(bytes)
+        let shown = &schema::TEPUI__V1__TASK_SHOWN;
+        TaskShown::of(schema::without_secrets(shown, &bytes, schema::Left::Names).unwrap_or(bytes))
     }
 }
 

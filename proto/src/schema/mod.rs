@@ -6,11 +6,13 @@
 
 mod check;
 mod reader;
+mod redact;
 #[rustfmt::skip]
 mod table;
 
 pub(crate) use check::check;
 pub(crate) use reader::{Reader, Value};
+pub(crate) use redact::{Left, without_secrets};
 pub(crate) use table::*;
 
 /// A message: its fields, sorted by number.

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     CommandInfo, ContainerInfo, ContainerNetwork, ContainerVolume, DockerInfo, DockerNetwork,
-    ExecutorInfo, Exit, FetchUri, LimitHit, PortMapping, Reason, Source, TaskBody, TaskInfo,
-    TaskOutcome, TaskPayload, TaskShown, TaskState, TaskStatus, TaskUsage, VolumeSource,
+    ExecutorInfo, Exit, FetchUri, LimitHit, PortMapping, Reason, Secret, Source, TaskBody,
+    TaskInfo, TaskOutcome, TaskPayload, TaskShown, TaskState, TaskStatus, TaskUsage, VolumeSource,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -109,18 +109,22 @@ pub(super) fn command() -> impl Strategy<Value = CommandInfo> {
         maybe(text()),
         vec(text(), 0..3),
         vec((text(), text()), 0..3),
+        vec((text(), text().prop_map(Secret::new)), 0..2),
         maybe(text()),
         vec(uri, 0..2),
         vec(rlimit, 0..3),
     )
-        .prop_map(|(shell, value, arguments, environment, user, uris, rlimits)| CommandInfo {
-            shell,
-            value,
-            arguments,
-            environment,
-            user,
-            uris,
-            rlimits,
+        .prop_map(|(shell, value, arguments, variables, secrets, user, uris, rlimits)| {
+            CommandInfo {
+                shell,
+                value,
+                arguments,
+                environment: variables,
+                secrets,
+                user,
+                uris,
+                rlimits,
+            }
         })
 }
 

@@ -1197,6 +1197,8 @@ pub mod environment {
         pub value: ::core::option::Option<::prost::alloc::string::String>,
         #[prost(enumeration = "variable::Type", optional, tag = "3")]
         pub r#type: ::core::option::Option<i32>,
+        #[prost(message, optional, tag = "4")]
+        pub secret: ::core::option::Option<super::Secret>,
     }
     /// Nested message and enum types in `Variable`.
     pub mod variable {
@@ -1271,6 +1273,52 @@ pub mod command_info {
         pub cache: ::core::option::Option<bool>,
         #[prost(string, optional, tag = "5")]
         pub output_file: ::core::option::Option<::prost::alloc::string::String>,
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
+pub struct Secret {
+    #[prost(enumeration = "secret::Type", optional, tag = "1")]
+    pub r#type: ::core::option::Option<i32>,
+    #[prost(message, optional, tag = "3")]
+    pub value: ::core::option::Option<secret::Value>,
+}
+/// Nested message and enum types in `Secret`.
+pub mod secret {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct Value {
+        #[prost(bytes = "vec", optional, tag = "1")]
+        pub data: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Type {
+        Unknown = 0,
+        Reference = 1,
+        Value = 2,
+    }
+    impl Type {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unknown => "UNKNOWN",
+                Self::Reference => "REFERENCE",
+                Self::Value => "VALUE",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "UNKNOWN" => Some(Self::Unknown),
+                "REFERENCE" => Some(Self::Reference),
+                "VALUE" => Some(Self::Value),
+                _ => None,
+            }
+        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -58,7 +58,6 @@ const TAILED: [(&str, &[&str]); 5] = [
 const UNREAD: [&str; 23] = [
     ".mesos.v1.ContainerStatus.executor_pid",
     ".mesos.v1.ContainerStatus.network_infos",
-    ".mesos.v1.Environment.Variable.secret",
     ".mesos.v1.HealthCheck.HTTPCheckInfo.statuses",
     ".mesos.v1.MasterInfo.domain",
     ".mesos.v1.NetworkInfo.groups",
@@ -67,6 +66,7 @@ const UNREAD: [&str; 23] = [
     ".mesos.v1.NetworkInfo.name",
     ".mesos.v1.NetworkInfo.port_mappings",
     ".mesos.v1.OperationStatus.resource_provider_id",
+    ".mesos.v1.Secret.reference",
     ".mesos.v1.TaskStatus.labels",
     ".mesos.v1.URL.fragment",
     ".mesos.v1.URL.query",

@@ -15,6 +15,7 @@ mod refusals;
 mod reservations;
 mod round_trip;
 mod rules;
+mod secrets;
 mod task_states;
 
 /// What we share with Mesos.

@@ -196,9 +196,21 @@ impl Framework {
         command: &str,
         resources: Resources,
     ) -> TaskId {
-        let task_id = TaskId::new(name).unwrap();
         let command =
             CommandInfo { shell: true, value: Some(command.into()), ..CommandInfo::default() };
+        let body = TaskBody { command: Some(command), ..TaskBody::default() };
+        self.launch_body(offer, name, &body, resources)
+    }
+
+    /// Launches what is described so with these resources of an offer.
+    pub(crate) fn launch_body(
+        &mut self,
+        offer: Offer,
+        name: &str,
+        body: &TaskBody,
+        resources: Resources,
+    ) -> TaskId {
+        let task_id = TaskId::new(name).unwrap();
         let task = TaskInfo {
             name: name.into(),
             task_id: task_id.clone(),
@@ -209,7 +221,7 @@ impl Framework {
             executor: None,
             kill_grace: None,
             max_completion_time: None,
-            payload: TaskPayload::new(&TaskBody { command: Some(command), ..TaskBody::default() }),
+            payload: TaskPayload::new(body),
         };
         self.call(CallBody::Accept {
             offer_ids: vec![offer.id],

@@ -28,6 +28,7 @@ mod python;
 mod quota;
 mod replicated_state;
 mod run;
+mod secrets;
 mod sessions;
 mod up;
 mod volumes;

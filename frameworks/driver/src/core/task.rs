@@ -143,6 +143,7 @@ fn command(command: &Command, variables: &[(Arc<str>, Arc<str>)]) -> CommandInfo
         value: Some(Arc::from(command.value.as_str())),
         arguments: command.arguments.iter().map(|argument| Arc::from(argument.as_str())).collect(),
         environment: own.chain(variables.iter().cloned()).collect(),
+        secrets: Vec::new(),
         user: command.user.as_deref().map(Arc::from),
         uris: Vec::new(),
         rlimits: Vec::new(),

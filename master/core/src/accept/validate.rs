@@ -264,7 +264,9 @@ fn check_command(task: &TaskInfo) -> Result<(), TaskInvalid> {
     if value.contains('\0') || command.arguments.iter().any(|argument| argument.contains('\0')) {
         return wrong("holds a NUL character".to_owned());
     }
-    for (name, value) in &command.environment {
+    let secrets = command.secrets.iter().map(|(name, secret)| (name, secret.reveal()));
+    let plain = command.environment.iter().map(|(name, value)| (name, &**value));
+    for (name, value) in plain.chain(secrets) {
         if name.is_empty() || name.contains(['=', '\0']) {
             let name: String = name.chars().take(64).flat_map(char::escape_debug).collect();
             return wrong(format!(

@@ -304,8 +304,15 @@ fn secrets_and_unknown_limits_of_processes_are_the_tasks_error() {
     let secret = |task: &mut TaskInfo| task.payload.bytes = Arc::from(bytes);
     assert_eq!(
         invalid(secret),
-        "Task's command cannot be run: command.environment.variables[0].type: SECRET is not built \
-         yet"
+        "Task's command cannot be run: Missing required fields: \
+         command.environment.variables[0].secret"
+    );
+    let secret = |command: &mut CommandInfo| {
+        command.secrets = vec![(Arc::from("A"), proto::Secret::new("b\0c"))];
+    };
+    assert_eq!(
+        invalid_command(secret),
+        "Task's command has a NUL character in the value of its environment variable 'A'"
     );
 }
 
