@@ -168,7 +168,8 @@ impl Read<AgentCall> {
             | AgentCall::Pong { .. }
             | AgentCall::Message { .. }
             | AgentCall::ExecutorEnded { .. }
-            | AgentCall::VolumesApplied { .. } => None,
+            | AgentCall::VolumesApplied { .. }
+            | AgentCall::DiskPressure { .. } => None,
         };
         too_long.map_or(Self::Message(call), Self::Unreadable)
     }

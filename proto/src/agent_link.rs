@@ -79,6 +79,12 @@ pub enum AgentCall {
         /// What could not be made or deleted; it is tried anew with the next `Volumes`.
         failures: Vec<VolumeFailure>,
     },
+    /// Whether the disk of the sandboxes is about to be full. While it is, the agent's disk is not
+    /// offered. Said whenever it changes, and after (re)registration if it is so.
+    DiskPressure {
+        /// Whether it is.
+        pressed: bool,
+    },
 }
 
 /// A volume that an agent could not make or delete.

@@ -211,6 +211,13 @@ pub enum Note {
         /// Whether the agent's id is gone for ever: its tasks end and it registers anew.
         gone: bool,
     },
+    /// The disk is about to be full, or is not any more.
+    DiskPressure {
+        /// Whether it is.
+        pressed: bool,
+        /// How full it is, in millionths.
+        used_ppm: u32,
+    },
     /// A task was killed, and its processes do not end.
     Unkillable {
         /// Whose.

@@ -21,6 +21,8 @@ pub(crate) struct Sandboxes {
     /// Those whose removal failed, with the time when it is tried again.
     failed: BTreeSet<(Time, ContainerId)>,
     used_ppm: u32,
+    /// Whether the disk is about to be full.
+    pub(crate) disk_pressed: bool,
 }
 
 impl Sandboxes {
@@ -76,6 +78,7 @@ impl Agent {
     /// The shell measured the disk.
     pub(crate) fn disk_usage(&mut self, now: Time, used_ppm: u32, effects: &mut Vec<Effect>) {
         self.sandboxes.used_ppm = used_ppm.min(FULL_PPM);
+        self.feel_pressure(self.sandboxes.used_ppm, effects);
         self.collect(now, effects);
     }
 

@@ -10,6 +10,7 @@
     allow(clippy::wildcard_enum_match_arm, reason = "a test looks for one effect among many")
 )]
 
+mod disk_pressure;
 mod effect;
 mod epoch;
 mod executor;

@@ -300,6 +300,7 @@ impl Agent {
         self.link.redirects = 0;
         self.link.phase = Phase::Registered { silent_at: now + ping_timeout, ping_timeout };
         effects.push(Effect::Note(Note::Registered { agent_id, again }));
+        self.tell_pressure_if_any(effects);
         self.send_all(now, effects);
         true
     }

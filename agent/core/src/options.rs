@@ -58,6 +58,9 @@ pub struct Options {
     pub gc_delay: Duration,
     /// Part of the disk that is kept free, in millionths: sandboxes age faster as the disk fills.
     pub gc_disk_headroom_ppm: u32,
+    /// How full the disk is, in millionths, when the master is told to offer no disk of this agent;
+    /// it is offered again when 1.4 times as much is free.
+    pub disk_pressure_ppm: u32,
     /// How long to wait before a failed removal of a sandbox is tried again.
     pub gc_retry: Duration,
 }
@@ -93,6 +96,7 @@ impl Options {
             idle_frameworks_max: 100,
             gc_delay: Duration::from_secs(7 * 24 * 3600),
             gc_disk_headroom_ppm: 100_000,
+            disk_pressure_ppm: 950_000,
             gc_retry: Duration::from_secs(60),
         }
     }

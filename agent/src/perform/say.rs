@@ -26,6 +26,12 @@ pub(super) fn say(note: &Note) {
         Note::LaunchRefused { framework_id, task_id, message } => {
             tracing::warn!(%framework_id, %task_id, %message, "launch refused");
         }
+        Note::DiskPressure { pressed: true, used_ppm } => {
+            tracing::warn!(used = %percent(*used_ppm), "the disk is almost full: none of it is offered");
+        }
+        Note::DiskPressure { pressed: false, used_ppm } => {
+            tracing::info!(used = %percent(*used_ppm), "the disk has room again, and is offered");
+        }
         Note::Unkillable { framework_id, task_id } => {
             tracing::error!(
                 %framework_id,
@@ -39,4 +45,8 @@ pub(super) fn say(note: &Note) {
         }
         Note::OtherCluster { own, found } => tracing::error!(%own, %found, "another cluster"),
     }
+}
+
+fn percent(ppm: u32) -> String {
+    format!("{}.{} %", ppm / 10_000, ppm / 1_000 % 10)
 }

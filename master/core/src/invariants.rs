@@ -3,6 +3,7 @@
 //! `check` walks everything; the simulator and the tests call it after every step. It changes
 //! nothing and is never on a hot path.
 
+mod accounts;
 mod allocation;
 mod kept;
 mod operations;
@@ -10,14 +11,12 @@ mod orders;
 
 pub use operations::lost_volumes;
 
-use crate::agent::take;
 use crate::deadlines::Deadline;
 use crate::registry::Registry;
 use crate::state::Master;
-use proto::Resources;
 
 /// The invariants: number and sentence. docs/ARCHITECTURE.md says the same.
-pub const INVARIANTS: [(&str, &str); 31] = [
+pub const INVARIANTS: [(&str, &str); 32] = [
     ("M1", "A stream belongs to one framework or one agent, and both sides know it."),
     ("M2", "Every framework and every agent is found under its id, and nothing else is."),
     (
@@ -29,9 +28,9 @@ pub const INVARIANTS: [(&str, &str); 31] = [
     ("M4", "An offer is known to its framework and to its agent, and to nobody else."),
     (
         "M5",
-        "On every agent, what tasks use, what is in offers, what waits for the agent's answer and \
-         what is free add up to exactly what the agent has, and no resource is in two of them; but \
-         what is shared is always free.",
+        "On every agent, what tasks use, what is in offers, what waits for the agent's answer, \
+         what is withheld and what is free add up to exactly what the agent has, and no resource \
+         is in two of them; but what is shared is always free.",
     ),
     (
         "M6",
@@ -127,6 +126,7 @@ pub const INVARIANTS: [(&str, &str); 31] = [
         "What frameworks keep is of frameworks that are known and not over, within the limits and \
          counted right; no version of a framework is there twice, or newer than its newest write.",
     ),
+    ("M32", "Of an agent whose disk is about to be full no common disk is free, or in an offer."),
 ];
 
 /// An invariant that does not hold.
@@ -163,7 +163,7 @@ pub fn check_but_sums(m: &Master) -> Vec<Violation> {
     ids(m, &mut found);
     registry(m, &mut found);
     offers(m, &mut found);
-    accounts(m, &mut found);
+    accounts::check(m, &mut found);
     tasks(m, &mut found);
     deadlines(m, &mut found);
     shelved(m, &mut found);
@@ -273,72 +273,6 @@ fn offers(m: &Master, found: &mut Found) {
     found.unless(holds, "M4", || {
         format!("{} offers, {by_framework} of frameworks, {by_agent} of agents", m.offers.len())
     });
-}
-
-fn accounts(m: &Master, found: &mut Found) {
-    for (_, agent) in m.agents.iter() {
-        // Taking each part from the whole notices what is in two of them, ports too. What is shared
-        // is not taken, and so summed up.
-        let total = &agent.info.resources;
-        let mut rest = total.clone();
-        let mut used = Resources::new();
-        for (framework, task_id) in &agent.tasks {
-            let task = m.frameworks.get(*framework).and_then(|f| f.tasks.get(task_id));
-            if let Some(task) = task.filter(|task| task.holds) {
-                if agent.has_shared {
-                    used.add(&task.resources);
-                }
-                found.unless(take(&mut rest, &task.resources).is_ok(), "M5", || {
-                    format!("{}: task {task_id} holds what is not there", agent.id)
-                });
-            }
-        }
-        for ((_, id), executor) in agent.executors.iter().filter(|(_, e)| e.holds) {
-            if agent.has_shared {
-                used.add(&executor.info.resources);
-            }
-            found.unless(take(&mut rest, &executor.info.resources).is_ok(), "M5", || {
-                format!("{}: executor {id} holds what is not there", agent.id)
-            });
-        }
-        let unused = rest.clone();
-        let mut offered = Resources::new();
-        for offer in agent.offers.iter().filter_map(|number| m.offers.get(number)) {
-            if agent.has_shared {
-                offered.add(&offer.resources);
-            }
-            found.unless(take(&mut rest, &offer.resources).is_ok(), "M5", || {
-                format!("{}: offer {} holds what is not there", agent.id, offer.id)
-            });
-        }
-        if !agent.has_shared {
-            (used, offered) = (taken(total, &unused), taken(&unused, &rest));
-        }
-        let mut pending = Resources::new();
-        for (uuid, awaited) in m.operations.pending.get(&agent.id).into_iter().flatten() {
-            let known = m.registry.operations().get(uuid).filter(|_| awaited.holds);
-            if let Some(Ok(conversion)) = known.map(|known| known.operation.change.conversion()) {
-                pending.add(&conversion.converted);
-            }
-        }
-        found.unless(rest.subtract(&pending).is_ok() && pending == agent.pending, "M5", || {
-            format!("{}: pending {} is {pending}", agent.id, agent.pending)
-        });
-        let holds = used == agent.used && offered == agent.offered && rest == agent.free;
-        found.unless(holds, "M5", || {
-            format!(
-                "{}: used {} is {used}, offered {} is {offered}, free {} is {rest}",
-                agent.id, agent.used, agent.offered, agent.free
-            )
-        });
-    }
-}
-
-/// What was taken from `whole` to leave `rest`.
-fn taken(whole: &Resources, rest: &Resources) -> Resources {
-    let mut part = whole.clone();
-    part.subtract(rest).expect("what is left was there");
-    part
 }
 
 fn tasks(m: &Master, found: &mut Found) {

@@ -240,6 +240,9 @@ impl Master {
             (AgentCall::VolumesApplied { sequence, failures }, Some(agent)) => {
                 self.volumes_applied(agent, sequence, failures, out);
             }
+            (AgentCall::DiskPressure { pressed }, Some(agent)) => {
+                self.disk_pressure(agent, pressed, out);
+            }
             // A pong has done its work by being heard. What comes on a stream that is not, or no
             // longer, an agent's is ignored: its agent is unreachable, or has not said who it is.
             (AgentCall::Pong { .. }, _)
@@ -247,7 +250,8 @@ impl Master {
                 AgentCall::Update { .. }
                 | AgentCall::Message { .. }
                 | AgentCall::ExecutorEnded { .. }
-                | AgentCall::VolumesApplied { .. },
+                | AgentCall::VolumesApplied { .. }
+                | AgentCall::DiskPressure { .. },
                 None,
             ) => {}
         }

@@ -51,6 +51,9 @@ impl From<&AgentCall> for link::AgentCall {
                     failures: failures.iter().map(Into::into).collect(),
                 })
             }
+            AgentCall::DiskPressure { pressed } => {
+                Call::DiskPressure(wire::DiskPressure { pressed: Some(*pressed) })
+            }
         };
         Self { call: Some(call) }
     }
@@ -69,6 +72,9 @@ impl TryFrom<link::AgentCall> for AgentCall {
             Call::Message(wire) => message(wire).at("message"),
             Call::ExecutorEnded(wire) => executor_ended(wire).at("executor_ended"),
             Call::VolumesApplied(wire) => volumes_applied(wire).at("volumes_applied"),
+            Call::DiskPressure(wire) => {
+                Ok(Self::DiskPressure { pressed: present(wire.pressed, "disk_pressure.pressed")? })
+            }
         }
     }
 }

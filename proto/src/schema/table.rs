@@ -8730,6 +8730,25 @@ pub(crate) static TEPUI__V1__AGENT_CALL: Message = Message {
             kind: Kind::Message(&TEPUI__V1__AGENT_CALL__EXECUTOR_ENDED),
             default: Default::None,
         },
+        Field {
+            name: "disk_pressure",
+            number: 8,
+            label: Label::Optional,
+            kind: Kind::Message(&TEPUI__V1__AGENT_CALL__DISK_PRESSURE),
+            default: Default::None,
+        },
+    ],
+};
+
+pub(crate) static TEPUI__V1__AGENT_CALL__DISK_PRESSURE: Message = Message {
+    fields: &[
+        Field {
+            name: "pressed",
+            number: 1,
+            label: Label::Required,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
     ],
 };
 

@@ -87,6 +87,7 @@ pub fn agent_call() -> impl Strategy<Value = AgentCall> {
         }),
         (any::<u64>(), vec(volume_failure(), 0..3))
             .prop_map(|(sequence, failures)| AgentCall::VolumesApplied { sequence, failures }),
+        any::<bool>().prop_map(|pressed| AgentCall::DiskPressure { pressed }),
     ]
 }
 

@@ -198,7 +198,7 @@ pub struct ResourceList {
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct AgentCall {
-    #[prost(oneof = "agent_call::Call", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "agent_call::Call", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub call: ::core::option::Option<agent_call::Call>,
 }
 /// Nested message and enum types in `AgentCall`.
@@ -322,6 +322,12 @@ pub mod agent_call {
             pub message: ::core::option::Option<::prost::alloc::string::String>,
         }
     }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct DiskPressure {
+        #[prost(bool, optional, tag = "1")]
+        pub pressed: ::core::option::Option<bool>,
+    }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     #[prost(skip_debug)]
     pub enum Call {
@@ -339,6 +345,8 @@ pub mod agent_call {
         VolumesApplied(VolumesApplied),
         #[prost(message, tag = "7")]
         ExecutorEnded(ExecutorEnded),
+        #[prost(message, tag = "8")]
+        DiskPressure(DiskPressure),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

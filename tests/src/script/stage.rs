@@ -389,6 +389,7 @@ impl Stage {
             AgentCall::ExecutorEnded { executor_id, status, .. } => {
                 Some(format!("EXECUTOR ENDED {executor_id} {status:?}"))
             }
+            AgentCall::DiskPressure { pressed } => Some(format!("DISK PRESSED {pressed}")),
             AgentCall::VolumesApplied { sequence, failures } => {
                 let failed = failures.iter().map(|failure| format!(" {} failed", failure.id));
                 Some(format!("VOLUMES APPLIED {sequence}{}", failed.collect::<String>()))

@@ -1,12 +1,13 @@
 //! Agents: their record, and what it holds and has free.
 //!
 //! One file per message or command: `register`, `reregister`, `disconnect`, `ping`, `unreachable`;
-//! `deactivate`, `drain`, `gone`; `removal`, the pace of giving agents up; and `doubted`, tasks that
+//! `disk_pressure`; `deactivate`, `drain`, `gone`; `removal`, the pace of giving agents up; and `doubted`, tasks that
 //! may run on agents that are yet to come back. Only agents that registered with this master are in
 //! the table; recovered and unreachable ones are in the registry alone.
 
 pub(crate) mod deactivate;
 pub(crate) mod disconnect;
+pub(crate) mod disk_pressure;
 pub(crate) mod doubted;
 pub(crate) mod drain;
 pub(crate) mod gone;
@@ -77,6 +78,9 @@ pub(crate) struct Agent {
     /// All that is neither used nor offered nor pending; and one of each that is shared, however
     /// many use it.
     pub(crate) free: Resources,
+    /// The free disk that is not offered while the agent's disk is about to be full; absent when it
+    /// is not.
+    pub(crate) withheld: Option<Box<Resources>>,
     /// Destroyed volumes that it was told of on this stream, by the first message that did.
     pub(crate) dooming: BTreeMap<VolumeKey, u64>,
     /// The scalars of what is free.
@@ -182,6 +186,7 @@ impl Master {
             offered: Resources::new(),
             pending: Resources::new(),
             free: info.resources.clone(),
+            withheld: None,
             dooming: BTreeMap::new(),
             configured: None,
             has_shared: has_shared(&info.resources),
@@ -240,6 +245,8 @@ impl Master {
         }
         self.agents[ord].connection = Some(connection);
         self.agents[ord].dooming.clear();
+        // It says it anew if it is so.
+        self.agents[ord].offer_all();
         self.links.insert(connection, ord);
         self.publisher.agent(&self.agents[ord].id);
         self.start_pinging(ord);
@@ -297,6 +304,7 @@ impl Master {
         agent.has_shared = has_shared(&total);
         agent.free = total.clone();
         agent.pending = Resources::new();
+        agent.withheld = None;
         agent.info.resources = total;
         agent.configured = configured;
         self.count_reserved(ord, true);
@@ -328,7 +336,7 @@ impl Master {
         parts: &Arc<Parts>,
     ) {
         let agent = &mut self.agents[ord];
-        if agent.free.is_empty() && agent.offered == *resources {
+        if agent.free.is_empty() && agent.offered == *resources && agent.withheld.is_none() {
             std::mem::swap(&mut agent.free, &mut agent.offered);
             self.index_free_as(ord, parts.clone());
         } else {

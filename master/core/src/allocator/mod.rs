@@ -292,6 +292,7 @@ impl Master {
     /// Keeps `Allocator::free` and `Allocator::available` right: an agent is in the former while
     /// it may be offered. Keeps M12 and M22.
     pub(crate) fn index_free(&mut self, agent: AgentOrd) {
+        self.agents[agent].withhold();
         let free = &self.agents[agent].free;
         let parts = match free.is_empty() {
             true => self.allocator.nothing.clone(),

@@ -91,7 +91,9 @@ impl Master {
         // What a volume grew by is undone before the volume is.
         answered
             .sort_by_key(|uuid| self.registry.operations()[uuid].operation.change.is_speculative());
-        let (mut freed, mut ends) = (false, Vec::with_capacity(answered.len()));
+        // What is undone may be withheld; the rest is again as soon as what is free is indexed.
+        let mut freed = self.agents[ord].release();
+        let mut ends = Vec::with_capacity(answered.len());
         for uuid in answered {
             let known = self.registry.operations()[&uuid].clone();
             let change = &known.operation.change;

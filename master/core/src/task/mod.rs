@@ -206,7 +206,7 @@ impl Master {
         let task = record.tasks.get_mut(task_id).expect("the task is in its table");
         task.resources = shared;
         let agent = task.agent;
-        if task.holds || task.state.is_terminal() || !self.agents[agent].free.contains(resources) {
+        if task.holds || task.state.is_terminal() || !self.agents[agent].has_free(resources) {
             return None;
         }
         task.holds = true;

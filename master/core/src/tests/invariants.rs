@@ -584,3 +584,15 @@ fn m31_a_version_that_came_twice() {
         }
     });
 }
+
+#[test]
+fn m32_disk_that_is_offered_though_it_is_about_to_be_full() {
+    broken("M32", |m| {
+        let ord = first_agent(m);
+        let disk = disk(10);
+        let agent = &mut m.agents[ord];
+        agent.withheld = Some(Box::default());
+        agent.info.resources.add(&disk);
+        agent.free.add(&disk);
+    });
+}

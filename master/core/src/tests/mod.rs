@@ -7,6 +7,7 @@ mod bounds;
 mod bulk;
 mod calls;
 mod demand;
+mod disk_pressure;
 mod drain;
 mod executors;
 

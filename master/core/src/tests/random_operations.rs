@@ -4,6 +4,7 @@
 use crate::testing::*;
 use crate::{Options, Order};
 use proptest::prelude::*;
+use proto::agent_link::AgentCall;
 use proto::operator::Call as OperatorCall;
 use proto::scheduler::CallBody;
 use proto::{
@@ -21,6 +22,7 @@ enum Deed {
     Acknowledge { pick: u8 },
     Return { agent: u8, more: u8 },
     Close { agent: u8 },
+    Press { agent: u8, pressed: bool },
     Resubscribe { who: u8 },
     Teardown { who: u8 },
     Drain { agent: u8, order: u8 },
@@ -42,6 +44,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => any::<u8>().prop_map(|pick| Deed::Acknowledge { pick }),
         3 => (0_u8..2, 0_u8..3).prop_map(|(agent, more)| Deed::Return { agent, more }),
         1 => (0_u8..2).prop_map(|agent| Deed::Close { agent }),
+        2 => (0_u8..2, any::<bool>())
+            .prop_map(|(agent, pressed)| Deed::Press { agent, pressed }),
         2 => (0_u8..3).prop_map(|who| Deed::Resubscribe { who }),
         1 => (0_u8..3).prop_map(|who| Deed::Teardown { who }),
         1 => (0_u8..2, 0_u8..4).prop_map(|(agent, order)| Deed::Drain { agent, order }),
@@ -237,6 +241,10 @@ impl Life {
             }
             Deed::Close { agent } => {
                 self.c.close_agent(&self.agents[usize::from(agent)].clone());
+            }
+            Deed::Press { agent, pressed } => {
+                let side = self.agents[usize::from(agent)].clone();
+                self.c.agent_call(&side, AgentCall::DiskPressure { pressed });
             }
             Deed::Resubscribe { who } => {
                 self.c.resubscribe(&mut self.frameworks[usize::from(who)]);
