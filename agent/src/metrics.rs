@@ -18,8 +18,10 @@ pub(crate) struct Counts {
     /// Inputs stepped.
     pub(crate) steps: u64,
     pub(crate) sandboxes_collected: u64,
-    /// Whether the last commit found the disk full.
+    /// Whether the last commit found the disk full, and no room in the reserve.
     pub(crate) disk_full: bool,
+    /// Whether the last commit went into the reserve.
+    pub(crate) reserve_used: bool,
     pub(crate) disk_used_ppm: u32,
 }
 
@@ -80,6 +82,10 @@ pub(crate) fn render(
     text.metric("tepui_agent_disk_used_ratio", "gauge", "How full the disk is.", used);
     let full = number(counts.disk_full);
     text.metric("tepui_agent_disk_full", "gauge", "Whether updates wait for disk space.", full);
+    let (name, used) = ("tepui_agent_disk_reserve_used", number(counts.reserve_used));
+    text.metric(name, "gauge", "Whether updates go into the reserve of a full disk.", used);
+    let (name, pressed) = ("tepui_agent_disk_pressed", number(core.is_disk_pressed()));
+    text.metric(name, "gauge", "Whether no disk is offered, because it is almost full.", pressed);
     text.metric("tepui_agent_effects_held", "gauge", "Effects that wait for the disk.", held);
     text.0
 }

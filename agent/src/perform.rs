@@ -2,8 +2,8 @@
 //!
 //! One commit is under way at a time; what gathers meanwhile is the next. Records that nothing
 //! waits for are held for a moment, for company, so that they cost no sync of their own; in a
-//! crowd so are the others. A full disk holds back what waits behind it, first frees its own
-//! reserve, and tries again; what claims nothing durable (that the agent is alive) never waits.
+//! crowd so are the others. What a full disk has no room for goes into its reserve; once that is used up
+//! it holds back what waits behind it, and tries again; what claims nothing durable (that the agent is alive) never waits.
 
 mod enter;
 mod launch;
@@ -243,7 +243,17 @@ impl Performer {
             Committed::Durable => {
                 self.commits.durable += 1;
                 self.counts.commits += 1;
-                self.counts.disk_full = false;
+                (self.counts.disk_full, self.counts.reserve_used) = (false, false);
+                self.release();
+                Ok(())
+            }
+            Committed::Reserved(error) => {
+                self.commits.durable += 1;
+                self.counts.commits += 1;
+                if !self.counts.reserve_used {
+                    tracing::error!(%error, "what must be durable goes into the reserve");
+                }
+                (self.counts.disk_full, self.counts.reserve_used) = (false, true);
                 self.release();
                 Ok(())
             }
@@ -265,15 +275,13 @@ impl Performer {
         }
     }
 
-    /// Gives the reserve to the checkpoint; once that is gone, waits for space.
+    /// There is no room in the reserve either: waits for space.
     fn disk_full(&mut self, changes: Vec<Change>, error: &store::StoreError) {
         if !self.counts.disk_full {
             tracing::error!(%error, "status updates wait until the disk has space again");
         }
         self.counts.disk_full = true;
-        let freed = std::fs::remove_file(&self.layout.reserve).is_ok();
-        let pause = if freed { Duration::ZERO } else { FULL_RETRY };
-        self.commits.stuck = Some((Instant::now() + pause, changes));
+        self.commits.stuck = Some((Instant::now() + FULL_RETRY, changes));
     }
 
     /// Another supervisor took the place of one that was lost.
@@ -283,20 +291,12 @@ impl Performer {
         self.commits.gathering_since.get_or_insert_with(Instant::now);
     }
 
-    /// Sets aside the space that the checkpoint may use when the disk is full, unless it is full.
-    pub(crate) fn keep_reserve(&self, bytes: u64) {
-        if self.counts.disk_full || bytes == 0 || self.layout.reserve.exists() {
-            return;
-        }
-        let made = std::fs::File::create(&self.layout.reserve).and_then(|file| {
-            let allocated =
-                rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes);
-            allocated.map_err(std::io::Error::from)
-        });
-        if let Err(error) = made {
-            tracing::warn!(%error, "no space could be reserved for the checkpoint");
-            // An empty file would look like a reserve.
-            let _ = std::fs::remove_file(&self.layout.reserve);
+    /// Makes the reserve, where there is room for it; has the store take over what is in it, if there
+    /// is by now.
+    pub(crate) fn keep_reserve(&mut self, bytes: u64) {
+        self.commits.writer.make_reserve(bytes);
+        if self.counts.reserve_used {
+            self.commits.gathering_since.get_or_insert_with(Instant::now);
         }
     }
 

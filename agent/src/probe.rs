@@ -47,6 +47,15 @@ pub struct Machine {
     pub cgroups: CgroupSupport,
 }
 
+impl Machine {
+    /// How full the disk is, in millionths, when none of it is to be offered: as given, or later on a
+    /// large disk, of which nobody was promised the last 5 GiB.
+    pub fn disk_pressure_ppm(&self, given: u32) -> u32 {
+        let rest = u128::from(5 * GIB) * 1_000_000 / u128::from(self.disk_total_bytes.max(1));
+        given.max(1_000_000 - u32::try_from(rest.min(1_000_000)).unwrap_or(1_000_000))
+    }
+}
+
 /// What could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
@@ -155,6 +164,19 @@ mod tests {
         assert_eq!(offer(2 * GIB, GIB), GIB);
         assert_eq!(offer(GIB, GIB), GIB / 2);
         assert_eq!(offer(0, GIB), 0);
+    }
+
+    #[test]
+    fn of_a_large_disk_less_is_kept_than_its_share() {
+        let at = |gib: u64| {
+            let disk_total_bytes = gib * GIB;
+            let machine = Machine { disk_total_bytes, ..machine(Path::new("/")).unwrap() };
+            machine.disk_pressure_ppm(950_000)
+        };
+        assert_eq!(
+            [at(0), at(1), at(100), at(1000), at(10_000)],
+            [950_000, 950_000, 950_000, 995_000, 999_500]
+        );
     }
 
     #[test]

@@ -78,9 +78,8 @@ pub async fn run(
     let info = config.agent_info(&machine, &hostname, address.port())?;
     // No file says more than a directory that was bound to its cluster.
     let cluster_id = store.identity().cluster.and_then(|name| ClusterId::new(name).ok());
-    let mut loaded = checkpoint::load(&*store);
     let seed = uuid::Uuid::new_v4().as_u64_pair();
-    checkpoint::keep_nonce(&*store, &mut loaded, seed.1);
+    let (loaded, reserve) = checkpoint::recall(&*store, &layout.reserve, seed.1)?;
     check_reconfiguration(&loaded.recovered, &info, &machine.boot_id, &layout)?;
 
     fail_point!("checkpoint-loaded");
@@ -103,7 +102,7 @@ pub async fn run(
     };
     // What runs, and uses what the agent has, is known only now.
     check_reconfiguration(&recovered, &info, &machine.boot_id, &layout)?;
-    let (writer, committed) = Writer::start(store).map_err(Error::Thread)?;
+    let (writer, committed) = Writer::start(store, reserve).map_err(Error::Thread)?;
     take_orphans(&layout, &mut recovered, &mut first);
     let masters = Masters::new(&config.masters);
     let policy = config.policy.clone().settled(&layout.root);
@@ -117,7 +116,7 @@ pub async fn run(
     index(&performer, &recovered, &packer);
     performer.sweep_volumes();
     performer.empty_trash();
-    let options = options(&config, info, &machine.boot_id, cluster_id);
+    let options = options(&config, info, &machine, cluster_id);
     let core = Agent::new(options, seed.0, recovered, clock.now());
     tracing::info!(
         %address,
@@ -255,7 +254,7 @@ impl Server {
             let wake = again.into_iter().chain(deadline).min();
             tokio::select! {
                 stop = &mut shutdown => return self.stop(stop, &mut channels).await,
-                Some(answer) = channels.committed.recv() => self.performer.committed(answer)?,
+                Some(answer) = channels.committed.recv() => self.committed(answer)?,
                 count = channels.events.recv_many(&mut events, BATCH) => {
                     if count == 0 {
                         events.push(ContainerEvent::Lost { reason: "its channel ended".into() });
@@ -402,6 +401,7 @@ impl Server {
                 let _ = reply.send(http::Health {
                     registered: self.performer.is_admitted(&self.core),
                     disk_full: self.performer.counts.disk_full,
+                    reserve_used: self.performer.counts.reserve_used,
                 });
             }
         }

@@ -4,11 +4,14 @@
 //! record that cannot be read loses that task and nothing else, and the agent always starts.
 
 mod record;
+mod reserve;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub(crate) use record::{Record, image_of_launch, launch, task_of_launch};
+use reserve::Both;
+pub(crate) use reserve::Reserve;
 pub(crate) use writer::{Committed, Writer};
 
 use crate::Error;
@@ -63,10 +66,22 @@ pub(crate) fn open(dir: &Path, cluster: Option<&str>) -> Result<Arc<Store>, Erro
 fn bind(store: &Store, wanted: Option<&str>) -> Result<(), StoreError> {
     let agent = store.get(&[AGENT]).ok().flatten();
     let agent = agent.and_then(|bytes| <agent_core::AgentRecord as Record>::decode(&bytes).ok());
-    if let Some(recorded) = agent.and_then(|agent| agent.cluster_id) {
-        store.bind_cluster(recorded.as_str())?;
+    let Some(recorded) = agent.and_then(|agent| agent.cluster_id) else {
+        return wanted.map_or(Ok(()), |wanted| store.bind_cluster(wanted));
+    };
+    match store.bind_cluster(recorded.as_str()) {
+        // The record says it as well; the next start with room binds it.
+        Err(StoreError::Full { .. }) => {}
+        bound => bound?,
     }
-    wanted.map_or(Ok(()), |wanted| store.bind_cluster(wanted))
+    match wanted.filter(|wanted| *wanted != recorded.as_str()) {
+        None => Ok(()),
+        Some(wanted) => Err(StoreError::OtherCluster {
+            dir: store.dir().to_owned(),
+            found: recorded.to_string(),
+            wanted: wanted.to_owned(),
+        }),
+    }
 }
 
 /// What a store holds.
@@ -77,6 +92,23 @@ pub(crate) struct Loaded {
     pub(crate) supervisor: Option<String>,
     /// Removals of records that cannot be read and have no task to speak for them.
     pub(crate) repairs: Vec<Change>,
+}
+
+/// What the last run of the agent left in the store and in the reserve, and the nonce. What is in the
+/// reserve goes into the store, if there is room.
+///
+/// # Errors
+/// When the store cannot be written.
+pub(crate) fn recall(
+    store: &dyn Storage,
+    reserve: &Path,
+    nonce: u64,
+) -> Result<(Loaded, Arc<Reserve>), Error> {
+    let reserve = Reserve::open(reserve);
+    writer::take_over(store, &reserve).map_err(Arc::new)?;
+    let mut loaded = load(&Both::new(store, &reserve));
+    keep_nonce(store, &mut loaded, nonce);
+    Ok((loaded, reserve))
 }
 
 /// Reads all records.

@@ -1,8 +1,8 @@
 //! Records survive the disk; damage costs what it touched.
 
 use super::{
-    Committed, NONCE, Record, Writer, changes, image_of_launch, keep_nonce, launch, load, open,
-    supervisor_change, task_of_launch,
+    Committed, NONCE, Record, Reserve, Writer, changes, image_of_launch, keep_nonce, launch, load,
+    open, supervisor_change, task_of_launch,
 };
 use crate::containerizer::Credentials;
 use crate::containers::OfImage;
@@ -276,7 +276,8 @@ fn an_epoch_is_read_with_and_without_its_cluster() {
 async fn the_writer_makes_changes_durable_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path(), None).unwrap();
-    let (writer, mut committed) = Writer::start(store.clone()).unwrap();
+    let reserve = Reserve::open(&dir.path().join("reserve"));
+    let (writer, mut committed) = Writer::start(store.clone(), reserve).unwrap();
     writer.commit(vec![supervisor_change("1")]);
     writer.commit(vec![supervisor_change("2")]);
     for _ in 0..2 {
@@ -305,8 +306,10 @@ impl Storage for FullDisk {
 }
 
 #[tokio::test]
-async fn a_full_disk_gives_the_changes_back() {
-    let (writer, mut committed) = Writer::start(Arc::new(FullDisk)).unwrap();
+async fn a_full_disk_without_a_reserve_gives_the_changes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let reserve = Reserve::open(&dir.path().join("reserve"));
+    let (writer, mut committed) = Writer::start(Arc::new(FullDisk), reserve).unwrap();
     let change = supervisor_change("1");
     writer.commit(vec![change.clone()]);
     match committed.recv().await {

@@ -68,6 +68,9 @@ pub struct Config {
     pub gc_delay: Duration,
     /// Part of the disk that the collection of sandboxes keeps free, in millionths.
     pub gc_disk_headroom_ppm: u32,
+    /// How full the disk is, in millionths, when none of it is offered any more; on a large one it
+    /// is later, when 5 GiB are free.
+    pub disk_pressure_ppm: u32,
     /// How often the disk is measured.
     pub disk_watch_interval: Duration,
     /// Bytes of the disk that are kept for the checkpoint when everything else has filled it.
@@ -124,6 +127,7 @@ impl Config {
             logs: LogPolicy::default(),
             gc_delay: Duration::from_secs(7 * 24 * 3600),
             gc_disk_headroom_ppm: 100_000,
+            disk_pressure_ppm: 950_000,
             disk_watch_interval: Duration::from_secs(60),
             disk_reserve_bytes: 32 << 20,
             executor_registration_timeout: Duration::from_secs(60),

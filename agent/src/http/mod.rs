@@ -56,6 +56,7 @@ pub(crate) enum Ask {
 pub(crate) struct Health {
     pub(crate) registered: bool,
     pub(crate) disk_full: bool,
+    pub(crate) reserve_used: bool,
 }
 
 /// What the handlers share.
@@ -121,6 +122,10 @@ async fn health(State(context): State<Context>) -> Response {
     match context.ask(Ask::Health).await {
         Ok(Health { disk_full: true, .. }) => {
             let text = "the disk is full: status updates wait until it has space again\n";
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+        Ok(Health { reserve_used: true, .. }) => {
+            let text = "the disk is full: status updates go into its reserve; free some space\n";
             (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
         }
         Ok(Health { registered: false, .. }) => {

@@ -272,14 +272,20 @@ async fn bad_questions_are_answered_with_a_sentence() {
 #[tokio::test]
 async fn health_says_whether_work_can_be_taken() {
     let mut api = Api::new();
-    for (registered, disk_full, status) in
-        [(true, false, 200), (false, false, 503), (true, true, 503)]
-    {
+    let [fine, new, full, reserved] = [
+        (true, false, false, 200),
+        (false, false, false, 503),
+        (true, true, false, 503),
+        (true, false, true, 503),
+    ];
+    for (registered, disk_full, reserve_used, status) in [fine, new, full, reserved] {
         let router = api.router.clone();
         let request = Request::get("/health").body(Body::empty()).unwrap();
         let answer = async {
             match api.asks.recv().await {
-                Some(Ask::Health(reply)) => reply.send(Health { registered, disk_full }).unwrap(),
+                Some(Ask::Health(reply)) => {
+                    reply.send(Health { registered, disk_full, reserve_used }).unwrap();
+                }
                 other => panic!("{other:?}"),
             }
         };

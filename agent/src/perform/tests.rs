@@ -1,7 +1,7 @@
 //! When commits begin, and in which order: alone, in company, behind a full disk.
 
 use super::{CROWD, Commits, FULL_RETRY, LINGER};
-use crate::checkpoint::{Committed, Writer};
+use crate::checkpoint::{Committed, Reserve, Writer};
 use agent_core::{CheckpointOp, Effect};
 use proto::ContainerId;
 use proto::agent_link::AgentCall;
@@ -39,7 +39,8 @@ impl Storage for Disk {
 
 fn rig() -> (Arc<Disk>, Commits, UnboundedReceiver<Committed>) {
     let disk = Arc::new(Disk::default());
-    let (writer, answers) = Writer::start(disk.clone()).unwrap();
+    let none = Reserve::open(std::path::Path::new("/none"));
+    let (writer, answers) = Writer::start(disk.clone(), none).unwrap();
     let mut commits = Commits::new(writer, Vec::new());
     commits.gathering_since = None;
     (disk, commits, answers)

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Layout};
 use crate::containerizer::native::NativeOptions;
+use crate::probe::Machine;
 use agent_core::Options;
 use proto::{AgentInfo, ClusterId};
 
@@ -26,7 +27,7 @@ pub(super) fn native_options(config: &Config, layout: &Layout) -> NativeOptions 
 pub(super) fn options(
     config: &Config,
     info: AgentInfo,
-    boot_id: &str,
+    machine: &Machine,
     cluster_id: Option<ClusterId>,
 ) -> Options {
     let (connect_backoff, connect_backoff_max) = config.connect_backoff;
@@ -41,7 +42,8 @@ pub(super) fn options(
         executor_shutdown_grace: config.executor_shutdown_grace,
         gc_delay: config.gc_delay,
         gc_disk_headroom_ppm: config.gc_disk_headroom_ppm,
+        disk_pressure_ppm: machine.disk_pressure_ppm(config.disk_pressure_ppm),
         cluster_id,
-        ..Options::new(info, env!("CARGO_PKG_VERSION"), boot_id)
+        ..Options::new(info, env!("CARGO_PKG_VERSION"), machine.boot_id.as_str())
     }
 }

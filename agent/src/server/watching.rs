@@ -1,6 +1,8 @@
 //! What the agent looks at from time to time: the disk, and what tasks use.
 
 use super::Server;
+use crate::Error;
+use crate::checkpoint::Committed;
 use crate::containerizer::Containerizer;
 use crate::containers;
 use crate::disks::{Asked, Measured};
@@ -45,6 +47,22 @@ impl Server {
         }
     }
 
+    /// Whether the last commit found the disk full.
+    fn is_full(&self) -> bool {
+        self.performer.counts.disk_full || self.performer.counts.reserve_used
+    }
+
+    /// A commit ended. One that is the first to find the disk full, or not, does not wait for the next
+    /// look at it.
+    pub(super) fn committed(&mut self, answer: Committed) -> Result<(), Error> {
+        let before = self.is_full();
+        self.performer.committed(answer)?;
+        if self.is_full() != before {
+            self.watch_disk();
+        }
+        Ok(())
+    }
+
     pub(super) fn watch_disk(&mut self) {
         match rustix::fs::statvfs(&self.layout.sandboxes) {
             Ok(stat) => {
@@ -52,8 +70,10 @@ impl Server {
                 let used = stat.f_blocks.saturating_sub(stat.f_bfree);
                 let all = used.saturating_add(stat.f_bavail).max(1);
                 let ppm = u128::from(used) * 1_000_000 / u128::from(all);
-                let used_ppm = u32::try_from(ppm).unwrap_or(1_000_000);
-                self.performer.counts.disk_used_ppm = used_ppm;
+                let measured = u32::try_from(ppm).unwrap_or(1_000_000);
+                self.performer.counts.disk_used_ppm = measured;
+                // The store finds it full first: it leaves some to others.
+                let used_ppm = if self.is_full() { 1_000_000 } else { measured };
                 self.step(Input::DiskUsage { used_ppm });
             }
             Err(error) => tracing::warn!(%error, "the disk cannot be measured"),

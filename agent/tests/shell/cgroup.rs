@@ -2,6 +2,7 @@
 //! filled.
 
 use crate::rig::{Agent, Master, config, shell, soon};
+use crate::survival::until;
 use agent::Stop;
 use proto::{Exit, Reason, Resources, TaskState};
 use std::path::{Path, PathBuf};
@@ -61,31 +62,108 @@ impl Drop for SmallDisk {
 async fn f22_updates_are_delivered_though_tasks_have_filled_the_disk() {
     let dir = tempfile::tempdir().unwrap();
     let disk = SmallDisk::mount(&dir.path().join("disk"), 96);
+    let work = disk.0.join("work");
     let mut master = Master::start().await;
-    let mut config = config(&master, &disk.0.join("work"));
-    // The disk is looked at once, at the start: what was given away is not set aside again.
-    config.disk_watch_interval = Duration::from_secs(3600);
-    // Nothing is collected, so the disk stays full.
-    config.gc_delay = Duration::from_secs(1_000_000_000);
-    config.gc_disk_headroom_ppm = 0;
-    config.disk_reserve_bytes = 32 << 20;
-    let agent = Agent::start(config).await;
+    let mut lasting = config(&master, &work);
+    // The disk is looked at once, at the start, and then whenever it is found full.
+    lasting.disk_watch_interval = Duration::from_secs(3600);
+    lasting.gc_disk_headroom_ppm = 0;
+    lasting.disk_reserve_bytes = 32 << 20;
+    let agent = Agent::start(lasting.clone()).await;
     let mut link = master.admit().await;
     agent.registered().await;
-    let reserve = disk.0.join("work/reserve");
-    soon(async {
-        while !reserve.exists() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let reserve = work.join("reserve");
+    until(|| reserve.exists()).await;
+    // Whatever becomes free is taken at once.
+    let greedy = "while :; do dd if=/dev/zero bs=4k >> more 2> /dev/null; done";
+    link.start(shell("greedy", greedy)).await;
     let end = link.run_to_end(shell("fill", "dd if=/dev/zero of=big bs=1M; exit 3")).await;
     assert_eq!(end.outcome.unwrap().exit, Some(Exit::Code(3)));
+    // A full disk has its sandbox removed, and the greedy one takes the room.
+    let sandboxes = work.join("sandboxes");
+    let is_big = |entry: std::fs::DirEntry| entry.path().join("big").exists();
+    until(|| !std::fs::read_dir(&sandboxes).unwrap().flatten().any(is_big)).await;
+    until(|| rustix::fs::statvfs(&disk.0).unwrap().f_bavail < 100).await;
+    let said = "tepui_agent_disk_reserve_used 1";
+    let mut number = 0;
+    while !agent.get("/metrics").await.1.contains(said) {
+        link.run_to_end(shell(&format!("found-{number}"), "exit 0")).await;
+        number += 1;
+    }
     for n in 0..20 {
         let end = link.run_to_end(shell(&format!("t{n}"), "exit 5")).await;
         assert_eq!(end.outcome.unwrap().exit, Some(Exit::Code(5)));
     }
-    assert!(!reserve.exists(), "the reserve was given to the checkpoint");
+    let (_, metrics) = agent.get("/metrics").await;
+    assert!(metrics.contains(said), "{metrics}");
+    let (_, health) = agent.get("/health").await;
+    assert!(health.contains("status updates go into its reserve"), "{health}");
+
+    // The next agent finds what is there.
+    agent.abort().await;
+    lasting.disk_watch_interval = Duration::from_millis(200);
+    let mut agent = Agent::start(lasting).await;
+    let mut link = agent.while_it_runs(master.admit()).await;
+    // That the last one was acknowledged may have come too late for the one before.
+    let kept = link.tasks.iter().filter(|task| task.task_id.as_str() != "t19");
+    let kept: Vec<_> = kept.map(|task| task.task_id.to_string()).collect();
+    assert_eq!(kept, ["greedy"]);
+    link.kill("greedy");
+    let mut end = link.end().await;
+    while end.task_id.as_str() != "greedy" {
+        assert_eq!((end.task_id.as_str(), end.state), ("t19", TaskState::Failed));
+        end = link.end().await;
+    }
+    assert_eq!(end.state, TaskState::Killed);
+    // Sandboxes are collected: there is room, and the store takes over.
+    soon(async {
+        while agent.get("/metrics").await.1.contains(said) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    agent.registered().await;
+    assert!(reserve.exists(), "it is there for the next time");
+    agent.stop(Stop::EndTasks).await;
+}
+
+#[tokio::test]
+#[ignore = "group cgroup: root, to mount a small file system"]
+async fn f22_a_disk_that_fills_is_told_and_sandboxes_are_collected() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::mount(&dir.path().join("disk"), 128);
+    let mut master = Master::start().await;
+    let mut config = config(&master, &disk.0.join("work"));
+    config.disk_watch_interval = Duration::from_millis(50);
+    let agent = Agent::start(config.clone()).await;
+    let mut link = master.admit().await;
+    agent.registered().await;
+    // A sandbox that is kept for days while there is room.
+    let end = link.run_to_end(shell("old", "dd if=/dev/zero of=big bs=1M count=4")).await;
+    assert_eq!(end.state, TaskState::Finished);
+    let sandboxes = || std::fs::read_dir(disk.0.join("work/sandboxes")).unwrap().count();
+    assert_eq!(sandboxes(), 1);
+    let pressed = "tepui_agent_disk_pressed 1";
+    assert!(!agent.get("/metrics").await.1.contains(pressed));
+
+    let filler = disk.0.join("filler");
+    let output = Command::new("dd")
+        .args(["if=/dev/zero", "bs=1M"])
+        .arg(format!("of={}", filler.display()))
+        .output()
+        .unwrap();
+    assert!(!output.status.success(), "the disk is full");
+    assert!(link.pressure().await);
+    until(|| sandboxes() == 0).await;
+    assert!(agent.get("/metrics").await.1.contains(pressed));
+
+    // Who comes to the next master says so to it.
+    agent.stop(Stop::KeepTasks).await;
+    let agent = Agent::start(config).await;
+    let mut link = master.admit().await;
+    assert!(link.pressure().await);
+    std::fs::remove_file(&filler).unwrap();
+    assert!(!link.pressure().await, "it is over");
     agent.stop(Stop::EndTasks).await;
 }
 

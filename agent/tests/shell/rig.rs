@@ -244,6 +244,15 @@ impl Connection {
         }
     }
 
+    /// Whether the disk is almost full, as the agent says it next.
+    pub(crate) async fn pressure(&mut self) -> bool {
+        loop {
+            if let AgentCall::DiskPressure { pressed } = self.next().await {
+                return pressed;
+            }
+        }
+    }
+
     /// Runs a task and waits until it runs.
     pub(crate) async fn start(&mut self, task: TaskInfo) {
         self.run(vec![task]);
