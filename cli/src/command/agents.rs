@@ -87,6 +87,9 @@ fn shown(agent: &AgentView, now: Time) -> String {
         let away = when::show_duration(now.since(since));
         words = words.replacen(word, &format!("{word} for {away}"), 1);
     }
+    if agent.disk_pressed {
+        words += ", disk almost full: not offered";
+    }
     if !is_registered(agent) && !some.is_empty() {
         words += &format!(", holds {}", some.join(" and "));
     }
@@ -154,6 +157,7 @@ fn view(agent: &AgentView) -> Value {
         "unreachable_since": agent.unreachable.map(when::show),
         "held": { "volumes": held(agent).0, "reservations": held(agent).1 },
         "deactivated": agent.deactivated,
+        "disk_pressed": agent.disk_pressed,
         "drain": agent.drain.map(|drain| json!({
             "state": drain_word(drain.state),
             "max_grace_seconds": drain.max_grace.map(|grace| grace.as_secs_f64()),
@@ -174,6 +178,15 @@ mod tests {
     use crate::command::drain::tests::{agent, piece};
     use proto::ReservationKind::Dynamic;
     use std::time::Duration;
+
+    #[test]
+    fn an_agent_whose_disk_is_not_offered_says_why() {
+        let mut full = agent(Vec::new());
+        assert_eq!(view(&full)["disk_pressed"], json!(false));
+        full.disk_pressed = true;
+        assert_eq!(shown(&full, Time::ZERO), "active, disk almost full: not offered");
+        assert_eq!(view(&full)["disk_pressed"], json!(true));
+    }
 
     #[test]
     fn an_agent_that_is_not_there_shows_what_is_on_it() {

@@ -23,6 +23,7 @@ pub(crate) fn agent(row: &AgentRow) -> AgentView {
         deactivated: record.deactivated,
         drain: record.drain.as_ref().map(Into::into),
         unreachable: record.unreachable,
+        disk_pressed: record.disk_pressed,
     }
 }
 

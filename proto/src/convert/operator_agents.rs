@@ -34,6 +34,7 @@ impl From<&AgentView> for Agent {
             estimated_drain_start_time: view.drain.and_then(|drain| drain.started).map(Into::into),
             standing: Some(standing as i32),
             unreachable_time: view.unreachable.map(Into::into),
+            disk_pressed: view.disk_pressed.then_some(true),
         }
     }
 }
@@ -67,6 +68,7 @@ impl TryFrom<Agent> for AgentView {
             deactivated: wire.deactivated.unwrap_or(false),
             drain,
             unreachable: maybe(wire.unreachable_time, "unreachable_time")?,
+            disk_pressed: wire.disk_pressed.unwrap_or(false),
         })
     }
 }

@@ -181,6 +181,7 @@ fn recovered(info: AgentInfo) -> AgentView {
         deactivated: false,
         drain: None,
         unreachable: None,
+        disk_pressed: false,
     }
 }
 

@@ -62,6 +62,8 @@ pub struct AgentView {
     pub drain: Option<DrainView>,
     /// Since when it is unreachable.
     pub unreachable: Option<Time>,
+    /// Whether its disk is about to be full, so that none of it is offered.
+    pub disk_pressed: bool,
 }
 
 /// An agent that was marked gone with something reserved or made on it.

@@ -6803,6 +6803,13 @@ pub(crate) static MESOS__V1__MASTER__RESPONSE__GET_AGENTS__AGENT: Message = Mess
             kind: Kind::Message(&MESOS__V1__TIME_INFO),
             default: Default::None,
         },
+        Field {
+            name: "disk_pressed",
+            number: 1002,
+            label: Label::Optional,
+            kind: Kind::Bool,
+            default: Default::None,
+        },
     ],
 };
 

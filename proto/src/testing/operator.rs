@@ -167,7 +167,7 @@ fn agent_view() -> impl Strategy<Value = AgentView> {
         AgentStanding::Unreachable,
     ]);
     let amounts = (resources(), resources());
-    let drain = (any::<bool>(), maybe(drain_view()), maybe(time()));
+    let drain = (any::<bool>(), maybe(drain_view()), maybe(time()), any::<bool>());
     (agent_info(), standing, text(), time(), maybe(time()), amounts, drain).prop_map(
         |(info, standing, version, registered, reregistered, amounts, drain)| AgentView {
             info,
@@ -180,6 +180,7 @@ fn agent_view() -> impl Strategy<Value = AgentView> {
             deactivated: drain.0,
             drain: drain.1,
             unreachable: drain.2,
+            disk_pressed: drain.3,
         },
     )
 }

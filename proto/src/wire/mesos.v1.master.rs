@@ -614,6 +614,8 @@ pub mod response {
             pub standing: ::core::option::Option<i32>,
             #[prost(message, optional, tag = "1001")]
             pub unreachable_time: ::core::option::Option<super::super::super::TimeInfo>,
+            #[prost(bool, optional, tag = "1002")]
+            pub disk_pressed: ::core::option::Option<bool>,
         }
         /// Nested message and enum types in `Agent`.
         pub mod agent {

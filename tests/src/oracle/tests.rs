@@ -184,6 +184,7 @@ fn i20_the_master_says_something_else_than_the_books() {
         deactivated: false,
         drain: None,
         unreachable: None,
+        disk_pressed: false,
     };
     let state = |offered| State { agents: vec![view(offered)], ..State::default() };
     assert_eq!(books.audit(&state(cpus_mem(3, 64))), Ok(()));

@@ -48,6 +48,7 @@ pub(crate) fn agent_with(resources: Resources) -> AgentView {
         deactivated: false,
         drain: None,
         unreachable: None,
+        disk_pressed: false,
     }
 }
 

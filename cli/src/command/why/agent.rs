@@ -51,6 +51,10 @@ fn obstacles(agent: &AgentView, away: Option<Unavailability>) -> Vec<String> {
         let why = if agent.drain.is_some() { "it is drained" } else { "it is deactivated" };
         all.push(none(format!("{why} by an operator ('tepui reactivate {id}' ends that)")));
     }
+    if agent.disk_pressed {
+        let how = "it is almost full, and is offered again when some of it was freed";
+        all.push(format!("None of its disk is offered: {how}."));
+    }
     if let Some(away) = away {
         let long = away.duration.map(when::show_duration);
         let long = long.map_or_else(|| "for good".to_owned(), |long| format!("for {long}"));

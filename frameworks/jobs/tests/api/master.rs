@@ -103,6 +103,7 @@ impl OperatorHandler for Master {
                     deactivated: false,
                     drain: None,
                     unreachable: None,
+                    disk_pressed: false,
                 };
                 let agents = [(0, capacity()), (1, Resources::cpus_mem(1000, 1_000_000))];
                 Ok(operator::Response::Agents(agents.into_iter().map(agent).collect()))

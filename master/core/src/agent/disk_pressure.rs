@@ -74,6 +74,7 @@ impl Master {
             self.agents[ord].offer_all();
         }
         self.index_free(ord);
+        self.publisher.agent(&self.agents[ord].id);
         self.publisher.load(ord, self.now);
         self.touch(ord);
     }

@@ -41,6 +41,7 @@ fn agent_view(agent: &Agent, facts: &AdmittedAgent) -> AgentView {
         deactivated: facts.deactivated,
         drain: facts.drain.as_ref().map(Into::into),
         unreachable: None,
+        disk_pressed: agent.withheld.is_some(),
     }
 }
 
@@ -57,6 +58,7 @@ fn absent_agent_view(agent: &AdmittedAgent) -> AgentView {
         deactivated: agent.deactivated,
         drain: agent.drain.as_ref().map(Into::into),
         unreachable: agent.unreachable,
+        disk_pressed: false,
     }
 }
 

@@ -307,6 +307,7 @@ fn agent_record(id: &AgentId, facts: &AdmittedAgent, agent: Option<&Agent>) -> A
         deactivated: facts.deactivated,
         drain: facts.drain.clone(),
         unavailability: agent.and_then(|agent| agent.unavailability),
+        disk_pressed: agent.is_some_and(|agent| agent.withheld.is_some()),
     }
 }
 

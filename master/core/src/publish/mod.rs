@@ -106,6 +106,8 @@ pub struct AgentRecord {
     pub drain: Option<Drain>,
     /// When its machine is away, if that is planned and it is registered.
     pub unavailability: Option<Unavailability>,
+    /// Whether its disk is about to be full, so that none of it is offered.
+    pub disk_pressed: bool,
 }
 
 /// What is used and offered on a registered agent.

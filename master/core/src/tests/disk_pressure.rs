@@ -1,9 +1,11 @@
 //! An agent whose disk is about to be full: its disk is offered to nobody until there is room.
 
 use super::volumes::{cluster, newest, offered, plain, space_left, total, v};
+use crate::Effect;
 use crate::testing::*;
 use proto::TaskState::{Finished, Running};
 use proto::agent_link::AgentCall;
+use proto::operator::{Call as OperatorCall, Response};
 use proto::{Resources, TaskState};
 use std::time::Duration;
 
@@ -30,6 +32,26 @@ fn offers_of_disk_are_taken_back_and_made_without_it_until_there_is_room() {
     let lines = c.decline(&framework, &["m-O1"], Duration::ZERO);
     expect(&lines, &["c2 <- OFFERS [m-O2 m-S0 * cpus:4; disk:500; mem:1024]"]);
     expect(&press(&mut c, &agent, false), &[]);
+}
+
+#[test]
+fn operators_see_it_until_the_agent_has_another_stream() {
+    let mut c = Cluster::default();
+    let mut agent = c.agent(with_disk(500));
+    let seen = |c: &mut Cluster| {
+        c.operator(OperatorCall::GetAgents);
+        let Some(Effect::Answer { response, .. }) = c.effects.first() else { panic!("no answer") };
+        let Response::Agents(agents) = &**response else { panic!("not agents") };
+        agents[0].disk_pressed
+    };
+    assert!(!seen(&mut c));
+    press(&mut c, &agent, true);
+    assert!(seen(&mut c));
+    press(&mut c, &agent, false);
+    assert!(!seen(&mut c));
+    press(&mut c, &agent, true);
+    c.reregister(&mut agent, Vec::new(), &[]);
+    assert!(!seen(&mut c), "it says it anew");
 }
 
 #[test]
