@@ -231,8 +231,15 @@ pub(crate) fn secret(store: &dyn Storage) -> Result<Secret, Arc<StoreError>> {
     let secret = Secret::new();
     let mut batch = store::Batch::new();
     batch.put(vec![SECRET], secret.as_bytes().to_vec());
-    store.commit(batch).map_err(Arc::new)?;
-    Ok(secret)
+    match store.commit(batch) {
+        Ok(()) => Ok(secret),
+        // Executors that are started with it cannot come back to the next agent; all else goes on.
+        Err(error @ StoreError::Full { .. }) => {
+            tracing::warn!(%error, "the agent's secret cannot be kept");
+            Ok(secret)
+        }
+        Err(error) => Err(Arc::new(error)),
+    }
 }
 
 /// Notes which supervisor the agent uses.
