@@ -158,6 +158,12 @@ fn a_full_disk_delays_no_update_for_ever_and_is_said() {
     assert_eq!(mentioning(&place.path().display().to_string()), []);
 }
 
+#[test]
+#[ignore = "group cgroup: root, to show an agent another boot of its host"]
+fn f20_a_host_that_was_started_anew_has_lost_its_tasks_and_keeps_its_name() {
+    crate::reconfiguration::a_host_that_was_started_anew_has_lost_its_tasks_and_keeps_its_name();
+}
+
 /// A network of an agent's own, joined to ours by a wire.
 struct Wire(String);
 

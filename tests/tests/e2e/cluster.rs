@@ -93,6 +93,17 @@ impl Process {
         self.child = Self::spawn(&self.prefix, &self.arguments, &self.log);
     }
 
+    /// The same, with words before the program this once.
+    pub(crate) fn again_under(&mut self, prefix: &[String]) {
+        self.child = Self::spawn(prefix, &self.arguments, &self.log);
+    }
+
+    /// Gives a flag another value for the next start.
+    pub(crate) fn set(&mut self, flag: &str, value: &str) {
+        let at = self.arguments.iter().position(|argument| argument == flag);
+        self.arguments[at.expect("the flag was given") + 1] = value.to_owned();
+    }
+
     /// SIGTERM, and waits for the end.
     pub(crate) fn stop(&mut self) {
         if self.child.try_wait().unwrap().is_some() {

@@ -2,7 +2,10 @@
 //! what happened, and the list of agents shows it.
 
 use crate::cluster::{Cluster, wait_for};
+use crate::framework::Framework;
+use proto::{Reason, Resources, TaskState};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 /// The only agent as `tepui agents -o json` lists it.
 fn agent(cluster: &Cluster) -> Value {
@@ -54,6 +57,54 @@ fn an_agent_is_drained_shown_and_reactivated() {
     table_says(&cluster, "active");
 
     does(&cluster, &["gone", "--yes", id], &format!("{id} is gone\n"));
+}
+
+#[test]
+fn a_drain_takes_offers_back_at_once_and_gives_no_task_more_than_its_grace() {
+    let cluster = Cluster::start(1, "cpus:2;mem:512", false);
+    let dir = cluster.dir("told");
+    let mut framework = Framework::subscribe(&cluster);
+    // They would take an hour, the one of them at its own wish.
+    let hour = Some(Duration::from_secs(3600));
+    let terms = dir.join("terms");
+    let command = |name: &str, at_term: &str| {
+        let (file, terms) = (dir.join(name).display().to_string(), terms.display());
+        let trap = format!("trap 'echo {name} >> {terms}; {at_term}' TERM");
+        format!("{trap}; touch {file}; while :; do sleep 0.1; done")
+    };
+    let half = Resources::cpus_mem(500, 64_000);
+    let offer = framework.offer_with(|resources| resources.cpus() == 2_000);
+    let polite =
+        framework.launch_graced(offer, "polite", &command("a", "exit 0"), half.clone(), hour);
+    framework.state(&polite, TaskState::Running);
+    let offer = framework.offer_with(|resources| resources.cpus() == 1_500);
+    let stubborn = framework.launch_graced(offer, "stubborn", &command("b", ":"), half, hour);
+    framework.state(&stubborn, TaskState::Running);
+    // TERM before its trap is set would end it.
+    wait_for("traps to be set", || {
+        (dir.join("a").exists() && dir.join("b").exists()).then_some(())
+    });
+    let standing = framework.offer_with(|resources| resources.cpus() == 1_000);
+
+    let id = agent(&cluster)["agent_id"].as_str().unwrap().to_owned();
+    let begun = Instant::now();
+    let drain = ["drain", &id, "--max-grace", "2"];
+    does(&cluster, &drain, &format!("{id} is draining\n"));
+    framework.rescinded(&standing.id);
+    wait_for("offers to be gone", || (agent(&cluster)["offered"] == json!({})).then_some(()));
+    let end = framework.state(&polite, TaskState::Killed);
+    assert_eq!(end.reason, Some(Reason::AgentDraining), "{end:?}");
+    let end = framework.state(&stubborn, TaskState::Killed);
+    assert_eq!(end.reason, Some(Reason::AgentDraining), "{end:?}");
+    assert!(begun.elapsed() >= Duration::from_secs(2), "it had its grace");
+    let drained = wait_for("the drain to end", || {
+        Some(agent(&cluster)).filter(|agent| agent["drain"]["state"] == "drained")
+    });
+    assert_eq!(drained["offered"], json!({}), "{drained}");
+    let told = std::fs::read_to_string(&terms).unwrap();
+    let mut told: Vec<&str> = told.lines().collect();
+    told.sort_unstable();
+    assert_eq!(told, ["a", "b"], "each was asked once");
 }
 
 #[test]

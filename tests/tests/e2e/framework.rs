@@ -196,10 +196,22 @@ impl Framework {
         command: &str,
         resources: Resources,
     ) -> TaskId {
+        self.launch_graced(offer, name, command, resources, None)
+    }
+
+    /// The same with its own time between TERM and KILL.
+    pub(crate) fn launch_graced(
+        &mut self,
+        offer: Offer,
+        name: &str,
+        command: &str,
+        resources: Resources,
+        kill_grace: Option<Duration>,
+    ) -> TaskId {
         let command =
             CommandInfo { shell: true, value: Some(command.into()), ..CommandInfo::default() };
         let body = TaskBody { command: Some(command), ..TaskBody::default() };
-        self.launch_body(offer, name, &body, resources)
+        self.launch_body(offer, name, &body, resources, kill_grace)
     }
 
     /// Launches what is described so with these resources of an offer.
@@ -209,6 +221,7 @@ impl Framework {
         name: &str,
         body: &TaskBody,
         resources: Resources,
+        kill_grace: Option<Duration>,
     ) -> TaskId {
         let task_id = TaskId::new(name).unwrap();
         let task = TaskInfo {
@@ -219,7 +232,7 @@ impl Framework {
             allocation_role: None,
             limits: Default::default(),
             executor: None,
-            kill_grace: None,
+            kill_grace,
             max_completion_time: None,
             payload: TaskPayload::new(body),
         };

@@ -26,6 +26,7 @@ mod program;
 mod protobuf;
 mod python;
 mod quota;
+mod reconfiguration;
 mod replicated_state;
 mod run;
 mod secrets;

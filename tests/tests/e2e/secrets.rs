@@ -66,7 +66,7 @@ fn secrets_reach_their_task_and_nobody_else() {
         ..TaskBody::default()
     };
     let offer = framework.offer();
-    framework.launch_body(offer, "t", &body, Resources::cpus_mem(100, 16_000));
+    framework.launch_body(offer, "t", &body, Resources::cpus_mem(100, 16_000), None);
     let written = |name: &str| fs::read_to_string(out.join(name)).ok().filter(|t| !t.is_empty());
     let looked = || wait_for("a look", || written("looked"));
     assert_eq!(wait_for("the task", || written("seen")), format!("{VALUE}\n"));
