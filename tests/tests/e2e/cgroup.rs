@@ -159,6 +159,16 @@ fn a_full_disk_delays_no_update_for_ever_and_is_said() {
 }
 
 #[test]
+#[ignore = "group cgroup: root, to mount a small disk"]
+fn f22_a_disk_that_fills_is_not_offered_and_people_see_why() {
+    let place = tempfile::Builder::new().prefix("tepui-e2e-").tempdir().unwrap();
+    let disk = Disk::new(place.path().join("disk"), 96);
+    crate::disk::is_not_offered_while_it_is_full(&disk.0);
+    drop(disk);
+    assert_eq!(mentioning(&place.path().display().to_string()), []);
+}
+
+#[test]
 #[ignore = "group cgroup: root, to show an agent another boot of its host"]
 fn f20_a_host_that_was_started_anew_has_lost_its_tasks_and_keeps_its_name() {
     crate::reconfiguration::a_host_that_was_started_anew_has_lost_its_tasks_and_keeps_its_name();

@@ -12,6 +12,7 @@ mod bad_input;
 mod cgroup;
 mod cluster;
 mod demo;
+mod disk;
 mod drain;
 mod ends;
 mod framework;
