@@ -143,6 +143,7 @@ impl Bench {
                 capabilities: 0,
                 shm_bytes: 64 << 20,
                 root_allowed: false,
+                pod: None,
             })
         });
         self.native.launch(Launch {

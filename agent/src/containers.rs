@@ -16,7 +16,7 @@ use crate::docker;
 use crate::looking;
 use crate::policy::{self, Policy, Walls};
 use crate::supervisor::task::{LaunchError, Root};
-use crate::volumes::VolumeDisk;
+use crate::volumes::{VolumeDisk, groups};
 use agent_core::{Container, Exited, Input, Launch, Mount, TaskRecord};
 use clock::Clock;
 use proto::{
@@ -95,7 +95,7 @@ pub(crate) fn container(
         rlimits: command.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
         sandbox: SandboxChoice::Pooled,
         allocation: allocation(&launch.task, policy.disk_limits),
-        volumes: volumes(&launch.task, disk),
+        volumes: volumes(launch, disk),
         enclosure: None,
         network: network::of(
             &launch.task,
@@ -113,7 +113,9 @@ pub(crate) fn container(
         can_be_looked_at(docker, checks)?;
     }
     match walls {
-        Some(walls) => {
+        Some(mut walls) => {
+            walls.enclosure.pod = agent_core::group_executor(&launch.task)
+                .map(|group| groups::name(&launch.framework_id, &group.executor_id));
             let mut made = within(made, walls, command);
             if let Some(image) = image {
                 image.settle(&mut made, &record)?;
@@ -287,14 +289,21 @@ fn user(command: &CommandInfo, framework: &FrameworkInfo) -> Option<String> {
     (!named.is_empty()).then(|| named.to_owned())
 }
 
-fn volumes(task: &TaskInfo, disk: &VolumeDisk) -> Vec<VolumeLink> {
+fn volumes(launch: &Launch, disk: &VolumeDisk) -> Vec<VolumeLink> {
+    let task = &launch.task;
     let link = |Mount { volume, container_path, shared }| VolumeLink {
         name: volume.to_string(),
         path: container_path.as_ref().into(),
         target: disk.path(&task.agent_id, &volume),
         shared,
     };
-    agent_core::mounts(&task.resources).into_iter().map(link).collect()
+    let group = agent_core::group_executor(task).map(|group| VolumeLink {
+        name: format!("the directory of group {}", group.executor_id),
+        path: groups::LINK.into(),
+        target: disk.group(&launch.framework_id, &group.executor_id),
+        shared: false,
+    });
+    agent_core::mounts(&task.resources).into_iter().map(link).chain(group).collect()
 }
 
 pub(crate) fn allocation(task: &TaskInfo, disk_limits: bool) -> Allocation {

@@ -32,6 +32,7 @@ pub(crate) use enter::MadeSession;
 use fail::fail_point;
 pub(crate) use look::Beside;
 use proto::agent_link::AgentCall;
+use proto::executor::Event;
 use proto::{ClusterId, ContainerId};
 use say::say;
 use std::collections::VecDeque;
@@ -343,9 +344,15 @@ impl Performer {
                 }
             }
             Effect::ToExecutor { container_id, stream, event } => {
+                if let Event::Launch(task) = &*event {
+                    self.sandboxes.employed(&container_id, &task.task_id);
+                }
                 self.streams.send(&container_id, stream, &event);
             }
             Effect::CloseExecutor { stream, .. } => self.streams.close(stream),
+            Effect::GroupEnded { framework_id, executor_id } => {
+                self.volumes.remove_group(&framework_id, &executor_id);
+            }
             Effect::Connect { link } => {
                 tracing::debug!(link, master = self.masters.current(), "connecting");
                 let (masters, inbox) = (self.masters.clone(), self.inbox.clone());

@@ -168,6 +168,7 @@ impl Policy {
             capabilities: self.capabilities(&asked.capabilities)?,
             shm_bytes: asked.shm_bytes.unwrap_or(MEMORY_BYTES),
             root_allowed: self.root,
+            pod: None,
         };
         Ok(Some(Walls { enclosure, settings }))
     }

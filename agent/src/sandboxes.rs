@@ -15,6 +15,8 @@ use tokio::time::Instant;
 pub(crate) const LOGS: [&str; 2] = ["stdout", "stderr"];
 /// Ended tasks without files that are remembered.
 const EMPTY_MAX: usize = 10_000;
+/// Tasks of one custom executor whose files can be asked for by their own names.
+const EMPLOYED_MAX: usize = 200;
 
 /// What is known of a container's files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,9 @@ struct Index {
     latest: HashMap<(FrameworkId, TaskId), ContainerId>,
     /// Ended and empty, oldest first.
     empty: VecDeque<ContainerId>,
+    /// The tasks of custom executors by their containers, oldest first: their files are those of
+    /// their executor.
+    employed: HashMap<ContainerId, VecDeque<TaskId>>,
 }
 
 /// The places of all containers.
@@ -77,6 +82,29 @@ impl Sandboxes {
         let mut index = self.lock();
         index.latest.insert(task.clone(), container_id.clone());
         index.places.insert(container_id.clone(), (place, task));
+        drop(index);
+        self.changes.notify_waiters();
+    }
+
+    /// A task is run in a container that is known as that of its executor.
+    pub(crate) fn employed(&self, container_id: &ContainerId, task_id: &TaskId) {
+        let mut index = self.lock();
+        let Some((_, (framework_id, own))) = index.places.get(container_id) else { return };
+        if own == task_id {
+            return;
+        }
+        let task = (framework_id.clone(), task_id.clone());
+        let framework_id = framework_id.clone();
+        let known = index.latest.insert(task, container_id.clone());
+        if known.as_ref() == Some(container_id) {
+            return;
+        }
+        let tasks = index.employed.entry(container_id.clone()).or_default();
+        tasks.push_back(task_id.clone());
+        let oldest = if tasks.len() > EMPLOYED_MAX { tasks.pop_front() } else { None };
+        if let Some(oldest) = oldest {
+            index.forget_task(&(framework_id, oldest), container_id);
+        }
         drop(index);
         self.changes.notify_waiters();
     }
@@ -127,10 +155,16 @@ impl Sandboxes {
 
 impl Index {
     fn forget(&mut self, container_id: &ContainerId) {
-        if let Some((_, task)) = self.places.remove(container_id)
-            && self.latest.get(&task) == Some(container_id)
-        {
-            self.latest.remove(&task);
+        let Some((_, task)) = self.places.remove(container_id) else { return };
+        for employed in self.employed.remove(container_id).into_iter().flatten() {
+            self.forget_task(&(task.0.clone(), employed), container_id);
+        }
+        self.forget_task(&task, container_id);
+    }
+
+    fn forget_task(&mut self, task: &(FrameworkId, TaskId), container_id: &ContainerId) {
+        if self.latest.get(task) == Some(container_id) {
+            self.latest.remove(task);
         }
     }
 }
@@ -162,6 +196,29 @@ mod tests {
         all.removed(&id("c2"));
         assert_eq!((all.of_container("c2"), all.latest("F", "t")), (None, None));
         assert!(all.of_container("c1").is_some());
+    }
+
+    #[test]
+    fn tasks_of_an_executor_have_its_files_up_to_a_limit() {
+        let all = Sandboxes::default();
+        let name = |n: usize| TaskId::new(format!("t{n}")).unwrap();
+        all.employed(&id("c"), &name(0));
+        assert_eq!(all.latest("F", "t0"), None, "its executor is not known");
+        all.insert(&id("c"), task("e"), Place { path: None, running: true });
+        for n in 0..=EMPLOYED_MAX {
+            all.employed(&id("c"), &name(n));
+            all.employed(&id("c"), &name(n));
+        }
+        all.employed(&id("c"), &TaskId::new("e").unwrap());
+        assert_eq!(all.latest("F", "t0"), None);
+        assert_eq!(all.latest("F", "t1"), Some(id("c")));
+        assert_eq!(all.latest("F", "e"), Some(id("c")));
+        // One that ran again elsewhere stays.
+        all.insert(&id("d"), task("t2"), Place { path: None, running: true });
+        all.removed(&id("c"));
+        assert_eq!((all.latest("F", "t1"), all.latest("F", "e")), (None, None));
+        assert_eq!(all.latest("F", "t2"), Some(id("d")));
+        assert!(all.lock().employed.is_empty());
     }
 
     #[test]

@@ -114,10 +114,10 @@ pub async fn run(
     (performer.addresses, performer.images) = seen;
     let packer = Packer::start().map_err(Error::Thread)?;
     index(&performer, &recovered, &packer);
-    performer.sweep_volumes();
     performer.empty_trash();
     let options = options(&config, info, &machine, cluster_id);
     let core = Agent::new(options, seed.0, recovered, clock.now());
+    performer.sweep_volumes(&core);
     tracing::info!(
         %address,
         work_dir = %layout.root.display(),
@@ -205,6 +205,9 @@ fn index(performer: &Performer, recovered: &Recovered, packer: &Packer) {
         let place = Place { path: path.map(|p| (*p).into()), running: container.exited.is_none() };
         place.path.iter().for_each(|path| packer.look(path.clone()));
         sandboxes.insert(&container.container_id, task, place);
+    }
+    for record in &recovered.tasks {
+        sandboxes.employed(&record.container_id, &record.task.task_id);
     }
 }
 

@@ -7,6 +7,8 @@
 //! plain file name; no symbolic link is followed below `volumes`. Nothing here decides what is
 //! deleted: the core does, and only what the master named.
 
+pub(crate) mod groups;
+
 use agent_core::{Volume, VolumeOrder, WantedVolume};
 use proto::AgentId;
 use proto::agent_link::VolumeFailure;

@@ -12,7 +12,8 @@ use crate::{Subject, Volume};
 use proto::agent_link::AgentCall;
 use proto::executor::Event;
 use proto::{
-    AgentId, CheckKind, ClusterId, ContainerId, FrameworkId, FrameworkInfo, Resources, TaskId,
+    AgentId, CheckKind, ClusterId, ContainerId, ExecutorId, FrameworkId, FrameworkInfo, Resources,
+    TaskId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub enum Effect {
     /// Write this, in order with the other records; nothing waits for it.
     Record(CheckpointOp),
     /// Start a container. Answered by `Launched` or `LaunchFailed`, then `Exited`. A task that
-    /// names an executor stands for that executor: what is started is the executor itself.
+    /// names a custom executor stands for that executor: what is started is the executor itself.
     Launch(Box<Launch>),
     /// Look at a task. Answered by `Looked`, unless that takes longer than the time-out, after
     /// which nobody waits for it: what was begun is ended then.
@@ -62,6 +63,13 @@ pub enum Effect {
         container_id: ContainerId,
         /// Which stream.
         stream: u64,
+    },
+    /// The last task of a group has ended: what its tasks shared may be removed.
+    GroupEnded {
+        /// Whose.
+        framework_id: FrameworkId,
+        /// Its executor.
+        executor_id: ExecutorId,
     },
     /// The end of this container is durable and acknowledged, or wanted by nobody: the supervisor
     /// may drop it. Leaves before the record of its task is deleted, so that no crash can find the

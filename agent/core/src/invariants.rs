@@ -1,9 +1,10 @@
 //! What is always true of an agent. The simulator checks it after every step.
 
+use crate::group::group_executor;
 use crate::state::{Agent, Phase, Task, TaskKey, Timer};
 use crate::status_updates::is_sight;
 use crate::volumes::claim;
-use proto::{Resources, Time, Transition};
+use proto::{Resources, TaskId, Time, Transition};
 use std::collections::BTreeSet;
 
 /// A broken invariant: a bug in this core.
@@ -44,6 +45,10 @@ pub const INVARIANTS: &[(&str, &str)] = &[
     (
         "A13",
         "Custom executors, their tasks and their frameworks know each other; one that is waited for has one timer, and one that has ended is kept only while tasks of it are.",
+    ),
+    (
+        "A14",
+        "A group is its living tasks, of which it has at least one, and each of them is in it.",
     ),
 ];
 
@@ -101,7 +106,11 @@ impl Agent {
         for executor in self.executors.values().filter(|executor| executor.holds) {
             held.add(&executor.info.resources);
         }
+        for group in self.groups.values().filter(|group| group.holds) {
+            held.add(&group.info.resources);
+        }
         self.check_executors()?;
+        self.check_groups()?;
         self.check_whole(now, &held)
     }
 
@@ -136,6 +145,32 @@ impl Agent {
         let living = self.executors.values().filter(|e| e.phase != Phase::Ended).count();
         if listed != living {
             return broken("A13", format!("{listed} executors of frameworks, {living} live"));
+        }
+        Ok(())
+    }
+
+    fn check_groups(&self) -> Result<(), Violation> {
+        let mut living = 0;
+        for ((framework_id, executor_id), group) in &self.groups {
+            let lives = |id: &TaskId| {
+                let task = self.task(&(framework_id.clone(), id.clone()));
+                task.is_some_and(|task| {
+                    task.phase != Phase::Ended && task.executor_id() == Some(executor_id)
+                })
+            };
+            if group.tasks.is_empty() || !group.tasks.iter().all(lives) {
+                return broken("A14", format!("group {executor_id} of {framework_id}"));
+            }
+            living += group.tasks.len();
+        }
+        let tasks = self.frameworks.values().flat_map(|framework| framework.tasks.values());
+        let grouped = |task: &&Task| {
+            let launched = task.launched.as_ref().filter(|_| task.phase != Phase::Ended);
+            launched.is_some_and(|launched| group_executor(&launched.info).is_some())
+        };
+        let all = tasks.filter(grouped).count();
+        if all != living {
+            return broken("A14", format!("{living} of {all} tasks of groups"));
         }
         Ok(())
     }
@@ -178,9 +213,9 @@ impl Agent {
             return broken("A5", format!("task {key:?} is abandoned"));
         }
         let living = task.phase != Phase::Ended;
-        let known = task.container_id().is_some_and(|id| match task.executor_id() {
-            Some(_) => self.executors.get(id).is_some_and(|e| e.tasks.contains(&key.1)),
-            None => self.containers.get(id) == Some(key),
+        let known = task.container_id().is_some_and(|id| match task.is_employed() {
+            true => self.executors.get(id).is_some_and(|e| e.tasks.contains(&key.1)),
+            false => self.containers.get(id) == Some(key),
         });
         if living && !known {
             return broken("A4", format!("task {key:?} has no container"));
@@ -207,7 +242,7 @@ impl Agent {
             match a.state.transition(b.state) {
                 Transition::Advance => true,
                 // A custom executor tells what it likes.
-                Transition::Repeat => is_sight(b) || task.executor_id().is_some(),
+                Transition::Repeat => is_sight(b) || task.is_employed(),
                 Transition::Stale => false,
             }
         });

@@ -15,6 +15,7 @@ mod effect;
 mod epoch;
 mod executor;
 mod gc;
+mod group;
 mod input;
 mod invariants;
 mod link;
@@ -32,6 +33,7 @@ mod volumes;
 
 pub use effect::{CheckpointOp, Effect, Look, Note, VolumeOrder, WantedVolume};
 pub use executor::{ExecutorInput, ExecutorView};
+pub use group::group_executor;
 pub use input::{
     AgentRecord, Container, EpochRecord, Exited, Input, Launch, Recovered, SandboxRecord, Seen,
     SeenRecord, TaskRecord, UpdatesRecord, VolumesRecord,

@@ -57,6 +57,7 @@ impl Agent {
             containers: BTreeMap::new(),
             executors: BTreeMap::new(),
             executor_timers: BTreeSet::new(),
+            groups: BTreeMap::new(),
             strays: BTreeSet::new(),
             timers: BTreeSet::new(),
             tombstones: Tombstones::default(),
@@ -124,6 +125,7 @@ impl Agent {
                 self.report_unknown(now, key, TaskState::Gone, reason, message, effects);
             }
         }
+        self.recover_groups(now, effects);
         self.prune_frameworks(effects);
         let Tally { running, ended, lost } = tally;
         if self.identity.is_some() {

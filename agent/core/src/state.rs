@@ -3,8 +3,9 @@
 //! Data and the smallest lookups only; each verb has a file of its own.
 
 use crate::epoch::Epochs;
-use crate::executor::Executor;
+use crate::executor::{Executor, custom};
 use crate::gc::Sandboxes;
+use crate::group::{Group, GroupKey};
 use crate::input::{AgentRecord, Launch};
 use crate::link::Link;
 use crate::random::Random;
@@ -46,6 +47,8 @@ pub struct Agent {
     pub(crate) executors: BTreeMap<ContainerId, Executor>,
     /// Until when they are waited for.
     pub(crate) executor_timers: BTreeSet<(Time, ContainerId)>,
+    /// Groups of tasks, by their executors.
+    pub(crate) groups: BTreeMap<GroupKey, Group>,
     /// Containers whose launch could not be read: killed, and forgotten when they have ended.
     pub(crate) strays: BTreeSet<ContainerId>,
     pub(crate) timers: BTreeSet<(Time, Timer, FrameworkId, TaskId)>,
@@ -159,6 +162,8 @@ pub(crate) enum KillCause {
     Unhealthy,
     /// The supervisor that watched it was lost, and not all of it has ended.
     SupervisorLost,
+    /// Another task of its group did not finish.
+    Group,
     /// Its framework, or this agent, is no longer part of the cluster: nobody wants its updates.
     Abandoned,
 }
@@ -244,7 +249,7 @@ impl Task {
         self.launched.as_ref().map(|launched| &launched.container_id)
     }
 
-    /// Its custom executor.
+    /// Its custom executor, or that of its group.
     pub(crate) fn executor_id(&self) -> Option<&ExecutorId> {
         self.launched.as_ref()?.info.executor.as_ref().map(|info| &info.executor_id)
     }
@@ -258,11 +263,17 @@ impl Task {
             KillCause::Requested
             | KillCause::Drained
             | KillCause::CompletionTime
-            | KillCause::Unhealthy => self.kill.is_none(),
+            | KillCause::Unhealthy
+            | KillCause::Group => self.kill.is_none(),
         };
         if stronger {
             self.kill = Some(cause);
         }
+    }
+
+    /// Whether a custom executor runs it.
+    pub(crate) fn is_employed(&self) -> bool {
+        self.launched.as_ref().is_some_and(|launched| custom(&launched.info).is_some())
     }
 
     /// Whether nobody is to hear of it.

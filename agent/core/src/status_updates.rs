@@ -98,7 +98,7 @@ impl Agent {
             Some(task) if task.is_abandoned() => return,
             Some(task) if task.state.transition(report.state) != Transition::Advance => return,
             // The container of a custom executor is that of all its tasks.
-            Some(task) if task.executor_id().is_some() => None,
+            Some(task) if task.is_employed() => None,
             Some(task) => task.container_id().map(|id| update_uuid(id, kind(report.state))),
         };
         let uuid = uuid.unwrap_or_else(|| self.random.uuid());

@@ -22,6 +22,8 @@ pub struct TaskView<'a> {
     pub container_id: Option<&'a ContainerId>,
     /// Its custom executor.
     pub executor_id: Option<&'a ExecutorId>,
+    /// The executor of its group.
+    pub group: Option<&'a ExecutorId>,
     /// What it holds of the agent; absent once it ended.
     pub resources: Option<&'a Resources>,
     /// Its working directory while it runs.
@@ -183,14 +185,15 @@ impl Agent {
         self.frameworks.iter().flat_map(|(framework_id, framework)| {
             framework.tasks.iter().map(move |(task_id, task)| {
                 let launched = task.launched.as_ref();
+                let employed = task.is_employed();
                 TaskView {
                     framework_id,
                     task_id,
                     name: launched.map_or("", |launched| &launched.info.name),
                     state: task.state,
                     container_id: task.container_id(),
-                    executor_id: launched
-                        .and_then(|l| Some(&l.info.executor.as_ref()?.executor_id)),
+                    executor_id: task.executor_id().filter(|_| employed),
+                    group: task.executor_id().filter(|_| !employed),
                     resources: launched.filter(|l| l.holds).map(|l| &l.info.resources),
                     sandbox: launched.and_then(|launched| launched.sandbox.as_ref()),
                     pending_updates: task.stream.pending.len(),

@@ -179,6 +179,7 @@ fn launch() -> Launch {
             capabilities: 0,
             shm_bytes: 1 << 20,
             root_allowed: true,
+            pod: None,
         })),
         network: None,
         identity: None,

@@ -2,6 +2,7 @@
 
 use super::Secret;
 use agent_core::Launch;
+use proto::ExecutorKind;
 use std::time::Duration;
 
 /// What executors are told of their agent.
@@ -29,7 +30,8 @@ fn text(duration: Duration) -> String {
 
 /// Adds the variables of an executor to those of its command; ours count.
 pub(crate) fn variables(settings: &Settings, launch: &Launch, all: &mut Vec<(String, String)>) {
-    let Some(info) = &launch.task.executor else { return };
+    let executor = launch.task.executor.as_ref();
+    let Some(info) = executor.filter(|info| info.kind() == ExecutorKind::Custom) else { return };
     let grace = info.shutdown_grace().ok().flatten().unwrap_or(settings.shutdown_grace);
     // Half of the time, at the most: who draws the longest pause must not be late.
     let backoff = settings.reregistration_timeout / 2;

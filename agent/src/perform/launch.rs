@@ -50,6 +50,12 @@ impl Performer {
             Preparation::Ready(image) => image,
         };
         let (disk, policy) = (&self.volumes, &self.policy);
+        if let Some(group) = agent_core::group_executor(&launch.task)
+            && let Err(error) = disk.make_group(&launch.framework_id, &group.executor_id)
+        {
+            self.preparing.release(&launch.container_id, false);
+            return self.refuse(launch, format!("the group's directory cannot be made: {error}"));
+        }
         let image = image.as_deref().map(OfImage::of);
         let (image, frameworks) = (image.as_ref(), &mut self.frameworks);
         match containers::container(launch, body, image, frameworks, disk, policy) {

@@ -1,10 +1,13 @@
 //! What earlier runs, and containers that ended, left to be removed.
 
 use super::Performer;
+use agent_core::Agent;
 
 impl Performer {
-    /// Removes what earlier runs of the agent deleted and did not get to remove.
-    pub(crate) fn sweep_volumes(&self) {
+    /// Removes what earlier runs of the agent deleted and did not get to remove, and what groups
+    /// shared that are no more.
+    pub(crate) fn sweep_volumes(&self, core: &Agent) {
+        self.volumes.keep_groups(core.groups());
         tokio::spawn(self.volumes.clone().sweep());
     }
 

@@ -56,7 +56,10 @@ impl Supervisor {
 
     /// An enclosure has no process any more: the kernel ends all of them with the first one.
     fn note_fallen(&mut self, pid: u32) {
-        let Some(index) = self.inits.remove(&pid) else { return };
+        let Some(index) = self.inits.remove(&pid) else {
+            self.enclosures.iter_mut().for_each(|enclosures| enclosures.note_gone(pid));
+            return;
+        };
         let occupant = self.berths[index].as_mut().and_then(|berth| berth.occupant.as_mut());
         if let Some(standing) = occupant.and_then(|occupant| occupant.standing.as_mut()) {
             standing.fallen = true;
@@ -100,7 +103,7 @@ impl Supervisor {
         if is_cut {
             self.report(&Report::LogCut { id: occupant.id.clone() });
         }
-        if let (Some(standing), Some(enclosures)) = (&occupant.standing, &self.enclosures) {
+        if let (Some(standing), Some(enclosures)) = (&occupant.standing, &mut self.enclosures) {
             enclosures.clear(standing);
         }
         if let (Some(network), Some(networks)) = (&occupant.network, &mut self.networks) {
@@ -142,8 +145,11 @@ impl Supervisor {
             let remains = group.population() > 0;
             if remains {
                 kill_all(berth);
+                return true;
             }
-            return remains;
+            let standing = berth.occupant.as_ref().and_then(|o| o.standing.as_ref());
+            let both = standing.zip(self.enclosures.as_mut());
+            return both.is_some_and(|(standing, enclosures)| enclosures.pod_remains(standing));
         }
         let Some(occupant) = berth.occupant.as_ref().filter(|_| !enclosed) else { return false };
         match strays::look(&occupant.id, occupant.launched.pid, children) {

@@ -193,6 +193,7 @@ impl Supervisor {
                     user: berth.users.as_ref(),
                     joins: place.joins,
                     into_cgroup: place.into_cgroup,
+                    pod: walls.pod.as_deref().filter(|_| berth.group.is_some()),
                     project,
                 };
                 let (pid, standing) = enclosing::start(enclosures, &wanted, &image, place, slots)?;

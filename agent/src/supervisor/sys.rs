@@ -157,6 +157,16 @@ pub(super) fn signal_child(pid: u32, group: bool, signal: i32) -> bool {
     unsafe { libc::kill(if group { -pid } else { pid }, signal) == 0 }
 }
 
+/// A descriptor of a child just born; one that cannot be watched is ended.
+pub(super) fn open_child(pid: i32) -> io::Result<OwnedFd> {
+    let named = rustix::process::Pid::from_raw(pid).expect("a child has a number above zero");
+    rustix::process::pidfd_open(named, rustix::process::PidfdFlags::empty()).map_err(|errno| {
+        signal_child(pid.cast_unsigned(), false, libc::SIGKILL);
+        reap_named(pid);
+        errno.into()
+    })
+}
+
 /// Nanoseconds since boot, suspended time included.
 pub(super) fn boot_time_ns() -> u64 {
     // SAFETY: timespec is plain integers, and the pointer is to a live local.

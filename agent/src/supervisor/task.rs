@@ -166,6 +166,9 @@ pub struct Enclosure {
     pub shm_bytes: u64,
     /// Whether it may be the host's root where user namespaces cannot be had.
     pub root_allowed: bool,
+    /// The name of the group with whose tasks it shares processes and IPC. Not where there are no
+    /// cgroups: what one of them left behind could not be told from the others there.
+    pub pod: Option<String>,
 }
 
 /// Where an enclosed task finds its sandbox: Mesos' place for it.

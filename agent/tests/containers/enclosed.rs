@@ -21,6 +21,7 @@ pub(crate) fn walls(root: Root) -> Enclosure {
         capabilities: 0,
         shm_bytes: 1 << 20,
         root_allowed: false,
+        pod: None,
     }
 }
 

@@ -8,6 +8,7 @@ mod beside;
 mod enclosed;
 mod escapes;
 mod extras;
+mod groups;
 mod guest;
 mod leaks;
 mod life;

@@ -99,6 +99,12 @@ async fn life_of_tasks(encoding: &str) {
         data: Arc::from(&b"echo: hello"[..]),
     };
     assert_eq!(link.next().await, echo);
+    // What its executor wrote is what there is of a task.
+    let log = format!(
+        "/files/log?path=/frameworks/{}/executors/a/runs/latest/stdout",
+        crate::rig::framework_id()
+    );
+    assert_eq!(agent.get(&log).await.0, 200);
     let (_, state) = agent.get("/state").await;
     assert!(state.contains(r#""id":"e""#) && state.contains(r#""id":"a""#), "{state}");
     // Its end is that of its tasks.

@@ -9,6 +9,7 @@ mod disk;
 mod docker;
 mod executors;
 mod fetch;
+mod groups;
 mod life;
 mod limits;
 mod logs;

@@ -244,7 +244,10 @@ impl World {
             }
             Effect::Look(look) => self.look(i, &look),
             // No framework here has executors of its own.
-            Effect::Resize { .. } | Effect::ToExecutor { .. } | Effect::CloseExecutor { .. } => {}
+            Effect::Resize { .. }
+            | Effect::ToExecutor { .. }
+            | Effect::CloseExecutor { .. }
+            | Effect::GroupEnded { .. } => {}
             Effect::ApplyVolumes(order) => self.apply_volumes(i, &order),
             // For people.
             Effect::Note(_) => {}

@@ -5,7 +5,7 @@
 
 use super::{TaskKey, Verdict, broken};
 use agent_core::{Launch, claim};
-use proto::{ContainerId, Resources};
+use proto::{ContainerId, Disk, Piece, ReservationKind, Resources};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
@@ -74,4 +74,19 @@ pub(super) fn conserved<'a>(
         return Ok(());
     }
     broken("I20", format!("{name} has {total}, but free and held are {sum}"))
+}
+
+/// Without reservations that were made at run time, and volumes as the space that they take.
+pub(super) fn plainly(resources: &Resources) -> Resources {
+    let piece = |piece: &Piece| {
+        let mut piece = piece.clone();
+        piece.flavor = piece.flavor.with(|special| {
+            special.reservations.retain(|one| one.kind == ReservationKind::Static);
+            let source = special.disk.take().and_then(|disk| disk.source);
+            special.disk =
+                source.map(|source| Disk { source: Some(source), persistence: None, mount: None });
+        });
+        piece
+    };
+    resources.pieces().iter().map(piece).collect()
 }

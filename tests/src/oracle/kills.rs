@@ -6,9 +6,10 @@
 
 use super::{TaskKey, Verdict, broken};
 use master_core::RegistryOp;
+use proto::agent_link::AgentEvent;
 use proto::scheduler::{Call, CallBody};
-use proto::{AgentId, FrameworkId};
-use std::collections::BTreeSet;
+use proto::{AgentId, FrameworkId, TaskState};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that justifies a kill.
 #[derive(Debug, Default)]
@@ -19,6 +20,10 @@ pub(super) struct Kills {
     emptied: BTreeSet<AgentId>,
     /// Tasks whose agents wrote down that they are over: what starts of them after all is ended.
     ended: BTreeSet<TaskKey>,
+    /// Those of them that did not finish: they take their groups along.
+    failed: BTreeSet<TaskKey>,
+    /// The tasks that were launched in one group with a task.
+    peers: BTreeMap<TaskKey, Vec<TaskKey>>,
 }
 
 impl Kills {
@@ -52,8 +57,28 @@ impl Kills {
         if let Persist(PutUpdates(record)) | Record(PutUpdates(record)) = effect
             && record.state.is_terminal()
         {
-            self.ended.insert((record.framework_id.clone(), record.task_id.clone()));
+            let key = (record.framework_id.clone(), record.task_id.clone());
+            if record.state != TaskState::Finished {
+                self.failed.insert(key.clone());
+            }
+            self.ended.insert(key);
         }
+    }
+
+    /// A master orders an agent to run these as a group.
+    pub(super) fn grouped(&mut self, event: &AgentEvent) {
+        let AgentEvent::RunByExecutors { framework, tasks, .. } = event else { return };
+        let Some(id) = &framework.id else { return };
+        let all: Vec<TaskKey> = tasks.iter().map(|t| (id.clone(), t.task_id.clone())).collect();
+        for key in &all {
+            self.peers.insert(key.clone(), all.clone());
+        }
+    }
+
+    /// Whether the whole group of a task is to end.
+    fn group_ends(&self, key: &TaskKey) -> bool {
+        let peers = self.peers.get(key).into_iter().flatten();
+        peers.into_iter().any(|peer| self.failed.contains(peer) || self.wanted.contains(peer))
     }
 
     /// Whether the framework is over.
@@ -73,6 +98,7 @@ impl Kills {
             || self.ended.contains(key)
             || self.emptied.contains(agent)
             || self.wanted.contains(key)
+            || self.group_ends(key)
             || self.is_over(&key.0)
         {
             return Ok(());

@@ -5,13 +5,14 @@
 //! is not outstanding launches nothing; nothing is offered of an agent that an operator closed.
 //! I13: an agent that is gone is not taken back under its id. I20: what the master says of the whole adds up.
 
+use super::instances::plainly;
 use super::quota::Limits;
 use super::{TaskKey, Verdict, broken};
 use master_core::{ConnectionId, Effect, Input, Registry, RegistryOp, RequestId};
-use proto::agent_link::{AgentCall, AgentEvent, AgentTask};
+use proto::agent_link::{AgentCall, AgentEvent, AgentExecutor, AgentTask};
 use proto::operator::{AgentStanding, State};
 use proto::scheduler::{CallBody, Event};
-use proto::{AgentId, Disk, FrameworkId, OfferId, Piece, ReservationKind, Resources, Role};
+use proto::{AgentId, ExecutorId, FrameworkId, OfferId, Resources, Role, TaskInfo};
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::take;
 
@@ -32,14 +33,23 @@ enum Pending {
         key: TaskKey,
         over: bool,
     },
-    /// All tasks of an agent.
+    /// All tasks and executors of an agent.
     Returns {
         connection: ConnectionId,
         tasks: Vec<AgentTask>,
+        executors: Vec<AgentExecutor>,
+    },
+    /// An executor is there no more.
+    ExecutorEnded {
+        connection: ConnectionId,
+        key: ExecutorKey,
     },
     FrameworkClosed(ConnectionId),
     AgentClosed(ConnectionId),
 }
+
+/// A framework's executor on an agent.
+type ExecutorKey = (FrameworkId, ExecutorId);
 
 #[derive(Debug)]
 struct Offered {
@@ -63,6 +73,8 @@ pub(super) struct Ledger {
     /// All offers that were ever made.
     made: BTreeSet<OfferId>,
     used: BTreeMap<AgentId, BTreeMap<TaskKey, (Role, Resources)>>,
+    /// What executors of groups use beside the tasks.
+    executors: BTreeMap<AgentId, BTreeMap<ExecutorKey, (Role, Resources)>>,
     limits: Limits,
     over: BTreeSet<FrameworkId>,
     /// Agents of which nothing may be offered.
@@ -79,21 +91,6 @@ pub(super) struct Ledger {
     /// Agents that told a master, when it was outdated, what they run: beside what it launched that
     /// is what its successors launched where that had ended.
     ahead: BTreeSet<AgentId>,
-}
-
-/// Without reservations that were made at run time, and volumes as the space that they take.
-fn plainly(resources: &Resources) -> Resources {
-    let piece = |piece: &Piece| {
-        let mut piece = piece.clone();
-        piece.flavor = piece.flavor.with(|special| {
-            special.reservations.retain(|one| one.kind == ReservationKind::Static);
-            let source = special.disk.take().and_then(|disk| disk.source);
-            special.disk =
-                source.map(|source| Disk { source: Some(source), persistence: None, mount: None });
-        });
-        piece
-    };
-    resources.pieces().iter().map(piece).collect()
 }
 
 impl Ledger {
@@ -136,8 +133,14 @@ impl Ledger {
                     key: (framework_id.clone(), status.task_id.clone()),
                     over: latest_state.is_terminal(),
                 },
-                AgentCall::Reregister { tasks, .. } => {
-                    Pending::Returns { connection: *connection, tasks: tasks.clone() }
+                AgentCall::Reregister { tasks, executors, .. } => Pending::Returns {
+                    connection: *connection,
+                    tasks: tasks.clone(),
+                    executors: executors.clone(),
+                },
+                AgentCall::ExecutorEnded { framework_id, executor_id, .. } => {
+                    let key = (framework_id.clone(), executor_id.clone());
+                    Pending::ExecutorEnded { connection: *connection, key }
                 }
                 _ => Pending::Nothing,
             },
@@ -174,6 +177,7 @@ impl Ledger {
         }
         touched.iter().try_for_each(|agent| self.fits(agent))?;
         let used = self.used.values().flat_map(BTreeMap::values);
+        let used = used.chain(self.executors.values().flat_map(BTreeMap::values));
         let offers = self.offers.values().map(|offer| (&offer.role, &offer.resources));
         let here = self.totals.iter().filter(|(id, _)| self.present.contains(*id));
         self.limits.hold(used, offers, here.map(|(_, total)| total))
@@ -197,7 +201,8 @@ impl Ledger {
                 let distinct: BTreeSet<&OfferId> = offers.iter().collect();
                 let valid = distinct.len() == offers.len() && offers.iter().all(|id| ours(&id));
                 let launches = effects.iter().any(|effect| {
-                    matches!(effect, Effect::ToAgent { event: AgentEvent::Run { .. }, .. })
+                    let Effect::ToAgent { event, .. } = effect else { return false };
+                    matches!(event, AgentEvent::Run { .. } | AgentEvent::RunByExecutors { .. })
                 });
                 if launches && !valid {
                     return broken("I5", format!("{offers:?} are not outstanding, yet tasks run"));
@@ -212,6 +217,12 @@ impl Ledger {
                     && let Some(tasks) = self.used.get_mut(agent)
                 {
                     tasks.remove(key);
+                }
+            }
+            Pending::ExecutorEnded { connection, key } => {
+                let agent = self.agents.get(connection);
+                if let Some(executors) = agent.and_then(|id| self.executors.get_mut(id)) {
+                    executors.remove(key);
                 }
             }
             Pending::FrameworkClosed(connection) => {
@@ -282,6 +293,7 @@ impl Ledger {
                 }
                 self.present.remove(agent_id);
                 self.used.remove(agent_id);
+                self.executors.remove(agent_id);
                 self.offers.retain(|_, offer| offer.agent != *agent_id);
             }
             RegistryOp::CompleteFramework { info, .. } => {
@@ -289,6 +301,9 @@ impl Ledger {
                     self.offers.retain(|_, offer| offer.framework != *id);
                     for tasks in self.used.values_mut() {
                         tasks.retain(|(framework, _), _| framework != id);
+                    }
+                    for executors in self.executors.values_mut() {
+                        executors.retain(|(framework, _), _| framework != id);
                     }
                     self.over.insert(id.clone());
                 }
@@ -355,28 +370,56 @@ impl Ledger {
                 self.agents.insert(connection, agent_id.clone());
                 self.present.insert(agent_id.clone());
                 touched.insert(agent_id.clone());
-                if let Pending::Returns { connection: on, tasks } = pending
+                if let Pending::Returns { connection: on, tasks, executors } = pending
                     && *on == connection
                 {
-                    self.returns(agent_id, tasks);
+                    self.returns(agent_id, tasks, executors);
                 }
             }
             AgentEvent::Run { framework, role, tasks } => {
-                let Some(agent) = self.agents.get(&connection) else { return Ok(()) };
                 let Some(id) = &framework.id else { return Ok(()) };
-                let used = self.used.entry(agent.clone()).or_default();
-                for task in tasks {
-                    let held = (role.clone(), task.resources.clone());
-                    used.insert((id.clone(), task.task_id.clone()), held);
+                touched.extend(self.runs(connection, id, role, tasks));
+            }
+            AgentEvent::RunByExecutors { framework, role, tasks, start } => {
+                let Some(id) = &framework.id else { return Ok(()) };
+                let Some(agent) = self.runs(connection, id, role, tasks) else { return Ok(()) };
+                let executors = self.executors.entry(agent.clone()).or_default();
+                let named = tasks.iter().filter_map(|task| task.executor.as_ref());
+                for executor in named.filter(|executor| start.contains(&executor.executor_id)) {
+                    let held = (role.clone(), executor.resources.clone());
+                    executors.insert((id.clone(), executor.executor_id.clone()), held);
                 }
-                touched.insert(agent.clone());
+                touched.insert(agent);
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn returns(&mut self, agent: &AgentId, tasks: &[AgentTask]) {
+    /// An agent is to run tasks; which one.
+    fn runs(
+        &mut self,
+        connection: ConnectionId,
+        framework: &FrameworkId,
+        role: &Role,
+        tasks: &[TaskInfo],
+    ) -> Option<AgentId> {
+        let agent = self.agents.get(&connection)?;
+        let used = self.used.entry(agent.clone()).or_default();
+        for task in tasks {
+            let held = (role.clone(), task.resources.clone());
+            used.insert((framework.clone(), task.task_id.clone()), held);
+        }
+        Some(agent.clone())
+    }
+
+    fn returns(&mut self, agent: &AgentId, tasks: &[AgentTask], executors: &[AgentExecutor]) {
+        let living = executors.iter().filter(|own| !self.over.contains(&own.framework_id));
+        let held = living.map(|own| {
+            let key = (own.framework_id.clone(), own.info.executor_id.clone());
+            (key, (own.role.clone(), own.info.resources.clone()))
+        });
+        self.executors.insert(agent.clone(), held.collect());
         if self.outdated {
             self.ahead.insert(agent.clone());
         }
@@ -395,6 +438,9 @@ impl Ledger {
     fn sums(&self, agent: &AgentId) -> (Resources, Resources) {
         let (mut used, mut offered) = (Resources::default(), Resources::default());
         for (_, resources) in self.used.get(agent).into_iter().flat_map(BTreeMap::values) {
+            used.add(resources);
+        }
+        for (_, resources) in self.executors.get(agent).into_iter().flat_map(BTreeMap::values) {
             used.add(resources);
         }
         for offer in self.offers.values().filter(|offer| offer.agent == *agent) {

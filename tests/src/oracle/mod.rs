@@ -139,6 +139,11 @@ impl Oracle {
 
     /// A master took the input and decided this.
     pub fn master_stepped(&mut self, effects: &[Effect], master: &Master) {
+        for effect in effects {
+            if let Effect::ToAgent { event, .. } = effect {
+                self.kills.grouped(event);
+            }
+        }
         let verdict = self.resources_change(effects, master.registry());
         self.judge(verdict);
         let verdict = self.watch(effects);
@@ -249,7 +254,7 @@ impl Oracle {
         self.papers.stepped(agent, effects);
         effects.iter().for_each(|effect| self.kills.agent_decided(effect));
         let name = format_args!("a{agent}");
-        let held = core.tasks().filter_map(|task| task.resources);
+        let held = core.tasks().filter_map(|task| task.resources).chain(core.held_by_groups());
         let verdict = instances::conserved(name, core.total(), core.free(), held);
         self.judge(verdict);
     }

@@ -351,7 +351,10 @@ impl Stage {
                 }
             }
             // No framework here has executors of its own.
-            E::Resize { .. } | E::ToExecutor { .. } | E::CloseExecutor { .. } => {}
+            E::Resize { .. }
+            | E::ToExecutor { .. }
+            | E::CloseExecutor { .. }
+            | E::GroupEnded { .. } => {}
             E::CollectSandbox { .. } | E::Note(_) => {}
         }
     }

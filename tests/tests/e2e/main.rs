@@ -16,6 +16,7 @@ mod disk;
 mod drain;
 mod ends;
 mod framework;
+mod groups;
 mod http;
 mod kill_agent;
 mod kill_all;

@@ -20,8 +20,8 @@ use crate::volumes::claim;
 use proto::agent_link::{AgentCall, AgentExecutor};
 use proto::executor::Event;
 use proto::{
-    ContainerId, ExecutorId, ExecutorInfo, FrameworkId, Reason, Resources, Role, TaskId, TaskState,
-    Time,
+    ContainerId, ExecutorId, ExecutorInfo, ExecutorKind, FrameworkId, Reason, Resources, Role,
+    TaskId, TaskInfo, TaskState, Time,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,6 +101,11 @@ pub struct ExecutorView<'a> {
     pub subscribed: bool,
 }
 
+/// The custom executor of a task; none for one that is a command, or in a group.
+pub(crate) fn custom(task: &TaskInfo) -> Option<&ExecutorInfo> {
+    task.executor.as_ref().filter(|info| info.kind() == ExecutorKind::Custom)
+}
+
 impl Agent {
     /// The executors that have not ended.
     pub fn executors(&self) -> impl Iterator<Item = ExecutorView<'_>> {
@@ -147,7 +152,7 @@ impl Agent {
     }
 
     /// Says to the master, if it hears, that an executor is not there (any more).
-    fn tell_executor_ended(
+    pub(crate) fn tell_executor_ended(
         &self,
         framework_id: &FrameworkId,
         executor_id: &ExecutorId,
@@ -230,13 +235,13 @@ impl Agent {
                 ..ExecutorInfo::clone(&executor.info)
             },
         });
-        told.collect()
+        told.chain(self.agent_groups()).collect()
     }
 
-    /// The container of the executor that has a task.
+    /// The container of the custom executor that has a task.
     pub(crate) fn executor_of(&self, key: &TaskKey) -> Option<ContainerId> {
         let launched = self.task(key)?.launched.as_ref()?;
-        launched.info.executor.as_ref().map(|_| launched.container_id.clone())
+        custom(&launched.info).map(|_| launched.container_id.clone())
     }
 
     pub(crate) fn executor_deadline(&self) -> Option<Time> {

@@ -1,7 +1,7 @@
 //! Taking executors back after the agent was started anew: the supervisor knows them, the
 //! checkpoint knows their tasks.
 
-use super::{Executor, Wait};
+use super::{Executor, Wait, custom};
 use crate::effect::Effect;
 use crate::input::{Container, Exited, Launch, TaskRecord, UpdatesRecord};
 use crate::state::{Agent, Phase, Task, TaskKey};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// Whether a launch is that of an executor: the task in its place names it.
 fn is_of_executor(launch: &Launch) -> bool {
-    launch.task.executor.is_some()
+    custom(&launch.task).is_some()
 }
 
 /// Containers of executors, and the others.

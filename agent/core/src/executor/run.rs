@@ -3,6 +3,7 @@
 
 use super::Executor;
 use crate::effect::{CheckpointOp, Effect, Note};
+use crate::group::group_executor;
 use crate::input::Launch;
 use crate::state::{Agent, Phase, Task, TaskKey};
 use crate::task::{Refusal, task_record};
@@ -15,7 +16,7 @@ use proto::{
 use std::sync::Arc;
 
 impl Agent {
-    /// Has tasks run by their executors. Of those that are not there, the ones in `start` may be
+    /// Has tasks run by their executors; those of the agent's own executor (DEFAULT) as a group. Of those that are not there, the ones in `start` may be
     /// started: the master has set aside what they use.
     pub(crate) fn run_by_executors(
         &mut self,
@@ -31,7 +32,11 @@ impl Agent {
             effects.push(Effect::Note(Note::Ignored { message }));
             return;
         };
-        self.remember_framework(&framework_id, framework, effects);
+        self.remember_framework(&framework_id, framework.clone(), effects);
+        if tasks.iter().any(|task| group_executor(task).is_some()) {
+            self.run_group(now, &framework, role, tasks, start, effects);
+            return;
+        }
         for task in tasks {
             let key = (framework_id.clone(), task.task_id.clone());
             if self.task(&key).is_some() {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl Agent {
-    /// Its framework wants an executor gone.
+    /// Its framework wants an executor gone, or a group.
     pub(crate) fn shutdown_executor(
         &mut self,
         now: Time,
@@ -21,6 +21,8 @@ impl Agent {
         if let Some(container_id) = self.executor_container(framework_id, executor_id).cloned() {
             self.shut_down(now, &container_id, effects);
         }
+        let group = (framework_id.clone(), executor_id.clone());
+        self.kill_group(now, &group, (KillCause::Requested, None), effects);
     }
 
     /// Asks an executor to end; after its grace it is ended. One that does not hear is ended by
@@ -128,6 +130,7 @@ impl Agent {
             | KillCause::CompletionTime
             | KillCause::Unhealthy
             | KillCause::SupervisorLost
+            | KillCause::Group
             | KillCause::Abandoned => {
                 (Reason::TaskKilledDuringLaunch, "Killed before it was launched")
             }

@@ -9,6 +9,7 @@
 //! restart of the agent is looked at as before, but its failures are counted anew.
 
 use crate::effect::{Effect, Look};
+use crate::executor::custom;
 use crate::input::{Launch, Seen, SeenRecord};
 use crate::state::{Agent, KillCause, Phase, TaskKey, Timer};
 use crate::status_updates::Report;
@@ -142,7 +143,7 @@ impl Agent {
         let Some(launched) = &task.launched else { return };
         // An executor looks after its tasks by itself.
         let asked = launched.info.payload.checks.as_ref();
-        let Some(checks) = asked.filter(|_| launched.info.executor.is_none()) else { return };
+        let Some(checks) = asked.filter(|_| custom(&launched.info).is_none()) else { return };
         task.watch = Some(Box::new(Watch::new(checks, started, known)));
     }
 

@@ -49,6 +49,7 @@ impl Agent {
         effects: &mut Vec<Effect>,
     ) {
         self.end_looking(key);
+        let group = self.group_of(key);
         let Some(task) = self.task_mut(key) else { return };
         task.phase = Phase::Ended;
         let completion = task.completion.take().map(|at| (at, Timer::Completion));
@@ -81,6 +82,9 @@ impl Agent {
         }
         if let Some(report) = report {
             self.report(now, key, report, effects);
+        }
+        if let Some(group) = group {
+            self.leave_group(now, key, &group, effects);
         }
         if abandoned {
             self.complete(key, effects);
@@ -185,6 +189,11 @@ fn how_it_ended(task: &Task, exited: &Exited) -> Report {
         } else {
             report.state = TaskState::Killed;
             report.message = Some(exit_message(exit).into());
+            if task.kill == Some(KillCause::Group) {
+                let how = exit_message(exit);
+                let text = format!("{how}: another task of its group did not finish");
+                report.message = Some(text.into());
+            }
             if task.kill == Some(KillCause::Drained) {
                 report.source = proto::Source::Agent;
                 report.reason = Some(Reason::AgentDraining);

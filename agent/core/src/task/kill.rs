@@ -87,6 +87,10 @@ impl Agent {
             self.kill_by_executor(now, &key, &container_id, (cause, grace), effects);
             return;
         }
+        if let Some(group) = self.group_of(&key) {
+            self.kill_group(now, &group, (cause, grace), effects);
+            return;
+        }
         let grace = grace.unwrap_or_else(|| self.kill_grace(&launched.info));
         self.order_kill(now, &key, cause, grace, effects);
     }

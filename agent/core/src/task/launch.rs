@@ -107,6 +107,11 @@ impl Agent {
                 Reason::TaskKilledDuringLaunch,
                 "Killed before it was launched",
             ),
+            Some(KillCause::Group) => Report::of_agent(
+                TaskState::Killed,
+                Reason::TaskKilledDuringLaunch,
+                "Killed before it was launched: another task of its group did not finish",
+            ),
             Some(KillCause::Drained) => Report::of_agent(
                 TaskState::Killed,
                 Reason::AgentDraining,

@@ -64,7 +64,7 @@ impl Agent {
             self.complete(key, effects);
             return;
         }
-        if task.executor_id().is_some() {
+        if task.is_employed() {
             // It ends with its executor.
             task.kill = Some(KillCause::Abandoned);
             return;

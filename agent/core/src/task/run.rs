@@ -6,10 +6,11 @@ use crate::input::{Launch, TaskRecord};
 use crate::state::{Agent, Framework, Task, TaskKey};
 use crate::status_updates::Report;
 use crate::volumes::{Unusable, claim};
-use proto::{FrameworkId, FrameworkInfo, Reason, Role, TaskInfo, TaskState, Time};
+use proto::{FrameworkId, FrameworkInfo, Reason, Role, TaskId, TaskInfo, TaskState, Time};
 use std::sync::Arc;
 
 /// Why a task is not launched.
+#[derive(Clone)]
 pub(crate) struct Refusal {
     state: TaskState,
     reason: Reason,
@@ -19,6 +20,11 @@ pub(crate) struct Refusal {
 impl Refusal {
     pub(crate) fn new(state: TaskState, reason: Reason, message: impl Into<String>) -> Self {
         Self { state, reason, message: message.into() }
+    }
+
+    /// Why a whole group is not launched, for a task of it.
+    pub(crate) fn of_group(self, task_id: &TaskId) -> Self {
+        Self { message: format!("Task '{task_id}' of the group: {}", self.message), ..self }
     }
 }
 
@@ -112,6 +118,18 @@ impl Agent {
             let message = "A task of a custom executor needs an order of its own";
             return Some(Refusal::new(Error, Reason::TaskInvalid, message));
         }
+        if let Some(refusal) = self.refusal_of_command(task) {
+            return Some(refusal);
+        }
+        self.free.shortfall(&claim(&task.resources)).map(|shortfall| {
+            let message = format!("The task does not fit on its agent: {shortfall}");
+            Refusal::new(Dropped, Reason::ResourcesUnknown, message)
+        })
+    }
+
+    /// What keeps a task from being launched that is to have a container of its own.
+    pub(crate) fn refusal_of_command(&self, task: &TaskInfo) -> Option<Refusal> {
+        use TaskState::Error;
         if task.payload.has_container {
             let message = "This agent cannot run containers with networks of their own, except \
                            those of Docker";
@@ -120,13 +138,7 @@ impl Agent {
         if !task.payload.has_command {
             return Some(Refusal::new(Error, Reason::TaskInvalid, "The task has no command"));
         }
-        if let Some(unusable) = self.unusable_volume(&task.resources) {
-            return Some(volume_refusal(unusable));
-        }
-        self.free.shortfall(&claim(&task.resources)).map(|shortfall| {
-            let message = format!("The task does not fit on its agent: {shortfall}");
-            Refusal::new(Dropped, Reason::ResourcesUnknown, message)
-        })
+        self.unusable_volume(&task.resources).map(volume_refusal)
     }
 
     pub(crate) fn refuse_launch(

@@ -67,6 +67,7 @@ fn walls() -> Enclosure {
         capabilities: 1 | 1 << 5,
         shm_bytes: 8 << 20,
         root_allowed: false,
+        pod: None,
     }
 }
 

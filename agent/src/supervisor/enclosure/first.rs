@@ -14,7 +14,10 @@ const NOBODY: u32 = 65_534;
 
 /// What the first process reads, and where it says what failed.
 pub(super) struct First<'a> {
-    pub(super) plan: &'a Plan,
+    /// None for one that only keeps what a group shares.
+    pub(super) plan: Option<&'a Plan>,
+    /// Whose IPC is its own, or -1.
+    pub(super) pod: RawFd,
     pub(super) joins: &'a [RawFd],
     /// Or -1.
     pub(super) user: RawFd,
@@ -26,7 +29,7 @@ pub(super) struct First<'a> {
 pub(super) extern "C" fn first(argument: *mut c_void) -> c_int {
     // SAFETY: `argument` is the parent's, alive and untouched while the parent is suspended.
     let job = unsafe { &mut *argument.cast::<First<'_>>() };
-    let failed = match join(job).and_then(|()| walls::raise(job.plan)) {
+    let failed = match join(job).and_then(|()| job.plan.map_or(Ok(()), walls::raise)) {
         Err(failed) => failed,
         // SAFETY: this is the cloned child.
         Ok(()) => unsafe { sleep(job) },
@@ -42,7 +45,7 @@ fn step(step: &'static str) -> Failed {
     Failed { step, mount_from_end: None, errno }
 }
 
-/// A session of its own, death with the supervisor, and the container's cgroup.
+/// A session of its own, death with the supervisor, the container's cgroup, and its group's IPC.
 fn join(job: &First<'_>) -> Result<(), Failed> {
     // SAFETY: raw system calls that take numbers, and a C string of one byte.
     unsafe {
@@ -52,6 +55,9 @@ fn join(job: &First<'_>) -> Result<(), Failed> {
             if libc::syscall(libc::SYS_write, *group, c"0".as_ptr(), 1usize) < 0 {
                 return Err(step("joining the cgroup"));
             }
+        }
+        if job.pod >= 0 && libc::syscall(libc::SYS_setns, job.pod, libc::CLONE_NEWIPC) < 0 {
+            return Err(step("entering its group's IPC"));
         }
     }
     Ok(())

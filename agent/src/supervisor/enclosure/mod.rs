@@ -13,13 +13,14 @@
 //!
 //! The supervisor is suspended while a child prepares itself, as when it spawns a plain task, so
 //! nothing here may wait for a peer. Nothing of one enclosure is used for another but its range of
-//! ids.
+//! ids, and within a group what its tasks share (`pods`).
 #![allow(unsafe_code)] // A cloned child; every block says why it is sound.
 
 mod first;
 mod identity;
 mod init;
 mod mounts;
+mod pods;
 mod seccomp;
 mod syscalls;
 mod tree;
@@ -39,6 +40,7 @@ use super::spawn::bear;
 use super::sys;
 use super::task::{Enclosure, LaunchError, Root, VolumeLink};
 use first::{First, first};
+use pods::{Membership, Pods, SHARED};
 use walls::{Failed, Plan, RootPlan};
 
 pub(super) use identity::UserNamespace;
@@ -57,6 +59,7 @@ pub(super) struct Enclosures {
     /// Our own namespace of processes, to come back to.
     home: OwnedFd,
     filter: Filter,
+    pods: Pods,
     next: u64,
 }
 
@@ -70,6 +73,8 @@ pub(super) struct Standing {
     pidfd: OwnedFd,
     /// The layer over its image.
     layer: Option<PathBuf>,
+    /// The group that it is in.
+    pod: Option<Membership>,
     /// Keeps the image from being collected.
     _image: Option<OwnedFd>,
 }
@@ -84,6 +89,8 @@ pub(super) struct Wanted<'a> {
     pub(super) user: Option<&'a UserNamespace>,
     pub(super) joins: &'a [RawFd],
     pub(super) into_cgroup: Option<BorrowedFd<'a>>,
+    /// The group with whose tasks it shares processes and IPC.
+    pub(super) pod: Option<&'a str>,
     /// To which what it writes over an image belongs.
     pub(super) project: Option<&'a Project>,
 }
@@ -104,6 +111,7 @@ impl Enclosures {
             init: init::sealed()?,
             home: fs::File::open("/proc/self/ns/pid")?.into(),
             filter: Filter::standard(),
+            pods: Pods::default(),
             next: 0,
             dir,
         };
@@ -139,10 +147,20 @@ impl Enclosures {
                 (Some(plan), Some(layer), Some(image))
             }
         };
-        let begun =
-            mounts::plan(&self.dir, wanted, root).and_then(|plan| self.begin(&plan, wanted));
+        let begun = mounts::plan(&self.dir, wanted, root).and_then(|plan| {
+            let pod = wanted.pod.map(|name| self.join_pod(name)).transpose()?;
+            match self.begin(&plan, wanted, pod.as_ref()) {
+                Ok((init, pidfd)) => Ok((init, pidfd, pod)),
+                Err(error) => {
+                    pod.iter().for_each(|pod| self.leave_pod(pod));
+                    Err(error)
+                }
+            }
+        });
         match begun {
-            Ok((init, pidfd)) => Ok(Standing { init, fallen: false, pidfd, layer, _image: image }),
+            Ok((init, pidfd, pod)) => {
+                Ok(Standing { init, fallen: false, pidfd, layer, pod, _image: image })
+            }
             Err(error) => {
                 if let Some(layer) = layer {
                     self.discard(&layer);
@@ -189,20 +207,34 @@ impl Enclosures {
         Ok((plan, dir, held))
     }
 
-    fn begin(&self, plan: &Plan, wanted: &Wanted<'_>) -> Result<(u32, OwnedFd), LaunchError> {
+    fn begin(
+        &self,
+        plan: &Plan,
+        wanted: &Wanted<'_>,
+        pod: Option<&Membership>,
+    ) -> Result<(u32, OwnedFd), LaunchError> {
+        let pod = pod.and_then(|pod| self.pods.door(pod));
         let mut job = First {
-            plan,
+            plan: Some(plan),
+            pod: pod.map_or(-1, |pod| pod.as_raw_fd()),
             joins: wanted.joins,
             user: wanted.user.map_or(-1, |user| user.as_fd().as_raw_fd()),
             init: self.init.as_raw_fd(),
             failed: None,
         };
-        let flags =
-            libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+        let own = if pod.is_some() { 0 } else { SHARED };
+        let flags = libc::CLONE_NEWNS | libc::CLONE_NEWUTS | own;
         let mut stack = vec![0u128; STACK / size_of::<u128>()];
         let argument = std::ptr::from_mut(&mut job).cast::<c_void>();
+        if let Some(pod) = pod {
+            sys::bear_children_in(pod)
+                .map_err(refused("going among the processes of its group"))?;
+        }
         // SAFETY: `first` makes system calls on the job only, which is not touched meanwhile.
         let born = unsafe { bear(flags, first, argument, &mut stack, wanted.into_cgroup) };
+        if pod.is_some() {
+            self.come_home();
+        }
         // SAFETY: a live local, written by the child, if at all, before the call went on.
         let failed = unsafe { std::ptr::read_volatile(&raw const job.failed) };
         let pid = born.map_err(|errno| LaunchError::Spawn {
@@ -213,27 +245,20 @@ impl Enclosures {
             sys::reap_named(pid);
             return Err(spawn_error(failed, wanted));
         }
-        let named = rustix::process::Pid::from_raw(pid).expect("a child has a number above zero");
-        let flags = rustix::process::PidfdFlags::empty();
-        match rustix::process::pidfd_open(named, flags) {
-            Ok(pidfd) => Ok((pid.cast_unsigned(), pidfd)),
-            Err(errno) => {
-                sys::signal_child(pid.cast_unsigned(), false, libc::SIGKILL);
-                sys::reap_named(pid);
-                Err(refused("watching its first process")(errno.into()))
-            }
-        }
+        let pidfd = sys::open_child(pid).map_err(refused("watching its first process"))?;
+        Ok((pid.cast_unsigned(), pidfd))
     }
 
     /// Ends an enclosure in which no task was started.
-    pub(super) fn tear_down(&self, standing: &Standing) {
+    pub(super) fn tear_down(&mut self, standing: &Standing) {
         sys::signal_child(standing.init, false, libc::SIGKILL);
         sys::reap_named(standing.init.cast_signed());
         self.clear(standing);
     }
 
     /// Removes what is left of an enclosure whose processes are gone.
-    pub(super) fn clear(&self, standing: &Standing) {
+    pub(super) fn clear(&mut self, standing: &Standing) {
+        standing.pod.iter().for_each(|pod| self.leave_pod(pod));
         if let Some(layer) = &standing.layer {
             self.discard(layer);
         }

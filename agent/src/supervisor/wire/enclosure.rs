@@ -83,6 +83,8 @@ impl Writer<'_> {
         self.u64(v.capabilities);
         self.u64(v.shm_bytes);
         self.u8(u8::from(v.root_allowed));
+        self.u8(u8::from(v.pod.is_some()));
+        v.pod.iter().for_each(|name| self.text(name));
     }
 }
 
@@ -114,6 +116,7 @@ impl Reader<'_> {
             capabilities: self.u64("capabilities")?,
             shm_bytes: self.u64("shm_bytes")?,
             root_allowed: self.flag("root_allowed")?,
+            pod: self.flag("in a pod")?.then(|| self.text("pod")).transpose()?,
         })
     }
 

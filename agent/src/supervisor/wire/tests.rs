@@ -58,6 +58,7 @@ fn enclosure() -> Box<Enclosure> {
         capabilities: 1 << 40 | 3,
         shm_bytes: 9,
         root_allowed: true,
+        pod: Some("p".into()),
     })
 }
 

@@ -1,72 +1,152 @@
 //! LAUNCH_GROUP: all of its tasks, or none.
 //!
-//! The group is checked as a whole. Agents cannot run groups yet, so that even a group without a
-//! fault is refused: each of its tasks is answered for, and nothing is used.
+//! The executor is the agents' own (type DEFAULT), of which only what it uses counts: an executor id
+//! is one group at a time.
 
+use super::launch::Launches;
 use crate::agent::take;
 use crate::effect::Effect;
 use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::Report;
-use proto::{AgentId, Reason, Resources, Role, TaskGroup, TaskId, TaskInfo, TaskState};
+use proto::{
+    AgentId, ExecutorInfo, ExecutorKind, Reason, Resources, Role, TaskGroup, TaskId, TaskInfo,
+    TaskState,
+};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-/// What a group without a fault is told.
-const NOT_BUILT: &str = "task groups are not built yet";
+/// The least that an executor of a group may use, as in Mesos: thousandths of a cpu, and of a MB.
+const LEAST: (u64, u64) = (10, 32_000);
 
 impl Master {
+    /// Launches a group without a fault, and gives what the agent is to run; answers for each task
+    /// of any other.
     pub(super) fn launch_group(
         &mut self,
         framework: FrameworkOrd,
         agent: AgentOrd,
         role: &Role,
-        group: &TaskGroup,
-        remaining: &Resources,
+        group: TaskGroup,
+        remaining: &mut Resources,
         out: &mut Vec<Effect>,
-    ) {
-        let fault = self.group_fault(framework, agent, role, group, remaining);
-        let message = fault.unwrap_or_else(|| NOT_BUILT.to_owned());
+    ) -> Launches {
+        let Err(message) = self.check_group(framework, agent, role, &group, remaining) else {
+            return self.run_group(framework, agent, role, group, remaining);
+        };
         let readable = group.tasks.iter().map(|task| (&task.task_id, Some(task.agent_id.clone())));
         let rest = group.unreadable.iter().map(|task| (&task.task_id, task.agent_id.clone()));
         for (task_id, agent_id) in readable.chain(rest) {
             self.refuse_group_task(framework, task_id, agent_id, &message, out);
         }
+        Launches::default()
+    }
+
+    fn run_group(
+        &mut self,
+        framework: FrameworkOrd,
+        agent: AgentOrd,
+        role: &Role,
+        group: TaskGroup,
+        remaining: &mut Resources,
+    ) -> Launches {
+        let own = Some(self.frameworks[framework].id.clone());
+        let executor = group.executor.map(|info| ExecutorInfo { framework_id: own, ..info });
+        let mut run = Launches::default();
+        for task in group.tasks {
+            let task = TaskInfo { executor: executor.clone(), ..task };
+            self.launch_task(framework, agent, role, task, remaining, &mut run);
+        }
+        self.counters.tasks_launched += run.len() as u64;
+        run
     }
 
     /// The first thing that is wrong with a group.
-    fn group_fault(
+    fn check_group(
         &self,
         framework: FrameworkOrd,
         agent: AgentOrd,
         role: &Role,
         group: &TaskGroup,
         remaining: &Resources,
-    ) -> Option<String> {
+    ) -> Result<(), String> {
         if let Some(task) = group.unreadable.first() {
-            return Some(format!("Task '{}' is invalid: {}", task.task_id, task.problem));
+            return Err(format!("Task '{}' is invalid: {}", task.task_id, task.problem));
         }
         if group.tasks.is_empty() {
-            return Some("Task group cannot be empty".to_owned());
+            return Err("Task group cannot be empty".to_owned());
         }
+        let Some(executor) = &group.executor else {
+            return Err("Task group has no executor".to_owned());
+        };
+        self.check_group_executor(framework, agent, executor)
+            .map_err(|problem| format!("The executor of the task group {problem}"))?;
         let mut rest = remaining.clone();
-        if let Some(executor) = &group.executor
-            && let Err(short) = rest.subtract(&executor.resources)
-        {
-            return Some(format!("The executor uses more than is offered: {short}"));
-        }
-        let mut seen = BTreeSet::new();
+        rest.subtract(&executor.resources)
+            .map_err(|short| format!("The executor uses more than is offered: {short}"))?;
+        let (mut seen, mut users) = (BTreeSet::new(), BTreeSet::new());
         for task in &group.tasks {
             if !seen.insert(&task.task_id) {
-                return Some(format!("Task '{}' is in the group twice", task.task_id));
+                return Err(format!("Task '{}' is in the group twice", task.task_id));
+            }
+            let user = check_task(executor, task)
+                .map_err(|problem| format!("Task '{}' {problem}", task.task_id))?;
+            users.insert(user);
+            if users.len() > 1 {
+                return Err("Tasks of the group have different users: they share a directory, \
+                            which is one user's"
+                    .to_owned());
             }
             // Its executor is the group's.
             let task = TaskInfo { executor: None, ..task.clone() };
-            if let Err(invalid) = self.validate(framework, agent, role, &task, &rest) {
-                return Some(format!("Task '{}' is invalid: {invalid}", task.task_id));
-            }
+            self.validate(framework, agent, role, &task, &rest)
+                .map_err(|invalid| format!("Task '{}' is invalid: {invalid}", task.task_id))?;
             take(&mut rest, &task.resources).expect("the task was checked to fit");
         }
-        None
+        Ok(())
+    }
+
+    fn check_group_executor(
+        &self,
+        framework: FrameworkOrd,
+        agent: AgentOrd,
+        executor: &ExecutorInfo,
+    ) -> Result<(), String> {
+        let own = &self.frameworks[framework].id;
+        if let Some(other) = executor.framework_id.as_ref().filter(|id| *id != own) {
+            return Err(format!("has framework ID {other}, not {own}"));
+        }
+        if executor.kind() != ExecutorKind::Default {
+            return Err("is not of type DEFAULT; others run no task groups yet".to_owned());
+        }
+        if executor.resources.cpus() < LEAST.0 || executor.resources.mem() < LEAST.1 {
+            return Err(format!(
+                "has resources {}: it needs at least 0.01 cpus and 32 MB of memory",
+                executor.resources
+            ));
+        }
+        let mut pieces = executor.resources.pieces().iter();
+        if pieces.any(|piece| piece.flavor.volume().is_some() || piece.flavor.is_shared()) {
+            return Err("has persistent volumes, which are not built yet".to_owned());
+        }
+        if self.agents[agent].executors.contains_key(&(framework, executor.executor_id.clone())) {
+            let (id, agent) = (&executor.executor_id, &self.agents[agent].id);
+            return Err(format!(
+                "has the id {id}, which runs on agent {agent} already: an executor id is one \
+                 group at a time"
+            ));
+        }
+        let body = executor
+            .as_task(self.agents[agent].id.clone(), Resources::new())
+            .and_then(|task| task.payload.open())
+            .map_err(|error| format!("cannot be read: {error}"))?;
+        match (body.command, body.container) {
+            (Some(_), _) => Err("has a command: one of type DEFAULT has none".to_owned()),
+            (None, Some(_)) => {
+                Err("has a container, which is not built yet: its tasks may have them".to_owned())
+            }
+            (None, None) => Ok(()),
+        }
     }
 
     fn refuse_group_task(
@@ -86,5 +166,29 @@ impl Master {
             unreachable_time: None,
         };
         self.report(framework, task_id, report, out);
+    }
+}
+
+/// What no task of a group may ask for; gives the user that it names.
+fn check_task(executor: &ExecutorInfo, task: &TaskInfo) -> Result<Option<Arc<str>>, String> {
+    if task.executor.as_ref().is_some_and(|own| own.executor_id != executor.executor_id) {
+        return Err("names another executor than its group".to_owned());
+    }
+    if task.resources.scalar("network") > 0 {
+        return Err(
+            "holds bandwidth (network), and so asks for a network of its own, which a task \
+                    of a group cannot have"
+                .to_owned(),
+        );
+    }
+    let body = task.payload.open().map_err(|error| format!("cannot be read: {error}"))?;
+    match body.container {
+        Some(container) if container.docker.is_some() => {
+            Err("asks for a container of Docker, which a task of a group cannot have".to_owned())
+        }
+        Some(container) if container.network.is_some() => {
+            Err("asks for a network of its own, which a task of a group cannot have".to_owned())
+        }
+        _ => Ok(body.command.and_then(|command| command.user)),
     }
 }

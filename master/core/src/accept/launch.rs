@@ -41,26 +41,9 @@ impl Master {
         out: &mut Vec<Effect>,
     ) -> Launches {
         let mut run = Launches { plain: Vec::with_capacity(tasks.len()), ..Launches::default() };
-        for mut task in tasks {
+        for task in tasks {
             match self.validate(framework, agent, role, &task, remaining) {
-                Ok(()) => {
-                    if let Some(executor) = &mut task.executor {
-                        executor.framework_id = Some(self.frameworks[framework].id.clone());
-                        let executor = Arc::new(executor.clone());
-                        if self.employ(framework, agent, role, &executor, remaining) {
-                            run.start.push(executor.executor_id.clone());
-                        }
-                    }
-                    take(remaining, &task.resources).expect("the task was checked to fit");
-                    let record = Task::launched(agent, role.clone(), &task, self.now);
-                    self.insert_task(framework, task.task_id.clone(), record);
-                    self.take_up(framework, &task.task_id, &task.resources);
-                    self.publish_task(framework, &task.task_id);
-                    match task.executor {
-                        Some(_) => run.by_executors.push(task),
-                        None => run.plain.push(task),
-                    }
-                }
+                Ok(()) => self.launch_task(framework, agent, role, task, remaining, &mut run),
                 Err(invalid) => {
                     let (id, agent_id) = (&task.task_id, Some(task.agent_id.clone()));
                     self.refuse_task(framework, id, agent_id, &invalid.to_string(), out);
@@ -69,6 +52,34 @@ impl Master {
         }
         self.counters.tasks_launched += run.len() as u64;
         run
+    }
+
+    /// Takes what a task that was checked uses, with its executor if that is to be started.
+    pub(super) fn launch_task(
+        &mut self,
+        framework: FrameworkOrd,
+        agent: AgentOrd,
+        role: &Role,
+        mut task: TaskInfo,
+        remaining: &mut Resources,
+        run: &mut Launches,
+    ) {
+        if let Some(executor) = &mut task.executor {
+            executor.framework_id = Some(self.frameworks[framework].id.clone());
+            let executor = Arc::new(executor.clone());
+            if self.employ(framework, agent, role, &executor, remaining) {
+                run.start.push(executor.executor_id.clone());
+            }
+        }
+        take(remaining, &task.resources).expect("the task was checked to fit");
+        let record = Task::launched(agent, role.clone(), &task, self.now);
+        self.insert_task(framework, task.task_id.clone(), record);
+        self.take_up(framework, &task.task_id, &task.resources);
+        self.publish_task(framework, &task.task_id);
+        match task.executor {
+            Some(_) => run.by_executors.push(task),
+            None => run.plain.push(task),
+        }
     }
 
     /// Sets aside what an executor uses, unless it is there; says whether it is to be started.

@@ -153,7 +153,12 @@ impl Master {
                     }
                 }
                 Operation::LaunchGroup(group) => {
-                    self.launch_group(framework, agent, role, &group, remaining, out);
+                    let run = self.launch_group(framework, agent, role, *group, remaining, out);
+                    launched += run.len();
+                    runs.extend(self.orders(framework, role, run));
+                    if draft.is_none() {
+                        runs.drain(..).for_each(|run| self.send(agent, run, out));
+                    }
                 }
                 Operation::Change(change) => {
                     let draft = draft.get_or_insert_with(|| self.draft(agent));

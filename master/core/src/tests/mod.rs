@@ -14,6 +14,7 @@ mod executors;
 mod explain;
 mod explain_rules;
 mod fairness;
+mod groups;
 mod headroom;
 mod invariants;
 mod invariants_operations;

@@ -246,7 +246,8 @@ pub(crate) fn group(tasks: Vec<TaskInfo>) -> Operation {
         executor_id: ExecutorId::new("default").expect("a word is an id"),
         framework_id: None,
         resources: Resources::cpus_mem(10, 32_000),
-        payload: Arc::from([]),
+        // Of type DEFAULT.
+        payload: Arc::from([15 << 3, 1]),
     };
     Operation::LaunchGroup(Box::new(TaskGroup {
         executor: Some(executor),
