@@ -204,7 +204,9 @@ impl Agent {
 
     /// What runs in a container was launched so; none when no task of ours runs in it.
     pub fn launch_of(&self, container_id: &ContainerId) -> Option<Launch> {
-        let (framework_id, task_id) = self.containers.get(container_id)?.clone();
+        let Some((framework_id, task_id)) = self.containers.get(container_id).cloned() else {
+            return self.launch_of_executor(container_id);
+        };
         let framework = self.frameworks.get(&framework_id)?;
         let task = framework.tasks.get(&task_id).filter(|task| task.phase == Phase::Running)?;
         let launched = task.launched.as_ref()?;

@@ -6,7 +6,7 @@
 
 use super::chunked::{Chunked, Run};
 use master_core::publish::{
-    AgentLoad, AgentRecord, FrameworkRecord, OfferBrief, PastTask, TaskRecord,
+    AgentLoad, AgentRecord, ExecutorBrief, FrameworkRecord, OfferBrief, PastTask, TaskRecord,
 };
 use master_core::{Change, Registry};
 use proto::scheduler::Demand;
@@ -76,6 +76,8 @@ pub(crate) struct Share {
     pub(crate) offered: Resources,
     /// The loads with its offers, and where in each they are.
     pub(crate) offers: Vec<(Arc<AgentLoad>, usize)>,
+    /// The loads with its executors, and where in each they are.
+    executors: Vec<(Arc<AgentLoad>, usize)>,
     /// The agents with tasks or executors of it.
     pub(crate) agents: BTreeSet<AgentId>,
 }
@@ -98,6 +100,10 @@ pub(crate) fn holds(task: &TaskRecord) -> bool {
 impl Share {
     pub(crate) fn offers(&self) -> impl Iterator<Item = (&AgentId, &OfferBrief)> {
         self.offers.iter().map(|(load, at)| (&load.agent_id, &load.offers[*at]))
+    }
+
+    pub(crate) fn executors(&self) -> impl Iterator<Item = (&AgentId, &ExecutorBrief)> {
+        self.executors.iter().map(|(load, at)| (&load.agent_id, &load.executors[*at]))
     }
 }
 
@@ -174,9 +180,13 @@ impl Model {
                 sums.add_agent(&row.record.info.resources);
             }
             let Some(load) = &row.load else { continue };
-            for executor in load.executors.iter().filter(|executor| executor.holds) {
-                let used = &executor.info.resources;
+            for (at, executor) in load.executors.iter().enumerate() {
                 let share = sums.frameworks.entry(executor.framework_id.clone()).or_default();
+                share.executors.push((Arc::clone(load), at));
+                if !executor.holds {
+                    continue;
+                }
+                let used = &executor.info.resources;
                 share.used.add(used);
                 share.agents.insert(load.agent_id.clone());
                 sums.roles.entry(executor.role.clone()).or_default().used.add(used);

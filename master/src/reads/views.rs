@@ -1,10 +1,11 @@
 //! Rows of the model as the operator API shows them.
 
 use super::model::{AgentRow, FrameworkRow, Model, PastFramework, RoleShare, Share};
-use master_core::publish::{AgentRecord, OfferBrief, PastTask, Step, TaskRecord};
-use proto::operator::{AgentView, FrameworkView, RoleView, TaskView};
+use master_core::publish::{AgentRecord, ExecutorBrief, OfferBrief, PastTask, Step, TaskRecord};
+use proto::operator::{AgentView, ExecutorView, FrameworkView, RoleView, TaskView};
 use proto::{
-    FrameworkId, InverseOffer, Offer, Quantities, QuotaConfig, Resources, Role, TaskId, TaskStatus,
+    AgentId, ExecutorInfo, FrameworkId, InverseOffer, Offer, Quantities, QuotaConfig, Resources,
+    Role, TaskId, TaskStatus,
 };
 use std::sync::Arc;
 
@@ -25,6 +26,11 @@ pub(crate) fn agent(row: &AgentRow) -> AgentView {
         unreachable: record.unreachable,
         disk_pressed: record.disk_pressed,
     }
+}
+
+/// A custom executor, or that of a group.
+pub(crate) fn executor(agent_id: &AgentId, executor: &ExecutorBrief) -> ExecutorView {
+    ExecutorView { info: ExecutorInfo::clone(&executor.info), agent_id: agent_id.clone() }
 }
 
 /// A framework that is not over.

@@ -2,10 +2,12 @@
 
 use crate::cluster::{Cluster, free_port, wait_for};
 use crate::framework::Framework;
+use crate::http::get;
 use proto::{
     CommandInfo, ContainerInfo, ExecutorId, ExecutorInfo, Filters, Offer, Operation, Resources,
     TaskBody, TaskGroup, TaskId, TaskInfo, TaskPayload, TaskState,
 };
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +76,20 @@ fn is_removed(cluster: &Cluster) {
     wait_for("the group's directory to go", || is_empty().then_some(()));
 }
 
+/// Operators see the group's executor in all the lists that there are.
+fn is_listed(cluster: &Cluster) {
+    let named = |list: &Value| list[0]["executor_info"]["executor_id"]["value"] == "pod";
+    wait_for("the executor in the lists", || {
+        let alone = cluster.operator("GET_EXECUTORS")?["get_executors"]["executors"].take();
+        let state = cluster.operator("GET_STATE")?["get_state"]["get_executors"].take();
+        let old = get(&cluster.master_address, "/state")?.body;
+        let old: Value = serde_json::from_str(&old).ok()?;
+        let executor = &old["frameworks"][0]["executors"][0];
+        let same = executor["executor_id"] == "pod" && executor["type"] == "DEFAULT";
+        (named(&alone) && named(&state["executors"]) && same).then_some(())
+    });
+}
+
 #[test]
 fn a_task_that_fails_ends_its_group_and_one_that_finishes_does_not() {
     let cluster = Cluster::start(1, "cpus:2;mem:1024", false);
@@ -87,6 +103,7 @@ fn a_task_that_fails_ends_its_group_and_one_that_finishes_does_not() {
     ];
     launch(&framework, offer, tasks);
     framework.state(&TaskId::new("first").unwrap(), TaskState::Finished);
+    is_listed(&cluster);
     let shared = cluster.place.path().join("agent-0/volumes/.groups");
     let one = std::fs::read_dir(&shared).unwrap().next().unwrap().unwrap();
     std::fs::write(one.path().join("last"), "").unwrap();

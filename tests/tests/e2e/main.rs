@@ -15,6 +15,7 @@ mod demo;
 mod disk;
 mod drain;
 mod ends;
+mod executors;
 mod framework;
 mod groups;
 mod http;

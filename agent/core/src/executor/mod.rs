@@ -15,6 +15,7 @@ mod tests;
 pub(crate) use recovery::split;
 
 use crate::effect::Effect;
+use crate::input::Launch;
 use crate::state::{Agent, Phase, Task, TaskKey};
 use crate::volumes::claim;
 use proto::agent_link::{AgentCall, AgentExecutor};
@@ -219,6 +220,20 @@ impl Agent {
             let container_id = container_id.clone();
             effects.push(Effect::Resize { container_id, resources, limits });
         }
+    }
+
+    /// What was ordered for a custom executor that runs, with what it and its tasks may use now.
+    pub(crate) fn launch_of_executor(&self, container_id: &ContainerId) -> Option<Launch> {
+        let executor = self.executors.get(container_id).filter(|e| e.phase == Phase::Running)?;
+        let (resources, _) = self.size_of(executor);
+        let task = executor.info.as_task(self.agent_id()?.clone(), resources).ok()?;
+        Some(Launch {
+            container_id: container_id.clone(),
+            framework: self.frameworks.get(&executor.framework_id)?.info.clone()?,
+            framework_id: executor.framework_id.clone(),
+            role: executor.role.clone(),
+            task: Arc::new(task),
+        })
     }
 
     /// Executors as the master is told of them.

@@ -470,3 +470,19 @@ fn what_an_executor_repeats_to_an_agent_that_was_started_anew_is_told_once() {
     world.reports("a", TaskState::Running, 8);
     assert_eq!(world.last().uuid, Some(StatusUuid([8; 16])));
 }
+
+#[test]
+fn people_may_go_in_but_change_no_limits() {
+    let mut world = World::registered();
+    world.employ(&["t"], true);
+    let home = world.home();
+    assert!(world.agent.launch_of(&home).is_none(), "it does not run yet");
+    let container_id = home.clone();
+    world.step(Input::Launched { container_id, sandbox: "/s/e".into() });
+    let launch = world.agent.launch_of(&home).expect("it runs");
+    assert_eq!(launch.task.task_id.as_str(), "e");
+    assert!(launch.task.payload.has_command);
+    let limits = [(Arc::from("cpus"), None)].into_iter().collect();
+    let refused = world.agent.with_limits(&home, &limits).unwrap_err().to_string();
+    assert!(refused.starts_with("the container is that of executor e"), "{refused}");
+}

@@ -8,7 +8,7 @@ use crate::effect::{CheckpointOp, Effect};
 use crate::input::{Launch, TaskRecord};
 use crate::state::Agent;
 use crate::task::task_record;
-use proto::ContainerId;
+use proto::{ContainerId, ExecutorId};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub type Limits = BTreeMap<Arc<str>, Option<u64>>;
 pub enum LimitsRefused {
     /// No such container of a task runs.
     NoContainer(ContainerId),
+    /// The container is that of a custom executor, which shares it among its tasks.
+    OfExecutor(ExecutorId),
     /// Nothing is to be changed.
     Nothing,
     /// Of this there are no limits: only of cpus and mem.
@@ -63,6 +65,11 @@ impl fmt::Display for LimitsRefused {
             Self::NoContainer(id) => {
                 write!(f, "no container {id} of a task is running on this agent")
             }
+            Self::OfExecutor(id) => write!(
+                f,
+                "the container is that of executor {id}: it may use what the executor and its \
+                 tasks ask for together, with their limits, and is changed with its tasks only"
+            ),
             Self::Nothing => f.write_str("limits: name at least one, of cpus or mem"),
             Self::Unknown(name) => {
                 write!(f, "limits: there are limits of cpus and mem, not of {name}")
@@ -93,6 +100,9 @@ impl Agent {
     /// # Errors
     /// Why they cannot be.
     pub fn with_limits(&self, id: &ContainerId, limits: &Limits) -> Result<Launch, LimitsRefused> {
+        if let Some(executor) = self.executors.get(id) {
+            return Err(LimitsRefused::OfExecutor(executor.info.executor_id.clone()));
+        }
         let launch = self.launch_of(id);
         let mut launch = launch.ok_or_else(|| LimitsRefused::NoContainer(id.clone()))?;
         if limits.is_empty() {

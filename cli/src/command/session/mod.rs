@@ -1,4 +1,4 @@
-//! `tepui exec` and `tepui attach`: people in containers of tasks.
+//! `tepui exec` and `tepui attach`: people in containers of tasks, and of custom executors.
 //!
 //! The master says which agent has the task, and carries what goes between this process and that agent:
 //! the calls of Mesos' agent API. Where it will or can not, the agent itself is asked. One connection brings what the program prints, and the session lives
@@ -94,15 +94,19 @@ async fn find(server: &Server, named: &str, framework: Option<&str>) -> Result<P
         .collect();
     ways.push(Channel::direct(format!("{}:{}", agent.info.hostname, agent.info.port)));
     let containers = containers(&mut ways).await?;
-    let container = containers.into_iter().find(|container| {
-        container.framework_id.as_ref() == Some(&view.framework_id)
-            && container.executor_id.as_ref().is_some_and(|id| id.as_str() == task)
-    });
+    let of = |name: &str| {
+        containers.iter().find(|container| {
+            container.framework_id.as_ref() == Some(&view.framework_id)
+                && container.executor_id.as_ref().is_some_and(|id| id.as_str() == name)
+        })
+    };
+    // A custom executor has one container for all of its tasks.
+    let container = of(&task).or_else(|| of(view.executor_id.as_ref()?.as_str()));
     let container = container.ok_or_else(|| {
         let message = format!("task {task} is not running on agent {} (any more)", view.agent_id);
         Failure::new(Code::NotFound, message)
     })?;
-    Ok(Place { ways, container: container.container_id })
+    Ok(Place { ways, container: container.container_id.clone() })
 }
 
 /// The containers of an agent, by the first way that leads to it; those before it are given up.

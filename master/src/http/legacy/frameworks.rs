@@ -6,8 +6,8 @@ use crate::http::json::{Element, Fields, Json};
 use crate::http::pieces::{Pieces, Unread};
 use crate::http::select::Wanted;
 use crate::reads::{Form, FrameworkRow, Model, PastFramework, Share};
-use master_core::publish::{FrameworkRecord, OfferBrief, PastTask, TaskRecord};
-use proto::{AgentId, Capability, FrameworkId, Time};
+use master_core::publish::{ExecutorBrief, FrameworkRecord, OfferBrief, PastTask, TaskRecord};
+use proto::{AgentId, Capability, ExecutorKind, FrameworkId, Time};
 use std::sync::Arc;
 
 pub(super) async fn write(out: &mut Pieces, model: &Model, query: &Query) -> Result<(), Unread> {
@@ -86,6 +86,28 @@ pub(super) fn offer(
     json.end_object();
 }
 
+/// A custom executor, or that of a group.
+fn executor(json: &mut Json, agent_id: &AgentId, executor: &ExecutorBrief) {
+    let info = &executor.info;
+    let every = Fields::default();
+    json.begin_object();
+    let mut element = Element::new(json, &every);
+    element.text("executor_id", info.executor_id.as_str());
+    element.text("name", &info.name());
+    element.text("framework_id", executor.framework_id.as_str());
+    element.text("slave_id", agent_id.as_str());
+    element.text("role", executor.role.as_str());
+    element.text(
+        "type",
+        match info.kind() {
+            ExecutorKind::Default => "DEFAULT",
+            ExecutorKind::Custom => "CUSTOM",
+        },
+    );
+    element.resources("resources", &info.resources);
+    json.end_object();
+}
+
 /// `/offers`, which Mesos has not: those that wait for an answer.
 pub(super) async fn offers(out: &mut Pieces, model: &Model, query: &Query) -> Result<(), Unread> {
     let wanted = query.wanted(usize::MAX);
@@ -118,6 +140,16 @@ async fn current_framework(
     summary(&mut element, &row.record, share);
     describe(&mut element, &row.record, None);
     element.resources("resources", &share.used.plus(&share.offered));
+    if fields.wants("executors") {
+        out.json.name("executors").begin_list();
+        for (agent_id, one) in share.executors() {
+            if wanted.agent(agent_id) && wanted.role(&one.role) {
+                executor(&mut out.json, agent_id, one);
+                out.breathe().await?;
+            }
+        }
+        out.json.end_list();
+    }
     if fields.wants("offers") {
         out.json.name("offers").begin_list();
         for (agent_id, one) in share.offers() {
@@ -162,7 +194,7 @@ async fn past_framework(
     summary(&mut element, &past.record, &share);
     describe(&mut element, &past.record, Some(past.unregistered));
     element.resources("resources", &share.used);
-    for name in ["offers", "tasks", "unreachable_tasks"] {
+    for name in ["executors", "offers", "tasks", "unreachable_tasks"] {
         element.texts(name, []);
     }
     completed_tasks(out, model, &past.record.id, wanted).await?;
@@ -222,7 +254,6 @@ fn describe(element: &mut Element<'_>, record: &FrameworkRecord, unregistered: O
     } else {
         element.texts("roles", info.roles.iter().map(|role| role.as_str()));
     }
-    element.texts("executors", []);
     // The name is written as soon as there is a field.
     if !info.labels.is_empty()
         && let Some(json) = element.field("labels")

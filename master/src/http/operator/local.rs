@@ -3,9 +3,10 @@
 use crate::connections::Message;
 use crate::http::{Context, Refusal, Totals, legacy};
 use crate::logging::{Logging, NoControl};
+use crate::reads::views;
 use http::StatusCode;
-use proto::operator::{Call, ExecutorView, Response};
-use proto::{ExecutorInfo, Role, Weight};
+use proto::operator::{Call, Response};
+use proto::{Role, Weight};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -44,10 +45,7 @@ pub(crate) async fn answer(context: &Context, call: &Call) -> Result<Option<Resp
             let model = context.model().await?;
             let loads = model.agents.iter().filter_map(|(_, row)| row.load.as_ref());
             let all = loads.flat_map(|load| {
-                load.executors.iter().map(|executor| ExecutorView {
-                    info: ExecutorInfo::clone(&executor.info),
-                    agent_id: load.agent_id.clone(),
-                })
+                load.executors.iter().map(|executor| views::executor(&load.agent_id, executor))
             });
             Response::Executors(all.collect())
         }

@@ -9,10 +9,11 @@ use crate::http::json::{Fields, Json};
 use crate::http::pieces::{Pieces, Unread};
 use crate::http::select::Wanted;
 use crate::reads::{AgentRow, Beginning, Form, Model, Run, views};
-use master_core::publish::{PastTask, TaskRecord};
+use master_core::publish::{ExecutorBrief, PastTask, TaskRecord};
 use master_core::registry::KnownOperation;
 use proto::operator::{
-    AgentStanding, AgentView, Call, Event, FrameworkView, Response, State, StreamEvent, TasksView,
+    AgentStanding, AgentView, Call, Event, ExecutorView, FrameworkView, Response, State,
+    StreamEvent, TasksView,
 };
 use proto::{Encoding, FrameworkId, Wire};
 use std::sync::Arc;
@@ -99,7 +100,9 @@ pub(crate) async fn members(
 async fn state(answer: &mut Answer<'_>, model: &Model) -> Result<(), Unread> {
     answer.raw("{\"get_tasks\":{");
     part(answer, model, &Call::GetTasks).await?;
-    answer.raw("},\"get_executors\":{},\"get_frameworks\":{");
+    answer.raw("},\"get_executors\":{");
+    executors(answer, model).await?;
+    answer.raw("},\"get_frameworks\":{");
     part(answer, model, &Call::GetFrameworks).await?;
     answer.raw("},\"get_agents\":{");
     part(answer, model, &Call::GetAgents).await?;
@@ -242,6 +245,28 @@ async fn frameworks(answer: &mut Answer<'_>, model: &Model) -> Result<(), Unread
     };
     let past = model.past_framework_views().filter(fits);
     answer.list(&mut first, "completed_frameworks", past, make).await
+}
+
+fn chosen_executors(wanted: &Wanted, model: &Model) -> Vec<ExecutorView> {
+    let mut chosen = Vec::new();
+    for load in model.agents.iter().filter_map(|(_, row)| row.load.as_ref()) {
+        let fits = |own: &&ExecutorBrief| {
+            wanted.of_agent(Some(&own.framework_id), &load.agent_id) && wanted.role(&own.role)
+        };
+        let fit = load.executors.iter().filter(fits);
+        chosen.extend(fit.map(|own| views::executor(&load.agent_id, own)));
+    }
+    chosen
+}
+
+/// Those of the state; GET_EXECUTORS alone is no read of this kind.
+async fn executors(answer: &mut Answer<'_>, model: &Model) -> Result<(), Unread> {
+    let all = chosen_executors(answer.wanted, model).into_iter();
+    let make = |executors, in_state| match in_state {
+        false => Response::Executors(executors),
+        true => state_of(State { executors, ..State::default() }),
+    };
+    answer.list(&mut true, "executors", all, make).await
 }
 
 async fn tasks(answer: &mut Answer<'_>, model: &Model) -> Result<(), Unread> {
