@@ -3,30 +3,26 @@
 //!
 //! It decides nothing: what cannot be run is refused with a sentence, which the core reports.
 
+mod ends;
 mod image;
 mod network;
 pub(crate) mod ports;
 
-use crate::checkpoint::{Record, task_of_launch};
-use crate::containerizer::{
-    self, Allocation, ContainerEvent, Ended, Limitation, Program, Rlimit, SandboxChoice,
-    SandboxFate, VolumeLink, WaitStatus,
-};
+use crate::checkpoint::Record;
+use crate::containerizer::{self, Allocation, Program, Rlimit, SandboxChoice, VolumeLink};
 use crate::docker;
-use crate::looking;
 use crate::policy::{self, Policy, Walls};
-use crate::supervisor::task::{LaunchError, Root};
+use crate::supervisor::task::Root;
 use crate::volumes::{VolumeDisk, groups};
-use agent_core::{Container, Exited, Input, Launch, Mount, TaskRecord};
-use clock::Clock;
+use agent_core::{Launch, Mount, TaskRecord};
 use proto::{
     CheckKind, Checks, CommandInfo, ContainerId, DockerInfo, DockerNetwork, Exit, FrameworkInfo,
-    LimitHit, Resources, TaskBody, TaskInfo, TaskOutcome, TaskUsage, Time, Value,
+    Resources, TaskBody, TaskInfo, Value,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
+pub(crate) use ends::{fault_of_command, input, report, since_boot};
 pub(crate) use image::{ImagesInUse, OfImage};
 
 /// What a task gets that asks for no memory, in thousandths of a MB: Mesos' own least. Without a
@@ -375,140 +371,6 @@ fn rlimit((name, soft, hard): &(Arc<str>, Option<u64>, Option<u64>)) -> Result<R
     };
     let value = |limit: &Option<u64>| limit.unwrap_or(u64::MAX);
     Ok(Rlimit { resource, soft: value(soft), hard: value(hard) })
-}
-
-/// What an event means to the core; absent for what only people read.
-pub(crate) fn input(event: ContainerEvent) -> Option<Input> {
-    match event {
-        ContainerEvent::Launched { id, launched } => {
-            fail::fail_point!("launch-heard");
-            Some(Input::Launched {
-                container_id: core_id(&id)?,
-                sandbox: launched.sandbox.to_string_lossy().into(),
-            })
-        }
-        ContainerEvent::LaunchFailed { id, error } => Some(Input::LaunchFailed {
-            container_id: core_id(&id)?,
-            exit: fault_of_command(&error),
-            message: error.to_string().into(),
-        }),
-        ContainerEvent::Ended { id, ended } => {
-            fail::fail_point!("end-heard");
-            Some(Input::Exited { container_id: core_id(&id)?, exited: exited(ended) })
-        }
-        ContainerEvent::Looked { id, number, result } => looking::ended(&id, number, result),
-        ContainerEvent::Usage { .. }
-        | ContainerEvent::Updated { .. }
-        | ContainerEvent::Entered { .. }
-        | ContainerEvent::Left { .. }
-        | ContainerEvent::LogCut { .. }
-        | ContainerEvent::Sampled { .. }
-        | ContainerEvent::Recovered(_)
-        | ContainerEvent::Lost { .. } => None,
-    }
-}
-
-fn exited(ended: Ended) -> Exited {
-    if ended.lost_bytes > 0 {
-        tracing::warn!(bytes = ended.lost_bytes, "output of a task could not be stored");
-    }
-    let limit = ended.limitation.map(|limitation| match limitation {
-        Limitation::Memory { usage_bytes, limit_bytes } => {
-            LimitHit { resource: "mem".into(), usage: usage_bytes, limit: limit_bytes }
-        }
-        Limitation::Disk { usage_bytes, limit_bytes } => {
-            LimitHit { resource: "disk".into(), usage: usage_bytes, limit: limit_bytes }
-        }
-    });
-    Exited {
-        lost_output: ended.lost_bytes,
-        outcome: TaskOutcome {
-            exit: match ended.status {
-                WaitStatus::Exited(code) => Some(Exit::Code(code.into())),
-                WaitStatus::Signaled(signal) => Some(Exit::Signal(signal.into())),
-                WaitStatus::Unknown => None,
-            },
-            limit,
-            usage: Some(TaskUsage {
-                cpu_time: ended.cpu_time,
-                max_memory: ended.max_rss_bytes,
-                wall_time: ended.lasted,
-            }),
-        },
-        kill_requested: ended.kill_requested,
-        sandbox: match ended.sandbox {
-            SandboxFate::Kept(path) => Some(path.to_string_lossy().into()),
-            SandboxFate::Empty => None,
-        },
-    }
-}
-
-/// What the supervisor reports of the containers that outlived the last agent.
-pub(crate) fn report(recovered: Vec<containerizer::Recovered>, clock: &Clock) -> Vec<Container> {
-    let mut frameworks = Vec::new();
-    let known = recovered.into_iter().filter_map(|container| {
-        // Of what is left of a lost supervisor the checkpoint knows more than this one does.
-        let launch = (!container.remains).then(|| launch_of(&container, &mut frameworks));
-        let launch = launch.transpose().unwrap_or_else(|error| {
-            tracing::error!(container = %container.id, %error, "a container's launch cannot be read");
-            None
-        });
-        Some(Container {
-            container_id: core_id(&container.id)?,
-            launch,
-            started: since_boot(clock, container.launched.started_boot_ns),
-            sandbox: container.launched.sandbox.to_string_lossy().into(),
-            exited: container.ended.map(exited),
-            remains: container.remains,
-            kill_requested: container.kill_requested,
-        })
-    });
-    known.collect()
-}
-
-/// The time of a moment that the kernel counts in nanoseconds since boot.
-pub(crate) fn since_boot(clock: &Clock, nanos: u64) -> Time {
-    let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let now = Duration::new(boot.tv_sec.unsigned_abs(), boot.tv_nsec.unsigned_abs() as u32);
-    clock.now() - now.saturating_sub(Duration::from_nanos(nanos))
-}
-
-/// A launch as it was recorded; a framework that was read for another is not read again.
-fn launch_of(
-    container: &containerizer::Recovered,
-    frameworks: &mut Vec<(Arc<[u8]>, Arc<FrameworkInfo>)>,
-) -> Result<Launch, proto::DecodeError> {
-    let TaskRecord { container_id, framework_id, role, task } = task_of_launch(&container.record)?;
-    let bytes = container.shared.as_ref();
-    let bytes = bytes.ok_or_else(|| proto::DecodeError::new("", "has no framework"))?;
-    let known = frameworks.iter().find(|(known, _)| Arc::ptr_eq(known, bytes));
-    let framework = match known {
-        Some((_, framework)) => Arc::clone(framework),
-        None => {
-            let framework = <Arc<FrameworkInfo>>::decode(bytes)?;
-            frameworks.push((Arc::clone(bytes), Arc::clone(&framework)));
-            framework
-        }
-    };
-    Ok(Launch { container_id, framework, framework_id, role, task })
-}
-
-/// What a shell would exit with, when what was to be run is at fault and not where it was to run.
-pub(crate) fn fault_of_command(error: &LaunchError) -> Option<Exit> {
-    match error {
-        LaunchError::Impossible(_) => Some(CANNOT_EXECUTE),
-        LaunchError::Spawn { step, errno } if step.starts_with("execve") => match *errno {
-            libc::ENOENT | libc::ENOTDIR => Some(Exit::Code(127)),
-            libc::ENOMEM | libc::EAGAIN | libc::EIO | libc::ENFILE => None,
-            _ => Some(CANNOT_EXECUTE),
-        },
-        // It asks for more than the agent's own hard limit, or than there can be.
-        LaunchError::Spawn { step, .. } if step == "setrlimit" => Some(CANNOT_EXECUTE),
-        LaunchError::Spawn { step, .. } if step == "changing into the working directory" => {
-            Some(CANNOT_EXECUTE)
-        }
-        LaunchError::Spawn { .. } | LaunchError::AlreadyExists | LaunchError::Refused(_) => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Translation of launches: programs, users, limits; and what is refused.
 
 use super::{
-    CANNOT_EXECUTE, Frameworks, LEAST_MEMORY, OfImage, allocation, fault_of_command, launch_of,
+    CANNOT_EXECUTE, Frameworks, LEAST_MEMORY, OfImage, allocation, ends::launch_of,
+    fault_of_command,
 };
 use crate::containerizer::{self, LaunchError, Launched, Program, Recovered, Rlimit};
 use crate::policy::Policy;
