@@ -231,6 +231,13 @@ impl Fetching {
         }
     }
 
+    /// Removes what is kept of servers' files, the longest unused first, as long as the disk is short.
+    pub(crate) fn make_room(&self, is_short: impl Fn() -> bool) {
+        if let Err(error) = self.cache.make_room(is_short) {
+            tracing::warn!(%error, "old files stay in the cache");
+        }
+    }
+
     /// A file of a server as it is now, out of the cache if it is there.
     async fn kept(&self, uri: &str) -> Result<(File, String), Failure> {
         let user = rustix::process::geteuid().is_root().then_some(NOBODY);

@@ -15,6 +15,7 @@ mod docker;
 mod error;
 mod executors;
 mod fetching;
+mod headroom;
 mod http;
 mod link;
 mod listen;

@@ -8,15 +8,16 @@ use crate::config::{Config, Layout};
 use crate::containerizer;
 use crate::containers::CANNOT_EXECUTE;
 use crate::fetching::{Fetched, Fetching, Places, discard};
+use crate::headroom::Headroom;
 use crate::perform::{Beside, MadeSession};
 use crate::policy::Policy;
 use agent_core::{Input, Launch};
-use images::{Image, ImageError, Store};
+use images::{Collected, Image, ImageError, Store};
 use proto::{ContainerId, FetchUri};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
@@ -30,6 +31,11 @@ pub(crate) enum Prepared {
     Look(Box<Beside>),
     /// A session in a task's container.
     Session(Box<MadeSession>),
+    /// Room on the disk, as far as what can be had again took it.
+    Room {
+        /// Whether it was made because the disk was found short.
+        for_want: bool,
+    },
 }
 
 /// What came of preparing an image.
@@ -57,8 +63,8 @@ pub(crate) struct Preparing {
     waiting: BTreeMap<Arc<str>, Waiting>,
     /// Until the supervisor holds them itself.
     held: BTreeMap<ContainerId, Arc<Image>>,
-    /// Held while images are being removed.
-    collecting: Arc<Mutex<()>>,
+    /// Whether what can be had again is being removed.
+    making_room: Arc<AtomicBool>,
     /// Absent means that nothing is fetched.
     fetching: Option<Arc<Fetching>>,
     fetches: BTreeMap<ContainerId, Fetch>,
@@ -116,7 +122,7 @@ impl Preparing {
             done,
             waiting: BTreeMap::new(),
             held: BTreeMap::new(),
-            collecting: Arc::default(),
+            making_room: Arc::default(),
             fetching: None,
             fetches: BTreeMap::new(),
         }
@@ -316,24 +322,47 @@ impl Preparing {
         all.any(|launch| launch.container_id == *container_id)
     }
 
-    /// Removes images that nobody runs: beyond the cache's size, or all when the disk is short.
-    pub(crate) fn collect(&self, disk_is_short: bool) {
-        let Some(store) = self.store.clone() else { return };
-        let keep = if disk_is_short { 0 } else { self.cache_bytes };
-        let collecting = Arc::clone(&self.collecting);
+    /// Removes images that nobody runs beyond the cache's size; and as long as the disk is short,
+    /// what is kept of servers' files and all such images, the longest unused first. Says when that
+    /// is done.
+    pub(crate) fn make_room(&self, disk: Headroom, for_want: bool) {
+        if self.making_room.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (busy, done) = (Arc::clone(&self.making_room), self.done.clone());
+        let making = Making { busy, done, for_want };
+        let (fetching, images) = (self.fetching.clone(), self.store.clone());
+        let keep = self.cache_bytes;
         tokio::task::spawn_blocking(move || {
-            let Ok(_alone) = collecting.try_lock() else { return };
-            match store.collect(keep) {
-                Ok(collected) if collected.images == 0 => {}
-                Ok(collected) => tracing::info!(
-                    images = collected.images,
-                    bytes = collected.bytes,
-                    kept = collected.kept,
-                    "unpacked images removed"
-                ),
-                Err(error) => tracing::warn!(%error, "an unpacked image could not be removed"),
+            let _making = making;
+            if let Some(fetching) = fetching {
+                fetching.make_room(|| disk.is_short());
+            }
+            match images.map(|images| images.collect_while(keep, || disk.is_short())) {
+                None | Some(Ok(Collected { images: 0, .. })) => {}
+                Some(Ok(Collected { images, bytes, kept })) => {
+                    tracing::info!(images, bytes, kept, "unpacked images removed");
+                }
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "an unpacked image could not be removed");
+                }
             }
         });
+    }
+}
+
+/// That room is being made, until it is dropped.
+struct Making {
+    busy: Arc<AtomicBool>,
+    done: UnboundedSender<Prepared>,
+    for_want: bool,
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.busy.store(false, Ordering::Release);
+        // The agent may have ended meanwhile.
+        let _ = self.done.send(Prepared::Room { for_want: self.for_want });
     }
 }
 

@@ -5,12 +5,13 @@
 
 mod api;
 mod calls;
+mod finding;
 mod identity;
 mod options;
 mod watching;
 
 use crate::addresses::Addresses;
-use crate::checkpoint::{self, Change, Committed, Writer};
+use crate::checkpoint::{self, Committed, Writer};
 use crate::config::{Config, Layout};
 use crate::containerizer::native::Native;
 use crate::containerizer::{ContainerEvent, Containerizer};
@@ -23,17 +24,17 @@ use crate::listen::{AcceptLimits, accept};
 use crate::perform::Performer;
 use crate::preparing::{Prepared, Preparing};
 use crate::sandbox::packing::Packer;
-use crate::sandboxes::Place;
 use crate::sessions::Sessions;
 use crate::usage::{self, Usages};
-use crate::{Error, containers, metrics, orphans, probe};
-use agent_core::{Agent, CheckpointOp, Container, Input, Recovered, TaskRecord, TaskView};
+use crate::{Error, containers, metrics, probe};
+use agent_core::{Agent, Input, Recovered, TaskView};
 use api::{employer, router};
 use clock::Clock;
 use fail::fail_point;
+use finding::{check_reconfiguration, first_report, index, take_orphans};
 use identity::{hostname, supervisor_identity};
 use options::{native_options, options};
-use proto::{AgentInfo, ClusterId};
+use proto::ClusterId;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
@@ -125,89 +126,15 @@ pub async fn run(
         isolation = performer.native.isolation(),
         "agent serving"
     );
+    let limits = AcceptLimits::of(&config);
+    let (server, measured) = Server::new(core, clock, performer, layout, config, packer)?;
     let (asks, questions) = mpsc::channel(64);
-    let sessions = Sessions::new(layout.supervisor.join("sessions"));
-    let router = router(&performer, &sessions, &config, asks);
-    let (effects, usages, limits) = (Vec::new(), Usages::default(), AcceptLimits::of(&config));
-    let (disks, measured) = Disks::start(config.disk_check_interval).map_err(Error::Thread)?;
-    let server =
-        Server { core, clock, performer, layout, config, effects, usages, disks, packer, sessions };
+    let router = router(&server.performer, &server.sessions, &server.config, asks);
     fail_point!("agent-ready");
     let channels = Channels { inputs, events, committed, prepared, questions, measured };
     tokio::select! {
         result = server.serve(channels, shutdown) => result,
         () = accept(listener, router, limits) => Ok(()),
-    }
-}
-
-/// What tasks left behind whose supervisor is gone.
-fn take_orphans(layout: &Layout, recovered: &mut Recovered, first: &mut Vec<Change>) {
-    if recovered.supervisor_continued {
-        return;
-    }
-    for record in orphans::find(&layout.sandboxes, recovered) {
-        checkpoint::changes(&CheckpointOp::PutSandbox(record.clone()), first);
-        recovered.sandboxes.push(record);
-    }
-}
-
-fn check_reconfiguration(
-    recovered: &Recovered,
-    info: &AgentInfo,
-    boot_id: &str,
-    layout: &Layout,
-) -> Result<(), Error> {
-    agent_core::reconfiguration(recovered, info, boot_id)
-        .map_err(|message| Error::Reconfigured { dir: layout.root.clone(), message })
-}
-
-/// The first event of a containerizer: all that outlived the last agent.
-async fn first_report(
-    events: &mut mpsc::UnboundedReceiver<ContainerEvent>,
-    (addresses, images): (&mut Addresses, &mut ImagesInUse),
-    clock: &Clock,
-) -> Vec<Container> {
-    let first = events.recv().await;
-    if let Some(event) = &first {
-        addresses.note(event);
-        images.note(event);
-    }
-    match first {
-        Some(ContainerEvent::Recovered(recovered)) => containers::report(recovered, clock),
-        other => {
-            tracing::error!(?other, "the supervisor did not report what it runs");
-            Vec::new()
-        }
-    }
-}
-
-/// Lets the files of all known containers be found, and what the last agent left unpacked be packed.
-fn index(performer: &Performer, recovered: &Recovered, packer: &Packer) {
-    let sandboxes = &performer.sandboxes;
-    for record in &recovered.sandboxes {
-        let task = (record.framework_id.clone(), record.task_id.clone());
-        packer.look(record.path.as_ref().into());
-        let path = Some(record.path.as_ref().into());
-        sandboxes.insert(&record.container_id, task, Place { path, running: false });
-    }
-    for container in &recovered.containers {
-        let launch = container.launch.as_ref().map(|l| (&l.framework_id, &l.task.task_id));
-        // The checkpoint knows what a supervisor does not that came after a lost one.
-        let is_its = |record: &&TaskRecord| record.container_id == container.container_id;
-        let record = || recovered.tasks.iter().find(is_its);
-        let task = launch.or_else(|| record().map(|r| (&r.framework_id, &r.task.task_id)));
-        let Some((framework_id, task_id)) = task else { continue };
-        let task = (framework_id.clone(), task_id.clone());
-        let path = match &container.exited {
-            None => Some(container.sandbox.clone()),
-            Some(exited) => exited.sandbox.clone(),
-        };
-        let place = Place { path: path.map(|p| (*p).into()), running: container.exited.is_none() };
-        place.path.iter().for_each(|path| packer.look(path.clone()));
-        sandboxes.insert(&container.container_id, task, place);
-    }
-    for record in &recovered.tasks {
-        sandboxes.employed(&record.container_id, &record.task.task_id);
     }
 }
 
@@ -230,10 +157,39 @@ struct Server {
     effects: Vec<agent_core::Effect>,
     usages: Usages,
     disks: Disks,
+    /// Whether all that can be had again went since the disk is short.
+    caches_went: bool,
     sessions: Sessions,
 }
 
 impl Server {
+    /// A server that has done nothing yet, and where it hears what its tasks' disks hold.
+    fn new(
+        core: Agent,
+        clock: Clock,
+        performer: Performer,
+        layout: Layout,
+        config: Config,
+        packer: Packer,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<Measured>), Error> {
+        let (disks, measured) = Disks::start(config.disk_check_interval).map_err(Error::Thread)?;
+        let sessions = Sessions::new(layout.supervisor.join("sessions"));
+        let server = Self {
+            core,
+            clock,
+            performer,
+            layout,
+            config,
+            effects: Vec::new(),
+            usages: Usages::default(),
+            disks,
+            packer,
+            caches_went: false,
+            sessions,
+        };
+        Ok((server, measured))
+    }
+
     async fn serve(
         mut self,
         mut channels: Channels,
@@ -267,9 +223,9 @@ impl Server {
                     }
                 }
                 _ = channels.inputs.recv_many(&mut inputs, BATCH), if self.performer.has_room() => {
-                    inputs.drain(..).for_each(|input| self.step(input));
+                    self.step_all(&mut inputs);
                 }
-                Some(prepared) = channels.prepared.recv() => self.performer.prepared(prepared),
+                Some(prepared) = channels.prepared.recv() => self.prepared(prepared),
                 Some(ask) = channels.questions.recv() => self.answer(ask),
                 _ = disk_watch.tick() => self.watch_disk(),
                 _ = usage_watch.tick() => self.watch_usage(),

@@ -1,7 +1,9 @@
 //! Collecting sandboxes: old ones go, and they grow old faster as the disk fills.
 //!
 //! Mesos' rule: a sandbox is kept for `gc_delay * max(0, 1 - headroom - disk usage)` after the end
-//! of its task. The removal itself is the shell's; one that failed is tried again.
+//! of its task. When nothing is left of that the disk is short: then the oldest goes, the disk is
+//! measured, and only if it is still short the next one goes, so that what is newer stays. The
+//! removal itself is the shell's; one that failed is tried again.
 
 use crate::effect::{CheckpointOp, Effect};
 use crate::input::SandboxRecord;
@@ -21,11 +23,31 @@ pub(crate) struct Sandboxes {
     /// Those whose removal failed, with the time when it is tried again.
     failed: BTreeSet<(Time, ContainerId)>,
     used_ppm: u32,
+    shortage: Shortage,
     /// Whether the disk is about to be full.
     pub(crate) disk_pressed: bool,
 }
 
+/// Where the removal of sandboxes for want of room stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Shortage {
+    /// The disk was measured since the last of them went.
+    #[default]
+    Measured,
+    /// This one is being removed.
+    Removing(ContainerId),
+    /// It is not known how full the disk is now.
+    Unmeasured,
+}
+
 impl Sandboxes {
+    /// Whether it went or stays: the disk is to be measured before another one goes.
+    fn settle(&mut self, container_id: &ContainerId) {
+        if self.shortage == Shortage::Removing(container_id.clone()) {
+            self.shortage = Shortage::Unmeasured;
+        }
+    }
+
     pub(crate) fn insert(&mut self, record: SandboxRecord) {
         let container_id = record.container_id.clone();
         self.waiting.insert((record.ended, container_id.clone()));
@@ -68,24 +90,47 @@ impl Agent {
         age(self.options.gc_delay, headroom, self.sandboxes.used_ppm)
     }
 
+    /// Whether what nobody needs goes for want of room. Who keeps no sandbox has none for that.
+    fn is_short(&self) -> bool {
+        self.sandbox_age().is_zero() && !self.options.gc_delay.is_zero()
+    }
+
     pub(crate) fn gc_deadline(&self) -> Option<Time> {
         let age = self.sandbox_age();
-        let oldest = self.sandboxes.waiting.first().map(|(ended, _)| *ended + age);
+        let waits = self.is_short() && self.sandboxes.shortage != Shortage::Measured;
+        let oldest = self.sandboxes.waiting.first().filter(|_| !waits);
+        let oldest = oldest.map(|(ended, _)| *ended + age);
         let again = self.sandboxes.failed.first().map(|(at, _)| *at);
         oldest.into_iter().chain(again).min()
     }
 
     /// The shell measured the disk.
-    pub(crate) fn disk_usage(&mut self, now: Time, used_ppm: u32, effects: &mut Vec<Effect>) {
+    pub(crate) fn disk_usage(
+        &mut self,
+        now: Time,
+        used_ppm: u32,
+        making_room: bool,
+        effects: &mut Vec<Effect>,
+    ) {
         self.sandboxes.used_ppm = used_ppm.min(FULL_PPM);
+        match (&self.sandboxes.shortage, making_room) {
+            (Shortage::Removing(_), _) => {}
+            (_, true) => self.sandboxes.shortage = Shortage::Unmeasured,
+            (_, false) => self.sandboxes.shortage = Shortage::Measured,
+        }
         self.feel_pressure(self.sandboxes.used_ppm, effects);
         self.collect(now, effects);
     }
 
-    /// Orders the removal of every sandbox that is old enough.
+    /// Orders the removal of every sandbox that is old enough, or of the oldest when the disk is
+    /// short.
     pub(crate) fn collect(&mut self, now: Time, effects: &mut Vec<Effect>) {
         let age = self.sandbox_age();
-        while let Some((ended, _)) = self.sandboxes.waiting.first()
+        if self.is_short() {
+            self.collect_oldest(effects);
+        }
+        while !self.is_short()
+            && let Some((ended, _)) = self.sandboxes.waiting.first()
             && *ended + age <= now
         {
             let Some((_, container_id)) = self.sandboxes.waiting.pop_first() else { break };
@@ -95,6 +140,15 @@ impl Agent {
             && *at <= now
         {
             let Some((_, container_id)) = self.sandboxes.failed.pop_first() else { break };
+            self.order_collection(container_id, effects);
+        }
+    }
+
+    fn collect_oldest(&mut self, effects: &mut Vec<Effect>) {
+        if self.sandboxes.shortage == Shortage::Measured
+            && let Some((_, container_id)) = self.sandboxes.waiting.pop_first()
+        {
+            self.sandboxes.shortage = Shortage::Removing(container_id.clone());
             self.order_collection(container_id, effects);
         }
     }
@@ -111,6 +165,7 @@ impl Agent {
         container_id: ContainerId,
         effects: &mut Vec<Effect>,
     ) {
+        self.sandboxes.settle(&container_id);
         if let Some(record) = self.sandboxes.all.remove(&container_id) {
             self.sandboxes.waiting.remove(&(record.ended, container_id.clone()));
             self.sandboxes.failed.retain(|(_, id)| *id != container_id);
@@ -119,6 +174,7 @@ impl Agent {
     }
 
     pub(crate) fn sandbox_collect_failed(&mut self, now: Time, container_id: ContainerId) {
+        self.sandboxes.settle(&container_id);
         let Some(record) = self.sandboxes.all.get(&container_id) else { return };
         if !self.sandboxes.waiting.contains(&(record.ended, container_id.clone())) {
             self.sandboxes.failed.retain(|(_, id)| *id != container_id);

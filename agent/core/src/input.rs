@@ -109,6 +109,9 @@ pub enum Input {
     DiskUsage {
         /// 1,000,000 is full.
         used_ppm: u32,
+        /// Whether what can be had again is being removed because the disk is short. No sandbox goes
+        /// for want of room before the disk was measured after that.
+        making_room: bool,
     },
     /// A sandbox is gone, as `Effect::CollectSandbox` asked.
     SandboxCollected {

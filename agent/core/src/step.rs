@@ -73,7 +73,9 @@ impl Agent {
             Input::Supervisor { containers } => {
                 self.supervisor_restarted(now, containers, effects);
             }
-            Input::DiskUsage { used_ppm } => self.disk_usage(now, used_ppm, effects),
+            Input::DiskUsage { used_ppm, making_room } => {
+                self.disk_usage(now, used_ppm, making_room, effects);
+            }
             Input::SandboxCollected { container_id } => {
                 self.sandbox_collected(container_id, effects);
             }

@@ -150,6 +150,11 @@ impl Cache {
         }
     }
 
+    /// Removes what was not used for the longest, as long as the disk is short.
+    pub(super) fn make_room(&self, is_short: impl Fn() -> bool) -> io::Result<()> {
+        evict_while(&self.dir, self.most_bytes, is_short)
+    }
+
     fn slot(&self, key: &str) -> Arc<tokio::sync::Mutex<Last>> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if asked.len() >= REMEMBERED {
@@ -223,6 +228,11 @@ fn touch(path: &Path) {
 /// Removes what was not used for the longest, until the rest is no larger than this. Who reads one
 /// reads on.
 fn evict(dir: &Path, most: u64) -> io::Result<()> {
+    evict_while(dir, most, || false)
+}
+
+/// The same, and goes on as long as the disk is short.
+fn evict_while(dir: &Path, most: u64, is_short: impl Fn() -> bool) -> io::Result<()> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(dir)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -235,7 +245,7 @@ fn evict(dir: &Path, most: u64) -> io::Result<()> {
     all.sort();
     let mut total: u64 = all.iter().map(|(_, _, bytes)| bytes).sum();
     for (_, path, bytes) in all {
-        if total <= most {
+        if total <= most && !is_short() {
             break;
         }
         remove(&path)?;

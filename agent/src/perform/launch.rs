@@ -34,6 +34,8 @@ impl Performer {
             Prepared::Files(files) => return self.fetched(files),
             Prepared::Look(beside) => return self.look_beside(*beside),
             Prepared::Session(session) => return self.enter_made(*session),
+            // The disk is measured by the server.
+            Prepared::Room { .. } => return,
         };
         for (launch, preparation) in self.preparing.finish(image) {
             match launch.task.payload.open() {

@@ -6,6 +6,8 @@ use crate::checkpoint::Committed;
 use crate::containerizer::Containerizer;
 use crate::containers;
 use crate::disks::{Asked, Measured};
+use crate::headroom::Headroom;
+use crate::preparing::Prepared;
 use agent_core::Input;
 use proto::ContainerId;
 use tokio::time::Instant;
@@ -52,35 +54,70 @@ impl Server {
         self.performer.counts.disk_full || self.performer.counts.reserve_used
     }
 
-    /// A commit ended. One that is the first to find the disk full, or not, does not wait for the next
-    /// look at it.
+    /// A commit ended. The first that finds the disk full does not wait for the next look at it, nor
+    /// does any until there is room.
     pub(super) fn committed(&mut self, answer: Committed) -> Result<(), Error> {
         let before = self.is_full();
         self.performer.committed(answer)?;
-        if self.is_full() != before {
-            self.watch_disk();
+        match (before, self.is_full()) {
+            (false, false) => {}
+            (false, true) => self.watch_disk(),
+            (true, _) => self.measure_disk(),
         }
         Ok(())
     }
 
+    /// Inputs from outside the loop. A removal that was ordered because the disk is short has its
+    /// effect looked at; when the last commit found the disk full, the next one's answer does that.
+    pub(super) fn step_all(&mut self, inputs: &mut Vec<Input>) {
+        let is_removal = |input: &Input| {
+            matches!(input, Input::SandboxCollected { .. } | Input::SandboxCollectFailed { .. })
+        };
+        let removed = inputs.iter().any(is_removal);
+        inputs.drain(..).for_each(|input| self.step(input));
+        if removed && !self.is_full() {
+            self.measure_disk();
+        }
+    }
+
+    /// Something that a launch waited for is ready, or room was made.
+    pub(super) fn prepared(&mut self, prepared: Prepared) {
+        match prepared {
+            Prepared::Room { for_want } => {
+                self.caches_went |= for_want;
+                self.measure_disk();
+            }
+            other => self.performer.prepared(other),
+        }
+    }
+
     pub(super) fn watch_disk(&mut self) {
-        match rustix::fs::statvfs(&self.layout.sandboxes) {
-            Ok(stat) => {
-                // As df reckons: what is not for us does not count.
-                let used = stat.f_blocks.saturating_sub(stat.f_bfree);
-                let all = used.saturating_add(stat.f_bavail).max(1);
-                let ppm = u128::from(used) * 1_000_000 / u128::from(all);
-                let measured = u32::try_from(ppm).unwrap_or(1_000_000);
-                self.performer.counts.disk_used_ppm = measured;
+        self.performer.keep_reserve(self.config.disk_reserve_bytes);
+        self.performer.empty_trash();
+        self.performer.preparing.make_room(self.headroom(), false);
+        self.measure_disk();
+    }
+
+    fn headroom(&self) -> Headroom {
+        Headroom::new(self.layout.sandboxes.clone(), self.config.gc_disk_headroom_ppm)
+    }
+
+    fn measure_disk(&mut self) {
+        match self.headroom().measure() {
+            Ok(found) => {
+                self.performer.counts.disk_used_ppm = found.used_ppm;
                 // The store finds it full first: it leaves some to others.
-                let used_ppm = if self.is_full() { 1_000_000 } else { measured };
-                self.step(Input::DiskUsage { used_ppm });
+                let used_ppm = if self.is_full() { 1_000_000 } else { found.used_ppm };
+                let is_short = self.is_full() || self.headroom().is_too_full(found);
+                self.caches_went &= is_short;
+                // What can be had again goes before any sandbox does.
+                let making_room = is_short && !self.caches_went;
+                if making_room {
+                    self.performer.preparing.make_room(self.headroom(), true);
+                }
+                self.step(Input::DiskUsage { used_ppm, making_room });
             }
             Err(error) => tracing::warn!(%error, "the disk cannot be measured"),
         }
-        self.performer.keep_reserve(self.config.disk_reserve_bytes);
-        self.performer.empty_trash();
-        let most = 1_000_000_u32.saturating_sub(self.config.gc_disk_headroom_ppm);
-        self.performer.preparing.collect(self.performer.counts.disk_used_ppm > most);
     }
 }

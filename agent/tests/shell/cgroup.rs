@@ -168,6 +168,66 @@ async fn f22_a_disk_that_fills_is_told_and_sandboxes_are_collected() {
     agent.stop(Stop::EndTasks).await;
 }
 
+/// Fills a disk up to so many hundredths.
+fn fill_to(disk: &SmallDisk, name: &str, hundredths: u64) {
+    let stat = rustix::fs::statvfs(&disk.0).unwrap();
+    let blocks = (stat.f_blocks * hundredths / 100).saturating_sub(stat.f_blocks - stat.f_bfree);
+    let bytes = usize::try_from(blocks * stat.f_frsize).unwrap();
+    std::fs::write(disk.0.join(name), vec![1; bytes]).unwrap();
+}
+
+#[tokio::test]
+#[ignore = "group cgroup: root, to mount a small file system"]
+async fn f22_on_a_short_disk_caches_go_first_and_then_the_oldest_sandboxes_until_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::mount(&dir.path().join("disk"), 128);
+    let work = disk.0.join("work");
+    let mut master = Master::start().await;
+    let mut config = config(&master, &work);
+    config.disk_watch_interval = Duration::from_millis(50);
+    let agent = Agent::start(config).await;
+    let mut link = master.admit().await;
+    agent.registered().await;
+    until(|| work.join("reserve").exists()).await;
+    // As if it had been fetched.
+    let cached = work.join("fetched/cached");
+    std::fs::write(&cached, vec![1; 20 << 20]).unwrap();
+    for n in 0..3 {
+        let line = format!("echo t{n} > who; dd if=/dev/zero of=big bs=1M count=8");
+        let end = link.run_to_end(shell(&format!("t{n}"), &line)).await;
+        assert_eq!(end.state, TaskState::Finished);
+    }
+    let kept = || {
+        let all = std::fs::read_dir(work.join("sandboxes")).unwrap().flatten();
+        let who = all.filter_map(|entry| std::fs::read_to_string(entry.path().join("who")).ok());
+        let mut who: Vec<String> = who.map(|who| who.trim().to_owned()).collect();
+        who.sort();
+        who
+    };
+    let has_room = async || {
+        let (_, metrics) = agent.get("/metrics").await;
+        let line = metrics.lines().find_map(|l| l.strip_prefix("tepui_agent_disk_used_ratio "));
+        line.unwrap().parse::<f64>().unwrap() < 0.9
+    };
+    assert_eq!((kept(), cached.exists()), (vec!["t0".into(), "t1".into(), "t2".into()], true));
+
+    fill_to(&disk, "filler", 94);
+    until(|| !cached.exists()).await;
+    while !has_room().await {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(kept(), ["t0", "t1", "t2"], "what was fetched was enough");
+
+    // More than one of them, and less than two.
+    fill_to(&disk, "more", 97);
+    until(|| kept() == ["t2"]).await;
+    while !has_room().await {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(kept(), ["t2"], "the newest stays");
+    agent.stop(Stop::EndTasks).await;
+}
+
 #[tokio::test]
 #[ignore = "group cgroup: root, to mount a small file system"]
 async fn without_a_reserve_updates_wait_for_space_and_none_is_lost() {

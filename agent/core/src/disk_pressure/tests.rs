@@ -14,7 +14,7 @@ fn told(world: &mut World) -> Vec<bool> {
 }
 
 fn measured(world: &mut World, used_ppm: u32) -> Vec<bool> {
-    world.step(Input::DiskUsage { used_ppm });
+    world.step(Input::DiskUsage { used_ppm, making_room: false });
     told(world)
 }
 

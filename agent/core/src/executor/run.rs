@@ -16,8 +16,9 @@ use proto::{
 use std::sync::Arc;
 
 impl Agent {
-    /// Has tasks run by their executors; those of the agent's own executor (DEFAULT) as a group. Of those that are not there, the ones in `start` may be
-    /// started: the master has set aside what they use.
+    /// Has tasks run by their executors; those of the agent's own executor (DEFAULT) as a group. Of
+    /// those that are not there, the ones in `start` may be started: the master has set aside what
+    /// they use.
     pub(crate) fn run_by_executors(
         &mut self,
         now: Time,

@@ -197,7 +197,7 @@ fn happen(mut world: World, ledger: &mut Ledger, happening: Happening) -> World 
             world.containers.clear();
             world.step(Input::Supervisor { containers: Vec::new() });
         }
-        Happening::Disk(used_ppm) => world.step(Input::DiskUsage { used_ppm }),
+        Happening::Disk(used_ppm) => world.step(Input::DiskUsage { used_ppm, making_room: false }),
         Happening::Ping => world.hear(AgentEvent::Ping { sequence: 1 }),
         Happening::UpdateFramework => {
             world.hear(AgentEvent::UpdateFramework { framework: framework().into() });

@@ -29,6 +29,18 @@ impl Store {
     /// # Errors
     /// That the directory cannot be read or something in it not be removed; what could be is gone.
     pub fn collect(&self, keep: u64) -> std::io::Result<Collected> {
+        self.collect_while(keep, || false)
+    }
+
+    /// The same, and goes on as long as `is_short` says, which is asked before each further image.
+    ///
+    /// # Errors
+    /// As `collect`.
+    pub fn collect_while(
+        &self,
+        keep: u64,
+        is_short: impl Fn() -> bool,
+    ) -> std::io::Result<Collected> {
         let _working = self.work();
         let (mut images, mut result) = (Vec::new(), Ok(()));
         for entry in std::fs::read_dir(&self.unpacked)? {
@@ -46,7 +58,7 @@ impl Store {
             ..Collected::default()
         };
         for image in images {
-            if collected.kept <= keep {
+            if collected.kept <= keep && !is_short() {
                 break;
             }
             match self.remove(&image.dir) {

@@ -81,6 +81,19 @@ fn the_longest_unused_goes_first_and_what_runs_stays() {
 }
 
 #[test]
+fn on_a_short_disk_the_longest_unused_go_until_it_is_not() {
+    let rig = rig();
+    for name in ["a", "b", "c"] {
+        rig.put(&format!("{name}.tar"), &archive().file(name, name).done());
+        drop(rig.provide(name).unwrap());
+    }
+    let left = || rig.left().len();
+    assert_eq!(left(), 3);
+    let collected = rig.store.collect_while(u64::MAX, || left() > 1).unwrap();
+    assert_eq!((collected.images, left()), (2, 1), "{collected:?}");
+}
+
+#[test]
 fn what_a_killed_agent_left_unfinished_is_removed() {
     let rig = rig();
     for name in ["unfinished-1-2/rootfs/a/b", "trash-3-4/rootfs"] {

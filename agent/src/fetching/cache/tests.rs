@@ -153,3 +153,22 @@ async fn a_cache_that_became_smaller_keeps_no_more() {
     get(&none, "b").await;
     assert_eq!(left(), 0, "what is too large to be kept makes room as well");
 }
+
+#[tokio::test]
+async fn on_a_short_disk_the_longest_unused_go_until_it_is_not() {
+    let (dir, cache) = cache(1 << 20);
+    for name in ["a", "b", "c"] {
+        let got = cache.obtain(name, async |_, output| download(output, name)).await.unwrap();
+        assert_eq!(text(got), name);
+    }
+    let kept = |name: &str| dir.path().join("c").join(key(name)).exists();
+    let hour = std::time::Duration::from_secs(3600);
+    let file = File::options().write(true).open(dir.path().join("c").join(key("b"))).unwrap();
+    file.set_modified(SystemTime::now() - hour).unwrap();
+    cache.make_room(|| false).unwrap();
+    assert_eq!(["a", "b", "c"].map(kept), [true; 3]);
+    cache.make_room(|| kept("b")).unwrap();
+    assert_eq!(["a", "b", "c"].map(kept), [true, false, true]);
+    cache.make_room(|| true).unwrap();
+    assert_eq!(std::fs::read_dir(dir.path().join("c")).unwrap().count(), 0);
+}
