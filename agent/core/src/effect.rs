@@ -233,6 +233,13 @@ pub enum Note {
         /// The task.
         task_id: proto::TaskId,
     },
+    /// A custom executor was killed, and its processes do not end.
+    UnkillableExecutor {
+        /// Whose.
+        framework_id: proto::FrameworkId,
+        /// The executor.
+        executor_id: proto::ExecutorId,
+    },
     /// The master leads another cluster than the one that the agent belongs to. Nothing was said to
     /// it; the agent goes on trying.
     OtherCluster {

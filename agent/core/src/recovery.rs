@@ -10,7 +10,6 @@ mod lost;
 use crate::Options;
 use crate::effect::{CheckpointOp, Effect, Note};
 use crate::epoch::Epochs;
-use crate::executor::split;
 use crate::gc::Sandboxes;
 use crate::input::{
     AgentRecord, Container, Exited, Launch, Recovered, SandboxRecord, TaskRecord, UpdatesRecord,
@@ -104,7 +103,8 @@ impl Agent {
             .into_iter()
             .map(|record| ((record.framework_id.clone(), record.task.task_id.clone()), record))
             .collect();
-        let (executors, containers) = split(std::mem::take(&mut recovered.containers));
+        let found = std::mem::take(&mut recovered.containers);
+        let (executors, containers) = self.split(found, &records);
         for container in executors {
             self.adopt_executor(now, container, &mut records, &mut updates, effects);
         }

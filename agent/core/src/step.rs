@@ -161,7 +161,7 @@ impl Agent {
         while let Some((_, container_id)) =
             self.executor_timers.first().filter(|(at, _)| *at <= now).cloned()
         {
-            self.executor_due(&container_id, effects);
+            self.executor_due(now, &container_id, effects);
         }
         self.link_tick(now, effects);
         self.tombstones.expire(now);

@@ -39,6 +39,13 @@ pub(super) fn say(note: &Note) {
                 "the processes of a task were killed and do not end: it keeps its resources"
             );
         }
+        Note::UnkillableExecutor { framework_id, executor_id } => {
+            tracing::error!(
+                %framework_id,
+                %executor_id,
+                "the processes of an executor were killed and do not end: it keeps its resources"
+            );
+        }
         Note::Ignored { message } => tracing::debug!(%message, "ignored"),
         Note::OldEpoch { epoch, newest, retry_after } => {
             tracing::warn!(epoch, newest, ?retry_after, "left a master that no longer leads");

@@ -80,7 +80,8 @@ impl Agent {
             agent_info,
             container_id: Some(container_id.clone()),
         }));
-        if waits.is_some_and(|(_, wait)| wait != Wait::Shutdown) {
+        let came = [Wait::Registration, Wait::Reregistration];
+        if waits.is_some_and(|(_, wait)| came.contains(&wait)) {
             self.wait_for(container_id, None);
         }
         self.tell_executor(container_id, event, effects);

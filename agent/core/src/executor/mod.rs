@@ -2,17 +2,17 @@
 //!
 //! An executor is a container like that of a task, with a stream of events from this agent and
 //! calls in answer (`call`). Its tasks have no container of their own: they are what the executor
-//! says, and end with it. One file per verb: `run`, `call`, `exit`, `shutdown`, `recovery`.
+//! says, and end with it. One file per verb: `run`, `call`, `exit`, `shutdown`,
+//! `outlive`, `recovery`.
 
 mod call;
 mod exit;
+mod outlive;
 mod recovery;
 mod run;
 mod shutdown;
 #[cfg(test)]
 mod tests;
-
-pub(crate) use recovery::split;
 
 use crate::effect::Effect;
 use crate::input::Launch;
@@ -83,6 +83,8 @@ pub(crate) enum Wait {
     Reregistration,
     /// Its end, after it was asked for it.
     Shutdown,
+    /// Its end, after its processes were killed.
+    Death,
 }
 
 /// An executor as the outside may see it.

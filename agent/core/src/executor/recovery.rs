@@ -3,7 +3,7 @@
 
 use super::{Executor, Wait, custom};
 use crate::effect::Effect;
-use crate::input::{Container, Exited, Launch, TaskRecord, UpdatesRecord};
+use crate::input::{Container, Launch, TaskRecord, UpdatesRecord};
 use crate::state::{Agent, Phase, Task, TaskKey};
 use crate::task::supervisor_lost;
 use crate::volumes::claim;
@@ -16,14 +16,39 @@ fn is_of_executor(launch: &Launch) -> bool {
     custom(&launch.task).is_some()
 }
 
-/// Containers of executors, and the others.
-pub(crate) fn split(containers: Vec<Container>) -> (Vec<Container>, Vec<Container>) {
-    containers
-        .into_iter()
-        .partition(|container| container.launch.as_ref().is_some_and(is_of_executor))
-}
-
 impl Agent {
+    /// Containers of executors, and the others. What is left of a lost supervisor's has no launch,
+    /// and is known by the records of its tasks.
+    pub(crate) fn split(
+        &self,
+        mut containers: Vec<Container>,
+        records: &BTreeMap<TaskKey, TaskRecord>,
+    ) -> (Vec<Container>, Vec<Container>) {
+        for container in containers.iter_mut().filter(|container| container.launch.is_none()) {
+            container.launch = self.executor_on_record(&container.container_id, records);
+        }
+        containers
+            .into_iter()
+            .partition(|container| container.launch.as_ref().is_some_and(is_of_executor))
+    }
+
+    fn executor_on_record(
+        &self,
+        container_id: &ContainerId,
+        records: &BTreeMap<TaskKey, TaskRecord>,
+    ) -> Option<Launch> {
+        let record = records.values().find(|record| record.container_id == *container_id)?;
+        let info = custom(&record.task)?;
+        let task = info.as_task(self.agent_id()?.clone(), info.resources.clone()).ok()?;
+        Some(Launch {
+            container_id: container_id.clone(),
+            framework: self.frameworks.get(&record.framework_id)?.info.clone()?,
+            framework_id: record.framework_id.clone(),
+            role: record.role.clone(),
+            task: Arc::new(task),
+        })
+    }
+
     /// Takes an executor back, with those of its tasks that are on record. It has some time to
     /// subscribe anew.
     pub(crate) fn adopt_executor(
@@ -34,7 +59,8 @@ impl Agent {
         updates: &mut BTreeMap<TaskKey, UpdatesRecord>,
         effects: &mut Vec<Effect>,
     ) {
-        let Container { container_id, launch, sandbox, exited, .. } = container;
+        let Container { container_id, launch, sandbox, exited, remains, kill_requested, .. } =
+            container;
         let Some(launch) = launch else { return };
         let Some(info) = launch.task.executor.clone() else { return };
         let (framework_id, role) = (launch.framework_id.clone(), launch.role.clone());
@@ -72,7 +98,14 @@ impl Agent {
             self.adopt_executor_task(&key, record, history, &launch, effects);
         }
         match exited {
-            Some(exited) => self.executor_exited(now, &container_id, exited, effects),
+            Some(exited) => {
+                if remains {
+                    self.end_executor_remains(now, &container_id, effects);
+                }
+                self.executor_exited(now, &container_id, exited, effects);
+            }
+            None if remains => self.end_executor_remains(now, &container_id, effects),
+            None if kill_requested => self.expect_executor_death(now, &container_id),
             None => {
                 // One that may never have subscribed has as long as at its start.
                 let pause = match reported {
@@ -112,11 +145,14 @@ impl Agent {
         &mut self,
         now: Time,
         container_id: &ContainerId,
-        (sandbox, exited): (Arc<str>, Option<Exited>),
+        container: Container,
         effects: &mut Vec<Effect>,
     ) {
-        self.executor_launched(now, container_id, sandbox, effects);
-        if let Some(exited) = exited {
+        self.executor_launched(now, container_id, container.sandbox, effects);
+        if container.remains {
+            self.end_executor_remains(now, container_id, effects);
+        }
+        if let Some(exited) = container.exited {
             self.executor_exited(now, container_id, exited, effects);
         }
     }

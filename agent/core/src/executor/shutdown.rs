@@ -43,8 +43,7 @@ impl Agent {
             self.tell_executor(container_id, Event::Shutdown, effects);
             self.wait_for(container_id, Some((now + grace, Wait::Shutdown)));
         } else {
-            self.wait_for(container_id, None);
-            effects.push(Effect::Kill { container_id: container_id.clone(), grace });
+            self.kill_executor(now, container_id, grace, effects);
         }
     }
 
@@ -63,24 +62,32 @@ impl Agent {
         for container_id in all {
             match framework_id {
                 Some(_) => self.shut_down(now, &container_id, effects),
-                None => self.destroy_executor(&container_id, effects),
+                None => self.destroy_executor(now, &container_id, effects),
             }
         }
     }
 
     /// Ends an executor at once.
-    fn destroy_executor(&mut self, container_id: &ContainerId, effects: &mut Vec<Effect>) {
-        self.wait_for(container_id, None);
+    fn destroy_executor(
+        &mut self,
+        now: Time,
+        container_id: &ContainerId,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(executor) = self.executors.get_mut(container_id) else { return };
         if executor.phase != Phase::Ended {
             executor.ending = true;
-            let (container_id, grace) = (container_id.clone(), Duration::ZERO);
-            effects.push(Effect::Kill { container_id, grace });
+            self.kill_executor(now, container_id, Duration::ZERO, effects);
         }
     }
 
     /// What an executor was waited for has not come.
-    pub(crate) fn executor_due(&mut self, container_id: &ContainerId, effects: &mut Vec<Effect>) {
+    pub(crate) fn executor_due(
+        &mut self,
+        now: Time,
+        container_id: &ContainerId,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(executor) = self.executors.get(container_id) else { return };
         let Some((_, wait)) = executor.waits else { return };
         let framework = self.frameworks.get(&executor.framework_id);
@@ -98,11 +105,12 @@ impl Agent {
                 said("did not subscribe again within its time after the agent was started anew"),
             )),
             Wait::Shutdown => None,
+            Wait::Death => return self.executor_outlived_its_kill(now, container_id, effects),
         };
         if let (Some(executor), Some(doom)) = (self.executors.get_mut(container_id), doom) {
             executor.doom = Some(doom);
         }
-        self.destroy_executor(container_id, effects);
+        self.destroy_executor(now, container_id, effects);
     }
 
     /// A task of an executor is to be killed: the executor's business, if it has heard of the task.

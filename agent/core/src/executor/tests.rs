@@ -1,5 +1,7 @@
 //! Custom executors, from their start to their end.
 
+mod outlive;
+
 use super::ExecutorInput;
 use crate::testing::{World, exited, framework, framework_id, key, options, plain_framework, task};
 use crate::{CheckpointOp, Effect, Input};

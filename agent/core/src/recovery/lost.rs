@@ -45,9 +45,9 @@ impl Agent {
             self.end(now, &key, Some(supervisor_lost()), sandbox, effects);
         }
         for container in containers {
-            let id = container.container_id;
+            let id = container.container_id.clone();
             if self.executors.contains_key(&id) {
-                self.executor_found(now, &id, (container.sandbox, container.exited), effects);
+                self.executor_found(now, &id, container, effects);
                 continue;
             }
             if !self.containers.contains_key(&id) {

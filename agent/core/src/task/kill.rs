@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// What is said of a task whose processes do not end.
-const UNKILLABLE: &str = "Unkillable: its processes were killed and have not ended; they keep its \
+pub(crate) const UNKILLABLE: &str = "Unkillable: its processes were killed and have not ended; they keep its \
                           resources until they do";
 
 /// Kills that came before their launches.
