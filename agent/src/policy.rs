@@ -71,6 +71,8 @@ pub struct NetworkPolicy {
     pub prefix: u8,
     /// Whether tasks reach what is beyond this host, under its address.
     pub masquerade: bool,
+    /// Whether they reach link-local addresses, 169.254.0.0/16.
+    pub link_local: bool,
 }
 
 impl NetworkPolicy {

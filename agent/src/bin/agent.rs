@@ -34,6 +34,7 @@ fn main() -> ExitCode {
             subnet,
             prefix: 24,
             masquerade: true,
+            link_local: false,
         });
         if collect {
             config.gc_delay = std::time::Duration::ZERO;

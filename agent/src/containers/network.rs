@@ -41,10 +41,10 @@ pub(super) fn of(
         ));
     }
     can_be_looked_at(checks)?;
-    let NetworkPolicy { subnet, prefix, masquerade, .. } = *policy;
+    let NetworkPolicy { subnet, prefix, masquerade, link_local, .. } = *policy;
     let bits_a_second = (rate > 0).then(|| rate.saturating_mul(1000));
     let ports = ports(task, wanted)?;
-    Ok(Some(Box::new(Network { subnet, prefix, bits_a_second, ports, masquerade })))
+    Ok(Some(Box::new(Network { subnet, prefix, bits_a_second, ports, masquerade, link_local })))
 }
 
 /// Who asks for a network says which ports lead there; who only holds bandwidth finds all of its
@@ -116,8 +116,13 @@ mod tests {
 
     fn policy() -> Policy {
         let name = NetworkPolicy::NAME.to_owned();
-        let network =
-            NetworkPolicy { name, subnet: [10, 9, 0, 0].into(), prefix: 16, masquerade: false };
+        let network = NetworkPolicy {
+            name,
+            subnet: [10, 9, 0, 0].into(),
+            prefix: 16,
+            masquerade: false,
+            link_local: false,
+        };
         Policy { network: Some(network), ..Policy::default() }
     }
 

@@ -218,6 +218,8 @@ pub struct Network {
     pub ports: Vec<PortMap>,
     /// Whether it reaches what is beyond the host, under the host's own address.
     pub masquerade: bool,
+    /// Whether it reaches link-local addresses, where clouds answer with the host's credentials.
+    pub link_local: bool,
 }
 
 /// A port of the host that leads to one of a task's own network.

@@ -29,6 +29,7 @@ pub(crate) fn network() -> Network {
         bits_a_second: None,
         ports: Vec::new(),
         masquerade: false,
+        link_local: false,
     }
 }
 

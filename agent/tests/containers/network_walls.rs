@@ -164,6 +164,57 @@ async fn no_trick_reaches_what_listens_on_the_hosts_loopback() {
     finish(rig, agent).await;
 }
 
+/// Sends to a link-local address of the host, at a port that anybody may have and at a resolver's.
+const ASK: &str = "
+import socket
+for port in (80, 53):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.sendto(b'ask', ('169.254.169.254', port))
+";
+
+#[tokio::test]
+async fn s28_link_local_addresses_are_reached_by_names_only_unless_that_is_allowed() {
+    let Some(rig) = rig_with_python() else { return };
+    let added = std::process::Command::new("/usr/bin/busybox")
+        .args(["ip", "addr", "add", "169.254.169.254/32", "dev", "lo"])
+        .status();
+    assert!(added.unwrap().success());
+    let mut agent = rig.agent().await;
+    let [metadata, resolver] = [80, 53].map(|port| {
+        let socket = UdpSocket::bind(("169.254.169.254", port)).unwrap();
+        socket.set_read_timeout(Some(BOUND)).unwrap();
+        socket
+    });
+    let here = UdpSocket::bind("169.254.169.254:0").unwrap();
+    let ask = |name: &str, user: Option<&str>, network| {
+        let argv = ["python3", "-c", ASK].map(Into::into).to_vec();
+        let mut launch = shell(name, "");
+        launch.program = Program::Exec { file: "/usr/bin/python3".into(), argv };
+        launch.user = user.map(Into::into);
+        with(launch, network)
+    };
+    let first = async |agent: &mut Agent, launch, server: &UdpSocket| {
+        agent.run(launch).await;
+        // What a task sent is here before it has ended.
+        here.send_to(b"the end", server.local_addr().unwrap()).unwrap();
+        let mut buffer = [0; 16];
+        let (count, _) = server.recv_from(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    };
+    let plain = network();
+    let hidden = Network { masquerade: true, ..mapped(31_000, 1) };
+    let open = Network { link_local: true, ..network() };
+    for (name, user, network) in [("a", Some("nobody"), plain), ("b", None, hidden)] {
+        let launch = ask(name, user, network);
+        assert_eq!(first(&mut agent, launch, &metadata).await, "the end", "{name}");
+        let (count, _) = resolver.recv_from(&mut [0; 16]).unwrap();
+        assert_eq!(count, b"ask".len(), "{name}");
+    }
+    // The control: it would arrive.
+    assert_eq!(first(&mut agent, ask("c", Some("nobody"), open), &metadata).await, "ask");
+    finish(rig, agent).await;
+}
+
 #[tokio::test]
 async fn links_have_no_addresses_of_ipv6() {
     let Some(rig) = rig() else { return };

@@ -47,6 +47,7 @@ pub(crate) fn policy() -> NetworkPolicy {
         subnet: [10, 198, 0, 0].into(),
         prefix: 24,
         masquerade: false,
+        link_local: false,
     }
 }
 

@@ -48,7 +48,7 @@ mod tests {
 
     fn network(prefix: u8) -> Network {
         let (subnet, ports) = ([10, 1, 0, 0].into(), Vec::new());
-        Network { subnet, prefix, bits_a_second: None, ports, masquerade: false }
+        Network { subnet, prefix, bits_a_second: None, ports, masquerade: false, link_local: false }
     }
 
     #[test]

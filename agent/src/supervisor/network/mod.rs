@@ -194,20 +194,29 @@ impl Networks {
 
     fn map(&mut self, network: &Network, standing: Standing) -> Result<Standing, LaunchError> {
         let has_ports = !network.ports.is_empty();
-        if self.has_table
-            && let Err(error) = flows::forget(&self.ports, standing.address)
-        {
+        let has_elements = has_ports || network.masquerade;
+        if network.link_local && !self.has_table && !has_elements {
+            // Where nothing is translated and nothing forbidden, there need be no nf_tables.
+            return Ok(standing);
+        }
+        let had_table = self.has_table;
+        self.make_table().map_err(|error| {
+            LaunchError::Refused(format!(
+                "what its own network does not lead to cannot be said (nf_tables): {error}; \
+                 --network-link-local does without for tasks without ports"
+            ))
+        })?;
+        if had_table && let Err(error) = flows::forget(&self.ports, standing.address) {
             // It is long ago that somebody else had it.
             super::log(&format!(
                 "old connections of {} are not forgotten: {error}",
                 standing.address
             ));
         }
-        if !has_ports && !network.masquerade {
+        if !has_elements && !network.link_local {
             return Ok(standing);
         }
         let failed = refused("its ports (nf_tables)");
-        self.make_table().map_err(&failed)?;
         if has_ports {
             links::route_loopback(&self.links, standing.outside).map_err(&failed)?;
         }

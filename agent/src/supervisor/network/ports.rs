@@ -1,4 +1,5 @@
-//! Ports of the host that lead into tasks' networks, and tasks' way out: nf_tables.
+//! Ports of the host that lead into tasks' networks, tasks' way out, and what they do not reach:
+//! nf_tables.
 //!
 //! All tasks of a supervisor share one table, with one chain at each hook (the kernel takes 1,024 at
 //! most) and what differs between tasks in sets. Its name has a part made at random and is noted
@@ -28,6 +29,9 @@ const IPV4: u8 = 2;
 const FIRST: u32 = 8;
 const SECOND: u32 = 9;
 const VERDICT: u32 = 0;
+/// `NF_DROP`, `NF_ACCEPT`.
+const DROP: u32 = 0;
+const ACCEPT: u32 = 1;
 /// `NFT_CMP_EQ`, `NFT_CMP_NEQ`.
 const EQUAL: u32 = 0;
 const OTHER: u32 = 1;
@@ -46,6 +50,12 @@ const PORTS: &[u8] = b"ports\0";
 const THEMSELVES: &[u8] = b"themselves\0";
 /// Addresses of tasks that are hidden behind the host's.
 const HIDDEN: &[u8] = b"hidden\0";
+/// Addresses of tasks that reach link-local ones.
+const TRUSTED: &[u8] = b"trusted\0";
+/// Link-local addresses, of which 169.254.169.254 is where clouds tell a host its credentials.
+const LINK_LOCAL: (Ipv4Addr, u8) = (Ipv4Addr::new(169, 254, 0, 0), 16);
+/// Where resolvers listen: some clouds' do at a link-local address.
+const DOMAIN: u16 = 53;
 
 fn message(kind: u16, flags: u16) -> Message {
     Message::new(kind, flags, &[IPV4, 0, 0, 0])
@@ -150,10 +160,20 @@ fn shield(rule: &mut Message, offset: u32) {
     meta(rule, FROM_LINK, FIRST);
     compare(rule, EQUAL, OURS);
     is_address(rule, offset, EQUAL, Ipv4Addr::LOCALHOST, 8);
+    decide(rule, DROP);
+}
+
+/// What a task sends to a link-local address; the rules go on with it.
+fn to_link_local(rule: &mut Message) {
+    meta(rule, FROM_LINK, FIRST);
+    compare(rule, EQUAL, OURS);
+    is_address(rule, DESTINATION, EQUAL, LINK_LOCAL.0, LINK_LOCAL.1);
+}
+
+fn decide(rule: &mut Message, verdict: u32) {
     expression(rule, "immediate", |immediate| {
         number(immediate, 1, VERDICT);
-        // NF_DROP
-        immediate.put_nested(2, |data| data.put_nested(2, |verdict| number(verdict, 1, 0)));
+        immediate.put_nested(2, |data| data.put_nested(2, |value| number(value, 1, verdict)));
     });
 }
 
@@ -213,6 +233,7 @@ pub(super) fn make(socket: &Socket, name: &str) -> io::Result<()> {
         set(table, (PORTS, 1), (mapped, 8), Some((to, 8))),
         set(table, (THEMSELVES, 2), ((ADDRESS << 6) | ADDRESS, 8), None),
         set(table, (HIDDEN, 3), (ADDRESS, 4), None),
+        set(table, (TRUSTED, 4), (ADDRESS, 4), None),
         // NF_INET_PRE_ROUTING, _LOCAL_OUT and _POST_ROUTING; before connections are known (-300),
         // and where translation has its places.
         chain(table, "shield", b"filter\0", (0, -300)),
@@ -221,6 +242,23 @@ pub(super) fn make(socket: &Socket, name: &str) -> io::Result<()> {
         chain(table, "out", b"nat\0", (4, 100)),
         rule(table, "shield", |rule| shield(rule, SOURCE)),
         rule(table, "shield", |rule| shield(rule, DESTINATION)),
+        rule(table, "shield", |rule| {
+            to_link_local(rule);
+            load(rule, 1, SOURCE, 4);
+            look_up(rule, TRUSTED, None);
+            decide(rule, ACCEPT);
+        }),
+        rule(table, "shield", |rule| {
+            to_link_local(rule);
+            // The destination's port, of TCP and of UDP.
+            load(rule, 2, 2, 2);
+            compare(rule, EQUAL, &DOMAIN.to_be_bytes());
+            decide(rule, ACCEPT);
+        }),
+        rule(table, "shield", |rule| {
+            to_link_local(rule);
+            decide(rule, DROP);
+        }),
         rule(table, "in", redirect),
         rule(table, "here", redirect),
         // Who asked at an address that means another machine to the task, or the task itself, is
@@ -285,7 +323,10 @@ fn batch(kind: u16, name: &str, network: &Network, task: Ipv4Addr) -> Vec<Messag
         batch.push(elements(kind, &table, THEMSELVES, &[([&own[..], &own].concat(), None)]));
     }
     if network.masquerade {
-        batch.push(elements(kind, &table, HIDDEN, &[(own, None)]));
+        batch.push(elements(kind, &table, HIDDEN, &[(own.clone(), None)]));
+    }
+    if network.link_local {
+        batch.push(elements(kind, &table, TRUSTED, &[(own, None)]));
     }
     batch.push(edge(END));
     batch

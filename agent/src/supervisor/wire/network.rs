@@ -12,6 +12,7 @@ impl Writer<'_> {
         self.u8(v.prefix);
         self.option(v.bits_a_second);
         self.u8(u8::from(v.masquerade));
+        self.u8(u8::from(v.link_local));
         self.u32(u32::try_from(v.ports.len()).unwrap_or(u32::MAX));
         for map in &v.ports {
             self.u32(u32::from(map.host) << 16 | u32::from(map.inside));
@@ -43,6 +44,7 @@ impl Reader<'_> {
             prefix,
             bits_a_second: self.option("rate")?,
             masquerade: self.flag("masquerade")?,
+            link_local: self.flag("link_local")?,
             ports: (0..self.count("ports", 5)?).map(|_| self.port()).collect::<Result<_, _>>()?,
         })
     }

@@ -91,6 +91,7 @@ fn network() -> Box<Network> {
         bits_a_second: Some(1 << 40),
         ports: vec![map(true), map(false)],
         masquerade: true,
+        link_local: true,
     })
 }
 

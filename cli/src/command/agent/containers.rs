@@ -105,6 +105,11 @@ pub(crate) struct ContainerOptions {
     /// Let tasks with a network of their own reach what is beyond this host, under its address.
     #[arg(long, requires = "network")]
     network_masquerade: bool,
+    /// Let tasks with a network of their own reach link-local addresses (169.254.0.0/16), where
+    /// clouds answer with the host's credentials. Else they reach nothing there but resolvers, at
+    /// port 53.
+    #[arg(long, requires = "network")]
+    network_link_local: bool,
     /// How long the pull of an image may take.
     #[arg(long, value_name = "SECONDS", requires = "docker", default_value_t = 600)]
     docker_pull_timeout: u64,
@@ -128,6 +133,7 @@ impl ContainerOptions {
                 subnet,
                 prefix,
                 masquerade: self.network_masquerade,
+                link_local: self.network_link_local,
             }),
             docker: self.docker.map(|socket| DockerPolicy {
                 networks: self.docker_network,
