@@ -56,16 +56,13 @@ fn floors(when: &str) {
 }
 
 async fn measure(parts: &Parts) {
-    let mut framework = Framework::subscribe(parts.master()).await;
     // The first ones pay for pages, caches and connections.
-    times(&mut framework, 50).await;
-    print("an idle cluster", &times(&mut framework, ALONE).await);
+    print("an idle cluster", &times(parts, 50, ALONE).await);
     let stream = Stream::start(&parts.jobs);
-    let beside = times(&mut framework, BESIDE).await;
+    let beside = times(parts, 0, BESIDE).await;
     print(&format!("beside {:.0} launches a second", stream.end()), &beside);
-    let (busy, rate) = beside_all(parts, &mut framework).await;
+    let (busy, rate) = beside_all(parts).await;
     print(&format!("beside all that it can launch, {rate:.0} a second"), &busy);
-    framework.teardown().await;
 }
 
 fn print(beside: &str, samples: &[f64]) {
@@ -78,24 +75,30 @@ fn print(beside: &str, samples: &[f64]) {
     );
 }
 
-async fn times(framework: &mut Framework, count: usize) -> Vec<f64> {
+/// By a framework of its own: who waits for something else meanwhile reads no events, and is cut off.
+async fn times(parts: &Parts, before: usize, count: usize) -> Vec<f64> {
+    let mut framework = Framework::subscribe(parts.master()).await;
+    for _ in 0..before {
+        framework.until_running(SLEEP).await;
+    }
     let mut times = Vec::with_capacity(count);
     let begin = Instant::now();
     while times.len() < count && begin.elapsed() < PART {
         times.push(framework.until_running(SLEEP).await);
     }
+    framework.teardown().await;
     times
 }
 
 /// While one job has more to launch than fits.
-async fn beside_all(parts: &Parts, framework: &mut Framework) -> (Vec<f64>, f64) {
+async fn beside_all(parts: &Parts) -> (Vec<f64>, f64) {
     let mut http = Http::connect(&parts.jobs);
     let id = submit(&mut http, "all", MANY);
     http.get(&format!("/v1/jobs/{id}/wait?until=started&timeout=60"));
     let done =
         |http: &mut Http| http.get(&format!("/v1/jobs/{id}"))["counts"]["succeeded"].as_u64();
     let (begin, before) = (Instant::now(), done(&mut http));
-    let busy = times(framework, BUSY).await;
+    let busy = times(parts, 0, BUSY).await;
     let (after, took) = (done(&mut http), begin.elapsed().as_secs_f64());
     let launched = after.zip(before).map_or(f64::NAN, |(after, before)| (after - before) as f64);
     parts.end_job(&id);
