@@ -13,6 +13,7 @@ use hyper::header::{
 };
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -70,6 +71,13 @@ async fn ask(
         let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| {
             Failure::new(Kind::Connect, format!("connecting to {host}:{port}: {error}"))
         })?;
+        if let Some(address) = stream.peer_addr().ok().map(|to| to.ip()).filter(is_confiding) {
+            let problem = format!(
+                "{host} is at {address}, where clouds tell a host its credentials: nothing is \
+                 fetched from link-local addresses"
+            );
+            return Err(Failure::new(Kind::Connect, problem));
+        }
         Ok(match tls {
             true => Either::Tls(Box::new(tls::connect(host, stream).await?)),
             false => Either::Plain(stream),
@@ -84,6 +92,18 @@ async fn ask(
     match stream {
         Either::Tls(stream) => exchange(*stream, request, limits).await,
         Either::Plain(stream) => exchange(stream, request, limits).await,
+    }
+}
+
+/// Whether what answers there is meant for the host alone: link-local addresses, and the one of its
+/// own that a cloud has in IPv6.
+fn is_confiding(address: &IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => {
+            address.is_unicast_link_local()
+                || address == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)
+        }
     }
 }
 
@@ -182,4 +202,19 @@ fn marks(headers: &HeaderMap) -> Marks {
         (!value.is_empty() && value.len() <= MARK_BYTES).then(|| value.to_owned())
     };
     Marks { etag: mark(ETAG), last_modified: mark(LAST_MODIFIED), given_by: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_confiding;
+
+    #[test]
+    fn what_confides_in_a_host_is_asked_for_nothing() {
+        for address in ["169.254.169.254", "::ffff:169.254.1.1", "fe80::1", "fd00:ec2::254"] {
+            assert!(is_confiding(&address.parse().unwrap()), "{address}");
+        }
+        for address in ["127.0.0.1", "10.0.0.1", "::1", "fd00:ec2::253", "192.0.2.1"] {
+            assert!(!is_confiding(&address.parse().unwrap()), "{address}");
+        }
+    }
 }
