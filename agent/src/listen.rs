@@ -57,14 +57,17 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     /// The address of ours that it connected to.
     pub(crate) to: SocketAddr,
+    /// Whether it is root's or our own user's, and no task's; asked only of what is of this machine.
+    pub(crate) is_operators: fn(SocketAddr, SocketAddr) -> bool,
 }
 
 impl Peer {
-    /// Whether it is a process of this machine: one that came by the loopback, or from the address
-    /// that it connected to.
-    pub(crate) fn is_of_this_machine(self) -> bool {
+    /// Whether it is the operator of this machine: a process that came by the loopback, or from the
+    /// address that it connected to, and of a user who is no task's.
+    pub(crate) fn is_operator(self) -> bool {
         let (from, to) = (self.address.ip().to_canonical(), self.to.ip().to_canonical());
-        from.is_loopback() || from == to
+        let is_local = from.is_loopback() || from == to;
+        is_local && (self.is_operators)(self.address, self.to)
     }
 }
 
@@ -115,7 +118,11 @@ async fn serve(
         Ok(to) => {
             let inner = TowerToHyperService::new(router);
             let service = service_fn(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(Peer { address: from, to });
+                request.extensions_mut().insert(Peer {
+                    address: from,
+                    to,
+                    is_operators: grpc::machine::is_operators,
+                });
                 inner.call(request)
             });
             let served = builder.serve_connection(TokioIo::new(stream), service).await;

@@ -13,6 +13,7 @@ mod codec;
 mod encoded;
 mod first;
 mod leader;
+pub mod machine;
 mod server;
 pub mod slim;
 pub mod tuning;

@@ -148,7 +148,7 @@ impl Peer {
     #[cfg(test)]
     pub(crate) fn of_nobody() -> Self {
         let origin = Origin::of(std::net::Ipv4Addr::LOCALHOST.into());
-        let caller = Caller { origin, is_local: true };
+        let caller = Caller { origin, is_local: true, ends: None };
         Self::new(caller, Server::General, Arc::default())
     }
 

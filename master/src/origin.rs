@@ -24,13 +24,22 @@ pub(crate) struct Caller {
     /// Whether it is a process of this machine: one that came by the loopback, or from the address
     /// that it connected to.
     pub(crate) is_local: bool,
+    /// Its end of the connection, and ours.
+    pub(crate) ends: Option<(SocketAddr, SocketAddr)>,
 }
 
 impl Caller {
     pub(crate) fn of(stream: &TcpStream, from: SocketAddr) -> Self {
         // Without an address of its own the connection is gone already.
         let to = stream.local_addr().ok();
-        Self { origin: Origin::of(from.ip()), is_local: to.is_some_and(|to| is_local(from, to)) }
+        let is_local = to.is_some_and(|to| is_local(from, to));
+        Self { origin: Origin::of(from.ip()), is_local, ends: to.map(|to| (from, to)) }
+    }
+
+    /// Whether it is a process of this machine, of root's or of our own user's; no task.
+    pub(crate) fn is_operators(&self) -> bool {
+        let ends = self.ends.filter(|_| self.is_local);
+        ends.is_some_and(|(from, to)| grpc::machine::is_operators(from, to))
     }
 }
 

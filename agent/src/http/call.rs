@@ -31,7 +31,7 @@ pub(super) const RECORDS: &str = "application/recordio";
 pub enum SessionsFrom {
     /// From nowhere.
     Nowhere,
-    /// From this machine.
+    /// From this machine, by root and the agent's own user.
     #[default]
     Loopback,
     /// From everywhere that reaches the agent's port.
@@ -164,12 +164,12 @@ fn may_enter(context: &Context, headers: &HeaderMap, peer: Option<Peer>) -> Resu
     if headers.contains_key(header::ORIGIN) {
         return denied("pages in browsers may not open sessions, nor change limits");
     }
-    let local = peer.is_some_and(Peer::is_of_this_machine);
+    let local = || peer.is_some_and(Peer::is_operator);
     match context.sessions_from {
         SessionsFrom::Anywhere => Ok(()),
-        SessionsFrom::Loopback if local => Ok(()),
+        SessionsFrom::Loopback if local() => Ok(()),
         SessionsFrom::Loopback => denied(
-            "sessions may be opened, and limits changed, from the agent's own machine only; its operator can allow \
+            "sessions may be opened, and limits changed, from the agent's own machine only, by root and its own user; its operator can allow \
              more with 'tepui agent --sessions-from anywhere'",
         ),
         SessionsFrom::Nowhere => {

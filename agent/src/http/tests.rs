@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use proto::{ContainerId, FrameworkId, TaskId};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -321,6 +322,16 @@ async fn session(
     peer: Option<&str>,
     headers: &[(&'static str, &'static str)],
 ) -> (StatusCode, String) {
+    session_of(from, peer, headers, |_, _| true).await
+}
+
+/// The same of somebody who is the operator or not.
+async fn session_of(
+    from: SessionsFrom,
+    peer: Option<&str>,
+    headers: &[(&'static str, &'static str)],
+    is_operators: fn(SocketAddr, SocketAddr) -> bool,
+) -> (StatusCode, String) {
     let api = Api::with_sessions(from);
     let call = r#"{"type":"LAUNCH_NESTED_CONTAINER_SESSION","launch_nested_container_session":{
         "container_id":{"value":"s"},"command":{"value":"id"}}}"#;
@@ -333,6 +344,7 @@ async fn session(
         request.extensions_mut().insert(crate::listen::Peer {
             address: peer.parse().unwrap(),
             to: "10.0.0.2:5051".parse().unwrap(),
+            is_operators,
         });
     }
     let (status, body, _) = api.request(request).await;
@@ -357,6 +369,11 @@ async fn sessions_are_opened_from_where_the_operator_allows_it_and_by_no_page() 
         let (status, words) = session(from, peer, &[json]).await;
         assert_eq!(status, StatusCode::FORBIDDEN, "{words}");
         assert!(words.contains("--sessions-from"), "{words}");
+    }
+    // A task in the host's network is of this machine, and not its operator.
+    for peer in [here, own] {
+        let (status, words) = session_of(loopback, peer, &[json], |_, _| false).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{words}");
     }
     let (status, _) = session(loopback, here, &[json, ("origin", "http://example.com")]).await;
     assert_eq!(status, StatusCode::FORBIDDEN);

@@ -46,7 +46,7 @@ const BACK: [HeaderName; 2] = [header::CONTENT_TYPE, MESSAGE_TYPE];
 pub enum SessionsFrom {
     /// From nowhere.
     Nowhere,
-    /// From this machine.
+    /// From this machine, by root and the master's own user.
     #[default]
     Loopback,
     /// From everywhere that reaches the master's port.
@@ -55,17 +55,17 @@ pub enum SessionsFrom {
 
 impl SessionsFrom {
     /// Whether who asks may open sessions, and end and feed them.
-    fn check(self, headers: &HeaderMap, is_local: bool) -> Result<(), Refusal> {
+    fn check(self, headers: &HeaderMap, is_local: impl FnOnce() -> bool) -> Result<(), Refusal> {
         let denied = |message: &str| Err(Refusal::new(StatusCode::FORBIDDEN, message));
         if headers.contains_key(header::ORIGIN) {
             return denied("pages in browsers may not open sessions");
         }
         match self {
             Self::Anywhere => Ok(()),
-            Self::Loopback if is_local => Ok(()),
+            Self::Loopback if is_local() => Ok(()),
             Self::Loopback => denied(
-                "sessions may be opened by way of this master from its own machine only; its \
-                 operator can allow more with 'tepui master --sessions-from anywhere'",
+                "sessions may be opened by way of this master from its own machine only, by root \
+                 and its own user; its operator can allow more with 'tepui master --sessions-from anywhere'",
             ),
             Self::Nowhere => denied(
                 "this master's operator allows no sessions by way of it (--sessions-from nowhere)",
@@ -139,7 +139,7 @@ pub(super) async fn sessions(context: &Context, request: Request) -> Result<Resp
     let agent_id = AgentId::new(agent_id)
         .map_err(|error| Refusal::bad_request(format!("agent_id {agent_id:?}: {error}")))?;
     let (parts, body) = request.into_parts();
-    let is_local = parts.extensions.get::<Caller>().is_some_and(|caller| caller.is_local);
+    let is_local = || parts.extensions.get::<Caller>().is_some_and(Caller::is_operators);
     let check = || context.sessions_from().check(&parts.headers, is_local);
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let (kind, body) = if kind == Some(RECORDS) {
@@ -243,12 +243,12 @@ mod tests {
             (SessionsFrom::Anywhere, true, true),
             (SessionsFrom::Nowhere, false, false),
         ] {
-            assert_eq!(from.check(&none, true).is_ok(), local, "{from:?}");
-            assert_eq!(from.check(&none, false).is_ok(), away, "{from:?}");
-            let refusal = from.check(&page, true).unwrap_err();
+            assert_eq!(from.check(&none, || true).is_ok(), local, "{from:?}");
+            assert_eq!(from.check(&none, || false).is_ok(), away, "{from:?}");
+            let refusal = from.check(&page, || true).unwrap_err();
             assert_eq!(refusal.status, StatusCode::FORBIDDEN);
         }
-        let refusal = SessionsFrom::default().check(&none, false).unwrap_err();
+        let refusal = SessionsFrom::default().check(&none, || false).unwrap_err();
         assert!(refusal.message.contains("tepui master --sessions-from"), "{}", refusal.message);
     }
 
