@@ -17,7 +17,7 @@ pub(crate) use writer::{Committed, Writer};
 use crate::Error;
 use crate::executors::Secret;
 use agent_core::{CheckpointOp, Recovered, TaskRecord};
-use proto::{FrameworkId, TaskId};
+use proto::{ExecutorInfo, ExecutorKind, FrameworkId, TaskId};
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
@@ -250,9 +250,9 @@ pub(crate) fn supervisor_change(identity: &str) -> Change {
 /// What is kept of a task. Its secrets are its supervisor's, which keeps them in memory; only a custom
 /// executor's task may have to be told again in full, and its executor be known again by all it is.
 fn without_secrets(record: &TaskRecord) -> Cow<'_, TaskRecord> {
-    let payload = match &record.task.executor {
-        None => record.task.payload.without_secrets(),
-        Some(_) => None,
+    let payload = match record.task.executor.as_ref().map(ExecutorInfo::kind) {
+        Some(ExecutorKind::Custom) => None,
+        _ => record.task.payload.without_secrets(),
     };
     match payload {
         None => Cow::Borrowed(record),
