@@ -20,6 +20,7 @@ mod first;
 mod identity;
 mod init;
 mod mounts;
+mod names;
 mod pods;
 mod seccomp;
 mod syscalls;
@@ -174,7 +175,7 @@ impl Enclosures {
     fn layers(
         &mut self,
         image: &Path,
-        &Wanted { user, project, .. }: &Wanted<'_>,
+        &Wanted { user, project, enclosure, .. }: &Wanted<'_>,
     ) -> Result<(RootPlan, PathBuf, OwnedFd), LaunchError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let open = |path: &Path| -> io::Result<OwnedFd> {
@@ -188,7 +189,8 @@ impl Enclosures {
             .map_err(refused("giving the image's files to its users (idmapped mounts)"))?;
         self.next += 1;
         let dir = self.dir.join(self.next.to_string());
-        let made = make_layer(&dir, &held, user, project);
+        let made = make_layer(&dir, &held, user, project)
+            .and_then(|()| names::put(&dir.join("upper"), held.as_fd(), user, &enclosure.hostname));
         if let Err(error) = made {
             self.discard(&dir);
             return Err(refused("its layer over the image")(error));
