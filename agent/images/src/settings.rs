@@ -3,7 +3,7 @@
 use crate::Digest;
 use crate::error::Fault;
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 
 /// Longest configuration that is read.
 pub(crate) const CONFIG_BYTES: u64 = 4 << 20;
@@ -79,6 +79,10 @@ impl Config {
         };
         let directory = execution.working_dir.filter(|path| !path.is_empty());
         let directory = match directory.map(PathBuf::from) {
+            Some(path) if path.components().any(|part| part == Component::ParentDir) => {
+                let path = path.display();
+                return Err(Fault::Unfit(format!("its working directory {path} has a \"..\"")));
+            }
             Some(path) if path.is_absolute() => Some(path).filter(|path| path.as_os_str() != "/"),
             Some(path) => {
                 let path = path.display();

@@ -60,7 +60,7 @@ pub(super) struct Image<'a> {
     candidates: Strings,
     argv: Strings,
     envp: Strings,
-    rlimits: &'a [Rlimit],
+    rlimits: Vec<Rlimit>,
     credentials: Option<&'a Credentials>,
 }
 
@@ -71,9 +71,14 @@ impl<'a> Image<'a> {
             candidates: Strings::default(),
             argv: Strings::default(),
             envp: Strings::default(),
-            rlimits: &spec.rlimits,
+            rlimits: spec.rlimits.clone(),
             credentials: spec.credentials.as_ref(),
         };
+        if let Some(usual) = sys::usual_descriptors()
+            && !image.rlimits.iter().any(|limit| limit.resource == usual.resource)
+        {
+            image.rlimits.push(*usual);
+        }
         for variable in spec.environment.iter().chain(extra) {
             image.envp.push(&[variable.as_bytes()])?;
         }
@@ -352,6 +357,12 @@ unsafe fn prepare(job: &Job) -> Step {
         }
         if job.terminal && libc::syscall(libc::SYS_ioctl, 0, libc::TIOCSCTTY, 0) < 0 {
             return Step::Terminal;
+        }
+        // Within walls nothing of ours is left before a path is followed there: what a task has put
+        // in its place could lead to a directory of the host by them (`/proc/self/fd`). All kernels
+        // that can make walls have the call.
+        if entry.is_some() && libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) < 0 {
+            return Step::Descriptors;
         }
         step = entry.map_or(Step::None, |entry| entry.bound());
         if step == Step::None {

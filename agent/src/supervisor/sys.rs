@@ -5,7 +5,10 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
 use std::time::Duration;
+
+use super::task::Rlimit;
 
 /// How a child ended and what it used.
 #[derive(Debug, Clone, Copy)]
@@ -194,12 +197,25 @@ pub(super) fn cpu_time_ns(pid: u32) -> u64 {
     seconds.saturating_mul(1_000_000_000) + u64::try_from(used.tv_nsec).unwrap_or(0)
 }
 
+/// What we found of descriptors that a process may hold, before we took more.
+static DESCRIPTORS: OnceLock<Rlimit> = OnceLock::new();
+
+/// The number of descriptors that a task may hold which names none: what ours was. More than 1,024
+/// break programs that use select(2).
+pub(super) fn usual_descriptors() -> Option<&'static Rlimit> {
+    DESCRIPTORS.get()
+}
+
 /// Raises the number of descriptors we may hold to what the host allows.
 pub(super) fn raise_descriptor_limit() {
     // SAFETY: plain integers; the pointers are to live locals. Failure leaves the limit as it is.
     unsafe {
         let mut limit: libc::rlimit = std::mem::zeroed();
         if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            let resource = libc::RLIMIT_NOFILE;
+            let found = Rlimit { resource, soft: limit.rlim_cur, hard: limit.rlim_max };
+            // It is done once.
+            let _ = DESCRIPTORS.set(found);
             limit.rlim_cur = limit.rlim_max;
             libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }

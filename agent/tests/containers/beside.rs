@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent::containerizer::{ContainerEvent, Containerizer, Launch, LaunchError, WaitStatus};
+use agent::containerizer::{ContainerEvent, Containerizer, Launch, LaunchError, Root, WaitStatus};
 
 use crate::rig::{Agent, BOUND, Rig, id, shell};
 
@@ -64,4 +64,38 @@ async fn it_is_in_the_containers_cgroup_and_directory_and_what_it_leaves_ends_wi
         // Which finds what is left of it, if anything is.
         rig.finish(agent).await;
     }
+}
+
+/// What was given to a program before it was within walls leads nowhere there.
+#[tokio::test]
+async fn a_working_directory_that_became_a_link_leads_out_of_no_walls() {
+    let Some(rig) = crate::enclosed::rig() else { return };
+    let mut agent = rig.agent().await;
+    let image = crate::enclosed::busybox(rig.dir.path());
+    std::fs::create_dir_all(image.join("srv/w")).unwrap();
+    let within = |name: &str, line: &str| {
+        let mut launch = crate::enclosed::enclosed(name, line, Root::Image(image.clone()));
+        launch.user = Some("0".into());
+        launch.enclosure.as_mut().unwrap().directory = "/srv/w".into();
+        launch
+    };
+    for descriptor in 0..24 {
+        let name = format!("t{descriptor}");
+        let link = format!("ln -s /proc/self/fd/{descriptor} /srv/w");
+        let line = format!(
+            "cd / && rm -r /srv/w && busybox {link} && busybox readlink /srv/w; exec sleep 1000"
+        );
+        let launched = agent.launched(within(&name, &line)).await;
+        let told = crate::rig::filled(launched.sandbox.join("stdout")).await;
+        assert!(told.starts_with("/proc/self/fd/"), "{told}");
+        let found = look(&mut agent, within(&name, "ls ../../.."), BOUND).await;
+        let Err(LaunchError::Spawn { step, .. }) = &found else {
+            panic!("{descriptor}: {found:?}")
+        };
+        assert!(step.contains("working directory"), "{descriptor}: {step}");
+        agent.native.destroy(&id(&name));
+        agent.native.flush();
+        agent.ended(&id(&name)).await;
+    }
+    rig.finish(agent).await;
 }
