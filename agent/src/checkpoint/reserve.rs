@@ -106,6 +106,10 @@ impl Reserve {
             return std::fs::remove_file(unfinished);
         }
         std::fs::rename(unfinished, &self.path)?;
+        // Or a power cut could bring the old one back, without what this one holds.
+        if let Some(dir) = self.path.parent() {
+            File::open(dir)?.sync_all()?;
+        }
         let file = Some(file);
         *state = State { file, length, generation: 1, end: FIRST, changes: Vec::new() };
         Ok(())
