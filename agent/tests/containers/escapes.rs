@@ -228,7 +228,7 @@ async fn links_in_an_image_lead_nowhere_else() {
         source: MountSource::Tmpfs(4096),
     }];
     let ended = agent.run(launch).await;
-    assert_eq!(file_of(&ended, "stdout"), b"in\npasswd\n");
+    assert_eq!(file_of(&ended, "stdout"), b"hostname\nhosts\nin\npasswd\nresolv.conf\n");
     assert!(!std::path::Path::new("/etc/in").exists());
     rig.finish(agent).await;
 }

@@ -45,7 +45,8 @@ async fn tasks_of_a_group_see_one_another_and_each_ends_with_what_it_left() {
     let [first, second, third] = [first, seen, last].map(|ended| lines(&file_of(&ended, "stdout")));
     assert_eq!(first[..2], second[..2], "processes and IPC are shared");
     assert_eq!(first[..2], third[..2], "by later tasks, too");
-    assert!(first[2] != second[2] && second[2] != third[2], "mounts are their own");
+    // The first lives beside both; of one that has ended the next may get the number.
+    assert!(first[2] != second[2] && first[2] != third[2], "mounts are their own");
     assert_eq!(third[3], "over");
     for name in ["a", "c"] {
         agent.native.forget(&id(name));

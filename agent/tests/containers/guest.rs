@@ -18,10 +18,16 @@ const MEGABYTES: u32 = 512;
 const DISK_BYTES: u64 = 256 << 20;
 const SUPERVISE: &str = env!("CARGO_BIN_EXE_supervise");
 
-/// What runs there, of each of these at least one test: what is about cgroups, and what a small
-/// machine can do in some seconds.
-const TESTS: [&str; 9] = [
+/// What runs there, of each of these at least one test: what is about cgroups and networks, and what
+/// a small machine can do in some seconds. No images: its temporary files are in memory, which that
+/// kernel gives to no other users.
+const TESTS: [&str; 14] = [
     "v2::",
+    "enclosed::a_task_within_walls",
+    "enclosed::devices_of_its_own",
+    "extras::",
+    "groups::",
+    "network::",
     "quota::",
     "limits::",
     "usage::",
@@ -30,6 +36,25 @@ const TESTS: [&str; 9] = [
     "life::a_kill_asks_first_and_a_deaf_task_is_killed_after_the_grace",
     "life::f25_what_a_task_leaves_behind_dies_with_it",
     "restart::ta",
+];
+
+/// Disks, images, and networks of tasks' own.
+const MODULES: [&str; 15] = [
+    "virtio_pci",
+    "virtio_blk",
+    "crc32c_generic",
+    "ext4",
+    "quota_v2",
+    "overlay",
+    "veth",
+    "sch_tbf",
+    "nf_tables",
+    "nft_chain_nat",
+    "nft_fib_ipv4",
+    "nft_nat",
+    "nft_masq",
+    "nf_conntrack_netlink",
+    "bfq",
 ];
 
 fn init() -> String {
@@ -85,7 +110,7 @@ fn containers_are_limited_on_a_cgroup_v2_host() {
     let root = Root {
         init: &init,
         programs: &[(&program, Path::new("/program")), (supervise, supervise)],
-        modules: &["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "quota_v2", "overlay"],
+        modules: &MODULES,
     };
     let root = root.build(dir.path());
     let disk = dir.path().join("disk");

@@ -1,7 +1,7 @@
 //! What needs root and a machine that lets it do more: cgroups, and a disk of its own that can be
 //! filled.
 
-use crate::rig::{Agent, Master, config, shell, soon};
+use crate::rig::{Agent, Master, config, shell, soon, watching};
 use crate::survival::until;
 use agent::Stop;
 use proto::{Exit, Reason, Resources, TaskState};
@@ -64,7 +64,7 @@ async fn f22_updates_are_delivered_though_tasks_have_filled_the_disk() {
     let disk = SmallDisk::mount(&dir.path().join("disk"), 96);
     let work = disk.0.join("work");
     let mut master = Master::start().await;
-    let mut lasting = config(&master, &work);
+    let mut lasting = watching(&master, &work);
     // The disk is looked at once, at the start, and then whenever it is found full.
     lasting.disk_watch_interval = Duration::from_secs(3600);
     lasting.gc_disk_headroom_ppm = 0;
@@ -134,7 +134,7 @@ async fn f22_a_disk_that_fills_is_told_and_sandboxes_are_collected() {
     let dir = tempfile::tempdir().unwrap();
     let disk = SmallDisk::mount(&dir.path().join("disk"), 128);
     let mut master = Master::start().await;
-    let mut config = config(&master, &disk.0.join("work"));
+    let mut config = watching(&master, &disk.0.join("work"));
     config.disk_watch_interval = Duration::from_millis(50);
     let agent = Agent::start(config.clone()).await;
     let mut link = master.admit().await;
@@ -183,7 +183,7 @@ async fn f22_on_a_short_disk_caches_go_first_and_then_the_oldest_sandboxes_until
     let disk = SmallDisk::mount(&dir.path().join("disk"), 128);
     let work = disk.0.join("work");
     let mut master = Master::start().await;
-    let mut config = config(&master, &work);
+    let mut config = watching(&master, &work);
     config.disk_watch_interval = Duration::from_millis(50);
     let agent = Agent::start(config).await;
     let mut link = master.admit().await;
@@ -234,7 +234,7 @@ async fn without_a_reserve_updates_wait_for_space_and_none_is_lost() {
     let dir = tempfile::tempdir().unwrap();
     let disk = SmallDisk::mount(&dir.path().join("disk"), 64);
     let mut master = Master::start().await;
-    let mut config = config(&master, &disk.0.join("work"));
+    let mut config = watching(&master, &disk.0.join("work"));
     config.disk_reserve_bytes = 0;
     let agent = Agent::start(config).await;
     let mut link = master.admit().await;

@@ -305,7 +305,20 @@ pub(crate) fn config(master: &Master, work_dir: &Path) -> Config {
     let mut config = Config::new(vec![master.address.clone()], work_dir, supervise);
     config.cgroups = false;
     config.resources = Some("cpus:4;mem:4096;disk:1000".to_owned());
+    // However full the disk is that the tests are run on: what they look at stays.
+    config.gc_disk_headroom_ppm = 0;
+    config.disk_pressure_ppm = 1_000_000;
     config
+}
+
+/// The same on a disk of its own, which the agent watches as usual.
+pub(crate) fn watching(master: &Master, work_dir: &Path) -> Config {
+    let usual = Config::new(Vec::new(), work_dir, Vec::new());
+    Config {
+        gc_disk_headroom_ppm: usual.gc_disk_headroom_ppm,
+        disk_pressure_ppm: usual.disk_pressure_ppm,
+        ..config(master, work_dir)
+    }
 }
 
 /// An agent in this process.
