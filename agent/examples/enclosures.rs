@@ -144,6 +144,7 @@ impl Bench {
                 shm_bytes: 64 << 20,
                 root_allowed: false,
                 pod: None,
+                devices: Vec::new(),
             })
         });
         self.native.launch(Launch {

@@ -11,6 +11,7 @@ pub(crate) mod ports;
 use crate::checkpoint::Record;
 use crate::containerizer::{self, Allocation, Program, Rlimit, SandboxChoice, VolumeLink};
 use crate::docker;
+use crate::gpus::{self, Gpu};
 use crate::policy::{self, Policy, Walls};
 use crate::supervisor::task::Root;
 use crate::volumes::{VolumeDisk, groups};
@@ -86,7 +87,7 @@ pub(crate) fn container(
             true => Program::Shell(String::new()),
             false => program(command, walls.as_ref())?,
         },
-        environment: environment(command, launch, &body.named_ports),
+        environment: environment(command, launch, &body.named_ports, &policy.gpus),
         user: user(command, &launch.framework),
         rlimits: command.rlimits.iter().map(rlimit).collect::<Result<_, _>>()?,
         sandbox: SandboxChoice::Pooled,
@@ -112,6 +113,7 @@ pub(crate) fn container(
         Some(mut walls) => {
             walls.enclosure.pod = agent_core::group_executor(&launch.task)
                 .map(|group| groups::name(&launch.framework_id, &group.executor_id));
+            walls.enclosure.devices = gpus::devices(&policy.gpus, &launch.gpus);
             let mut made = within(made, walls, command);
             if let Some(image) = image {
                 image.settle(&mut made, &record)?;
@@ -227,7 +229,8 @@ fn record(launch: &Launch, body: &TaskBody) -> TaskRecord {
         Arc::make_mut(&mut task).payload = payload;
     }
     let (container_id, framework_id) = (launch.container_id.clone(), launch.framework_id.clone());
-    TaskRecord { container_id, framework_id, role: launch.role.clone(), task }
+    let (role, gpus) = (launch.role.clone(), launch.gpus.clone());
+    TaskRecord { container_id, framework_id, role, task, gpus }
 }
 
 /// The command, or what the image runs when that names no program.
@@ -253,6 +256,7 @@ fn environment(
     command: &CommandInfo,
     launch: &Launch,
     named_ports: &[(Arc<str>, u16)],
+    gpus: &[Gpu],
 ) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = command
         .environment
@@ -277,6 +281,7 @@ fn environment(
             all.push((name, value));
         }
     }
+    gpus::tell(gpus, &launch.gpus, &mut all);
     all
 }
 

@@ -10,6 +10,7 @@ mod tests;
 use crate::containerizer::{Enclosure, Mount, MountSource, Root, SANDBOX};
 use crate::containers::OfImage;
 use crate::docker::DockerPolicy;
+use crate::gpus::Gpu;
 use images::Settings;
 use proto::{ContainerInfo, ContainerVolume, VolumeSource};
 use std::net::Ipv4Addr;
@@ -55,6 +56,8 @@ pub struct Policy {
     pub check_ports: bool,
     /// Whether a task is held to the `disk` that it asked for, and ends when its sandbox takes more.
     pub disk_limits: bool,
+    /// The GPUs that tasks are given, as they were found on this machine.
+    pub gpus: Vec<Gpu>,
     /// What of the host is never mounted, whatever is allowed: with what is above and below it. An
     /// agent adds its work directory and the engine's socket.
     pub closed: Vec<PathBuf>,
@@ -94,6 +97,7 @@ impl Default for Policy {
             network: None,
             check_ports: false,
             disk_limits: true,
+            gpus: Vec::new(),
             closed: Vec::new(),
         }
     }
@@ -171,6 +175,7 @@ impl Policy {
             shm_bytes: asked.shm_bytes.unwrap_or(MEMORY_BYTES),
             root_allowed: self.root,
             pod: None,
+            devices: Vec::new(),
         };
         Ok(Some(Walls { enclosure, settings }))
     }

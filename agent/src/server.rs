@@ -22,11 +22,12 @@ use crate::http::{self, Ask};
 use crate::link::Masters;
 use crate::listen::{AcceptLimits, accept};
 use crate::perform::Performer;
+use crate::policy::Policy;
 use crate::preparing::{Prepared, Preparing};
 use crate::sandbox::packing::Packer;
 use crate::sessions::Sessions;
 use crate::usage::{self, Usages};
-use crate::{Error, containers, metrics, probe};
+use crate::{Error, containers, gpus, metrics, probe};
 use agent_core::{Agent, Input, Recovered, TaskView};
 use api::{employer, router};
 use clock::Clock;
@@ -76,7 +77,11 @@ pub async fn run(
     let store = checkpoint::open(&layout.checkpoint, config.cluster.as_deref())?;
     let machine = probe::machine(&layout.root)?;
     let hostname = hostname(&config, address, &machine.hostname).await;
-    let info = config.agent_info(&machine, &hostname, address.port())?;
+    let gpus = match config.gpus {
+        true => gpus::find(config.nvml_library.clone()).await?,
+        false => Vec::new(),
+    };
+    let info = config.agent_info(&machine, gpus.len(), &hostname, address.port())?;
     // No file says more than a directory that was bound to its cluster.
     let cluster_id = store.identity().cluster.and_then(|name| ClusterId::new(name).ok());
     let seed = uuid::Uuid::new_v4().as_u64_pair();
@@ -106,7 +111,8 @@ pub async fn run(
     let (writer, committed) = Writer::start(store, reserve).map_err(Error::Thread)?;
     take_orphans(&layout, &mut recovered, &mut first);
     let masters = Masters::new(&config.masters);
-    let policy = config.policy.clone().settled(&layout.root);
+    let options = options(&config, info, &machine, &gpus, cluster_id);
+    let policy = Policy { gpus, ..config.policy.clone().settled(&layout.root) };
     let ((inbox, inputs), (done, prepared)) = (mpsc::channel(INBOX), mpsc::unbounded_channel());
     let preparing = Preparing::open(&config, &policy, &layout, done)?;
     let (rules, files) = ((policy, employer), (writer, first));
@@ -116,7 +122,6 @@ pub async fn run(
     let packer = Packer::start().map_err(Error::Thread)?;
     index(&performer, &recovered, &packer);
     performer.empty_trash();
-    let options = options(&config, info, &machine, cluster_id);
     let core = Agent::new(options, seed.0, recovered, clock.now());
     performer.sweep_volumes(&core);
     tracing::info!(

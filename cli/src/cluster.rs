@@ -99,6 +99,10 @@ impl Cluster {
                 if !plan.cgroups {
                     arguments.push("--no-cgroups");
                 }
+                if plan.agents.len() > 1 {
+                    // Each of them would offer all that this machine has.
+                    arguments.push("--no-gpus");
+                }
                 if let Some(resources) = &agent.resources {
                     arguments.extend(["--resources", resources]);
                 }

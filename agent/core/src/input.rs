@@ -203,6 +203,8 @@ pub struct Launch {
     pub role: Role,
     /// The task.
     pub task: Arc<TaskInfo>,
+    /// The GPUs that it was given.
+    pub gpus: crate::Gpus,
 }
 
 /// What a starting agent knows: its checkpoint, and the supervisor's report.
@@ -263,6 +265,8 @@ pub struct TaskRecord {
     pub role: Role,
     /// The task.
     pub task: Arc<TaskInfo>,
+    /// The GPUs that it was given.
+    pub gpus: crate::Gpus,
 }
 
 /// The updates of a task that are not acknowledged, and its newest state.

@@ -15,6 +15,7 @@ mod effect;
 mod epoch;
 mod executor;
 mod gc;
+mod gpus;
 mod group;
 mod input;
 mod invariants;
@@ -33,6 +34,7 @@ mod volumes;
 
 pub use effect::{CheckpointOp, Effect, Look, Note, VolumeOrder, WantedVolume};
 pub use executor::{ExecutorInput, ExecutorView};
+pub use gpus::Gpus;
 pub use group::group_executor;
 pub use input::{
     AgentRecord, Container, EpochRecord, Exited, Input, Launch, Recovered, SandboxRecord, Seen,

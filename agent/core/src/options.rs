@@ -63,6 +63,8 @@ pub struct Options {
     pub disk_pressure_ppm: u32,
     /// How long to wait before a failed removal of a sandbox is tried again.
     pub gc_retry: Duration,
+    /// The GPUs that tasks are given; none means that they are counted only.
+    pub gpus: crate::Gpus,
 }
 
 impl Options {
@@ -98,6 +100,7 @@ impl Options {
             gc_disk_headroom_ppm: 100_000,
             disk_pressure_ppm: 950_000,
             gc_retry: Duration::from_secs(60),
+            gpus: Vec::new(),
         }
     }
 }

@@ -246,9 +246,9 @@ impl Agent {
         records: &BTreeMap<TaskKey, TaskRecord>,
     ) -> Option<Launch> {
         let record = records.values().find(|r| r.container_id == container.container_id)?;
-        let TaskRecord { container_id, framework_id, role, task } = record.clone();
+        let TaskRecord { container_id, framework_id, role, task, gpus } = record.clone();
         let framework = self.frameworks.get(&framework_id)?.info.clone()?;
-        Some(Launch { container_id, framework, framework_id, role, task })
+        Some(Launch { container_id, framework, framework_id, role, task, gpus })
     }
 
     /// Takes a container back: with the updates on record, then with what the supervisor saw.
@@ -396,6 +396,7 @@ impl Agent {
             role: record.role,
             info: record.task,
             sandbox: None,
+            gpus: record.gpus,
             holds: false,
         });
         let delivered = task.state.is_terminal() && task.stream.pending.is_empty();

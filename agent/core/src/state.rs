@@ -133,6 +133,7 @@ pub(crate) struct Launched {
     pub(crate) role: Role,
     pub(crate) info: Arc<TaskInfo>,
     pub(crate) sandbox: Option<Arc<str>>,
+    pub(crate) gpus: crate::Gpus,
     /// Whether its resources are taken from `Agent::free`. False once it ended, and for a task
     /// that was taken back by an agent which has less to give than before.
     pub(crate) holds: bool,
@@ -238,6 +239,7 @@ impl Task {
                 role: launch.role.clone(),
                 info: launch.task.clone(),
                 sandbox: None,
+                gpus: launch.gpus.clone(),
                 holds: false,
             }),
             phase: Phase::Launching,

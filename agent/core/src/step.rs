@@ -218,6 +218,7 @@ impl Agent {
             framework_id,
             role: launched.role.clone(),
             task: launched.info.clone(),
+            gpus: launched.gpus.clone(),
         })
     }
 

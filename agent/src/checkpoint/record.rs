@@ -127,6 +127,11 @@ impl<'a> Reader<'a> {
         Ok(Credentials { uid, gid, groups })
     }
 
+    /// Those that a task was given.
+    fn gpus(&mut self) -> Result<Vec<Arc<str>>, DecodeError> {
+        (0..self.number()?).map(|_| self.text().map(Into::into)).collect()
+    }
+
     fn done(self) -> Result<(), DecodeError> {
         if self.0.is_empty() { Ok(()) } else { Err(broken("has bytes after its end")) }
     }
@@ -191,6 +196,10 @@ fn task(record: &TaskRecord) -> Writer {
     let mut out = Writer::new();
     out.text(record.container_id.as_str()).text(record.framework_id.as_str());
     out.text(record.role.as_str()).wire(&*record.task);
+    out.number(record.gpus.len() as u64);
+    for gpu in &record.gpus {
+        out.text(gpu);
+    }
     out
 }
 
@@ -198,7 +207,8 @@ fn read_task(from: &mut Reader<'_>) -> Result<TaskRecord, DecodeError> {
     let (container_id, framework_id) = (from.id()?, from.id()?);
     let role = Role::new(from.text()?)?;
     let task: TaskInfo = from.wire()?;
-    Ok(TaskRecord { container_id, framework_id, role, task: Arc::new(task) })
+    let gpus = from.gpus()?;
+    Ok(TaskRecord { container_id, framework_id, role, task: Arc::new(task), gpus })
 }
 
 /// What a launch with an image is known again by. One without is known by its task's record.
@@ -245,6 +255,7 @@ pub(crate) fn image_of_launch(bytes: &[u8]) -> Result<Option<OfImage>, DecodeErr
     for _of_task in 0..4 {
         from.bytes()?;
     }
+    from.gpus()?;
     if from.0.is_empty() {
         return Ok(None);
     }

@@ -46,6 +46,7 @@ fn task_record(id: &str) -> TaskRecord {
         framework_id: FrameworkId::new("F").unwrap(),
         role: Role::new("eng/prod").unwrap(),
         task: Arc::new(task(id)),
+        gpus: vec!["GPU-a".into(), "GPU-b".into()],
     }
 }
 
@@ -65,12 +66,18 @@ fn secrets_of_a_task_are_not_written_but_those_of_executors_that_may_be_told_aga
         bytes.windows(7).any(|window| window == b"hunter2")
     };
     assert!(!holds(&record));
-    Arc::make_mut(&mut record.task).executor = Some(proto::ExecutorInfo {
-        executor_id: proto::ExecutorId::new("e").unwrap(),
-        framework_id: None,
-        resources: Resources::default(),
-        payload: Arc::from([]),
-    });
+    let executor = |payload: &[u8]| {
+        Some(proto::ExecutorInfo {
+            executor_id: proto::ExecutorId::new("e").unwrap(),
+            framework_id: None,
+            resources: Resources::default(),
+            payload: payload.into(),
+        })
+    };
+    // That of a group is the agent itself.
+    Arc::make_mut(&mut record.task).executor = executor(&[15 << 3, 1]);
+    assert!(!holds(&record));
+    Arc::make_mut(&mut record.task).executor = executor(&[]);
     assert!(holds(&record));
 }
 

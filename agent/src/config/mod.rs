@@ -42,6 +42,10 @@ pub struct Config {
     pub hostname: Option<String>,
     /// What the agent has to give, in Mesos' text or JSON form; what is not named is measured.
     pub resources: Option<String>,
+    /// Whether GPUs are looked for, and offered and given to tasks when there are some.
+    pub gpus: bool,
+    /// NVIDIA's library that lists them; absent means the one that the system finds, if any.
+    pub nvml_library: Option<PathBuf>,
     /// Facts for constraints, in Mesos' text form.
     pub attributes: Option<String>,
     /// Where the agent stands.
@@ -114,6 +118,8 @@ impl Config {
             supervise,
             hostname: None,
             resources: None,
+            gpus: true,
+            nvml_library: None,
             attributes: None,
             domain: None,
             cluster: None,
@@ -229,6 +235,7 @@ impl Config {
     pub(crate) fn agent_info(
         &self,
         machine: &Machine,
+        gpus: usize,
         hostname: &str,
         port: u16,
     ) -> Result<AgentInfo, Error> {
@@ -238,29 +245,41 @@ impl Config {
             id: None,
             hostname: hostname.into(),
             port,
-            resources: with_measured(given, machine),
+            resources: with_measured(given, machine, gpus)?,
             attributes: attributes.unwrap_or_default(),
             domain: self.domain.clone(),
         })
     }
 }
 
-/// Mesos' rule: cpus, mem, disk and ports that are not named are measured.
-fn with_measured(mut given: Resources, machine: &Machine) -> Resources {
+/// Mesos' rule: cpus, mem, disk, ports and GPUs that are not named are measured. Where GPUs were
+/// found there cannot be more.
+fn with_measured(mut given: Resources, machine: &Machine, gpus: usize) -> Result<Resources, Error> {
     let megabytes = |bytes: u64| (bytes >> 20).saturating_mul(1000);
+    let (found, asked) = (gpus as u64 * 1000, given.scalar("gpus"));
+    if found > 0 && (asked > found || !asked.is_multiple_of(1000)) {
+        return Err(Error::Setting {
+            setting: "--resources",
+            given: format!("gpus:{}", asked as f64 / 1000.0),
+            problem: format!(
+                "this machine has {gpus} GPUs, of which whole ones are given; --no-gpus offers none"
+            ),
+        });
+    }
     let measured = [
         ("cpus", Value::Scalar(machine.cpus_milli)),
         ("mem", Value::Scalar(megabytes(machine.memory_offer_bytes))),
         ("disk", Value::Scalar(megabytes(machine.disk_offer_bytes))),
         ("ports", Value::Ranges(Ranges::new([(31_000, 32_000)]))),
     ];
-    for (name, value) in measured {
+    let gpus = (found > 0).then_some(("gpus", Value::Scalar(found)));
+    for (name, value) in measured.into_iter().chain(gpus) {
         if !given.pieces().iter().any(|piece| piece.name.as_str() == name) {
             let name = ResourceName::new(name);
             given.add_piece(Piece { name, flavor: proto::Flavor::default(), value });
         }
     }
-    given
+    Ok(given)
 }
 
 /// The directories and files of one agent.

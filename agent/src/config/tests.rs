@@ -56,7 +56,7 @@ fn resources_are_reserved_in_text_and_in_json() {
     // What is reserved is not measured again for everybody.
     let mut config = config();
     config.resources = Some("cpus(eng):2".to_owned());
-    let info = config.agent_info(&machine(), "h", 5051).unwrap();
+    let info = config.agent_info(&machine(), 0, "h", 5051).unwrap();
     assert_eq!((info.resources.cpus(), info.resources.unreserved().cpus()), (2_000, 0));
     assert_eq!(info.resources.unreserved().mem(), 15_360_000);
 }
@@ -151,11 +151,30 @@ fn both_are_read_from_files_as_well() {
 fn what_is_not_named_is_measured() {
     let mut config = config();
     config.resources = Some("cpus:2;gpus:1".to_owned());
-    let info = config.agent_info(&machine(), "h", 5051).unwrap();
+    let info = config.agent_info(&machine(), 0, "h", 5051).unwrap();
     assert_eq!(
         info.resources.to_string(),
         "cpus:2; disk:97280; gpus:1; mem:15360; ports:[31000-32000]"
     );
+}
+
+#[test]
+fn gpus_that_were_found_are_offered_and_no_more() {
+    let mut config = config();
+    let offered = |config: &Config, found| {
+        let info = config.agent_info(&machine(), found, "h", 5051);
+        info.map(|info| info.resources.scalar("gpus")).map_err(|error| error.to_string())
+    };
+    assert_eq!(offered(&config, 2), Ok(2_000));
+    assert_eq!(offered(&config, 0), Ok(0));
+    config.resources = Some("gpus:1".to_owned());
+    assert_eq!(offered(&config, 2), Ok(1_000));
+    for wrong in ["gpus:3", "gpus:1.5"] {
+        config.resources = Some(wrong.to_owned());
+        let error = offered(&config, 2).unwrap_err();
+        assert!(error.starts_with(&format!("--resources '{wrong}'")), "{error}");
+        assert!(error.contains("this machine has 2 GPUs"), "{error}");
+    }
 }
 
 #[test]

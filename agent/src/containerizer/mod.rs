@@ -17,9 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::supervisor::task::{
-    BadContainerId, ContainerId, Credentials, Enclosure, Ended, LaunchError, Launched, Limitation,
-    Mount, MountSource, Network, PortMap, Pressure, Program, Recovered, Rlimit, Root, SANDBOX,
-    SandboxChoice, SandboxFate, Stdio, Traffic, Usage, VolumeLink, WaitStatus,
+    BadContainerId, ContainerId, Credentials, Device, Enclosure, Ended, LaunchError, Launched,
+    Limitation, Mount, MountSource, Network, PortMap, Pressure, Program, Recovered, Rlimit, Root,
+    SANDBOX, SandboxChoice, SandboxFate, Stdio, Traffic, Usage, VolumeLink, WaitStatus,
 };
 pub(crate) use isolator::{QUOTA_PERIOD_US, limits_of};
 pub use native::{Native, NativeDefaults, NativeOptions, StartError};
@@ -99,6 +99,8 @@ pub struct DockerTask {
     pub init: Option<bool>,
     /// The users as whom it may run, `NAME`, `UID` or `UID:GID`; absent means any but root.
     pub users: Option<Vec<String>>,
+    /// The GPUs that it is given, by their names for the driver.
+    pub gpus: Vec<std::sync::Arc<str>>,
 }
 
 /// What a containerizer tells the agent.

@@ -112,7 +112,8 @@ pub(super) fn launch_of(
     container: &containerizer::Recovered,
     frameworks: &mut Vec<(Arc<[u8]>, Arc<FrameworkInfo>)>,
 ) -> Result<Launch, proto::DecodeError> {
-    let TaskRecord { container_id, framework_id, role, task } = task_of_launch(&container.record)?;
+    let TaskRecord { container_id, framework_id, role, task, gpus } =
+        task_of_launch(&container.record)?;
     let bytes = container.shared.as_ref();
     let bytes = bytes.ok_or_else(|| proto::DecodeError::new("", "has no framework"))?;
     let known = frameworks.iter().find(|(known, _)| Arc::ptr_eq(known, bytes));
@@ -124,7 +125,7 @@ pub(super) fn launch_of(
             framework
         }
     };
-    Ok(Launch { container_id, framework, framework_id, role, task })
+    Ok(Launch { container_id, framework, framework_id, role, task, gpus })
 }
 
 /// What a shell would exit with, when what was to be run is at fault and not where it was to run.

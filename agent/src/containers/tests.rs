@@ -59,6 +59,7 @@ pub(crate) fn launch(command: CommandInfo) -> Launch {
         framework_id,
         role: Role::any(),
         task: Arc::new(task),
+        gpus: Vec::new(),
     }
 }
 

@@ -61,6 +61,7 @@ pub(crate) fn asked(
             .to_owned());
     }
     let mut task = DockerTask {
+        gpus: launch.gpus.clone(),
         image: asked.image.to_string(),
         force_pull: asked.force_pull,
         network: network(&asked.network, policy)?,

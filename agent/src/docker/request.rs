@@ -6,12 +6,13 @@ use crate::containerizer::{
 };
 use crate::supervisor::task::Limits;
 use bollard::models::{
-    ContainerCreateBody, ContainerUpdateBody, HostConfig, HostConfigLogConfig, Mount,
-    MountBindOptions, MountTmpfsOptions, MountType, PortBinding, ResourcesUlimits, RestartPolicy,
-    RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerUpdateBody, DeviceRequest, HostConfig, HostConfigLogConfig,
+    Mount, MountBindOptions, MountTmpfsOptions, MountType, PortBinding, ResourcesUlimits,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Carries the name of the agent (the same at each start) whose container it is.
 pub(crate) const AGENT_LABEL: &str = "tepui.agent";
@@ -64,6 +65,17 @@ pub(crate) fn create(
     })
 }
 
+/// As `docker run --gpus` asks for them.
+fn gpus(own: &[Arc<str>]) -> Option<Vec<DeviceRequest>> {
+    let request = || DeviceRequest {
+        driver: Some("nvidia".to_owned()),
+        device_ids: Some(own.iter().map(|gpu| gpu.to_string()).collect()),
+        capabilities: Some(vec![vec!["gpu".to_owned()]]),
+        ..DeviceRequest::default()
+    };
+    (!own.is_empty()).then(|| vec![request()])
+}
+
 fn host_config(
     launch: &Launch,
     task: &DockerTask,
@@ -91,6 +103,7 @@ fn host_config(
         pids_limit: limits.pids.map(signed),
         ulimits: Some(launch.rlimits.iter().map(ulimit).collect::<Result<_, _>>()?),
         network_mode: Some(task.network.clone()),
+        device_requests: gpus(&task.gpus),
         port_bindings: (!bindings.is_empty()).then_some(bindings),
         mounts: Some(mounts(launch, walls, sandbox)),
         privileged: Some(false),

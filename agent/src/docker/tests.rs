@@ -180,10 +180,12 @@ fn launch() -> Launch {
             shm_bytes: 1 << 20,
             root_allowed: true,
             pod: None,
+            devices: Vec::new(),
         })),
         network: None,
         identity: None,
         docker: Some(Box::new(DockerTask {
+            gpus: Vec::new(),
             image: "i:1".into(),
             force_pull: false,
             network: "none".into(),

@@ -35,6 +35,7 @@ fn look(kind: CheckKind, timeout: Duration) -> Look {
         framework_id: FrameworkId::new("f").unwrap(),
         role: Role::any(),
         task: Arc::new(task),
+        gpus: Vec::new(),
     };
     Look { launch, subject: Subject::Check, number: 7, timeout }
 }

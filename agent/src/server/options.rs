@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Layout};
 use crate::containerizer::native::NativeOptions;
+use crate::gpus::Gpu;
 use crate::probe::Machine;
 use agent_core::Options;
 use proto::{AgentInfo, ClusterId};
@@ -28,11 +29,15 @@ pub(super) fn options(
     config: &Config,
     info: AgentInfo,
     machine: &Machine,
+    gpus: &[Gpu],
     cluster_id: Option<ClusterId>,
 ) -> Options {
     let (connect_backoff, connect_backoff_max) = config.connect_backoff;
     let (update_retry, update_retry_max) = config.update_retry;
+    // The operator may offer fewer than there are.
+    let offered = usize::try_from(info.resources.scalar("gpus") / 1000).unwrap_or(usize::MAX);
     Options {
+        gpus: gpus.iter().take(offered).map(|gpu| gpu.uuid.clone()).collect(),
         connect_backoff,
         connect_backoff_max,
         update_retry,

@@ -359,7 +359,8 @@ fn limit(
 ) -> Result<(), LaunchError> {
     let Some(group) = &mut berth.group else { return Ok(()) };
     let limited = group.limit(&spec.limits);
-    if let Err(error) = limited.and_then(|()| group.guard(devices, spec.enclosure.is_some())) {
+    let enclosed = spec.enclosure.as_ref().map(|enclosure| &*enclosure.devices);
+    if let Err(error) = limited.and_then(|()| group.guard(devices, enclosed)) {
         // Half of the limits may be in force; such a group is not for the next task.
         berth.recyclable = false;
         return Err(refused(&BerthError::Cgroup(error)));

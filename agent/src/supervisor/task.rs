@@ -169,6 +169,19 @@ pub struct Enclosure {
     /// The name of the group with whose tasks it shares processes and IPC. Not where there are no
     /// cgroups: what one of them left behind could not be told from the others there.
     pub pod: Option<String>,
+    /// Devices that it may open besides those of every task, by these names in its `/dev`.
+    pub devices: Vec<Device>,
+}
+
+/// A character device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// A file name.
+    pub name: String,
+    /// What kind of device it is for the kernel.
+    pub major: u32,
+    /// Which one of its kind.
+    pub minor: u32,
 }
 
 /// Where an enclosed task finds its sandbox: Mesos' place for it.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use agent::containerizer::{
-    ContainerEvent, Containerizer, Enclosure, Launch, LaunchError, Mount, MountSource, Root,
-    SANDBOX, WaitStatus,
+    ContainerEvent, Containerizer, Device, Enclosure, Launch, LaunchError, Mount, MountSource,
+    Root, SANDBOX, WaitStatus,
 };
 
 use crate::rig::{Agent, Rig, file_of, filled, id, shell};
@@ -22,6 +22,7 @@ pub(crate) fn walls(root: Root) -> Enclosure {
         shm_bytes: 1 << 20,
         root_allowed: false,
         pod: None,
+        devices: Vec::new(),
     }
 }
 
@@ -68,6 +69,26 @@ fn said(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// What stands in for a device of its own: zeros, under another name.
+fn zeros() -> Device {
+    Device { name: "nvidia0".into(), major: 1, minor: 5 }
+}
+
+#[tokio::test]
+async fn devices_of_its_own_are_there_by_their_names_and_only_for_it() {
+    let Some(rig) = rig() else { return };
+    let mut agent = rig.agent().await;
+    let read = "head -c 3 /dev/nvidia0 | od -An -c";
+    let mut own = enclosed("own", read, Root::Host);
+    own.enclosure.as_mut().unwrap().devices = vec![zeros()];
+    let ended = agent.run(own).await;
+    let out = said(&file_of(&ended, "stdout"));
+    assert_eq!(out.split_whitespace().collect::<Vec<_>>(), ["\\0"; 3]);
+    let ended = agent.run(enclosed("other", "test ! -e /dev/nvidia0", Root::Host)).await;
+    assert_eq!(ended.status, WaitStatus::Exited(0));
+    rig.finish(agent).await;
+}
+
 #[tokio::test]
 async fn a_task_within_walls_sees_its_own_world_and_is_nobody_on_the_host() {
     let Some(rig) = rig() else { return };
@@ -109,6 +130,51 @@ async fn an_image_is_its_root_and_what_it_writes_is_gone_with_it() {
         assert!(!image.join("etc/new").exists());
     }
     assert_eq!(trash_and_layers(&rig), 2, "layers wait in the trash for who has time");
+    rig.finish(agent).await;
+}
+
+#[tokio::test]
+async fn names_are_found_on_an_image_as_on_its_host() {
+    let Some(rig) = rig() else { return };
+    let mut agent = rig.agent().await;
+    let image = busybox(rig.dir.path());
+    // What the image has there is another host's; a link is followed by nobody.
+    std::os::unix::fs::symlink("/etc/passwd", image.join("etc/resolv.conf")).unwrap();
+    std::fs::write(image.join("etc/hosts"), "10.0.0.1 elsewhere\n").unwrap();
+    for user in ["0", "1000"] {
+        let line = "cat /etc/hostname /etc/hosts; echo --; cat /etc/resolv.conf";
+        let mut launch = enclosed(user, line, Root::Image(image.clone()));
+        launch.user = Some(user.into());
+        let out = said(&file_of(&agent.run(launch).await, "stdout"));
+        let (names, resolvers) = out.split_once("--\n").unwrap();
+        let hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\tinside\n";
+        assert_eq!(names, format!("inside\n{hosts}"));
+        assert_eq!(resolvers, std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
+    }
+    let mut own = enclosed("own", "echo 10.0.0.2 me >> /etc/hosts", Root::Image(image.clone()));
+    own.user = Some("0".into());
+    assert_eq!(agent.run(own).await.status, WaitStatus::Exited(0));
+    assert!(std::fs::read_to_string(image.join("etc/hosts")).unwrap().contains("elsewhere"));
+    // An image in which that is no directory means something else by it.
+    std::fs::remove_dir_all(image.join("etc")).unwrap();
+    std::os::unix::fs::symlink("/tmp", image.join("etc")).unwrap();
+    let out = said(&file_of(
+        &agent.run(enclosed("link", "ls /etc; echo none", Root::Image(image))).await,
+        "stdout",
+    ));
+    assert_eq!(out, "none\n");
+    rig.finish(agent).await;
+}
+
+#[tokio::test]
+async fn a_task_may_hold_as_many_files_as_who_started_the_agent() {
+    let Some(rig) = rig() else { return };
+    let mut agent = rig.agent().await;
+    let ours = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap();
+    for launch in [shell("plain", "ulimit -n"), enclosed("walls", "ulimit -n", Root::Host)] {
+        let out = said(&file_of(&agent.run(launch).await, "stdout"));
+        assert_eq!(out, format!("{ours}\n"));
+    }
     rig.finish(agent).await;
 }
 

@@ -9,6 +9,7 @@ mod disk;
 mod docker;
 mod executors;
 mod fetch;
+mod gpus;
 mod groups;
 mod life;
 mod limits;

@@ -45,6 +45,13 @@ pub(crate) struct Options {
     /// file:///PATH with either. What the machine has by default.
     #[arg(long, env = "TEPUI_AGENT_RESOURCES", value_name = "RESOURCES")]
     resources: Option<String>,
+    /// Offer no GPUs, even where there are some.
+    #[arg(long)]
+    no_gpus: bool,
+    /// NVIDIA's library that lists the GPUs of this machine: libnvidia-ml.so.1 by default, and no
+    /// GPUs where there is none.
+    #[arg(long, value_name = "PATH", conflicts_with = "no_gpus")]
+    nvml_library: Option<PathBuf>,
     /// Facts for constraints, such as 'zone:a;level:10', or file:///PATH with them.
     #[arg(long, env = "TEPUI_AGENT_ATTRIBUTES", value_name = "ATTRIBUTES")]
     attributes: Option<String>,
@@ -110,6 +117,8 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     let mut config = agent::Config::new(options.master, options.work_dir, supervise);
     config.hostname = options.hostname;
     config.resources = options.resources;
+    config.gpus = !options.no_gpus;
+    config.nvml_library = options.nvml_library;
     config.attributes = options.attributes;
     config.domain = options.domain;
     config.cluster = options.cluster.map(|cluster| cluster.to_string());

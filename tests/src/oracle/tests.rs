@@ -222,6 +222,7 @@ fn launch(id: &str, cpus: u64) -> Launch {
         framework_id: framework(),
         role: Role::any(),
         task: Arc::new(task_info(id, "m-S0", cpus_mem(cpus, 64))),
+        gpus: Vec::new(),
     }
 }
 

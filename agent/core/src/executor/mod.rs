@@ -235,6 +235,7 @@ impl Agent {
             framework_id: executor.framework_id.clone(),
             role: executor.role.clone(),
             task: Arc::new(task),
+            gpus: Vec::new(),
         })
     }
 

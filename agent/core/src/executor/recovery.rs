@@ -46,6 +46,7 @@ impl Agent {
             framework_id: record.framework_id.clone(),
             role: record.role.clone(),
             task: Arc::new(task),
+            gpus: Vec::new(),
         })
     }
 
@@ -172,6 +173,7 @@ impl Agent {
             framework_id: key.0.clone(),
             role: record.role,
             task: record.task,
+            gpus: record.gpus,
         });
         if let Some(history) = history {
             task.state = history.state;

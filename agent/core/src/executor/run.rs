@@ -78,6 +78,9 @@ impl Agent {
             let message = "Custom executors cannot use persistent volumes";
             return Err(Refusal::new(Error, Reason::TaskInvalid, message));
         }
+        if let Some(refusal) = self.refusal_of_gpus([&task.resources, &info.resources]) {
+            return Err(refusal);
+        }
         let short = |shortfall: proto::Shortfall| {
             let message = format!("The task does not fit on its agent: {shortfall}");
             Refusal::new(Dropped, Reason::ResourcesUnknown, message)
@@ -132,6 +135,7 @@ impl Agent {
             framework_id: key.0.clone(),
             role: role.clone(),
             task: Arc::new(task),
+            gpus: Vec::new(),
         };
         let record = task_record(&launch(first.clone()));
         effects.push(Effect::Persist(CheckpointOp::PutTask(record)));
@@ -171,6 +175,7 @@ impl Agent {
             framework_id: key.0.clone(),
             role: role.clone(),
             task: Arc::new(task),
+            gpus: Vec::new(),
         };
         let mut task = Task::launching(&launch);
         if let Some(launched) = &mut task.launched {

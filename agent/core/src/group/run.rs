@@ -2,6 +2,7 @@
 
 use super::{Group, GroupKey};
 use crate::effect::{CheckpointOp, Effect, Note};
+use crate::gpus::Gpus;
 use crate::input::Launch;
 use crate::state::{Agent, Task, TaskKey};
 use crate::task::{Refusal, task_record};
@@ -30,16 +31,20 @@ impl Agent {
             effects.push(Effect::Note(Note::Ignored { message }));
             return;
         }
-        if let Err(refusal) = self.check_group(&group, &info, &tasks, start) {
-            for task in tasks {
-                let key = (framework_id.clone(), task.task_id);
-                self.refuse_launch(now, &key, refusal.clone(), effects);
+        let gpus = match self.check_group(&group, &info, &tasks, start) {
+            Ok(gpus) => gpus,
+            Err(refusal) => {
+                for task in tasks {
+                    let key = (framework_id.clone(), task.task_id);
+                    self.refuse_launch(now, &key, refusal.clone(), effects);
+                }
+                if start.contains(&group.1) && !self.groups.contains_key(&group) {
+                    self.tell_executor_ended(&group.0, &group.1, None, effects);
+                }
+                return;
             }
-            if start.contains(&group.1) && !self.groups.contains_key(&group) {
-                self.tell_executor_ended(&group.0, &group.1, None, effects);
-            }
-            return;
-        }
+        };
+        let tasks = tasks.into_iter().zip(gpus).collect();
         self.launch_group(&group, info, (framework, role), tasks, effects);
     }
 
@@ -53,7 +58,7 @@ impl Agent {
         info: &ExecutorInfo,
         tasks: &[TaskInfo],
         start: &[ExecutorId],
-    ) -> Result<(), Refusal> {
+    ) -> Result<Vec<Gpus>, Refusal> {
         use TaskState::{Dropped, Error};
         let busy = self.is_group_known(group)
             || self.groups.contains_key(group)
@@ -84,7 +89,7 @@ impl Agent {
             wanted.add(&claim(&task.resources));
         }
         match self.free.shortfall(&wanted) {
-            None => Ok(()),
+            None => self.gpus_for(tasks.iter()),
             Some(shortfall) => {
                 let message = format!("The group does not fit on its agent: {shortfall}");
                 Err(Refusal::new(Dropped, Reason::ResourcesUnknown, message))
@@ -97,21 +102,22 @@ impl Agent {
         group: &GroupKey,
         info: ExecutorInfo,
         (framework, role): (&Arc<FrameworkInfo>, &Role),
-        tasks: Vec<TaskInfo>,
+        tasks: Vec<(TaskInfo, Gpus)>,
         effects: &mut Vec<Effect>,
     ) {
         let holds = self.free.subtract(&info.resources).is_ok();
-        let ids = tasks.iter().map(|task| task.task_id.clone()).collect();
+        let ids = tasks.iter().map(|(task, _)| task.task_id.clone()).collect();
         let own = Group { role: role.clone(), info: Arc::new(info), holds, tasks: ids };
         self.groups.insert(group.clone(), own);
         let launches: Vec<Launch> = tasks
             .into_iter()
-            .map(|task| Launch {
+            .map(|(task, gpus)| Launch {
                 container_id: self.random.container_id(),
                 framework: framework.clone(),
                 framework_id: group.0.clone(),
                 role: role.clone(),
                 task: Arc::new(task),
+                gpus,
             })
             .collect();
         // All of them are durable before any of them is launched.

@@ -211,6 +211,7 @@ impl Agent {
             framework_id: key.0.clone(),
             role: launched.role.clone(),
             task: launched.info.clone(),
+            gpus: launched.gpus.clone(),
         };
         self.timers.insert((until, Timer::Check(subject), key.0.clone(), key.1.clone()));
         effects.push(Effect::Look(Box::new(Look { launch, subject, number, timeout })));

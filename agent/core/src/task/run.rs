@@ -2,6 +2,7 @@
 //! supervisor.
 
 use crate::effect::{CheckpointOp, Effect, Note};
+use crate::gpus::Gpus;
 use crate::input::{Launch, TaskRecord};
 use crate::state::{Agent, Framework, Task, TaskKey};
 use crate::status_updates::Report;
@@ -50,9 +51,9 @@ impl Agent {
                 effects.push(Effect::Note(Note::Ignored { message }));
                 continue;
             }
-            match self.refusal(&key, &task) {
-                Some(refusal) => self.refuse_launch(now, &key, refusal, effects),
-                None => self.launch(&key, role, task, effects),
+            match self.admit(&key, &task) {
+                Err(refusal) => self.refuse_launch(now, &key, refusal, effects),
+                Ok(gpus) => self.launch(&key, role, (task, gpus), effects),
             }
         }
     }
@@ -88,6 +89,14 @@ impl Agent {
         if let Some(id) = oldest {
             self.frameworks.remove(&id);
             effects.push(Effect::Record(CheckpointOp::DeleteFramework(id)));
+        }
+    }
+
+    /// What a task is given of what has names, or what keeps it from being launched.
+    fn admit(&self, key: &TaskKey, task: &TaskInfo) -> Result<Gpus, Refusal> {
+        match self.refusal(key, task) {
+            Some(refusal) => Err(refusal),
+            None => Ok(self.gpus_for(std::iter::once(task))?.pop().unwrap_or_default()),
         }
     }
 
@@ -164,7 +173,13 @@ impl Agent {
 
     /// Records the task and hands it to the supervisor, which keeps the record with the
     /// container: so the launch does not have to wait for the disk.
-    fn launch(&mut self, key: &TaskKey, role: &Role, task: TaskInfo, effects: &mut Vec<Effect>) {
+    fn launch(
+        &mut self,
+        key: &TaskKey,
+        role: &Role,
+        (task, gpus): (TaskInfo, Gpus),
+        effects: &mut Vec<Effect>,
+    ) {
         let container_id = self.random.container_id();
         let Some(framework) = self.frameworks.get_mut(&key.0) else { return };
         let Some(info) = framework.info.clone() else { return };
@@ -174,6 +189,7 @@ impl Agent {
             framework_id: key.0.clone(),
             role: role.clone(),
             task: Arc::new(task),
+            gpus,
         };
         let mut task = Task::launching(&launch);
         if let Some(launched) = &mut task.launched {
@@ -203,6 +219,7 @@ pub(crate) fn task_record(launch: &Launch) -> TaskRecord {
         framework_id: launch.framework_id.clone(),
         role: launch.role.clone(),
         task: launch.task.clone(),
+        gpus: launch.gpus.clone(),
     }
 }
 

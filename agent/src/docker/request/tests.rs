@@ -39,6 +39,7 @@ fn launch() -> Launch {
 
 fn task() -> DockerTask {
     DockerTask {
+        gpus: Vec::new(),
         image: "busybox:1".into(),
         force_pull: false,
         network: "bridge".into(),
@@ -68,6 +69,7 @@ fn walls() -> Enclosure {
         shm_bytes: 8 << 20,
         root_allowed: false,
         pod: None,
+        devices: Vec::new(),
     }
 }
 

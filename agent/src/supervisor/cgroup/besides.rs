@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::group::{Group, write};
 use super::{CgroupError, Tree, Version, io_error};
-use crate::supervisor::task::Limits;
+use crate::supervisor::task::{Device, Limits};
 
 /// The device nodes that there are in a container: null, zero, full, random, urandom, tty, and
 /// terminals. No nodes can be made.
@@ -70,16 +70,16 @@ impl Group {
         write(Some(dir), file, &(shares.saturating_mul(100) / 1024).clamp(1, 1000).to_string())
     }
 
-    /// Keeps the next task to the devices that there are in a container, or lets it have all that
-    /// it may open otherwise.
+    /// Keeps the next task to the devices that there are in a container, and some more, or lets it
+    /// have all that it may open otherwise.
     ///
     /// The group of the devices' hierarchy is made when it is first needed: plain tasks need none.
     pub(in crate::supervisor) fn guard(
         &mut self,
         devices: Option<&Path>,
-        is_enclosed: bool,
+        enclosed: Option<&[Device]>,
     ) -> Result<(), CgroupError> {
-        if is_enclosed == self.is_guarded {
+        if enclosed == self.guarded.as_deref() {
             return Ok(());
         }
         let (Some(devices), Some(name)) = (devices, self.dirs[0].file_name()) else {
@@ -95,15 +95,18 @@ impl Group {
             self.join_fds.push(file.as_raw_fd());
             self.joins.push(file);
         }
-        if is_enclosed {
+        if let Some(more) = enclosed {
             write(Some(&dir), "devices.deny", "a")?;
             for rule in DEVICES {
                 write(Some(&dir), "devices.allow", rule)?;
             }
+            for Device { major, minor, .. } in more {
+                write(Some(&dir), "devices.allow", &format!("c {major}:{minor} rw"))?;
+            }
         } else {
             write(Some(&dir), "devices.allow", "a")?;
         }
-        self.is_guarded = is_enclosed;
+        self.guarded = enclosed.map(<[Device]>::to_vec);
         Ok(())
     }
 }

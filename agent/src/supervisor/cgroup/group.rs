@@ -16,7 +16,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use super::usage::Beginning;
 use super::{CgroupError, Tree, Version, io_error};
 use crate::supervisor::sys;
-use crate::supervisor::task::Limits;
+use crate::supervisor::task::{Device, Limits};
 
 /// Charged bytes a group may carry over: the kernel keeps up to 64 pages a cpu in stock, and
 /// inodes of the sandbox stay charged for a while.
@@ -39,7 +39,7 @@ pub(in crate::supervisor) struct Group {
     /// Where a weight at disks is written, if one is wanted.
     pub(super) disks: Option<(PathBuf, &'static str)>,
     /// Kept to the devices of containers.
-    pub(super) is_guarded: bool,
+    pub(super) guarded: Option<Vec<Device>>,
     /// v1: a `tasks` file a hierarchy, to which a child writes `0` to join by itself: unlike a
     /// write to `cgroup.procs` that takes no machine-wide lock.
     pub(super) joins: Vec<File>,
@@ -101,7 +101,7 @@ impl Group {
             cpuset: of("cpuset"),
             cpus: String::new(),
             disks: of("blkio").or_else(|| of("io")).zip(tree.weight_file()),
-            is_guarded: false,
+            guarded: None,
             joins: Vec::new(),
             join_fds: Vec::new(),
             directory: None,

@@ -62,7 +62,7 @@ pub(super) fn plan(
 /// root has none that can be written.
 fn own_mounts(enclosure: &Enclosure, is_image: bool) -> io::Result<Vec<(OwnedFd, &'static str)>> {
     let mut mounts = vec![
-        (tree::devices()?, "dev"),
+        (tree::devices(&enclosure.devices)?, "dev"),
         (tree::terminals()?, "dev/pts"),
         (tree::memory(enclosure.shm_bytes, 0o1777, tree::INERT)?, "dev/shm"),
         (tree::machine()?, "sys"),

@@ -12,6 +12,7 @@ use rustix::fs::{CWD, FileType, Mode};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags};
 
 use crate::supervisor::sys;
+use crate::supervisor::task::Device;
 
 /// Character devices of every enclosure: name, major and minor number.
 const DEVICES: [(&str, u32, u32); 6] = [
@@ -84,15 +85,16 @@ pub(super) fn copy_with(
     Ok(copied)
 }
 
-/// A `/dev` of six devices, with room for terminals and shared memory.
-pub(super) fn devices() -> io::Result<OwnedFd> {
+/// A `/dev` of six devices and some more, with room for terminals and shared memory.
+pub(super) fn devices(more: &[Device]) -> io::Result<OwnedFd> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let dev = memory(64 << 10, 0o755, attributes)?;
     let mode = Mode::from_raw_mode(0o666);
     // So that the modes are what they say; this process has one thread.
     let usual = rustix::process::umask(Mode::empty());
     let filled = (|| {
-        for (name, major, minor) in DEVICES {
+        let more = more.iter().map(|one| (&*one.name, one.major, one.minor));
+        for (name, major, minor) in DEVICES.into_iter().chain(more) {
             let device = rustix::fs::makedev(major, minor);
             rustix::fs::mknodat(&dev, name, FileType::CharacterDevice, mode, device)?;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::WireError;
 use super::codec::{Reader, Writer};
-use crate::supervisor::task::{Enclosure, Mount, MountSource, Root, Stdio, TaskSpec};
+use crate::supervisor::task::{Device, Enclosure, Mount, MountSource, Root, Stdio, TaskSpec};
 
 impl Writer<'_> {
     /// A check of a task.
@@ -85,6 +85,12 @@ impl Writer<'_> {
         self.u8(u8::from(v.root_allowed));
         self.u8(u8::from(v.pod.is_some()));
         v.pod.iter().for_each(|name| self.text(name));
+        self.u32(u32::try_from(v.devices.len()).unwrap_or(u32::MAX));
+        for Device { name, major, minor } in &v.devices {
+            self.text(name);
+            self.u32(*major);
+            self.u32(*minor);
+        }
     }
 }
 
@@ -117,7 +123,18 @@ impl Reader<'_> {
             shm_bytes: self.u64("shm_bytes")?,
             root_allowed: self.flag("root_allowed")?,
             pod: self.flag("in a pod")?.then(|| self.text("pod")).transpose()?,
+            devices: (0..self.count("devices", 12)?)
+                .map(|_| self.device())
+                .collect::<Result<_, _>>()?,
         })
+    }
+
+    fn device(&mut self) -> Result<Device, WireError> {
+        let name = self.text("device")?;
+        if name.is_empty() || name.contains(['/', '\0']) || name.starts_with('.') {
+            return Err(WireError::Field { field: "device", problem: "not a file name" });
+        }
+        Ok(Device { name, major: self.u32("major")?, minor: self.u32("minor")? })
     }
 
     fn mount(&mut self) -> Result<Mount, WireError> {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::supervisor::task::{
-    Credentials, Enclosure, Limitation, Mount, MountSource, Network, PortMap, Pressure, Program,
-    Rlimit, Root, SandboxChoice, SandboxFate, Traffic, VolumeLink, WaitStatus,
+    Credentials, Device, Enclosure, Limitation, Mount, MountSource, Network, PortMap, Pressure,
+    Program, Rlimit, Root, SandboxChoice, SandboxFate, Traffic, VolumeLink, WaitStatus,
 };
 
 fn id() -> ContainerId {
@@ -59,6 +59,7 @@ fn enclosure() -> Box<Enclosure> {
         shm_bytes: 9,
         root_allowed: true,
         pod: Some("p".into()),
+        devices: vec![Device { name: "nvidia0".into(), major: 195, minor: 1 }],
     })
 }
 
