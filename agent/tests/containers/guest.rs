@@ -21,13 +21,16 @@ const SUPERVISE: &str = env!("CARGO_BIN_EXE_supervise");
 /// What runs there, of each of these at least one test: what is about cgroups and networks, and what
 /// a small machine can do in some seconds. No images: its temporary files are in memory, which that
 /// kernel gives to no other users.
-const TESTS: [&str; 14] = [
+const TESTS: [&str; 17] = [
     "v2::",
     "enclosed::a_task_within_walls",
     "enclosed::devices_of_its_own",
     "extras::",
     "groups::",
-    "network::",
+    "network::a_network_outlives",
+    "network::a_task_sees_its_own",
+    "network::ports_of_the_host",
+    "network::nothing_is_left",
     "quota::",
     "limits::",
     "usage::",
