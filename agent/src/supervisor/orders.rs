@@ -224,7 +224,8 @@ impl Supervisor {
         }
         self.running.insert(occupant.id.clone(), index);
         let berth = self.berths[index].as_mut().expect("who was started has a berth");
-        let Launched { pid, started_boot_ns, sandbox, .. } = occupant.launched.clone();
+        let Launched { pid, sandbox, .. } = occupant.launched.clone();
+        let started_boot_ns = sys::boot_time_ns();
         let (id, group) = (occupant.id.clone(), berth.number);
         self.roll.note(index, &Entry { id, group, pid, started_boot_ns, sandbox });
         berth.occupant = Some(Occupant { serial: self.next_serial, ..occupant });

@@ -28,6 +28,7 @@ pub(super) struct Entry {
     pub(super) group: u64,
     /// Its first process, the leader of a session.
     pub(super) pid: u32,
+    /// A moment right after it was started.
     pub(super) started_boot_ns: u64,
     /// Its working directory; empty where that is too long for a slot.
     pub(super) sandbox: PathBuf,

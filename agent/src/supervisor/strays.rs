@@ -145,8 +145,8 @@ pub(super) struct Stray {
     pub(super) process: OwnedFd,
 }
 
-/// How long after it was noted to start a first process may have started: its number is not given
-/// to another one so soon.
+/// How long before it was noted a first process may have started, on a machine that is slow. That
+/// it is noted after its start makes its number certain: whoever has it anew started later.
 const START: Duration = Duration::from_secs(2);
 
 /// Kills what the tasks of a supervisor with this mark left, which was lost: their first processes
@@ -228,7 +228,7 @@ fn has_started(fields: &[String], entry: &Entry) -> bool {
     let tick = 1_000_000_000 / rustix::param::clock_ticks_per_second().max(1);
     // Whole ticks, so that it may seem to have started a little before.
     let (at, noted) = (ticks.saturating_mul(tick), entry.started_boot_ns);
-    at.saturating_add(tick) >= noted && at <= noted.saturating_add(START.as_nanos() as u64)
+    at <= noted && noted - at <= tick.saturating_add(START.as_nanos() as u64)
 }
 
 /// The fields of /proc/PID/stat after the command, which may contain anything.

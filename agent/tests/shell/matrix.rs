@@ -12,7 +12,7 @@ const TASKS: [&str; 3] = ["a", "b", "c"];
 
 async fn start_tasks(link: &mut Connection) {
     for id in TASKS {
-        link.start(shell(id, "sleep 1000")).await;
+        link.start(shell(id, "exec sleep 1000")).await;
     }
 }
 
@@ -90,15 +90,25 @@ async fn f21_a_file_of_the_checkpoint_is_damaged() {
     agent.stop(Stop::EndTasks).await;
 }
 
+/// A process that ends with the test, whatever comes of it.
+struct Stranger(std::process::Child);
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A process that has this number, which is nobody's any more.
-fn reuse(pid: i32) -> std::process::Child {
+fn reuse(pid: i32) -> Stranger {
     let started = std::time::Instant::now();
     loop {
         // Others on this machine start processes too.
         std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).unwrap();
         let mut sleep = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
         if sleep.id() == pid.cast_unsigned() {
-            return sleep;
+            return Stranger(sleep);
         }
         sleep.kill().unwrap();
         sleep.wait().unwrap();
@@ -106,16 +116,28 @@ fn reuse(pid: i32) -> std::process::Child {
     }
 }
 
-pub(crate) async fn f24_the_number_of_a_lost_supervisor_is_anothers() {
+pub(crate) async fn f24_the_numbers_of_a_lost_supervisor_and_its_tasks_are_others() {
     let dir = tempfile::tempdir().unwrap();
     let mut master = Master::start().await;
     let agent = Agent::start(config(&master, dir.path())).await;
     let mut link = master.admit().await;
     start_tasks(&mut link).await;
     agent.stop(Stop::KeepTasks).await;
+    let lock = std::fs::read_to_string(dir.path().join("supervisor/supervisor.lock")).unwrap();
+    let supervisor = lock.lines().next().unwrap();
+    let children = format!("/proc/{supervisor}/task/{supervisor}/children");
+    let tasks = std::fs::read_to_string(children).unwrap();
+    let tasks: Vec<i32> = tasks.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+    assert!(tasks.len() >= TASKS.len(), "{tasks:?}");
     let pid = kill_supervisor(dir.path());
-    crate::survival::until(|| !Path::new(&format!("/proc/{pid}")).exists()).await;
-    let mut stranger = reuse(pid);
+    // Its tasks end at the same time, of something else.
+    for task in &tasks {
+        let task = rustix::process::Pid::from_raw(*task).unwrap();
+        let _ = rustix::process::kill_process(task, rustix::process::Signal::KILL);
+    }
+    let is_gone = |pid: &i32| !Path::new(&format!("/proc/{pid}")).exists();
+    crate::survival::until(|| is_gone(&pid) && tasks.iter().all(is_gone)).await;
+    let mut strangers: Vec<_> = tasks.iter().chain([&pid]).map(|pid| reuse(*pid)).collect();
     let agent = Agent::start(config(&master, dir.path())).await;
     let mut link = master.admit().await;
     let mut lost = Vec::new();
@@ -128,9 +150,9 @@ pub(crate) async fn f24_the_number_of_a_lost_supervisor_is_anothers() {
     assert_eq!(lost, TASKS);
     agent.registered().await;
     agent.stop(Stop::EndTasks).await;
-    assert!(stranger.try_wait().unwrap().is_none(), "a stranger was killed");
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
+    for stranger in &mut strangers {
+        assert!(stranger.0.try_wait().unwrap().is_none(), "a stranger was killed");
+    }
 }
 
 pub(crate) async fn f20_the_host_is_started_anew() {
