@@ -1,7 +1,10 @@
 //! What all long-running components share: the runtime, the log, and the ways to be told to stop.
 
+use crate::anew;
 use crate::failure::{Code, Failure};
 use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -23,14 +26,32 @@ pub(crate) struct DaemonOptions {
     exit_with_parent: bool,
 }
 
+/// Why a component ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It was told to stop.
+    Stop,
+    /// Another release of it takes over, as this same process.
+    Anew,
+}
+
 /// Runs a component until it ends by itself or is told to stop. `component` gets a future that
-/// resolves when it is time to stop, and must then end in good order.
-pub(crate) fn run<C, F>(options: &DaemonOptions, component: C) -> Result<(), Failure>
+/// resolves when it is time to stop, and must then end in good order. At SIGUSR2 it is told so as
+/// well, and the program that is at the path of this one by then takes over; with `protocol` it
+/// must speak this version of it with supervisors.
+pub(crate) fn run<C, F>(
+    options: &DaemonOptions,
+    protocol: Option<u8>,
+    component: C,
+) -> Result<(), Failure>
 where
     C: FnOnce(Stop) -> F,
     F: Future<Output = Result<(), Failure>>,
 {
     log(options)?;
+    let program = anew::own_program().map_err(|problem| Failure::new(Code::Failed, problem))?;
+    let successor = Successor { program, protocol, chosen: Arc::default() };
+    let chosen = Arc::clone(&successor.chosen);
     // One thread carries loop, connections and timers: what one hands to another wakes nobody, and
     // what comes together is taken together. A second worker cost each task of a busy cluster as
     // much again as the work itself (measured: 388 us of all components a task, 243 with one).
@@ -42,13 +63,19 @@ where
         .build()
         .map_err(|e| Failure::new(Code::Failed, format!("cannot start threads: {e}")))?;
     runtime.block_on(async {
-        let stop = listen(options.exit_with_parent)?;
+        let stop = listen(options.exit_with_parent, successor)?;
         tokio::spawn(async {
             tokio::time::sleep(STARTED).await;
             crate::memory::give_back_code();
         });
         component(stop).await
-    })
+    })?;
+    drop(runtime);
+    match chosen.get() {
+        // Its caller has a sentence and an exit code for what goes on here.
+        Some(program) => Err(Failure::new(Code::Failed, anew::become_it(program))),
+        None => Ok(()),
+    }
 }
 
 fn log(options: &DaemonOptions) -> Result<(), Failure> {
@@ -61,12 +88,37 @@ fn log(options: &DaemonOptions) -> Result<(), Failure> {
 }
 
 /// Resolves when the process is told to stop.
-pub(crate) type Stop = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Stop = std::pin::Pin<Box<dyn Future<Output = Ending> + Send>>;
 
-fn listen(with_parent: bool) -> Result<Stop, Failure> {
+/// Who takes over at SIGUSR2.
+struct Successor {
+    program: PathBuf,
+    protocol: Option<u8>,
+    /// Set when it is certain: the program.
+    chosen: Arc<OnceLock<PathBuf>>,
+}
+
+impl Successor {
+    /// Whether it can take over; if not, that is said, and all goes on as it was.
+    async fn is_fit(&self) -> bool {
+        match anew::successor(&self.program, self.protocol).await {
+            Ok(version) => {
+                tracing::info!(%version, "another program takes over, as this process");
+                self.chosen.set(self.program.clone()).is_ok()
+            }
+            Err(problem) => {
+                tracing::error!(%problem, "told to start anew, and goes on as it is");
+                false
+            }
+        }
+    }
+}
+
+fn listen(with_parent: bool, successor: Successor) -> Result<Stop, Failure> {
     let failed = |e: std::io::Error| Failure::new(Code::Failed, format!("signals: {e}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut anew = signal(SignalKind::user_defined2()).map_err(failed)?;
     Ok(Box::pin(async move {
         let parent_gone = async {
             if !with_parent {
@@ -81,10 +133,19 @@ fn listen(with_parent: bool) -> Result<Stop, Failure> {
             });
             let _ = wait.await;
         };
+        let taken_over = async {
+            loop {
+                let _ = anew.recv().await;
+                if successor.is_fit().await {
+                    return;
+                }
+            }
+        };
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            () = parent_gone => {}
+            _ = interrupt.recv() => Ending::Stop,
+            _ = terminate.recv() => Ending::Stop,
+            () = parent_gone => Ending::Stop,
+            () = taken_over => Ending::Anew,
         }
     }))
 }

@@ -4,6 +4,7 @@
 //! decide anything about the cluster.
 
 mod amounts;
+mod anew;
 mod client;
 mod cluster;
 mod command;

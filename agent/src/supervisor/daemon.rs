@@ -55,6 +55,11 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ServeEr
 ///
 /// To be called before the process has any thread, because it forks to detach.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.next_if(|argument| argument == "--protocol").is_some() {
+        // For an agent that asks whether another release may take its place.
+        return u8::from(writeln!(io::stdout(), "{}", super::protocol()).is_err());
+    }
     let ended = Options::from_arguments(arguments).map_err(ServeError::from).and_then(|options| {
         if sys::thread_count() > 1 {
             Err(ServeError::Threads)

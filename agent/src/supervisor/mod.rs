@@ -47,6 +47,12 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
+/// The version of the protocol between agents and supervisors that this release speaks: with any
+/// other neither does anything.
+pub fn protocol() -> u8 {
+    wire::version()
+}
+
 /// Where a supervisor of this directory puts the layers over images, whose removal takes time: to be
 /// emptied by whoever has it.
 pub(crate) fn trash(dir: &Path) -> PathBuf {

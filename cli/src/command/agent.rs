@@ -6,7 +6,7 @@ mod fetch;
 mod logs;
 
 use super::master::with_causes;
-use crate::daemon;
+use crate::daemon::{self, Ending};
 use crate::failure::{Code, Failure};
 use proto::{ClusterId, Domain};
 use std::net::SocketAddr;
@@ -21,7 +21,8 @@ Examples:
       --attributes 'zone:a;disk:ssd' --resources 'cpus:4;mem:8192;ports:[31000-32000]'
 
 SIGTERM ends the agent and keeps its tasks running under their supervisor: the next agent with
-the same work directory takes them up. With --kill-tasks-on-exit they end with it.")]
+the same work directory takes them up. With --kill-tasks-on-exit they end with it.
+SIGUSR2 has it become the program that is now at its path, while tasks go on.")]
 pub(crate) struct Options {
     /// The masters' addresses.
     #[arg(
@@ -111,8 +112,8 @@ enum Cpuset {
 
 /// Runs the agent until it is told to stop.
 pub(crate) fn run(options: Options) -> Result<(), Failure> {
-    let program = std::env::current_exe()
-        .map_err(|e| Failure::new(Code::Failed, format!("cannot find own program: {e}")))?;
+    let program =
+        crate::anew::own_program().map_err(|problem| Failure::new(Code::Failed, problem))?;
     let supervise = vec![program.into_os_string(), "supervise".into()];
     let mut config = agent::Config::new(options.master, options.work_dir, supervise);
     config.hostname = options.hostname;
@@ -133,13 +134,14 @@ pub(crate) fn run(options: Options) -> Result<(), Failure> {
     config.policy = options.containers.policy();
     options.executors.apply(&mut config);
     config.policy.disk_limits = !options.no_disk_limits;
-    let how =
-        if options.kill_tasks_on_exit { agent::Stop::EndTasks } else { agent::Stop::KeepTasks };
-    daemon::run(&options.daemon, async move |stop| {
+    let protocol = agent::supervisor::protocol();
+    daemon::run(&options.daemon, Some(protocol), async move |stop| {
         let listener = agent::listen(options.listen).await.map_err(|e| failure(&e))?;
         let stop = async move {
-            stop.await;
-            how
+            match stop.await {
+                Ending::Stop if options.kill_tasks_on_exit => agent::Stop::EndTasks,
+                Ending::Stop | Ending::Anew => agent::Stop::KeepTasks,
+            }
         };
         agent::run(config, listener, stop).await.map_err(|e| failure(&e))
     })

@@ -101,7 +101,10 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         };
         Failure::new(code, with_causes(error))
     };
-    daemon::run(&options.daemon, async move |stop| {
+    daemon::run(&options.daemon, None, async move |stop| {
+        let stop = async move {
+            let _ = stop.await;
+        };
         let listener = jobs::listen(options.listen).await.map_err(|e| failure(&e))?;
         jobs::run(config, listener, stop).await.map_err(|e| failure(&e))
     })

@@ -156,7 +156,10 @@ fn serve(options: Serve, join: Vec<String>, lost: Option<u64>) -> Result<(), Fai
     core.agent_reregister_timeout = Duration::from_secs_f64(options.agent_reregister_timeout);
     core.offer_timeout =
         (options.offer_timeout > 0.0).then(|| Duration::from_secs_f64(options.offer_timeout));
-    daemon::run(&options.daemon, async move |stop| {
+    daemon::run(&options.daemon, None, async move |stop| {
+        let stop = async move {
+            let _ = stop.await;
+        };
         config.log = crate::log::control();
         if let Some(lost) = lost {
             join::make_room(&config, lost).await?;

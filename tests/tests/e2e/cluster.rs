@@ -45,6 +45,8 @@ pub(crate) fn wait_for<T>(what: &str, mut holds: impl FnMut() -> Option<T>) -> T
 pub(crate) struct Process {
     /// Words before the program, to run it somewhere else.
     prefix: Vec<String>,
+    /// A file with a program of its own; absent is the one under test.
+    program: Option<PathBuf>,
     name: String,
     arguments: Vec<String>,
     log: PathBuf,
@@ -63,13 +65,13 @@ impl Process {
         arguments: Vec<String>,
         log: PathBuf,
     ) -> Self {
-        let child = Self::spawn(&prefix, &arguments, &log);
-        Self { prefix, name: name.to_owned(), arguments, log, child }
+        let child = Self::spawn(&prefix, None, &arguments, &log);
+        Self { prefix, program: None, name: name.to_owned(), arguments, log, child }
     }
 
-    fn spawn(prefix: &[String], arguments: &[String], log: &Path) -> Child {
+    fn spawn(prefix: &[String], own: Option<&Path>, arguments: &[String], log: &Path) -> Child {
         let file = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
-        let program = program().display().to_string();
+        let program = own.map_or_else(program, Path::to_owned).display().to_string();
         let mut words = prefix.iter().chain([&program]).chain(arguments);
         Command::new(words.next().expect("at least the program"))
             .args(words)
@@ -88,14 +90,24 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// From the next start on it is the program in this file.
+    pub(crate) fn set_program(&mut self, program: &Path) {
+        self.program = Some(program.to_owned());
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Starts it again with the same arguments.
     pub(crate) fn again(&mut self) {
-        self.child = Self::spawn(&self.prefix, &self.arguments, &self.log);
+        self.child = Self::spawn(&self.prefix, self.program.as_deref(), &self.arguments, &self.log);
     }
 
     /// The same, with words before the program this once.
     pub(crate) fn again_under(&mut self, prefix: &[String]) {
-        self.child = Self::spawn(prefix, &self.arguments, &self.log);
+        self.child = Self::spawn(prefix, self.program.as_deref(), &self.arguments, &self.log);
     }
 
     /// Gives a flag another value for the next start.

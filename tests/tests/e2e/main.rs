@@ -35,4 +35,5 @@ mod run;
 mod secrets;
 mod sessions;
 mod up;
+mod upgrade;
 mod volumes;
