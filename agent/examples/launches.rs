@@ -105,7 +105,7 @@ async fn start(
             extras: agent::Extras::default(),
             foreground: false,
         },
-        defaults: NativeDefaults::default(),
+        defaults: NativeDefaults { root: true, ..NativeDefaults::default() },
         logs: agent::LogPolicy::default(),
     };
     let (native, mut events) = Native::start(options).await.expect("the supervisor starts");

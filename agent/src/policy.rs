@@ -43,8 +43,8 @@ pub struct Policy {
     pub host_paths: Vec<HostPath>,
     /// Capabilities that tasks may ask for, by the kernel's numbers.
     pub capabilities: Vec<u8>,
-    /// Whether a container may run as root of the host where there are no user namespaces, and
-    /// whether volumes are given to root.
+    /// Whether tasks without walls may run as root of the host, containers where there are no user
+    /// namespaces, and whether volumes are given to root.
     pub root: bool,
     /// The users as whom tasks without walls may run; absent means any that the agent can be.
     pub users: Option<Vec<String>>,
@@ -193,6 +193,13 @@ impl Policy {
             }
             None => Err("a task must name its user on this agent (--task-users)".to_owned()),
         }
+    }
+
+    /// Whether a task without walls may be root of the host: the operator said so, of all or of
+    /// that user by name.
+    pub(crate) fn plain_root(&self) -> bool {
+        let listed = |name: &String| name == "root" || name == "0";
+        self.root || self.users.as_ref().is_some_and(|users| users.iter().any(listed))
     }
 
     fn capabilities(&self, asked: &[u8]) -> Result<u64, String> {

@@ -81,6 +81,7 @@ impl Small {
             "--resources",
             tasks::AGENT,
             "--no-cgroups",
+            "--allow-root",
             "--work-dir",
         ];
         let serve = ["jobs", "serve", "--master", &all, "--listen", &jobs, "--data"];

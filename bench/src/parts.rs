@@ -41,7 +41,7 @@ impl Parts {
         let dir = |name: &str| place.path().join(name).display().to_string();
         let mut words: Vec<String> = ["agent", "--log", "error", "--master", &master.address]
             .into_iter()
-            .chain(["--listen", &agent_address, "--resources", resources])
+            .chain(["--listen", &agent_address, "--resources", resources, "--allow-root"])
             .map(str::to_owned)
             .collect();
         words.extend(["--work-dir".to_owned(), dir("agent")]);

@@ -96,6 +96,8 @@ impl Cluster {
                 let mut arguments =
                     vec!["agent", "--master", &master, "--listen", &listen, "--work-dir", &work];
                 arguments.extend(["--attributes", &agent.attributes, "--kill-tasks-on-exit"]);
+                // Whoever runs tasks here is who started it, and may be root already.
+                arguments.push("--allow-root");
                 if !plan.cgroups {
                     arguments.push("--no-cgroups");
                 }

@@ -91,6 +91,7 @@ impl Cluster {
                 "--resources",
                 &resources,
                 "--no-cgroups",
+                "--allow-root",
                 "--exit-with-parent",
             ];
             process(AGENTS[at], &name, words(tepui, &all))

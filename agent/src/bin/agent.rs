@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         let masters = vec![master.to_string_lossy().into_owned()];
         let mut config = agent::Config::new(masters, work_dir, supervise);
         config.cgroups = cgroups;
+        config.policy.root = true;
         config.policy.docker = docker.map(agent::DockerPolicy::new);
         config.policy.network = subnet.map(|subnet| agent::NetworkPolicy {
             name: agent::NetworkPolicy::NAME.to_owned(),

@@ -228,7 +228,11 @@ impl Config {
     }
 
     pub(crate) fn native_defaults(&self) -> NativeDefaults {
-        NativeDefaults { cpu_ceiling: self.cpu_ceiling, pids: self.pids }
+        NativeDefaults {
+            cpu_ceiling: self.cpu_ceiling,
+            pids: self.pids,
+            root: self.policy.plain_root(),
+        }
     }
 
     /// What the agent says of itself. What is not configured is measured.

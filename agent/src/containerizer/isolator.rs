@@ -32,6 +32,8 @@ pub struct Defaults {
     pub cpu_ceiling: bool,
     /// Processes and threads a container may have when it states no figure.
     pub pids: Option<u64>,
+    /// Whether what has no walls around it may run as root of this host.
+    pub root: bool,
 }
 
 /// One aspect of isolation.
@@ -46,7 +48,7 @@ pub(super) fn standard(defaults: Defaults) -> Vec<Box<dyn Isolator>> {
         Box::new(Resources(defaults)),
         Box::new(Variables),
         Box::new(Threads),
-        Box::new(Identity::default()),
+        Box::new(Identity { users: Users::default(), root: defaults.root }),
         Box::new(ProcessLimits),
     ]
 }
@@ -118,8 +120,16 @@ fn named(launch: &Launch, name: &str) -> bool {
     launch.environment.iter().any(|(n, _)| n == name)
 }
 
-#[derive(Default)]
-struct Identity(Users);
+struct Identity {
+    users: Users,
+    /// Whether plain processes may be root.
+    root: bool,
+}
+
+/// What a task is told that would be root of the host.
+const NOT_ROOT: &str = "it would run as root of this host, which this agent does not allow: name \
+                        another user (command.user, or the framework's user), ask for a container, \
+                        or start the agent with --allow-root";
 
 impl Isolator for Identity {
     fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError> {
@@ -133,12 +143,20 @@ impl Isolator for Identity {
             return Ok(());
         }
         if let Some(user) = &launch.user {
-            spec.credentials = self.0.resolve(user).map_err(|error| match error {
+            spec.credentials = self.users.resolve(user).map_err(|error| match error {
                 UserError::Unknown(_)
                 | UserError::UnknownWithin(_)
                 | UserError::NotPermitted { .. } => LaunchError::Impossible(error.to_string()),
                 UserError::Unreadable(_) => LaunchError::Refused(error.to_string()),
             })?;
+        }
+        let is_root = match &spec.credentials {
+            Some(other) => other.uid == 0,
+            // Whoever is nobody else is who the agent is.
+            None => rustix::process::geteuid().is_root(),
+        };
+        if is_root && !self.root {
+            return Err(LaunchError::Impossible(NOT_ROOT.into()));
         }
         Ok(())
     }
@@ -193,8 +211,12 @@ mod tests {
     }
 
     fn prepared(launch: &Launch) -> Result<TaskSpec, LaunchError> {
+        prepared_by(launch, Defaults { root: true, ..Defaults::default() })
+    }
+
+    fn prepared_by(launch: &Launch, defaults: Defaults) -> Result<TaskSpec, LaunchError> {
         let mut spec = super::super::native::bare_spec(launch);
-        for isolator in standard(Defaults::default()) {
+        for isolator in standard(defaults) {
             isolator.prepare(launch, &mut spec)?;
         }
         Ok(spec)
@@ -215,13 +237,36 @@ mod tests {
         let mut allocation = launch(1_500).allocation;
         let limits = limits_of(&allocation, Defaults::default());
         assert_eq!((limits.cpu_shares, limits.cpu_quota_us), (1536, None));
-        let ceiling = Defaults { cpu_ceiling: true, pids: Some(64) };
+        let ceiling = Defaults { cpu_ceiling: true, pids: Some(64), root: false };
         let limits = limits_of(&allocation, ceiling);
         assert_eq!((limits.cpu_quota_us, limits.pids), (Some(150_000), Some(64)));
         allocation.cpus_milli = 1;
         allocation.cpu_limit_milli = Some(1);
         let limits = limits_of(&allocation, ceiling);
         assert_eq!((limits.cpu_shares, limits.cpu_quota_us), (2, Some(1000)));
+    }
+
+    #[test]
+    fn nobody_is_root_of_the_host_unless_the_operator_allows_it() {
+        let refused = |user: Option<&str>| {
+            let mut asked = launch(1000);
+            asked.user = user.map(str::to_owned);
+            match prepared_by(&asked, Defaults::default()) {
+                Err(LaunchError::Impossible(text)) => text.contains("--allow-root"),
+                Err(other) => panic!("{user:?}: {other}"),
+                Ok(_) => false,
+            }
+        };
+        let is_root = rustix::process::geteuid().is_root();
+        // No user at all is the agent's own.
+        assert_eq!(refused(None), is_root);
+        if is_root {
+            assert!(refused(Some("root")) && refused(Some("0")));
+            assert!(!refused(Some("4242")));
+            let mut allowed = launch(1000);
+            allowed.user = Some("root".into());
+            assert_eq!(prepared(&allowed).unwrap().credentials, None);
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Rig {
                 extras: Extras::default(),
                 foreground: false,
             },
-            defaults: NativeDefaults::default(),
+            defaults: NativeDefaults { root: true, ..NativeDefaults::default() },
             logs: agent::LogPolicy::default(),
         };
         Self { dir, options }

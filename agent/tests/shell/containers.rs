@@ -94,6 +94,38 @@ async fn a_task_runs_in_its_image_and_its_output_is_read_as_ever() {
     agent.stop(Stop::EndTasks).await;
 }
 
+/// Nobody has said anything about users: whom a plain task runs as is then anybody but root.
+#[tokio::test]
+async fn a_task_that_would_be_root_of_the_host_is_refused_unless_the_operator_allows_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let is_root = rustix::process::geteuid().is_root();
+    let policies = [
+        (Policy::default(), is_root),
+        (Policy { root: true, ..Policy::default() }, false),
+        (Policy { users: Some(vec!["root".into()]), ..Policy::default() }, false),
+    ];
+    for (number, (policy, is_refused)) in policies.into_iter().enumerate() {
+        let work = dir.path().join(number.to_string());
+        let agent = Agent::start(agent::Config { policy, ..config(&master, &work) }).await;
+        let mut link = master.admit().await;
+        let info = CommandInfo {
+            shell: true,
+            value: Some("exit 3".into()),
+            user: is_root.then(|| "root".into()),
+            ..CommandInfo::default()
+        };
+        let end = link.run_to_end(command("plain", info)).await;
+        let said = end.message.as_deref().unwrap_or_default();
+        let exit = end.outcome.unwrap().exit;
+        assert_eq!(exit, Some(Exit::Code(if is_refused { 126 } else { 3 })), "{number}: {said}");
+        let names_all = ["command.user", "--allow-root"].iter().all(|part| said.contains(part));
+        assert_eq!(names_all, is_refused, "{number}: {said}");
+        agent.stop(Stop::EndTasks).await;
+        drop(link);
+    }
+}
+
 #[tokio::test]
 async fn what_an_operator_did_not_allow_fails_the_task_by_name() {
     let dir = tempfile::tempdir().unwrap();

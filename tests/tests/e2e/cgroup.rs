@@ -233,6 +233,7 @@ fn f19_an_agent_that_is_cut_off_is_unreachable_and_its_tasks_come_back_alive() {
         "--resources".to_owned(),
         "cpus:1;mem:512".to_owned(),
         "--kill-tasks-on-exit".to_owned(),
+        "--allow-root".to_owned(),
     ];
     let log = cluster.place.path().join("agent.log");
     let prefix = ["ip", "netns", "exec", &wire.0].map(ToOwned::to_owned).to_vec();

@@ -270,7 +270,7 @@ impl Cluster {
         let mut arguments = words(&["agent", "--master", &self.masters()]);
         arguments.extend(words(&["--listen", &address, "--work-dir", &work]));
         arguments.extend(words(&["--resources", resources, "--attributes", &zone]));
-        arguments.push("--kill-tasks-on-exit".to_owned());
+        arguments.extend(words(&["--kill-tasks-on-exit", "--allow-root"]));
         let log = self.place.path().join(format!("{name}.log"));
         self.agents.push(Process::start(name, arguments, log));
         self.agent_addresses.push(address);

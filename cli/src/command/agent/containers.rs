@@ -73,12 +73,12 @@ pub(crate) struct ContainerOptions {
     /// A capability that tasks in containers may ask for, such as CHOWN. May be repeated.
     #[arg(long, value_name = "NAME", value_parser = capability)]
     allow_capability: Vec<u8>,
-    /// Let containers run as root of this host where it has no user namespaces, and give volumes to
-    /// root.
+    /// Let tasks run as root of this host: those outside of containers, and containers where there
+    /// are no user namespaces. Volumes are given to root, too.
     #[arg(long)]
     allow_root: bool,
     /// The users as whom tasks outside of containers, and in those of Docker, may run: NAME, UID or
-    /// UID:GID. Any, if not given.
+    /// UID:GID. Any but root, if not given.
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     task_users: Option<Vec<String>>,
     /// Before a task starts, try whether the ports that it holds are free on this host, by TCP and
