@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 
 use super::berth::{Berth, BerthError, Directory, Occupant};
+use super::cgroup::Guard;
 use super::enclosing;
 use super::enclosure::{Standing, Wanted};
 use super::handing;
@@ -96,13 +97,13 @@ impl Supervisor {
         let shared = self.shared_record(&spec)?;
         self.pin(index, spec.limits.cpu_shares)
             .map_err(|error| refused(&BerthError::Cgroup(error)))?;
-        let devices = self.tree.as_ref().and_then(|tree| tree.devices.as_deref());
+        let guard = self.tree.as_ref().and_then(|tree| tree.guard());
         let berth = self.berths[index].as_mut().expect("an index from find_berth is a berth");
         if berth.group.is_none() {
             limit_each_process(&mut spec);
         }
         let owner = enclosing::owner(berth, &self.options.name, index, &spec)?;
-        limit(berth, &spec, devices)?;
+        limit(berth, &spec, guard)?;
         let mut own_directory =
             prepare(berth, &spec, owner, &self.options.sandboxes, &mut self.next_directory)?;
         let project =
@@ -353,15 +354,11 @@ fn outputs(berth: &Berth) -> Result<[BorrowedFd<'_>; 2], LaunchError> {
 }
 
 /// Puts the limits of a task in force.
-fn limit(
-    berth: &mut Berth,
-    spec: &TaskSpec,
-    devices: Option<&std::path::Path>,
-) -> Result<(), LaunchError> {
+fn limit(berth: &mut Berth, spec: &TaskSpec, guard: Option<Guard<'_>>) -> Result<(), LaunchError> {
     let Some(group) = &mut berth.group else { return Ok(()) };
     let limited = group.limit(&spec.limits);
     let enclosed = spec.enclosure.as_ref().map(|enclosure| &*enclosure.devices);
-    if let Err(error) = limited.and_then(|()| group.guard(devices, enclosed)) {
+    if let Err(error) = limited.and_then(|()| group.guard(guard, enclosed)) {
         // Half of the limits may be in force; such a group is not for the next task.
         berth.recyclable = false;
         return Err(refused(&BerthError::Cgroup(error)));

@@ -1,26 +1,12 @@
-//! What a group has besides the limits of every task: cpus of its own and a weight at disks, where
-//! the operator asked for them, and for tasks within walls the list of devices that they may open.
+//! What a group has besides the limits of every task, where the operator asked for it: cpus of its
+//! own and a weight at disks.
 
-use std::fs::{self, OpenOptions};
-use std::os::fd::AsRawFd;
+use std::fs;
 use std::path::Path;
 
 use super::group::{Group, write};
 use super::{CgroupError, Tree, Version, io_error};
-use crate::supervisor::task::{Device, Limits};
-
-/// The device nodes that there are in a container: null, zero, full, random, urandom, tty, and
-/// terminals. No nodes can be made.
-const DEVICES: [&str; 8] = [
-    "c 1:3 rw",
-    "c 1:5 rw",
-    "c 1:7 rw",
-    "c 1:8 rw",
-    "c 1:9 rw",
-    "c 5:0 rw",
-    "c 5:2 rw",
-    "c 136:* rw",
-];
+use crate::supervisor::task::Limits;
 
 /// The names under which kernels have weights of disks, newest first.
 const V1_WEIGHTS: [&str; 2] = ["blkio.weight", "blkio.bfq.weight"];
@@ -68,46 +54,6 @@ impl Group {
     pub(super) fn write_disk_weight(&self, shares: u64) -> Result<(), CgroupError> {
         let Some((dir, file)) = &self.disks else { return Ok(()) };
         write(Some(dir), file, &(shares.saturating_mul(100) / 1024).clamp(1, 1000).to_string())
-    }
-
-    /// Keeps the next task to the devices that there are in a container, and some more, or lets it
-    /// have all that it may open otherwise.
-    ///
-    /// The group of the devices' hierarchy is made when it is first needed: plain tasks need none.
-    pub(in crate::supervisor) fn guard(
-        &mut self,
-        devices: Option<&Path>,
-        enclosed: Option<&[Device]>,
-    ) -> Result<(), CgroupError> {
-        if enclosed == self.guarded.as_deref() {
-            return Ok(());
-        }
-        let (Some(devices), Some(name)) = (devices, self.dirs[0].file_name()) else {
-            return Ok(());
-        };
-        let dir = devices.join(name);
-        if !self.dirs.contains(&dir) {
-            super::make(&dir)?;
-            self.dirs.push(dir.clone());
-            let path = dir.join("tasks");
-            let file = OpenOptions::new().write(true).open(&path);
-            let file = file.map_err(io_error("cannot open", &path))?;
-            self.join_fds.push(file.as_raw_fd());
-            self.joins.push(file);
-        }
-        if let Some(more) = enclosed {
-            write(Some(&dir), "devices.deny", "a")?;
-            for rule in DEVICES {
-                write(Some(&dir), "devices.allow", rule)?;
-            }
-            for Device { major, minor, .. } in more {
-                write(Some(&dir), "devices.allow", &format!("c {major}:{minor} rw"))?;
-            }
-        } else {
-            write(Some(&dir), "devices.allow", "a")?;
-        }
-        self.guarded = enclosed.map(<[Device]>::to_vec);
-        Ok(())
     }
 }
 

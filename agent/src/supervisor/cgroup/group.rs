@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use super::devices::Attached;
 use super::usage::Beginning;
 use super::{CgroupError, Tree, Version, io_error};
 use crate::supervisor::sys;
@@ -40,6 +41,8 @@ pub(in crate::supervisor) struct Group {
     pub(super) disks: Option<(PathBuf, &'static str)>,
     /// Kept to the devices of containers.
     pub(super) guarded: Option<Vec<Device>>,
+    /// v2: by this.
+    pub(super) device_program: Option<Attached>,
     /// v1: a `tasks` file a hierarchy, to which a child writes `0` to join by itself: unlike a
     /// write to `cgroup.procs` that takes no machine-wide lock.
     pub(super) joins: Vec<File>,
@@ -102,6 +105,7 @@ impl Group {
             cpus: String::new(),
             disks: of("blkio").or_else(|| of("io")).zip(tree.weight_file()),
             guarded: None,
+            device_program: None,
             joins: Vec::new(),
             join_fds: Vec::new(),
             directory: None,

@@ -8,11 +8,13 @@
 
 mod besides;
 mod cpus;
+mod devices;
 mod group;
 mod usage;
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,7 @@ use cgroups_rs::fs::hierarchies::{UNIFIED_MOUNTPOINT, V1, is_cgroup2_unified_mod
 use cgroups_rs::fs::{Controllers, hierarchies};
 
 pub(super) use cpus::whole;
+pub(super) use devices::Guard;
 pub(super) use group::Group;
 pub(crate) use usage::stalled;
 pub(super) use usage::traffic_of;
@@ -71,7 +74,9 @@ pub(super) struct Tree {
     /// Whose the cpus are, where tasks may have some alone.
     pub(super) cpus: Option<Cpus>,
     /// v1: our directory by which devices are kept from tasks within walls.
-    pub(super) devices: Option<PathBuf>,
+    devices: Option<PathBuf>,
+    /// v2: the program that does it.
+    device_program: Option<OwnedFd>,
     /// What was asked for and this kernel does not have.
     pub(super) lacks: Vec<String>,
     /// Groups of a former supervisor whose processes were killed and do not end.
@@ -138,6 +143,7 @@ impl Tree {
             others,
             cpus: None,
             devices,
+            device_program: None,
             lacks: Vec::new(),
             left: Vec::new(),
             _lock: lock,
@@ -153,6 +159,15 @@ impl Tree {
 
     /// What an operator asked for besides, as far as this kernel has it.
     fn find_extras(&mut self, extras: Extras) {
+        if self.version == Version::V2 {
+            match devices::usual() {
+                Ok(program) => self.device_program = Some(program),
+                Err(error) => self.lacks.push(format!(
+                    "this kernel has no programs that keep cgroups to devices ({error}): of tasks \
+                     in containers, only the walls do"
+                )),
+            }
+        }
         if extras.pin_cpus {
             let name = match self.version {
                 Version::V1 => "cpuset.cpus",
@@ -176,6 +191,12 @@ impl Tree {
         let version = if self.version == Version::V1 { 1 } else { 2 };
         let names: Vec<&str> = self.controllers.iter().map(|(name, _)| *name).collect();
         format!("cgroup v{version} ({})", names.join(" "))
+    }
+
+    /// By what tasks within walls are kept to their devices, where there is anything.
+    pub(super) fn guard(&self) -> Option<Guard<'_>> {
+        let program = self.device_program.as_ref().map(|program| Guard::Program(program.as_fd()));
+        program.or(self.devices.as_deref().map(Guard::Hierarchy))
     }
 
     /// The directory in which a controller's files of our groups are.
