@@ -94,12 +94,7 @@ pub(crate) fn container(
         allocation: allocation(&launch.task, policy.disk_limits),
         volumes: volumes(launch, disk),
         enclosure: None,
-        network: network::of(
-            &launch.task,
-            body.container.as_ref(),
-            body.checks.as_deref(),
-            policy,
-        )?,
+        network: network::of(launch, body.container.as_ref(), body.checks.as_deref(), policy)?,
         identity: None,
         docker: None,
         record: if image.is_none() { record.encode() } else { Vec::new() },

@@ -18,8 +18,9 @@ use std::time::Duration;
 
 pub use crate::supervisor::task::{
     BadContainerId, ContainerId, Credentials, Device, Enclosure, Ended, LaunchError, Launched,
-    Limitation, Mount, MountSource, Network, PortMap, Pressure, Program, Recovered, Rlimit, Root,
-    SANDBOX, SandboxChoice, SandboxFate, Stdio, Traffic, Usage, VolumeLink, WaitStatus,
+    Limitation, Mount, MountSource, Network, NetworkPod, PortMap, Pressure, Program, Recovered,
+    Rlimit, Root, SANDBOX, SandboxChoice, SandboxFate, Stdio, Traffic, Usage, VolumeLink,
+    WaitStatus,
 };
 pub(crate) use isolator::{QUOTA_PERIOD_US, limits_of};
 pub use native::{Native, NativeDefaults, NativeOptions, StartError};

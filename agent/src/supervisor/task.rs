@@ -233,6 +233,21 @@ pub struct Network {
     pub masquerade: bool,
     /// Whether it reaches link-local addresses, where clouds answer with the host's credentials.
     pub link_local: bool,
+    /// The group with whose tasks it shares the network; what is above of bandwidth and ports is
+    /// this task's part then.
+    pub pod: Option<NetworkPod>,
+}
+
+/// What a group has of the network that its tasks share, beside their parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkPod {
+    /// The group's name. The first task that names it makes the network, the last one's end is its
+    /// end.
+    pub name: String,
+    /// What it has of bandwidth until then.
+    pub bits_a_second: Option<u64>,
+    /// Ports of the host that lead there until then.
+    pub ports: Vec<PortMap>,
 }
 
 /// A port of the host that leads to one of a task's own network.

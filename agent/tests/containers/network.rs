@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use agent::containerizer::{
-    ContainerEvent, Containerizer, Launch, LaunchError, Network, PortMap, Program, Root, Traffic,
-    WaitStatus,
+    ContainerEvent, Containerizer, Launch, LaunchError, Network, NetworkPod, PortMap, Program,
+    Root, Traffic, WaitStatus,
 };
 use rustix::thread::UnshareFlags;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,7 +16,7 @@ use crate::enclosed::enclosed;
 use crate::rig::{Agent, BOUND, Rig, file_of, id, shell};
 
 /// The host's address as the tasks see it.
-const GATEWAY: &str = "10.199.0.1";
+pub(crate) const GATEWAY: &str = "10.199.0.1";
 /// That of the first task.
 pub(crate) const FIRST: Ipv4Addr = Ipv4Addr::new(10, 199, 0, 2);
 /// What tasks may send and receive, in bits a second.
@@ -30,6 +30,7 @@ pub(crate) fn network() -> Network {
         ports: Vec::new(),
         masquerade: false,
         link_local: false,
+        pod: None,
     }
 }
 
@@ -87,15 +88,15 @@ pub(crate) async fn finish(rig: Rig, agent: Agent) {
     assert_eq!(tables(), "");
 }
 
-async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(BOUND, what).await.expect("it happens within the bound")
 }
 
-async fn traffic(agent: &mut Agent, name: &str) -> Traffic {
+async fn traffic(agent: &mut Agent, name: &str) -> Option<Traffic> {
     agent.native.usage(&id(name));
     agent.native.flush();
     match agent.until(|event| matches!(event, ContainerEvent::Usage { .. })).await {
-        ContainerEvent::Usage { usage, .. } => usage.unwrap().traffic.expect("it has a link"),
+        ContainerEvent::Usage { usage, .. } => usage.unwrap().traffic,
         other => panic!("{other:?}"),
     }
 }
@@ -154,7 +155,7 @@ async fn both_directions_are_held_to_the_bandwidth_and_counted() {
     assert_eq!(from.ip(), FIRST);
     let mut buffer = vec![0; 64 << 10];
     is_held("sent", soon(rate(async || stream.read(&mut buffer).await.unwrap())).await);
-    let sent = traffic(&mut agent, "sends").await;
+    let sent = traffic(&mut agent, "sends").await.expect("it has a link");
     assert!(sent.sent_bytes > 2 << 20 && sent.received_bytes > 0, "{sent:?}");
     assert!(sent.received_bytes < sent.sent_bytes / 4, "{sent:?}");
     kill(&mut agent, "sends").await;
@@ -164,10 +165,63 @@ async fn both_directions_are_held_to_the_bandwidth_and_counted() {
     let (mut stream, _) = soon(server.accept()).await.unwrap();
     rustix::net::sockopt::set_socket_send_buffer_size(&stream, 64 << 10).unwrap();
     is_held("received", soon(rate(async || stream.write(&buffer).await.unwrap())).await);
-    let received = traffic(&mut agent, "receives").await;
+    let received = traffic(&mut agent, "receives").await.expect("it has a link");
     assert!(received.received_bytes > 2 << 20, "{received:?}");
     assert!(received.sent_bytes < received.received_bytes / 4, "{received:?}");
     kill(&mut agent, "receives").await;
+    finish(rig, agent).await;
+}
+
+#[tokio::test]
+async fn bandwidth_and_ports_of_groups_are_those_of_their_living_tasks() {
+    let Some(rig) = rig() else { return };
+    let mut agent = rig.agent().await;
+    let server = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = server.local_addr().unwrap().port();
+    let map = |host, inside| vec![PortMap { host, inside, udp: false }];
+    // A quarter is the group's beside its tasks, half of it the one's, a quarter the other's.
+    let pod =
+        NetworkPod { name: "g".into(), bits_a_second: Some(RATE / 4), ports: map(31_090, 80) };
+    let part = |bits_a_second, ports| {
+        let pod = Some(pod.clone());
+        Network { bits_a_second: Some(bits_a_second), ports, pod, ..network() }
+    };
+    let greets = "while echo hello | /usr/bin/busybox nc -l -p 80; do :; done";
+    let ports = map(31_080, 80);
+    agent.launched(with(shell("greets", greets), part(RATE / 2, ports.clone()))).await;
+    let sends = format!("exec /usr/bin/busybox nc {GATEWAY} {port} < /dev/zero");
+    agent.launched(with(shell("sends", &sends), part(RATE / 4, Vec::new()))).await;
+    for host in [31_080, 31_090] {
+        hello(("127.0.0.1", host)).await;
+    }
+    let (mut stream, _) = soon(server.accept()).await.unwrap();
+    let mut buffer = vec![0; 64 << 10];
+    let limit = RATE as f64 / 8.0;
+    let whole = soon(rate(async || stream.read(&mut buffer).await.unwrap())).await;
+    println!("{:.2} of {:.2} Mbps together", whole * 8.0 / 1e6, RATE as f64 / 1e6);
+    assert!(whole < 1.3 * limit && whole > 0.6 * limit, "{whole} of {limit} bytes a second");
+    // It is told once what has passed.
+    let told = traffic(&mut agent, "greets").await.expect("the first tells");
+    assert!(told.sent_bytes > 2 << 20, "{told:?}");
+    assert_eq!(traffic(&mut agent, "sends").await, None);
+    kill(&mut agent, "greets").await;
+    let half = soon(rate(async || stream.read(&mut buffer).await.unwrap())).await;
+    println!("{:.2} Mbps are left", half * 8.0 / 1e6);
+    assert!(half < 1.3 * limit / 2.0, "{half} bytes a second of a half");
+    let rest = traffic(&mut agent, "sends").await.expect("it is the first now");
+    assert!(rest.sent_bytes > 1 << 20, "{rest:?}");
+    // Its port is free for others, the group's own is the group's.
+    assert!(TcpStream::connect(("127.0.0.1", 31_080)).await.is_err());
+    let other = Network { ports, ..network() };
+    agent.launched(with(shell("other", greets), other)).await;
+    hello(("127.0.0.1", 31_080)).await;
+    let taken = Network { ports: map(31_090, 80), ..network() };
+    agent.native.launch(with(shell("taken", "true"), taken));
+    agent.native.flush();
+    let event = agent.until(|e| matches!(e, ContainerEvent::LaunchFailed { .. })).await;
+    assert!(format!("{event:?}").contains("leads to another task already"), "{event:?}");
+    kill(&mut agent, "other").await;
+    kill(&mut agent, "sends").await;
     finish(rig, agent).await;
 }
 
@@ -324,7 +378,7 @@ async fn a_network_outlives_its_agent_and_goes_with_its_task() {
     let mut agent = rig.agent().await;
     assert_eq!(agent.recovered[0].launched, launched);
     hello(("127.0.0.1", 31_080)).await;
-    assert!(traffic(&mut agent, "greets").await.sent_bytes > 0);
+    assert!(traffic(&mut agent, "greets").await.expect("it has a link").sent_bytes > 0);
     kill(&mut agent, "greets").await;
     finish(rig, agent).await;
 }

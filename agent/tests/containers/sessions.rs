@@ -36,7 +36,12 @@ async fn enter(
 }
 
 /// Runs a line as a session: what it printed, and how it ended.
-async fn run(agent: &mut Agent, rig: &Rig, launch: Launch, number: u64) -> (String, WaitStatus) {
+pub(crate) async fn run(
+    agent: &mut Agent,
+    rig: &Rig,
+    launch: Launch,
+    number: u64,
+) -> (String, WaitStatus) {
     let (held, mut out, _) = enter(agent, rig, launch, number).await;
     let status = left(agent, number).await;
     drop(held);

@@ -3,7 +3,8 @@
 use super::{maybe, w};
 use crate::schema::{Reader, Value};
 use crate::{
-    AgentId, DecodeError, ExecutorInfo, ExecutorKind, Resources, TaskId, TaskInfo, TaskPayload,
+    AgentId, ContainerInfo, DecodeError, ExecutorInfo, ExecutorKind, Resources, TaskId, TaskInfo,
+    TaskPayload,
 };
 use prost::Message;
 use std::collections::BTreeMap;
@@ -82,15 +83,6 @@ impl ExecutorInfo {
         agent_id: AgentId,
         resources: Resources,
     ) -> Result<TaskInfo, DecodeError> {
-        let mut bytes = Vec::new();
-        self.each(|number, _, whole| {
-            let same = SHARED.iter().find(|(own, _)| *own == number);
-            if let (Some((_, there)), [key, rest @ ..]) = (same, whole) {
-                // Both numbers are below 16, so that each key is one byte.
-                bytes.push(there << 3 | (key & 7));
-                bytes.extend_from_slice(rest);
-            }
-        });
         Ok(TaskInfo {
             name: self.name(),
             task_id: TaskId::new(self.executor_id.as_str())?,
@@ -101,7 +93,29 @@ impl ExecutorInfo {
             executor: Some(self.clone()),
             kill_grace: None,
             max_completion_time: None,
-            payload: TaskPayload::from_bytes(bytes.into())?,
+            payload: self.task_payload()?,
         })
+    }
+
+    /// What it asks for of a container, besides resource limits; none when that is all.
+    ///
+    /// # Errors
+    /// When that, or another of the fields that it has in common with tasks, is wrong.
+    pub fn container(&self) -> Result<Option<ContainerInfo>, DecodeError> {
+        Ok(self.task_payload()?.open()?.container)
+    }
+
+    /// The fields that it has in common with tasks, as those of one.
+    fn task_payload(&self) -> Result<TaskPayload, DecodeError> {
+        let mut bytes = Vec::new();
+        self.each(|number, _, whole| {
+            let same = SHARED.iter().find(|(own, _)| *own == number);
+            if let (Some((_, there)), [key, rest @ ..]) = (same, whole) {
+                // Both numbers are below 16, so that each key is one byte.
+                bytes.push(there << 3 | (key & 7));
+                bytes.extend_from_slice(rest);
+            }
+        });
+        TaskPayload::from_bytes(bytes.into())
     }
 }

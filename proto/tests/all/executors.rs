@@ -47,7 +47,9 @@ fn what_an_executor_says_is_read_and_its_command_is_that_of_a_task() {
     let command = body.command.unwrap();
     assert_eq!(command.value.as_deref(), Some("./run"));
     assert_eq!(command.environment, [("A".into(), "b".into())]);
-    assert_eq!(body.container.unwrap().hostname.as_deref(), Some("h"));
+    assert_eq!(body.container.as_ref().unwrap().hostname.as_deref(), Some("h"));
+    assert_eq!(whole.container().unwrap(), body.container);
+    assert_eq!(executor("").container().unwrap(), None);
     assert_eq!(body.labels, [("k".into(), Some("v".into()))]);
     assert_eq!(body.data, None);
     // It comes back whole from where it is kept.

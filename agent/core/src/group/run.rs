@@ -10,6 +10,25 @@ use crate::volumes::claim;
 use proto::{ExecutorId, ExecutorInfo, FrameworkInfo, Reason, Role, TaskInfo, TaskState, Time};
 use std::sync::Arc;
 
+/// Ports that lead to a group are its own: the executor's, or those of a task.
+pub(super) fn check_ports(info: &ExecutorInfo, tasks: &[TaskInfo]) -> Result<(), String> {
+    let asked = info.container().map_err(|error| format!("The executor of the group: {error}"))?;
+    let Some(network) = asked.and_then(|asked| asked.network) else { return Ok(()) };
+    let mut own = info.resources.ranges("ports");
+    tasks.iter().for_each(|task| own.add(&task.resources.ranges("ports")));
+    let is_own = |port: u16| {
+        own.pairs().iter().any(|(first, last)| (*first..=*last).contains(&u64::from(port)))
+    };
+    match network.port_mappings.iter().find(|mapping| !is_own(mapping.host_port)) {
+        None => Ok(()),
+        Some(mapping) => Err(format!(
+            "Port {} is not among the resources of the group's executor and tasks \
+             (executor.container.network_infos.port_mappings.host_port)",
+            mapping.host_port
+        )),
+    }
+}
+
 impl Agent {
     /// Launches the tasks, which name the same executor of type DEFAULT, as one group. The framework
     /// is remembered already. Where one of them cannot be launched, none is, and each is answered
@@ -88,6 +107,8 @@ impl Agent {
             }
             wanted.add(&claim(&task.resources));
         }
+        check_ports(info, tasks)
+            .map_err(|message| Refusal::new(Error, Reason::TaskGroupInvalid, message))?;
         match self.free.shortfall(&wanted) {
             None => self.gpus_for(tasks.iter()),
             Some(shortfall) => {

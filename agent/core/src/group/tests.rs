@@ -1,10 +1,15 @@
 //! Groups, from their launch to their end.
 
 use super::group_executor;
+use super::run::check_ports;
 use crate::testing::{World, exited, framework, framework_id, key, killed_by, task};
 use crate::{CheckpointOp, Effect, Input};
 use proto::agent_link::{AgentCall, AgentEvent};
-use proto::{ExecutorId, ExecutorInfo, Exit, Reason, Resources, Role, TaskInfo, TaskState};
+use proto::{
+    ContainerInfo, ContainerNetwork, ExecutorId, ExecutorInfo, Exit, Flavor, Piece, PortMapping,
+    Ranges, Reason, ResourceName, Resources, Role, TaskBody, TaskInfo, TaskPayload, TaskState,
+    Value,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -296,4 +301,45 @@ fn only_executors_of_type_default_have_groups() {
     assert_eq!(group_executor(&member("a")), Some(&executor()));
     let custom = ExecutorInfo { payload: Arc::from([15 << 3, 2]), ..executor() };
     assert!(group_executor(&TaskInfo { executor: Some(custom), ..task("a") }).is_none());
+}
+
+/// The executor with a network to which a port of the host leads.
+fn connected(host_port: u16) -> ExecutorInfo {
+    let port_mappings = vec![PortMapping { host_port, container_port: 80, udp: false }];
+    let network = ContainerNetwork { name: "tepui".into(), port_mappings };
+    let container = ContainerInfo { network: Some(Box::new(network)), ..ContainerInfo::default() };
+    let body = TaskBody { container: Some(container), ..TaskBody::default() };
+    let mut bytes = TaskPayload::new(&body).bytes.to_vec();
+    // Its only field is 9 in a task, and 11 in an executor.
+    bytes[0] = 11 << 3 | 2;
+    ExecutorInfo { payload: [15 << 3, 1].into_iter().chain(bytes).collect(), ..executor() }
+}
+
+fn hold_port(resources: &mut Resources, port: u64) {
+    let value = Value::Ranges(Ranges::new([(port, port)]));
+    let (name, flavor) = (ResourceName::new("ports"), Flavor::default());
+    resources.add_piece(Piece { name, flavor, value });
+}
+
+#[test]
+fn ports_that_lead_to_a_group_are_its_executors_or_a_tasks() {
+    let (mut executor, mut tasks) = (connected(31_000), [member("a"), member("b")]);
+    let refused = check_ports(&executor, &tasks).unwrap_err();
+    assert!(refused.starts_with("Port 31000 is not among the resources"), "{refused}");
+    hold_port(&mut tasks[1].resources, 31_000);
+    assert_eq!(check_ports(&executor, &tasks), Ok(()));
+    hold_port(&mut executor.resources, 31_000);
+    assert_eq!(check_ports(&executor, &[member("a")]), Ok(()));
+}
+
+#[test]
+fn a_group_to_which_a_port_of_others_would_lead_is_an_error() {
+    let mut world = World::registered();
+    let member = |id: &str| TaskInfo { executor: Some(connected(31_000)), ..member(id) };
+    world.group(vec![member("a"), member("b")], true);
+    for id in ["a", "b"] {
+        assert_eq!(world.told(id), [TaskState::Error]);
+    }
+    assert_eq!(world.last().reason, Some(Reason::TaskGroupInvalid));
+    assert!(world.containers.is_empty());
 }

@@ -48,7 +48,8 @@ mod tests {
 
     fn network(prefix: u8) -> Network {
         let (subnet, ports) = ([10, 1, 0, 0].into(), Vec::new());
-        Network { subnet, prefix, bits_a_second: None, ports, masquerade: false, link_local: false }
+        let (masquerade, link_local) = (false, false);
+        Network { subnet, prefix, bits_a_second: None, ports, masquerade, link_local, pod: None }
     }
 
     #[test]

@@ -200,9 +200,20 @@ pub(super) fn is_routed(socket: &Socket, address: Ipv4Addr) -> bool {
 /// Holds what a link sends to a rate (`tbf`): a bucket of 10 ms' worth and a queue of 50 ms' more,
 /// beyond which packets are dropped.
 pub(super) fn limit(socket: &Socket, index: u32, bits_a_second: u64) -> io::Result<()> {
+    hold(socket, index, bits_a_second, 16 << 10)
+}
+
+/// The same for a link that is held already. A packet may wait there that fitted into the bucket of
+/// before, and would wait for ever for one that is smaller: it gets one that any fits into (64 KiB,
+/// and what the kernel counts of headers).
+pub(super) fn change_limit(socket: &Socket, index: u32, bits_a_second: u64) -> io::Result<()> {
+    hold(socket, index, bits_a_second, 96 << 10)
+}
+
+fn hold(socket: &Socket, index: u32, bits_a_second: u64, least: u32) -> io::Result<()> {
     let rate = (bits_a_second / 8).max(1);
     // A packet as large as they come unsegmented must fit, or it would cost many small ones.
-    let burst = u32::try_from(rate / 100).unwrap_or(u32::MAX).clamp(16 << 10, 64 << 20);
+    let burst = u32::try_from(rate / 100).unwrap_or(u32::MAX).clamp(least, 64 << 20);
     let waits = u32::try_from(rate / 20).unwrap_or(u32::MAX).clamp(64 << 10, 256 << 20);
     let mut fixed = [0; 20];
     fixed[4..8].copy_from_slice(&index.to_ne_bytes());

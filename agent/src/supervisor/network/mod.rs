@@ -8,12 +8,14 @@
 //!
 //! The supervisor visits a namespace to make it and to start processes in it, and comes home at
 //! once. The kernel removes a namespace with its last process; the link is removed by us, before the
-//! end is told, so that nothing is left then.
+//! end is told, so that nothing is left then. Tasks of a group may have one such network together
+//! (`pods`).
 
 mod addresses;
 mod flows;
 mod links;
 mod netlink;
+mod pods;
 mod ports;
 
 use std::fs::{self, File};
@@ -21,10 +23,13 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use addresses::{Addresses, gateway};
 use netlink::Socket;
+use pods::{Membership, Pods};
+use ports::Entries;
 
 use super::sys;
 use super::task::{LaunchError, Network, Traffic};
@@ -52,17 +57,27 @@ pub(super) struct Networks {
     /// The group of links that are to be removed.
     group: u32,
     ended: Vec<(u32, Ipv4Addr)>,
+    pods: Pods,
 }
 
 /// The network of a task.
 #[derive(Debug)]
 pub(super) struct Standing {
-    namespace: OwnedFd,
+    namespace: Arc<OwnedFd>,
     /// The outer end of its link.
     outside: u32,
     pub(super) address: Ipv4Addr,
     /// What the table has of it.
-    mapped: Option<Box<Network>>,
+    mapped: Option<Entries>,
+    /// The group that has it, of which the task is one.
+    pod: Option<Membership>,
+}
+
+/// The inner end of a link: the kernel's ear there, and its number.
+#[derive(Debug)]
+struct Inside {
+    socket: Socket,
+    own: u32,
 }
 
 fn refused(what: &'static str) -> impl Fn(io::Error) -> LaunchError {
@@ -85,6 +100,7 @@ impl Networks {
             // Far from the numbers that people give.
             group: number | 1 << 30,
             ended: Vec::new(),
+            pods: Pods::default(),
         })
     }
 
@@ -100,27 +116,44 @@ impl Networks {
         Ok(networks.as_mut().expect("made ready above"))
     }
 
-    /// Makes a task's network.
+    /// Makes a task's network, or lets it into that of its group.
     pub(super) fn raise(&mut self, network: &Network) -> Result<Standing, LaunchError> {
+        match &network.pod {
+            Some(pod) => self.join(pod, network),
+            None => Ok(self.make(network)?.0),
+        }
+    }
+
+    fn make(&mut self, network: &Network) -> Result<(Standing, Inside), LaunchError> {
         let address = self.free_address(network).ok_or_else(|| {
             let (subnet, prefix) = (network.subnet, network.prefix);
             LaunchError::Refused(format!("all addresses of {subnet}/{prefix} are taken"))
         })?;
         // Until it is whole, the link goes with the namespace, and that with us or this call.
-        let linked = self.namespace().map_err(refused("a namespace")).and_then(|(own, inside)| {
-            let pair = links::pair(&inside, self.home.as_fd()).map_err(refused("a link"))?;
-            Ok((own, inside, pair))
+        let linked = self.namespace().map_err(refused("a namespace")).and_then(|(own, socket)| {
+            let pair = links::pair(&socket, self.home.as_fd()).map_err(refused("a link"))?;
+            Ok((own, socket, pair))
         });
-        let (namespace, inside, (own, outside)) =
+        let (namespace, socket, (own, outside)) =
             linked.inspect_err(|_| self.addresses.give_back(address))?;
-        let standing = Standing { namespace, outside, address, mapped: None };
-        let made = self.connect(network, &inside, own, &standing);
+        let (namespace, inside) = (Arc::new(namespace), Inside { socket, own });
+        let standing = Standing { namespace, outside, address, mapped: None, pod: None };
+        let made = self.connect(network, &inside, &standing);
         fail::fail_point!("network-linked");
-        let mapped = made.and_then(|()| self.map(network, standing));
-        mapped.inspect_err(|_| {
-            self.ended.push((outside, address));
-            self.sweep();
-        })
+        let entries = Entries {
+            ports: network.ports.clone(),
+            themselves: !network.ports.is_empty(),
+            hidden: network.masquerade,
+            trusted: network.link_local,
+        };
+        match made.and_then(|()| self.map(entries, &standing, true)) {
+            Ok(mapped) => Ok((Standing { mapped, ..standing }, inside)),
+            Err(error) => {
+                self.ended.push((outside, address));
+                self.sweep();
+                Err(error)
+            }
+        }
     }
 
     /// One that nobody has: no task of ours, none of another agent with this subnet, and none of a
@@ -160,11 +193,11 @@ impl Networks {
     fn connect(
         &self,
         network: &Network,
-        inside: &Socket,
-        own: u32,
+        Inside { socket: inside, own }: &Inside,
         standing: &Standing,
     ) -> Result<(), LaunchError> {
         let Standing { outside, address, .. } = *standing;
+        let own = *own;
         let gateway = gateway(network);
         let steps = || -> io::Result<()> {
             if let Some(rate) = network.bits_a_second {
@@ -192,12 +225,18 @@ impl Networks {
         steps().map_err(refused("its link"))
     }
 
-    fn map(&mut self, network: &Network, standing: Standing) -> Result<Standing, LaunchError> {
-        let has_ports = !network.ports.is_empty();
-        let has_elements = has_ports || network.masquerade;
-        if network.link_local && !self.has_table && !has_elements {
+    /// Puts into the table what it is to have of a network; gives what it has then.
+    fn map(
+        &mut self,
+        entries: Entries,
+        standing: &Standing,
+        is_new: bool,
+    ) -> Result<Option<Entries>, LaunchError> {
+        let has_ports = !entries.ports.is_empty();
+        let has_elements = has_ports || entries.hidden;
+        if entries.trusted && !self.has_table && !has_elements {
             // Where nothing is translated and nothing forbidden, there need be no nf_tables.
-            return Ok(standing);
+            return Ok(None);
         }
         let had_table = self.has_table;
         self.make_table().map_err(|error| {
@@ -206,24 +245,27 @@ impl Networks {
                  --network-link-local does without for tasks without ports"
             ))
         })?;
-        if had_table && let Err(error) = flows::forget(&self.ports, standing.address) {
+        if had_table
+            && is_new
+            && let Err(error) = flows::forget(&self.ports, standing.address)
+        {
             // It is long ago that somebody else had it.
             super::log(&format!(
                 "old connections of {} are not forgotten: {error}",
                 standing.address
             ));
         }
-        if !has_elements && !network.link_local {
-            return Ok(standing);
+        if !has_elements && !entries.trusted {
+            return Ok(None);
         }
         let failed = refused("its ports (nf_tables)");
         if has_ports {
             links::route_loopback(&self.links, standing.outside).map_err(&failed)?;
         }
-        let mapped = ports::map(&self.ports, &self.table, network, standing.address);
+        let mapped = ports::map(&self.ports, &self.table, &entries, standing.address);
         if mapped.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ENOBUFS)) {
             // It was done, or not: the answer was lost.
-            let _ = ports::unmap(&self.ports, &self.table, network, standing.address);
+            let _ = ports::unmap(&self.ports, &self.table, &entries, standing.address);
         }
         mapped.map_err(|error| match error.raw_os_error() {
             Some(libc::EEXIST) => LaunchError::Refused(
@@ -232,7 +274,7 @@ impl Networks {
             _ => failed(error),
         })?;
         fail::fail_point!("ports-mapped");
-        Ok(Standing { mapped: Some(Box::new(network.clone())), ..standing })
+        Ok(Some(entries))
     }
 
     /// First it is noted, so that it is found in any case.
@@ -270,24 +312,39 @@ impl Networks {
 
     /// What the task has sent and received.
     pub(super) fn traffic(&self, standing: &Standing) -> Option<Traffic> {
-        links::traffic(&self.links, standing.outside)
+        let all = || links::traffic(&self.links, standing.outside);
+        match &standing.pod {
+            Some(member) => self.pods.told_by(member, all),
+            None => all(),
+        }
     }
 
-    /// A task has ended: nothing leads to it any more. Its link goes when next is swept.
+    /// A task has ended: nothing leads to it any more. Its link goes when next is swept, unless it
+    /// is that of a group of which others live.
     pub(super) fn end(&mut self, standing: &Standing) {
-        let Standing { outside, address, .. } = *standing;
-        let unmapped = standing
-            .mapped
-            .as_ref()
-            .map_or(Ok(()), |network| ports::unmap(&self.ports, &self.table, network, address));
+        let is_unmapped = self.unmap(standing);
         fail::fail_point!("ports-unmapped");
-        match unmapped {
-            Ok(()) => self.ended.push((outside, address)),
-            Err(error) => {
-                // Its address is not given again, for ports lead there.
-                super::log(&format!("port mappings of {address} are left: {error}"));
-                let _ = links::remove(&self.links, outside);
-            }
+        match &standing.pod {
+            Some(member) => self.leave(member, is_unmapped),
+            None => self.end_link(standing, is_unmapped),
+        }
+    }
+
+    fn unmap(&self, standing: &Standing) -> bool {
+        let Standing { mapped: Some(entries), address, .. } = standing else { return true };
+        let unmapped = ports::unmap(&self.ports, &self.table, entries, *address);
+        if let Err(error) = &unmapped {
+            super::log(&format!("port mappings of {address} are left: {error}"));
+        }
+        unmapped.is_ok()
+    }
+
+    fn end_link(&mut self, standing: &Standing, is_unmapped: bool) {
+        let Standing { outside, address, .. } = *standing;
+        match is_unmapped {
+            true => self.ended.push((outside, address)),
+            // Its address is not given again, for ports lead there.
+            false => drop(links::remove(&self.links, outside)),
         }
     }
 

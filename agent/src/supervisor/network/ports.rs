@@ -9,7 +9,7 @@ use std::io;
 use std::net::Ipv4Addr;
 
 use super::netlink::{APPEND, CREATE, EXCLUSIVE, Message, Socket};
-use crate::supervisor::task::{Network, PortMap};
+use crate::supervisor::task::PortMap;
 use std::collections::BTreeMap;
 
 /// The kernel's number for nf_tables, and its kinds of messages.
@@ -304,13 +304,22 @@ fn elements(
     })
 }
 
-/// What is in the sets for a task.
-fn batch(kind: u16, name: &str, network: &Network, task: Ipv4Addr) -> Vec<Message> {
+/// What is in the sets for an address, or is to be.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Entries {
+    pub(super) ports: Vec<PortMap>,
+    /// Whether it may ask for itself at an address of the host: who has ports.
+    pub(super) themselves: bool,
+    pub(super) hidden: bool,
+    pub(super) trusted: bool,
+}
+
+fn batch(kind: u16, name: &str, entries: &Entries, task: Ipv4Addr) -> Vec<Message> {
     let (table, own) = (table_name(name), task.octets().to_vec());
     let padded = |port: u16| [port.to_be_bytes(), [0; 2]].concat();
     // A port leads to one place: the first that was named.
     let mut ports = BTreeMap::new();
-    for PortMap { host, inside, udp } in &network.ports {
+    for PortMap { host, inside, udp } in &entries.ports {
         let protocol: u8 = if *udp { 17 } else { 6 };
         let key = [vec![protocol, 0, 0, 0], padded(*host)].concat();
         let to = [own.clone(), padded(*inside)].concat();
@@ -320,12 +329,14 @@ fn batch(kind: u16, name: &str, network: &Network, task: Ipv4Addr) -> Vec<Messag
     let mut batch = vec![edge(BEGIN)];
     if !ports.is_empty() {
         batch.push(elements(kind, &table, PORTS, &ports));
+    }
+    if entries.themselves {
         batch.push(elements(kind, &table, THEMSELVES, &[([&own[..], &own].concat(), None)]));
     }
-    if network.masquerade {
+    if entries.hidden {
         batch.push(elements(kind, &table, HIDDEN, &[(own.clone(), None)]));
     }
-    if network.link_local {
+    if entries.trusted {
         batch.push(elements(kind, &table, TRUSTED, &[(own, None)]));
     }
     batch.push(edge(END));
@@ -340,20 +351,20 @@ fn table_name(name: &str) -> Vec<u8> {
 pub(super) fn map(
     socket: &Socket,
     table: &str,
-    network: &Network,
+    entries: &Entries,
     task: Ipv4Addr,
 ) -> io::Result<()> {
-    socket.ask(batch(NEW_ELEMENTS, table, network, task)).map(drop)
+    socket.ask(batch(NEW_ELEMENTS, table, entries, task)).map(drop)
 }
 
 /// Takes back what `map` has done.
 pub(super) fn unmap(
     socket: &Socket,
     table: &str,
-    network: &Network,
+    entries: &Entries,
     task: Ipv4Addr,
 ) -> io::Result<()> {
-    socket.ask(batch(DELETE_ELEMENTS, table, network, task)).map(drop)
+    socket.ask(batch(DELETE_ELEMENTS, table, entries, task)).map(drop)
 }
 
 /// Removes a supervisor's table; whether there was one.

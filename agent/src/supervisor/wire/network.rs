@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::WireError;
 use super::codec::{Reader, Writer};
-use crate::supervisor::task::{Network, PortMap, Traffic};
+use crate::supervisor::task::{Network, NetworkPod, PortMap, Traffic};
 
 impl Writer<'_> {
     pub(super) fn network(&mut self, v: &Network) {
@@ -13,8 +13,18 @@ impl Writer<'_> {
         self.option(v.bits_a_second);
         self.u8(u8::from(v.masquerade));
         self.u8(u8::from(v.link_local));
-        self.u32(u32::try_from(v.ports.len()).unwrap_or(u32::MAX));
-        for map in &v.ports {
+        self.ports(&v.ports);
+        self.u8(u8::from(v.pod.is_some()));
+        if let Some(NetworkPod { name, bits_a_second, ports }) = &v.pod {
+            self.text(name);
+            self.option(*bits_a_second);
+            self.ports(ports);
+        }
+    }
+
+    fn ports(&mut self, ports: &[PortMap]) {
+        self.u32(u32::try_from(ports.len()).unwrap_or(u32::MAX));
+        for map in ports {
             self.u32(u32::from(map.host) << 16 | u32::from(map.inside));
             self.u8(u8::from(map.udp));
         }
@@ -45,8 +55,18 @@ impl Reader<'_> {
             bits_a_second: self.option("rate")?,
             masquerade: self.flag("masquerade")?,
             link_local: self.flag("link_local")?,
-            ports: (0..self.count("ports", 5)?).map(|_| self.port()).collect::<Result<_, _>>()?,
+            ports: self.ports()?,
+            pod: self.flag("in a pod")?.then(|| self.network_pod()).transpose()?,
         })
+    }
+
+    fn network_pod(&mut self) -> Result<NetworkPod, WireError> {
+        let (name, bits_a_second) = (self.text("pod")?, self.option("rate of the pod")?);
+        Ok(NetworkPod { name, bits_a_second, ports: self.ports()? })
+    }
+
+    fn ports(&mut self) -> Result<Vec<PortMap>, WireError> {
+        (0..self.count("ports", 5)?).map(|_| self.port()).collect()
     }
 
     fn port(&mut self) -> Result<PortMap, WireError> {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::supervisor::task::{
-    Credentials, Device, Enclosure, Limitation, Mount, MountSource, Network, PortMap, Pressure,
-    Program, Rlimit, Root, SandboxChoice, SandboxFate, Traffic, VolumeLink, WaitStatus,
+    Credentials, Device, Enclosure, Limitation, Mount, MountSource, Network, NetworkPod, PortMap,
+    Pressure, Program, Rlimit, Root, SandboxChoice, SandboxFate, Traffic, VolumeLink, WaitStatus,
 };
 
 fn id() -> ContainerId {
@@ -93,7 +93,14 @@ fn network() -> Box<Network> {
         ports: vec![map(true), map(false)],
         masquerade: true,
         link_local: true,
+        pod: None,
     })
+}
+
+fn shared_network() -> Box<Network> {
+    let ports = network().ports;
+    let pod = NetworkPod { name: "p".into(), bits_a_second: Some(7), ports };
+    Box::new(Network { pod: Some(pod), ..*network() })
 }
 
 fn orders() -> Vec<Order> {
@@ -123,6 +130,7 @@ fn orders() -> Vec<Order> {
             volumes: vec![volume()],
             ..spec()
         })),
+        Order::Launch(Box::new(TaskSpec { network: Some(shared_network()), ..spec() })),
         Order::Share { key: 5, bytes: [1, 2].into() },
         Order::Unshare { key: 5 },
         Order::Signal { id: id(), signal: 15 },

@@ -10,8 +10,8 @@ use crate::state::Master;
 use crate::table::{AgentOrd, FrameworkOrd};
 use crate::task::Report;
 use proto::{
-    AgentId, ExecutorInfo, ExecutorKind, Reason, Resources, Role, TaskGroup, TaskId, TaskInfo,
-    TaskState,
+    AgentId, ContainerInfo, ExecutorInfo, ExecutorKind, Reason, Resources, Role, TaskGroup, TaskId,
+    TaskInfo, TaskState,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -79,7 +79,8 @@ impl Master {
         let Some(executor) = &group.executor else {
             return Err("Task group has no executor".to_owned());
         };
-        self.check_group_executor(framework, agent, executor)
+        let has_network = self
+            .check_group_executor(framework, agent, executor)
             .map_err(|problem| format!("The executor of the task group {problem}"))?;
         let mut rest = remaining.clone();
         rest.subtract(&executor.resources)
@@ -89,7 +90,7 @@ impl Master {
             if !seen.insert(&task.task_id) {
                 return Err(format!("Task '{}' is in the group twice", task.task_id));
             }
-            let user = check_task(executor, task)
+            let user = check_task(executor, has_network, task)
                 .map_err(|problem| format!("Task '{}' {problem}", task.task_id))?;
             users.insert(user);
             if users.len() > 1 {
@@ -106,12 +107,13 @@ impl Master {
         Ok(())
     }
 
+    /// Gives whether it asks for a network, which its tasks have together.
     fn check_group_executor(
         &self,
         framework: FrameworkOrd,
         agent: AgentOrd,
         executor: &ExecutorInfo,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         let own = &self.frameworks[framework].id;
         if let Some(other) = executor.framework_id.as_ref().filter(|id| *id != own) {
             return Err(format!("has framework ID {other}, not {own}"));
@@ -136,17 +138,13 @@ impl Master {
                  group at a time"
             ));
         }
-        let body = executor
-            .as_task(self.agents[agent].id.clone(), Resources::new())
-            .and_then(|task| task.payload.open())
-            .map_err(|error| format!("cannot be read: {error}"))?;
-        match (body.command, body.container) {
-            (Some(_), _) => Err("has a command: one of type DEFAULT has none".to_owned()),
-            (None, Some(_)) => {
-                Err("has a container, which is not built yet: its tasks may have them".to_owned())
-            }
-            (None, None) => Ok(()),
+        let has_network = asks_for_network(executor, &self.agents[agent].id)?;
+        if !has_network && executor.resources.scalar("network") > 0 {
+            return Err("holds bandwidth (network), but asks for no network \
+                        (container.network_infos)"
+                .to_owned());
         }
+        Ok(has_network)
     }
 
     fn refuse_group_task(
@@ -169,17 +167,42 @@ impl Master {
     }
 }
 
+/// Whether the executor of a group asks for a network. Of a container it may ask for nothing else:
+/// its tasks have containers of their own.
+fn asks_for_network(executor: &ExecutorInfo, agent: &AgentId) -> Result<bool, String> {
+    let body = executor
+        .as_task(agent.clone(), Resources::new())
+        .and_then(|task| task.payload.open())
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if body.command.is_some() {
+        return Err("has a command: one of type DEFAULT has none".to_owned());
+    }
+    let mut container = body.container.unwrap_or_default();
+    let has_network = container.network.take().is_some();
+    if container.docker.is_some() {
+        return Err("has a container of Docker, which a task group cannot have".to_owned());
+    }
+    match container == ContainerInfo::default() {
+        true => Ok(has_network),
+        false => Err("has a container that asks for more than a network, which is not built yet: \
+                      its tasks may have containers"
+            .to_owned()),
+    }
+}
+
 /// What no task of a group may ask for; gives the user that it names.
-fn check_task(executor: &ExecutorInfo, task: &TaskInfo) -> Result<Option<Arc<str>>, String> {
+fn check_task(
+    executor: &ExecutorInfo,
+    has_network: bool,
+    task: &TaskInfo,
+) -> Result<Option<Arc<str>>, String> {
     if task.executor.as_ref().is_some_and(|own| own.executor_id != executor.executor_id) {
         return Err("names another executor than its group".to_owned());
     }
-    if task.resources.scalar("network") > 0 {
-        return Err(
-            "holds bandwidth (network), and so asks for a network of its own, which a task \
-                    of a group cannot have"
-                .to_owned(),
-        );
+    if !has_network && task.resources.scalar("network") > 0 {
+        return Err("holds bandwidth (network), which needs a network of the group's: \
+                    container.network_infos of its executor"
+            .to_owned());
     }
     let body = task.payload.open().map_err(|error| format!("cannot be read: {error}"))?;
     match body.container {
@@ -187,7 +210,9 @@ fn check_task(executor: &ExecutorInfo, task: &TaskInfo) -> Result<Option<Arc<str
             Err("asks for a container of Docker, which a task of a group cannot have".to_owned())
         }
         Some(container) if container.network.is_some() => {
-            Err("asks for a network of its own, which a task of a group cannot have".to_owned())
+            Err("asks for a network of its own: network_infos of a task in a group must be set on \
+                 the executor"
+                .to_owned())
         }
         _ => Ok(body.command.and_then(|command| command.user)),
     }

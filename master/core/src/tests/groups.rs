@@ -4,8 +4,8 @@ use crate::testing::*;
 use proto::TaskState::{Finished, Running};
 use proto::agent_link::AgentCall;
 use proto::{
-    CommandInfo, ContainerInfo, ContainerNetwork, DockerInfo, DockerNetwork, ExecutorInfo,
-    Operation, Resources, TaskBody, TaskGroup, TaskInfo, TaskPayload,
+    CommandInfo, ContainerInfo, ContainerNetwork, DockerInfo, DockerNetwork, ExecutorInfo, Flavor,
+    Operation, Piece, ResourceName, Resources, TaskBody, TaskGroup, TaskInfo, TaskPayload, Value,
 };
 use std::sync::Arc;
 
@@ -126,13 +126,65 @@ fn what_is_wrong_with_the_executor_of_a_group_is_said() {
     assert!(much.starts_with("The executor uses more than is offered"), "{much}");
 }
 
+/// What an executor of type DEFAULT with this container is besides its id and resources.
+fn payload_with(container: ContainerInfo) -> Arc<[u8]> {
+    let body = TaskBody { container: Some(container), ..TaskBody::default() };
+    let mut bytes = TaskPayload::new(&body).bytes.to_vec();
+    // Its only field is 9 in a task, and 11 in an executor.
+    bytes[0] = 11 << 3 | 2;
+    [15 << 3, 1].into_iter().chain(bytes).collect()
+}
+
+fn network() -> ContainerInfo {
+    let network = ContainerNetwork { name: Arc::from("tepui"), port_mappings: Vec::new() };
+    ContainerInfo { network: Some(Box::new(network)), ..ContainerInfo::default() }
+}
+
+fn hold_bandwidth(resources: &mut Resources) {
+    let (name, flavor) = (ResourceName::new("network"), Flavor::default());
+    resources.add_piece(Piece { name, flavor, value: Value::Scalar(1_000) });
+}
+
+#[test]
+fn a_group_has_a_network_by_its_executor() {
+    let (mut c, _, framework) = cluster();
+    let executor = ExecutorInfo { payload: payload_with(network()), ..executor("pod") };
+    let lines = c.accept(&framework, &["m-O0"], vec![group(executor, vec![member("a")])]);
+    assert_eq!(lines[0], "c1 <- RUN m-0000 * a by executors, start pod");
+}
+
+#[test]
+fn what_a_group_cannot_have_of_a_network_is_said() {
+    assert_eq!(
+        refused(|_, tasks| hold_bandwidth(&mut tasks[1].resources)),
+        "Task 'b' holds bandwidth (network), which needs a network of the group's: \
+         container.network_infos of its executor"
+    );
+    assert_eq!(
+        refused(|executor, _| hold_bandwidth(&mut executor.resources)),
+        "The executor of the task group holds bandwidth (network), but asks for no network \
+         (container.network_infos)"
+    );
+    // With a network it is a question of what is offered.
+    let much = refused(|executor, tasks| {
+        executor.payload = payload_with(network());
+        hold_bandwidth(&mut tasks[1].resources);
+    });
+    assert!(much.starts_with("Task 'b' is invalid: Task uses more resources"), "{much}");
+    let more = ContainerInfo { hostname: Some(Arc::from("h")), ..network() };
+    assert_eq!(
+        refused(|executor, _| executor.payload = payload_with(more.clone())),
+        "The executor of the task group has a container that asks for more than a network, which \
+         is not built yet: its tasks may have containers"
+    );
+}
+
 #[test]
 fn what_is_wrong_with_a_task_of_a_group_is_said_of_all() {
-    let network = ContainerNetwork { name: Arc::from("tepui"), port_mappings: Vec::new() };
-    let own = ContainerInfo { network: Some(Box::new(network)), ..ContainerInfo::default() };
     assert_eq!(
-        refused(|_, tasks| with(&mut tasks[1], own.clone())),
-        "Task 'b' asks for a network of its own, which a task of a group cannot have"
+        refused(|_, tasks| with(&mut tasks[1], network())),
+        "Task 'b' asks for a network of its own: network_infos of a task in a group must be set on \
+         the executor"
     );
     let docker = DockerInfo {
         image: Arc::from("i"),
