@@ -138,6 +138,15 @@ pub(super) fn can_leave_descriptors() -> bool {
     refused < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL)
 }
 
+/// Nobody but root of the host may trace us or reach our memory and descriptors.
+pub(super) fn hide_memory() -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    match unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Makes orphans of our tasks our own children, so that they cannot hide and leave no zombies.
 pub(super) fn become_subreaper() -> io::Result<()> {
     // SAFETY: takes no pointers.

@@ -10,7 +10,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::fs::{MemfdFlags, Mode, SealFlags};
 
 /// pause, again and again.
 #[cfg(target_arch = "x86_64")]
@@ -69,6 +69,9 @@ pub(super) fn sealed() -> io::Result<OwnedFd> {
         let written = rustix::io::write(&memory, rest)?;
         rest = rest.get(written..).unwrap_or(&[]);
     }
+    // To be executed and not to be read: so its memory is nobody's to read or write either, whatever
+    // rights a task has in its own namespace, and there is no process behind no filter to be had.
+    rustix::fs::fchmod(&memory, Mode::from_raw_mode(0o111))?;
     let all = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     rustix::fs::fcntl_add_seals(&memory, all)?;
     Ok(memory)

@@ -108,6 +108,9 @@ impl Enclosures {
         for name in ["root", "image", TRASH] {
             make.create(dir.join(name))?;
         }
+        // Who goes in shares our memory until its program runs, and has the task's user by then. It
+        // is not a task's to look into or change, not with a capability in its own namespace.
+        sys::hide_memory()?;
         let enclosures = Self {
             init: init::sealed()?,
             home: fs::File::open("/proc/self/ns/pid")?.into(),
