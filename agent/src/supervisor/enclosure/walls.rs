@@ -95,7 +95,9 @@ fn at(step: &'static str) -> impl Fn(Errno) -> Failed {
 }
 
 /// Files of `/proc` that tell or do too much, hidden behind `/dev/null`.
-const MASKED_FILES: [&CStr; 6] = [
+const MASKED_FILES: [&CStr; 7] = [
+    // By the counts of which others' keystrokes have been told.
+    c"proc/interrupts",
     c"proc/kcore",
     c"proc/keys",
     c"proc/latency_stats",
@@ -104,8 +106,9 @@ const MASKED_FILES: [&CStr; 6] = [
     c"proc/kmsg",
 ];
 /// Directories of the same kind, hidden behind an empty one.
-const MASKED_DIRECTORIES: [&CStr; 5] = [
+const MASKED_DIRECTORIES: [&CStr; 6] = [
     c"proc/acpi",
+    c"proc/asound",
     c"proc/scsi",
     c"sys/firmware",
     c"sys/devices/virtual/powercap",
