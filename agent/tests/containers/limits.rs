@@ -119,6 +119,12 @@ async fn limits_are_in_force_and_can_be_changed() {
     assert_eq!(read("cpu", "cpu.cfs_quota_us"), "75000");
     assert_eq!(read("cpu", "cpu.cfs_period_us"), "100000");
     assert_eq!(read("memory", "memory.limit_in_bytes"), (64 * MIB).to_string());
+    // No swap: by account or, on a kernel without, by not being swapped out.
+    if std::path::Path::new("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists() {
+        assert_eq!(read("memory", "memory.memsw.limit_in_bytes"), (64 * MIB).to_string());
+    } else {
+        assert_eq!(read("memory", "memory.swappiness"), "0");
+    }
     assert_eq!(read("pids", "pids.max"), "17");
     for memory in [Some(128 * MIB), Some(48 * MIB), None] {
         let changed = Allocation { memory_bytes: memory, cpu_limit_milli: None, ..allocation };

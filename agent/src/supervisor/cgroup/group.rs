@@ -309,6 +309,10 @@ impl Group {
             (Some(old), Some(new)) => new > old,
             (_, new) => self.written_memory && new.is_none(),
         };
+        // A kernel that does not account for swap has another way to keep a group from it.
+        if !swap && !self.written_memory && memory.join("memory.swappiness").exists() {
+            write(Some(memory), "memory.swappiness", "0")?;
+        }
         if swap && raising {
             write(Some(memory), "memory.memsw.limit_in_bytes", &value)?;
         }
