@@ -15,6 +15,7 @@ mod containers;
 mod cpu;
 mod crowd;
 mod failover;
+mod flood;
 mod floor;
 mod framework;
 mod idle;
@@ -62,6 +63,7 @@ fn part() {
         ["latency"] => latency::run(),
         ["running"] => running::run(),
         ["idle"] => idle::run(),
+        ["flood"] => flood::run(),
         ["containers"] => containers::run(),
         ["offers"] => offers::run(),
         ["memory"] => memory::run(),
@@ -93,7 +95,7 @@ fn part() {
         ["reads-floor", file] => reads::floor::run(file),
         _ => {
             eprintln!(
-                "bench: name one of: allocator [PART], floors, tasks [--large|masters], latency, running, idle, containers, offers, masters [AGENTS|calm|outage], memory, reads [memory], registrar [snapshot|day [COMMITS]], wire [AGENTS FRAMEWORKS], failover [AGENTS]"
+                "bench: name one of: allocator [PART], floors, tasks [--large|masters], latency, running, idle, flood, containers, offers, masters [AGENTS|calm|outage], memory, reads [memory], registrar [snapshot|day [COMMITS]], wire [AGENTS FRAMEWORKS], failover [AGENTS]"
             );
             std::process::exit(2);
         }

@@ -61,6 +61,11 @@ impl Parts {
         &self.master.address
     }
 
+    /// Where agent and jobs keep everything.
+    pub(crate) fn place(&self) -> &Path {
+        self.place.path()
+    }
+
     /// The agent's process and its supervisor's.
     pub(crate) fn agent_and_supervisor(&self) -> [u32; 2] {
         [self.agent.id(), self.supervisor().expect("an agent that is ready has a supervisor")]

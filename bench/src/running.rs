@@ -76,7 +76,7 @@ fn print(beside: &str, samples: &[f64]) {
 }
 
 /// By a framework of its own: who waits for something else meanwhile reads no events, and is cut off.
-async fn times(parts: &Parts, before: usize, count: usize) -> Vec<f64> {
+pub(crate) async fn times(parts: &Parts, before: usize, count: usize) -> Vec<f64> {
     let mut framework = Framework::subscribe(parts.master()).await;
     for _ in 0..before {
         framework.until_running(SLEEP).await;

@@ -49,6 +49,13 @@ const BENCHES: &[Bench] = &[
         arguments: &["--table"],
     },
     Bench {
+        name: "flood",
+        about: "a task that prints without end: what is kept, what it costs, and launches beside it",
+        package: "bench",
+        binary: "bench",
+        arguments: &["flood"],
+    },
+    Bench {
         name: "floors",
         about: "what this machine can do with nobody scheduling",
         package: "bench",
