@@ -31,6 +31,27 @@ fn what_is_on_the_disk_counts_once_and_nothing_elsewhere() {
 }
 
 #[test]
+fn s43_many_empty_files_count_as_files_of_a_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let make = |from: u32, to: u32| {
+        for n in from..to {
+            std::fs::File::create(dir.path().join(n.to_string())).unwrap();
+        }
+    };
+    make(0, 1000);
+    let few = bytes(dir.path()).unwrap();
+    assert!(few < MIB as u64 / 2, "{few}");
+    make(1000, 3048);
+    let many = bytes(dir.path()).unwrap();
+    assert_eq!(many, (3048 - 1024) * 4096);
+    // Names of one file are no files.
+    for n in 0..2000 {
+        std::fs::hard_link(dir.path().join("0"), dir.path().join(format!("again-{n}"))).unwrap();
+    }
+    assert_eq!(bytes(dir.path()).unwrap(), many);
+}
+
+#[test]
 fn a_tree_deeper_than_anybody_needs_counts_and_takes_no_descriptors_without_end() {
     let dir = tempfile::tempdir().unwrap();
     let mut at =

@@ -25,6 +25,10 @@ const NAME: usize = 48;
 const DEEPEST: usize = 10_000;
 /// The kernel's unit of `st_blocks`.
 const BLOCK: u64 = 512;
+/// What a file counts as at the least, and how many may be empty beside that: as where project
+/// quotas limit the number of files. Who makes nothing but empty files leaves others no inodes.
+const BYTES_PER_INODE: u64 = 4096;
+const EMPTY_FILES: u64 = 1024;
 
 fn flags() -> OFlags {
     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW
@@ -39,6 +43,8 @@ pub(super) struct Walk {
     device: u64,
     bytes: u64,
     entries: u64,
+    /// Files and directories, by whatever number of names.
+    inodes: u64,
     several: HashSet<u64>,
     above: Vec<Dir>,
     below: Option<Below>,
@@ -94,6 +100,7 @@ impl Walk {
             device: stat.st_dev,
             bytes: blocks(&stat),
             entries: 0,
+            inodes: 0,
             several: HashSet::new(),
             above: vec![Dir::new(root)?],
             below: None,
@@ -101,9 +108,9 @@ impl Walk {
         })
     }
 
-    /// Bytes that were found so far.
+    /// Bytes that were found so far, or those that so many files count as.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes.max(self.inodes.saturating_sub(EMPTY_FILES) * BYTES_PER_INODE)
     }
 
     /// Files and directories that were found so far.
@@ -174,6 +181,7 @@ impl Walk {
         let several = !is_directory(stat) && stat.st_nlink > 1;
         if !several || self.several.len() >= SEVERAL || self.several.insert(stat.st_ino) {
             self.bytes = self.bytes.saturating_add(blocks(stat));
+            self.inodes += 1;
         }
     }
 }

@@ -57,3 +57,21 @@ async fn what_it_took_before_a_restart_of_the_agent_counts() {
     assert_eq!(end.reason, Some(Reason::ContainerLimitationDisk), "{:?}", end.message);
     agent.stop(Stop::EndTasks).await;
 }
+
+/// Files without content take no room of the disk, and all of its inodes.
+#[tokio::test]
+async fn s43_a_flood_of_empty_files_ends_it_as_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let agent = Agent::start(quick(&master, dir.path())).await;
+    let mut link = master.admit().await;
+    let few = "i=0; while [ $i -lt 500 ]; do : > f$i; i=$((i+1)); done; sleep 1000";
+    link.start(with_disk("modest", few, 2)).await;
+    let flood = "i=0; while [ $i -lt 3000 ]; do : > f$i; i=$((i+1)); done; sleep 1000";
+    let end = link.run_to_end(with_disk("flood", flood, 2)).await;
+    assert_eq!(end.task_id.as_str(), "flood");
+    assert_eq!(end.reason, Some(Reason::ContainerLimitationDisk), "{:?}", end.message);
+    link.kill("modest");
+    assert_eq!(link.end().await.state, TaskState::Killed);
+    agent.stop(Stop::EndTasks).await;
+}
