@@ -7,6 +7,7 @@
 mod beside;
 mod enclosed;
 mod escapes;
+mod escapes_alone;
 mod extras;
 mod groups;
 mod guest;

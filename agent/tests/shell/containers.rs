@@ -2,7 +2,7 @@
 
 use crate::rig::{Agent, Master, command, config, framework_id, soon};
 use crate::sessions::begin;
-use agent::{Policy, Stop};
+use agent::{HostPath, Policy, Stop};
 use proto::{
     Check, CheckKind, Checks, CommandInfo, ContainerInfo, ContainerVolume, Exit, HealthCheck,
     TaskBody, TaskInfo, TaskPayload, TaskState, VolumeSource,
@@ -332,5 +332,44 @@ async fn what_runs_in_a_container_later_finds_its_image_whatever_became_of_its_n
             break;
         }
     }
+    agent.stop(Stop::EndTasks).await;
+}
+
+/// What bounds a container that asks for none: the bomb is one within the default.
+#[tokio::test]
+async fn s31_s40_s42_a_container_has_bounds_without_asking_for_any() {
+    if !may_run() {
+        return;
+    }
+    let probe = std::fs::canonicalize(env!("CARGO_BIN_EXE_escape")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let allowed = HostPath { path: probe.clone(), read_only: true };
+    let policy = Policy { host_paths: vec![allowed], ..Policy::default() };
+    let config = agent::Config { policy, cgroups: true, ..config(&master, dir.path()) };
+    let agent = Agent::start(config).await;
+    let mut link = master.admit().await;
+    let asked = ContainerInfo {
+        volumes: vec![ContainerVolume {
+            container_path: "/probe".into(),
+            read_only: true,
+            source: VolumeSource::HostPath(probe.display().to_string().into()),
+        }],
+        ..ContainerInfo::default()
+    };
+    let line = "ulimit -c; ulimit -Hc; ulimit -n; /probe forks 5000";
+    let mut task = contained("t", line, asked);
+    // Room for as many processes; otherwise their memory is what ends them.
+    task.resources = proto::Resources::cpus_mem(100, 4_000_000);
+    let end = link.run_to_end(task).await;
+    assert_eq!(end.outcome.unwrap().exit, Some(Exit::Code(0)), "{:?}", end.message);
+    let run = format!("/frameworks/{}/executors/t/runs/latest", framework_id());
+    let (_, out) = agent.get(&format!("/files/download?path={run}/stdout")).await;
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap();
+    let (limits, forks) = out.split_once("S40 children: ").unwrap();
+    assert_eq!(limits, format!("0\n0\n{files}\n"));
+    let (children, said) = forks.split_once('\n').unwrap();
+    // Its first process, the shell and the probe are among the 4,096.
+    assert_eq!((children, said), ("4093", "S40 processes: bounded\n"));
     agent.stop(Stop::EndTasks).await;
 }
