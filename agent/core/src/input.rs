@@ -165,6 +165,8 @@ pub struct Exited {
     pub kill_requested: bool,
     /// Bytes of its output that could not be stored.
     pub lost_output: u64,
+    /// Which process was killed when a limit was hit, for people, where that is known.
+    pub victim: Option<Arc<str>>,
     /// Its working directory; absent when the task left nothing behind and it is gone already.
     pub sandbox: Option<Arc<str>>,
 }

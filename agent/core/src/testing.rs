@@ -360,6 +360,7 @@ pub(crate) fn exited(exit: Exit) -> Exited {
         },
         kill_requested: false,
         lost_output: 0,
+        victim: None,
         sandbox: None,
     }
 }

@@ -19,7 +19,7 @@ use std::time::Duration;
 pub use crate::supervisor::task::{
     BadContainerId, ContainerId, Credentials, Device, Enclosure, Ended, LaunchError, Launched,
     Limitation, Mount, MountSource, Network, NetworkPod, PortMap, Pressure, Program, Recovered,
-    Rlimit, Root, SANDBOX, SandboxChoice, SandboxFate, Stdio, Traffic, Usage, VolumeLink,
+    Rlimit, Root, SANDBOX, SandboxChoice, SandboxFate, Stdio, Traffic, Usage, Victim, VolumeLink,
     WaitStatus,
 };
 pub(crate) use isolator::{QUOTA_PERIOD_US, limits_of};

@@ -46,8 +46,10 @@ fn exited(ended: Ended) -> Exited {
     if ended.lost_bytes > 0 {
         tracing::warn!(bytes = ended.lost_bytes, "output of a task could not be stored");
     }
+    let mut killed = None;
     let limit = ended.limitation.map(|limitation| match limitation {
-        Limitation::Memory { usage_bytes, limit_bytes } => {
+        Limitation::Memory { usage_bytes, limit_bytes, victim } => {
+            killed = victim.map(|victim| victim.to_string().into());
             LimitHit { resource: "mem".into(), usage: usage_bytes, limit: limit_bytes }
         }
         Limitation::Disk { usage_bytes, limit_bytes } => {
@@ -56,6 +58,7 @@ fn exited(ended: Ended) -> Exited {
     });
     Exited {
         lost_output: ended.lost_bytes,
+        victim: killed,
         outcome: TaskOutcome {
             exit: match ended.status {
                 WaitStatus::Exited(code) => Some(Exit::Code(code.into())),

@@ -359,9 +359,9 @@ async fn what_takes_too_much_of_the_disk_ends_for_that_also_after_a_restart() {
     world.docker.launch(launch());
     assert!(matches!(world.event().await, ContainerEvent::Launched { .. }));
     let limitation = Limitation::Disk { usage_bytes: 2 << 20, limit_bytes: 1 << 20 };
-    world.docker.exceeded(&id(), limitation);
+    world.docker.exceeded(&id(), limitation.clone());
     let ended = world.ended().await;
-    assert_eq!((ended.limitation, ended.kill_requested), (Some(limitation), false));
+    assert_eq!((ended.limitation, ended.kill_requested), (Some(limitation.clone()), false));
     let (sender, _events) = unbounded_channel();
     let next = docker(world.dir.path(), sender).await;
     let report = next.report();

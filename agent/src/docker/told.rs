@@ -71,8 +71,8 @@ fn limitation(state: &State) -> Option<Limitation> {
         return Some(Limitation::Disk { usage_bytes, limit_bytes });
     }
     let limit_bytes = state.end.as_ref()?.out_of_memory?;
-    // Who met the limit had used all of it.
-    Some(Limitation::Memory { usage_bytes: limit_bytes, limit_bytes })
+    // Who met the limit had used all of it. Whom the kernel killed the engine does not tell.
+    Some(Limitation::Memory { usage_bytes: limit_bytes, limit_bytes, victim: None })
 }
 
 /// The engine's code as a shell would read it: it tells signals by numbers from 129 on.

@@ -15,6 +15,7 @@ use super::server::{POOL, Supervisor};
 use super::strays::{self, Strays};
 use super::sys;
 use super::task::{Ended, Limitation, Recovered, SandboxFate, WaitStatus};
+use super::victims::Victims;
 use super::wire::Report;
 
 impl Supervisor {
@@ -98,7 +99,7 @@ impl Supervisor {
         let berth = self.berths[index].as_mut().expect("a settling berth exists");
         berth.drain(self.logs, &mut self.buffer);
         let is_cut = berth.take_cut();
-        let Some((occupant, ended)) = conclude(berth) else { return };
+        let Some((occupant, ended)) = conclude(berth, &mut self.victims) else { return };
         fail_point!("end-concluded");
         if is_cut {
             self.report(&Report::LogCut { id: occupant.id.clone() });
@@ -195,10 +196,15 @@ fn full_disk(occupant: &Occupant, ending: &Ending) -> Option<Limitation> {
 }
 
 /// Takes the occupant out and says how it ended.
-fn conclude(berth: &mut Berth) -> Option<(Occupant, Ended)> {
+fn conclude(berth: &mut Berth, victims: &mut Victims) -> Option<(Occupant, Ended)> {
     let occupant = berth.occupant.take()?;
     let ending = occupant.ending.as_ref()?;
     let counted = berth.group.as_mut().map(Group::conclude).unwrap_or_default();
+    let out_of_memory = counted.oom.map(|(usage_bytes, limit_bytes)| {
+        let path = berth.group.as_ref().and_then(Group::path_in_log);
+        let victim = path.and_then(|path| victims.of(&path));
+        Limitation::Memory { usage_bytes, limit_bytes, victim }
+    });
     let [(stdout_bytes, lost_out), (stderr_bytes, lost_err)] =
         [berth.streams[0].figures(), berth.streams[1].figures()];
     let sandbox = match &occupant.own_directory {
@@ -208,10 +214,8 @@ fn conclude(berth: &mut Berth) -> Option<(Occupant, Ended)> {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let ended = Ended {
         status: ending.status,
-        limitation: counted
-            .oom
-            .map(|(usage_bytes, limit_bytes)| Limitation::Memory { usage_bytes, limit_bytes })
-            .or(occupant.exceeded)
+        limitation: out_of_memory
+            .or_else(|| occupant.exceeded.clone())
             .or_else(|| full_disk(&occupant, ending)),
         kill_requested: occupant.kill_requested,
         pids_refused: counted.pids_refused,

@@ -37,6 +37,7 @@ mod spawn;
 mod strays;
 mod sys;
 pub mod task;
+mod victims;
 mod volumes;
 pub(crate) mod wire;
 

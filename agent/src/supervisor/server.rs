@@ -32,6 +32,7 @@ use super::spawn::Slots;
 use super::strays::Children;
 use super::sys;
 use super::task::{ContainerId, Recovered};
+use super::victims::Victims;
 use super::wire::{Order, Report};
 
 /// Idle berths kept ready, and berths that keep all their descriptors open. Twice the cpus of a
@@ -104,6 +105,8 @@ pub(super) struct Supervisor {
     /// What the agent wants of logs. There are none before it has come.
     pub(super) logs: LogPolicy,
     pub(super) sampler: Sampler,
+    /// Whom the kernel killed for memory.
+    pub(super) victims: Victims,
     away_since: Option<Instant>,
     ending: bool,
 }
@@ -165,6 +168,7 @@ impl Supervisor {
             buffer: vec![0; 64 << 10],
             logs: LogPolicy::default(),
             sampler: Sampler::default(),
+            victims: Victims::watch(),
             away_since: Some(Instant::now()),
             ending: false,
         })

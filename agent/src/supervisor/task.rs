@@ -328,8 +328,23 @@ pub enum WaitStatus {
     Unknown,
 }
 
+/// The process that the kernel killed because its container had run out of memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Victim {
+    /// What the kernel calls it: up to 15 bytes of its program's name, unless it chose another.
+    pub name: Box<str>,
+    /// Its number on the host.
+    pub pid: u32,
+}
+
+impl fmt::Display for Victim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {})", self.name, self.pid)
+    }
+}
+
 /// A limit of the container that ended it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Limitation {
     /// The container needed more memory than its limit. All of it was killed.
     Memory {
@@ -337,6 +352,8 @@ pub enum Limitation {
         usage_bytes: u64,
         /// The limit that was in force, in bytes.
         limit_bytes: u64,
+        /// The first process that was killed for it, where the kernel's log tells.
+        victim: Option<Victim>,
     },
     /// Its sandbox took more of the disk than it may. All of the container was killed.
     Disk {

@@ -296,7 +296,7 @@ impl Order {
             }),
             Self::Exceeded { id, limitation } => frame(out, 17, |w| {
                 w.id(id);
-                w.limitation(Some(*limitation));
+                w.limitation(Some(limitation));
             }),
             Self::Enter { number, stdio, spec } => {
                 frame(out, 20, |w| w.enter(*number, stdio, spec));

@@ -17,16 +17,26 @@ async fn f26_a_task_that_eats_memory_reports_usage_and_limit() {
     // The shell survives its child: the container is ended all the same.
     let eat =
         "head -c 200000000 /dev/zero | tail -c 100000000 > /dev/null; echo survived; sleep 1000";
+    let mut former = None;
     for name in ["eater-1", "eater-2"] {
         let mut launch = shell(name, eat);
         launch.allocation.memory_bytes = Some(32 * MIB);
         let ended = agent.run(launch).await;
-        let Some(Limitation::Memory { usage_bytes, limit_bytes }) = ended.limitation else {
+        let Some(Limitation::Memory { usage_bytes, limit_bytes, victim }) = ended.limitation else {
             panic!("{ended:?}")
         };
         assert_eq!(limit_bytes, 32 * MIB);
         assert!(usage_bytes > 24 * MIB && usage_bytes <= limit_bytes, "{usage_bytes}");
         assert_eq!(ended.status, WaitStatus::Signaled(9));
+        if std::fs::File::open("/dev/kmsg").is_err() {
+            println!("whom the kernel killed is not known: its log cannot be read here");
+            continue;
+        }
+        let victim = victim.expect("the kernel's log names the victim");
+        assert_eq!(&*victim.name, "tail");
+        // A process of this task, and none of the one before.
+        assert!(former != Some(victim.pid) && victim.pid != 0, "{victim:?}");
+        former = Some(victim.pid);
     }
     // The count of one task is not held against the next.
     for name in ["after-1", "after-2", "after-3"] {
@@ -46,8 +56,8 @@ async fn one_that_took_too_much_disk_says_so_to_the_next_agent_too() {
     let launched = agent.launched(shell("greedy", line)).await;
     filled(launched.sandbox.join("stdout")).await;
     let limitation = Limitation::Disk { usage_bytes: 3 * MIB, limit_bytes: 2 * MIB };
-    agent.native.exceeded(&id("greedy"), limitation);
-    agent.native.exceeded(&id("nobody"), limitation);
+    agent.native.exceeded(&id("greedy"), limitation.clone());
+    agent.native.exceeded(&id("nobody"), limitation.clone());
     agent.native.flush();
     drop(agent);
     let mut agent = rig.agent().await;

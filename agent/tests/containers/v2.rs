@@ -141,9 +141,11 @@ async fn running_out_of_memory_ends_every_process_and_says_so() {
     launch.allocation.memory_bytes = Some(32 * MIB);
     agent.launched(launch).await;
     let ended = agent.ended(&id("eater")).await;
-    let Some(Limitation::Memory { usage_bytes, limit_bytes }) = ended.limitation else {
+    let Some(Limitation::Memory { usage_bytes, limit_bytes, ref victim }) = ended.limitation else {
         panic!("{ended:?}")
     };
+    // All are killed together, and the kernel says for whose sake.
+    assert_eq!(victim.as_ref().map(|victim| &*victim.name), Some("tail"));
     assert_eq!((ended.status, limit_bytes), (WaitStatus::Signaled(9), 32 * MIB));
     assert!(usage_bytes > 24 * MIB && usage_bytes <= limit_bytes, "{usage_bytes}");
     assert!(!ended.kill_requested);

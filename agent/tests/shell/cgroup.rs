@@ -28,7 +28,11 @@ async fn a_task_beyond_its_memory_is_told_with_use_and_limit() {
     let limit = end.outcome.unwrap().limit.unwrap();
     assert_eq!((&*limit.resource, limit.limit), ("mem", 32 << 20));
     assert!(limit.usage >= 31 << 20, "{limit:?}");
-    assert!(end.message.unwrap().starts_with("Memory limit exceeded: used "));
+    let message = end.message.unwrap();
+    assert!(message.starts_with("Memory limit exceeded: used "), "{message}");
+    if std::fs::File::open("/dev/kmsg").is_ok() {
+        assert!(message.contains("; the kernel killed dd (pid "), "{message}");
+    }
     agent.stop(Stop::EndTasks).await;
 }
 

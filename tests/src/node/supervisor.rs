@@ -131,6 +131,7 @@ impl Supervisor {
         let exited = Exited {
             outcome,
             lost_output: 0,
+            victim: None,
             kill_requested: process.kill_requested,
             sandbox: Some(process.sandbox.clone()),
         };

@@ -20,7 +20,7 @@ fn wait_status(exited: &Exited) -> i32 {
 
 fn terminated(exited: &Exited) -> Report {
     let (reason, how) = match (&exited.outcome.limit, exited.outcome.exit) {
-        (Some(limit), _) => (limit_reason(limit), limit_message(limit)),
+        (Some(limit), _) => (limit_reason(limit), limit_message(limit, exited.victim.as_deref())),
         (None, Some(exit)) => (Reason::ExecutorTerminated, exit_message(exit)),
         (None, None) => {
             (Reason::ExecutorTerminated, "The executor's exit status is unknown".to_owned())

@@ -159,7 +159,7 @@ fn how_it_ended(task: &Task, exited: &Exited) -> Report {
     if let Some(limit) = &exited.outcome.limit {
         report.source = proto::Source::Agent;
         report.reason = Some(limit_reason(limit));
-        report.message = Some(limit_message(limit).into());
+        report.message = Some(limit_message(limit, exited.victim.as_deref()).into());
         return report;
     }
     let Some(exit) = exited.outcome.exit else {
@@ -221,12 +221,12 @@ pub(crate) fn limit_reason(limit: &LimitHit) -> Reason {
     }
 }
 
-pub(crate) fn limit_message(limit: &LimitHit) -> String {
+pub(crate) fn limit_message(limit: &LimitHit, victim: Option<&str>) -> String {
     let megabytes = |bytes: u64| {
         let tenths = (bytes as f64 / 1_048_576.0 * 10.0).round() / 10.0;
         format!("{tenths} MB")
     };
-    match &*limit.resource {
+    let mut message = match &*limit.resource {
         "mem" => format!(
             "Memory limit exceeded: used {} of {}",
             megabytes(limit.usage),
@@ -238,7 +238,12 @@ pub(crate) fn limit_message(limit: &LimitHit) -> String {
             megabytes(limit.limit)
         ),
         other => format!("Limit of {other} exceeded: used {} of {}", limit.usage, limit.limit),
+    };
+    if let Some(victim) = victim {
+        message.push_str("; the kernel killed ");
+        message.push_str(victim);
     }
+    message
 }
 
 pub(crate) fn exit_message(exit: Exit) -> String {

@@ -402,6 +402,14 @@ impl Group {
         }
     }
 
+    /// How the kernel's log ends this group's path: where in a host's tree a container with our
+    /// agent has its own root is unknown inside.
+    pub(in crate::supervisor) fn path_in_log(&self) -> Option<String> {
+        let mut names = self.memory.as_ref()?.iter().rev().filter_map(std::ffi::OsStr::to_str);
+        let (group, name, top) = (names.next()?, names.next()?, names.next()?);
+        Some(format!("/{top}/{name}/{group}"))
+    }
+
     fn peak_and_limit(&self) -> (u64, u64) {
         let name = match self.version {
             Version::V1 => "memory.max_usage_in_bytes",

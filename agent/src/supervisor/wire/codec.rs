@@ -94,7 +94,7 @@ impl Writer<'_> {
     }
     pub(super) fn ended(&mut self, v: &Ended) {
         self.status(v.status);
-        self.limitation(v.limitation);
+        self.limitation(v.limitation.as_ref());
         self.u8(u8::from(v.kill_requested));
         self.u64(v.pids_refused);
         self.duration(v.cpu_time);

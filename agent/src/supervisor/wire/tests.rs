@@ -3,7 +3,7 @@
 use super::*;
 use crate::supervisor::task::{
     Credentials, Device, Enclosure, Limitation, Mount, MountSource, Network, NetworkPod, PortMap,
-    Pressure, Program, Rlimit, Root, SandboxChoice, SandboxFate, Traffic, VolumeLink, WaitStatus,
+    Pressure, Program, Rlimit, Root, SandboxChoice, SandboxFate, Traffic, Victim, VolumeLink, WaitStatus,
 };
 
 fn id() -> ContainerId {
@@ -66,7 +66,11 @@ fn enclosure() -> Box<Enclosure> {
 fn ended() -> Ended {
     Ended {
         status: WaitStatus::Signaled(9),
-        limitation: Some(Limitation::Memory { usage_bytes: 3, limit_bytes: 4 }),
+        limitation: Some(Limitation::Memory {
+            usage_bytes: 3,
+            limit_bytes: 4,
+            victim: Some(Victim { name: "v".into(), pid: 5 }),
+        }),
         kill_requested: true,
         pids_refused: 2,
         cpu_time: Duration::from_nanos(5),

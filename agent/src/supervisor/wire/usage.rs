@@ -2,7 +2,7 @@
 
 use super::WireError;
 use super::codec::{Reader, Writer};
-use crate::supervisor::task::{ContainerId, Limitation, Pressure, Usage};
+use crate::supervisor::task::{ContainerId, Limitation, Pressure, Usage, Victim};
 
 /// Bytes that an entry of a list takes at the least; a count is believed only if so many fit.
 const LEAST_ENTRY: usize = 100;
@@ -29,15 +29,25 @@ impl Writer<'_> {
         self.traffic(v.traffic);
     }
 
-    pub(super) fn limitation(&mut self, v: Option<Limitation>) {
-        let (kind, usage_bytes, limit_bytes) = match v {
-            None => return self.u8(0),
-            Some(Limitation::Memory { usage_bytes, limit_bytes }) => (1, usage_bytes, limit_bytes),
-            Some(Limitation::Disk { usage_bytes, limit_bytes }) => (2, usage_bytes, limit_bytes),
-        };
-        self.u8(kind);
-        self.u64(usage_bytes);
-        self.u64(limit_bytes);
+    pub(super) fn limitation(&mut self, v: Option<&Limitation>) {
+        match v {
+            None => self.u8(0),
+            Some(Limitation::Memory { usage_bytes, limit_bytes, victim }) => {
+                self.u8(1);
+                self.u64(*usage_bytes);
+                self.u64(*limit_bytes);
+                self.u8(u8::from(victim.is_some()));
+                if let Some(Victim { name, pid }) = victim {
+                    self.text(name);
+                    self.u32(*pid);
+                }
+            }
+            Some(Limitation::Disk { usage_bytes, limit_bytes }) => {
+                self.u8(2);
+                self.u64(*usage_bytes);
+                self.u64(*limit_bytes);
+            }
+        }
     }
 
     pub(super) fn usages(&mut self, v: &[(ContainerId, Usage)]) {
@@ -86,7 +96,16 @@ impl Reader<'_> {
         }
         let (usage_bytes, limit_bytes) = (self.u64("usage")?, self.u64("limit")?);
         match kind {
-            1 => Ok(Some(Limitation::Memory { usage_bytes, limit_bytes })),
+            1 => {
+                let victim = match self.flag("victim")? {
+                    true => Some(Victim {
+                        name: self.text("victim's name")?.into(),
+                        pid: self.u32("victim's pid")?,
+                    }),
+                    false => None,
+                };
+                Ok(Some(Limitation::Memory { usage_bytes, limit_bytes, victim }))
+            }
             2 => Ok(Some(Limitation::Disk { usage_bytes, limit_bytes })),
             _ => Err(WireError::Field { field: "limitation", problem: "unknown" }),
         }

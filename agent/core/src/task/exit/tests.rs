@@ -44,6 +44,16 @@ fn a_limit_is_its_own_reason_with_use_and_limit() {
 }
 
 #[test]
+fn who_was_killed_for_memory_is_named() {
+    let limit = LimitHit { resource: "mem".into(), usage: 32 << 20, limit: 32 << 20 };
+    let outcome = TaskOutcome { exit: Some(Exit::Signal(9)), limit: Some(limit), usage: None };
+    let victim = Some("tail (pid 7)".into());
+    let status = end_of(task("t"), Exited { outcome, victim, ..exited(Exit::Code(0)) });
+    let said = "Memory limit exceeded: used 32 MB of 32 MB; the kernel killed tail (pid 7)";
+    assert_eq!(status.message.as_deref(), Some(said));
+}
+
+#[test]
 fn output_that_is_lost_is_told_with_the_end() {
     let status = end_of(task("t"), Exited { lost_output: 4096, ..exited(Exit::Code(0)) });
     assert_eq!(status.state, TaskState::Finished);
