@@ -1,37 +1,53 @@
-//! Where tasks are that have networks of their own.
+//! Where tasks are that have networks of their own, and what they write over images.
 
-use crate::containerizer::{ContainerEvent, ContainerId};
+use crate::containerizer::{ContainerEvent, ContainerId, Launched};
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 
-/// The addresses of living tasks; who has none here is in the host's network.
+/// The addresses of living tasks, and their layers over images. Who has no address here is in the
+/// host's network.
 #[derive(Debug, Default)]
-pub(crate) struct Addresses(HashMap<ContainerId, Ipv4Addr>);
+pub(crate) struct Addresses {
+    addresses: HashMap<ContainerId, Ipv4Addr>,
+    layers: HashMap<ContainerId, PathBuf>,
+}
 
 impl Addresses {
     /// Takes what an event says of addresses.
     pub(crate) fn note(&mut self, event: &ContainerEvent) {
         match event {
-            ContainerEvent::Launched { id, launched } => self.put(id, launched.address),
+            ContainerEvent::Launched { id, launched } => self.put(id, launched),
             ContainerEvent::Recovered(recovered) => {
-                self.0.clear();
+                *self = Self::default();
                 for known in recovered.iter().filter(|known| known.ended.is_none()) {
-                    self.put(&known.id, known.launched.address);
+                    self.put(&known.id, &known.launched);
                 }
             }
-            ContainerEvent::Ended { id, .. } => drop(self.0.remove(id)),
+            ContainerEvent::Ended { id, .. } => {
+                self.addresses.remove(id);
+                self.layers.remove(id);
+            }
             _ => {}
         }
     }
 
-    fn put(&mut self, id: &ContainerId, address: Option<Ipv4Addr>) {
-        if let Some(address) = address {
-            self.0.insert(id.clone(), address);
+    fn put(&mut self, id: &ContainerId, launched: &Launched) {
+        if let Some(address) = launched.address {
+            self.addresses.insert(id.clone(), address);
+        }
+        if let Some(layer) = &launched.layer {
+            self.layers.insert(id.clone(), layer.clone());
         }
     }
 
     /// That of a task.
     pub(crate) fn of(&self, id: &ContainerId) -> Option<Ipv4Addr> {
-        self.0.get(id).copied()
+        self.addresses.get(id).copied()
+    }
+
+    /// Where what a task writes over its image is.
+    pub(crate) fn layer_of(&self, id: &ContainerId) -> Option<&Path> {
+        self.layers.get(id).map(PathBuf::as_path)
     }
 }

@@ -1,4 +1,5 @@
-//! How much of the disk the sandboxes of tasks take, against what these asked for.
+//! How much of the disk the sandboxes of tasks take, with what they write over their images, against
+//! what these asked for.
 //!
 //! Measured by one thread that rests four times as long as it walks (`measuring`). A task that has
 //! used no cpu time since it was measured has written nothing, and is not measured again. It decides nothing: the supervisor ends a task of which it is told.
@@ -20,6 +21,8 @@ use tokio::time::Instant;
 pub(crate) struct Asked {
     pub(crate) id: ContainerId,
     pub(crate) path: PathBuf,
+    /// What the task wrote over its image, which counts as well.
+    pub(crate) layer: Option<PathBuf>,
     /// Bytes that it may take.
     pub(crate) limit: u64,
     /// Cpu time of the whole task, by which one tells whether it has done anything; none where that
@@ -51,7 +54,7 @@ const BOUNDS: Bounds = Bounds { large: 100_000, most: 4_000_000 };
 /// What was measured last of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Disk {
-    /// Bytes that the sandbox took, at the least: what takes more than it may, or has very many
+    /// Bytes that the sandbox took, and the layer over the image, at the least: what takes more than it may, or has very many
     /// files, is not measured to the end.
     pub(crate) used: u64,
     /// Bytes that it may take.

@@ -173,7 +173,8 @@ fn a_launch_comes_back_as_it_was_with_its_framework_kept_once() {
     assert!(Arc::ptr_eq(&shared[0], &shared[1]), "one framework is one record");
     assert!(made[1].record.len() < 1024, "data are not kept: {} bytes", made[1].record.len());
 
-    let launched = Launched { pid: 1, started_boot_ns: 1, sandbox: "/s".into(), address: None };
+    let launched =
+        Launched { pid: 1, started_boot_ns: 1, sandbox: "/s".into(), address: None, layer: None };
     let mut read = Vec::new();
     let back = made.map(|made| {
         let (id, record, shared) = (made.id, made.record, made.shared);

@@ -51,7 +51,7 @@ impl Queue {
         if self.walks.len() < self.most
             && let Some(asked) = self.waiting.pop_front()
         {
-            match Walk::begin(&asked.path) {
+            match Walk::begin(&asked.path, asked.layer.as_deref()) {
                 Ok(walk) => self.walks.push_front((asked, walk)),
                 Err(error) => return Some(Measured { asked, result: Err(error) }),
             }

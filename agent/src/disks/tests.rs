@@ -5,7 +5,7 @@ use super::*;
 const MIB: usize = 1 << 20;
 
 fn bytes(path: &std::path::Path) -> std::io::Result<u64> {
-    let mut walk = walk::Walk::begin(path)?;
+    let mut walk = walk::Walk::begin(path, None)?;
     while walk.go_on(7) {}
     Ok(walk.bytes())
 }
@@ -74,7 +74,7 @@ fn a_tree_deeper_than_anybody_needs_counts_and_takes_no_descriptors_without_end(
     }
     put(&at, "last", MIB);
     let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
-    let (before, mut walk, mut most) = (open(), walk::Walk::begin(dir.path()).unwrap(), 0);
+    let (before, mut walk, mut most) = (open(), walk::Walk::begin(dir.path(), None).unwrap(), 0);
     while walk.go_on(100) {
         most = most.max(open());
     }
@@ -91,12 +91,30 @@ fn a_tree_deeper_than_anybody_needs_counts_and_takes_no_descriptors_without_end(
     assert!(most < before + 300, "{before} {most}");
 }
 
+#[test]
+fn what_is_written_over_an_image_counts_with_the_sandbox() {
+    let dir = tempfile::tempdir().unwrap();
+    let (sandbox, layer) = (dir.path().join("sandbox"), dir.path().join("layer"));
+    std::fs::create_dir_all(layer.join("a/b")).unwrap();
+    std::fs::create_dir(&sandbox).unwrap();
+    std::fs::write(sandbox.join("file"), vec![1; MIB]).unwrap();
+    std::fs::write(layer.join("a/b/file"), vec![1; 2 * MIB]).unwrap();
+    let whole = |layer: &std::path::Path| {
+        let mut walk = walk::Walk::begin(&sandbox, Some(layer)).unwrap();
+        while walk.go_on(3) {}
+        (walk.bytes() / MIB as u64, walk.entries())
+    };
+    assert_eq!(whole(&layer), (3, 4));
+    // The layer goes before the sandbox when a task ends.
+    assert_eq!(whole(&dir.path().join("gone")), (1, 1));
+}
+
 fn asked(name: &str, path: &std::path::Path, cpu_ms: u64) -> Asked {
     let id = ContainerId::new(name).unwrap();
     // None at all is not known: measured each time.
     let cpu_time = (cpu_ms > 0).then(|| Duration::from_millis(cpu_ms));
     let path = path.to_owned();
-    Asked { id, path, limit: MIB as u64, cpu_time, entries: 0 }
+    Asked { id, path, layer: None, limit: MIB as u64, cpu_time, entries: 0 }
 }
 
 #[tokio::test]

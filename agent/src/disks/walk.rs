@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Directories within each other that are held open.
 const HELD: usize = 128;
@@ -50,6 +50,8 @@ pub(super) struct Walk {
     below: Option<Below>,
     /// `NAMES`.
     names: usize,
+    /// Another directory, walked after the first.
+    next: Option<PathBuf>,
 }
 
 /// Where a walk is below the directories that it holds open.
@@ -84,12 +86,14 @@ fn size_of(name: &CStr) -> usize {
 }
 
 impl Walk {
-    /// At the start.
+    /// At the start of a sandbox, to which a layer belongs.
     ///
     /// # Errors
-    /// When the directory cannot be opened. What in it cannot be read does not count.
-    pub(super) fn begin(path: &Path) -> io::Result<Self> {
-        Self::with_names(path, NAMES)
+    /// When the sandbox cannot be opened. What in it cannot be read does not count, nor does a layer
+    /// that is gone.
+    pub(super) fn begin(path: &Path, layer: Option<&Path>) -> io::Result<Self> {
+        let walk = Self::with_names(path, NAMES)?;
+        Ok(Self { next: layer.map(Path::to_owned), ..walk })
     }
 
     /// As `begin`, with room for so many bytes of names.
@@ -105,7 +109,23 @@ impl Walk {
             above: vec![Dir::new(root)?],
             below: None,
             names,
+            next: None,
         })
+    }
+
+    /// Goes on with the next directory at the top; whether there is one.
+    fn go_over(&mut self) -> bool {
+        let Some(path) = self.next.take() else { return false };
+        let opened = rustix::fs::open(&path, flags(), Mode::empty());
+        let opened = opened.and_then(|root| Ok((rustix::fs::fstat(&root)?, Dir::new(root)?)));
+        if let Ok((stat, root)) = opened {
+            // No file has names on both sides: they are different mounts to the task.
+            self.several.clear();
+            self.device = stat.st_dev;
+            self.bytes += blocks(&stat);
+            self.above.push(root);
+        }
+        true
     }
 
     /// Bytes that were found so far, or those that so many files count as.
@@ -128,7 +148,7 @@ impl Walk {
             self.below = self.step_below(&mut below).then_some(below);
             return true;
         }
-        let Some(dir) = self.above.last_mut() else { return false };
+        let Some(dir) = self.above.last_mut() else { return self.go_over() };
         let Some(Ok(entry)) = dir.read() else {
             self.above.pop();
             return true;

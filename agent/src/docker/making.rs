@@ -142,6 +142,8 @@ pub(crate) fn launched(state: &State) -> Launched {
         started_boot_ns: state.started_boot_ns,
         sandbox: state.sandbox.clone(),
         address: None,
+        // The engine keeps it, by rules of its own.
+        layer: None,
     }
 }
 

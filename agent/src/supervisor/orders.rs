@@ -126,7 +126,8 @@ impl Supervisor {
         }
         let (pid, standing) = begun?;
         fail_point!("task-started");
-        let launched = Launched { pid, started_boot_ns, sandbox, address };
+        let layer = standing.as_ref().and_then(Standing::written);
+        let launched = Launched { pid, started_boot_ns, sandbox, address, layer };
         let TaskSpec { id, record, .. } = spec;
         let occupant = Occupant {
             id,

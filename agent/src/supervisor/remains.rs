@@ -85,6 +85,7 @@ fn recovered(id: ContainerId, entry: Option<&Entry>, pid: u32) -> Recovered {
         started_boot_ns: entry.map_or_else(sys::boot_time_ns, |entry| entry.started_boot_ns),
         sandbox: entry.map(|entry| entry.sandbox.clone()).unwrap_or_default(),
         address: None,
+        layer: None,
     };
     Recovered {
         id,

@@ -315,6 +315,8 @@ pub struct Launched {
     pub sandbox: PathBuf,
     /// Its address, if it has a network of its own.
     pub address: Option<Ipv4Addr>,
+    /// Where what it writes over its image is, if it has one.
+    pub layer: Option<PathBuf>,
 }
 
 /// How the first process of a task ended.

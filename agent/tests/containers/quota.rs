@@ -61,7 +61,7 @@ async fn who_fails_within_its_disk_and_who_asked_for_none_is_not_held() {
     assert_eq!((ended.status, ended.limitation), (WaitStatus::Exited(3), None));
     assert_eq!(ended.sandbox, SandboxFate::Empty);
     let ended = agent.run(nobody("free", FILL, None)).await;
-    assert_eq!((ended.status, ended.limitation), (WaitStatus::Exited(0), None));
+    assert_eq!((ended.status, &ended.limitation), (WaitStatus::Exited(0), &None));
     assert_eq!(written(&ended), 6 * MIB);
     rig.finish(agent).await;
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-fn contained(id: &str, line: &str, container: ContainerInfo) -> TaskInfo {
+pub(crate) fn contained(id: &str, line: &str, container: ContainerInfo) -> TaskInfo {
     let info = CommandInfo { shell: true, value: Some(line.into()), ..CommandInfo::default() };
     let body =
         TaskBody { command: Some(info.clone()), container: Some(container), ..TaskBody::default() };
@@ -19,7 +19,7 @@ fn contained(id: &str, line: &str, container: ContainerInfo) -> TaskInfo {
 }
 
 /// An image of busybox, in a store.
-fn image(store: &Path) {
+pub(crate) fn image(store: &Path) {
     let root = store.join("tools/busybox:1/rootfs");
     for name in ["bin", "etc", "proc", "dev", "sys", "tmp", "srv", "mnt/mesos/sandbox"] {
         std::fs::create_dir_all(root.join(name)).unwrap();
@@ -34,7 +34,7 @@ fn image(store: &Path) {
 }
 
 #[allow(clippy::print_stdout, reason = "what did not run is said")]
-fn may_run() -> bool {
+pub(crate) fn may_run() -> bool {
     let root = rustix::process::geteuid().is_root() && Path::new("/usr/bin/busybox").exists();
     if !root {
         println!("not run: containers need root, and this test busybox");

@@ -1,8 +1,10 @@
 //! A task that fills its sandbox beyond the disk that it asked for.
 
+use crate::containers::{contained, image, may_run};
 use crate::rig::{Agent, Master, config, shell};
-use agent::{Config, Stop};
-use proto::{Reason, Resources, TaskInfo, TaskState};
+use agent::{Config, Policy, Stop};
+use proto::{ContainerInfo, Reason, Resources, TaskInfo, TaskState};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -73,5 +75,47 @@ async fn s43_a_flood_of_empty_files_ends_it_as_well() {
     assert_eq!(end.reason, Some(Reason::ContainerLimitationDisk), "{:?}", end.message);
     link.kill("modest");
     assert_eq!(link.end().await.state, TaskState::Killed);
+    agent.stop(Stop::EndTasks).await;
+}
+
+#[tokio::test]
+async fn what_it_writes_over_its_image_counts_and_so_it_does_after_a_restart_of_the_agent() {
+    if !may_run() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("images");
+    image(&store);
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(store.join("tools/busybox:1/rootfs/srv"), open).unwrap();
+    let mut master = Master::start().await;
+    let with = |disk_limits, master: &Master| {
+        let policy = Policy { image_store: Some(store.clone()), disk_limits, ..Policy::default() };
+        Config { policy, ..quick(master, &dir.path().join("work")) }
+    };
+    // In its working directory, which is the image's; there is next to nothing in its sandbox.
+    let fill = "busybox head -c 6000000 /dev/zero > big; while :; do busybox sleep 0.1; done";
+    let greedy = |id: &str| {
+        let asked =
+            ContainerInfo { image: Some("tools/busybox:1".into()), ..ContainerInfo::default() };
+        let resources = with_disk(id, fill, 2).resources;
+        TaskInfo { resources, ..contained(id, fill, asked) }
+    };
+    let agent = Agent::start(with(true, &master)).await;
+    let mut link = master.admit().await;
+    let end = link.run_to_end(greedy("at-once")).await;
+    assert_eq!((end.state, end.reason), (TaskState::Failed, Some(Reason::ContainerLimitationDisk)));
+    let limit = end.outcome.unwrap().limit.unwrap();
+    assert!(limit.limit == 2 << 20 && limit.usage >= 6_000_000, "{limit:?}");
+    agent.stop(Stop::KeepTasks).await;
+
+    let agent = Agent::start(with(false, &master)).await;
+    let mut link = master.admit().await;
+    link.start(greedy("later")).await;
+    agent.stop(Stop::KeepTasks).await;
+    let agent = Agent::start(with(true, &master)).await;
+    let mut link = master.admit().await;
+    let end = link.end().await;
+    assert_eq!(end.reason, Some(Reason::ContainerLimitationDisk), "{:?}", end.message);
     agent.stop(Stop::EndTasks).await;
 }

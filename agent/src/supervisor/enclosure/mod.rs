@@ -283,6 +283,11 @@ impl Enclosures {
 }
 
 impl Standing {
+    /// Where what is written over its image is.
+    pub(super) fn written(&self) -> Option<PathBuf> {
+        self.layer.as_ref().map(|layer| layer.join("upper"))
+    }
+
     pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }

@@ -64,6 +64,10 @@ impl Writer<'_> {
         self.u64(v.started_boot_ns);
         self.path(&v.sandbox);
         self.address(v.address);
+        self.u8(u8::from(v.layer.is_some()));
+        if let Some(layer) = &v.layer {
+            self.path(layer);
+        }
     }
     pub(super) fn status(&mut self, status: WaitStatus) {
         let (kind, value) = match status {
@@ -265,6 +269,7 @@ impl<'a> Reader<'a> {
             started_boot_ns: self.u64("started")?,
             sandbox: self.path("sandbox")?,
             address: self.address()?,
+            layer: if self.flag("layer")? { Some(self.path("layer")?) } else { None },
         })
     }
     pub(super) fn status(&mut self) -> Result<WaitStatus, WireError> {

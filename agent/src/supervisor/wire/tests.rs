@@ -85,7 +85,7 @@ fn ended() -> Ended {
 }
 
 fn launched() -> Launched {
-    Launched { pid: 3, started_boot_ns: 4, sandbox: "/s".into(), address: None }
+    Launched { pid: 3, started_boot_ns: 4, sandbox: "/s".into(), address: None, layer: None }
 }
 
 fn network() -> Box<Network> {
@@ -216,7 +216,11 @@ fn reports() -> Vec<Report> {
         Report::Launched { id: id(), launched: launched() },
         Report::Launched {
             id: id(),
-            launched: Launched { address: Some([10, 200, 0, 2].into()), ..launched() },
+            launched: Launched {
+                address: Some([10, 200, 0, 2].into()),
+                layer: Some("/l".into()),
+                ..launched()
+            },
         },
         failed(LaunchError::AlreadyExists),
         failed(LaunchError::Spawn { step: "execve x".into(), errno: 2 }),
