@@ -33,7 +33,7 @@ use api::{employer, router};
 use clock::Clock;
 use fail::fail_point;
 use finding::{check_reconfiguration, first_report, index, take_orphans};
-use identity::{hostname, supervisor_identity};
+use identity::{host_address, hostname, supervisor_identity};
 use options::{native_options, options};
 use proto::ClusterId;
 use std::collections::BTreeSet;
@@ -111,7 +111,8 @@ pub async fn run(
     let (writer, committed) = Writer::start(store, reserve).map_err(Error::Thread)?;
     take_orphans(&layout, &mut recovered, &mut first);
     let masters = Masters::new(&config.masters);
-    let options = options(&config, info, &machine, &gpus, cluster_id);
+    let place = host_address(&hostname, address).await;
+    let options = options(&config, info, &machine, &gpus, (cluster_id, place));
     let policy = Policy { gpus, ..config.policy.clone().settled(&layout.root) };
     let ((inbox, inputs), (done, prepared)) = (mpsc::channel(INBOX), mpsc::unbounded_channel());
     let preparing = Preparing::open(&config, &policy, &layout, done)?;
@@ -295,7 +296,7 @@ impl Server {
         }
         let sandboxes = &self.performer.sandboxes;
         match input {
-            Input::Launched { container_id, sandbox } => {
+            Input::Launched { container_id, sandbox, .. } => {
                 sandboxes.launched(container_id, sandbox.as_ref().into());
             }
             Input::LaunchFailed { container_id, .. } => sandboxes.ended(container_id, None),

@@ -33,6 +33,7 @@ mod role;
 pub mod scheduler;
 mod schema;
 mod task;
+mod task_outcome;
 mod task_state;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -70,8 +71,9 @@ pub use resources::{
 pub use role::Role;
 pub use task::{
     CommandInfo, ContainerInfo, ContainerNetwork, ContainerVolume, DockerInfo, DockerNetwork,
-    ExecutorInfo, ExecutorKind, Exit, FetchUri, LimitHit, PortMapping, Reason, Secret, Source,
-    TaskBody, TaskInfo, TaskOutcome, TaskPayload, TaskShown, TaskStatus, TaskUsage, VolumeSource,
+    ExecutorInfo, ExecutorKind, FetchUri, PortMapping, Reason, Secret, Source, TaskBody, TaskInfo,
+    TaskPayload, TaskShown, TaskStatus, VolumeSource,
 };
+pub use task_outcome::{Exit, LimitHit, TaskOutcome, TaskUsage};
 pub use task_state::{TaskState, Transition};
 pub use time::Time;

@@ -2,9 +2,10 @@
 
 use crate::{
     AgentId, CheckStatus, Checks, ContainerId, ExecutorId, FrameworkId, Resources, Role,
-    StatusUuid, TaskId, TaskState, Time,
+    StatusUuid, TaskId, TaskOutcome, TaskState, Time,
 };
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -427,6 +428,8 @@ pub struct TaskStatus {
     pub unreachable_time: Option<Time>,
     /// The container it ran in.
     pub container_id: Option<ContainerId>,
+    /// Where it is reached: in a network of its own, or on its host.
+    pub address: Option<Ipv4Addr>,
     /// How the task ended, in fields.
     pub outcome: Option<TaskOutcome>,
     /// Opaque data of a custom executor.
@@ -450,50 +453,9 @@ impl TaskStatus {
             check_status: None,
             unreachable_time: None,
             container_id: None,
+            address: None,
             outcome: None,
             data: None,
         }
     }
-}
-
-/// How a task ended, typed, so that nobody has to read messages.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TaskOutcome {
-    /// How its process ended; absent when nobody saw it.
-    pub exit: Option<Exit>,
-    /// The limit that it hit.
-    pub limit: Option<LimitHit>,
-    /// What it used, when measured.
-    pub usage: Option<TaskUsage>,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// With this exit code.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-}
-
-/// A limit that a task hit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LimitHit {
-    /// Name of the resource: `mem`, `disk`, `pids`.
-    pub resource: Arc<str>,
-    /// How much was used, in the resource's base unit (bytes; count).
-    pub usage: u64,
-    /// How much was allowed.
-    pub limit: u64,
-}
-
-/// What a task used over its life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TaskUsage {
-    /// Processor time, user and system.
-    pub cpu_time: Duration,
-    /// Largest resident memory in bytes.
-    pub max_memory: u64,
-    /// From start to end.
-    pub wall_time: Duration,
 }

@@ -6,6 +6,7 @@ use proto::{
     AgentId, AgentInfo, CheckStatus, ClusterId, ContainerId, FrameworkId, FrameworkInfo, MasterId,
     Role, StatusUuid, TaskId, TaskInfo, TaskOutcome, TaskState, TaskStatus, Time,
 };
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// One event, fed to `Agent::step`.
@@ -54,6 +55,8 @@ pub enum Input {
         container_id: ContainerId,
         /// Its working directory.
         sandbox: Arc<str>,
+        /// Its own, when it is in a network of its own.
+        address: Option<Ipv4Addr>,
     },
     /// A container could not be started; nothing of it remains.
     LaunchFailed {
@@ -182,6 +185,8 @@ pub struct Container {
     pub started: Time,
     /// Its working directory.
     pub sandbox: Arc<str>,
+    /// Its own, when it is in a network of its own.
+    pub address: Option<Ipv4Addr>,
     /// How it ended; absent while it runs.
     pub exited: Option<Exited>,
     /// The supervisor that started it was lost: what was left of it was killed, and had not ended
@@ -286,6 +291,9 @@ pub struct UpdatesRecord {
     pub pending: Vec<Arc<TaskStatus>>,
     /// What its checks have seen; absent for a task that has none.
     pub seen: Option<SeenRecord>,
+    /// The container's own address, when it is in a network of its own: who finds what is left of
+    /// a container does not know it.
+    pub address: Option<Ipv4Addr>,
     /// The last updates that its custom executor made, acknowledged or not, newest last: it may
     /// repeat them to an agent that was started anew.
     pub recent: Vec<StatusUuid>,

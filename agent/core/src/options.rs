@@ -3,6 +3,7 @@
 //! Nothing here differs in tests: a test sets its own `Options`.
 
 use proto::{AgentInfo, ClusterId};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +66,8 @@ pub struct Options {
     pub gc_retry: Duration,
     /// The GPUs that tasks are given; none means that they are counted only.
     pub gpus: crate::Gpus,
+    /// The host's address, at which its tasks are that have no network of their own.
+    pub address: Option<Ipv4Addr>,
 }
 
 impl Options {
@@ -101,6 +104,7 @@ impl Options {
             disk_pressure_ppm: 950_000,
             gc_retry: Duration::from_secs(60),
             gpus: Vec::new(),
+            address: None,
         }
     }
 }

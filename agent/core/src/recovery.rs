@@ -271,11 +271,15 @@ impl Agent {
         let history = updates
             .remove(&key)
             .filter(|history| history.container_id.as_ref() == Some(&container.container_id));
-        let mut seen = None;
+        let (mut seen, mut address) = (None, container.address);
         if let Some(history) = history {
             seen = history.seen;
+            address = address.or(history.address);
             task.state = history.state;
             task.stream.pending = history.pending.into();
+        }
+        if let Some(launched) = &mut task.launched {
+            launched.address = address;
         }
         let over = task.state.is_terminal();
         if container.remains {
@@ -287,7 +291,8 @@ impl Agent {
                 tally.running += 1;
                 let Container { container_id, started, sandbox, remains, kill_requested, .. } =
                     container;
-                self.container_launched(now, &container_id, (started, seen), sandbox, effects);
+                let at = (sandbox, address);
+                self.container_launched(now, &container_id, (started, seen), at, effects);
                 if kill_requested {
                     self.expect_death(now, &key);
                 }
@@ -389,6 +394,7 @@ impl Agent {
         };
         let mut task = Task::phantom();
         task.state = state;
+        let address = history.as_ref().and_then(|history| history.address);
         task.stream.pending = history.map(|history| history.pending.into()).unwrap_or_default();
         // The container's id stays with the task, so that the update's uuid is the container's.
         task.launched = Some(crate::state::Launched {
@@ -396,6 +402,7 @@ impl Agent {
             role: record.role,
             info: record.task,
             sandbox: None,
+            address,
             gpus: record.gpus,
             holds: false,
         });

@@ -18,6 +18,7 @@ use proto::{
     TaskId, TaskInfo, TaskState, Time,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,6 +134,8 @@ pub(crate) struct Launched {
     pub(crate) role: Role,
     pub(crate) info: Arc<TaskInfo>,
     pub(crate) sandbox: Option<Arc<str>>,
+    /// Its own; absent in the host's network, and before it runs.
+    pub(crate) address: Option<Ipv4Addr>,
     pub(crate) gpus: crate::Gpus,
     /// Whether its resources are taken from `Agent::free`. False once it ended, and for a task
     /// that was taken back by an agent which has less to give than before.
@@ -239,6 +242,7 @@ impl Task {
                 role: launch.role.clone(),
                 info: launch.task.clone(),
                 sandbox: None,
+                address: None,
                 gpus: launch.gpus.clone(),
                 holds: false,
             }),

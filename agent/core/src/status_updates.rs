@@ -14,6 +14,7 @@ use proto::{
     Transition,
 };
 use std::collections::VecDeque;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,6 +135,7 @@ impl Agent {
         effects: &mut Vec<Effect>,
     ) {
         let agent_id = self.identity.as_ref().map(|identity| identity.agent_id.clone());
+        let address = self.task(key).and_then(|task| self.address_of(task, report.state));
         let Some(task) = self.task_mut(key) else { return };
         let watch = task.watch.as_deref();
         let healthy = watch.and_then(|watch| match report.state.is_terminal() {
@@ -150,12 +152,25 @@ impl Agent {
             executor_id: task.executor_id().cloned().or_else(own),
             uuid: Some(uuid),
             container_id: task.container_id().cloned(),
+            address,
             outcome: report.outcome,
             healthy,
             check_status,
             ..TaskStatus::new(key.1.clone(), report.state, report.source, now)
         };
         self.queue_status(now, key, status, effects);
+    }
+
+    /// Where a task is reached that runs with this update, or did before it: at an address of its own
+    /// or of its executor, or at its host's.
+    fn address_of(&self, task: &Task, next: TaskState) -> Option<Ipv4Addr> {
+        if task.state == TaskState::Staging && next != TaskState::Running {
+            return None;
+        }
+        let launched = task.launched.as_ref()?;
+        let executor = self.executors.get(&launched.container_id);
+        let own = launched.address.or_else(|| executor?.address);
+        own.or(self.options.address)
     }
 
     /// Queues an update as it is.
@@ -326,6 +341,7 @@ pub(crate) fn record(key: &TaskKey, task: &Task) -> UpdatesRecord {
         container_id: task.container_id().cloned(),
         state: task.state,
         pending: task.stream.pending.iter().cloned().collect(),
+        address: task.launched.as_ref().and_then(|launched| launched.address),
         seen: task.watch.as_ref().map(|watch| watch.record()),
         recent: task.stream.recent.iter().copied().collect(),
     }

@@ -52,8 +52,8 @@ impl Agent {
                     }
                 }
             }
-            Input::Launched { container_id, sandbox } => {
-                self.launched(now, container_id, sandbox, effects);
+            Input::Launched { container_id, sandbox, address } => {
+                self.launched(now, container_id, (sandbox, address), effects);
             }
             Input::LaunchFailed { container_id, message, exit } => {
                 self.launch_failed(now, &container_id, (message, exit), effects);

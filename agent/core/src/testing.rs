@@ -236,6 +236,7 @@ impl World {
             launch: Some(launch.clone()),
             started: self.now,
             sandbox: format!("/s/{}", launch.container_id).into(),
+            address: None,
             exited: None,
             remains: false,
             kill_requested: false,
@@ -275,7 +276,8 @@ impl World {
     pub(crate) fn launched(&mut self, task: &str) {
         let container_id = self.container_of(task);
         let sandbox = self.containers[&container_id].sandbox.clone();
-        self.step(Input::Launched { container_id, sandbox });
+        let address = self.containers[&container_id].address;
+        self.step(Input::Launched { container_id, sandbox, address });
     }
 
     /// Runs a task up to its TASK_RUNNING.

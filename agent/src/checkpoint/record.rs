@@ -296,6 +296,14 @@ fn repeats(record: &UpdatesRecord) -> TaskStatus {
     }
 }
 
+/// Where it is, in the form of a status of the master's that is no update either.
+fn place(record: &UpdatesRecord) -> TaskStatus {
+    TaskStatus {
+        address: record.address,
+        ..TaskStatus::new(record.task_id.clone(), record.state, Source::Master, Time::ZERO)
+    }
+}
+
 impl Record for UpdatesRecord {
     fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
@@ -307,6 +315,9 @@ impl Record for UpdatesRecord {
         }
         if let Some(seen) = &self.seen {
             out.wire(&sight(self, seen));
+        }
+        if self.address.is_some() {
+            out.wire(&place(self));
         }
         if !self.recent.is_empty() {
             out.wire(&repeats(self));
@@ -324,6 +335,7 @@ impl Record for UpdatesRecord {
         let state = TaskState::from_name(from.text()?)
             .ok_or_else(|| broken("names a state that does not exist"))?;
         let (mut pending, mut seen, mut recent) = (Vec::new(), None, Vec::new());
+        let mut address = None;
         while !from.0.is_empty() {
             let status = from.wire::<TaskStatus>()?;
             if status.uuid.is_some() {
@@ -331,6 +343,8 @@ impl Record for UpdatesRecord {
             } else if status.source == Source::Executor {
                 let data = status.data.unwrap_or_default();
                 recent = data.as_chunks().0.iter().copied().map(StatusUuid).collect();
+            } else if status.source == Source::Master {
+                address = status.address;
             } else {
                 seen = Some(SeenRecord {
                     healthy: status.healthy,
@@ -339,7 +353,7 @@ impl Record for UpdatesRecord {
                 });
             }
         }
-        Ok(Self { framework_id, task_id, container_id, state, pending, seen, recent })
+        Ok(Self { framework_id, task_id, container_id, state, pending, seen, address, recent })
     }
 }
 

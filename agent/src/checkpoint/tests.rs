@@ -94,6 +94,7 @@ fn updates_record(id: &str) -> UpdatesRecord {
         state: TaskState::Failed,
         pending: vec![Arc::new(status)],
         seen: None,
+        address: Some([10, 198, 0, 2].into()),
         recent: vec![StatusUuid([4; 16]), StatusUuid([3; 16])],
     }
 }

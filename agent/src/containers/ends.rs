@@ -19,6 +19,7 @@ pub(crate) fn input(event: ContainerEvent) -> Option<Input> {
             Some(Input::Launched {
                 container_id: core_id(&id)?,
                 sandbox: launched.sandbox.to_string_lossy().into(),
+                address: launched.address,
             })
         }
         ContainerEvent::LaunchFailed { id, error } => Some(Input::LaunchFailed {
@@ -95,6 +96,7 @@ pub(crate) fn report(recovered: Vec<containerizer::Recovered>, clock: &Clock) ->
             launch,
             started: since_boot(clock, container.launched.started_boot_ns),
             sandbox: container.launched.sandbox.to_string_lossy().into(),
+            address: container.launched.address,
             exited: container.ended.map(exited),
             remains: container.remains,
             kill_requested: container.kill_requested,

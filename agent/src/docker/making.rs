@@ -5,7 +5,7 @@
 
 use super::engine::EngineError;
 use super::life::{Common, PAUSES};
-use super::outcome::{Seen, seen};
+use super::outcome::{self, Seen, seen};
 use super::record::{Phase, State};
 use super::request::{self, Rights};
 use crate::containerizer::{
@@ -128,6 +128,7 @@ pub(crate) async fn make(
     state.phase = Phase::Running;
     (state.pid, state.pid_ticks) = (pid, ticks(pid));
     state.started_boot_ns = boot_ns(started_unix_ns);
+    state.address = outcome::address(&inspected);
     if let Err(error) = common.records.put(&launch.id, &state) {
         tracing::error!(container = %launch.id, %error, "what Docker did could not be noted");
     }
@@ -141,7 +142,7 @@ pub(crate) fn launched(state: &State) -> Launched {
         pid: state.pid,
         started_boot_ns: state.started_boot_ns,
         sandbox: state.sandbox.clone(),
-        address: None,
+        address: state.address,
         // The engine keeps it, by rules of its own.
         layer: None,
     }

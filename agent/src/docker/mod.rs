@@ -205,6 +205,7 @@ impl Docker {
             started_boot_ns: 0,
             memory: limits_of(&launch.allocation, settings.defaults).memory_bytes,
             kill_by_unix_ns: None,
+            address: None,
             disk_exceeded: None,
             end: None,
         };

@@ -2,6 +2,7 @@
 
 use super::record::End;
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// What a container is doing.
@@ -45,6 +46,17 @@ pub(crate) fn seen(inspected: &ContainerInspectResponse, memory_limit: Option<u6
         lasted: Duration::from_nanos(lasted),
         ended_unix_ns: finished.unwrap_or(0),
     })
+}
+
+/// The address of a container that is in a network of the engine's; of several, that of the first
+/// by name.
+pub(crate) fn address(inspected: &ContainerInspectResponse) -> Option<Ipv4Addr> {
+    let networks = inspected.network_settings.as_ref()?.networks.as_ref()?;
+    let found = networks.iter().filter_map(|(name, end)| {
+        let address: Ipv4Addr = end.ip_address.as_deref()?.parse().ok()?;
+        Some((name, address))
+    });
+    found.min().map(|(_, address)| address)
 }
 
 /// A time as the engine writes it (RFC 3339), in nanoseconds since the Unix epoch; nothing for the
@@ -110,6 +122,21 @@ mod tests {
             finished_at: Some("2026-11-22T18:00:02.75Z".to_owned()),
             ..ContainerState::default()
         }
+    }
+
+    #[test]
+    fn an_address_is_that_of_a_network_of_the_engines() {
+        let at = |networks: serde_json::Value| {
+            let inspected = serde_json::json!({"NetworkSettings": {"Networks": networks}});
+            address(&serde_json::from_value(inspected).unwrap())
+        };
+        let bridge = serde_json::json!({"IPAddress": "172.17.0.2"});
+        let own = serde_json::json!({"IPAddress": "172.18.0.2"});
+        assert_eq!(at(serde_json::json!({"bridge": bridge})), Some([172, 17, 0, 2].into()));
+        let both = serde_json::json!({"own": own, "bridge": bridge});
+        assert_eq!(at(both), Some([172, 17, 0, 2].into()), "the first by name");
+        assert_eq!(at(serde_json::json!({"host": {"IPAddress": ""}})), None);
+        assert_eq!(address(&ContainerInspectResponse::default()), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 use crate::containerizer::ContainerId;
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,6 +52,9 @@ pub(crate) struct State {
     /// same number is another one.
     pub(crate) pid: u32,
     pub(crate) pid_ticks: Option<u64>,
+    /// Its own, when it is in a network of the engine's.
+    #[serde(default)]
+    pub(crate) address: Option<Ipv4Addr>,
     /// When it started, in nanoseconds since boot.
     pub(crate) started_boot_ns: u64,
     /// Its memory limit in bytes.
@@ -179,6 +183,7 @@ mod tests {
             sandbox: "/s".into(),
             pid: 1,
             pid_ticks: Some(2),
+            address: Some([172, 17, 0, 2].into()),
             started_boot_ns: 3,
             memory: None,
             kill_by_unix_ns: None,

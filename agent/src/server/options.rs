@@ -6,6 +6,7 @@ use crate::gpus::Gpu;
 use crate::probe::Machine;
 use agent_core::Options;
 use proto::{AgentInfo, ClusterId};
+use std::net::Ipv4Addr;
 
 pub(super) fn native_options(config: &Config, layout: &Layout) -> NativeOptions {
     NativeOptions {
@@ -30,7 +31,7 @@ pub(super) fn options(
     info: AgentInfo,
     machine: &Machine,
     gpus: &[Gpu],
-    cluster_id: Option<ClusterId>,
+    (cluster_id, address): (Option<ClusterId>, Option<Ipv4Addr>),
 ) -> Options {
     let (connect_backoff, connect_backoff_max) = config.connect_backoff;
     let (update_retry, update_retry_max) = config.update_retry;
@@ -49,6 +50,7 @@ pub(super) fn options(
         gc_disk_headroom_ppm: config.gc_disk_headroom_ppm,
         disk_pressure_ppm: machine.disk_pressure_ppm(config.disk_pressure_ppm),
         cluster_id,
+        address,
         ..Options::new(info, env!("CARGO_PKG_VERSION"), machine.boot_id.as_str())
     }
 }

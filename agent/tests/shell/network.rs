@@ -101,7 +101,13 @@ async fn a_task_that_holds_bandwidth_is_reached_at_its_port_checked_and_told() {
     let task = holding(shell("t", line), 31_007);
     link.run(vec![body(task, |body| body.checks = Some(checks))]);
     // It is looked at where it is.
-    while link.acknowledged().await.check_status != Some(CheckStatus::Tcp(Some(true))) {}
+    loop {
+        let status = link.acknowledged().await;
+        assert_eq!(status.address, Some([10, 198, 0, 2].into()), "{status:?}");
+        if status.check_status == Some(CheckStatus::Tcp(Some(true))) {
+            break;
+        }
+    }
     let mut greeting = String::new();
     soon(async {
         while greeting.is_empty() {
@@ -134,7 +140,8 @@ async fn a_task_that_holds_bandwidth_is_reached_at_its_port_checked_and_told() {
     assert!(metrics.contains("\ntepui_agent_usage_received_bytes_total "), "{metrics}");
     assert_eq!(links().len(), 1);
     link.kill("t");
-    assert_eq!(link.end().await.state, TaskState::Killed);
+    let end = link.end().await;
+    assert_eq!((end.state, end.address), (TaskState::Killed, Some([10, 198, 0, 2].into())));
     assert_eq!(links(), Vec::<String>::new());
     agent.stop(Stop::EndTasks).await;
 }
@@ -156,5 +163,6 @@ async fn what_cannot_be_had_of_networks_is_refused_by_name_and_bandwidth_alone_i
     let line = "[ -z \"$MESOS_CONTAINER_IP\" ]";
     let end = link.run_to_end(holding(shell("counted", line), 31_000)).await;
     assert_eq!(end.outcome.unwrap().exit, Some(Exit::Code(0)));
+    assert_eq!(end.address, Some([127, 0, 0, 1].into()), "it is where its agent is");
     agent.stop(Stop::EndTasks).await;
 }

@@ -153,6 +153,7 @@ impl Agent {
         let status = TaskStatus {
             agent_id: Some(self.id.clone()),
             uuid: Some(StatusUuid([n; 16])),
+            address: Some([10, 198, 0, n].into()),
             ..TaskStatus::new(task.clone(), state, Source::Executor, Time::from_millis(1))
         };
         let call = AgentCall::Update {

@@ -156,3 +156,18 @@ async fn tasks_show_their_labels_discovery_and_container() {
     assert_eq!(v1["tasks"][0]["discovery"]["visibility"], "CLUSTER", "{v1}");
     cluster.master.stop().await;
 }
+
+#[tokio::test]
+async fn tasks_are_listed_with_their_addresses() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(dir.path()).await;
+    let networks = json!([{"ip_addresses": [{"protocol": "IPv4", "ip_address": "10.198.0.1"}]}]);
+    let running = |task: &Value| task["statuses"][1]["container_status"]["network_infos"].clone();
+    let state = cluster.get("/state?task_id=t2").await;
+    assert_eq!(running(&state["frameworks"][0]["tasks"][0]), networks, "{state}");
+    let tasks = cluster.get("/tasks?task_id=t2").await;
+    assert_eq!(running(&tasks["tasks"][0]), networks, "{tasks}");
+    let told = v1(&cluster, "GET_TASKS", "task_id=t2").await;
+    assert_eq!(running(&told["tasks"][0]), networks, "{told}");
+    cluster.master.stop().await;
+}

@@ -2,16 +2,16 @@
 
 use super::{known, maybe, need, present, text, time, w};
 use crate::{
-    ContainerId, DecodeError, Exit, LimitHit, Reason, Source, TaskOutcome, TaskState, TaskStatus,
-    TaskUsage, Time,
+    DecodeError, Exit, LimitHit, Reason, Source, TaskOutcome, TaskState, TaskStatus, TaskUsage,
+    Time,
 };
+use std::net::Ipv4Addr;
 use std::time::Duration;
 use w::task_outcome::{Limit, Usage};
 
 impl From<&TaskStatus> for w::TaskStatus {
     fn from(status: &TaskStatus) -> Self {
-        let container_status =
-            |id: &ContainerId| w::ContainerStatus { container_id: Some(id.into()) };
+        let container = (status.container_id.as_ref(), status.address);
         Self {
             task_id: Some((&status.task_id).into()),
             state: Some(i32::from(status.state as u8)),
@@ -25,7 +25,10 @@ impl From<&TaskStatus> for w::TaskStatus {
             source: Some(i32::from(status.source as u8)),
             reason: status.reason.map(|reason| i32::from(reason as u16)),
             uuid: status.uuid.map(|uuid| uuid.0.to_vec()),
-            container_status: status.container_id.as_ref().map(container_status),
+            container_status: (container != (None, None)).then(|| w::ContainerStatus {
+                network_infos: container.1.map(network).into_iter().collect(),
+                container_id: container.0.map(Into::into),
+            }),
             unreachable_time: status.unreachable_time.map(Into::into),
             outcome: status.outcome.as_ref().map(Into::into),
         }
@@ -37,7 +40,7 @@ impl TryFrom<w::TaskStatus> for TaskStatus {
     fn try_from(wire: w::TaskStatus) -> Result<Self, DecodeError> {
         // Who leaves the source out: an update that wants an acknowledgement is not the master's.
         let usual = if wire.uuid.is_some() { Source::Executor } else { Source::Master };
-        let container = wire.container_status.and_then(|status| status.container_id);
+        let container = wire.container_status.unwrap_or_default();
         Ok(Self {
             task_id: need(wire.task_id, "task_id")?,
             state: present(known(wire.state, TaskState::from_number), "state")?,
@@ -51,11 +54,24 @@ impl TryFrom<w::TaskStatus> for TaskStatus {
             healthy: wire.healthy,
             check_status: maybe(wire.check_status, "check_status")?,
             unreachable_time: maybe(wire.unreachable_time, "unreachable_time")?,
-            container_id: maybe(container, "container_status.container_id")?,
+            address: address(&container.network_infos),
+            container_id: maybe(container.container_id, "container_status.container_id")?,
             outcome: maybe(wire.outcome, "outcome")?,
             data: wire.data.map(Into::into),
         })
     }
+}
+
+fn network(address: Ipv4Addr) -> w::NetworkInfo {
+    let protocol = Some(w::network_info::Protocol::IPv4 as i32);
+    let ip_address = Some(address.to_string());
+    w::NetworkInfo { ip_addresses: vec![w::network_info::IpAddress { protocol, ip_address }] }
+}
+
+/// The first that there is. Executors may tell others, which nobody here has a use for.
+fn address(networks: &[w::NetworkInfo]) -> Option<Ipv4Addr> {
+    let all = networks.iter().flat_map(|network| &network.ip_addresses);
+    all.filter_map(|told| told.ip_address.as_deref()?.parse().ok()).next()
 }
 
 fn source(number: i32) -> Option<Source> {

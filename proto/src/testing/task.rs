@@ -208,7 +208,8 @@ pub fn task_status() -> impl Strategy<Value = TaskStatus> {
     let whose = (maybe(agent_id()), maybe(executor_id()), maybe(container_id()), maybe(uuid()));
     let when = (time(), maybe(time()));
     let seen = (maybe(any::<bool>()), maybe(check_status()));
-    let rest = (seen, maybe(outcome()), maybe(data()));
+    let address = maybe(any::<[u8; 4]>().prop_map(Into::into));
+    let rest = (seen, maybe(outcome()), maybe(data()), address);
     (what, whose, when, rest).prop_map(|(what, whose, when, rest)| TaskStatus {
         task_id: what.0,
         state: what.1,
@@ -225,5 +226,6 @@ pub fn task_status() -> impl Strategy<Value = TaskStatus> {
         check_status: rest.0.1,
         outcome: rest.1,
         data: rest.2,
+        address: rest.3,
     })
 }

@@ -1142,6 +1142,8 @@ pub mod task_status {
 #[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct ContainerStatus {
+    #[prost(message, repeated, tag = "1")]
+    pub network_infos: ::prost::alloc::vec::Vec<NetworkInfo>,
     #[prost(message, optional, tag = "4")]
     pub container_id: ::core::option::Option<ContainerId>,
 }
@@ -1541,11 +1543,22 @@ pub mod volume {
         }
     }
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 #[prost(skip_debug)]
-pub struct NetworkInfo {}
+pub struct NetworkInfo {
+    #[prost(message, repeated, tag = "5")]
+    pub ip_addresses: ::prost::alloc::vec::Vec<network_info::IpAddress>,
+}
 /// Nested message and enum types in `NetworkInfo`.
 pub mod network_info {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
+    pub struct IpAddress {
+        #[prost(enumeration = "Protocol", optional, tag = "1")]
+        pub protocol: ::core::option::Option<i32>,
+        #[prost(string, optional, tag = "2")]
+        pub ip_address: ::core::option::Option<::prost::alloc::string::String>,
+    }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
     #[repr(i32)]
     pub enum Protocol {

@@ -55,13 +55,11 @@ const TAILED: [(&str, &[&str]); 5] = [
 ];
 
 /// Fields that no struct has: Mesos defines them, JSON knows them, and nobody here reads them.
-const UNREAD: [&str; 23] = [
+const UNREAD: [&str; 21] = [
     ".mesos.v1.ContainerStatus.executor_pid",
-    ".mesos.v1.ContainerStatus.network_infos",
     ".mesos.v1.HealthCheck.HTTPCheckInfo.statuses",
     ".mesos.v1.MasterInfo.domain",
     ".mesos.v1.NetworkInfo.groups",
-    ".mesos.v1.NetworkInfo.ip_addresses",
     ".mesos.v1.NetworkInfo.labels",
     ".mesos.v1.NetworkInfo.name",
     ".mesos.v1.NetworkInfo.port_mappings",

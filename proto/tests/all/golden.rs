@@ -166,13 +166,15 @@ fn update() {
         r#"{"type":"UPDATE","update":{"status":{"task_id":{"value":"t1"},"state":"TASK_RUNNING","#,
         r#""agent_id":{"value":"M-S0"},"timestamp":1470820172.07321,"executor_id":{"value":"t1"},"#,
         r#""source":"SOURCE_EXECUTOR","uuid":"AAECAwQFBgcICQoLDA0ODw==","#,
-        r#""container_status":{"container_id":{"value":"c"}}}}}"#,
+        r#""container_status":{"network_infos":[{"ip_addresses":[{"protocol":"IPv4","#,
+        r#""ip_address":"10.0.0.7"}]}],"container_id":{"value":"c"}}}}}"#,
     ));
     let expected = TaskStatus {
         agent_id: Some(agent_id()),
         executor_id: Some(ExecutorId::new("t1").unwrap()),
         uuid: Some(StatusUuid([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])),
         container_id: Some(ContainerId::new("c").unwrap()),
+        address: Some([10, 0, 0, 7].into()),
         ..TaskStatus::new(
             task_id(),
             TaskState::Running,

@@ -299,7 +299,7 @@ impl World {
         if let Some((lasts, outcome)) = conduct.end {
             self.end_later(i, container_id.clone(), lasts, outcome);
         }
-        self.answer_agent(i, Input::Launched { container_id, sandbox });
+        self.answer_agent(i, Input::Launched { container_id, sandbox, address: None });
     }
 
     fn kill(&mut self, i: usize, container_id: &ContainerId, grace: Duration) {

@@ -153,6 +153,7 @@ mod tests {
             state: proto::TaskState::Running,
             pending: Vec::new(),
             seen: None,
+            address: None,
             recent: Vec::new(),
         };
         let mut checkpoint = Checkpoint::default();

@@ -80,6 +80,7 @@ impl Process {
             launch: Some(self.launch.clone()),
             started: self.started,
             sandbox: self.sandbox.clone(),
+            address: None,
             exited: self.exited.clone(),
             remains: false,
             kill_requested: self.kill_requested,

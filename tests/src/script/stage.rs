@@ -312,7 +312,7 @@ impl Stage {
                 let container_id = launch.container_id.clone();
                 let sandbox = actor.supervisor.start(now, *launch);
                 self.said.push(format!("{name}: starts {task}"));
-                let input = AgentInput::Launched { container_id, sandbox };
+                let input = AgentInput::Launched { container_id, sandbox, address: None };
                 self.queue.push_back(Message::ToAgent(name.to_owned(), input));
             }
             E::Kill { container_id, grace } => {

@@ -137,6 +137,7 @@ impl Agent {
     ) {
         let Some(executor) = self.executors.get(container_id) else { return };
         let executor_id = executor.info.executor_id.clone();
+        let address = executor.address.or(self.options.address);
         let (uuid, mut status) = (update.uuid(), update.into_status());
         let key = (executor.framework_id.clone(), status.task_id.clone());
         let own = executor.tasks.contains(&key.1);
@@ -160,6 +161,8 @@ impl Agent {
                 status.executor_id = Some(executor_id);
                 status.agent_id = self.agent_id().cloned();
                 status.container_id = Some(container_id.clone());
+                // It may know better.
+                status.address = status.address.or(address);
                 let state = status.state;
                 if state.is_terminal() {
                     self.end(now, &key, None, None, effects);

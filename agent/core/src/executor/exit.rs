@@ -7,6 +7,7 @@ use crate::state::{Agent, Phase, TaskKey};
 use crate::status_updates::Report;
 use crate::task::{exit_message, limit_message, limit_reason};
 use proto::{ContainerId, Exit, Reason, TaskId, TaskState, Time};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// What wait(2) would have said; -1 when that is not known.
@@ -39,7 +40,7 @@ impl Agent {
         &mut self,
         now: Time,
         container_id: &ContainerId,
-        sandbox: Arc<str>,
+        (sandbox, address): (Arc<str>, Option<Ipv4Addr>),
         effects: &mut Vec<Effect>,
     ) {
         let until = now + self.options.executor_registration_timeout;
@@ -49,6 +50,7 @@ impl Agent {
         }
         executor.phase = Phase::Running;
         executor.sandbox = Some(sandbox);
+        executor.address = address;
         if executor.stream.is_none() && executor.waits.is_none() && !executor.ending {
             self.wait_for(container_id, Some((until, Wait::Registration)));
         }

@@ -25,6 +25,7 @@ use proto::{
     TaskId, TaskInfo, TaskState, Time,
 };
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 /// What an executor says, or what becomes of its stream.
@@ -58,6 +59,8 @@ pub(crate) struct Executor {
     pub(crate) info: Arc<ExecutorInfo>,
     pub(crate) phase: Phase,
     pub(crate) sandbox: Option<Arc<str>>,
+    /// Its own; absent in the host's network.
+    pub(crate) address: Option<Ipv4Addr>,
     /// The stream on which it hears.
     pub(crate) stream: Option<u64>,
     /// Whether it may have heard of its tasks: before its first stream it has not.

@@ -60,8 +60,8 @@ impl Agent {
         updates: &mut BTreeMap<TaskKey, UpdatesRecord>,
         effects: &mut Vec<Effect>,
     ) {
-        let Container { container_id, launch, sandbox, exited, remains, kill_requested, .. } =
-            container;
+        let Container { container_id, launch, sandbox, address, exited, remains, .. } = container;
+        let kill_requested = container.kill_requested;
         let Some(launch) = launch else { return };
         let Some(info) = launch.task.executor.clone() else { return };
         let (framework_id, role) = (launch.framework_id.clone(), launch.role.clone());
@@ -75,6 +75,7 @@ impl Agent {
             role,
             phase: Phase::Running,
             sandbox: Some(sandbox),
+            address,
             stream: None,
             has_heard: true,
             waits: None,
@@ -149,7 +150,8 @@ impl Agent {
         container: Container,
         effects: &mut Vec<Effect>,
     ) {
-        self.executor_launched(now, container_id, container.sandbox, effects);
+        let at = (container.sandbox, container.address);
+        self.executor_launched(now, container_id, at, effects);
         if container.remains {
             self.end_executor_remains(now, container_id, effects);
         }

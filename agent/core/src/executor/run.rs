@@ -146,6 +146,7 @@ impl Agent {
             info: Arc::new(info.clone()),
             phase: Phase::Launching,
             sandbox: None,
+            address: None,
             stream: None,
             has_heard: false,
             waits: None,

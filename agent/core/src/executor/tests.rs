@@ -1,5 +1,6 @@
 //! Custom executors, from their start to their end.
 
+mod addresses;
 mod outlive;
 
 use super::ExecutorInput;
@@ -105,7 +106,7 @@ impl World {
         let mut world = Self::registered();
         world.employ(tasks, true);
         let container_id = world.home();
-        world.step(Input::Launched { container_id, sandbox: "/s/e".into() });
+        world.step(Input::Launched { container_id, sandbox: "/s/e".into(), address: None });
         world.subscribe(1, &[]);
         world
     }
@@ -141,7 +142,7 @@ fn tasks_of_one_executor_start_it_once_and_reach_it_when_it_hears() {
     assert!(launches[0].task.payload.has_command);
     assert_eq!(*world.agent.free(), Resources::cpus_mem(1_900, 864_000));
     let container_id = world.home();
-    world.step(Input::Launched { container_id, sandbox: "/s/e".into() });
+    world.step(Input::Launched { container_id, sandbox: "/s/e".into(), address: None });
     let resized = world.effects.iter().find_map(|effect| match effect {
         Effect::Resize { resources, .. } => Some(resources.clone()),
         _ => None,
@@ -253,7 +254,11 @@ fn an_executor_that_does_not_subscribe_in_time_ends_with_its_tasks() {
     let mut world = World::registered();
     world.employ(&["a"], true);
     let container_id = world.home();
-    world.step(Input::Launched { container_id: container_id.clone(), sandbox: "/s/e".into() });
+    world.step(Input::Launched {
+        container_id: container_id.clone(),
+        sandbox: "/s/e".into(),
+        address: None,
+    });
     world.pass(options().executor_registration_timeout);
     assert_eq!(world.kills, [(container_id, Duration::ZERO)]);
     world.back();
@@ -480,7 +485,7 @@ fn people_may_go_in_but_change_no_limits() {
     let home = world.home();
     assert!(world.agent.launch_of(&home).is_none(), "it does not run yet");
     let container_id = home.clone();
-    world.step(Input::Launched { container_id, sandbox: "/s/e".into() });
+    world.step(Input::Launched { container_id, sandbox: "/s/e".into(), address: None });
     let launch = world.agent.launch_of(&home).expect("it runs");
     assert_eq!(launch.task.task_id.as_str(), "e");
     assert!(launch.task.payload.has_command);

@@ -55,7 +55,8 @@ impl Agent {
                 continue;
             }
             let started = (container.started, None);
-            self.container_launched(now, &id, started, container.sandbox, effects);
+            let at = (container.sandbox, container.address);
+            self.container_launched(now, &id, started, at, effects);
             if let Some(key) = self.key_of(&id).filter(|_| container.remains) {
                 self.end_remains(now, &key, effects);
             }

@@ -54,7 +54,7 @@ fn a_thousand_running_tasks_are_taken_back() {
     }
     let ids: Vec<_> = world.containers.keys().cloned().collect();
     for container_id in ids {
-        world.step(Input::Launched { container_id, sandbox: "/s".into() });
+        world.step(Input::Launched { container_id, sandbox: "/s".into(), address: None });
     }
     let world = world.restart();
     assert_eq!(tally(&world), Some((1_000, 0, 0)));

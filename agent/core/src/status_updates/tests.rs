@@ -1,9 +1,10 @@
 //! Update queues: in order, one under way, at least once, checkpointed before sent.
 
-use crate::testing::{World, exited, framework, framework_id, key, task};
-use crate::{CheckpointOp, Effect, Input};
+use crate::testing::{World, exited, framework, framework_id, key, options, task};
+use crate::{CheckpointOp, Effect, Input, Options, Recovered};
 use proto::agent_link::{AgentCall, AgentEvent};
 use proto::{Exit, StatusUuid, TaskState};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -199,4 +200,65 @@ fn an_update_names_agent_container_and_source() {
     assert_eq!(status.executor_id.as_ref().map(|id| id.as_str()), Some("t"));
     assert_eq!(status.source, proto::Source::Executor);
     assert_eq!(status.timestamp, world.now);
+}
+
+const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 7);
+const OWN: Ipv4Addr = Ipv4Addr::new(10, 198, 0, 2);
+
+/// An agent that knows the address of its host.
+fn placed(recovered: Recovered) -> World {
+    let mut world = World::with(Options { address: Some(HOST), ..options() }, recovered);
+    world.register();
+    world
+}
+
+/// A task that runs in a network of its own, of which nobody waits for an update.
+fn networked() -> World {
+    let mut world = placed(Recovered::default());
+    world.run(task("t"));
+    let container_id = world.container_of("t");
+    world.containers.get_mut(&container_id).unwrap().address = Some(OWN);
+    world.launched("t");
+    let running = world.last();
+    assert_eq!((running.state, running.address), (TaskState::Running, Some(OWN)));
+    world.acknowledge_last();
+    world
+}
+
+#[test]
+fn updates_tell_where_the_task_is_from_its_start_on_over_restarts() {
+    let mut world = networked();
+    world.exit("t", exited(Exit::Code(0)));
+    assert_eq!((world.last().state, world.last().address), (TaskState::Finished, Some(OWN)));
+    let mut world = placed(networked().found());
+    world.exit("t", exited(Exit::Code(0)));
+    assert_eq!((world.last().state, world.last().address), (TaskState::Finished, Some(OWN)));
+}
+
+#[test]
+fn who_finds_what_is_left_of_a_task_has_its_address_on_record() {
+    let mut found = networked().found();
+    for container in &mut found.containers {
+        (container.launch, container.remains, container.address) = (None, true, None);
+    }
+    let mut world = placed(found);
+    world.exit("t", exited(Exit::Code(0)));
+    assert!(world.last().state.is_terminal());
+    assert_eq!(world.last().address, Some(OWN));
+    let (containers, supervisor_continued) = (Vec::new(), false);
+    let world = placed(Recovered { containers, supervisor_continued, ..networked().found() });
+    assert!(world.last().state.is_terminal());
+    assert_eq!(world.last().address, Some(OWN));
+}
+
+#[test]
+fn a_task_without_a_network_of_its_own_is_at_its_host_once_it_runs() {
+    let mut world = placed(Recovered::default());
+    world.running("t");
+    assert_eq!(world.last().address, Some(HOST));
+    world.acknowledge_last();
+    world.run(task("u"));
+    let container_id = world.container_of("u");
+    world.step(Input::LaunchFailed { container_id, message: "no".into(), exit: None });
+    assert_eq!((world.last().state, world.last().address), (TaskState::Failed, None));
 }

@@ -169,7 +169,7 @@ fn happen(mut world: World, ledger: &mut Ledger, happening: Happening) -> World 
         Happening::Kill(n) if listening => world.kill(&id(n), None),
         Happening::Start(which) => {
             if let Some(container_id) = choose(&containers(&world, true), which) {
-                world.step(Input::Launched { container_id, sandbox: "/s".into() });
+                world.step(Input::Launched { container_id, sandbox: "/s".into(), address: None });
             }
         }
         Happening::FailStart(which) => fail_start(which, &mut world),

@@ -32,7 +32,7 @@ impl Agent {
         if task.phase == Phase::Launching {
             // Its answer was lost with a supervisor's connection: it did run.
             let sandbox = exited.sandbox.clone().unwrap_or_else(|| Arc::from(""));
-            self.container_launched(now, container_id, (now, None), sandbox, effects);
+            self.container_launched(now, container_id, (now, None), (sandbox, None), effects);
         }
         let report = self.task(&key).map(|task| end_report(task, &exited));
         self.end(now, &key, report, exited.sandbox, effects);

@@ -5,6 +5,7 @@ use crate::input::SeenRecord;
 use crate::state::{Agent, KillCause, Phase, Timer};
 use crate::status_updates::Report;
 use proto::{Capability, ContainerId, Reason, TaskState, Time};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,16 +17,16 @@ impl Agent {
         &mut self,
         now: Time,
         container_id: ContainerId,
-        sandbox: Arc<str>,
+        at: (Arc<str>, Option<Ipv4Addr>),
         effects: &mut Vec<Effect>,
     ) {
         if self.executors.contains_key(&container_id) {
-            self.executor_launched(now, &container_id, sandbox, effects);
+            self.executor_launched(now, &container_id, at, effects);
             return;
         }
         let task = self.key_of(&container_id).and_then(|key| self.task(&key));
         if task.is_some_and(|task| task.phase != Phase::Ended) {
-            self.container_launched(now, &container_id, (now, None), sandbox, effects);
+            self.container_launched(now, &container_id, (now, None), at, effects);
             return;
         }
         effects.push(Effect::Kill { container_id: container_id.clone(), grace: Duration::ZERO });
@@ -34,13 +35,14 @@ impl Agent {
 
     /// The container's first process was executed: TASK_RUNNING, and TASK_KILLING when a kill was
     /// ordered meanwhile. `started` is when: its run may be limited; `seen` is what an earlier run of
-    /// the agent has seen of it.
+    /// the agent has seen of it. It runs in a sandbox, and at
+    /// an address of its own if it has one.
     pub(crate) fn container_launched(
         &mut self,
         now: Time,
         container_id: &ContainerId,
         (started, seen): (Time, Option<SeenRecord>),
-        sandbox: Arc<str>,
+        (sandbox, address): (Arc<str>, Option<Ipv4Addr>),
         effects: &mut Vec<Effect>,
     ) {
         let Some(key) = self.key_of(container_id) else { return };
@@ -52,6 +54,7 @@ impl Agent {
         let kill = task.kill;
         let Some(launched) = &mut task.launched else { return };
         launched.sandbox = Some(sandbox);
+        launched.address = address.or(launched.address);
         if let Some(longest) = launched.info.max_completion_time {
             // A start that has not come yet is of a clock that was set back since.
             let at = started.min(now) + longest;

@@ -174,11 +174,26 @@ fn newest(json: &mut Json, task: &TaskRecord, step: &Step) {
     if let Some(healthy) = status.healthy {
         json.name("healthy").flag(healthy);
     }
+    if status.container_id.is_none() && status.address.is_none() {
+        return;
+    }
+    json.name("container_status").begin_object();
     if let Some(container) = &status.container_id {
-        json.name("container_status").begin_object();
         json.name("container_id").begin_object();
         json.name("value").text(container.as_str());
         json.end_object();
-        json.end_object();
     }
+    if let Some(address) = status.address {
+        json.name("network_infos").begin_list();
+        json.begin_object();
+        json.name("ip_addresses").begin_list();
+        json.begin_object();
+        json.name("protocol").text("IPv4");
+        json.name("ip_address").text(&address.to_string());
+        json.end_object();
+        json.end_list();
+        json.end_object();
+        json.end_list();
+    }
+    json.end_object();
 }

@@ -141,6 +141,7 @@ fn on_record(uuids: &[u8]) -> agent_core::UpdatesRecord {
         state: TaskState::Running,
         pending: uuids.iter().map(status).collect(),
         seen: None,
+        address: None,
         recent: Vec::new(),
     }
 }
