@@ -1543,7 +1543,7 @@ pub mod volume {
         }
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 #[prost(skip_debug)]
 pub struct NetworkInfo {
     #[prost(message, repeated, tag = "5")]
