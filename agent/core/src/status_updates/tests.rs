@@ -241,8 +241,9 @@ fn who_finds_what_is_left_of_a_task_has_its_address_on_record() {
     for container in &mut found.containers {
         (container.launch, container.remains, container.address) = (None, true, None);
     }
+    let container_id = found.containers[0].container_id.clone();
     let mut world = placed(found);
-    world.exit("t", exited(Exit::Code(0)));
+    world.step(Input::Exited { container_id, exited: exited(Exit::Code(0)) });
     assert!(world.last().state.is_terminal());
     assert_eq!(world.last().address, Some(OWN));
     let (containers, supervisor_continued) = (Vec::new(), false);
