@@ -244,6 +244,8 @@ fn who_finds_what_is_left_of_a_task_has_its_address_on_record() {
     let container_id = found.containers[0].container_id.clone();
     let mut world = placed(found);
     world.step(Input::Exited { container_id, exited: exited(Exit::Code(0)) });
+    assert_eq!((world.last().state, world.last().address), (TaskState::Killing, Some(OWN)));
+    world.acknowledge_last();
     assert!(world.last().state.is_terminal());
     assert_eq!(world.last().address, Some(OWN));
     let (containers, supervisor_continued) = (Vec::new(), false);
