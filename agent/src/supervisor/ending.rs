@@ -201,8 +201,11 @@ fn conclude(berth: &mut Berth, victims: &mut Victims) -> Option<(Occupant, Ended
     let ending = occupant.ending.as_ref()?;
     let counted = berth.group.as_mut().map(Group::conclude).unwrap_or_default();
     let out_of_memory = counted.oom.map(|(usage_bytes, limit_bytes)| {
-        let path = berth.group.as_ref().and_then(Group::path_in_log);
-        let victim = path.and_then(|path| victims.of(&path));
+        let group = berth.group.as_mut();
+        let victim = group.and_then(|group| {
+            let members = std::mem::take(&mut group.short_of_memory);
+            victims.of(&group.path_in_log()?, &members)
+        });
         Limitation::Memory { usage_bytes, limit_bytes, victim }
     });
     let [(stdout_bytes, lost_out), (stderr_bytes, lost_err)] =

@@ -295,8 +295,9 @@ impl Supervisor {
     /// The kernel says that a container ran out of memory.
     pub(super) fn memory_event(&mut self, index: usize) {
         let Some(berth) = self.berths.get_mut(index).and_then(Option::as_mut) else { return };
-        let real = berth.group.as_mut().is_some_and(|group| group.take_oom_event());
-        if real && berth.occupant.is_some() {
+        let Some(group) = berth.group.as_mut().filter(|_| berth.occupant.is_some()) else { return };
+        if group.take_oom_event() {
+            group.await_victim();
             kill_all(berth);
         }
     }

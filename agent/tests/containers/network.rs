@@ -330,8 +330,8 @@ async fn ports_of_the_host_lead_to_a_task_from_the_host_and_from_elsewhere() {
     // The task itself, over the host's address.
     let mut itself = greeter("itself");
     let line = format!(
-        "(echo hello | busybox nc -l -p 80) & until busybox nc -w 5 {GATEWAY} 31090; \
-         do sleep 0.05; done"
+        "(while echo hello | busybox nc -l -p 80; do :; done) & \
+         until busybox nc -w 5 {GATEWAY} 31090 | busybox grep hello; do sleep 0.05; done"
     );
     itself.program = Program::Shell(line);
     let ports = vec![PortMap { host: 31_090, inside: 80, udp: false }];

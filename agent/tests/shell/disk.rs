@@ -89,9 +89,9 @@ async fn what_it_writes_over_its_image_counts_and_so_it_does_after_a_restart_of_
     let open = std::fs::Permissions::from_mode(0o777);
     std::fs::set_permissions(store.join("tools/busybox:1/rootfs/srv"), open).unwrap();
     let mut master = Master::start().await;
-    let with = |disk_limits, master: &Master| {
+    let with = |disk_limits, master: &Master, work: &str| {
         let policy = Policy { image_store: Some(store.clone()), disk_limits, ..Policy::default() };
-        Config { policy, ..quick(master, &dir.path().join("work")) }
+        Config { policy, ..quick(master, &dir.path().join(work)) }
     };
     // In its working directory, which is the image's; there is next to nothing in its sandbox.
     let fill = "busybox head -c 6000000 /dev/zero > big; while :; do busybox sleep 0.1; done";
@@ -101,19 +101,20 @@ async fn what_it_writes_over_its_image_counts_and_so_it_does_after_a_restart_of_
         let resources = with_disk(id, fill, 2).resources;
         TaskInfo { resources, ..contained(id, fill, asked) }
     };
-    let agent = Agent::start(with(true, &master)).await;
+    let agent = Agent::start(with(true, &master, "first")).await;
     let mut link = master.admit().await;
     let end = link.run_to_end(greedy("at-once")).await;
     assert_eq!((end.state, end.reason), (TaskState::Failed, Some(Reason::ContainerLimitationDisk)));
     let limit = end.outcome.unwrap().limit.unwrap();
     assert!(limit.limit == 2 << 20 && limit.usage >= 6_000_000, "{limit:?}");
-    agent.stop(Stop::KeepTasks).await;
+    agent.stop(Stop::EndTasks).await;
 
-    let agent = Agent::start(with(false, &master)).await;
+    // Elsewhere: that the first one's end was acknowledged may have come too late for its agent.
+    let agent = Agent::start(with(false, &master, "second")).await;
     let mut link = master.admit().await;
     link.start(greedy("later")).await;
     agent.stop(Stop::KeepTasks).await;
-    let agent = Agent::start(with(true, &master)).await;
+    let agent = Agent::start(with(true, &master, "second")).await;
     let mut link = master.admit().await;
     let end = link.end().await;
     assert_eq!(end.reason, Some(Reason::ContainerLimitationDisk), "{:?}", end.message);

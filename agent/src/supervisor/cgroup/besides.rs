@@ -3,10 +3,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use super::group::{Group, write};
+use super::group::{Group, read_field, write};
 use super::{CgroupError, Tree, Version, io_error};
 use crate::supervisor::task::Limits;
+
+/// How long the kernel may take to choose whom to kill; it takes some microseconds.
+const CHOICE: Duration = Duration::from_millis(5);
 
 /// The names under which kernels have weights of disks, newest first.
 const V1_WEIGHTS: [&str; 2] = ["blkio.weight", "blkio.bfq.weight"];
@@ -29,6 +33,34 @@ impl Group {
     pub(in crate::supervisor) fn change(&mut self, limits: &Limits) -> Result<(), CgroupError> {
         let pids = self.written.pids;
         self.limit(&Limits { pids, ..*limits })
+    }
+
+    /// Notes who is in it, and waits until the kernel has chosen whom to kill: v1 tells that there is
+    /// no memory right before it does. Who is faster takes the choice from it, and nobody knows who
+    /// it would have been.
+    pub(in crate::supervisor) fn await_victim(&mut self) {
+        let listed = fs::read_to_string(self.dirs[0].join("cgroup.procs")).unwrap_or_default();
+        self.short_of_memory = listed.lines().filter_map(|line| line.parse().ok()).collect();
+        let until = Instant::now() + CHOICE;
+        while self.version == Version::V1 && !self.has_chosen() && Instant::now() < until {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether the kernel has killed one since the container began; where it does not count them that
+    /// is not known, and it has.
+    fn has_chosen(&self) -> bool {
+        let file = self.counters.memory_events.as_ref();
+        let kills = file.and_then(|file| read_field(file, "oom_kill"));
+        kills.is_none_or(|kills| kills > self.baseline.oom_kills)
+    }
+
+    /// How the kernel's log ends this group's path: where in a host's tree a container with our
+    /// agent has its own root is unknown inside.
+    pub(in crate::supervisor) fn path_in_log(&self) -> Option<String> {
+        let mut names = self.memory.as_ref()?.iter().rev().filter_map(std::ffi::OsStr::to_str);
+        let (group, name, top) = (names.next()?, names.next()?, names.next()?);
+        Some(format!("/{top}/{name}/{group}"))
     }
 
     /// A new group can hold nobody before it has cpus and memory (v1).

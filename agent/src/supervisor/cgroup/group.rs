@@ -58,6 +58,8 @@ pub(in crate::supervisor) struct Group {
     /// What is not read for every container.
     pub(super) beginning: Beginning,
     oom_seen: bool,
+    /// Who was in it when it ran out of memory, as far as they were still seen.
+    pub(in crate::supervisor) short_of_memory: Vec<u32>,
     /// v2: `cgroup.kill` was written. Kernels that count such kills (6.1.172 does) compare the count
     /// of the group a child is born in with that of its parent's group, and kill it at birth.
     barren: bool,
@@ -69,14 +71,14 @@ pub(super) struct Counters {
     pids_current: Option<File>,
     pids_events: Option<File>,
     pub(super) memory_current: Option<File>,
-    memory_events: Option<File>,
+    pub(super) memory_events: Option<File>,
     pub(super) cpu_usage: Option<File>,
 }
 
 /// Counters as they stood before the present container.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Baseline {
-    oom_kills: u64,
+    pub(super) oom_kills: u64,
     pids_refused: u64,
     pub(super) cpu_ns: u64,
 }
@@ -120,6 +122,7 @@ impl Group {
             baseline: Baseline::default(),
             beginning: Beginning::default(),
             oom_seen: false,
+            short_of_memory: Vec::new(),
             barren: false,
         };
         for dir in &group.dirs {
@@ -400,14 +403,6 @@ impl Group {
             oom: oom.then(|| self.peak_and_limit()),
             pids_refused: self.baseline.pids_refused.saturating_sub(before.pids_refused),
         }
-    }
-
-    /// How the kernel's log ends this group's path: where in a host's tree a container with our
-    /// agent has its own root is unknown inside.
-    pub(in crate::supervisor) fn path_in_log(&self) -> Option<String> {
-        let mut names = self.memory.as_ref()?.iter().rev().filter_map(std::ffi::OsStr::to_str);
-        let (group, name, top) = (names.next()?, names.next()?, names.next()?);
-        Some(format!("/{top}/{name}/{group}"))
     }
 
     fn peak_and_limit(&self) -> (u64, u64) {

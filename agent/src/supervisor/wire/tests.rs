@@ -3,7 +3,8 @@
 use super::*;
 use crate::supervisor::task::{
     Credentials, Device, Enclosure, Limitation, Mount, MountSource, Network, NetworkPod, PortMap,
-    Pressure, Program, Rlimit, Root, SandboxChoice, SandboxFate, Traffic, Victim, VolumeLink, WaitStatus,
+    Pressure, Program, Rlimit, Root, SandboxChoice, SandboxFate, Traffic, Victim, VolumeLink,
+    WaitStatus,
 };
 
 fn id() -> ContainerId {

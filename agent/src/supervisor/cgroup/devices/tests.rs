@@ -1,3 +1,5 @@
+//! The program that keeps containers to their devices, run as the kernel would.
+
 use super::*;
 
 const BLOCK: u32 = 1;
