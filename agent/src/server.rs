@@ -77,10 +77,8 @@ pub async fn run(
     let store = checkpoint::open(&layout.checkpoint, config.cluster.as_deref())?;
     let machine = probe::machine(&layout.root)?;
     let hostname = hostname(&config, address, &machine.hostname).await;
-    let gpus = match config.gpus {
-        true => gpus::find(config.nvml_library.clone()).await?,
-        false => Vec::new(),
-    };
+    let library = config.nvml_library.clone();
+    let gpus = if config.gpus { gpus::find(library).await? } else { Vec::new() };
     let info = config.agent_info(&machine, gpus.len(), &hostname, address.port())?;
     // No file says more than a directory that was bound to its cluster.
     let cluster_id = store.identity().cluster.and_then(|name| ClusterId::new(name).ok());

@@ -9,6 +9,9 @@ use crate::workspace::Workspace;
 /// Variables handed to a group's tests.
 pub(crate) type Variables = Vec<(&'static str, String)>;
 
+/// Makes the machine ready.
+pub(crate) type Provide = fn(&Workspace) -> Result<Variables, String>;
+
 /// One line of the table.
 pub(crate) struct Group {
     /// The name on the command line, and the module of the tests of a `Marked` group.
@@ -20,12 +23,13 @@ pub(crate) struct Group {
 
 /// How a group runs.
 pub(crate) enum Run {
-    /// These cargo arguments.
-    Cargo(&'static [&'static str]),
+    /// These cargo arguments. Some of the tests say that they did not run where `provide` has a
+    /// reason against it, which is then the group's.
+    Cargo { arguments: &'static [&'static str], provide: Option<Provide> },
     /// The ignored tests under the module of the group's name. `provide` makes the machine ready
     /// and returns the variables for the tests, or the reason why the group cannot run here. Such
     /// tests run one at a time: they load the machine, or share something there is one of.
-    Marked { provide: fn(&Workspace) -> Result<Variables, String> },
+    Marked { provide: Provide },
     /// The simulator, with this many seeds.
     Simulator { seeds: u64 },
 }
@@ -38,9 +42,16 @@ pub(crate) const GROUPS: &[Group] = &[
     Group {
         name: "unit",
         about: "library, binary, integration and end-to-end tests that run anywhere",
-        run: Run::Cargo(&["--lib", "--bins", "--tests", "--examples", "--no-fail-fast"]),
+        run: Run::Cargo {
+            arguments: &["--lib", "--bins", "--tests", "--examples", "--no-fail-fast"],
+            provide: Some(provide::images::ready),
+        },
     },
-    Group { name: "docs", about: "examples in the documentation", run: Run::Cargo(&["--doc"]) },
+    Group {
+        name: "docs",
+        about: "examples in the documentation",
+        run: Run::Cargo { arguments: &["--doc"], provide: None },
+    },
     Group {
         name: "cgroup",
         about: "limits and kill policy with real cgroups, as root",

@@ -6,6 +6,7 @@
 pub(crate) mod cgroup;
 pub(crate) mod docker;
 pub(crate) mod guest;
+pub(crate) mod images;
 pub(crate) mod python;
 pub(crate) mod torture;
 

@@ -84,9 +84,16 @@ fn run_groups(workspace: &Workspace, groups: &[&Group], asked: bool) -> Result<(
 
 fn run_group(workspace: &Workspace, group: &Group) -> Ended {
     match &group.run {
-        Run::Cargo(arguments) => {
-            let command = test_command(workspace, arguments, &[]);
-            ended(step::run(group.name, command))
+        Run::Cargo { arguments, provide } => {
+            let provided = provide.map_or(Ok(Vec::new()), |provide| provide(workspace));
+            let mut command = test_command(workspace, arguments, &[]);
+            command.envs(provided.iter().flatten().map(|(name, value)| (name, value)));
+            match (ended(step::run(group.name, command)), provided) {
+                (Ended::Passed(what), Err(reason)) => {
+                    Ended::Absent(format!("a part of {what}: {reason}"))
+                }
+                (end, _) => end,
+            }
         }
         Run::Marked { provide } => {
             println!("{}: preparing", group.name);

@@ -38,6 +38,7 @@ pub(crate) fn rig() -> Option<Rig> {
     if std::path::Path::new("/usr/bin/busybox").exists() {
         return Rig::with_cgroups();
     }
+    assert!(std::env::var_os("TEPUI_BUSYBOX").is_none(), "it is said to be ready");
     println!("not run: images of these tests are made of /usr/bin/busybox");
     None
 }

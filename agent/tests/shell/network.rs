@@ -21,6 +21,7 @@ pub(crate) fn leave_network() -> bool {
         return false;
     }
     if !std::path::Path::new("/usr/bin/busybox").exists() {
+        assert!(std::env::var_os("TEPUI_BUSYBOX").is_none(), "it is said to be ready");
         println!("not run: its tasks run /usr/bin/busybox");
         return false;
     }

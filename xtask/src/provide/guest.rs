@@ -38,7 +38,8 @@ struct Kernel {
     modules: PathBuf,
 }
 
-fn busybox() -> Result<PathBuf, String> {
+/// A static busybox, installed if it is absent.
+pub(super) fn busybox() -> Result<PathBuf, String> {
     if let Some(path) = find_program("busybox").filter(|path| is_static(path)) {
         return Ok(path);
     }
