@@ -76,6 +76,8 @@ fi
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sysfs /sys
 /bin/busybox mount -t devtmpfs devtmpfs /dev
+/bin/busybox mkdir -p /dev/pts
+/bin/busybox mount -t devpts -o newinstance,ptmxmode=0666 devpts /dev/pts
 # Not over /tmp: the programs may lie below it, where they were built.
 /bin/busybox chmod 1777 /tmp
 /bin/busybox mount -t tmpfs -o mode=1777 tmpfs /scratch
