@@ -10,6 +10,7 @@ mod process;
 
 use crate::config::Layout;
 use crate::containerizer::{self, resolve_user};
+use crate::orphans::FETCHED;
 use crate::preparing::Prepared;
 use cache::Cache;
 use fetch::{Failure, Job, Kind, Limits, Order, Source, User};
@@ -175,7 +176,7 @@ impl Fetching {
     ) -> Result<PathBuf, String> {
         let _turn = self.turns.acquire().await.map_err(|error| error.to_string())?;
         let path = self.places.unfinished.join(container_id.as_str());
-        let whole = self.places.sandboxes.join(format!("fetched-{container_id}"));
+        let whole = self.places.sandboxes.join(format!("{FETCHED}{container_id}"));
         let (user, unfinished) = blocking(move || {
             let user = identity(user.as_deref())?;
             make(&path, user).map(|unfinished| (user, unfinished))

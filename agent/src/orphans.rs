@@ -1,14 +1,17 @@
 //! Sandboxes that nobody remembers: left by a supervisor that was lost together with the records
 //! of its tasks, or by a host that lost its power.
 //!
-//! They get a record, so that they are collected like all others. Called only when no supervisor
-//! of before is left, because a living one has directories in reserve.
+//! They get a record, so that they are collected like all others. A living supervisor of before has
+//! directories in reserve: under one, only those are nobody's that were filled for a launch.
 
 use agent_core::{Recovered, SandboxRecord};
 use proto::{ContainerId, FrameworkId, TaskId, Time};
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
+
+/// What the names of sandboxes begin with that were filled before their launch.
+pub(crate) const FETCHED: &str = "fetched-";
 
 /// Records for the directories in `sandboxes` that `recovered` does not know.
 pub(crate) fn find(sandboxes: &Path, recovered: &Recovered) -> Vec<SandboxRecord> {
@@ -33,6 +36,12 @@ pub(crate) fn find(sandboxes: &Path, recovered: &Recovered) -> Vec<SandboxRecord
         }
     }
     found
+}
+
+/// Whether a sandbox was filled before its launch, and is none of the supervisor's own.
+pub(crate) fn is_fetched(sandbox: &str) -> bool {
+    let name = Path::new(sandbox).file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(FETCHED))
 }
 
 /// The ids are made up: nothing else is known.
@@ -68,6 +77,8 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].container_id.as_str(), "forgotten-00000002");
         assert!(found[0].ended > Time::from_millis(1_600_000_000_000), "{}", found[0].ended);
+        assert!(!is_fetched(&found[0].path));
+        assert!(is_fetched("/fetched-x/sandboxes/fetched-c") && !is_fetched("/fetched-x/00000001"));
         assert!(find(&dir.path().join("none"), &Recovered::default()).is_empty());
     }
 }

@@ -405,6 +405,7 @@ impl Server {
                 }
             }
         }
+        self.performer.remove_groups().await;
         self.performer.native.shutdown();
         while let Ok(Some(event)) = tokio::time::timeout_at(limit, channels.events.recv()).await {
             if matches!(event, ContainerEvent::Lost { .. }) {

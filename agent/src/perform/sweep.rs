@@ -11,6 +11,12 @@ impl Performer {
         tokio::spawn(self.volumes.clone().sweep());
     }
 
+    /// Removes what groups shared: all tasks have been ended, and nobody will hear of it.
+    pub(crate) async fn remove_groups(&self) {
+        self.volumes.keep_groups(std::iter::empty());
+        self.volumes.clone().sweep().await;
+    }
+
     /// Removes what containers wrote over their images, unless that is being done.
     pub(crate) fn empty_trash(&self) {
         let (trash, emptying) =

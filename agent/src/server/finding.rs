@@ -14,12 +14,15 @@ use clock::Clock;
 use proto::AgentInfo;
 use tokio::sync::mpsc;
 
-/// What tasks left behind whose supervisor is gone.
+/// What tasks left behind whose supervisor is gone; under one that went on, the files of launches
+/// that it was never told of.
 pub(super) fn take_orphans(layout: &Layout, recovered: &mut Recovered, first: &mut Vec<Change>) {
+    let mut found = orphans::find(&layout.sandboxes, recovered);
     if recovered.supervisor_continued {
-        return;
+        // It has done all that the last agent had ordered, and has directories in reserve.
+        found.retain(|record| orphans::is_fetched(&record.path));
     }
-    for record in orphans::find(&layout.sandboxes, recovered) {
+    for record in found {
         checkpoint::changes(&CheckpointOp::PutSandbox(record.clone()), first);
         recovered.sandboxes.push(record);
     }

@@ -16,6 +16,7 @@ use rustix::fs::FlockOperation;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::cgroup::{CgroupError, Tree};
+use super::enclosing;
 use super::network;
 use super::options::{Options, UsageError};
 use super::peer;
@@ -168,6 +169,7 @@ fn serve(options: Options, listening: impl FnOnce()) -> Result<(), ServeError> {
         Ok(true) => super::log("removed port mappings of a lost supervisor"),
         Err(error) => super::log(&format!("port mappings may be left: {error}")),
     }
+    enclosing::clear(&options.dir);
     let noted: Vec<Entry> = left.iter().filter_map(Remains::entry).collect();
     roll.begin(noted.iter()).map_err(failed("note tasks in", &options.dir))?;
     let listener = peer::listen(&options.socket).map_err(failed("listen on", &options.socket))?;

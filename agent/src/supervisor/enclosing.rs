@@ -29,6 +29,11 @@ pub(super) fn ready<'a>(
     Ok(enclosures.as_mut().expect("made ready above"))
 }
 
+/// Puts away what the enclosures of a lost supervisor left.
+pub(super) fn clear(dir: &std::path::Path) {
+    super::enclosure::discard_left(&directory(dir));
+}
+
 /// Where a supervisor keeps what belongs to enclosures.
 pub(super) fn directory(dir: &std::path::Path) -> PathBuf {
     dir.join("enclosures")

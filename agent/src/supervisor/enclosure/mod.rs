@@ -101,7 +101,7 @@ fn refused(what: impl std::fmt::Display) -> impl Fn(io::Error) -> LaunchError {
 }
 
 impl Enclosures {
-    /// Makes ready; what a former supervisor left goes to the trash.
+    /// Makes ready.
     pub(super) fn open(dir: PathBuf) -> io::Result<Self> {
         let mut make = fs::DirBuilder::new();
         make.recursive(true).mode(0o700);
@@ -111,20 +111,14 @@ impl Enclosures {
         // Who goes in shares our memory until its program runs, and has the task's user by then. It
         // is not a task's to look into or change, not with a capability in its own namespace.
         sys::hide_memory()?;
-        let enclosures = Self {
+        Ok(Self {
             init: init::sealed()?,
             home: fs::File::open("/proc/self/ns/pid")?.into(),
             filter: Filter::standard(),
             pods: Pods::default(),
             next: 0,
             dir,
-        };
-        for entry in fs::read_dir(&enclosures.dir)?.flatten() {
-            if entry.file_name().to_str().is_some_and(|name| name.parse::<u64>().is_ok()) {
-                enclosures.discard(&entry.path());
-            }
-        }
-        Ok(enclosures)
+        })
     }
 
     pub(super) fn filter(&self) -> &Filter {
@@ -263,7 +257,9 @@ impl Enclosures {
 
     /// Removes what is left of an enclosure whose processes are gone.
     pub(super) fn clear(&mut self, standing: &Standing) {
-        standing.pod.iter().for_each(|pod| self.leave_pod(pod));
+        if let Some(pod) = &standing.pod {
+            self.leave_pod(pod);
+        }
         if let Some(layer) = &standing.layer {
             self.discard(layer);
         }
@@ -278,6 +274,22 @@ impl Enclosures {
         let name = format!("{number}-{}", std::process::id());
         if let Err(error) = fs::rename(layer, self.dir.join(TRASH).join(name)) {
             super::log(&format!("{} cannot be removed: {error}", layer.display()));
+        }
+    }
+}
+
+/// Puts the layers that a lost supervisor left into the trash, whether or not a container is made
+/// again: none of them is anybody's.
+pub(super) fn discard_left(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(number) = name.to_str().and_then(|name| name.parse::<u64>().ok()) else {
+            continue;
+        };
+        // A layer of ours may have the same number, and wait there as well.
+        let aside = dir.join(TRASH).join(format!("left-{number}-{}", std::process::id()));
+        if let Err(error) = fs::rename(entry.path(), aside) {
+            super::log(&format!("{} cannot be removed: {error}", entry.path().display()));
         }
     }
 }
@@ -337,4 +349,35 @@ fn spawn_error(failed: Failed, wanted: &Wanted<'_>) -> LaunchError {
 /// What every enclosed process may ask of the kernel.
 pub(super) fn filter() -> Vec<libc::sock_filter> {
     seccomp::Filter::standard().instructions().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_of_a_lost_supervisor_go_to_the_trash_beside_ours_of_the_same_number() {
+        let dir = tempfile::tempdir().unwrap();
+        // There was none before, and nothing is made.
+        discard_left(&dir.path().join("none"));
+        let enclosures = Enclosures::open(dir.path().to_owned()).unwrap();
+        let names = |dir: &Path| {
+            let names = fs::read_dir(dir).unwrap().flatten().map(|entry| entry.file_name());
+            let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        let layer = || {
+            let layer = dir.path().join("1");
+            fs::create_dir_all(layer.join("upper")).unwrap();
+            layer
+        };
+        layer();
+        discard_left(dir.path());
+        enclosures.discard(&layer());
+        assert_eq!(names(dir.path()), ["image", "root", TRASH]);
+        let pid = std::process::id();
+        let wanted = [format!("1-{pid}"), format!("left-1-{pid}")];
+        assert_eq!(names(&dir.path().join(TRASH)), wanted);
+    }
 }
