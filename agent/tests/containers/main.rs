@@ -12,10 +12,14 @@ mod extras;
 mod groups;
 mod guest;
 mod leaks;
+#[path = "../left/mod.rs"]
+#[allow(dead_code, reason = "tests of whole agents use more of it")]
+mod left;
 mod life;
 mod limits;
 mod network;
 mod network_walls;
+mod plants;
 mod quota;
 mod restart;
 mod rig;

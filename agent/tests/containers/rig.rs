@@ -11,6 +11,8 @@ use agent::containerizer::{
 use agent::supervisor::options::{Extras, Options};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::left::{self, Marks};
+
 /// Nothing here takes a fraction of this, even on a busy machine.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -99,8 +101,19 @@ impl Rig {
 }
 
 impl Drop for Rig {
-    /// After a failed test: ends the supervisor, and lets another clear what it leaves.
+    /// Whatever the test did, nothing of it is left.
     fn drop(&mut self) {
+        self.clear();
+        if !std::thread::panicking() {
+            Marks::new(self.dir.path(), &self.options.supervisor.name).assert_gone();
+            left::assert_no_links();
+        }
+    }
+}
+
+impl Rig {
+    /// After a failed test: ends the supervisor, and lets another clear what it leaves.
+    fn clear(&mut self) {
         let options = &mut self.options.supervisor;
         let served = std::os::unix::net::UnixStream::connect(&options.socket).is_ok();
         let lock = std::fs::read_to_string(options.dir.join("supervisor.lock")).unwrap_or_default();

@@ -1,17 +1,23 @@
 //! A scripted master, and agents that talk to it.
 
+#[path = "../left/mod.rs"]
+#[allow(dead_code, reason = "tests of the supervisor use more of it")]
+pub(crate) mod left;
+
 use agent::{Config, Error, Stop};
 use axum::serve::ListenerExt;
 use grpc::{Incoming, Status, StreamHandler, StreamService};
+use left::Marks;
 use proto::agent_link::{AgentCall, AgentEvent, AgentTask};
 use proto::{
     AgentId, CommandInfo, FrameworkId, FrameworkInfo, Limits, MasterId, Resources, Role, TaskBody,
     TaskId, TaskInfo, TaskPayload, TaskState, TaskStatus,
 };
-use std::collections::BTreeMap;
+use rustix::process::kill_process;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
@@ -51,16 +57,36 @@ impl StreamHandler<AgentCall, AgentEvent> for Handler {
     }
 }
 
-/// A master that says what the test says.
+/// A master that says what the test says. It goes last of what a test has: then nothing may be left
+/// of its agents.
 pub(crate) struct Master {
     pub(crate) address: String,
     connections: mpsc::UnboundedReceiver<Connection>,
     server: tokio::task::JoinHandle<()>,
+    agents: Mutex<BTreeSet<Marks>>,
+    /// Whether others beside have tasks with links in this test's network.
+    pub(crate) shares_network: bool,
 }
 
 impl Drop for Master {
     fn drop(&mut self) {
         self.server.abort();
+        let agents = self.agents.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for agent in &*agents {
+            if !std::thread::panicking() {
+                agent.assert_gone();
+                continue;
+            }
+            // Whatever fails, no process stays.
+            for (pid, _) in agent.processes() {
+                let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+                let kill = |pid| kill_process(pid, rustix::process::Signal::KILL);
+                let _ = pid.map(kill);
+            }
+        }
+        if !self.shares_network && !std::thread::panicking() {
+            left::assert_no_links();
+        }
     }
 }
 
@@ -81,7 +107,12 @@ impl Master {
         // Small events must not wait for the answer to the packet before them.
         let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { address, connections, server }
+        Self { address, connections, server, agents: Mutex::default(), shares_network: false }
+    }
+
+    /// Looks, at the end, for what is left of the agent of this directory.
+    pub(crate) fn watch(&self, work_dir: &Path) {
+        self.agents.lock().unwrap().insert(Marks::of_agent(work_dir));
     }
 
     /// The first call on the next stream of an agent; none when it hangs up without a word.
@@ -302,6 +333,7 @@ pub(crate) fn config(master: &Master, work_dir: &Path) -> Config {
         // An example shares this file and is its own supervisor.
         None => vec![std::env::current_exe().unwrap().into(), "supervise".into()],
     };
+    master.watch(work_dir);
     let mut config = Config::new(vec![master.address.clone()], work_dir, supervise);
     config.cgroups = false;
     // Whoever runs the tests is often root, and their tasks name no user.

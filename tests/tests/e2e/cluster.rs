@@ -2,6 +2,7 @@
 //! behind, whether the test passes or not.
 
 use crate::http::{get, post};
+use crate::left::Marks;
 use crate::program::said;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -161,6 +162,8 @@ pub(crate) struct Cluster {
     pub(crate) more_masters: Vec<(Process, String)>,
     pub(crate) agents: Vec<Process>,
     pub(crate) agent_addresses: Vec<String>,
+    /// By which is told at the end what is left of agents.
+    marks: Vec<Marks>,
     pub(crate) jobs: Option<Process>,
     pub(crate) jobs_address: String,
 }
@@ -257,6 +260,7 @@ impl Cluster {
             more_masters: Vec::new(),
             agents: Vec::new(),
             agent_addresses: Vec::new(),
+            marks: Vec::new(),
             jobs: None,
             jobs_address: format!("127.0.0.1:{}", free_port()),
         }
@@ -265,6 +269,7 @@ impl Cluster {
     /// Starts one more agent.
     pub(crate) fn add_agent(&mut self, name: &str, work: &Path, resources: &str) {
         let address = format!("127.0.0.1:{}", free_port());
+        self.marks.push(Marks::of_agent(work));
         let work = work.display().to_string();
         let zone = format!("zone:z{}", self.agents.len());
         let mut arguments = words(&["agent", "--master", &self.masters()]);
@@ -427,6 +432,7 @@ impl Drop for Cluster {
         }
         if !std::thread::panicking() {
             assert!(left.is_empty(), "left behind: {left:?}");
+            self.marks.iter().for_each(Marks::assert_gone);
         }
     }
 }

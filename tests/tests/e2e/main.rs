@@ -22,6 +22,9 @@ mod http;
 mod kill_agent;
 mod kill_all;
 mod kill_master;
+#[path = "../../../agent/tests/left/mod.rs"]
+#[allow(dead_code, reason = "the agent's own tests use more of it")]
+mod left;
 mod logs;
 mod maintenance;
 mod masters;
