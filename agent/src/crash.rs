@@ -3,6 +3,7 @@
 
 use rustix::process::{Signal, getpid, kill_process};
 use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,6 +50,22 @@ pub const SUPERVISOR: [&str; 19] = [
     "socket-removed",
 ];
 
+/// Places in the agent on the ways of images, groups, fetched files and custom executors.
+pub const AGENT_KINDS: [&str; 7] = [
+    "image-held",
+    "group-made",
+    "files-moved",
+    "executor-subscribed",
+    "executor-told",
+    "executor-end-told",
+    "group-put-away",
+];
+
+/// Places in the supervisor on the ways of images and groups: layers, mounts, and what the tasks of
+/// a group share.
+pub const SUPERVISOR_KINDS: [&str; 5] =
+    ["layer-made", "mounts-made", "pod-made", "pod-left", "layer-discarded"];
+
 /// Places in the agent on the way to a container of Docker.
 pub const DOCKER: [&str; 3] = ["docker-recorded", "docker-created", "docker-started"];
 
@@ -75,13 +92,19 @@ pub fn arm() {
     let (Some(place), Some(number), Some(file)) = (parts.next(), parts.next(), parts.next()) else {
         panic!("{VARIABLE} should be PLACE:NUMBER:FILE, not {text:?}");
     };
-    let known = AGENT.iter().chain(&SUPERVISOR).chain(&DOCKER).any(|known| *known == place);
+    let plain = AGENT.iter().chain(&SUPERVISOR).chain(&DOCKER);
+    let known = plain.chain(&AGENT_KINDS).chain(&SUPERVISOR_KINDS).any(|known| *known == place);
     assert!(known, "no place {place:?}");
     let number: u32 = number.parse().unwrap_or_else(|_| panic!("no number: {number:?}"));
     let (file, arrivals) = (PathBuf::from(file), AtomicU32::new(0));
     let die = move || {
         let is_it = arrivals.fetch_add(1, Ordering::Relaxed) + 1 == number;
-        if is_it && OpenOptions::new().write(true).create_new(true).open(&file).is_ok() {
+        if !is_it {
+            return;
+        }
+        if let Ok(mut said) = OpenOptions::new().write(true).create_new(true).open(&file) {
+            // Who it was: the test looks whether it is really gone.
+            let _ = write!(said, "{}", getpid());
             // Nothing after it is reached.
             let _ = kill_process(getpid(), Signal::KILL);
         }

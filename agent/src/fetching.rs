@@ -190,6 +190,7 @@ impl Fetching {
             std::fs::rename(&unfinished.0, &whole).map_err(|error| {
                 format!("the directory with its files cannot be moved to the sandboxes: {error}")
             })?;
+            fail::fail_point!("files-moved");
             Ok(whole)
         })
         .await

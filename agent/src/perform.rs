@@ -348,10 +348,12 @@ impl Performer {
                     self.sandboxes.employed(&container_id, &task.task_id);
                 }
                 self.streams.send(&container_id, stream, &event);
+                fail_point!("executor-told");
             }
             Effect::CloseExecutor { stream, .. } => self.streams.close(stream),
             Effect::GroupEnded { framework_id, executor_id } => {
                 self.volumes.remove_group(&framework_id, &executor_id);
+                fail_point!("group-put-away");
             }
             Effect::Connect { link } => {
                 tracing::debug!(link, master = self.masters.current(), "connecting");
@@ -367,9 +369,13 @@ impl Performer {
             Effect::ToMaster { link, call } => {
                 if let Some(stream) = self.stream.as_ref().filter(|s| s.number() == link) {
                     let is_update = matches!(call, AgentCall::Update { .. });
+                    let is_end = matches!(call, AgentCall::ExecutorEnded { .. });
                     stream.send(call);
                     if is_update {
                         fail_point!("update-sent");
+                    }
+                    if is_end {
+                        fail_point!("executor-end-told");
                     }
                 }
             }

@@ -221,6 +221,7 @@ impl Preparing {
 
     fn ready(&mut self, launch: &Launch, image: Arc<Image>) -> Preparation {
         self.held.insert(launch.container_id.clone(), Arc::clone(&image));
+        fail::fail_point!("image-held");
         Preparation::Ready(Some(image))
     }
 

@@ -1,6 +1,7 @@
 //! An agent and nothing else, for this package's tests:
 //! `agent MASTER WORK_DIR [--cgroups] [--collect] [--docker SOCKET] [--network SUBNET]
-//! SUPERVISE...`; `--collect` removes sandboxes at the end of their tasks, and a subnet has 24 bits.
+//! [--images DIR] SUPERVISE...`; `--collect` removes sandboxes at the end of their tasks, and a
+//! subnet has 24 bits.
 //!
 //! It is a process of its own so that it can be killed. The product's own is `tepui agent`.
 
@@ -19,6 +20,8 @@ fn main() -> ExitCode {
     let docker = docker.and_then(|_| arguments.next());
     let network = arguments.next_if(|argument| argument == "--network");
     let subnet = network.and_then(|_| arguments.next()?.to_str()?.parse().ok());
+    let images = arguments.next_if(|argument| argument == "--images");
+    let images = images.and_then(|_| arguments.next());
     let supervise: Vec<OsString> = arguments.collect();
     #[cfg(feature = "failpoints")]
     agent::crash::arm();
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
         let mut config = agent::Config::new(masters, work_dir, supervise);
         config.cgroups = cgroups;
         config.policy.root = true;
+        config.policy.image_store = images.map(Into::into);
         config.policy.docker = docker.map(agent::DockerPolicy::new);
         config.policy.network = subnet.map(|subnet| agent::NetworkPolicy {
             name: agent::NetworkPolicy::NAME.to_owned(),

@@ -52,11 +52,13 @@ impl Performer {
             Preparation::Ready(image) => image,
         };
         let (disk, policy) = (&self.volumes, &self.policy);
-        if let Some(group) = agent_core::group_executor(&launch.task)
-            && let Err(error) = disk.make_group(&launch.framework_id, &group.executor_id)
-        {
-            self.preparing.release(&launch.container_id, false);
-            return self.refuse(launch, format!("the group's directory cannot be made: {error}"));
+        if let Some(group) = agent_core::group_executor(&launch.task) {
+            if let Err(error) = disk.make_group(&launch.framework_id, &group.executor_id) {
+                self.preparing.release(&launch.container_id, false);
+                let message = format!("the group's directory cannot be made: {error}");
+                return self.refuse(launch, message);
+            }
+            fail_point!("group-made");
         }
         let image = image.as_deref().map(OfImage::of);
         let (image, frameworks) = (image.as_ref(), &mut self.frameworks);

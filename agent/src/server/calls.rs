@@ -14,7 +14,11 @@ impl Server {
         if let Ok(container_id) = &checked
             && let Some(input) = input(call.body, stream)
         {
+            let subscribes = matches!(input, ExecutorInput::Subscribed { .. });
             self.step(Input::Executor { container_id: container_id.clone(), input });
+            if subscribes {
+                fail::fail_point!("executor-subscribed");
+            }
         }
         // Whoever asked may be gone.
         let _ = reply.send(checked);

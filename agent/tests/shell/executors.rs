@@ -18,7 +18,7 @@ fn executor_id(name: &str) -> ExecutorId {
 
 /// An executor that runs a line of shell. Its payload is that of a task with the same command: the
 /// fields have the same numbers.
-fn executor(name: &str, line: &str) -> ExecutorInfo {
+pub(crate) fn executor(name: &str, line: &str) -> ExecutorInfo {
     let command = CommandInfo { shell: true, value: Some(line.into()), ..CommandInfo::default() };
     let body = TaskBody { command: Some(command), ..TaskBody::default() };
     ExecutorInfo {
@@ -29,11 +29,11 @@ fn executor(name: &str, line: &str) -> ExecutorInfo {
     }
 }
 
-fn program(encoding: &str) -> String {
+pub(crate) fn program(encoding: &str) -> String {
     format!("exec {} {encoding}", env!("CARGO_BIN_EXE_executor"))
 }
 
-fn task(id: &str, data: &str, executor: &ExecutorInfo) -> TaskInfo {
+pub(crate) fn task(id: &str, data: &str, executor: &ExecutorInfo) -> TaskInfo {
     let body = TaskBody { data: Some(Arc::from(data.as_bytes())), ..TaskBody::default() };
     TaskInfo {
         name: id.into(),

@@ -16,12 +16,12 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-fn uri(value: impl Into<Arc<str>>) -> FetchUri {
+pub(crate) fn uri(value: impl Into<Arc<str>>) -> FetchUri {
     let value = value.into();
     FetchUri { value, executable: false, extract: true, cache: false, output_file: None }
 }
 
-fn task(id: &str, line: &str, uris: Vec<FetchUri>) -> TaskInfo {
+pub(crate) fn task(id: &str, line: &str, uris: Vec<FetchUri>) -> TaskInfo {
     command(
         id,
         CommandInfo { shell: true, value: Some(line.into()), uris, ..CommandInfo::default() },
@@ -73,7 +73,9 @@ fn zip() -> Vec<u8> {
 }
 
 /// Serves these files; a request with the tag of a file is told that it is as it was.
-async fn serve(files: Vec<(&'static str, Vec<u8>)>) -> (SocketAddr, Arc<[AtomicUsize; 2]>) {
+pub(crate) async fn serve(
+    files: Vec<(&'static str, Vec<u8>)>,
+) -> (SocketAddr, Arc<[AtomicUsize; 2]>) {
     let asked: Arc<[AtomicUsize; 2]> = Arc::default();
     let mut router = axum::Router::new();
     for (path, bytes) in files {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-fn executor(name: &str) -> ExecutorInfo {
+pub(crate) fn executor(name: &str) -> ExecutorInfo {
     ExecutorInfo {
         executor_id: ExecutorId::new(name).unwrap(),
         framework_id: Some(framework_id()),
@@ -27,7 +27,7 @@ fn executor(name: &str) -> ExecutorInfo {
     }
 }
 
-fn member(id: &str, executor: &ExecutorInfo, line: &str) -> TaskInfo {
+pub(crate) fn member(id: &str, executor: &ExecutorInfo, line: &str) -> TaskInfo {
     let command = CommandInfo { shell: true, value: Some(line.into()), ..CommandInfo::default() };
     TaskInfo {
         name: id.into(),

@@ -11,6 +11,7 @@ mod executors;
 mod fetch;
 mod gpus;
 mod groups;
+mod kinds;
 mod life;
 mod limits;
 mod logs;

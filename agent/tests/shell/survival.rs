@@ -1,6 +1,7 @@
 //! Agents and supervisors that are killed in the middle of whatever they do, at each place that has
 //! a name: the next agent starts, tells the truth about every task, and nothing is left.
 
+use crate::rig::left::{Marks, is_over};
 use crate::rig::{Agent, Connection, Master, command, config, framework_id, shell, soon};
 use agent::Stop;
 use agent::crash::{AGENT, SUPERVISOR, VARIABLE};
@@ -22,7 +23,7 @@ const AT_ONCE: usize = 4;
 
 /// What the agents have that are killed.
 fn resources(case: Case) -> Option<String> {
-    let bandwidth = if case.cgroups { ";network:1000" } else { "" };
+    let bandwidth = if case.networks() { ";network:1000" } else { "" };
     Some(format!("cpus:4000;mem:1000000;disk:1000{bandwidth}"))
 }
 
@@ -37,48 +38,53 @@ pub(crate) async fn until(what: impl Fn() -> bool) {
     .await;
 }
 
-/// One kill: the place, which arrival there, and what is to be had here.
+/// One kill: the place, which arrival there, what is to be had here, and whether it is in the story
+/// of many kinds of tasks instead of plain ones.
 #[derive(Clone, Copy, Debug)]
-struct Case {
-    place: &'static str,
-    arrival: u32,
-    cgroups: bool,
+pub(crate) struct Case {
+    pub(crate) place: &'static str,
+    pub(crate) arrival: u32,
+    pub(crate) cgroups: bool,
+    pub(crate) kinds: bool,
+}
+
+impl Case {
+    fn networks(self) -> bool {
+        self.cgroups && !self.kinds
+    }
 }
 
 /// A work directory. Whatever fails, no process of it stays.
-struct Place(tempfile::TempDir);
+pub(crate) struct Place(tempfile::TempDir);
 
 impl Place {
     fn work(&self) -> PathBuf {
         self.0.path().join("agent")
     }
 
-    fn marker(&self) -> PathBuf {
+    pub(crate) fn marker(&self) -> PathBuf {
         self.0.path().join("killed")
     }
 
-    /// Processes that were started for this directory: tasks carry its path among their variables.
-    fn processes(&self) -> Vec<(u32, String)> {
-        let path = self.0.path().as_os_str().as_encoded_bytes().to_vec();
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            let read = |name: &str| std::fs::read(entry.path().join(name)).unwrap_or_default();
-            let (environment, line) = (read("environ"), read("cmdline"));
-            let names = |text: &[u8]| text.windows(path.len()).any(|part| part == path);
-            if pid != std::process::id() && (names(&environment) || names(&line)) {
-                found.push((pid, String::from_utf8_lossy(&line).replace('\0', " ")));
-            }
-        }
-        found
+    /// Whether the process that came to the place is gone: it has left its number.
+    fn has_died(&self) -> bool {
+        let number = std::fs::read_to_string(self.marker()).ok();
+        number.and_then(|number| number.parse().ok()).is_some_and(is_over)
+    }
+
+    /// The store of images, in the story that has any.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.0.path().join("images")
+    }
+
+    fn marks(&self) -> Marks {
+        Marks::of_agent(&self.work())
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        for (pid, _) in self.processes() {
+        for (pid, _) in self.marks().processes() {
             let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap_or(0));
             let _ =
                 pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
@@ -89,7 +95,7 @@ impl Drop for Place {
 /// What frameworks heard: of each task the last state, and how it ended. What was acknowledged
 /// comes again when the agent was killed before it had noted that, under the same number.
 #[derive(Default)]
-struct Told(BTreeMap<String, Option<TaskStatus>>, BTreeSet<StatusUuid>);
+pub(crate) struct Told(pub(crate) BTreeMap<String, Option<TaskStatus>>, BTreeSet<StatusUuid>);
 
 impl Told {
     fn take(&mut self, status: TaskStatus) {
@@ -103,7 +109,7 @@ impl Told {
         *last = Some(status);
     }
 
-    fn state(&self, task: &str) -> Option<TaskState> {
+    pub(crate) fn state(&self, task: &str) -> Option<TaskState> {
         self.0.get(task)?.as_ref().map(|status| status.state)
     }
 
@@ -115,13 +121,17 @@ impl Told {
         self.state(task).is_some_and(|state| state.is_terminal())
     }
 
-    fn living(&self) -> Vec<(FrameworkId, TaskId)> {
+    pub(crate) fn living(&self) -> Vec<(FrameworkId, TaskId)> {
         let ids = self.0.keys().filter(|id| !self.has_ended(id));
         ids.map(|id| (framework_id(), TaskId::new(id.as_str()).unwrap())).collect()
     }
 
     /// Takes updates until it is so; false when the agent is gone before.
-    async fn hear(&mut self, link: &mut Connection, enough: impl Fn(&Self) -> bool) -> bool {
+    pub(crate) async fn hear(
+        &mut self,
+        link: &mut Connection,
+        enough: impl Fn(&Self) -> bool,
+    ) -> bool {
         while !enough(self) {
             match link.next_or_end().await {
                 Some(AgentCall::Update { status, .. }) => {
@@ -207,11 +217,14 @@ fn spawn(case: Case, place: &Place, master: &Master) -> Child {
     }
     let (name, arrival) = (case.place, case.arrival);
     agent.arg("--collect");
-    if case.cgroups {
+    if case.networks() {
         // Several are in one network: each has a subnet of its own.
         static SUBNET: AtomicU8 = AtomicU8::new(0);
         let number = SUBNET.fetch_add(1, Ordering::Relaxed);
         agent.args(["--network", &format!("10.198.{number}.0")]);
+    }
+    if place.images().exists() {
+        agent.arg("--images").arg(place.images());
     }
     agent
         .arg(env!("CARGO_BIN_EXE_supervise"))
@@ -223,7 +236,7 @@ fn spawn(case: Case, place: &Place, master: &Master) -> Child {
 
 /// The name of the supervisor's cgroup, which runs.
 fn group_name(place: &Place) -> String {
-    let lines = place.processes();
+    let lines = place.marks().processes();
     let words = lines.iter().flat_map(|(_, line)| line.split(' '));
     words.skip_while(|word| *word != "--name").nth(1).unwrap().to_owned()
 }
@@ -234,6 +247,8 @@ async fn aftermath(case: Case, place: &Place, master: &mut Master, told: &mut To
     let mut config = config(master, &place.work());
     config.cgroups = case.cgroups;
     config.resources = resources(case);
+    // It has another address than the one that was killed: no executor will find it.
+    config.executor_reregistration_timeout = Duration::from_millis(300);
     let agent = Agent::start(config).await;
     let mut link = master.admit_knowing(Some(agent.address.port()), told.living()).await;
     let kept: Vec<_> = link.tasks.iter().map(|task| task.task_id.to_string()).collect();
@@ -272,46 +287,52 @@ async fn leaves_nothing(case: Case, place: &Place, master: &mut Master) {
     until(|| std::fs::read_dir(&sandboxes).unwrap().next().is_none()).await;
     agent.registered().await;
     agent.stop(Stop::EndTasks).await;
+    let is_empty = |name: &str| {
+        let entries = std::fs::read_dir(place.work().join(name));
+        entries.into_iter().flatten().next().is_none()
+    };
+    for name in ["supervisor/enclosures/trash", "fetching", "fetching.old", "volumes/.deleted"] {
+        until(|| is_empty(name)).await;
+    }
     // The connection to the supervisor closes before the process is gone.
-    until(|| place.processes().is_empty()).await;
-    let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let below = place.0.path().to_string_lossy().into_owned();
-    let mounts: Vec<&str> = table.lines().filter(|line| line.contains(&below)).collect();
-    assert_eq!(mounts, [] as [&str; 0], "mounts are left");
-    let layers = std::fs::read_dir(place.work().join("supervisor/enclosures"));
-    let layers = layers.into_iter().flatten().flatten().map(|entry| entry.file_name());
-    let numbered: Vec<_> =
-        layers.filter(|name| name.to_string_lossy().parse::<u64>().is_ok()).collect();
-    assert!(numbered.is_empty(), "layers are left: {numbered:?}");
+    until(|| place.marks().left().is_empty()).await;
 }
 
 async fn survive(case: Case) {
     let place = Place(tempfile::tempdir().unwrap());
     let mut master = Master::start().await;
+    master.shares_network = case.cgroups;
     let mut told = Told::default();
+    if case.kinds && crate::containers::may_run() {
+        crate::containers::image(&place.images());
+    }
     let mut agent = spawn(case, &place, &master);
+    let tell = async {
+        match case.kinds {
+            true => crate::kinds::story(&place, &mut master, &mut told).await,
+            false => story(case, &place, &mut master, &mut told).await,
+        }
+    };
     tokio::select! {
-        () = story(case, &place, &mut master, &mut told) => {}
+        () = tell => {}
         _ = agent.wait() => {}
+    }
+    let at_the_end = case.place == "socket-removed";
+    assert!(place.marker().exists() || at_the_end, "{case:?}: it never came there");
+    if !at_the_end {
+        // By itself: nobody has killed it yet.
+        until(|| place.has_died()).await;
     }
     agent.kill().await.unwrap();
     let quick = told.state("quick");
-    let at_the_end = case.place == "socket-removed";
-    assert!(place.marker().exists() || at_the_end, "{case:?}: it never came there");
     let group = aftermath(case, &place, &mut master, &mut told).await;
-    assert!(place.marker().exists(), "{case:?}: it never came there");
+    until(|| place.has_died()).await;
     if AGENT.contains(&case.place) && quick == Some(TaskState::Running) {
         assert_eq!(told.exit("quick"), Some(Exit::Code(3)), "{case:?}: its supervisor lived");
     }
     leaves_nothing(case, &place, &mut master).await;
-    assert_eq!(groups(&group), [] as [PathBuf; 0], "{case:?}: cgroups are left");
-}
-
-/// The cgroups of this name, in all hierarchies.
-fn groups(name: &str) -> Vec<PathBuf> {
-    let hierarchies = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
-    let all = hierarchies.map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
-    all.map(|dir| dir.join("tepui").join(name)).filter(|dir| dir.exists()).collect()
+    // What is looked for is what the supervisor was told to make.
+    assert_eq!(Marks::new(&place.work(), &group), place.marks(), "{case:?}");
 }
 
 /// Every place.
@@ -330,19 +351,24 @@ pub(crate) async fn survive_all(cgroups: bool) {
             ["limits-set", "walls-raised", "network-linked", "ports-mapped", "ports-unmapped"];
         cgroups || !walls.contains(place)
     });
-    let cases = cases.map(|(place, arrival)| Case { place, arrival, cgroups });
-    futures_util::stream::iter(cases)
-        .for_each_concurrent(AT_ONCE, |case| async move {
-            let story = tokio::time::timeout(crate::rig::BOUND, survive(case));
-            story.await.unwrap_or_else(|_| panic!("{case:?}: it took too long"));
-        })
-        .await;
+    let cases = cases.map(|(place, arrival)| Case { place, arrival, cgroups, kinds: false });
+    survive_each(cases).await;
     // The kernel removes the link of a task whose supervisor is gone, and tells nobody.
     until(|| !cgroups || crate::network::links().is_empty()).await;
     if let Ok(said) = std::process::Command::new("nft").args(["list", "ruleset"]).output() {
         let tables = String::from_utf8_lossy(&said.stdout).into_owned();
         assert!(!cgroups || tables.is_empty(), "{tables}");
     }
+}
+
+/// Several of them at one time.
+pub(crate) async fn survive_each(cases: impl Iterator<Item = Case>) {
+    futures_util::stream::iter(cases)
+        .for_each_concurrent(AT_ONCE, |case| async move {
+            let story = tokio::time::timeout(crate::rig::BOUND, survive(case));
+            story.await.unwrap_or_else(|_| panic!("{case:?}: it took too long"));
+        })
+        .await;
 }
 
 #[tokio::test]

@@ -146,6 +146,7 @@ impl Enclosures {
             }
         };
         let begun = mounts::plan(&self.dir, wanted, root).and_then(|plan| {
+            fail::fail_point!("mounts-made");
             let pod = wanted.pod.map(|name| self.join_pod(name)).transpose()?;
             match self.begin(&plan, wanted, pod.as_ref()) {
                 Ok((init, pidfd)) => Ok((init, pidfd, pod)),
@@ -192,6 +193,7 @@ impl Enclosures {
             self.discard(&dir);
             return Err(refused("its layer over the image")(error));
         }
+        fail::fail_point!("layer-made");
         let image_at = self.dir.join("image");
         let option =
             image_at.as_os_str().to_string_lossy().replace('\\', "\\\\").replace(':', "\\:");
@@ -259,9 +261,11 @@ impl Enclosures {
     pub(super) fn clear(&mut self, standing: &Standing) {
         if let Some(pod) = &standing.pod {
             self.leave_pod(pod);
+            fail::fail_point!("pod-left");
         }
         if let Some(layer) = &standing.layer {
             self.discard(layer);
+            fail::fail_point!("layer-discarded");
         }
     }
 

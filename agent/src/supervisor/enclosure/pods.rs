@@ -72,6 +72,7 @@ impl Enclosures {
         if !self.pods.standing.contains_key(name) {
             let (init, pidfd) = self.hold().map_err(refused("what its group shares"))?;
             self.pods.standing.insert(name.to_owned(), Pod { init, pidfd, members: 0 });
+            fail::fail_point!("pod-made");
         }
         let pod = self.pods.standing.get_mut(name).expect("it was there, or is just made");
         pod.members += 1;
