@@ -102,6 +102,18 @@ async fn limits_are_in_force_and_can_be_changed() {
     rig.finish(agent).await;
 }
 
+/// However short the machine is of memory, who holds the ends of all tasks keeps its own.
+#[tokio::test]
+async fn s45_the_supervisors_memory_is_not_taken_from_it() {
+    let Some((rig, agent)) = rig().await else { return };
+    let own = rig.cgroup("");
+    for dir in [own.join("supervisor"), own.clone(), own.parent().unwrap().to_owned()] {
+        let text = std::fs::read_to_string(dir.join("memory.min")).unwrap();
+        assert!(text.trim().parse::<u64>().unwrap() >= 32 * MIB, "{}: {text}", dir.display());
+    }
+    rig.finish(agent).await;
+}
+
 #[tokio::test]
 async fn processor_time_is_shared_by_weight() {
     let Some((rig, mut agent)) = rig().await else { return };

@@ -36,6 +36,9 @@ use super::remains::SOON;
 const TOP: &str = "tepui";
 /// The group of the supervisor itself, beside those of the containers.
 const OWN: &str = "supervisor";
+/// Memory of the supervisor that is not taken from it however short the machine is (v2): it holds the
+/// ends and the output of all tasks. With a thousand tasks it has less.
+const OWN_BYTES: u64 = 32 << 20;
 /// How long our own directories may be busy after the last process has left them.
 const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -117,7 +120,7 @@ impl Tree {
                 }
                 make(&root)?;
                 if version == Version::V2 {
-                    protect(&[&top, &root]);
+                    protect(&top, &root);
                 }
                 roots.push(root.clone());
             }
@@ -244,6 +247,10 @@ impl Tree {
                 for file in ["cpuset.cpus", "cpuset.mems"] {
                     inherit(root, &own, file)?;
                 }
+            }
+            if self.version == Version::V2 {
+                // Without the controller there is no such file, and nothing to protect.
+                let _ = fs::write(own.join("memory.min"), OWN_BYTES.to_string());
             }
             let procs = own.join("cgroup.procs");
             fs::write(&procs, "0").map_err(io_error("cannot write", &procs))?;
@@ -403,12 +410,19 @@ fn make(path: &Path) -> Result<(), CgroupError> {
 }
 
 /// Lets the groups below keep what they ask for when the machine runs short of memory: a group is
-/// protected only as far as those above it are. Together that is what an agent offers.
-fn protect(groups: &[&Path]) {
-    let Ok(bytes) = crate::probe::memory_offer() else { return };
-    for group in groups {
-        // Without the controller there is no such file, and nothing to protect.
-        let _ = fs::write(group.join("memory.low"), bytes.to_string());
+/// protected only as far as those above it are. Together tasks have what an agent offers, and each
+/// supervisor, of which there is one in every group below the top, its own.
+fn protect(top: &Path, root: &Path) {
+    // Without the controller there are no such files, and nothing to protect.
+    let keep =
+        |group: &Path, file, bytes: u64| drop(fs::write(group.join(file), bytes.to_string()));
+    let supervisors = fs::read_dir(top).into_iter().flatten().flatten();
+    let supervisors = supervisors.filter(|entry| entry.path().is_dir()).count() as u64;
+    keep(top, "memory.min", OWN_BYTES.saturating_mul(supervisors));
+    keep(root, "memory.min", OWN_BYTES);
+    if let Ok(bytes) = crate::probe::memory_offer() {
+        keep(top, "memory.low", bytes);
+        keep(root, "memory.low", bytes);
     }
 }
 
