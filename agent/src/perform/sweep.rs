@@ -12,9 +12,9 @@ impl Performer {
     }
 
     /// Removes what groups shared: all tasks have been ended, and nobody will hear of it.
-    pub(crate) async fn remove_groups(&self) {
+    pub(crate) fn remove_groups(&self) -> impl Future<Output = ()> + Send + use<> {
         self.volumes.keep_groups(std::iter::empty());
-        self.volumes.clone().sweep().await;
+        self.volumes.clone().sweep()
     }
 
     /// Removes what containers wrote over their images, unless that is being done.

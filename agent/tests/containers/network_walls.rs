@@ -240,7 +240,8 @@ async fn of_two_agents_with_one_subnet_neither_takes_an_address_of_the_other() {
     let Some(rig) = rig() else { return };
     let mut agent = rig.agent().await;
     agent.launched(greeter("greets")).await;
-    let other = crate::enclosed::rig().expect("there was one");
+    let mut other = crate::enclosed::rig().expect("there was one");
+    other.shares_network = true;
     let mut second = other.agent().await;
     let ended = second.run(with(shell("t", "echo $MESOS_CONTAINER_IP"), network())).await;
     assert_eq!(file_of(&ended, "stdout"), b"10.199.0.3\n");

@@ -65,16 +65,16 @@ impl StreamHandler<AgentCall, AgentEvent> for Follower {
 async fn an_agent_goes_where_the_leader_is_and_comes_back_through_the_follower() {
     let dir = tempfile::tempdir().unwrap();
     let (follower, first) = Follower::start().await;
-    let mut leader = Master::start().await;
+    let (mut leader, mut next) = (Master::start().await, Master::start().await);
     follower.says(&leader.address);
-    let mut config = config(&leader, dir.path());
+    // Who goes last looks for what is left.
+    let mut config = config(&next, dir.path());
     config.masters = vec![first];
     let agent = Agent::start(config).await;
     let link = leader.admit().await;
     assert_eq!(follower.attempts(), 1);
     agent.registered().await;
     // Another one leads now.
-    let mut next = Master::start().await;
     follower.says(&next.address);
     drop((link, leader));
     let _link = next.admit().await;
