@@ -19,6 +19,7 @@ mod daemon;
 mod enclosing;
 mod enclosure;
 mod ending;
+mod flow;
 mod handing;
 mod network;
 pub mod options;

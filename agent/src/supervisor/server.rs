@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use super::berth::Berth;
 use super::beside::Besides;
 use super::cgroup::{Group, Tree};
 use super::enclosure::Enclosures;
+use super::flow::Held;
 use super::network::Networks;
 use super::options::Options;
 use super::pace::Pace;
@@ -52,8 +53,8 @@ const LISTENER: u64 = 0;
 const SIGNALS: u64 = 1;
 const PEER: u64 = 2;
 /// Above these: berth number and what of it (0 stdout, 1 stderr, 2 memory).
-const BERTHS: u64 = 256;
-const MEMORY: u64 = 2;
+pub(super) const BERTHS: u64 = 256;
+pub(super) const MEMORY: u64 = 2;
 
 /// Everything the supervisor knows.
 pub(super) struct Supervisor {
@@ -61,7 +62,7 @@ pub(super) struct Supervisor {
     pub(super) tree: Option<Tree>,
     pub(super) isolation: String,
     pub(super) warning: Option<String>,
-    poll: OwnedFd,
+    pub(super) poll: OwnedFd,
     listener: UnixListener,
     signals: OwnedFd,
     pub(super) null: OwnedFd,
@@ -105,6 +106,7 @@ pub(super) struct Supervisor {
     /// What the agent wants of logs. There are none before it has come.
     pub(super) logs: LogPolicy,
     pub(super) sampler: Sampler,
+    pub(super) held: Held,
     /// Whom the kernel killed for memory.
     pub(super) victims: Victims,
     away_since: Option<Instant>,
@@ -169,6 +171,7 @@ impl Supervisor {
             logs: LogPolicy::default(),
             sampler: Sampler::default(),
             victims: Victims::watch(),
+            held: Held::default(),
             away_since: Some(Instant::now()),
             ending: false,
         })
@@ -383,35 +386,6 @@ impl Supervisor {
         }
     }
 
-    /// Watches the pipes and the memory of a new berth.
-    pub(super) fn watch(&self, index: usize, berth: &Berth) -> io::Result<()> {
-        let base = (index as u64 + 1) * BERTHS;
-        let add = |fd: BorrowedFd<'_>, what: u64, flags| {
-            epoll::add(&self.poll, fd, EventData::new_u64(base + what), flags)
-        };
-        for (what, stream) in (0u64..).zip(&berth.streams) {
-            add(stream.readable(), what, EventFlags::IN)?;
-        }
-        if let Some((fd, counter)) = berth.group.as_ref().and_then(Group::oom_watch) {
-            add(fd, MEMORY, if counter { EventFlags::IN } else { EventFlags::PRI })?;
-        }
-        Ok(())
-    }
-
-    fn output(&mut self, index: usize, stream: usize, flags: EventFlags) {
-        let Some(berth) = self.berths.get_mut(index).and_then(Option::as_mut) else { return };
-        let empty = berth.carry(stream, self.logs, &mut self.buffer);
-        if empty && flags.contains(EventFlags::HUP) {
-            // Nobody can write any more, and the kernel would say so for ever.
-            let _ = epoll::delete(&self.poll, berth.streams[stream].readable());
-        }
-        if berth.take_cut()
-            && let Some(id) = berth.occupant.as_ref().map(|occupant| occupant.id.clone())
-        {
-            self.report(&Report::LogCut { id });
-        }
-    }
-
     fn timeout(&self, now: Instant) -> Option<Timespec> {
         let soon = !self.settling.is_empty() || !self.doomed.is_empty() || !self.remains.is_empty();
         let away = self.away_since.filter(|_| self.nothing_left());
@@ -419,6 +393,7 @@ impl Supervisor {
             soon.then(|| self.pace.next()),
             self.kills.first().map(|(at, _, _)| *at),
             self.besides.deadline(),
+            self.held.deadline(),
             away.map(|since| since + self.options.away_grace),
             self.waiting.as_ref().map(|(_, until)| *until),
         ];
@@ -437,6 +412,7 @@ impl Supervisor {
             self.kill_due(due.1, due.2);
         }
         self.besides.end_late(now);
+        self.let_go(now);
         if self.pace.is_due(now) {
             let settling = std::mem::take(&mut self.settling);
             self.settle(settling);

@@ -213,5 +213,7 @@ async fn s44_a_flood_keeps_what_its_ring_holds_and_others_start_meanwhile() {
     println!("{most} of 300000000 bytes were kept at the most, of {bound} that may be");
     assert!(most <= bound && most > PART, "{most} of {bound}");
     assert_eq!(others, 20);
+    // It was held up: 64 MiB a second are carried of one stream.
+    assert!(ended.lasted > Duration::from_secs(4), "{:?}", ended.lasted);
     rig.finish(agent).await;
 }

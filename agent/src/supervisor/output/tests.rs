@@ -28,6 +28,29 @@ fn a_writer_that_never_stops_does_not_hold_up_the_end() {
     writer.join().unwrap();
 }
 
+#[test]
+fn who_prints_more_than_a_stream_may_is_held_up_until_the_next_period() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = File::open(dir.path()).unwrap();
+    let mut stream = Stream::new("stdout").unwrap();
+    let mut write = File::from(stream.writable().unwrap().try_clone_to_owned().unwrap());
+    let mut print = |stream: &mut Stream| {
+        write.write_all(&[b'y'; 2048]).unwrap();
+        stream.carry(directory.as_fd(), LogPolicy::default(), &mut [0; 4096]);
+    };
+    print(&mut stream);
+    assert_eq!(stream.held_until(), None);
+    // As if it had been a flood, in a period that lasts.
+    (stream.period, stream.in_period) = (Instant::now() + PERIOD, IN_PERIOD - 1);
+    print(&mut stream);
+    assert_eq!(stream.held_until(), Some(stream.period + PERIOD));
+    // Another period.
+    stream.period = Instant::now().checked_sub(PERIOD).unwrap();
+    print(&mut stream);
+    assert_eq!((stream.held_until(), stream.in_period), (None, 2048));
+    assert_eq!(stream.figures(), (3 * 2048, 0), "all of it is stored");
+}
+
 /// All files of a directory by name, with their contents.
 fn files(dir: &tempfile::TempDir) -> std::collections::BTreeMap<String, Vec<u8>> {
     std::fs::read_dir(dir.path())
