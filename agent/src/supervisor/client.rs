@@ -146,13 +146,19 @@ pub(crate) async fn start(
     options: &Options,
 ) -> Result<Connected, StartError> {
     let begun = tokio::time::Instant::now();
+    let mut ran = false;
     loop {
         let lost = match StdStream::connect(&options.socket) {
             Ok(stream) => match handshake(stream, &options.socket).await {
                 Err(error @ (StartError::Lost { .. } | StartError::OtherVersion { .. })) => error,
                 answered => return answered,
             },
-            Err(error) if absent(&error) => break,
+            // One that was started by an agent before us may be there by now, and end.
+            Err(error) if absent(&error) && (!ran || begun.elapsed() < DYING_LIMIT) => {
+                run(command, options).await?;
+                ran = true;
+                continue;
+            }
             Err(source) => {
                 return Err(StartError::Connect { socket: options.socket.clone(), source });
             }
@@ -168,10 +174,6 @@ pub(crate) async fn start(
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    run(command, options).await?;
-    let stream = StdStream::connect(&options.socket)
-        .map_err(|source| StartError::Connect { socket: options.socket.clone(), source })?;
-    handshake(stream, &options.socket).await
 }
 
 /// Nobody listens: there is no socket, or the one there belongs to a process that ended.

@@ -37,7 +37,12 @@ enum ServeError {
     #[error("cannot {doing} {path}: {source}")]
     Io { doing: &'static str, path: String, source: io::Error },
     #[error("another supervisor (pid {pid}) serves {dir}; give this agent its own directory")]
-    Taken { pid: String, dir: String },
+    Taken {
+        pid: String,
+        dir: String,
+        /// Whether it listens where we were to.
+        listens: bool,
+    },
     #[error("cannot use {0}")]
     Cgroup(CgroupError),
     #[error("a supervisor must be started before its process has threads")]
@@ -103,8 +108,11 @@ fn detach(options: Options) -> Result<(), ServeError> {
             let code = served.map_or_else(
                 |error| {
                     super::log(&error.to_string());
-                    drop(tell.take().map(|mut t| t.write_all(error.to_string().as_bytes())));
-                    1
+                    // What was asked for is there: an agent that has ended meanwhile started it.
+                    let is_there = matches!(error, ServeError::Taken { listens: true, .. });
+                    let said = if is_there { "listening".to_owned() } else { error.to_string() };
+                    drop(tell.take().map(|mut t| t.write_all(said.as_bytes())));
+                    u8::from(!is_there).into()
                 },
                 |()| 0,
             );
@@ -203,9 +211,11 @@ fn lock(options: &Options) -> Result<File, ServeError> {
     while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         let text = fs::read_to_string(&path).unwrap_or_default();
         let (pid, socket) = text.split_once('\n').unwrap_or((&text, ""));
-        if UnixStream::connect(socket.trim_end()).is_ok() || Instant::now() > until {
+        let answers = UnixStream::connect(socket.trim_end()).is_ok();
+        if answers || Instant::now() > until {
             let dir = options.dir.display().to_string();
-            return Err(ServeError::Taken { pid: pid.to_owned(), dir });
+            let listens = answers && Path::new(socket.trim_end()) == options.socket;
+            return Err(ServeError::Taken { pid: pid.to_owned(), dir, listens });
         }
         // Start-up only, and the kernel has no event for it that could be bounded.
         std::thread::sleep(Duration::from_millis(2));

@@ -181,6 +181,8 @@ async fn a_second_supervisor_is_refused_with_the_reason() {
         let output = output.unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
+    // What is there already is what was asked for: whoever asked connects to it.
+    assert_eq!(run(&rig.options.supervisor), (Some(0), String::new()));
     let (code, said) = run(&second);
     assert_eq!(code, Some(1));
     let pid = agent.native.supervisor_pid();
