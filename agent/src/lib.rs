@@ -12,6 +12,7 @@ mod containers;
 pub mod crash;
 mod disks;
 mod docker;
+mod endpoints;
 mod error;
 mod executors;
 mod fetching;

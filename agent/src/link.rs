@@ -3,6 +3,7 @@
 //! It never decides to reconnect: the core asks for each attempt. Messages of an attempt carry its
 //! number, so that those of an old one are told apart.
 
+use crate::endpoints::Endpoints;
 use agent_core::Input;
 use grpc::{AgentLinkClient, ClientOptions, Duplex};
 use proto::agent_link::{AgentCall, Command};
@@ -17,6 +18,7 @@ use tokio::task::AbortHandle;
 pub(crate) struct Masters {
     addresses: Arc<[String]>,
     place: Arc<Mutex<Place>>,
+    endpoints: Endpoints,
 }
 
 #[derive(Debug, Default)]
@@ -26,8 +28,20 @@ struct Place {
 }
 
 impl Masters {
-    pub(crate) fn new(addresses: &[String]) -> Self {
-        Self { addresses: addresses.into(), place: Arc::default() }
+    /// What is learned of where they are goes to `endpoints`.
+    pub(crate) fn new(addresses: &[String], endpoints: Endpoints) -> Self {
+        Self { addresses: addresses.into(), place: Arc::default(), endpoints }
+    }
+
+    /// Learns where they are: the current one first, the others beside.
+    async fn learn(&self) {
+        let (all, endpoints) = (Arc::clone(&self.addresses), self.endpoints.clone());
+        self.endpoints.learn(&self.current()).await;
+        tokio::spawn(async move {
+            for address in &*all {
+                endpoints.learn(address).await;
+            }
+        });
     }
 
     fn place(&self) -> MutexGuard<'_, Place> {
@@ -130,6 +144,7 @@ async fn attempt(
     mut calls: mpsc::UnboundedReceiver<AgentCall>,
     inbox: &mpsc::Sender<Input>,
 ) -> End {
+    masters.learn().await;
     let address = masters.current();
     let connected = AgentLinkClient::connect(&address, &options()).await;
     let Duplex { sender, mut incoming, cluster } = match connected {

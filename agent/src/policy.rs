@@ -76,6 +76,8 @@ pub struct NetworkPolicy {
     pub masquerade: bool,
     /// Whether they reach link-local addresses, 169.254.0.0/16.
     pub link_local: bool,
+    /// Whether they reach this agent and the masters.
+    pub cluster: bool,
 }
 
 impl NetworkPolicy {

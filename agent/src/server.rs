@@ -18,6 +18,7 @@ use crate::containerizer::{ContainerEvent, Containerizer};
 use crate::containers::ImagesInUse;
 use crate::disks::{Disks, Measured};
 use crate::docker::pair::Pair;
+use crate::endpoints::Endpoints;
 use crate::http::{self, Ask};
 use crate::link::Masters;
 use crate::listen::{AcceptLimits, accept};
@@ -26,6 +27,7 @@ use crate::policy::Policy;
 use crate::preparing::{Prepared, Preparing};
 use crate::sandbox::packing::Packer;
 use crate::sessions::Sessions;
+use crate::supervisor::task::Closed;
 use crate::usage::{self, Usages};
 use crate::{Error, containers, gpus, metrics, probe};
 use agent_core::{Agent, Input, Recovered, TaskView};
@@ -40,7 +42,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 /// Inputs stepped before their effects are performed.
@@ -108,7 +110,8 @@ pub async fn run(
     check_reconfiguration(&recovered, &info, &machine.boot_id, &layout)?;
     let (writer, committed) = Writer::start(store, reserve).map_err(Error::Thread)?;
     take_orphans(&layout, &mut recovered, &mut first);
-    let masters = Masters::new(&config.masters);
+    let (endpoints, closed) = Endpoints::of(address.port());
+    let masters = Masters::new(&config.masters, endpoints);
     let place = host_address(&hostname, address).await;
     let options = options(&config, info, &machine, &gpus, (cluster_id, place));
     let policy = Policy { gpus, ..config.policy.clone().settled(&layout.root) };
@@ -135,7 +138,7 @@ pub async fn run(
     let (asks, questions) = mpsc::channel(64);
     let router = router(&server.performer, &server.sessions, &server.config, asks);
     fail_point!("agent-ready");
-    let channels = Channels { inputs, events, committed, prepared, questions, measured };
+    let channels = Channels { inputs, events, committed, prepared, questions, measured, closed };
     tokio::select! {
         result = server.serve(channels, shutdown) => result,
         () = accept(listener, router, limits) => Ok(()),
@@ -149,6 +152,7 @@ struct Channels {
     prepared: mpsc::UnboundedReceiver<Prepared>,
     questions: mpsc::Receiver<Ask>,
     measured: mpsc::UnboundedReceiver<Measured>,
+    closed: watch::Receiver<Closed>,
 }
 
 struct Server {
@@ -205,6 +209,7 @@ impl Server {
         let mut usage_watch = tokio::time::interval(usage::PERIOD);
         usage_watch.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let (mut inputs, mut events) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
+        channels.closed.mark_changed();
         self.step(Input::Tick);
         loop {
             self.performer.perform(&mut self.effects);
@@ -231,6 +236,10 @@ impl Server {
                 }
                 Some(prepared) = channels.prepared.recv() => self.prepared(prepared),
                 Some(ask) = channels.questions.recv() => self.answer(ask),
+                Ok(()) = channels.closed.changed() => {
+                    let closed = channels.closed.borrow_and_update().clone();
+                    self.performer.native.close(closed);
+                }
                 _ = disk_watch.tick() => self.watch_disk(),
                 _ = usage_watch.tick() => self.watch_usage(),
                 Some(measured) = channels.measured.recv() => self.measured(measured),

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
             prefix: 24,
             masquerade: true,
             link_local: false,
+            cluster: false,
         });
         if collect {
             config.gc_delay = std::time::Duration::ZERO;

@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::supervisor::task::{
-    BadContainerId, ContainerId, Credentials, Device, Enclosure, Ended, LaunchError, Launched,
-    Limitation, Mount, MountSource, Network, NetworkPod, PortMap, Pressure, Program, Recovered,
-    Rlimit, Root, SANDBOX, SandboxChoice, SandboxFate, Stdio, Traffic, Usage, Victim, VolumeLink,
-    WaitStatus,
+    BadContainerId, Closed, ContainerId, Credentials, Device, Enclosure, Ended, LaunchError,
+    Launched, Limitation, Mount, MountSource, Network, NetworkPod, PortMap, Pressure, Program,
+    Recovered, Rlimit, Root, SANDBOX, SandboxChoice, SandboxFate, Stdio, Traffic, Usage, Victim,
+    VolumeLink, WaitStatus,
 };
 pub(crate) use isolator::{QUOTA_PERIOD_US, limits_of};
 pub use native::{Native, NativeDefaults, NativeOptions, StartError};

@@ -16,7 +16,7 @@ use super::{Allocation, ContainerEvent, ContainerId, Containerizer, Launch, Limi
 use crate::parts::LogPolicy;
 use crate::supervisor::client::{self, Client, Connected, Incoming};
 use crate::supervisor::options::Options;
-use crate::supervisor::task::{LaunchError, Limits, Program, TaskSpec};
+use crate::supervisor::task::{Closed, LaunchError, Limits, Program, TaskSpec};
 use crate::supervisor::wire::{MAX_PAYLOAD, Order, Report};
 
 pub use super::isolator::Defaults as NativeDefaults;
@@ -45,6 +45,7 @@ pub struct Native {
     isolation: String,
     warning: Option<String>,
     shares: Shares,
+    closed: Closed,
 }
 
 /// What launches have in common, as far as the supervisor keeps it for those to come.
@@ -111,6 +112,7 @@ impl Native {
             isolation: welcome.isolation,
             warning: welcome.warning,
             shares: Shares::default(),
+            closed: Closed::default(),
         };
         Ok((native, receiver))
     }
@@ -133,6 +135,18 @@ impl Native {
     /// What is missing on this machine, in a sentence for the operator.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
+    }
+
+    /// Has networks of tasks, those that run as well, not lead there from now on.
+    pub fn close(&mut self, closed: Closed) {
+        self.client.queue(&Order::Close(closed.clone()));
+        self.client.flush();
+        self.closed = closed;
+    }
+
+    /// What was closed last.
+    pub(crate) fn closed(&self) -> &Closed {
+        &self.closed
     }
 
     /// Asks the supervisor to exit. It does so only when nothing runs; `Lost` follows.

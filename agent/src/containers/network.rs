@@ -113,9 +113,9 @@ fn had<'a>(
 }
 
 fn network(policy: &NetworkPolicy) -> Network {
-    let NetworkPolicy { subnet, prefix, masquerade, link_local, .. } = *policy;
+    let NetworkPolicy { subnet, prefix, masquerade, link_local, cluster, .. } = *policy;
     let (bits_a_second, ports) = (None, Vec::new());
-    Network { subnet, prefix, bits_a_second, ports, masquerade, link_local, pod: None }
+    Network { subnet, prefix, bits_a_second, ports, masquerade, link_local, cluster, pod: None }
 }
 
 fn bandwidth(resources: &Resources) -> Option<u64> {
@@ -236,6 +236,7 @@ mod tests {
             prefix: 16,
             masquerade: false,
             link_local: false,
+            cluster: false,
         };
         Policy { network: Some(network), ..Policy::default() }
     }

@@ -5,6 +5,7 @@ use crate::config::{Config, Layout};
 use crate::containerizer::{
     Allocation, ContainerId, Containerizer, Launch, Limitation, Native, Recovered, Stdio,
 };
+use crate::supervisor::task::Closed;
 use std::time::Duration;
 
 /// Native containers, and those of a Docker engine where the operator has one.
@@ -29,13 +30,19 @@ impl Pair {
         self.native.isolation()
     }
 
+    /// Has tasks' networks not lead there; the engine has its own.
+    pub(crate) fn close(&mut self, closed: Closed) {
+        self.native.close(closed);
+    }
+
     /// Ends the supervisor; containers of the engine have none.
     pub(crate) fn shutdown(&mut self) {
         self.native.shutdown();
     }
 
     /// Another supervisor took the place of one that was lost.
-    pub(crate) fn replace_native(&mut self, native: Native) {
+    pub(crate) fn replace_native(&mut self, mut native: Native) {
+        native.close(self.native.closed().clone());
         if let Some(docker) = &mut self.docker {
             docker.renew(native.events());
         }

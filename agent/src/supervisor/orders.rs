@@ -153,7 +153,7 @@ impl Supervisor {
     fn raise_network(&mut self, spec: &TaskSpec) -> Result<Option<network::Standing>, LaunchError> {
         let Some(wanted) = &spec.network else { return Ok(None) };
         let Options { dir, name, .. } = &self.options;
-        Networks::ready(&mut self.networks, dir, name)?.raise(wanted).map(Some)
+        Networks::ready(&mut self.networks, dir, name, &self.closed)?.raise(wanted).map(Some)
     }
 
     /// Starts a task's first process in a berth that is ready, within its walls and network.

@@ -32,7 +32,7 @@ use super::session::Sessions;
 use super::spawn::Slots;
 use super::strays::Children;
 use super::sys;
-use super::task::{ContainerId, Recovered};
+use super::task::{Closed, ContainerId, Recovered};
 use super::victims::Victims;
 use super::wire::{Order, Report};
 
@@ -82,6 +82,8 @@ pub(super) struct Supervisor {
     pub(super) inits: HashMap<u32, usize>,
     pub(super) enclosures: Option<Enclosures>,
     pub(super) networks: Option<Networks>,
+    /// Where tasks' networks do not lead.
+    pub(super) closed: Closed,
     pub(super) projects: Projects,
     /// By which tasks are known as ours where there are no cgroups.
     pub(super) mark: Option<String>,
@@ -152,6 +154,7 @@ impl Supervisor {
             inits: HashMap::new(),
             enclosures: None,
             networks: None,
+            closed: Closed::default(),
             projects,
             mark: None,
             ended: HashMap::new(),
@@ -313,6 +316,10 @@ impl Supervisor {
             }
             Order::Share { key, bytes } => drop(self.shared.insert(key, bytes)),
             Order::Logs(policy) => self.logs = policy,
+            Order::Close(closed) => {
+                self.networks.iter_mut().for_each(|networks| networks.shut(&closed));
+                self.closed = closed;
+            }
             Order::Sample { all } => self.sample(all),
             Order::Exceeded { id, limitation } => self.exceeded(&id, limitation),
             Order::Unshare { key } => drop(self.shared.remove(&key)),

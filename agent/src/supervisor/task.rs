@@ -8,8 +8,9 @@ mod usage;
 
 pub use usage::{Pressure, Traffic, Usage};
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -237,9 +238,20 @@ pub struct Network {
     pub masquerade: bool,
     /// Whether it reaches link-local addresses, where clouds answer with the host's credentials.
     pub link_local: bool,
+    /// Whether it reaches what is [`Closed`].
+    pub cluster: bool,
     /// The group with whose tasks it shares the network; what is above of bandwidth and ports is
     /// this task's part then.
     pub pod: Option<NetworkPod>,
+}
+
+/// Where the cluster's own programs listen for TCP: networks of tasks do not lead there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Closed {
+    /// Ports of this host, at any of its addresses.
+    pub here: BTreeSet<u16>,
+    /// Those of others.
+    pub there: BTreeSet<SocketAddrV4>,
 }
 
 /// What a group has of the network that its tasks share, beside their parts.

@@ -30,6 +30,7 @@ pub(crate) fn network() -> Network {
         ports: Vec::new(),
         masquerade: false,
         link_local: false,
+        cluster: false,
         pod: None,
     }
 }

@@ -1,15 +1,15 @@
 //! What leads into a task's network leads nowhere else, and what a task can reach by it.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddrV4, TcpListener, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use agent::containerizer::{
-    ContainerEvent, Containerizer, Launch, LaunchError, Network, PortMap, Program,
+    Closed, ContainerEvent, Containerizer, Launch, LaunchError, Network, PortMap, Program,
 };
 
 use crate::network::{
-    FIRST, finish, greeter, hello, kill, left, network, nothing, rig, tables, with,
+    FIRST, GATEWAY, finish, greeter, hello, kill, left, network, nothing, rig, tables, with,
 };
 use crate::rig::{Agent, BOUND, Rig, file_of, filled, id, shell};
 
@@ -212,6 +212,84 @@ async fn s28_link_local_addresses_are_reached_by_names_only_unless_that_is_allow
     }
     // The control: it would arrive.
     assert_eq!(first(&mut agent, ask("c", Some("nobody"), open), &metadata).await, "ask");
+    finish(rig, agent).await;
+}
+
+/// Connects to places, and says which of them take it; again when a file is there.
+const KNOCK: &str = "
+import os, socket, time
+for file in (None, 'again'):
+    while file and not os.path.exists(file):
+        time.sleep(0.01)
+    for host, port in (PLACES):
+        s = socket.socket()
+        s.settimeout(0.5)
+        try:
+            s.connect((host, port))
+            print(host, port)
+        except OSError:
+            pass
+    print('done', flush=True)
+";
+
+#[tokio::test]
+async fn s28_the_clusters_own_ports_are_not_reached_unless_that_is_allowed() {
+    let Some(rig) = rig_with_python() else { return };
+    // An address that is not the one by which the host is known to its tasks.
+    let added = std::process::Command::new("/usr/bin/busybox")
+        .args(["ip", "addr", "add", "192.0.2.7/32", "dev", "lo"])
+        .status();
+    assert!(added.unwrap().success());
+    let listeners = [(); 3].map(|()| TcpListener::bind("0.0.0.0:0").unwrap());
+    let [own, other, master] = listeners.each_ref().map(|l| l.local_addr().unwrap().port());
+    let all = [GATEWAY, "192.0.2.7"].map(|host| [own, other, master].map(|port| (host, port)));
+    let all = all.as_flattened();
+    let code = KNOCK.replace("PLACES", &format!("{all:?}").replace(['[', ']'], ""));
+    let mut agent = rig.agent().await;
+    let place = SocketAddrV4::new([192, 0, 2, 7].into(), master);
+    agent.native.close(Closed { here: [own].into(), there: [place].into() });
+    let knock = |name: &str, user: Option<&str>, network| {
+        let argv = ["python3", "-c", &code].map(Into::into).to_vec();
+        let mut launch = shell(name, "");
+        launch.program = Program::Exec { file: "/usr/bin/python3".into(), argv };
+        launch.user = user.map(Into::into);
+        with(launch, network)
+    };
+    let said = |without: &[(&str, u16)]| -> String {
+        let open = all.iter().filter(|place| !without.contains(place));
+        open.map(|(host, port)| format!("{host} {port}\n")).chain(["done\n".into()]).collect()
+    };
+    let walled = said(&[(GATEWAY, own), ("192.0.2.7", own), ("192.0.2.7", master)]);
+    let hidden = Network { masquerade: true, ..mapped(31_000, 1) };
+    let insider = Network { cluster: true, ..network() };
+    let cases = [
+        ("a", Some("nobody"), network(), &walled),
+        ("b", None, hidden, &walled),
+        // The control: they take it.
+        ("c", Some("nobody"), insider, &said(&[])),
+    ];
+    let mut files = Vec::new();
+    for (name, user, network, first) in cases {
+        let sandbox = agent.launched(knock(name, user, network)).await.sandbox;
+        let out = sandbox.join("stdout");
+        filled(out.clone()).await;
+        assert_eq!(std::fs::read_to_string(&out).unwrap(), *first, "{name}");
+        files.push((name, sandbox, first));
+    }
+    // What is said later holds for those that run, and what was said before does so no longer.
+    agent.native.close(Closed { here: [other, own].into(), ..Closed::default() });
+    let walled =
+        said(&[(GATEWAY, own), (GATEWAY, other), ("192.0.2.7", own), ("192.0.2.7", other)]);
+    for (name, sandbox, first) in files {
+        std::fs::write(sandbox.join("again"), "").unwrap();
+        agent.ended(&id(name)).await;
+        let second = if name == "c" { said(&[]) } else { walled.clone() };
+        let out = std::fs::read_to_string(sandbox.join("stdout")).unwrap();
+        assert_eq!(out, format!("{first}{second}"), "{name}");
+    }
+    agent.native.close(Closed::default());
+    // Orders are obeyed by their turns.
+    agent.run(with(shell("e", "true"), network())).await;
     finish(rig, agent).await;
 }
 

@@ -49,6 +49,7 @@ pub(crate) fn policy() -> NetworkPolicy {
         prefix: 24,
         masquerade: false,
         link_local: false,
+        cluster: false,
     }
 }
 
@@ -166,4 +167,40 @@ async fn what_cannot_be_had_of_networks_is_refused_by_name_and_bandwidth_alone_i
     assert_eq!(end.outcome.unwrap().exit, Some(Exit::Code(0)));
     assert_eq!(end.address, Some([127, 0, 0, 1].into()), "it is where its agent is");
     agent.stop(Stop::EndTasks).await;
+}
+
+/// Whether somebody takes a connection of a task's.
+async fn reaches(link: &mut Connection, id: &str, port: u16) -> bool {
+    let line = format!("/usr/bin/busybox nc -w 1 10.198.0.1 {port} -e /bin/true");
+    let end = link.run_to_end(asking(NetworkPolicy::NAME, shell(id, &line))).await;
+    let exit = end.outcome.as_ref().and_then(|outcome| outcome.exit);
+    assert!(matches!(exit, Some(Exit::Code(0 | 1))), "{end:?}");
+    exit == Some(Exit::Code(0))
+}
+
+#[tokio::test]
+async fn s28_tasks_reach_neither_their_agent_nor_a_master_unless_that_is_allowed() {
+    if !leave_network() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let listeners = [(); 2].map(|()| std::net::TcpListener::bind("0.0.0.0:0").unwrap());
+    // One that may lead one day, and one that is no master.
+    let [second, other] = listeners.each_ref().map(|l| l.local_addr().unwrap().port());
+    let mut with = config(&master, dir.path());
+    with.masters.push(format!("127.0.0.1:{second}"));
+    for cluster in [false, true] {
+        with.policy.network = Some(NetworkPolicy { cluster, ..policy() });
+        // It listens at all addresses of this host.
+        let agent = Agent::start_on(with.clone(), ([0, 0, 0, 0], 0).into()).await;
+        let mut link = master.admit().await;
+        let mut taken = Vec::new();
+        for port in [agent.address.port(), second, other] {
+            taken.push(reaches(&mut link, &format!("{cluster}-{port}"), port).await);
+        }
+        assert_eq!(taken, [cluster, cluster, true]);
+        agent.registered().await;
+        agent.stop(Stop::EndTasks).await;
+    }
 }

@@ -369,7 +369,12 @@ impl Agent {
 
     /// An agent on this port, or on any if it is 0.
     pub(crate) async fn start_at(config: Config, port: u16) -> Self {
-        let listener = agent::listen(([127, 0, 0, 1], port).into()).await.unwrap();
+        Self::start_on(config, ([127, 0, 0, 1], port).into()).await
+    }
+
+    /// An agent that listens there.
+    pub(crate) async fn start_on(config: Config, at: std::net::SocketAddr) -> Self {
+        let listener = agent::listen(at).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async move { stopped.await.unwrap_or(Stop::KeepTasks) };

@@ -48,8 +48,17 @@ mod tests {
 
     fn network(prefix: u8) -> Network {
         let (subnet, ports) = ([10, 1, 0, 0].into(), Vec::new());
-        let (masquerade, link_local) = (false, false);
-        Network { subnet, prefix, bits_a_second: None, ports, masquerade, link_local, pod: None }
+        let (masquerade, link_local, cluster) = (false, false, false);
+        Network {
+            subnet,
+            prefix,
+            bits_a_second: None,
+            ports,
+            masquerade,
+            link_local,
+            cluster,
+            pod: None,
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ use pods::{Membership, Pods};
 use ports::Entries;
 
 use super::sys;
-use super::task::{LaunchError, Network, Traffic};
+use super::task::{Closed, LaunchError, Network, Traffic};
 
 /// Has the name of our table while there may be one.
 const MARK: &str = "networks";
@@ -54,6 +54,8 @@ pub(super) struct Networks {
     table: String,
     has_table: bool,
     mark: PathBuf,
+    /// Where tasks' networks do not lead.
+    closed: Closed,
     /// The group of links that are to be removed.
     group: u32,
     ended: Vec<(u32, Ipv4Addr)>,
@@ -85,7 +87,7 @@ fn refused(what: &'static str) -> impl Fn(io::Error) -> LaunchError {
 }
 
 impl Networks {
-    fn open(dir: &Path, owner: &str) -> io::Result<Self> {
+    fn open(dir: &Path, owner: &str, closed: &Closed) -> io::Result<Self> {
         let random = uuid::Uuid::new_v4();
         let number =
             u32::from_ne_bytes(*random.as_bytes().last_chunk().expect("16 are 4 and more"));
@@ -97,6 +99,7 @@ impl Networks {
             table: format!("{TABLE}{owner}_{}", random.simple()),
             has_table: false,
             mark: dir.join(MARK),
+            closed: closed.clone(),
             // Far from the numbers that people give.
             group: number | 1 << 30,
             ended: Vec::new(),
@@ -109,9 +112,10 @@ impl Networks {
         networks: &'a mut Option<Self>,
         dir: &Path,
         owner: &str,
+        closed: &Closed,
     ) -> Result<&'a mut Self, LaunchError> {
         if networks.is_none() {
-            *networks = Some(Self::open(dir, owner).map_err(refused("asking the kernel"))?);
+            *networks = Some(Self::open(dir, owner, closed).map_err(refused("asking the kernel"))?);
         }
         Ok(networks.as_mut().expect("made ready above"))
     }
@@ -145,6 +149,7 @@ impl Networks {
             themselves: !network.ports.is_empty(),
             hidden: network.masquerade,
             trusted: network.link_local,
+            insider: network.cluster,
         };
         match made.and_then(|()| self.map(entries, &standing, true)) {
             Ok(mapped) => Ok((Standing { mapped, ..standing }, inside)),
@@ -234,17 +239,19 @@ impl Networks {
     ) -> Result<Option<Entries>, LaunchError> {
         let has_ports = !entries.ports.is_empty();
         let has_elements = has_ports || entries.hidden;
-        if entries.trusted && !self.has_table && !has_elements {
-            // Where nothing is translated and nothing forbidden, there need be no nf_tables.
-            return Ok(None);
-        }
         let had_table = self.has_table;
-        self.make_table().map_err(|error| {
-            LaunchError::Refused(format!(
-                "what its own network does not lead to cannot be said (nf_tables): {error}; \
-                 --network-link-local does without for tasks without ports"
-            ))
-        })?;
+        match self.make_table() {
+            Ok(()) => {}
+            // Where nothing is translated and nothing forbidden, there need be no nf_tables.
+            Err(_) if entries.trusted && entries.insider && !has_elements => return Ok(None),
+            Err(error) => {
+                return Err(LaunchError::Refused(format!(
+                    "what its own network does not lead to cannot be said (nf_tables): {error}; \
+                     --network-link-local with --network-cluster does without for tasks without \
+                     ports"
+                )));
+            }
+        }
         if had_table
             && is_new
             && let Err(error) = flows::forget(&self.ports, standing.address)
@@ -255,7 +262,7 @@ impl Networks {
                 standing.address
             ));
         }
-        if !has_elements && !entries.trusted {
+        if !has_elements && !entries.trusted && !entries.insider {
             return Ok(None);
         }
         let failed = refused("its ports (nf_tables)");
@@ -281,10 +288,21 @@ impl Networks {
     fn make_table(&mut self) -> io::Result<()> {
         if !self.has_table {
             fs::write(&self.mark, &self.table)?;
-            ports::make(&self.ports, &self.table)?;
+            ports::make(&self.ports, &self.table, &self.closed)?;
             self.has_table = true;
         }
         Ok(())
+    }
+
+    /// Tasks' networks, those that are there as well, lead there no longer, and again to what was
+    /// closed before.
+    pub(super) fn shut(&mut self, closed: &Closed) {
+        self.closed.clone_from(closed);
+        if self.has_table
+            && let Err(error) = ports::close(&self.ports, &self.table, closed)
+        {
+            super::log(&format!("what tasks' networks do not lead to is as before: {error}"));
+        }
     }
 
     /// Starts something in a task's network.

@@ -181,14 +181,21 @@ impl Networks {
             themselves: !had.themselves,
             hidden: false,
             trusted: network.link_local && !had.trusted,
+            insider: network.cluster && !had.insider,
         };
         had.themselves = true;
         had.trusted |= entries.trusted;
+        had.insider |= entries.insider;
         let mapped = self.map(entries, standing, false)?;
         if let Some(pod) = self.pods.standing.get_mut(name) {
             pod.standing.mapped = of_group;
         }
-        Ok(mapped.map(|entries| Entries { themselves: false, trusted: false, ..entries }))
+        Ok(mapped.map(|entries| Entries {
+            themselves: false,
+            trusted: false,
+            insider: false,
+            ..entries
+        }))
     }
 }
 

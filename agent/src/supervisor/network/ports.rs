@@ -6,10 +6,10 @@
 //! before it is made, so that what a lost supervisor left is found, and nobody else's is touched.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::netlink::{APPEND, CREATE, EXCLUSIVE, Message, Socket};
-use crate::supervisor::task::PortMap;
+use crate::supervisor::task::{Closed, PortMap};
 use std::collections::BTreeMap;
 
 /// The kernel's number for nf_tables, and its kinds of messages.
@@ -52,6 +52,11 @@ const THEMSELVES: &[u8] = b"themselves\0";
 const HIDDEN: &[u8] = b"hidden\0";
 /// Addresses of tasks that reach link-local ones.
 const TRUSTED: &[u8] = b"trusted\0";
+/// Addresses of tasks that reach what is closed.
+const INSIDERS: &[u8] = b"insiders\0";
+/// Ports of the host, and addresses with ports, that are closed to tasks.
+const CLOSED_HERE: &[u8] = b"closed_here\0";
+const CLOSED_THERE: &[u8] = b"closed_there\0";
 /// Link-local addresses, of which 169.254.169.254 is where clouds tell a host its credentials.
 const LINK_LOCAL: (Ipv4Addr, u8) = (Ipv4Addr::new(169, 254, 0, 0), 16);
 /// Where resolvers listen: some clouds' do at a link-local address.
@@ -88,8 +93,12 @@ fn compare(rule: &mut Message, how: u32, value: &[u8]) {
 
 /// Loads part of a packet: of its IPv4 header (1) or of what is in that (2).
 fn load(rule: &mut Message, header: u32, offset: u32, length: u32) {
+    load_into(rule, FIRST, (header, offset, length));
+}
+
+fn load_into(rule: &mut Message, register: u32, (header, offset, length): (u32, u32, u32)) {
     expression(rule, "payload", |payload| {
-        for (kind, value) in [(1, FIRST), (2, header), (3, offset), (4, length)] {
+        for (kind, value) in [(1, register), (2, header), (3, offset), (4, length)] {
             number(payload, kind, value);
         }
     });
@@ -117,6 +126,34 @@ fn meta(rule: &mut Message, what: u32, register: u32) {
     });
 }
 
+/// Goes on with what is of TCP.
+fn of_tcp(rule: &mut Message) {
+    meta(rule, PROTOCOL, FIRST);
+    compare(rule, EQUAL, &[6]);
+}
+
+/// Goes on with what is for an address of the host.
+fn to_host(rule: &mut Message) {
+    expression(rule, "fib", |fib| {
+        // The kind (3) of the packet's destination (2).
+        for (kind, value) in [(1, FIRST), (2, 3), (3, 2)] {
+            number(fib, kind, value);
+        }
+    });
+    // RTN_LOCAL
+    compare(rule, EQUAL, &2_u32.to_ne_bytes());
+}
+
+/// Goes on if what was loaded is not in a set.
+fn is_not_in(rule: &mut Message, set: &[u8]) {
+    expression(rule, "lookup", |lookup| {
+        lookup.put(1, set);
+        number(lookup, 2, FIRST);
+        // NFT_LOOKUP_F_INV
+        number(lookup, 5, 1);
+    });
+}
+
 /// Looks what was loaded up in a set, and goes on if it is there.
 fn look_up(rule: &mut Message, set: &[u8], into: Option<u32>) {
     expression(rule, "lookup", |lookup| {
@@ -130,21 +167,10 @@ fn look_up(rule: &mut Message, set: &[u8], into: Option<u32>) {
 
 /// What is for a mapped port of any address of the host goes to its task.
 fn redirect(rule: &mut Message) {
-    expression(rule, "fib", |fib| {
-        // The kind (3) of the packet's destination (2).
-        for (kind, value) in [(1, FIRST), (2, 3), (3, 2)] {
-            number(fib, kind, value);
-        }
-    });
-    // RTN_LOCAL
-    compare(rule, EQUAL, &2_u32.to_ne_bytes());
+    to_host(rule);
     meta(rule, PROTOCOL, FIRST);
-    expression(rule, "payload", |payload| {
-        // Of what is in the IPv4 packet (2): the destination's port.
-        for (kind, value) in [(1, SECOND), (2, 2), (3, 2), (4, 2)] {
-            number(payload, kind, value);
-        }
-    });
+    // Of what is in the IPv4 packet (2): the destination's port.
+    load_into(rule, SECOND, (2, 2, 2));
     look_up(rule, PORTS, Some(FIRST));
     expression(rule, "nat", |nat| {
         // To a destination, IPv4, address and port.
@@ -168,6 +194,15 @@ fn to_link_local(rule: &mut Message) {
     meta(rule, FROM_LINK, FIRST);
     compare(rule, EQUAL, OURS);
     is_address(rule, DESTINATION, EQUAL, LINK_LOCAL.0, LINK_LOCAL.1);
+}
+
+/// What a task that is no insider sends by TCP; the rules go on with it.
+fn to_cluster(rule: &mut Message) {
+    meta(rule, FROM_LINK, FIRST);
+    compare(rule, EQUAL, OURS);
+    of_tcp(rule);
+    load(rule, 1, SOURCE, 4);
+    is_not_in(rule, INSIDERS);
 }
 
 fn decide(rule: &mut Message, verdict: u32) {
@@ -216,32 +251,26 @@ fn set(
     set
 }
 
-/// Makes the table of a supervisor.
-pub(super) fn make(socket: &Socket, name: &str) -> io::Result<()> {
-    // Types of `nft`, which takes six bits for each of several: ipv4_addr, inet_proto, inet_service.
-    const ADDRESS: u32 = 7;
-    let (mapped, to) = ((12 << 6) | 13, (ADDRESS << 6) | 13);
-    let name = table_name(name);
-    let table = &*name;
-    let leaves = |rule: &mut Message, how| {
-        meta(rule, TO_LINK, FIRST);
-        compare(rule, how, OURS);
-    };
-    let batch = [
-        edge(BEGIN),
-        message(NEW_TABLE, CREATE | EXCLUSIVE).with(1, table),
-        set(table, (PORTS, 1), (mapped, 8), Some((to, 8))),
-        set(table, (THEMSELVES, 2), ((ADDRESS << 6) | ADDRESS, 8), None),
-        set(table, (HIDDEN, 3), (ADDRESS, 4), None),
-        set(table, (TRUSTED, 4), (ADDRESS, 4), None),
-        // NF_INET_PRE_ROUTING, _LOCAL_OUT and _POST_ROUTING; before connections are known (-300),
-        // and where translation has its places.
-        chain(table, "shield", b"filter\0", (0, -300)),
-        chain(table, "in", b"nat\0", (0, -100)),
-        chain(table, "here", b"nat\0", (3, -100)),
-        chain(table, "out", b"nat\0", (4, 100)),
+/// What the chain has that keeps tasks from what is not theirs to reach.
+fn shields(table: &[u8]) -> [Message; 7] {
+    [
         rule(table, "shield", |rule| shield(rule, SOURCE)),
         rule(table, "shield", |rule| shield(rule, DESTINATION)),
+        rule(table, "shield", |rule| {
+            to_cluster(rule);
+            to_host(rule);
+            // The destination's port.
+            load(rule, 2, 2, 2);
+            look_up(rule, CLOSED_HERE, None);
+            decide(rule, DROP);
+        }),
+        rule(table, "shield", |rule| {
+            to_cluster(rule);
+            load(rule, 1, DESTINATION, 4);
+            load_into(rule, SECOND, (2, 2, 2));
+            look_up(rule, CLOSED_THERE, None);
+            decide(rule, DROP);
+        }),
         rule(table, "shield", |rule| {
             to_link_local(rule);
             load(rule, 1, SOURCE, 4);
@@ -259,6 +288,38 @@ pub(super) fn make(socket: &Socket, name: &str) -> io::Result<()> {
             to_link_local(rule);
             decide(rule, DROP);
         }),
+    ]
+}
+
+/// Makes the table of a supervisor, in which this is closed to tasks.
+pub(super) fn make(socket: &Socket, name: &str, closed: &Closed) -> io::Result<()> {
+    // Types of `nft`, which takes six bits for each of several: ipv4_addr, inet_proto, inet_service.
+    const ADDRESS: u32 = 7;
+    let (mapped, to) = ((12 << 6) | 13, (ADDRESS << 6) | 13);
+    let name = table_name(name);
+    let table = &*name;
+    let leaves = |rule: &mut Message, how| {
+        meta(rule, TO_LINK, FIRST);
+        compare(rule, how, OURS);
+    };
+    let places = [
+        edge(BEGIN),
+        message(NEW_TABLE, CREATE | EXCLUSIVE).with(1, table),
+        set(table, (PORTS, 1), (mapped, 8), Some((to, 8))),
+        set(table, (THEMSELVES, 2), ((ADDRESS << 6) | ADDRESS, 8), None),
+        set(table, (HIDDEN, 3), (ADDRESS, 4), None),
+        set(table, (TRUSTED, 4), (ADDRESS, 4), None),
+        set(table, (INSIDERS, 5), (ADDRESS, 4), None),
+        set(table, (CLOSED_HERE, 6), (13, 2), None),
+        set(table, (CLOSED_THERE, 7), ((ADDRESS << 6) | 13, 8), None),
+        // NF_INET_PRE_ROUTING, _LOCAL_OUT and _POST_ROUTING; before connections are known (-300),
+        // and where translation has its places.
+        chain(table, "shield", b"filter\0", (0, -300)),
+        chain(table, "in", b"nat\0", (0, -100)),
+        chain(table, "here", b"nat\0", (3, -100)),
+        chain(table, "out", b"nat\0", (4, 100)),
+    ];
+    let translations = [
         rule(table, "in", redirect),
         rule(table, "here", redirect),
         // Who asked at an address that means another machine to the task, or the task itself, is
@@ -279,9 +340,9 @@ pub(super) fn make(socket: &Socket, name: &str) -> io::Result<()> {
             leaves(rule, OTHER);
             expression(rule, "masq", |_| {});
         }),
-        edge(END),
     ];
-    socket.ask(batch).map(drop)
+    let all = places.into_iter().chain(closing(table, closed)).chain(shields(table));
+    socket.ask(all.chain(translations).chain([edge(END)])).map(drop)
 }
 
 /// Elements of a set: keys, with values if it is a map.
@@ -312,11 +373,11 @@ pub(super) struct Entries {
     pub(super) themselves: bool,
     pub(super) hidden: bool,
     pub(super) trusted: bool,
+    pub(super) insider: bool,
 }
 
 fn batch(kind: u16, name: &str, entries: &Entries, task: Ipv4Addr) -> Vec<Message> {
     let (table, own) = (table_name(name), task.octets().to_vec());
-    let padded = |port: u16| [port.to_be_bytes(), [0; 2]].concat();
     // A port leads to one place: the first that was named.
     let mut ports = BTreeMap::new();
     for PortMap { host, inside, udp } in &entries.ports {
@@ -337,10 +398,42 @@ fn batch(kind: u16, name: &str, entries: &Entries, task: Ipv4Addr) -> Vec<Messag
         batch.push(elements(kind, &table, HIDDEN, &[(own.clone(), None)]));
     }
     if entries.trusted {
-        batch.push(elements(kind, &table, TRUSTED, &[(own, None)]));
+        batch.push(elements(kind, &table, TRUSTED, &[(own.clone(), None)]));
+    }
+    if entries.insider {
+        batch.push(elements(kind, &table, INSIDERS, &[(own, None)]));
     }
     batch.push(edge(END));
     batch
+}
+
+/// A port as part of a key of several.
+fn padded(port: u16) -> Vec<u8> {
+    [port.to_be_bytes(), [0; 2]].concat()
+}
+
+/// Has sets hold this instead of what was closed before.
+fn closing(table: &[u8], closed: &Closed) -> Vec<Message> {
+    let here = closed.here.iter().map(|port| (port.to_be_bytes().to_vec(), None));
+    let there = closed.there.iter().map(|place: &SocketAddrV4| {
+        ([place.ip().octets().to_vec(), padded(place.port())].concat(), None)
+    });
+    let sets: [(_, Vec<_>); 2] = [(CLOSED_HERE, here.collect()), (CLOSED_THERE, there.collect())];
+    let mut messages = Vec::new();
+    for (set, keys) in sets {
+        // All that it has.
+        messages.push(message(DELETE_ELEMENTS, 0).with(1, table).with(2, set));
+        if !keys.is_empty() {
+            messages.push(elements(NEW_ELEMENTS, table, set, &keys));
+        }
+    }
+    messages
+}
+
+/// Closes this to tasks, and nothing else any longer.
+pub(super) fn close(socket: &Socket, name: &str, closed: &Closed) -> io::Result<()> {
+    let messages = closing(&table_name(name), closed);
+    socket.ask([edge(BEGIN)].into_iter().chain(messages).chain([edge(END)])).map(drop)
 }
 
 fn table_name(name: &str) -> Vec<u8> {

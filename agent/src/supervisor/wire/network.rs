@@ -1,10 +1,10 @@
 //! A task's own network, as fields of frames.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use super::WireError;
 use super::codec::{Reader, Writer};
-use crate::supervisor::task::{Network, NetworkPod, PortMap, Traffic};
+use crate::supervisor::task::{Closed, Network, NetworkPod, PortMap, Traffic};
 
 impl Writer<'_> {
     pub(super) fn network(&mut self, v: &Network) {
@@ -13,12 +13,23 @@ impl Writer<'_> {
         self.option(v.bits_a_second);
         self.u8(u8::from(v.masquerade));
         self.u8(u8::from(v.link_local));
+        self.u8(u8::from(v.cluster));
         self.ports(&v.ports);
         self.u8(u8::from(v.pod.is_some()));
         if let Some(NetworkPod { name, bits_a_second, ports }) = &v.pod {
             self.text(name);
             self.option(*bits_a_second);
             self.ports(ports);
+        }
+    }
+
+    pub(super) fn closed(&mut self, Closed { here, there }: &Closed) {
+        self.u32(u32::try_from(here.len()).unwrap_or(u32::MAX));
+        here.iter().for_each(|port| self.u32(u32::from(*port)));
+        self.u32(u32::try_from(there.len()).unwrap_or(u32::MAX));
+        for place in there {
+            self.u32((*place.ip()).into());
+            self.u32(u32::from(place.port()));
         }
     }
 
@@ -55,9 +66,27 @@ impl Reader<'_> {
             bits_a_second: self.option("rate")?,
             masquerade: self.flag("masquerade")?,
             link_local: self.flag("link_local")?,
+            cluster: self.flag("cluster")?,
             ports: self.ports()?,
             pod: self.flag("in a pod")?.then(|| self.network_pod()).transpose()?,
         })
+    }
+
+    pub(super) fn closed(&mut self) -> Result<Closed, WireError> {
+        let here: Result<_, _> =
+            (0..self.count("closed ports", 4)?).map(|_| self.number_of_port()).collect();
+        let place = |r: &mut Self| {
+            let address = r.u32("closed address")?.into();
+            Ok(SocketAddrV4::new(address, r.number_of_port()?))
+        };
+        let there: Result<_, _> =
+            (0..self.count("closed addresses", 8)?).map(|_| place(self)).collect();
+        Ok(Closed { here: here?, there: there? })
+    }
+
+    fn number_of_port(&mut self) -> Result<u16, WireError> {
+        let wrong = WireError::Field { field: "closed port", problem: "above 65535" };
+        u16::try_from(self.u32("closed port")?).map_err(|_| wrong)
     }
 
     fn network_pod(&mut self) -> Result<NetworkPod, WireError> {

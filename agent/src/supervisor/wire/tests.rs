@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::supervisor::task::{
-    Credentials, Device, Enclosure, Limitation, Mount, MountSource, Network, NetworkPod, PortMap,
-    Pressure, Program, Rlimit, Root, SandboxChoice, SandboxFate, Traffic, Victim, VolumeLink,
-    WaitStatus,
+    Credentials, Device, Enclosure, Ended, LaunchError, Launched, Limitation, Mount, MountSource,
+    Network, NetworkPod, PortMap, Pressure, Program, Recovered, Rlimit, Root, SandboxChoice,
+    SandboxFate, Traffic, Usage, Victim, VolumeLink, WaitStatus,
 };
 
 fn id() -> ContainerId {
@@ -98,6 +98,7 @@ fn network() -> Box<Network> {
         ports: vec![map(true), map(false)],
         masquerade: true,
         link_local: true,
+        cluster: true,
         pod: None,
     })
 }
@@ -150,6 +151,10 @@ fn orders() -> Vec<Order> {
         Order::Forget { id: id() },
         Order::Shutdown,
         Order::Logs(LogPolicy { part_bytes: 1 << 40, parts: 7 }),
+        Order::Close(Closed {
+            here: [1, u16::MAX].into(),
+            there: ["10.0.0.1:5050".parse().unwrap(), "10.0.0.1:5051".parse().unwrap()].into(),
+        }),
         Order::Sample { all: true },
         Order::Exceeded {
             id: id(),

@@ -110,6 +110,11 @@ pub(crate) struct ContainerOptions {
     /// port 53.
     #[arg(long, requires = "network")]
     network_link_local: bool,
+    /// Let tasks with a network of their own reach this agent and the masters, such as schedulers
+    /// that are tasks. Else they do not, at whatever address: what asks nobody who they are would
+    /// be open to every task.
+    #[arg(long, requires = "network")]
+    network_cluster: bool,
     /// How long the pull of an image may take.
     #[arg(long, value_name = "SECONDS", requires = "docker", default_value_t = 600)]
     docker_pull_timeout: u64,
@@ -134,6 +139,7 @@ impl ContainerOptions {
                 prefix,
                 masquerade: self.network_masquerade,
                 link_local: self.network_link_local,
+                cluster: self.network_cluster,
             }),
             docker: self.docker.map(|socket| DockerPolicy {
                 networks: self.docker_network,
