@@ -64,6 +64,9 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 const RESTART_DELAY: Duration = Duration::from_millis(100);
 const RESTART_DELAY_MAX: Duration = Duration::from_secs(5);
 
+/// What has master and jobs serve nobody but who started them, and root.
+const OWN: [&str; 2] = ["--callers", "own"];
+
 impl Cluster {
     /// Starts everything and waits until the cluster can take work.
     pub(crate) async fn start(plan: Plan) -> Result<Self, Failure> {
@@ -85,8 +88,9 @@ impl Cluster {
         let data = |name: &str| plan.data.join(name).display().to_string();
         let master = cluster.master.clone();
         let started = async {
-            let arguments = ["master", "--listen", &master, "--data", &data("master")];
-            cluster.spawn("master", &arguments)?;
+            let master_data = data("master");
+            let arguments = ["master", "--listen", &master, "--data", &master_data];
+            cluster.spawn("master", &[&arguments[..], &OWN].concat())?;
             for (at, (agent, port)) in plan.agents.iter().zip(agent_ports).enumerate() {
                 let name = format!("agent-{}", at + 1);
                 let listen = format!("127.0.0.1:{port}");
@@ -96,7 +100,8 @@ impl Cluster {
                 let mut arguments =
                     vec!["agent", "--master", &master, "--listen", &listen, "--work-dir", &work];
                 arguments.extend(["--attributes", &agent.attributes, "--kill-tasks-on-exit"]);
-                // Whoever runs tasks here is who started it, and may be root already.
+                // Whoever runs tasks here is who started it, and may be root already: nobody else
+                // is served. (An agent does by itself what it is told for nobody else.)
                 arguments.push("--allow-root");
                 if !plan.cgroups {
                     arguments.push("--no-cgroups");
@@ -112,6 +117,7 @@ impl Cluster {
             }
             let jobs = cluster.jobs.clone();
             let mut arguments = vec!["jobs", "serve", "--master", &master, "--listen", &jobs];
+            arguments.extend(OWN);
             let jobs_data = data("jobs");
             match plan.state {
                 Where::Local => arguments.extend(["--data", &jobs_data]),

@@ -5,6 +5,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
+use std::str::FromStr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// The kernel's tables of connections, of the network that this thread is in.
 const TABLES: [&str; 2] = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"];
@@ -16,6 +20,65 @@ const TABLES: [&str; 2] = ["/proc/thread-self/net/tcp", "/proc/thread-self/net/t
 pub fn is_operators(from: SocketAddr, to: SocketAddr) -> bool {
     let own = std::fs::metadata("/proc/self").map(|own| own.uid()).ok();
     user_of(from, to).is_some_and(|user| user == 0 || Some(user) == own)
+}
+
+/// Whose connections a server takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Callers {
+    /// Everybody's who reaches its port.
+    #[default]
+    All,
+    /// Root's and those of the user who runs it, from this machine: for a server that does what it is
+    /// told with the rights of its user, and asks nobody who they are.
+    Own,
+}
+
+/// How long one that is refused has to read why.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// What it may send meanwhile, in bytes.
+const LEFT_UNREAD: u64 = 64 << 10;
+const REFUSED: &str = "this serves only root and the user who runs it (--callers own)\n";
+
+impl Callers {
+    /// Whether a connection that was accepted is one to be served. Linear in the machine's
+    /// connections where not everybody is.
+    pub fn take(self, stream: &TcpStream, from: SocketAddr) -> bool {
+        match self {
+            Self::All => true,
+            // Without an address of its own the connection is gone already.
+            Self::Own => stream.local_addr().is_ok_and(|to| is_operators(from, to)),
+        }
+    }
+
+    /// Says to somebody who is not served why, as HTTP/1.1, and closes the connection.
+    pub async fn refuse(mut stream: TcpStream) {
+        let length = REFUSED.len();
+        let answer = format!(
+            "HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\
+             connection: close\r\n\r\n{REFUSED}"
+        );
+        let farewell = async {
+            stream.write_all(answer.as_bytes()).await?;
+            stream.shutdown().await?;
+            // What is closed with something unread is reset, and the answer with it.
+            let mut rest = (&mut stream).take(LEFT_UNREAD);
+            tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+        };
+        // It may have gone, or be in no hurry.
+        let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    }
+}
+
+impl FromStr for Callers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            "own" => Ok(Self::Own),
+            _ => Err("'all' or 'own' is needed".to_owned()),
+        }
+    }
 }
 
 fn user_of(from: SocketAddr, to: SocketAddr) -> Option<u32> {
@@ -96,5 +159,26 @@ mod tests {
         for line in ["", "  sl  local_address rem_address   st", "0: 01:1 02:2 1", "0: é:1 2:3"] {
             assert_eq!(entry(line), None, "{line}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_is_refused_is_told_why_though_it_was_still_asking() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client =
+            tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let (server, from) = listener.accept().await.unwrap();
+        assert!(Callers::All.take(&server, from) && Callers::Own.take(&server, from));
+        // One that is not in the kernel's table is not of this machine.
+        let elsewhere = SocketAddr::new([192, 0, 2, 7].into(), from.port());
+        assert!(Callers::All.take(&server, elsewhere) && !Callers::Own.take(&server, elsewhere));
+        let told = async {
+            let mut text = String::new();
+            client.read_to_string(&mut text).await.unwrap();
+            drop(client);
+            text
+        };
+        let ((), text) = tokio::join!(Callers::refuse(server), told);
+        assert!(text.starts_with("HTTP/1.1 403") && text.ends_with(REFUSED), "{text}");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::http::SessionsFrom;
 use crate::{Error, LogControl};
+use grpc::machine::Callers;
 use master_core::{Options, Registry};
 use proto::{Limits, Quantities, Role};
 use std::path::PathBuf;
@@ -58,6 +59,8 @@ pub struct Config {
     pub read_wait: Duration,
     /// From where sessions in containers may be opened by way of this master.
     pub sessions_from: SessionsFrom,
+    /// Whose connections are taken.
+    pub callers: Callers,
     /// The means to set the level of the log; without it the level is not given away.
     pub log: Option<LogControl>,
     /// Inputs that wait for the core; who brings more waits.
@@ -91,6 +94,7 @@ impl Config {
             read_whole: Duration::from_secs(60),
             read_wait: Duration::from_secs(5),
             sessions_from: SessionsFrom::default(),
+            callers: Callers::default(),
             log: None,
             inbox: 16_384,
             cache_bytes: 2 << 20,

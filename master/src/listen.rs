@@ -5,6 +5,7 @@ use crate::front::Front;
 use crate::origin::Caller;
 pub(crate) use crate::origin::Origin;
 use crate::rewound::Rewound;
+use grpc::machine::Callers;
 use grpc::slim::Serving;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -172,6 +173,7 @@ pub(crate) struct AcceptLimits {
     pub(crate) max_connections: usize,
     pub(crate) request_timeout: Duration,
     pub(crate) idle_timeout: Duration,
+    pub(crate) callers: Callers,
 }
 
 /// What answers the requests of connections.
@@ -197,11 +199,8 @@ pub(crate) async fn accept(listener: TcpListener, limits: AcceptLimits, acceptin
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        let (stream, caller) = match accepted {
-            Ok((stream, address)) => {
-                let caller = Caller::of(&stream, address);
-                (stream, caller)
-            }
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, or a connection that was gone already: those that
                 // are served go on, and the next may be accepted once one of them ends.
@@ -214,6 +213,15 @@ pub(crate) async fn accept(listener: TcpListener, limits: AcceptLimits, acceptin
             tracing::warn!(limit = limits.max_connections, "connection refused: too many");
             continue;
         };
+        if !limits.callers.take(&stream, from) {
+            tracing::warn!(%from, "connection refused: of another user");
+            connections.spawn(async move {
+                Callers::refuse(stream).await;
+                drop(place);
+            });
+            continue;
+        }
+        let caller = Caller::of(&stream, from);
         let builder = Arc::clone(&builder);
         let Accepting { front, members, only_members, agents } = &accepting;
         let members = (members.clone(), only_members.clone());

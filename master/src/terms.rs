@@ -61,6 +61,7 @@ pub async fn run(
         max_connections: places(master.config.max_connections),
         request_timeout: master.config.request_timeout,
         idle_timeout: master.config.idle_timeout,
+        callers: master.config.callers,
     };
     tracing::info!(%address, member = %member.id(), "master serving");
     let mut serving = pin!(async {

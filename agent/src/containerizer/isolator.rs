@@ -6,7 +6,7 @@
 
 use super::user::{self, UserError, Users};
 use super::{Allocation, Launch};
-use crate::supervisor::task::{LaunchError, Limits, TaskSpec};
+use crate::supervisor::task::{Credentials, LaunchError, Limits, TaskSpec};
 
 /// Where commands are looked for when a task has no PATH of its own.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -131,6 +131,22 @@ const NOT_ROOT: &str = "it would run as root of this host, which this agent does
                         another user (command.user, or the framework's user), ask for a container, \
                         or start the agent with --allow-root";
 
+/// What a task is told whose user is in the group of root, which much of a host can be changed by.
+const NOT_OF_ROOT: &str = "its user is in the group of root of this host (0), which this agent does \
+                           not allow: name a user who is not (command.user, or the framework's \
+                           user), ask for a container, or start the agent with --allow-root";
+
+/// What makes a task root of its host, or nearly.
+fn of_root(who: Option<&Credentials>) -> Option<&'static str> {
+    match who {
+        Some(other) if other.uid == 0 => Some(NOT_ROOT),
+        Some(other) if other.gid == 0 || other.groups.contains(&0) => Some(NOT_OF_ROOT),
+        Some(_) => None,
+        // Whoever is nobody else is who the agent is.
+        None => rustix::process::geteuid().is_root().then_some(NOT_ROOT),
+    }
+}
+
 impl Isolator for Identity {
     fn prepare(&self, launch: &Launch, spec: &mut TaskSpec) -> Result<(), LaunchError> {
         if let Some(walls) = &launch.enclosure {
@@ -150,15 +166,10 @@ impl Isolator for Identity {
                 UserError::Unreadable(_) => LaunchError::Refused(error.to_string()),
             })?;
         }
-        let is_root = match &spec.credentials {
-            Some(other) => other.uid == 0,
-            // Whoever is nobody else is who the agent is.
-            None => rustix::process::geteuid().is_root(),
-        };
-        if is_root && !self.root {
-            return Err(LaunchError::Impossible(NOT_ROOT.into()));
+        match of_root(spec.credentials.as_ref()) {
+            Some(problem) if !self.root => Err(LaunchError::Impossible(problem.into())),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -287,4 +298,13 @@ mod tests {
     }
 
     use crate::containerizer::Rlimit;
+
+    #[test]
+    fn the_group_of_root_is_refused_as_root_is() {
+        let who = |uid, gid, groups: &[u32]| Credentials { uid, gid, groups: groups.to_vec() };
+        assert_eq!(of_root(Some(&who(0, 7, &[]))), Some(NOT_ROOT));
+        assert_eq!(of_root(Some(&who(7, 0, &[]))), Some(NOT_OF_ROOT));
+        assert_eq!(of_root(Some(&who(7, 7, &[8, 0]))), Some(NOT_OF_ROOT));
+        assert_eq!(of_root(Some(&who(7, 7, &[8]))), None);
+    }
 }

@@ -47,6 +47,10 @@ pub(crate) struct ServeOptions {
     /// The role in which it is offered resources.
     #[arg(long, default_value = "jobs", value_name = "ROLE")]
     role: String,
+    /// Whose connections are taken: 'all' (whoever reaches the port) or 'own' (root's and those of
+    /// the user who runs this, from this machine).
+    #[arg(long, value_name = "WHOSE", default_value = "all")]
+    callers: grpc::machine::Callers,
     #[command(flatten)]
     daemon: daemon::DaemonOptions,
 }
@@ -92,6 +96,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     let state = options.state()?;
     let mut config = jobs::Config::new(options.master, state);
     config.role = options.role;
+    config.callers = options.callers;
     let failure = |error: &jobs::Error| {
         let code = match error {
             jobs::Error::NoMaster | jobs::Error::Role { .. } => Code::Usage,

@@ -77,6 +77,10 @@ pub(crate) struct Serve {
     /// machine), 'anywhere' (whoever reaches its port), or 'nowhere'. Agents have a say of their own.
     #[arg(long, value_name = "WHERE", default_value = "loopback", value_parser = sessions_from)]
     sessions_from: master::SessionsFrom,
+    /// Whose connections are taken: 'all' (whoever reaches the port) or 'own' (root's and those of
+    /// the user who runs this, from this machine).
+    #[arg(long, value_name = "WHOSE", default_value = "all")]
+    callers: grpc::machine::Callers,
     #[command(flatten)]
     allocation: allocation::Allocation,
     #[command(flatten)]
@@ -148,6 +152,7 @@ fn serve(options: Serve, join: Vec<String>, lost: Option<u64>) -> Result<(), Fai
     config.join = join;
     config.weights = options.weights;
     config.sessions_from = options.sessions_from;
+    config.callers = options.callers;
     options.allocation.apply(&mut config);
     let core = &mut config.options;
     core.agent_timeout = Duration::from_secs_f64(options.agent_timeout);

@@ -2,6 +2,7 @@
 
 use driver::RunError;
 use driver::core::Options;
+use grpc::machine::Callers;
 use proto::{FrameworkId, Role};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -45,6 +46,8 @@ pub struct Config {
     pub keep_units: u64,
     /// Events that are kept for those who read them later.
     pub events: usize,
+    /// Whose connections are taken.
+    pub callers: Callers,
 }
 
 impl Config {
@@ -62,6 +65,7 @@ impl Config {
             keep_jobs: 1000,
             keep_units: 4_000_000,
             events: 16 * 1024,
+            callers: Callers::default(),
         }
     }
 

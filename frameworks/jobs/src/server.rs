@@ -6,15 +6,16 @@ use crate::events::{EventLog, SharedLog};
 use crate::http;
 use crate::retention::Retention;
 use crate::service::Service;
-use axum::serve::ListenerExt;
+use axum::serve::{Listener, ListenerExt};
 use driver::core::{Notice, Options};
 use driver::{Engine, RunError};
+use grpc::machine::Callers;
 use proto::Time;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, broadcast, watch};
 
 /// How long requests under way have to come to their ends.
@@ -29,6 +30,33 @@ const TURN: usize = 1024;
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
     let listener = TcpListener::bind(address).await;
     listener.map_err(|source| Error::Listen { address, source })
+}
+
+/// A listener that has only the connections that are to be served.
+struct Own {
+    listener: TcpListener,
+    callers: Callers,
+}
+
+impl Listener for Own {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            let (stream, from) = Listener::accept(&mut self.listener).await;
+            if self.callers.take(&stream, from) {
+                return (stream, from);
+            }
+            tracing::warn!(%from, "connection refused: of another user");
+            // It ends by itself, soon.
+            tokio::spawn(Callers::refuse(stream));
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
 }
 
 /// Runs the framework until `shutdown`: its tasks go on, and the next start with the same state
@@ -61,7 +89,7 @@ pub async fn run(
     let service =
         Service::new(engine, cluster, log, config.role.clone(), ending.clone(), replicated);
     let router = http::router(Arc::new(service));
-    let listener = listener.tap_io(|stream| {
+    let listener = Own { listener, callers: config.callers }.tap_io(|stream| {
         // A small answer must not wait for the acknowledgement of the one before it.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");

@@ -108,6 +108,12 @@ fn the_demo_works_for_an_ordinary_user() {
     assert!(said.err.contains("without cgroups"), "the person is told: {}", said.err);
 }
 
+#[test]
+#[ignore = "group cgroup: root, to become somebody else"]
+fn up_serves_nobody_but_who_started_it() {
+    crate::up::serves_nobody_else();
+}
+
 /// A small file system, unmounted at the end.
 struct Disk(PathBuf);
 

@@ -1,10 +1,11 @@
 //! `tepui up`: a whole cluster from one command, tended and taken down again.
 
-use crate::cluster::{mentioning, wait_for};
-use crate::program::{Running, signal, tepui};
+use crate::cluster::{mentioning, program, wait_for};
+use crate::program::{Running, said, signal, tepui};
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use tempfile::TempDir;
 
 struct Place(TempDir);
@@ -81,6 +82,39 @@ fn what_up_started_ends_with_term_and_with_ctrl_c() {
         assert_eq!(up.end(name), code);
         assert_eq!(place.processes(), [], "left behind");
     }
+}
+
+/// Another user is refused by master and jobs, which may run tasks as root.
+pub(crate) fn serves_nobody_else() {
+    let place = Place::new();
+    let mut up = up(&place);
+    let master = ready(&mut up, &place);
+    let mut run = Command::new("setpriv");
+    run.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program()).args([
+        "run", "--master", &master, "--user", "root", "--cpus", "0.1", "--mem", "16", "--", "id",
+    ]);
+    let refused = said(&mut run);
+    assert!(refused.code != 0 && !refused.out.contains("uid="), "{refused:?}");
+    assert!(refused.err.contains("--callers own"), "{refused:?}");
+    let of = |words: &str| {
+        let lines = place.processes().into_iter().map(|(_, line)| line);
+        let line = lines.into_iter().find(|line| line.contains(words)).unwrap();
+        line.split(" --listen ").nth(1).unwrap().split(' ').next().unwrap().to_owned()
+    };
+    let jobs = of(" jobs serve");
+    for (port, path) in [(&master, "/state"), (&jobs, "/metrics")] {
+        let (address, port) = port.split_once(':').unwrap();
+        let ask = format!("printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' >&3; head -1 <&3");
+        let line = format!("exec 3<>/dev/tcp/{address}/{port}; {ask}");
+        let first = |before: &[&str]| {
+            let words = [before, &["bash", "-c", &line]].concat();
+            said(Command::new(words[0]).args(&words[1..])).out
+        };
+        let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+        assert!(first(&nobody).contains(" 403 "), "{port}");
+        assert!(first(&[]).contains(" 200 "), "{port}");
+    }
+    assert_eq!(up.end("TERM"), 0);
 }
 
 #[test]
