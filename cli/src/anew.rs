@@ -59,13 +59,26 @@ async fn answer(program: &Path, arguments: &[&str]) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Becomes that program. Returns only if that is impossible, with the reason.
-pub(crate) fn become_it(program: &Path) -> String {
+/// From now on SIGTERM and SIGINT kill this process, as they do any program that is not ready for them
+/// yet: nobody would hear of them, and nobody must be told to stop for nothing.
+pub(crate) fn let_signals_kill() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        // SAFETY: the action is the kernel's own, and no handler of ours is run by it.
+        #[allow(unsafe_code, reason = "no crate here sets a signal's action back")]
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+}
+
+/// Becomes that program, with what is said to this one and perhaps something more. Returns only if
+/// that is impossible, with the reason.
+pub(crate) fn become_it(program: &Path, more: Option<&str>) -> String {
     let mut words = std::env::args_os();
     let mut command = std::process::Command::new(program);
     if let Some(name) = words.next() {
         command.arg0(name);
     }
-    let error = command.args(words).exec();
+    let error = command.args(words).args(more).exec();
     format!("cannot execute {}: {error}", program.display())
 }

@@ -7,10 +7,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 /// After so long a component has recovered and registered; too early would only be of less use.
 const STARTED: Duration = Duration::from_secs(1);
+
+/// For a signal that has come to be heard of.
+const HEARD: Duration = Duration::from_millis(10);
 
 /// What every component takes.
 #[derive(clap::Args, Clone, Debug)]
@@ -24,6 +28,9 @@ pub(crate) struct DaemonOptions {
     /// Stop when standard input ends: what 'tepui up' starts must not outlive it.
     #[arg(long, hide = true)]
     exit_with_parent: bool,
+    /// Stop as soon as it has started: it was told so while the former program ended for this one.
+    #[arg(long, hide = true)]
+    stop_at_once: bool,
 }
 
 /// Why a component ends.
@@ -52,6 +59,7 @@ where
     let program = anew::own_program().map_err(|problem| Failure::new(Code::Failed, problem))?;
     let successor = Successor { program, protocol, chosen: Arc::default() };
     let chosen = Arc::clone(&successor.chosen);
+    let (tell, told) = oneshot::channel();
     // One thread carries loop, connections and timers: what one hands to another wakes nobody, and
     // what comes together is taken together. A second worker cost each task of a busy cluster as
     // much again as the work itself (measured: 388 us of all components a task, 243 with one).
@@ -62,18 +70,28 @@ where
         .enable_all()
         .build()
         .map_err(|e| Failure::new(Code::Failed, format!("cannot start threads: {e}")))?;
-    runtime.block_on(async {
-        let stop = listen(options.exit_with_parent, successor)?;
+    let is_told = runtime.block_on(async {
+        let stop = listen(options, successor, tell)?;
         tokio::spawn(async {
             tokio::time::sleep(STARTED).await;
             crate::memory::give_back_code();
         });
-        component(stop).await
+        component(stop).await?;
+        if chosen.get().is_none() {
+            return Ok::<bool, Failure>(false);
+        }
+        anew::let_signals_kill();
+        // Of those that came before it is heard at once.
+        Ok(tokio::time::timeout(HEARD, told).await.is_ok_and(|told| told.is_ok()))
     })?;
     drop(runtime);
     match chosen.get() {
         // Its caller has a sentence and an exit code for what goes on here.
-        Some(program) => Err(Failure::new(Code::Failed, anew::become_it(program))),
+        Some(program) => {
+            // How a component stops, and what becomes of its tasks then, is for the new one to say.
+            let more = is_told.then_some("--stop-at-once");
+            Err(Failure::new(Code::Failed, anew::become_it(program, more)))
+        }
         None => Ok(()),
     }
 }
@@ -114,18 +132,27 @@ impl Successor {
     }
 }
 
-fn listen(with_parent: bool, successor: Successor) -> Result<Stop, Failure> {
+/// `tell` says when the process is told to stop while it ends for another to take over.
+fn listen(
+    options: &DaemonOptions,
+    successor: Successor,
+    tell: oneshot::Sender<()>,
+) -> Result<Stop, Failure> {
     let failed = |e: std::io::Error| Failure::new(Code::Failed, format!("signals: {e}"));
+    let (with_parent, at_once) = (options.exit_with_parent, options.stop_at_once);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut anew = signal(SignalKind::user_defined2()).map_err(failed)?;
     Ok(Box::pin(async move {
-        let parent_gone = async {
+        let parent_gone = async move {
+            if at_once {
+                return;
+            }
             if !with_parent {
                 return std::future::pending().await;
             }
             // A thread of its own: a blocked read cannot be cancelled, and dies with us.
-            let (gone, wait) = tokio::sync::oneshot::channel();
+            let (gone, wait) = oneshot::channel();
             std::thread::spawn(move || {
                 // Whatever is written is nothing to us; the end of it is.
                 let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
@@ -141,11 +168,23 @@ fn listen(with_parent: bool, successor: Successor) -> Result<Stop, Failure> {
                 }
             }
         };
+        let mut stopped = Box::pin(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                () = parent_gone => {}
+            }
+        });
         tokio::select! {
-            _ = interrupt.recv() => Ending::Stop,
-            _ = terminate.recv() => Ending::Stop,
-            () = parent_gone => Ending::Stop,
-            () = taken_over => Ending::Anew,
+            () = &mut stopped => Ending::Stop,
+            () = taken_over => {
+                tokio::spawn(async move {
+                    stopped.await;
+                    // Without it there was no time left to hear of it.
+                    let _ = tell.send(());
+                });
+                Ending::Anew
+            }
         }
     }))
 }

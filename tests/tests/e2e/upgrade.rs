@@ -103,6 +103,21 @@ fn a_master_becomes_its_new_release_and_its_agents_find_it() {
     assert_eq!((cluster.master.ended(), started(pid)), (None, began), "it is the same process");
 }
 
+#[test]
+fn who_is_told_to_stop_while_another_takes_over_stops() {
+    let mut cluster = Cluster::start(1, "cpus:1;mem:512", true);
+    cluster.agents[0].signal("USR2");
+    wait_for("it to say so", || cluster.agents[0].words().contains("takes over").then_some(()));
+    // Wherever it is on its way by now: as the old program, or as the new one.
+    cluster.agents[0].signal("TERM");
+    let code = wait_for("its end", || cluster.agents[0].ended());
+    if code != 0 {
+        // The new one was not ready to hear it yet, and was killed: the next one takes all over.
+        cluster.agents[0].again();
+        cluster.wait_for_agents(1);
+    }
+}
+
 /// When a process was started, in ticks: exec does not change it.
 fn started(pid: u32) -> String {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
