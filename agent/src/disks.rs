@@ -2,7 +2,8 @@
 //! what these asked for.
 //!
 //! Measured by one thread that rests four times as long as it walks (`measuring`). A task that has
-//! used no cpu time since it was measured has written nothing, and is not measured again. It decides nothing: the supervisor ends a task of which it is told.
+//! used no cpu time since it was measured has written nothing, and is not measured again. It decides
+//! nothing: the supervisor ends a task of which it is told.
 
 mod measuring;
 #[cfg(test)]
@@ -54,8 +55,8 @@ const BOUNDS: Bounds = Bounds { large: 100_000, most: 4_000_000 };
 /// What was measured last of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Disk {
-    /// Bytes that the sandbox took, and the layer over the image, at the least: what takes more than it may, or has very many
-    /// files, is not measured to the end.
+    /// Bytes that the sandbox took, and the layer over the image, at the least: what takes more than
+    /// it may, or has very many files, is not measured to the end.
     pub(crate) used: u64,
     /// Bytes that it may take.
     pub(crate) limit: u64,

@@ -3,7 +3,6 @@
 //! Its decisions are made in `agent-core`; here is what touches the world. Tasks belong to the
 //! `supervisor`, a separate small process that survives this one.
 
-mod addresses;
 mod checkpoint;
 mod config;
 pub mod containerizer;
@@ -36,6 +35,7 @@ mod sessions;
 pub mod supervisor;
 mod usage;
 mod volumes;
+mod whereabouts;
 
 pub use config::Config;
 pub use docker::{DOCKER_NETWORKS, DockerPolicy};

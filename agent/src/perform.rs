@@ -13,7 +13,6 @@ mod say;
 mod sweep;
 
 use crate::Error;
-use crate::addresses::Addresses;
 use crate::checkpoint::{self, Change, Committed, Writer};
 use crate::config::Layout;
 use crate::containerizer::Containerizer;
@@ -27,6 +26,7 @@ use crate::policy::Policy;
 use crate::preparing::Preparing;
 use crate::sandboxes::Sandboxes;
 use crate::volumes::VolumeDisk;
+use crate::whereabouts::Whereabouts;
 use agent_core::{CheckpointOp, Effect, Input, Note, VolumeOrder};
 pub(crate) use enter::MadeSession;
 use fail::fail_point;
@@ -56,7 +56,7 @@ pub(crate) struct Performer {
     pub(crate) native: Pair,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) counts: Counts,
-    pub(crate) addresses: Addresses,
+    pub(crate) whereabouts: Whereabouts,
     pub(crate) images: ImagesInUse,
     frameworks: containers::Frameworks,
     policy: Policy,
@@ -176,7 +176,7 @@ impl Performer {
             native,
             sandboxes: Sandboxes::default(),
             counts: Counts::default(),
-            addresses: Addresses::default(),
+            whereabouts: Whereabouts::default(),
             images: ImagesInUse::default(),
             frameworks: containers::Frameworks::default(),
             policy,

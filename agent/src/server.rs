@@ -10,7 +10,6 @@ mod identity;
 mod options;
 mod watching;
 
-use crate::addresses::Addresses;
 use crate::checkpoint::{self, Committed, Writer};
 use crate::config::{Config, Layout};
 use crate::containerizer::native::Native;
@@ -29,6 +28,7 @@ use crate::sandbox::packing::Packer;
 use crate::sessions::Sessions;
 use crate::supervisor::task::Closed;
 use crate::usage::{self, Usages};
+use crate::whereabouts::Whereabouts;
 use crate::{Error, containers, gpus, metrics, probe};
 use agent_core::{Agent, Input, Recovered, TaskView};
 use api::{employer, router};
@@ -92,7 +92,7 @@ pub async fn run(
     let clock = Clock::start();
     let (native, mut events) = Native::start(native_options(&config, &layout)).await?;
     fail_point!("supervisor-at-hand");
-    let mut seen = (Addresses::default(), ImagesInUse::default());
+    let mut seen = (Whereabouts::default(), ImagesInUse::default());
     let mut containers = first_report(&mut events, (&mut seen.0, &mut seen.1), &clock).await;
     let native = Pair::start(native, &config, &layout, &machine.boot_id).await;
     containers.extend(containers::report(native.report_docker(), &clock));
@@ -120,7 +120,7 @@ pub async fn run(
     let (rules, files) = ((policy, employer), (writer, first));
     let mut performer =
         Performer::new(native, files, layout.clone(), rules, preparing, masters, inbox);
-    (performer.addresses, performer.images) = seen;
+    (performer.whereabouts, performer.images) = seen;
     let packer = Packer::start().map_err(Error::Thread)?;
     index(&performer, &recovered, &packer);
     performer.empty_trash();
@@ -270,7 +270,7 @@ impl Server {
         events: &mut mpsc::UnboundedReceiver<ContainerEvent>,
     ) -> Result<(), Error> {
         self.usages.note(&event);
-        self.performer.addresses.note(&event);
+        self.performer.whereabouts.note(&event);
         self.performer.images.note(&event);
         if let Some(input) = self.performer.note_limits(&event) {
             self.step(input);
@@ -323,7 +323,7 @@ impl Server {
         fail_point!("supervisor-replaced");
         self.performer.replace_native(native, checkpoint::supervisor_change(&identity));
         *events = receiver;
-        let seen = (&mut self.performer.addresses, &mut self.performer.images);
+        let seen = (&mut self.performer.whereabouts, &mut self.performer.images);
         let mut containers = first_report(events, seen, &self.clock).await;
         let of_docker = self.performer.native.report_docker();
         containers.extend(containers::report(of_docker, &self.clock));
@@ -360,7 +360,7 @@ impl Server {
             }
             Ask::Executor(asked) => self.executor_call(*asked),
             Ask::Usage(reply) => {
-                let seen = (&self.usages, &self.disks, &self.performer.addresses);
+                let seen = (&self.usages, &self.disks, &self.performer.whereabouts);
                 let _ = reply.send(http::usage(&self.core, seen, &self.clock));
             }
             Ask::Containers(reply) => drop(reply.send(http::container_views(&self.core))),

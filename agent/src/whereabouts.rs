@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 /// The addresses of living tasks, and their layers over images. Who has no address here is in the
 /// host's network.
 #[derive(Debug, Default)]
-pub(crate) struct Addresses {
+pub(crate) struct Whereabouts {
     addresses: HashMap<ContainerId, Ipv4Addr>,
     layers: HashMap<ContainerId, PathBuf>,
 }
 
-impl Addresses {
+impl Whereabouts {
     /// Takes what an event says of addresses.
     pub(crate) fn note(&mut self, event: &ContainerEvent) {
         match event {

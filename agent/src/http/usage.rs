@@ -1,10 +1,10 @@
 //! What tasks use, in the form in which Mesos' agents tell it at `/monitor/statistics` and
 //! `/containers`, with what Mesos does not tell beside it under `tepui`.
 
-use crate::addresses::Addresses;
 use crate::containers::native_id;
 use crate::disks::Disks;
 use crate::usage::Usages;
+use crate::whereabouts::Whereabouts;
 use agent_core::Agent;
 use clock::Clock;
 use proto::agent_api::ContainerView;
@@ -119,7 +119,7 @@ struct Pressure {
 /// The tasks that run here and have been looked at.
 pub(crate) fn usage(
     core: &Agent,
-    seen: (&Usages, &Disks, &Addresses),
+    seen: (&Usages, &Disks, &Whereabouts),
     clock: &Clock,
 ) -> Vec<Container> {
     let timestamp = crate::containers::since_boot(clock, seen.0.begun_ns()).as_secs_f64();
@@ -175,7 +175,7 @@ fn rows(core: &Agent) -> impl Iterator<Item = Row<'_>> {
 
 fn container(
     task: &Row<'_>,
-    (usages, disks, addresses): (&Usages, &Disks, &Addresses),
+    (usages, disks, whereabouts): (&Usages, &Disks, &Whereabouts),
     timestamp: f64,
 ) -> Option<Container> {
     let container_id = task.container_id;
@@ -193,7 +193,7 @@ fn container(
         framework_id: task.framework_id.to_string(),
         source: task.id.to_owned(),
         status: ContainerStatus {
-            network_infos: addresses.of(&id).map(network).into_iter().collect(),
+            network_infos: whereabouts.of(&id).map(network).into_iter().collect(),
         },
         statistics: Statistics {
             timestamp,

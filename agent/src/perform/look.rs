@@ -24,7 +24,7 @@ impl Performer {
     /// Looks at a task; what cannot be begun is answered at once.
     pub(super) fn look(&mut self, look: &Look) {
         let id = containers::native_id(&look.launch.container_id).ok();
-        let own = id.as_ref().and_then(|id| self.addresses.of(id));
+        let own = id.as_ref().and_then(|id| self.whereabouts.of(id));
         if looking::begin(look, own, &self.inbox) {
             return;
         }

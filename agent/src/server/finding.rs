@@ -1,6 +1,5 @@
 //! What an agent finds when it starts: containers, sandboxes and files of an earlier one.
 
-use crate::addresses::Addresses;
 use crate::checkpoint::{self, Change};
 use crate::config::Layout;
 use crate::containerizer::ContainerEvent;
@@ -8,6 +7,7 @@ use crate::containers::ImagesInUse;
 use crate::perform::Performer;
 use crate::sandbox::packing::Packer;
 use crate::sandboxes::Place;
+use crate::whereabouts::Whereabouts;
 use crate::{Error, containers, orphans};
 use agent_core::{CheckpointOp, Container, Recovered, TaskRecord};
 use clock::Clock;
@@ -41,12 +41,12 @@ pub(super) fn check_reconfiguration(
 /// The first event of a containerizer: all that outlived the last agent.
 pub(super) async fn first_report(
     events: &mut mpsc::UnboundedReceiver<ContainerEvent>,
-    (addresses, images): (&mut Addresses, &mut ImagesInUse),
+    (whereabouts, images): (&mut Whereabouts, &mut ImagesInUse),
     clock: &Clock,
 ) -> Vec<Container> {
     let first = events.recv().await;
     if let Some(event) = &first {
-        addresses.note(event);
+        whereabouts.note(event);
         images.note(event);
     }
     match first {

@@ -40,7 +40,7 @@ impl Server {
         let (usage, _) = self.usages.of(&id)?;
         let known = usage.whole_container && !usage.cpu_time.is_zero();
         let cpu_time = known.then_some(usage.cpu_time);
-        let layer = self.performer.addresses.layer_of(&id).map(Into::into);
+        let layer = self.performer.whereabouts.layer_of(&id).map(Into::into);
         Some(Asked { id, path: path.into(), layer, limit, cpu_time, entries: 0 })
     }
 

@@ -1,14 +1,12 @@
 //! Tasks of one group within walls: what they share, and whose end is whose.
 
-use std::time::Duration;
-
 use agent::containerizer::{
     ContainerEvent, Containerizer, Launch, Network, NetworkPod, PortMap, Program, Root, WaitStatus,
 };
 use tokio::net::TcpListener;
 
 use crate::enclosed::{enclosed, rig};
-use crate::network::{self, FIRST, GATEWAY, kill, left, nothing, soon};
+use crate::network::{self, FIRST, GATEWAY, kill, left, nothing};
 use crate::rig::{Agent, BOUND, Rig, file_of, filled, id, shell};
 use crate::sessions;
 
@@ -278,20 +276,7 @@ async fn of_the_network_of_a_group_a_lost_supervisor_leaves_nothing() {
     agent.launched(network::with(shell("a", &greets(8_080)), mapped)).await;
     agent.run(connected(shell("b", &is_greeted(8_080)))).await;
     agent.launched(connected(shell("c", "sleep 1000"))).await;
-    let lost = rustix::process::Pid::from_raw(agent.native.supervisor_pid().cast_signed());
-    rustix::process::kill_process(lost.unwrap(), rustix::process::Signal::KILL).unwrap();
-    agent.until(|event| matches!(event, ContainerEvent::Lost { .. })).await;
-    drop(agent);
-    let mut agent = rig.agent().await;
-    assert_eq!(agent.recovered, []);
-    // The kernel removes a link with its network, when the last process of that is gone.
-    soon(async {
-        while left() != nothing() {
-            // waits: for the kernel, which tells nobody
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    let mut agent = network::bereft(&rig, agent).await;
     let ended = agent.run(connected(shell("a", "echo $MESOS_CONTAINER_IP"))).await;
     assert_eq!(file_of(&ended, "stdout"), b"10.199.0.2\n");
     network::finish(rig, agent).await;

@@ -422,17 +422,13 @@ async fn nothing_is_left_of_launches_that_fail_and_addresses_are_given_by_turns(
     finish(rig, agent).await;
 }
 
-#[tokio::test]
-async fn what_a_lost_supervisor_left_is_cleared_by_the_next() {
-    let Some(rig) = rig() else { return };
-    let mut agent = rig.agent().await;
-    agent.launched(greeter("greets")).await;
-    hello(("127.0.0.1", 31_080)).await;
+/// Kills the supervisor; the next agent, when nothing is left of the networks of the lost one.
+pub(crate) async fn bereft(rig: &Rig, mut agent: Agent) -> Agent {
     let lost = rustix::process::Pid::from_raw(agent.native.supervisor_pid().cast_signed());
     rustix::process::kill_process(lost.unwrap(), rustix::process::Signal::KILL).unwrap();
     agent.until(|event| matches!(event, ContainerEvent::Lost { .. })).await;
     drop(agent);
-    let mut agent = rig.agent().await;
+    let agent = rig.agent().await;
     assert_eq!(agent.recovered, []);
     // The kernel removes a link with its network, when the last process of that is gone.
     soon(async {
@@ -442,6 +438,16 @@ async fn what_a_lost_supervisor_left_is_cleared_by_the_next() {
         }
     })
     .await;
+    agent
+}
+
+#[tokio::test]
+async fn what_a_lost_supervisor_left_is_cleared_by_the_next() {
+    let Some(rig) = rig() else { return };
+    let mut agent = rig.agent().await;
+    agent.launched(greeter("greets")).await;
+    hello(("127.0.0.1", 31_080)).await;
+    let mut agent = bereft(&rig, agent).await;
     let ended = agent.run(with(shell("t", "echo $MESOS_CONTAINER_IP"), network())).await;
     assert_eq!(file_of(&ended, "stdout"), b"10.199.0.2\n");
     finish(rig, agent).await;

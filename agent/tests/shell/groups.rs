@@ -1,7 +1,7 @@
 //! Groups of tasks (LAUNCH_GROUP): processes that are started and ended as one, and share a
 //! directory.
 
-use crate::network::{holding, leave_network, links, policy};
+use crate::network::{greeting, holding, leave_network, links, policy};
 use crate::rig::{Agent, Connection, Master, agent_id, config, framework, framework_id, soon};
 use agent::Stop;
 use proto::agent_link::{AgentCall, AgentEvent};
@@ -14,8 +14,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 
 pub(crate) fn executor(name: &str) -> ExecutorInfo {
     ExecutorInfo {
@@ -228,16 +226,7 @@ async fn a_group_whose_executor_asks_for_a_network_has_one_for_all_of_its_tasks(
     link.group(vec![a, b]);
     link.found().await;
     assert_eq!(links().len(), 1);
-    let mut greeting = String::new();
-    soon(async {
-        while greeting.is_empty() {
-            if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", 31_007)).await {
-                let _ = stream.read_to_string(&mut greeting).await;
-            }
-        }
-    })
-    .await;
-    assert_eq!(greeting, "hello\n");
+    assert_eq!(greeting(31_007).await, "hello\n");
     agent.abort().await;
     let agent = Agent::start(configured).await;
     let mut link = soon(master.admit()).await;

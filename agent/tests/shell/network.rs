@@ -83,6 +83,20 @@ async fn said(link: &mut Connection, task: TaskInfo) -> String {
     end.message.unwrap().to_string()
 }
 
+/// What is said at a port of this host, as soon as somebody says something there.
+pub(crate) async fn greeting(port: u16) -> String {
+    let mut greeting = String::new();
+    soon(async {
+        while greeting.is_empty() {
+            if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)).await {
+                let _ = stream.read_to_string(&mut greeting).await;
+            }
+        }
+    })
+    .await;
+    greeting
+}
+
 #[tokio::test]
 async fn a_task_that_holds_bandwidth_is_reached_at_its_port_checked_and_told() {
     if !leave_network() {
@@ -110,16 +124,7 @@ async fn a_task_that_holds_bandwidth_is_reached_at_its_port_checked_and_told() {
             break;
         }
     }
-    let mut greeting = String::new();
-    soon(async {
-        while greeting.is_empty() {
-            if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", 31_007)).await {
-                let _ = stream.read_to_string(&mut greeting).await;
-            }
-        }
-    })
-    .await;
-    assert_eq!(greeting, "hello\n");
+    assert_eq!(greeting(31_007).await, "hello\n");
     agent.abort().await;
     let agent = Agent::start(with).await;
     let mut link = master.admit().await;
