@@ -9,7 +9,7 @@ use grpc::{AgentLinkClient, ClientOptions, Duplex};
 use proto::agent_link::{AgentCall, Command};
 use proto::{ClusterId, Limits};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 /// The addresses of the masters; one that does not answer is followed by the next. A leader that
@@ -19,6 +19,7 @@ pub(crate) struct Masters {
     addresses: Arc<[String]>,
     place: Arc<Mutex<Place>>,
     endpoints: Endpoints,
+    learning: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -30,17 +31,19 @@ struct Place {
 impl Masters {
     /// What is learned of where they are goes to `endpoints`.
     pub(crate) fn new(addresses: &[String], endpoints: Endpoints) -> Self {
-        Self { addresses: addresses.into(), place: Arc::default(), endpoints }
+        let learning = Arc::new(Semaphore::new(1));
+        Self { addresses: addresses.into(), place: Arc::default(), endpoints, learning }
     }
 
-    /// Learns where they are: the current one first, the others beside.
-    async fn learn(&self) {
+    /// Learns where all of the list are, beside what goes on; once at a time, as names may take long.
+    fn learn_all(&self) {
+        let Ok(turn) = Arc::clone(&self.learning).try_acquire_owned() else { return };
         let (all, endpoints) = (Arc::clone(&self.addresses), self.endpoints.clone());
-        self.endpoints.learn(&self.current()).await;
         tokio::spawn(async move {
             for address in &*all {
                 endpoints.learn(address).await;
             }
+            drop(turn);
         });
     }
 
@@ -144,9 +147,13 @@ async fn attempt(
     mut calls: mpsc::UnboundedReceiver<AgentCall>,
     inbox: &mpsc::Sender<Input>,
 ) -> End {
-    masters.learn().await;
+    masters.learn_all();
     let address = masters.current();
-    let connected = AgentLinkClient::connect(&address, &options()).await;
+    let options = options();
+    let ((), connected) = tokio::join!(
+        masters.endpoints.learn(&address),
+        AgentLinkClient::connect(&address, &options)
+    );
     let Duplex { sender, mut incoming, cluster } = match connected {
         Ok(duplex) => duplex,
         Err(error) => {
