@@ -444,3 +444,33 @@ async fn an_agent_that_is_killed_leaves_no_fetching_process_and_tells_of_the_tas
     assert!(is_empty(&dir.path().join("fetching")));
     agent.stop(Stop::EndTasks).await;
 }
+
+#[tokio::test]
+async fn files_of_a_launch_that_never_was_go_though_the_supervisor_lives() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut master = Master::start().await;
+    let agent = Agent::start(fetching(&master, dir.path())).await;
+    let mut link = master.admit().await;
+    link.start(task("lives", "exec sleep 1000", Vec::new())).await;
+    agent.abort().await;
+    // As an agent leaves it that is killed between the fetch and the launch.
+    let sandboxes = dir.path().join("sandboxes");
+    std::fs::create_dir(sandboxes.join("fetched-never")).unwrap();
+    std::fs::write(sandboxes.join("fetched-never/file"), "fetched").unwrap();
+    let names = || {
+        let names = std::fs::read_dir(&sandboxes).unwrap().flatten().map(|entry| entry.file_name());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let mut others = names();
+    assert!(others.remove(std::ffi::OsStr::new("fetched-never")) && !others.is_empty());
+
+    let again = Config { gc_delay: Duration::ZERO, ..fetching(&master, dir.path()) };
+    let agent = Agent::start(again).await;
+    let mut link = master.admit().await;
+    assert_eq!(link.tasks.len(), 1, "the supervisor that was there before");
+    // What it has in reserve, and what is the task's, stays.
+    crate::survival::until(|| names() == others).await;
+    link.kill("lives");
+    assert_eq!(link.end().await.state, TaskState::Killed);
+    agent.stop(Stop::EndTasks).await;
+}
